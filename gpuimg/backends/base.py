@@ -1,0 +1,109 @@
+"""The interface of a backend, and what the CPU backends share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpuimg.images import MODES
+from gpuimg.passes import Pass, Reduction, Whole
+
+Array = np.ndarray[Any, Any]
+
+
+class Backend(Protocol):
+    """Where passes run."""
+
+    name: str
+
+    def unusable(self) -> str | None:
+        """Why this backend cannot run here and what would help, or None."""
+
+    def missing(self, passes: Sequence[Pass]) -> str | None:
+        """Why this backend cannot run these passes (a kernel that is not written yet), or None."""
+
+    def run(self, passes: Sequence[Pass], image: Any, out: Any | None) -> Any:
+        """Run passes one after the other and give the last one's result; ``out`` is contiguous and fits it."""
+
+
+def arguments(task: Pass, image: Any, reduced: Any) -> tuple[Any, ...]:
+    """What a kernel gets after the rows to fill."""
+    own = task.args(reduced) if callable(task.args) else task.args
+    edge = getattr(task, "border", None)
+    if edge is None:
+        return own
+    return (image.shape[2] if image.ndim == 3 else 1, MODES[edge.mode].code, edge.cval, *own)
+
+
+def result_of(task: Pass, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of what a pass makes out of an image."""
+    if isinstance(task, Reduction):
+        return task.shape, task.dtype
+    return task.shape or shape, task.dtype or dtype
+
+
+def flat(array: Any) -> Any:
+    """An image as rows of elements."""
+    return array if array.ndim == 2 else array.reshape(array.shape[0], -1)
+
+
+def combine(task: Reduction, parts: Array) -> Array:
+    """Put the partial results of all slabs together."""
+    if task.combine == "sum":
+        return parts.sum(axis=0, dtype=task.dtype).reshape(task.shape)
+    half = parts.shape[1] // 2
+    low, high = parts[:, :half].min(axis=0), parts[:, half:].max(axis=0)
+    return np.concatenate((low, high)).reshape(task.shape)
+
+
+class CpuBackend(ABC):
+    """Runs compiled kernels over bands of rows; how the bands are shared out is each backend's own."""
+
+    name: str
+
+    def unusable(self) -> str | None:
+        return None
+
+    def missing(self, passes: Sequence[Pass]) -> str | None:
+        return None
+
+    @property
+    @abstractmethod
+    def workers(self) -> int:
+        """How many bands are worked on at a time."""
+
+    @abstractmethod
+    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], bands: int) -> None:
+        """Fill all rows of ``dst``, in ``bands`` pieces at least where that is more than one."""
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Memory for a result or an intermediate one."""
+        return np.empty(shape, dtype)
+
+    def run(self, passes: Sequence[Pass], image: Array, out: Array | None) -> Any:
+        reduced: Any = None
+        for number, task in enumerate(passes):
+            args = arguments(task, image, reduced)
+            if isinstance(task, Reduction):
+                parts = self.empty((self._slabs(task, image), int(np.prod(task.shape))), task.dtype)
+                self.fill(task.kernel, flat(image), parts, args, len(parts))
+                reduced = combine(task, parts)
+                if task.then is not None:
+                    reduced = task.then(reduced)
+                result = reduced
+            else:
+                shape, dtype = result_of(task, image.shape, image.dtype)
+                last = number == len(passes) - 1
+                result = out if last and out is not None else self.empty(shape, dtype)
+                bands = 1 if isinstance(task, Whole) else self.workers
+                self.fill(task.kernel, flat(image), flat(result), args, bands)
+                image = result
+        return result
+
+    def _slabs(self, task: Reduction, image: Array) -> int:
+        # Partial results must stay small beside the image they are made of.
+        affordable = max(1, image.size // (4 * int(np.prod(task.shape))))
+        return min(self.workers, affordable, image.shape[0])

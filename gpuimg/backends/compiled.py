@@ -1,0 +1,237 @@
+"""CPU kernels as machine code: one compilation a kernel and dtype serves every CPU backend.
+
+A kernel compiled for its argument types becomes a C function ``int64 entry(slots, top, bottom)``, where ``slots`` points to
+the packed arguments. So one thread calls it through ctypes, all cores through one parallel driver that is compiled
+once for all kernels, and worker processes load it from the same disk cache. Packing takes pointers as they are, so an
+array that stands for some rows of a larger image can be given the address its row 0 would have.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import struct
+import types as pytypes
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from threading import RLock
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuimg import kernels
+from gpuimg.machine import cache_folder
+
+log = logging.getLogger("gpuimg")
+
+DONE = 1  # what an entry returns; an exception inside compiled code leaves 0
+_lock = RLock()
+
+
+class Compiled(NamedTuple):
+    """Machine code for one kernel and one form: its address, and the same as a ctypes function (releases the GIL)."""
+
+    address: int
+    call: Callable[[int, int, int], int]
+
+
+class Packed(NamedTuple):
+    """Arguments as 64-bit slots, and whatever must stay alive while they are used."""
+
+    slots: np.ndarray[Any, np.dtype[np.int64]]
+    address: int
+    keep: tuple[Any, ...]
+
+
+def form_of(arguments: Sequence[Any]) -> str:
+    """The types of arguments in short, for example ``"u12_f42_i8"``: kind and bytes, then the dimensions of an array."""
+    return "_".join(
+        f"{a.dtype.kind.replace('b', 'u')}{a.dtype.itemsize}{a.ndim}"
+        if isinstance(a, np.ndarray)
+        else ("f8" if isinstance(a, float) else "i8")
+        for a in arguments
+    )
+
+
+def pack(arguments: Sequence[Any]) -> Packed:
+    """Put arguments into slots: an array as its address and shape, an integer as it is, a float by its bits."""
+    slots: list[Any] = []
+    floats = []
+    for argument in arguments:
+        if isinstance(argument, np.ndarray):
+            slots.append(argument.ctypes.data)
+            slots.extend(argument.shape)
+        elif isinstance(argument, float):
+            floats.append(len(slots))
+            slots.append(argument)
+        else:
+            slots.append(argument)
+    for at in floats:
+        slots[at] = struct.unpack("q", struct.pack("d", slots[at]))[0]
+    packed = np.array(slots, np.int64)
+    return Packed(packed, packed.ctypes.data, tuple(arguments))
+
+
+def _entry(slots: int, top: int, bottom: int) -> int:  # compiled by Numba; `unpack`, `fill` and `DONE` are set per kernel
+    arguments = unpack(slots)  # type: ignore[name-defined]  # noqa: F821
+    fill(arguments[0], arguments[1], top, bottom, *arguments[2:])  # type: ignore[name-defined]  # noqa: F821
+    return DONE
+
+
+def _numba_types(form: str) -> list[Any]:
+    from numba import types
+
+    scalars = {"u1": types.uint8, "u2": types.uint16, "u4": types.uint32, "i1": types.int8, "i2": types.int16}
+    scalars |= {"i4": types.int32, "i8": types.int64, "u8": types.uint64, "f4": types.float32, "f8": types.float64}
+    found = []
+    for part in form.split("_"):
+        scalar = scalars[part[:2]]
+        found.append(types.Array(scalar, int(part[2:]), "C") if part[2:] else scalar)
+    return found
+
+
+def _unpacker(form: str) -> Any:
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+    from numba.np.arrayobj import make_array, populate_array
+
+    members = _numba_types(form)
+    result = types.Tuple(members)
+    word = ir.IntType(64)
+
+    def build(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        base = builder.inttoptr(arguments[0], word.as_pointer())
+        following = iter(range(1 << 16))
+
+        def slot() -> Any:
+            return builder.load(builder.gep(base, [word(next(following))]))
+
+        values = []
+        for member in members:
+            if isinstance(member, types.Array):
+                element = context.get_data_type(member.dtype)
+                data = builder.inttoptr(slot(), element.as_pointer())
+                shape = [slot() for _ in range(member.ndim)]
+                itemsize = word(context.get_abi_sizeof(element))
+                strides = [itemsize]
+                for extent in reversed(shape[1:]):
+                    strides.insert(0, builder.mul(strides[0], extent))
+                array = make_array(member)(context, builder)
+                populate_array(array, data=data, shape=shape, strides=strides, itemsize=itemsize, meminfo=None)
+                values.append(array._getvalue())
+            else:
+                bits = slot()
+                values.append(builder.bitcast(bits, ir.DoubleType()) if member == types.float64 else bits)
+        return context.make_tuple(builder, result, values)
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def unpack(_context: Any, slots: Any) -> Any:
+        return result(types.int64), build
+
+    return unpack
+
+
+def disk_cache(name: str, digest: str) -> Any:
+    """A Numba cache for the function ``name`` in gpuimg's own folder, valid as long as ``digest`` is the same."""
+    from numba.core import caching
+
+    folder = cache_folder() / f"cpu-{digest}"
+
+    class Locator(caching._CacheLocator):  # type: ignore[misc, name-defined]
+        def get_cache_path(self) -> str:
+            return str(folder)
+
+        def get_source_stamp(self) -> str:
+            return digest
+
+        def get_disambiguator(self) -> str:
+            return name
+
+        @classmethod
+        def from_function(cls, _function: Any, _file: str) -> Locator | None:
+            locator = cls()
+            try:
+                locator.ensure_cache_path()
+            except OSError:
+                return None
+            return locator
+
+    class Storage(caching.CompileResultCacheImpl):  # type: ignore[misc]
+        _locator_classes = (Locator,)
+
+    class Cache(caching.FunctionCache):  # type: ignore[misc]
+        _impl_class = Storage
+
+    return Cache
+
+
+def own_cache(name: str, digest: str, function: Callable[..., Any]) -> Any:
+    """The disk cache for ``function``, or None where no folder is writable."""
+    try:
+        return disk_cache(name, digest)(function)
+    except (RuntimeError, OSError) as error:
+        log.debug("no disk cache for compiled kernels: %s", error)
+        return None
+
+
+@cache
+def code_digest() -> str:
+    """What compiled code depends on besides Numba's version and the processor, which Numba's own key holds."""
+    import hashlib
+
+    glue = Path(__file__).read_bytes()
+    return hashlib.sha256(kernels.cpu_digest().encode() + glue).hexdigest()[:16]
+
+
+_compiled: dict[tuple[str, str], Compiled] = {}
+
+
+def compiled(kernel: str, form: str) -> Compiled:
+    """Machine code of ``kernel`` for arguments of ``form``, compiled at first use or loaded from the disk cache."""
+    found = _compiled.get((kernel, form))
+    if found is None:
+        with _lock:
+            found = _compiled.get((kernel, form)) or _compile(kernel, form)
+            _compiled[kernel, form] = found
+    return found
+
+
+def _compile(kernel: str, form: str) -> Compiled:
+    from numba import types
+    from numba.core.ccallback import CFunc
+
+    module = kernels.load(kernel)
+    name = f"{kernel}-{form}"
+    function = pytypes.FunctionType(
+        _entry.__code__.replace(co_name=name, co_qualname=name),
+        {"unpack": _unpacker(form), "fill": module.fill, "DONE": DONE, "__name__": module.__name__},
+        name,
+    )
+    function.__module__, function.__qualname__ = module.__name__, name
+    entry = CFunc(
+        function,
+        ((types.int64, types.int64, types.int64), types.int64),
+        locals={},
+        options={"error_model": "numpy"},
+    )
+    store = own_cache(name, code_digest(), function)
+    if store is not None:
+        entry._cache = store
+    entry.compile()
+    prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+    _alive.append(entry)
+    return Compiled(entry.address, prototype(entry.address))
+
+
+_alive: list[Any] = []  # compiled code lives as long as its Numba object
+
+
+def processor_count() -> int:
+    """Processors this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1

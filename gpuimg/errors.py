@@ -1,0 +1,42 @@
+"""Exceptions and warnings.
+
+::
+
+    GpuimgError
+    ├── BackendUnavailable (RuntimeError)   a backend asked for by name cannot run here
+    ├── BackendFailed (RuntimeError)        a backend that could run broke while it ran
+    └── ImageFileError (OSError)            a file is missing, unreadable, truncated or cannot be written
+
+    UserWarning
+    └── FallbackWarning                     the work was done elsewhere than planned, and why
+
+Wrong arguments raise ``TypeError`` (wrong kind of object or dtype) or ``ValueError`` (wrong value), as in NumPy.
+"""
+
+
+class GpuimgError(Exception):
+    """Base of the errors that are gpuimg's own."""
+
+
+class BackendUnavailable(GpuimgError, RuntimeError):  # noqa: N818 - the name says what is the matter
+    """A backend asked for by name cannot run on this machine; the message says why and what would help."""
+
+    def __init__(self, backend: str, reason: str) -> None:
+        super().__init__(f"backend {backend!r} cannot run here: {reason}")
+        self.backend = backend
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.backend, self.reason)
+
+
+class BackendFailed(GpuimgError, RuntimeError):  # noqa: N818
+    """A backend that could run broke while it ran, for example because its worker processes kept dying."""
+
+
+class ImageFileError(GpuimgError, OSError):
+    """An image file is missing, unreadable, truncated or cannot be written."""
+
+
+class FallbackWarning(UserWarning):
+    """The work was done elsewhere than planned; the message says where and why."""

@@ -1,0 +1,303 @@
+"""What an image is: dtypes, border modes, kinds of array in and out, and the checks of arguments.
+
+An image is ``(H, W)`` or ``(H, W, C)`` with the channels last. `accept` takes any kind of array that holds one and gives
+a `Source`: a NumPy or CuPy array as kernels want it, and the way back to the caller's kind.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuimg.passes import Border
+
+Array = np.ndarray[Any, Any]
+
+
+class Mode(NamedTuple):
+    """A border mode: its number in kernels, and the words that numpy.pad and OpenCV have for it."""
+
+    code: int
+    numpy: str
+    opencv: str
+
+
+# SciPy's names. The letters show what lies beyond the edge of the row a b c d.
+MODES = {
+    "reflect": Mode(0, "symmetric", "BORDER_REFLECT"),  # d c b a | a b c d | d c b a
+    "nearest": Mode(1, "edge", "BORDER_REPLICATE"),  # a a a a | a b c d | d d d d
+    "mirror": Mode(2, "reflect", "BORDER_REFLECT_101"),  # d c b | a b c d | c b a
+    "wrap": Mode(3, "wrap", "BORDER_WRAP"),  # a b c d | a b c d | a b c d
+    "constant": Mode(4, "constant", "BORDER_CONSTANT"),  # k k k k | a b c d | k k k k
+}
+
+BOOL = np.dtype(bool)
+UINT8 = np.dtype("uint8")
+FLOAT32 = np.dtype("float32")
+FLOAT64 = np.dtype("float64")
+DTYPES = (UINT8, np.dtype("uint16"), np.dtype("int16"), FLOAT32, FLOAT64)
+_ANY = frozenset(DTYPES)
+
+
+class Source(NamedTuple):
+    """An image ready for kernels: C-contiguous, aligned, in native byte order.
+
+    Attributes
+    ----------
+    array : ndarray or cupy.ndarray, (H, W) or (H, W, C)
+    restore : turns a result array into the caller's kind; None where it is that already
+    on_device : whether the array lies in GPU memory
+    """
+
+    array: Any
+    restore: Callable[[Any], Any] | None = None
+    on_device: bool = False
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.array.dtype  # type: ignore[no-any-return]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape  # type: ignore[no-any-return]
+
+    @property
+    def channels(self) -> int:
+        return self.array.shape[2] if self.array.ndim == 3 else 1
+
+
+def accept(image: Any, dtypes: Iterable[np.dtype[Any]] = _ANY, *, color: bool = False) -> Source:
+    """Check an image and make it ready for kernels.
+
+    Parameters
+    ----------
+    image : NumPy, CuPy or PIL image, or anything with ``__cuda_array_interface__`` or DLPack
+    dtypes : the dtypes that the filter takes
+    color : whether the image must have three channels, or four of which the last is not looked at
+
+    Raises
+    ------
+    TypeError : not an array, or its dtype is not among ``dtypes``
+    ValueError : not two- or three-dimensional
+    """
+    source = _native(image) if type(image) is np.ndarray else _convert(image)
+    array = source.array
+    if array.dtype not in dtypes:
+        names = ", ".join(str(dtype) for dtype in (BOOL, *DTYPES) if dtype in dtypes)
+        raise TypeError(f"image must have one of the dtypes {names}, got {array.dtype}")
+    if array.ndim not in (2, 3):
+        raise ValueError(f"image must have the shape (H, W) or (H, W, C), got {array.shape}")
+    if color and (array.ndim != 3 or array.shape[2] not in (3, 4)):
+        raise ValueError(f"image must have the shape (H, W, 3) or (H, W, 4), got {array.shape}")
+    return source
+
+
+def _native(array: Array) -> Source:
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned and array.dtype.isnative:
+        return Source(array)
+    dtype = array.dtype.newbyteorder("=")
+    return Source(np.require(array, dtype, ("C", "A")))
+
+
+def _convert(image: Any) -> Source:
+    kind = type(image)
+    origin = kind.__module__.partition(".")[0]
+    if isinstance(image, np.ma.MaskedArray):
+        raise TypeError("image must be a plain array; a masked array's mask would be lost: fill it first (.filled)")
+    if isinstance(image, np.matrix):
+        raise TypeError("image must be a plain array, got numpy.matrix: convert it with numpy.asarray")
+    if isinstance(image, np.ndarray):
+        return _native(np.asarray(image))
+    if origin == "PIL" and hasattr(image, "getbands"):
+        return _from_pil(image)
+    if hasattr(image, "__cuda_array_interface__"):
+        return _from_device(image, origin)
+    if hasattr(image, "__dlpack__"):
+        return _from_dlpack(image)
+    if hasattr(image, "__array_interface__"):
+        return _native(np.asarray(image))
+    raise TypeError(
+        f"image must be a NumPy, CuPy or PIL image or offer DLPack or __cuda_array_interface__, got {kind.__name__}"
+    )
+
+
+_PIL_MODES = ("1", "L", "RGB", "RGBA", "I;16", "F")
+
+
+def _from_pil(image: Any) -> Source:
+    if image.mode not in _PIL_MODES:
+        modes = ", ".join(_PIL_MODES)
+        raise TypeError(f"a PIL image must have one of the modes {modes}, got {image.mode!r}: use image.convert")
+    return Source(_native(np.asarray(image)).array, _to_pil)
+
+
+def _to_pil(result: Any) -> Any:
+    from PIL import Image
+
+    if not isinstance(result, np.ndarray):
+        return result
+    try:
+        return Image.fromarray(result)
+    except TypeError:
+        raise TypeError(
+            f"PIL has no mode for a result of shape {result.shape} and dtype {result.dtype}: "
+            "pass numpy.asarray(image) to get a NumPy array"
+        ) from None
+
+
+def _from_device(image: Any, origin: str) -> Source:
+    from importlib.util import find_spec
+
+    if find_spec("cupy") is None:
+        raise TypeError(f"a {type(image).__name__} lies in GPU memory: install CuPy (pip install 'gpuimg[cuda13]')")
+    import cupy
+
+    array = cupy.ascontiguousarray(cupy.asarray(image))
+    return Source(array, None if origin == "cupy" else _returner(image), on_device=True)
+
+
+def _from_dlpack(image: Any) -> Source:
+    device, _ = image.__dlpack_device__()
+    if int(device) in (2, 13):  # kDLCUDA, kDLCUDAManaged
+        return _from_device(image, "")
+    if int(device) not in (1, 3):  # kDLCPU, kDLCUDAHost
+        raise TypeError(f"image must lie in CPU or CUDA memory, got DLPack device type {int(device)}")
+    restore = _returner(image)
+    return Source(_native(np.from_dlpack(image)).array, restore)
+
+
+def _returner(image: Any) -> Callable[[Any], Any]:
+    """The way from an array back to the library that ``image`` came from, by its own ``from_dlpack``."""
+    origin = type(image).__module__.partition(".")[0]
+    library = image.__array_namespace__() if hasattr(image, "__array_namespace__") else sys.modules.get(origin)
+    importer = getattr(library, "from_dlpack", None)
+    if importer is None:
+        raise TypeError(f"cannot turn a result back into {origin}: it has no from_dlpack")
+
+    def restore(result: Any) -> Any:
+        return importer(result) if hasattr(result, "__dlpack__") else result
+
+    return restore
+
+
+def border(mode: str, cval: float, dtype: np.dtype[Any]) -> Border:
+    """Check a border mode and its constant for images of ``dtype``."""
+    if mode not in MODES:
+        raise ValueError(_unknown_mode(mode))
+    if mode != "constant":
+        return _BORDERS[mode]
+    value = number("cval", cval, finite=False)
+    if dtype.kind in "iub":
+        low, high = (0, 1) if dtype.kind == "b" else limits(dtype)
+        if not (low <= value <= high and value == int(value)):
+            raise ValueError(f"cval must be a whole number from {low} to {high} for {dtype} images, got {cval!r}")
+    return Border(mode, float(dtype.type(value)))
+
+
+_BORDERS = {mode: Border(mode) for mode in MODES}
+
+
+def _unknown_mode(mode: object) -> str:
+    message = f"mode must be one of {', '.join(MODES)}, got {mode!r}"
+    for name, known in MODES.items():
+        if isinstance(mode, str) and (mode == known.numpy or mode.upper() == known.opencv):
+            return f"{message} ({mode} is called {name!r} here, as in SciPy)"
+    return message
+
+
+def limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """The least and the greatest value of an integer dtype."""
+    info = np.iinfo(dtype)
+    return int(info.min), int(info.max)
+
+
+def number(name: str, value: Any, *, low: float = -math.inf, finite: bool = True) -> float:
+    """Check a real number: not NaN, finite unless said otherwise, and at least ``low``."""
+    if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be one number, got {value!r}") from None
+    if finite and not math.isfinite(result):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    if result < low:
+        raise ValueError(f"{name} must be at least {low:g}, got {value!r}")
+    return result
+
+
+def whole(name: str, value: Any, *, low: int = 1, high: int = 1 << 40) -> int:
+    """Check a whole number from ``low`` to ``high``."""
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    try:
+        result = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if result < low:
+        rule = "positive" if low == 1 else f"at least {low}"
+        raise ValueError(f"{name} must be {rule}, got {value!r}")
+    if result > high:
+        raise ValueError(f"{name} must be at most {high}, got {value!r}")
+    return result
+
+
+def pair(name: str, value: Any) -> tuple[Any, Any]:
+    """One value for rows and columns, or one for each."""
+    if isinstance(value, str | bytes) or not hasattr(value, "__len__"):
+        return value, value
+    if len(value) != 2:
+        raise ValueError(f"{name} must be one number or two (rows, columns), got {value!r}")
+    return value[0], value[1]
+
+
+LONGEST_WINDOW = 1 << 20
+
+
+def window(size: Any, *, odd: bool = False) -> tuple[int, int]:
+    """Check a window's size: one positive whole number, or two for rows and columns."""
+    rows, cols = (whole("size", part, high=LONGEST_WINDOW) for part in pair("size", size))
+    if odd and not (rows % 2 and cols % 2):
+        raise ValueError(f"size must be odd and positive, got {size!r}")
+    return rows, cols
+
+
+def footprint(value: Any) -> Array | tuple[int, int]:
+    """Check a footprint: a window's size, or a two-dimensional array of zeros and ones with at least one 1."""
+    if not hasattr(value, "ndim") and not _nested(value):
+        rows, cols = (whole("footprint", part, high=LONGEST_WINDOW) for part in pair("footprint", value))
+        return rows, cols
+    array = np.asarray(value)
+    if array.ndim == 0:
+        return footprint(array.item())
+    if array.ndim != 2:
+        raise ValueError(f"footprint must be a size or a two-dimensional array, got shape {array.shape}")
+    if array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
+        raise ValueError("footprint must hold zeros and ones only")
+    if not array.any():
+        raise ValueError(f"footprint must hold at least one 1, got shape {array.shape} without any")
+    if array.all():
+        return array.shape[0], array.shape[1]
+    return np.ascontiguousarray(array, np.uint8)
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, list | tuple) and any(isinstance(row, list | tuple) for row in value)
+
+
+def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], like: Any) -> None:
+    """Check an array that a result of ``shape`` and ``dtype`` is to be written to; ``like`` is the image's array."""
+    if not isinstance(out, type(like)):
+        raise TypeError(f"out must be a {type(like).__module__}.{type(like).__name__}, got {type(out).__name__}")
+    if out.shape != shape:
+        raise ValueError(f"out must have the shape {shape}, got {out.shape}")
+    if out.dtype != dtype:
+        raise TypeError(f"out must have the dtype {dtype}, got {out.dtype}")
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
+        raise ValueError("out must be writable, got a read-only array")

@@ -1,0 +1,86 @@
+"""What a filter asks to be done, as plain data. How it is done is the backends' business.
+
+A kernel sees an image as flat rows: ``(H, W, C)`` becomes ``(H, W * C)``, so the pixel beside another is ``C`` elements
+away. Every kernel gets ``src``, ``dst`` and the rows ``[top, bottom)`` of ``dst`` that it is to fill, then, where the pass
+has a border, ``step`` (the channels), ``mode`` (a number, see `gpuimg.images.MODES`) and ``cval``, then the pass's own
+arguments. Python integers arrive as 64-bit integers, floats as doubles, arrays as typed pointers with their shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+Argument: TypeAlias = "int | float | np.ndarray[Any, Any]"
+Arguments: TypeAlias = "tuple[Argument, ...] | Callable[[np.ndarray[Any, Any]], tuple[Argument, ...]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """What lies beyond the image's edge: a mode of `gpuimg.images.MODES` and the constant for mode "constant"."""
+
+    mode: str = "reflect"
+    cval: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Each output pixel from a bounded neighbourhood of the input.
+
+    Attributes
+    ----------
+    kernel : the stem of ``kernels/cpu/<kernel>.py`` and ``kernels/cuda/<kernel>.cu``.
+    args : what the kernel gets besides the image; a function is called with the result of the last `Reduction`.
+    halo : rows and columns of input needed around an output pixel; None where the rows are not 1:1 (resize).
+    border : None for a pointwise kernel, which then gets no ``step``, ``mode`` and ``cval``.
+    dtype, shape : of the output; None: as the input's.
+    work : operations a pixel, in units of one simple operation; the dispatcher's first guess before it has measured.
+    """
+
+    kernel: str
+    args: Arguments = ()
+    halo: tuple[int, int] | None = (0, 0)
+    border: Border | None = None
+    dtype: np.dtype[Any] | None = None
+    shape: tuple[int, ...] | None = None
+    work: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """A partial result for each slab of rows, combined into a small array.
+
+    The kernel fills rows of ``dst``, whose shape is ``(slabs, *shape)`` flattened to two dimensions; row ``s`` comes from
+    the source rows ``[s * H // slabs, (s + 1) * H // slabs)``. So a reduction is a sweep over slabs.
+
+    Attributes
+    ----------
+    combine : "sum" adds the partial results; "minmax" takes the least of column 0 and the greatest of column 1.
+    then : makes the result out of the combined array; by default it is the array itself.
+    """
+
+    kernel: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    args: Arguments = ()
+    combine: Literal["sum", "minmax"] = "sum"
+    then: Callable[[np.ndarray[Any, Any]], Any] | None = None
+    work: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A pass that needs the whole image at once; its kernel is called once, with all rows."""
+
+    kernel: str
+    args: Arguments = ()
+    border: Border | None = None
+    dtype: np.dtype[Any] | None = None
+    shape: tuple[int, ...] | None = None
+    work: float = 1.0
+
+
+Pass: TypeAlias = Sweep | Reduction | Whole

@@ -1,0 +1,66 @@
+"""What lies beyond an image's edge, written once: folding of indices, and padded rows so that inner loops need none."""
+
+from functools import partial
+
+import numba
+
+from gpuimg.images import MODES
+
+# nogil and caching belong to the entry that calls a kernel; here only how it is compiled.
+kernel = partial(numba.njit, error_model="numpy", nogil=True)
+
+NEAREST = MODES["nearest"].code
+MIRROR = MODES["mirror"].code
+WRAP = MODES["wrap"].code
+CONSTANT = MODES["constant"].code
+
+
+@kernel
+def fold(index, length, mode):
+    """The index inside [0, length) whose value stands at ``index``; -1 where the constant does."""
+    if 0 <= index < length:
+        return index
+    if mode == CONSTANT:
+        return -1
+    if mode == NEAREST or length == 1:
+        return 0 if index < 0 else length - 1
+    if mode == WRAP:
+        return index % length
+    period = 2 * length - 2 if mode == MIRROR else 2 * length
+    index %= period
+    if index < length:
+        return index
+    return period - index if mode == MIRROR else period - 1 - index
+
+
+@kernel
+def pad_row(src, row, padded, before, after, step, mode, cval):
+    """Copy row ``row`` of the image, which may lie beyond its edge, into ``padded`` with ``before`` and ``after`` pixels
+    of border around it. ``padded`` may be of a wider type; it needs ``(before + after) * step + src.shape[1]`` elements."""
+    rows, width = src.shape
+    cols = width // step
+    source = fold(row, rows, mode)
+    total = width + (before + after) * step
+    if source < 0:
+        for x in range(total):
+            padded[x] = cval
+        return
+    line = src[source]
+    inner = padded[before * step : before * step + width]
+    for x in range(width):
+        inner[x] = line[x]
+    for col in range(-before, 0):
+        pad_pixel(line, col, cols, padded, before, step, mode, cval)
+    for col in range(cols, cols + after):
+        pad_pixel(line, col, cols, padded, before, step, mode, cval)
+
+
+@kernel
+def pad_pixel(line, col, cols, padded, before, step, mode, cval):
+    """One pixel of `pad_row` beyond the edge."""
+    source = fold(col, cols, mode)
+    for channel in range(step):
+        if source < 0:
+            padded[(before + col) * step + channel] = cval
+        else:
+            padded[(before + col) * step + channel] = line[source * step + channel]
