@@ -1,3 +1,80 @@
-"""Image filters that run as CUDA kernels, on all cores or on one, and give the same pixels everywhere."""
+"""Image filters that run as CUDA kernels, on all cores or on one, and give the same pixels everywhere.
+
+Importing gpuimg loads NumPy only; a filter's machinery is loaded when the filter is first named.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_WHERE = {
+    "gpuimg.filters.color": ("rgb2gray",),
+    "gpuimg.filters.exposure": ("equalize_hist", "histogram", "invert", "lut", "threshold", "threshold_otsu"),
+    "gpuimg.filters.smooth": ("gaussian", "median", "uniform"),
+    "gpuimg.filters.morphology": ("dilation", "erosion", "maximum", "minimum"),
+    "gpuimg.filters.edges": ("sobel",),
+    "gpuimg.filters.transform": ("resize",),
+    "gpuimg.dispatch": ("use_backend",),
+    "gpuimg.explain": ("backends", "explain"),
+    "gpuimg.calibrate": ("calibrate",),
+    "gpuimg.files": ("open_image", "save_image"),
+    "gpuimg.errors": ("BackendFailed", "BackendUnavailable", "FallbackWarning", "GpuimgError", "ImageFileError"),
+}
+_HOME = {name: module for module, names in _WHERE.items() for name in names}
+
+__all__ = ["FILTERS", "__version__", *sorted(_HOME)]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from gpuimg.calibrate import calibrate as calibrate
+    from gpuimg.dispatch import use_backend as use_backend
+    from gpuimg.errors import BackendFailed as BackendFailed
+    from gpuimg.errors import BackendUnavailable as BackendUnavailable
+    from gpuimg.errors import FallbackWarning as FallbackWarning
+    from gpuimg.errors import GpuimgError as GpuimgError
+    from gpuimg.errors import ImageFileError as ImageFileError
+    from gpuimg.explain import backends as backends
+    from gpuimg.explain import explain as explain
+    from gpuimg.files import open_image as open_image
+    from gpuimg.files import save_image as save_image
+    from gpuimg.filters.color import rgb2gray as rgb2gray
+    from gpuimg.filters.edges import sobel as sobel
+    from gpuimg.filters.exposure import equalize_hist as equalize_hist
+    from gpuimg.filters.exposure import histogram as histogram
+    from gpuimg.filters.exposure import invert as invert
+    from gpuimg.filters.exposure import lut as lut
+    from gpuimg.filters.exposure import threshold as threshold
+    from gpuimg.filters.exposure import threshold_otsu as threshold_otsu
+    from gpuimg.filters.morphology import dilation as dilation
+    from gpuimg.filters.morphology import erosion as erosion
+    from gpuimg.filters.morphology import maximum as maximum
+    from gpuimg.filters.morphology import minimum as minimum
+    from gpuimg.filters.smooth import gaussian as gaussian
+    from gpuimg.filters.smooth import median as median
+    from gpuimg.filters.smooth import uniform as uniform
+    from gpuimg.filters.transform import resize as resize
+    from gpuimg.registry import FILTERS as FILTERS
+
+
+def __getattr__(name: str) -> Any:
+    if name == "FILTERS":
+        value: Any = _all_filters()
+    elif name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    else:
+        raise AttributeError(f"module 'gpuimg' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def _all_filters() -> Any:
+    for module in _WHERE:
+        if module.startswith("gpuimg.filters."):
+            import_module(module)
+    return import_module("gpuimg.registry").FILTERS
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

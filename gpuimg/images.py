@@ -14,8 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuimg.passes import Border
-
 Array = np.ndarray[Any, Any]
 
 
@@ -186,21 +184,18 @@ def _returner(image: Any) -> Callable[[Any], Any]:
     return restore
 
 
-def border(mode: str, cval: float, dtype: np.dtype[Any]) -> Border:
-    """Check a border mode and its constant for images of ``dtype``."""
-    if mode not in MODES:
+def border(mode: str, cval: float, dtype: np.dtype[Any]) -> tuple[int, float]:
+    """Check a border mode and its constant for images of ``dtype``; as kernels want them."""
+    if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(_unknown_mode(mode))
     if mode != "constant":
-        return _BORDERS[mode]
+        return MODES[mode].code, 0.0
     value = number("cval", cval, finite=False)
     if dtype.kind in "iub":
         low, high = (0, 1) if dtype.kind == "b" else limits(dtype)
         if not (low <= value <= high and value == int(value)):
             raise ValueError(f"cval must be a whole number from {low} to {high} for {dtype} images, got {cval!r}")
-    return Border(mode, float(dtype.type(value)))
-
-
-_BORDERS = {mode: Border(mode) for mode in MODES}
+    return MODES[mode].code, float(dtype.type(value))
 
 
 def _unknown_mode(mode: object) -> str:

@@ -1,9 +1,15 @@
-"""What this machine has, and its measured speeds."""
+"""What this machine has, and its measured speeds (kept in the user's cache folder)."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import platform
 import sys
+import tempfile
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 
 
@@ -19,3 +25,76 @@ def cache_folder() -> Path:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base / "gpuimg"
+
+
+@dataclass(slots=True)
+class Figures:
+    """Speeds that the choice of a backend rests on, in seconds and bytes a second.
+
+    The defaults are shipped guesses for a machine that has not been measured. `speeds` holds measured seconds for each
+    element and unit of work on one thread, by kernel and types; `gpuimg.calibrate` fills it, and every longer call does.
+    """
+
+    single_call: float = 2e-6
+    multicore_call: float = 8e-6
+    processes_call: float = 1.5e-3
+    multicore_speedup: float = 1.0
+    seconds_per_work: float = 2.5e-10
+    copy_bandwidth: float = 4e9
+    pcie_bandwidth: float = 12e9
+    gpu_bandwidth: float = 400e9
+    gpu_call: float = 60e-6
+    gpu_launch: float = 12e-6
+    gpu_work_per_byte: float = 20.0
+    speeds: dict[str, float] = field(default_factory=dict)
+
+    def learn(self, key: str, seconds: float, amount: float) -> None:
+        """Take what a real call took on one thread: ``amount`` elements times work in ``seconds``."""
+        measured = seconds / amount
+        known = self.speeds.get(key)
+        self.speeds[key] = measured if known is None else 0.7 * known + 0.3 * measured
+
+
+def identity() -> str:
+    """What the figures were measured on; other machines that share the folder do not use them."""
+    return f"{platform.node()}-{platform.machine()}-{len_cpus()}"
+
+
+def len_cpus() -> int:
+    """Processors this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def figures_path() -> Path:
+    """Where `gpuimg.calibrate` stores the figures."""
+    return cache_folder() / "figures.json"
+
+
+@cache
+def figures() -> Figures:
+    """This machine's figures: the stored ones, else the shipped ones; they learn while the process lives."""
+    found = Figures(multicore_speedup=max(1.0, 0.85 * len_cpus()))
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+        stored = json.loads(figures_path().read_text())[identity()]
+        known = {each.name for each in fields(Figures)}
+        for name, value in stored.items():
+            if name in known and type(value) is type(getattr(found, name)):
+                setattr(found, name, value)
+    return found
+
+
+def store(measured: Figures) -> Path:
+    """Write figures to disk, beside those of other machines that share the folder."""
+    path = figures_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    everything = {}
+    with contextlib.suppress(OSError, ValueError):
+        everything = json.loads(path.read_text())
+    everything[identity()] = asdict(measured)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:
+        json.dump(everything, file, indent=1)
+    Path(file.name).replace(path)
+    return path

@@ -19,14 +19,6 @@ Arguments: TypeAlias = "tuple[Argument, ...] | Callable[[np.ndarray[Any, Any]], 
 
 
 @dataclass(frozen=True, slots=True)
-class Border:
-    """What lies beyond the image's edge: a mode of `gpuimg.images.MODES` and the constant for mode "constant"."""
-
-    mode: str = "reflect"
-    cval: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Sweep:
     """Each output pixel from a bounded neighbourhood of the input.
 
@@ -35,7 +27,8 @@ class Sweep:
     kernel : the stem of ``kernels/cpu/<kernel>.py`` and ``kernels/cuda/<kernel>.cu``.
     args : what the kernel gets besides the image; a function is called with the result of the last `Reduction`.
     halo : rows and columns of input needed around an output pixel; None where the rows are not 1:1 (resize).
-    border : None for a pointwise kernel, which then gets no ``step``, ``mode`` and ``cval``.
+    border : what lies beyond the edge, from `gpuimg.images.border`: the mode's number and ``cval``. None for a pointwise
+        kernel, which then gets no ``step``, ``mode`` and ``cval``.
     dtype, shape : of the output; None: as the input's.
     work : operations a pixel, in units of one simple operation; the dispatcher's first guess before it has measured.
     """
@@ -43,7 +36,7 @@ class Sweep:
     kernel: str
     args: Arguments = ()
     halo: tuple[int, int] | None = (0, 0)
-    border: Border | None = None
+    border: tuple[int, float] | None = None
     dtype: np.dtype[Any] | None = None
     shape: tuple[int, ...] | None = None
     work: float = 1.0
@@ -77,7 +70,7 @@ class Whole:
 
     kernel: str
     args: Arguments = ()
-    border: Border | None = None
+    border: tuple[int, float] | None = None
     dtype: np.dtype[Any] | None = None
     shape: tuple[int, ...] | None = None
     work: float = 1.0

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpuimg.images import MODES
 from gpuimg.passes import Pass, Reduction, Whole
 
 Array = np.ndarray[Any, Any]
@@ -35,7 +34,7 @@ def arguments(task: Pass, image: Any, reduced: Any) -> tuple[Any, ...]:
     edge = getattr(task, "border", None)
     if edge is None:
         return own
-    return (image.shape[2] if image.ndim == 3 else 1, MODES[edge.mode].code, edge.cval, *own)
+    return (image.shape[2] if image.ndim == 3 else 1, *edge, *own)
 
 
 def result_of(task: Pass, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -1,0 +1,138 @@
+"""The one parallel loop: calls any compiled kernel by its address for bands of rows on all cores.
+
+It is compiled once and kept on disk; kernels have no parallel twin of their own. Numba's threads are used where their
+layer lets several Python threads in at once (OpenMP, TBB); elsewhere, and in a forked child, where GNU OpenMP would be
+killed, a thread pool of our own calls the same addresses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from gpuimg.backends.compiled import Compiled, own_cache, processor_count
+
+_forked = False
+
+
+def _after_fork() -> None:
+    global _forked, _pool
+    _forked = True
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@cache
+def numba_layer() -> str:
+    """The threading layer that Numba's parallel loops use here; "" where it is not safe for several threads."""
+    import numba
+
+    try:
+        return _initialised_layer(numba)
+    except ValueError:  # no parallel loop has run yet
+        pass
+    wanted = numba.config.THREADING_LAYER
+    order = numba.config.THREADING_LAYER_PRIORITY if wanted in ("default", "safe", "threadsafe", "forksafe") else [wanted]
+    if wanted == "forksafe":
+        order = ["tbb"]
+    for layer in order:
+        if layer == "workqueue":
+            return ""
+        try:
+            import_module(f"numba.np.ufunc.{layer}pool")
+        except ImportError:
+            continue
+        return str(layer)
+    return ""
+
+
+def _initialised_layer(numba: Any) -> str:
+    layer = str(numba.threading_layer())
+    return "" if layer == "workqueue" else layer
+
+
+def numba_is_safe() -> bool:
+    """Whether Numba's threads may be used in this process now."""
+    return not _forked and numba_layer() != ""
+
+
+@cache
+def parallel_loop() -> Any:
+    """Numba's parallel loop over bands: ``loop(address, slots, top, bottom, bands)`` gives how many bands were done."""
+    import numba
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def call(_context: Any, address: Any, slots: Any, top: Any, bottom: Any) -> Any:
+        def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            word = ir.IntType(64)
+            entry = ir.FunctionType(word, [word] * 3).as_pointer()
+            return builder.call(builder.inttoptr(arguments[0], entry), arguments[1:])
+
+        return types.int64(types.int64, types.int64, types.int64, types.int64), build
+
+    def loop(address: int, slots: int, top: int, bottom: int, bands: int) -> int:
+        done = 0
+        for band in numba.prange(bands):
+            first = top + (bottom - top) * band // bands
+            done += call(address, slots, first, top + (bottom - top) * (band + 1) // bands)
+        return done
+
+    digest = hashlib.sha256(inspect.getsource(parallel_loop.__wrapped__).encode()).hexdigest()[:16]
+    function = loop
+    function.__module__ = __name__
+    function.__qualname__ = function.__name__ = "parallel_loop_body"
+    dispatcher = numba.njit(parallel=True, nogil=True, error_model="numpy")(function)
+    store = own_cache("parallel", digest, function)
+    if store is not None:
+        dispatcher._cache = store
+    dispatcher.compile((types.int64,) * 5)
+    dispatcher.disable_compile()
+    return dispatcher
+
+
+_pool: ThreadPoolExecutor | None = None
+_pool_lock = threading.Lock()
+
+
+def thread_pool() -> ThreadPoolExecutor:
+    """Our own threads, started at first use; a forked child starts its own."""
+    global _pool
+    with _pool_lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(processor_count(), thread_name_prefix="gpuimg")
+        return _pool
+
+
+def fill_bands(code: Compiled, slots: int, top: int, bottom: int, bands: int) -> int:
+    """Fill rows [top, bottom) in ``bands`` pieces on all cores; gives how many pieces were done."""
+    if numba_is_safe():
+        return int(parallel_loop()(code.address, slots, top, bottom, bands))
+    edges = [top + (bottom - top) * band // bands for band in range(bands + 1)]
+    pool = thread_pool()
+    running: list[Future[int]] = []
+    try:
+        running.extend(pool.submit(code.call, slots, *band) for band in zip(edges, edges[1:], strict=False))
+        return sum(future.result() for future in running)
+    finally:
+        wait(running)  # the arrays must outlive the threads that write to them, also after Ctrl-C
+
+
+def thread_count() -> int:
+    """How many threads `fill_bands` uses."""
+    if numba_is_safe():
+        import numba
+
+        return int(numba.get_num_threads())
+    return processor_count()

@@ -1,0 +1,140 @@
+"""Which backend: the cost rule, one pure function, and the name that the caller, a context or the environment gave.
+
+`choose` predicts the seconds that each backend would need for a job on this machine and takes the least. All it knows
+comes in as arguments, so it can be tested with the figures of machines that are not here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gpuimg.machine import Figures
+
+BACKENDS = ("single", "multicore", "processes", "cuda")
+CHOICES = ("auto", *BACKENDS)
+
+_chosen: ContextVar[str | None] = ContextVar("gpuimg_backend", default=None)
+
+
+class Step(NamedTuple):
+    """One pass as the cost rule sees it.
+
+    Attributes
+    ----------
+    key : names the kernel and its types; measured speeds are kept under it
+    elements : input and output elements
+    nbytes : bytes of them
+    work : operations for each of them, relative; see `gpuimg.passes.Sweep`
+    """
+
+    key: str
+    elements: int
+    nbytes: int
+    work: float
+
+
+class Job(NamedTuple):
+    """What is to be done, as the cost rule sees it; ``transfer`` counts the bytes to and from a GPU."""
+
+    steps: tuple[Step, ...]
+    transfer: int
+    on_device: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Predicted seconds on one backend, or why it is out of the question."""
+
+    backend: str
+    seconds: float
+    reason: str = ""
+
+
+def seconds_single(step: Step, figures: Figures) -> float:
+    """Predicted seconds of one pass on one thread, without the cost of the call."""
+    learned = figures.speeds.get(step.key)
+    per_element = learned if learned is not None else figures.seconds_per_work
+    return step.elements * step.work * per_element
+
+
+def predict(backend: str, job: Job, figures: Figures) -> float:
+    """Predicted seconds of a job on one backend."""
+    if backend == "cuda":
+        resident = sum(step.nbytes * max(1.0, step.work / figures.gpu_work_per_byte) for step in job.steps)
+        seconds = figures.gpu_call + figures.gpu_launch * len(job.steps) + resident / figures.gpu_bandwidth
+        return seconds if job.on_device else seconds + job.transfer / figures.pcie_bandwidth
+    alone = sum(seconds_single(step, figures) for step in job.steps)
+    if backend == "single":
+        return figures.single_call + alone
+    if backend == "multicore":
+        return figures.multicore_call * len(job.steps) + alone / figures.multicore_speedup
+    copies = job.transfer / figures.copy_bandwidth
+    return figures.processes_call * len(job.steps) + copies + alone / figures.multicore_speedup
+
+
+def choose(job: Job, figures: Figures, usable: Sequence[str]) -> list[Estimate]:
+    """The usable backends with their predicted seconds, the best first.
+
+    Parameters
+    ----------
+    job : the passes and the image, as sizes
+    figures : the machine's measured speeds
+    usable : names of the backends that can run the job; an image in GPU memory stays there, so only "cuda" counts then
+    """
+    if job.on_device:
+        usable = [name for name in usable if name == "cuda"]
+    return sorted((Estimate(name, predict(name, job, figures)) for name in usable), key=lambda found: found.seconds)
+
+
+def check_name(name: object, where: str = "backend") -> str:
+    """Check a backend's name, wherever it came from."""
+    if not isinstance(name, str) or name not in CHOICES:
+        raise ValueError(f"{where} must be one of {', '.join(CHOICES)}, got {name!r}")
+    return name
+
+
+def requested(backend: str | None) -> str:
+    """The backend asked for: by the call, else by `use_backend`, else by ``GPUIMG_BACKEND``, else "auto"."""
+    if backend is not None:
+        return check_name(backend)
+    chosen = _chosen.get()
+    if chosen is not None:
+        return chosen
+    named = os.environ.get("GPUIMG_BACKEND")
+    return check_name(named, "the variable GPUIMG_BACKEND") if named else "auto"
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Run the filters called in this context on one backend.
+
+    Parameters
+    ----------
+    name : "auto", "cuda", "multicore", "processes" or "single"
+
+    Raises
+    ------
+    ValueError : not a backend's name. Whether it can run here shows when a filter is called.
+
+    Notes
+    -----
+    Contexts nest, and each thread and each asyncio task has its own. A filter's ``backend=`` goes before the context, the
+    context before the variable ``GPUIMG_BACKEND``.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> with gpuimg.use_backend("single"):
+    ...     gpuimg.invert(np.zeros((1, 3), np.uint8))
+    array([[255, 255, 255]], dtype=uint8)
+    """
+    token = _chosen.set(check_name(name, "name"))
+    try:
+        yield
+    finally:
+        _chosen.reset(token)

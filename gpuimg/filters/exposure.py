@@ -1,0 +1,374 @@
+"""Grey values: pointwise changes, histograms and what follows from them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gpuimg import images
+from gpuimg.images import BOOL, DTYPES, FLOAT64, Source
+from gpuimg.passes import Pass, Reduction, Sweep
+from gpuimg.registry import register
+from gpuimg.run import hand_over, run
+
+Array = np.ndarray[Any, Any]
+COUNTS = np.dtype(np.int64)
+FLOAT_BINS = 256  # in which scikit-image counts the values of float images
+_WITH_BOOL = frozenset((*DTYPES, BOOL))
+_INTEGERS = frozenset(dtype for dtype in DTYPES if dtype.kind in "iu")
+
+
+@register()
+def invert(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+    """Turn light into dark.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array, also bool
+    backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype: ``max - image`` for unsigned integers, ``-1 - image`` for signed ones (the least value
+    becomes the greatest), ``1 - image`` for floats, ``not image`` for bool, as in scikit-image.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.invert(np.array([[0, 200]], np.uint8))
+    array([[255,  55]], dtype=uint8)
+    """
+    source = images.accept(image, _WITH_BOOL)
+    return run(source, [Sweep("invert", (int(source.dtype == BOOL),), work=0.5)], backend=backend, out=out)
+
+
+@register({"table": np.arange(255, -1, -1, dtype=np.uint8)})
+def lut(image: Any, table: Any, *, backend: str | None = None, out: Any = None) -> Any:
+    """Replace each value by the table's entry for it.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array of uint8, uint16 or int16
+    table : (N,) array of bool, uint8, uint16, int16, int64, float32 or float64
+        One entry for every value of the image's dtype: N is 256 for uint8 and 65536 else. The entries for negative int16 values
+        stand in the second half, as NumPy's indexing has it.
+    backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the image's shape and the table's dtype: ``table[image]``
+
+    Raises
+    ------
+    TypeError : the dtype of the image or of the table is none of these
+    ValueError : the table has not one entry for each value
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> squares = np.arange(256, dtype=np.float32) ** 2
+    >>> gpuimg.lut(np.array([[2, 3]], np.uint8), squares)
+    array([[4., 9.]], dtype=float32)
+    """
+    source = images.accept(image, _INTEGERS)
+    entries = np.asarray(table)
+    known = (BOOL, *DTYPES, COUNTS)
+    if entries.dtype not in known:
+        raise TypeError(f"table must have one of the dtypes {', '.join(map(str, known))}, got {entries.dtype}")
+    needed = 1 << 8 * source.dtype.itemsize
+    if entries.shape != (needed,):
+        raise ValueError(f"table must have the shape ({needed},) for {source.dtype} images, got {entries.shape}")
+    entries = np.ascontiguousarray(entries, entries.dtype.newbyteorder("=")).reshape(1, -1)
+    return run(_unsigned(source), [_look_up(source, entries)], backend=backend, out=out)
+
+
+def _unsigned(source: Source) -> Source:
+    """The same bits without a sign: NumPy's indexing counts negative values from the table's end, and so does this."""
+    return source._replace(array=source.array.view(np.uint16)) if source.dtype == np.int16 else source
+
+
+def _look_up(source: Source, table: Array) -> Sweep:
+    stored = table.view(np.uint8) if table.dtype == BOOL else table
+    return Sweep("lut", (source.channels, stored), dtype=table.dtype, work=1.0)
+
+
+@register({"value": 100}, {"value": 0.5})
+def threshold(image: Any, value: Any, *, backend: str | None = None, out: Any = None) -> Any:
+    """Mark the pixels above a value.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array
+    value : number
+        Need not be a value of the image's dtype. For a float32 image it is taken as float32, as NumPy does.
+    backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    bool array of the same shape: ``image > value``; False where either is NaN
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.threshold(np.array([[99, 100, 101]], np.uint8), 100)
+    array([[False, False,  True]])
+    """
+    source = images.accept(image)
+    args = threshold_args(images.number("value", value, finite=False), source.dtype)
+    return run(source, [Sweep("threshold", args, dtype=BOOL, work=0.5)], backend=backend, out=out)
+
+
+def threshold_args(value: float, dtype: np.dtype[Any]) -> tuple[int | float, int]:
+    """A threshold in the image's own type, and whether every pixel lies above it."""
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return float(dtype.type(value)), 0
+    low, high = images.limits(dtype)
+    if math.isnan(value) or value >= high:
+        return high, 0
+    if value < low:
+        return low, 1
+    return math.floor(value), 0
+
+
+def _value_counts(source: Source, then: Any = None) -> Reduction:
+    """How often each value of an integer dtype occurs in each channel, (channels, values)."""
+    low, high = images.limits(source.dtype)
+    shape = (source.channels, high - low + 1)
+    return Reduction("histogram", shape, COUNTS, (source.channels, low), then=then, work=1.5)
+
+
+def _extrema(source: Source, then: Any = None) -> Reduction:
+    """The least and greatest value of each channel, (2, channels)."""
+    return Reduction("minmax", (2, source.channels), FLOAT64, (source.channels,), combine="minmax", then=then)
+
+
+def _edges(low: float, high: float, bins: int, dtype: np.dtype[Any]) -> Array:
+    """The edges of numpy.histogram's bins for values from low to high."""
+    return np.histogram_bin_edges(np.array([low, high], dtype), bins)
+
+
+@register({}, {"bins": 16})
+def histogram(image: Any, bins: int = 256, *, backend: str | None = None, out: Any = None) -> tuple[Any, Any]:
+    """Count how often values occur.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array; all channels are counted together
+    bins : int
+        Number of equal bins from the least to the greatest value, the last one closed.
+    backend : see `gpuimg.filters`
+    out : (bins,) int64 array for the counts
+
+    Returns
+    -------
+    counts : (bins,) int64 array
+    edges : (bins + 1,) float array
+
+    Raises
+    ------
+    ValueError : ``bins`` is not positive, or a float image holds NaN or infinity
+
+    Notes
+    -----
+    The same counts and edges as `numpy.histogram`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> counts, edges = gpuimg.histogram(np.array([[0, 1, 1, 4]], np.uint8), bins=2)
+    >>> counts, edges
+    (array([3, 1]), array([0., 2., 4.]))
+    """
+    source = images.accept(image)
+    bins = images.whole("bins", bins, high=1 << 24)
+    edges: list[Array] = []
+    if source.dtype.kind == "f":
+        passes: list[Pass] = [*_float_counts(source, bins, edges)]
+    else:
+        passes = [_value_counts(source, then=lambda counts: _rebin(counts.sum(axis=0), source.dtype, bins, edges))]
+    if source.array.size == 0:
+        counts = np.zeros(bins, COUNTS)
+        edges.append(_edges(0, 1, bins, FLOAT64))
+    else:
+        counts = run(source._replace(restore=None), passes, backend=backend)
+    if out is not None:
+        images.check_out(out, counts.shape, counts.dtype, counts)
+    return hand_over(source._replace(restore=None), counts, out), edges[0]
+
+
+def _rebin(counts: Array, dtype: np.dtype[Any], bins: int, edges: list[Array]) -> Array:
+    """Counts of single values as numpy.histogram's counts of bins."""
+    low, _ = images.limits(dtype)
+    present = np.flatnonzero(counts)
+    values = (present + low).astype(dtype)
+    binned, found = np.histogram(values, bins, weights=counts[present])
+    edges.append(found)
+    return binned.astype(COUNTS)
+
+
+def _float_counts(source: Source, bins: int, edges: list[Array]) -> tuple[Reduction, Reduction]:
+    """Passes that count a float image's values in bins from its least to its greatest."""
+
+    def bounds(extrema: Array) -> tuple[Array]:
+        low, high = extrema[0].min(), extrema[1].max()
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError(f"image must be finite, its values run from {low} to {high}")
+        edges.append(_edges(low, high, bins, source.dtype))
+        return (edges[0].astype(np.float64),)
+
+    return _extrema(source), Reduction("bincount", (bins,), COUNTS, bounds, work=4.0)
+
+
+@register()
+def threshold_otsu(image: Any, *, backend: str | None = None, out: None = None) -> Any:
+    """Find the threshold that separates two classes of values best.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array; all channels are looked at together
+    backend : see `gpuimg.filters`
+    out : must be None: the result is one number
+
+    Returns
+    -------
+    NumPy scalar of the image's dtype; values above it are the bright class: ``threshold(image, threshold_otsu(image))``
+
+    Raises
+    ------
+    ValueError : the image is empty, or a float image holds NaN or infinity
+
+    Notes
+    -----
+    The threshold between two bins that maximises the variance between the classes [1]_. Integers have a bin for each value,
+    floats 256 from the least to the greatest value, as in scikit-image. A constant image gives its value.
+
+    References
+    ----------
+    .. [1] N. Otsu, "A threshold selection method from gray-level histograms", IEEE Transactions on Systems, Man, and
+       Cybernetics 9(1), 1979, 62-66.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> print(gpuimg.threshold_otsu(np.array([[10, 11, 12, 200, 201]], np.uint8)))
+    12
+    """
+    source = images.accept(image)
+    if out is not None:
+        raise TypeError("out must be None: threshold_otsu returns a number")
+    if source.array.size == 0:
+        raise ValueError(f"image must not be empty, got shape {source.shape}")
+    plain = source._replace(restore=None)
+    if source.dtype.kind != "f":
+        return run(plain, [_value_counts(source, then=lambda counts: _otsu_integer(counts, source.dtype))], backend=backend)
+    edges: list[Array] = []
+    extrema, counting = _float_counts(source, FLOAT_BINS, edges)
+    counting = replace(counting, then=lambda counts: source.dtype.type(_otsu_float(counts, edges[0])))
+    return run(plain, [extrema, counting], backend=backend)
+
+
+def _otsu_integer(counts: Array, dtype: np.dtype[Any]) -> Any:
+    total = counts.sum(axis=0)
+    present = np.flatnonzero(total)
+    first, last = int(present[0]), int(present[-1])
+    low, _ = images.limits(dtype)
+    centers = np.arange(first, last + 1) + low
+    return dtype.type(otsu(total[first : last + 1], centers))
+
+
+def _otsu_float(counts: Array, edges: Array) -> float:
+    if edges[0] == edges[-1] or not np.count_nonzero(counts) > 1:
+        return float(edges[0])
+    return otsu(counts, (edges[1:] + edges[:-1]) / 2)
+
+
+def otsu(counts: Array, centers: Array) -> Any:
+    """The bin centre below which, inclusive, the dark class lies, by Otsu's criterion."""
+    if len(counts) == 1:
+        return centers[0]
+    dark = np.cumsum(counts)
+    bright = np.cumsum(counts[::-1])[::-1]
+    dark_mean = np.cumsum(counts * centers) / dark
+    bright_mean = (np.cumsum((counts * centers)[::-1]) / bright[::-1])[::-1]
+    between = dark[:-1] * bright[1:].astype(np.float64) * (dark_mean[:-1] - bright_mean[1:]) ** 2
+    return centers[np.argmax(between)]
+
+
+@register()
+def equalize_hist(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+    """Spread the values so that each occurs about as often as any other.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array; each channel is equalised on its own
+    backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype. An integer becomes the share of pixels that are no brighter, scaled to the dtype's
+    whole range and rounded half to even; a float becomes that share itself, from 0 to 1, interpolated between 256 bins.
+
+    Raises
+    ------
+    ValueError : a float image holds NaN or infinity
+
+    References
+    ----------
+    .. [1] R. C. Gonzalez, R. E. Woods, "Digital Image Processing", 4th edition, 2018, section 3.3. Floats as
+       `skimage.exposure.equalize_hist`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.equalize_hist(np.array([[10, 11, 12, 13]], np.uint8))
+    array([[ 64, 128, 191, 255]], dtype=uint8)
+    """
+    source = images.accept(image)
+    if source.array.size == 0:
+        return run(source, [Sweep("invert", (0,))], backend=backend, out=out)
+    if source.dtype.kind == "f":
+        return _equalize_float(source, backend, out)
+    counting = Reduction("histogram", _table_shape(source), COUNTS, (source.channels, 0), work=1.5)
+
+    def table(counts: Array) -> tuple[int, Array]:
+        return source.channels, _equalizing(counts, source.dtype)
+
+    return run(_unsigned(source), [counting, Sweep("lut", table, dtype=source.dtype)], backend=backend, out=out)
+
+
+def _table_shape(source: Source) -> tuple[int, int]:
+    return source.channels, 1 << 8 * source.dtype.itemsize
+
+
+def _equalizing(counts: Array, dtype: np.dtype[Any]) -> Array:
+    """The look-up table of each channel; counts and table in the order of the bits without a sign."""
+    low, high = images.limits(dtype)
+    share = np.cumsum(np.roll(counts, -low, axis=1), axis=1) / counts.sum(axis=1, keepdims=True)
+    spread = np.rint(low + share * (high - low)).astype(dtype)
+    return np.ascontiguousarray(np.roll(spread, low, axis=1))
+
+
+def _equalize_float(source: Source, backend: str | None, out: Any) -> Any:
+    if source.channels == 1:
+        return run(source, _equalize_float_passes(source), backend=backend, out=out)
+    result = np.empty_like(source.array)
+    for channel in range(source.channels):
+        plane = images.accept(source.array[..., channel])
+        result[..., channel] = run(plane, _equalize_float_passes(plane), backend=backend)
+    return hand_over(source, result, out)
+
+
+def _equalize_float_passes(source: Source) -> list[Pass]:
+    edges: list[Array] = []
+    extrema, counting = _float_counts(source, FLOAT_BINS, edges)
+
+    def table(counts: Array) -> tuple[int, Array, Array, Array]:
+        share = np.cumsum(counts) / counts.sum()
+        centers = (edges[0][1:] + edges[0][:-1]) / 2
+        return 1, centers[:1].astype(FLOAT64), centers[-1:].astype(FLOAT64), share.reshape(1, -1)
+
+    return [extrema, counting, Sweep("interpolate", table, work=6.0)]

@@ -1,0 +1,153 @@
+"""Geometry: images of another size."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuimg import images
+from gpuimg.passes import Sweep
+from gpuimg.registry import register
+from gpuimg.run import run
+
+Array = np.ndarray[Any, Any]
+ONE = 1 << 14  # the sum of the fixed-point weights of uint8 images
+LONGEST_SIDE = 1 << 31
+
+
+class Axis(NamedTuple):
+    """Which input samples make up each output sample along one axis.
+
+    Attributes
+    ----------
+    index : (length, taps) int64, input samples, folded at the edges
+    weights : (length, taps) float64, each row sums to 1
+    fixed : (length, taps) int32, the same in 16384ths
+    """
+
+    index: Array
+    weights: Array
+    fixed: Array
+
+
+@lru_cache(maxsize=32)
+def resampling(length: int, wanted: int, order: int, smooth: bool) -> Axis:
+    """The samples and weights that turn ``length`` samples into ``wanted``.
+
+    Pixel centres lie at half coordinates; beyond the edge the samples are reflected, as scikit-image's resize has it. With
+    ``smooth``, the Gaussian against aliasing and the interpolation are one set of weights.
+    """
+    scale = length / wanted
+    at = (np.arange(wanted) + 0.5) * scale - 0.5
+    if order == 0:
+        index = np.floor(at + 0.5).astype(np.int64)[:, None]
+        weights = np.ones((wanted, 1))
+    else:
+        first = np.floor(at).astype(np.int64)
+        share = at - first
+        index = first[:, None] + np.arange(2)
+        weights = np.stack((1 - share, share), axis=1)
+    sigma = max(0.0, (scale - 1) / 2)
+    if smooth and sigma > 0:
+        index, weights = _smoothed(index, weights, sigma)
+    return Axis(*_trimmed(_reflected(index, length), weights))
+
+
+def _smoothed(index: Array, weights: Array, sigma: float) -> tuple[Array, Array]:
+    """Weights of the interpolation of an image that a Gaussian has smoothed, for the image itself."""
+    radius = int(4.0 * sigma + 0.5)
+    bell = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    bell /= bell.sum()
+    taps = weights.shape[1]
+    spread = np.zeros((len(weights), 2 * radius + taps))
+    for tap in range(taps):
+        spread[:, tap : tap + 2 * radius + 1] += weights[:, tap, None] * bell
+    return index[:, :1] - radius + np.arange(spread.shape[1]), spread
+
+
+def _reflected(index: Array, length: int) -> Array:
+    index = index % (2 * length)
+    return np.where(index < length, index, 2 * length - 1 - index)
+
+
+def _trimmed(index: Array, weights: Array) -> tuple[Array, Array, Array]:
+    """Drop taps that weigh nothing anywhere, and add fixed-point weights whose rows sum to one exactly."""
+    used = np.abs(weights).max(axis=0) > 0
+    index, weights = index[:, used], weights[:, used]
+    fixed = np.rint(weights * ONE).astype(np.int32)
+    greatest = np.argmax(weights, axis=1)
+    fixed[np.arange(len(fixed)), greatest] += ONE - fixed.sum(axis=1, dtype=np.int32)
+    return np.ascontiguousarray(index), np.ascontiguousarray(weights), fixed
+
+
+def _wanted_shape(source: images.Source, output_shape: Any) -> tuple[int, int]:
+    if not hasattr(output_shape, "__len__") or isinstance(output_shape, str | bytes):
+        raise TypeError(f"output_shape must be (rows, columns), got {output_shape!r}")
+    if len(output_shape) == 3 and source.array.ndim == 3 and output_shape[2] == source.channels:
+        output_shape = output_shape[:2]
+    if len(output_shape) != 2:
+        raise ValueError(f"output_shape must be (rows, columns), got {output_shape!r}")
+    rows, cols = (images.whole("output_shape", side, high=LONGEST_SIDE) for side in output_shape)
+    return rows, cols
+
+
+@register({"output_shape": (24, 40)}, {"output_shape": (70, 90), "order": 0}, {"output_shape": (50, 31), "anti_aliasing": False})
+def resize(
+    image: Any,
+    output_shape: Any,
+    order: int = 1,
+    anti_aliasing: bool | None = None,
+    *,
+    backend: str | None = None,
+    out: Any = None,
+) -> Any:
+    """Make an image larger or smaller.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array
+    output_shape : (rows, columns), positive ints
+        The channels may follow if they are the image's.
+    order : {0, 1}
+        0 takes the nearest pixel, 1 interpolates linearly.
+    anti_aliasing : bool, optional
+        Whether to smooth before shrinking, by a Gaussian of ``sigma = (factor - 1) / 2`` for each axis that shrinks. None:
+        when an axis shrinks, but not for integers with order 0, as scikit-image decides.
+    backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the new shape and the image's dtype; the values are not rescaled. uint8: within 1 of the exact value.
+
+    Raises
+    ------
+    ValueError : a side of ``output_shape`` is not positive, ``order`` is none of these, or the image is empty
+
+    References
+    ----------
+    .. [1] `skimage.transform.resize` (pixel centres at half coordinates, reflected edges) with ``preserve_range=True``.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.resize(np.array([[0, 100]], np.uint8), (1, 4))
+    array([[  0,  25,  75, 100]], dtype=uint8)
+    """
+    source = images.accept(image)
+    rows, cols = _wanted_shape(source, output_shape)
+    order = images.whole("order", order, low=0, high=1)
+    height, width = source.shape[:2]
+    shape = (rows, cols, *source.shape[2:])
+    if source.array.size == 0:
+        return run(source, [Sweep("resample", shape=shape)], backend=backend, out=out)
+    if anti_aliasing is None:
+        anti_aliasing = (rows < height or cols < width) and not (order == 0 and source.dtype.kind in "iu")
+    elif not isinstance(anti_aliasing, bool | np.bool_):
+        raise TypeError(f"anti_aliasing must be True, False or None, got {anti_aliasing!r}")
+    smooth = bool(anti_aliasing)
+    down, along = resampling(height, rows, order, smooth), resampling(width, cols, order, smooth)
+    args = (source.channels, down.index, down.weights, down.fixed, along.index, along.weights, along.fixed)
+    work = 1.0 + down.weights.shape[1] + along.weights.shape[1]
+    return run(source, [Sweep("resample", args, halo=None, shape=shape, work=work)], backend=backend, out=out)

@@ -1,0 +1,192 @@
+"""run(image, passes): kind of array -> backend -> result."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Sequence
+from contextvars import ContextVar
+from functools import cache
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuimg import dispatch
+from gpuimg.backends.base import Backend, result_of
+from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
+from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
+from gpuimg.images import BOOL, Source, check_out
+from gpuimg.machine import figures
+from gpuimg.passes import Pass, Reduction
+
+log = logging.getLogger("gpuimg")
+
+# A call shorter than this says more about the clock than about the kernel.
+WORTH_LEARNING = 2e-4
+
+_planning: ContextVar[bool] = ContextVar("gpuimg_planning", default=False)
+
+
+class Plan(Exception):  # noqa: N818 - not an error: how `explain` takes the passes out of a filter
+    """What a filter would run."""
+
+    def __init__(self, source: Source, passes: Sequence[Pass]) -> None:
+        super().__init__("planned")
+        self.source = source
+        self.passes = passes
+
+
+class Candidate(NamedTuple):
+    """A backend and why it cannot run a job, if so."""
+
+    name: str
+    reason: str | None
+
+
+@cache
+def backend_named(name: str) -> Backend:
+    """The one object of a backend, its module imported at first use."""
+    module = import_module(f"gpuimg.backends.{name}")
+    return getattr(module, name.capitalize())()  # type: ignore[no-any-return]
+
+
+def run(source: Source, passes: Sequence[Pass], *, backend: str | None = None, out: Any | None = None) -> Any:
+    """Run passes over an image and give the last one's result in the caller's kind of array.
+
+    Parameters
+    ----------
+    source : the image, as `gpuimg.images.accept` gave it
+    passes : what is to be done
+    backend : a name, or None for the one in force
+    out : array for the result, of its shape and dtype; any memory layout, and it may overlap the image
+
+    Raises
+    ------
+    BackendUnavailable : a backend asked for by name cannot run here
+    """
+    if _planning.get():
+        raise Plan(source, passes)
+    name = dispatch.requested(backend)
+    array = source.array
+    shape, dtype = final(source, passes)
+    if out is not None:
+        if source.restore is not None:
+            raise TypeError("out works with NumPy and CuPy images only; this image is of another kind")
+        check_out(out, shape, dtype, array)
+    if array.size == 0:
+        return hand_over(source, _empty_result(array, passes, shape, dtype), out)
+    if array.dtype == BOOL:
+        array = array.view(np.uint8)
+    into = out if out is not None and _usable_directly(out, source.array) else None
+    result = _run_on(name, source, array, passes, into)
+    return hand_over(source, result, out if into is None else None)
+
+
+def final(source: Source, passes: Sequence[Pass]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of the last pass's result."""
+    shape, dtype = source.shape, source.dtype
+    for task in passes:
+        if not isinstance(task, Reduction):
+            shape, dtype = result_of(task, shape, dtype)
+    return result_of(passes[-1], shape, dtype)
+
+
+def hand_over(source: Source, result: Any, out: Any | None) -> Any:
+    """Hand a result over: into ``out``, or in the kind of array that the image had."""
+    if out is not None:
+        out[...] = result
+        return out
+    return result if source.restore is None else source.restore(result)
+
+
+def _usable_directly(out: Any, image: Any) -> bool:
+    return out.flags.c_contiguous and not (isinstance(out, np.ndarray) and np.may_share_memory(out, image))
+
+
+def _empty_result(array: Any, passes: Sequence[Pass], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    last = passes[-1]
+    if not isinstance(last, Reduction):
+        if 0 not in shape:
+            raise ValueError(f"image is empty, shape {array.shape}: there is nothing to make the shape {shape} of")
+        return np.empty_like(array, dtype=dtype, shape=shape)
+    zeros = np.zeros(last.shape, last.dtype)
+    return zeros if last.then is None else last.then(zeros)
+
+
+def _run_on(name: str, source: Source, array: Any, passes: Sequence[Pass], out: Any | None) -> Any:
+    if source.on_device and name in ("auto", "cuda"):
+        name = "cuda"
+    elif source.on_device:
+        raise BackendUnavailable(name, "the image lies in GPU memory; copy it to the host first (cupy.asnumpy)")
+    if name == "auto":
+        return _run_auto(source, array, passes, out)
+    reason = refusal(name, passes)
+    if reason is not None:
+        raise BackendUnavailable(name, reason)
+    return _timed(name, source, array, passes, out)
+
+
+def _run_auto(source: Source, array: Any, passes: Sequence[Pass], out: Any | None) -> Any:
+    best = candidates(source, passes)[0].backend
+    if best != "cuda":
+        return _timed(best, source, array, passes, out)
+    try:
+        return _timed(best, source, array, passes, out)
+    except (BackendFailed, BackendUnavailable) as error:
+        warnings.warn(f"ran on multicore instead of cuda: {error}", FallbackWarning, stacklevel=4)
+        return _timed("multicore", source, array, passes, out)
+
+
+def refusal(name: str, passes: Sequence[Pass]) -> str | None:
+    """Why a backend cannot run these passes here, or None."""
+    found = backend_named(name)
+    return found.unusable() or found.missing(passes)
+
+
+def candidates(source: Source, passes: Sequence[Pass]) -> list[Estimate]:
+    """The backends that can run a job, by predicted seconds, the best first.
+
+    A GPU is looked for only where it could win with the shipped figures: asking for it costs a second at first.
+    """
+    job = job_of(source, passes)
+    known = figures()
+    ranked = dispatch.choose(job, known, BACKENDS)
+    while ranked[0].backend == "cuda" and not source.on_device and refusal("cuda", passes) is not None:
+        ranked = ranked[1:]
+    return ranked
+
+
+def job_of(source: Source, passes: Sequence[Pass]) -> Job:
+    """A job as the cost rule sees it."""
+    shape, dtype = source.shape, source.dtype
+    steps = []
+    size = source.array.size
+    first = size * dtype.itemsize
+    for task in passes:
+        after, kind = result_of(task, shape, dtype)
+        count = _product(after)
+        elements = size + count
+        nbytes = size * dtype.itemsize + count * kind.itemsize
+        steps.append(Step(f"{task.kernel}-{dtype.char}{kind.char}", elements, nbytes, task.work))
+        if not isinstance(task, Reduction):
+            shape, dtype, size = after, kind, count
+    return Job(tuple(steps), first + size * dtype.itemsize, source.on_device)
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    count = 1
+    for extent in shape:
+        count *= extent
+    return count
+
+
+def _timed(name: str, source: Source, array: Any, passes: Sequence[Pass], out: Any | None) -> Any:
+    start = time.perf_counter()
+    chosen = backend_named(name)
+    result = chosen.run(passes, array, out)
+    if log.isEnabledFor(logging.DEBUG):
+        kernels = ", ".join(task.kernel for task in passes)
+        log.debug("%s of %s on %s: %.6f s", kernels, source.shape, name, time.perf_counter() - start)
+    return result
