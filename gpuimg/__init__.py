@@ -18,8 +18,8 @@ _WHERE = {
     "gpuimg.filters.edges": ("sobel",),
     "gpuimg.filters.transform": ("resize",),
     "gpuimg.dispatch": ("use_backend",),
-    "gpuimg.explain": ("backends", "explain"),
-    "gpuimg.calibrate": ("calibrate",),
+    "gpuimg.advice": ("backends", "explain"),
+    "gpuimg.tuning": ("calibrate",),
     "gpuimg.files": ("open_image", "save_image"),
     "gpuimg.errors": ("BackendFailed", "BackendUnavailable", "FallbackWarning", "GpuimgError", "ImageFileError"),
 }
@@ -28,15 +28,15 @@ _HOME = {name: module for module, names in _WHERE.items() for name in names}
 __all__ = ["FILTERS", "__version__", *sorted(_HOME)]  # noqa: PLE0604
 
 if TYPE_CHECKING:
-    from gpuimg.calibrate import calibrate as calibrate
+    from gpuimg.tuning import calibrate as calibrate
     from gpuimg.dispatch import use_backend as use_backend
     from gpuimg.errors import BackendFailed as BackendFailed
     from gpuimg.errors import BackendUnavailable as BackendUnavailable
     from gpuimg.errors import FallbackWarning as FallbackWarning
     from gpuimg.errors import GpuimgError as GpuimgError
     from gpuimg.errors import ImageFileError as ImageFileError
-    from gpuimg.explain import backends as backends
-    from gpuimg.explain import explain as explain
+    from gpuimg.advice import backends as backends
+    from gpuimg.advice import explain as explain
     from gpuimg.files import open_image as open_image
     from gpuimg.files import save_image as save_image
     from gpuimg.filters.color import rgb2gray as rgb2gray
@@ -60,20 +60,13 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name == "FILTERS":
-        value: Any = _all_filters()
+        value: Any = import_module("gpuimg.filters").all_filters()
     elif name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
     else:
         raise AttributeError(f"module 'gpuimg' has no attribute {name!r}")
     globals()[name] = value
     return value
-
-
-def _all_filters() -> Any:
-    for module in _WHERE:
-        if module.startswith("gpuimg.filters."):
-            import_module(module)
-    return import_module("gpuimg.registry").FILTERS
 
 
 def __dir__() -> list[str]:

@@ -104,8 +104,8 @@ def save_image(path: PathLike, array: Any) -> None:
     Parameters
     ----------
     path : ends in .tif or .tiff (any integers or floats), .png (uint8, uint16) or .jpg or .jpeg (uint8, lossy).
-    array : shape (H, W) or (H, W, C). bool is stored as 0 and 255. PNG takes 1 to 4 channels (2 and 4: the last is alpha),
-        JPEG 1 or 3.
+    array : shape (H, W) or (H, W, C). bool is stored as 0 and 255. PNG takes 1 to 4 channels (of 2 and 4 the last is
+        alpha), JPEG 1 or 3.
 
     Raises
     ------
@@ -164,8 +164,8 @@ def _listed(numbers: tuple[int, ...]) -> str:
 # Errors and targets ------------------------------------------------------------------------------------------------
 
 
-class _Refused(Exception):  # noqa: N818 - the file is fine, but reading it would lose something
-    """Why a sound file is not read; the caller puts the file's name before it."""
+class _Refused(Exception):
+    """Why a sound file is not read: it would lose something. The caller puts the file's name before it."""
 
 
 class _Limit:
@@ -232,14 +232,12 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 
 # TIFF --------------------------------------------------------------------------------------------------------------
 
-TIFF_DTYPES = tuple(f"{kind}int{bits}" for kind in ("u", "") for bits in (8, 16, 32, 64)) + (
-    "float16",
-    "float32",
-    "float64",
-)
+INTEGERS = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
+TIFF_DTYPES = (*INTEGERS, "float16", "float32", "float64")
 # Photometric interpretations whose samples are not what they seem: separated inks, luma and chroma, the Lab family.
 INDIRECT_COLOURS = {5: "CMYK", 6: "YCbCr", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32844: "LogL", 32845: "LogLuv"}
 WHITE_IS_ZERO, PALETTE = 0, 3
+PILLOW_BITS = {"I;16": 16, "I;16B": 16, "I": 32, "F": 32}  # of a sample, by mode; 8 in all others
 
 
 def _read_tiff(file: BinaryIO, limit: _Limit) -> tuple[Pixels, int]:
@@ -275,7 +273,9 @@ def _only_page(tiff: Any) -> Any:
 
 def _check_complete(page: Any, file: BinaryIO) -> None:
     ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
-    if max(ends, default=0) > os.fstat(file.fileno()).st_size:
+    if not ends:
+        raise ValueError("no pixels in it")
+    if max(ends) > os.fstat(file.fileno()).st_size:
         raise ValueError("truncated")
 
 
@@ -304,18 +304,20 @@ def _read_tiff_with_pillow(file: BinaryIO, page: Any) -> Pixels:
     """Read what tifffile leaves to a codec package, as far as Pillow keeps the depth; the result is upright."""
     from PIL import TiffImagePlugin
 
-    colours = INDIRECT_COLOURS.get(page.photometric)
     file.seek(0)
     try:
-        image = _pixels(TiffImagePlugin.TiffImageFile(file))
-    except (SyntaxError, KeyError):
+        image = TiffImagePlugin.TiffImageFile(file)
+    except (SyntaxError, KeyError):  # no Pillow mode for such samples
         image = None
-    bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)
-    if image is None or (image.dtype != bool and image.itemsize * 8 < bits):
-        what = f"{colours} of {bits} bits" if colours else f"{bits}-bit pixels compressed by {page.compression.name}"
-        remedy = "convert it to RGB first" if colours else "`pip install imagecodecs` would help"
-        raise _Refused(f"{what} cannot be read here without loss; {remedy}")
-    return image
+    bits = max(np.atleast_1d(page.bitspersample))
+    if image is not None and bits <= PILLOW_BITS.get(image.mode, 8):
+        return _pixels(image)
+    if page.photometric in INDIRECT_COLOURS:
+        raise _Refused(f"{INDIRECT_COLOURS[page.photometric]} of {bits} bits is not read; convert it to RGB first")
+    raise _Refused(
+        f"{bits}-bit pixels compressed by {page.compression.name} cannot be read here without loss; "
+        "`pip install imagecodecs` would help"
+    )
 
 
 def _write_tiff(file: BinaryIO, image: Pixels) -> None:

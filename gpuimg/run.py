@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from gpuimg import dispatch
-from gpuimg.backends.base import Backend, result_of
+from gpuimg.backends.base import Backend, result_of, speed_key
 from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
 from gpuimg.images import BOOL, Source, check_out
@@ -23,10 +23,7 @@ from gpuimg.passes import Pass, Reduction
 
 log = logging.getLogger("gpuimg")
 
-# A call shorter than this says more about the clock than about the kernel.
-WORTH_LEARNING = 2e-4
-
-_planning: ContextVar[bool] = ContextVar("gpuimg_planning", default=False)
+PLANNING: ContextVar[bool] = ContextVar("gpuimgPLANNING", default=False)
 
 
 class Plan(Exception):  # noqa: N818 - not an error: how `explain` takes the passes out of a filter
@@ -36,13 +33,6 @@ class Plan(Exception):  # noqa: N818 - not an error: how `explain` takes the pas
         super().__init__("planned")
         self.source = source
         self.passes = passes
-
-
-class Candidate(NamedTuple):
-    """A backend and why it cannot run a job, if so."""
-
-    name: str
-    reason: str | None
 
 
 @cache
@@ -66,7 +56,7 @@ def run(source: Source, passes: Sequence[Pass], *, backend: str | None = None, o
     ------
     BackendUnavailable : a backend asked for by name cannot run here
     """
-    if _planning.get():
+    if PLANNING.get():
         raise Plan(source, passes)
     name = dispatch.requested(backend)
     array = source.array
@@ -169,7 +159,7 @@ def job_of(source: Source, passes: Sequence[Pass]) -> Job:
         count = _product(after)
         elements = size + count
         nbytes = size * dtype.itemsize + count * kind.itemsize
-        steps.append(Step(f"{task.kernel}-{dtype.char}{kind.char}", elements, nbytes, task.work))
+        steps.append(Step(speed_key(task.kernel, dtype, kind), elements, nbytes, task.work))
         if not isinstance(task, Reduction):
             shape, dtype, size = after, kind, count
     return Job(tuple(steps), first + size * dtype.itemsize, source.on_device)

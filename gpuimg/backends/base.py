@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gpuimg.machine import figures
 from gpuimg.passes import Pass, Reduction, Whole
 
 Array = np.ndarray[Any, Any]
@@ -23,6 +24,9 @@ class Backend(Protocol):
 
     def missing(self, passes: Sequence[Pass]) -> str | None:
         """Why this backend cannot run these passes (a kernel that is not written yet), or None."""
+
+    def detail(self) -> str:
+        """What it runs on: threads, workers, the device."""
 
     def run(self, passes: Sequence[Pass], image: Any, out: Any | None) -> Any:
         """Run passes one after the other and give the last one's result; ``out`` is contiguous and fits it."""
@@ -58,6 +62,15 @@ def combine(task: Reduction, parts: Array) -> Array:
     return np.concatenate((low, high)).reshape(task.shape)
 
 
+def speed_key(kernel: str, dtype: np.dtype[Any], result: np.dtype[Any]) -> str:
+    """The name under which a kernel's measured speed is kept, for one pair of dtypes."""
+    return f"{kernel}-{dtype.char}{result.char}"
+
+
+# A smaller image says more about the cost of a call than about the kernel.
+WORTH_LEARNING = 1 << 18
+
+
 class CpuBackend(ABC):
     """Runs compiled kernels over bands of rows; how the bands are shared out is each backend's own."""
 
@@ -75,8 +88,15 @@ class CpuBackend(ABC):
         """How many bands are worked on at a time."""
 
     @abstractmethod
-    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], bands: int) -> None:
-        """Fill all rows of ``dst``, in ``bands`` pieces at least where that is more than one."""
+    def detail(self) -> str: ...
+
+    @abstractmethod
+    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], bands: int) -> float:
+        """Fill all rows of ``dst``, ``bands`` of them at a time; gives the seconds that the compiled code took."""
+
+    def speedup(self) -> float:
+        """How many times faster than one thread this backend fills, by the machine's figures."""
+        return figures().multicore_speedup
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """Memory for a result or an intermediate one."""
@@ -88,7 +108,8 @@ class CpuBackend(ABC):
             args = arguments(task, image, reduced)
             if isinstance(task, Reduction):
                 parts = self.empty((self._slabs(task, image), int(np.prod(task.shape))), task.dtype)
-                self.fill(task.kernel, flat(image), parts, args, len(parts))
+                seconds = self.fill(task.kernel, flat(image), parts, args, len(parts))
+                self._learn(task, image.size + parts[0].size, seconds, image.dtype, parts.dtype)
                 reduced = combine(task, parts)
                 if task.then is not None:
                     reduced = task.then(reduced)
@@ -98,9 +119,15 @@ class CpuBackend(ABC):
                 last = number == len(passes) - 1
                 result = out if last and out is not None else self.empty(shape, dtype)
                 bands = 1 if isinstance(task, Whole) else self.workers
-                self.fill(task.kernel, flat(image), flat(result), args, bands)
+                seconds = self.fill(task.kernel, flat(image), flat(result), args, bands)
+                self._learn(task, image.size + result.size, seconds, image.dtype, dtype)
                 image = result
         return result
+
+    def _learn(self, task: Pass, elements: int, seconds: float, dtype: np.dtype[Any], result: np.dtype[Any]) -> None:
+        if elements > WORTH_LEARNING:
+            alone = seconds * self.speedup()
+            figures().learn(speed_key(task.kernel, dtype, result), alone, elements * task.work)
 
     def _slabs(self, task: Reduction, image: Array) -> int:
         # Partial results must stay small beside the image they are made of.

@@ -6,8 +6,8 @@ from typing import Any
 
 from gpuimg.backends.base import Array, CpuBackend
 from gpuimg.backends.compiled import compiled, form_of, pack
-from gpuimg.backends.driver import fill_bands, thread_count
-from gpuimg.backends.single import FIRST_PIECE_ELEMENTS, check_done, pieces
+from gpuimg.backends.driver import fill_bands, numba_is_safe, numba_layer, thread_count
+from gpuimg.backends.single import timed
 
 
 class Multicore(CpuBackend):
@@ -19,16 +19,18 @@ class Multicore(CpuBackend):
     def workers(self) -> int:
         return thread_count()
 
-    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], bands: int) -> None:
+    def detail(self) -> str:
+        layer = f"Numba's {numba_layer()} layer" if numba_is_safe() else "a thread pool"
+        return f"{thread_count()} threads, {layer}"
+
+    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], bands: int) -> float:
         packed_for = (src, dst, *args)
         code = compiled(kernel, form_of(packed_for))
         packed = pack(packed_for)
         rows = dst.shape[0]
-        bands = min(bands, rows)
-        elements = src.size + dst.size
-        if bands == 1 or rows == bands or elements <= FIRST_PIECE_ELEMENTS * bands:
-            check_done(kernel, fill_bands(code, packed.address, 0, rows, bands), bands)
-            return
-        for top, bottom in pieces(rows, elements // bands):
+
+        def fill(top: int, bottom: int) -> tuple[int, int]:
             few = min(bands, bottom - top)
-            check_done(kernel, fill_bands(code, packed.address, top, bottom, few), few)
+            return fill_bands(code, packed.address, top, bottom, few), few
+
+        return timed(kernel, fill, rows, (src.size + dst.size) // bands, rows <= bands)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -15,7 +16,7 @@ PIECE_SECONDS = 0.1
 FIRST_PIECE_ELEMENTS = 1 << 22
 
 
-def pieces(rows: int, elements: int) -> Any:
+def pieces(rows: int, elements: int) -> Iterator[tuple[int, int]]:
     """Rows [top, bottom) one piece after the other; each is timed, and the next one made as long as it should be."""
     per_row = max(1, elements // max(rows, 1))
     size = max(1, FIRST_PIECE_ELEMENTS // per_row)
@@ -37,22 +38,36 @@ def check_done(kernel: str, done: int, expected: int) -> None:
         raise BackendFailed(f"the kernel {kernel!r} could not allocate its working memory")
 
 
+def timed(kernel: str, fill: Callable[[int, int], tuple[int, int]], rows: int, elements: int, whole: bool) -> float:
+    """Fill all rows by ``fill(top, bottom)``, which gives the pieces done and expected; gives the seconds it took."""
+    start = time.perf_counter()
+    if whole or elements <= FIRST_PIECE_ELEMENTS:
+        check_done(kernel, *fill(0, rows))
+    else:
+        for top, bottom in pieces(rows, elements):
+            check_done(kernel, *fill(top, bottom))
+    return time.perf_counter() - start
+
+
 class Single(CpuBackend):
     """One thread."""
 
     name = "single"
     workers = 1
 
-    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], bands: int) -> None:
+    def detail(self) -> str:
+        return "one thread"
+
+    def speedup(self) -> float:
+        return 1.0
+
+    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], bands: int) -> float:
         packed_for = (src, dst, *args)
         code = compiled(kernel, form_of(packed_for))
         packed = pack(packed_for)
+
+        def fill(top: int, bottom: int) -> tuple[int, int]:
+            return code.call(packed.address, top, bottom), DONE
+
         rows = dst.shape[0]
-        elements = src.size + dst.size
-        if elements <= FIRST_PIECE_ELEMENTS or rows == bands:
-            check_done(kernel, code.call(packed.address, 0, rows), DONE)
-            return
-        for top, bottom in pieces(rows, elements):
-            check_done(kernel, code.call(packed.address, top, bottom), DONE)
-
-
+        return timed(kernel, fill, rows, src.size + dst.size, rows == bands)

@@ -16,3 +16,18 @@ cval : number
 Images are ``(H, W)`` or ``(H, W, C)``, uint8, uint16, int16, float32 or float64, from NumPy, CuPy, PIL or anything that has
 DLPack; the result is of the same kind. Channels are filtered each on its own. Results are rounded half to even and saturated.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from gpuimg.registry import FILTERS, Filter
+
+FAMILIES = ("color", "exposure", "smooth", "edges", "morphology", "transform")
+
+
+def all_filters() -> dict[str, Filter]:
+    """`gpuimg.registry.FILTERS` with every family loaded."""
+    for family in FAMILIES:
+        import_module(f"{__name__}.{family}")
+    return FILTERS

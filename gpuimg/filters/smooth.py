@@ -50,6 +50,12 @@ def gaussian_taps(sigma: float, truncate: float) -> Taps:
     return Taps(weights, fixed.astype(np.uint16), offset)
 
 
+def gaussian_args(down: Taps, along: Taps) -> tuple[Any, ...]:
+    """What the kernel ``gaussian`` gets: radii, weights, fixed-point weights and offsets of both axes."""
+    radii = (down.radius, along.radius)
+    return (*radii, down.weights, along.weights, down.fixed, along.fixed, down.offset, along.offset)
+
+
 def _sigmas(sigma: Any, truncate: Any) -> tuple[Taps, Taps]:
     limit = images.number("truncate", truncate, low=0)
     rows, cols = (images.number("sigma", part, low=0) for part in images.pair("sigma", sigma))
@@ -107,14 +113,8 @@ def gaussian(
     source = images.accept(image)
     down, along = _sigmas(sigma, truncate)
     edge = images.border(mode, cval, source.dtype)
-    args = (
-        *(down.radius, along.radius),
-        *(down.weights, along.weights),
-        *(down.fixed, along.fixed),
-        *(down.offset, along.offset),
-    )
     work = 2.0 + 0.5 * (down.radius + along.radius)
-    task = Sweep("gaussian", args, halo=(down.radius, along.radius), border=edge, work=work)
+    task = Sweep("gaussian", gaussian_args(down, along), halo=(down.radius, along.radius), border=edge, work=work)
     return run(source, [task], backend=backend, out=out)
 
 

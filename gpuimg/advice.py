@@ -1,0 +1,192 @@
+"""What would run where, and why: `explain` and `backends`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gpuimg import dispatch
+from gpuimg import run as running
+from gpuimg.dispatch import BACKENDS, Estimate
+from gpuimg.filters import all_filters
+from gpuimg.images import Source
+from gpuimg.machine import figures
+from gpuimg.passes import Pass
+
+ROUNDS = 3  # of each backend, where `explain` measures
+
+
+@dataclass(frozen=True, slots=True)
+class BackendStatus:
+    """A row of `backends`: can it run here, why not and what would help, what it runs on."""
+
+    name: str
+    usable: bool
+    reason: str
+    detail: str
+
+
+def backends() -> list[BackendStatus]:
+    """List the backends: usable on this machine or not, and why.
+
+    Returns
+    -------
+    list of `BackendStatus` with ``name``, ``usable``, ``reason`` (of one that is not usable, with the remedy) and ``detail``
+
+    Notes
+    -----
+    A GPU counts as usable only if a tiny kernel compiled, ran and gave the right answer, so the first call may take a second.
+
+    Examples
+    --------
+    >>> import gpuimg
+    >>> [status.name for status in gpuimg.backends()]
+    ['single', 'multicore', 'processes', 'cuda']
+    """
+    return [_status(name) for name in BACKENDS]
+
+
+def _status(name: str) -> BackendStatus:
+    backend = running.backend_named(name)
+    reason = backend.unusable()
+    return BackendStatus(name, reason is None, reason or "", "" if reason else backend.detail())
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One backend in an `Explanation`: predicted seconds, measured ones where asked for, or why it is out."""
+
+    backend: str
+    predicted: float | None
+    measured: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What `explain` found; ``str()`` is the table, ``chosen`` the backend that "auto" takes."""
+
+    filter: str
+    image: str
+    chosen: str
+    requested: str
+    rows: tuple[Row, ...]
+    passes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{self.filter} of {self.image}: {self.chosen}", f"passes: {' -> '.join(self.passes)}"]
+        if self.requested != "auto":
+            lines.append(f"asked for by name: {self.requested}")
+        lines.append(f"{'backend':<12}{'predicted':>12}{'measured':>12}")
+        for row in self.rows:
+            times = f"{_seconds(row.predicted):>12}{_seconds(row.measured):>12}"
+            mark = "  <- chosen" if row.backend == self.chosen else ""
+            lines.append(f"{row.backend:<12}{times}{mark or (row.reason and '  ' + row.reason)}".rstrip())
+        return "\n".join(lines)
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    if value < 1e-3:
+        return f"{value * 1e6:.1f} us"
+    return f"{value * 1e3:.2f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def explain(
+    filter: Callable[..., Any] | str,  # noqa: A002 - the field's word, and positional only
+    image: Any,
+    /,
+    *,
+    measure: bool = False,
+    **params: Any,
+) -> Explanation:
+    """Say which backend a filter would run on, and the predicted seconds that this was chosen by.
+
+    Parameters
+    ----------
+    filter : a filter or its name
+    image : the image it would be called with; it is not filtered unless ``measure`` is true
+    measure : whether to run the filter on every usable backend as well and show the median seconds
+    **params : the filter's parameters
+
+    Returns
+    -------
+    Explanation : ``str()`` of it is a table; it has ``chosen`` and ``rows``
+
+    Raises
+    ------
+    ValueError : no filter has that name; and whatever the filter raises for these arguments
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> print(gpuimg.explain(gpuimg.invert, np.zeros((64, 64), np.uint8)).chosen)
+    single
+    """
+    function = _function(filter)
+    backend = params.pop("backend", None)
+    source, passes = plan(function, image, params)
+    ranked = running.candidates(source, passes)
+    chosen = dispatch.requested(backend)
+    chosen = ranked[0].backend if chosen == "auto" else chosen
+    rows = [_row(name, ranked, source, passes) for name in BACKENDS]
+    if measure:
+        rows = [_measured(row, function, image, params) for row in rows]
+    rows.sort(key=lambda row: (row.predicted is None, row.predicted))
+    return Explanation(
+        filter=function.__name__,
+        image=f"{'x'.join(map(str, source.shape))} {source.dtype}",
+        chosen=chosen,
+        requested=dispatch.requested(backend),
+        rows=tuple(rows),
+        passes=tuple(task.kernel for task in passes),
+    )
+
+
+def _function(wanted: Callable[..., Any] | str) -> Callable[..., Any]:
+    if not isinstance(wanted, str):
+        return wanted
+    known = all_filters()
+    if wanted not in known:
+        raise ValueError(f"filter must be one of {', '.join(sorted(known))}, got {wanted!r}")
+    return known[wanted].function
+
+
+def plan(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> tuple[Source, list[Pass]]:
+    """The image and the passes that a filter would run."""
+    token = running.PLANNING.set(True)
+    try:
+        function(image, **params)
+    except running.Plan as planned:
+        return planned.source, list(planned.passes)
+    finally:
+        running.PLANNING.reset(token)
+    raise TypeError(f"filter must be one of gpuimg's filters, {function!r} ran no passes")
+
+
+def _row(name: str, ranked: list[Estimate], source: Source, passes: list[Pass]) -> Row:
+    reason = running.refusal(name, passes)
+    if reason is None and source.on_device and name != "cuda":
+        reason = "the image lies in GPU memory"
+    if reason is not None:
+        return Row(name, None, None, reason)
+    known = {estimate.backend: estimate.seconds for estimate in ranked}
+    seconds = known.get(name)
+    if seconds is None:
+        seconds = dispatch.predict(name, running.job_of(source, passes), figures())
+    return Row(name, seconds, None, "")
+
+
+def _measured(row: Row, function: Callable[..., Any], image: Any, params: dict[str, Any]) -> Row:
+    if row.predicted is None:
+        return row
+    function(image, backend=row.backend, **params)  # compiled, threads and workers started
+    taken = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        function(image, backend=row.backend, **params)
+        taken.append(time.perf_counter() - start)
+    return Row(row.backend, row.predicted, sorted(taken)[ROUNDS // 2], "")

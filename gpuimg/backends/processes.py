@@ -1,0 +1,294 @@
+"""Worker processes: the same compiled kernels, with pixels in shared memory and only row numbers in messages.
+
+Workers are spawned, never forked, and kept for the next call. The parent alone creates and unlinks shared memory. A worker
+that dies is replaced and its band done again, once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from multiprocessing import connection, get_context
+from multiprocessing.shared_memory import SharedMemory
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuimg.backends.base import Array, CpuBackend
+from gpuimg.backends.compiled import DONE, compiled, form_of, pack, processor_count
+from gpuimg.backends.single import check_done
+from gpuimg.errors import BackendFailed
+
+BANDS_PER_WORKER = 4  # so that a slow worker does not hold up the others
+START_SECONDS = 60.0
+
+
+class Shared(NamedTuple):
+    """An array in shared memory, as a message names it."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Task(NamedTuple):
+    """A kernel with its arguments; sent to each worker once, before its first band."""
+
+    number: int
+    kernel: str
+    src: Shared
+    dst: Shared
+    args: tuple[Any, ...]
+
+
+def reserve(nbytes: int) -> SharedMemory:
+    """Create shared memory that is really there: writing to more than the system has would kill the process."""
+    memory = SharedMemory(create=True, size=max(1, nbytes))
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(memory._fd, 0, max(1, nbytes))  # type: ignore[attr-defined]
+    except OSError as error:
+        memory.close()
+        memory.unlink()
+        raise BackendFailed(
+            f"no shared memory for {nbytes} bytes ({error.strerror}): enlarge /dev/shm (docker run --shm-size)"
+        ) from None
+    return memory
+
+
+class Arena:
+    """The shared memory of one call."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[str, SharedMemory] = {}
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        memory = reserve(int(np.prod(shape)) * dtype.itemsize)
+        self._blocks[memory.name] = memory
+        return np.frombuffer(memory.buf, dtype, int(np.prod(shape))).reshape(shape)
+
+    def describe(self, array: Array) -> Shared:
+        address = array.ctypes.data
+        for name, memory in self._blocks.items():
+            if np.frombuffer(memory.buf, np.uint8).ctypes.data == address:
+                return Shared(name, array.shape, array.dtype.str)
+        raise KeyError("the array does not lie in this arena")
+
+    def close(self) -> None:
+        for memory in self._blocks.values():
+            memory.unlink()
+            with contextlib.suppress(BufferError):  # an array still looks at it: the mapping goes with that array
+                memory.close()
+        self._blocks.clear()
+
+
+def work(messages: connection.Connection) -> None:
+    """What a worker does: take a task, fill bands of rows, say when each is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it stops the workers
+    with contextlib.suppress(EOFError, OSError), contextlib.ExitStack() as attached:
+        while True:
+            message = messages.recv()
+            try:
+                if isinstance(message, Task):
+                    attached.close()
+                    run_band = attached.enter_context(_attached(message))
+                else:
+                    messages.send(run_band(*message))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the parent raises it
+                messages.send(error)
+
+
+@contextlib.contextmanager
+def _attached(task: Task) -> Iterator[Any]:
+    memories = []
+    try:
+        arrays = []
+        for shared in (task.src, task.dst):
+            memory = SharedMemory(shared.name)
+            memories.append(memory)
+            arrays.append(np.frombuffer(memory.buf, shared.dtype, int(np.prod(shared.shape))).reshape(shared.shape))
+        packed_for = (*arrays, *task.args)
+        code = compiled(task.kernel, form_of(packed_for))
+        packed = pack(packed_for)
+
+        def run_band(top: int, bottom: int) -> tuple[int, float]:
+            start = time.perf_counter()
+            done = code.call(packed.address, top, bottom)
+            return done, time.perf_counter() - start
+
+        yield run_band
+        del arrays, packed_for, packed, run_band
+    finally:
+        for memory in memories:
+            with contextlib.suppress(BufferError):
+                memory.close()
+
+
+class Worker:
+    """A worker process and the parent's end of its messages."""
+
+    def __init__(self) -> None:
+        context = get_context("spawn")
+        self.messages, theirs = context.Pipe()
+        self.process = context.Process(target=work, args=(theirs,), daemon=True, name="gpuimg worker")
+        self.process.start()
+        theirs.close()
+        self.task = 0
+        self.band: tuple[int, int] | None = None
+
+    def give(self, task: Task, band: tuple[int, int]) -> None:
+        self.band = band
+        if self.task != task.number:
+            self.messages.send(task)
+            self.task = task.number
+        self.messages.send(band)
+
+    def stop(self) -> None:
+        self.messages.close()
+        self.process.kill()
+        self.process.join(5)
+
+
+class Workers:
+    """The worker processes of this process, started at first use."""
+
+    def __init__(self) -> None:
+        self._workers: list[Worker] = []
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def fill(self, task: Task, bands: list[tuple[int, int]], count: int) -> float:
+        """Fill all bands; gives the seconds that compiled code took, all workers together."""
+        with self._lock:
+            self._count += 1
+            try:
+                return self._fill(task._replace(number=self._count), deque(bands), count)
+            except BaseException:
+                self.stop()
+                raise
+
+    def _fill(self, task: Task, waiting: deque[tuple[int, int]], count: int) -> float:
+        while len(self._workers) < count:
+            self._workers.append(Worker())
+        again: set[tuple[int, int]] = set()
+        seconds = 0.0
+        for worker in self._workers[: len(waiting)]:
+            self._hand_out(worker, task, waiting, again)
+        while busy := [worker for worker in self._workers if worker.band is not None]:
+            ready = connection.wait([worker.messages for worker in busy], timeout=1.0)
+            for worker in busy:
+                if worker.messages in ready:
+                    seconds += self._take(worker, task, waiting, again)
+        return seconds
+
+    def _take(self, worker: Worker, task: Task, waiting: deque[tuple[int, int]], again: set[tuple[int, int]]) -> float:
+        try:
+            answer = worker.messages.recv()
+        except (EOFError, OSError):
+            self._replace(worker, task, waiting, again)
+            return 0.0
+        if isinstance(answer, Exception):
+            raise BackendFailed(f"a worker process failed in the kernel {task.kernel!r}: {answer}") from answer
+        done, seconds = answer
+        check_done(task.kernel, done, DONE)
+        worker.band = None
+        if waiting:
+            self._hand_out(worker, task, waiting, again)
+        return float(seconds)
+
+    def _hand_out(self, worker: Worker, task: Task, waiting: deque[tuple[int, int]], again: set[tuple[int, int]]) -> None:
+        band = waiting.popleft()
+        try:
+            worker.give(task, band)
+        except OSError:
+            self._replace(worker, task, waiting, again)
+
+    def _replace(self, worker: Worker, task: Task, waiting: deque[tuple[int, int]], again: set[tuple[int, int]]) -> None:
+        band = worker.band
+        assert band is not None
+        worker.process.join(1)
+        if band in again:
+            raise BackendFailed(
+                f"a worker process died twice at rows {band[0]} to {band[1]} (exit code {worker.process.exitcode}); in a "
+                'script, calls that start processes must stand under `if __name__ == "__main__":`'
+            )
+        again.add(band)
+        worker.stop()
+        fresh = Worker()
+        self._workers[self._workers.index(worker)] = fresh
+        waiting.appendleft(band)
+        self._hand_out(fresh, task, waiting, again)
+
+    def stop(self) -> None:
+        """End all workers; the next call starts new ones."""
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            worker.stop()
+
+    def forget(self) -> None:
+        """In a forked child: the workers are the parent's."""
+        self.__init__()  # type: ignore[misc]
+
+
+_workers = Workers()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_workers.forget)
+
+
+class Processes(CpuBackend):
+    """Worker processes, one for each processor."""
+
+    name = "processes"
+
+    def __init__(self) -> None:
+        self._arenas = threading.local()
+
+    @property
+    def workers(self) -> int:
+        return processor_count()
+
+    def detail(self) -> str:
+        return f"{self.workers} worker processes, started at first use"
+
+    def unusable(self) -> str | None:
+        import multiprocessing
+
+        if multiprocessing.current_process().daemon:
+            return "this process is itself a daemonic worker, which may not start processes"
+        return None
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        arena: Arena = self._arenas.current
+        return arena.empty(shape, dtype)
+
+    def run(self, passes: Any, image: Array, out: Array | None) -> Any:
+        arena = self._arenas.current = Arena()
+        try:
+            source = arena.empty(image.shape, image.dtype)
+            np.copyto(source, image)
+            result = super().run(passes, source, None)
+            if not isinstance(result, np.ndarray) or result.base is None:
+                return result
+            if out is None:
+                return result.copy()
+            np.copyto(out, result)
+            return out
+        finally:
+            del self._arenas.current
+            source = result = None  # type: ignore[assignment]
+            arena.close()
+
+    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], bands: int) -> float:
+        arena: Arena = self._arenas.current
+        rows = dst.shape[0]
+        count = 1 if bands == 1 else min(rows, self.workers * BANDS_PER_WORKER)
+        edges = [rows * band // count for band in range(count + 1)]
+        task = Task(0, kernel, arena.describe(src), arena.describe(dst), args)
+        seconds = _workers.fill(task, list(zip(edges, edges[1:], strict=False)), self.workers)
+        return seconds / self.speedup()

@@ -1,0 +1,141 @@
+"""`calibrate`: measure this machine, so that "auto" chooses by its speeds and not by guesses."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gpuimg import machine
+from gpuimg import run as running
+from gpuimg.errors import GpuimgError
+from gpuimg.filters import all_filters
+from gpuimg.images import BOOL, UINT8
+from gpuimg.machine import Figures
+from gpuimg.passes import Sweep
+
+SHAPE = (1024, 1536)
+DTYPES = ("uint8", "uint16", "float32")
+
+
+def calibrate(*, progress: Callable[[str], None] | None = None) -> Figures:
+    """Measure this machine and store the figures that backends are chosen by.
+
+    Parameters
+    ----------
+    progress : called with the name of each thing before it is measured
+
+    Returns
+    -------
+    `gpuimg.machine.Figures` : seconds for a call on each backend, bytes a second, and the speed of each kernel. They are
+    stored in gpuimg's cache folder (``GPUIMG_CACHE_DIR``) and hold at once.
+
+    Raises
+    ------
+    OSError : the folder is not writable
+
+    Notes
+    -----
+    Takes about half a minute, longer where kernels must be compiled first. Leave the machine alone meanwhile.
+    """
+    report = progress or (lambda _: None)
+    figures = machine.figures()
+    figures.speeds.clear()
+    report("calls")
+    _measure_calls(figures)
+    report("threads")
+    figures.multicore_speedup = _speedup()
+    report("memory")
+    figures.copy_bandwidth = _copy_bandwidth()
+    for name, found in all_filters().items():
+        report(name)
+        for example in found.examples:
+            _measure_filter(found.function, example)
+    if running.backend_named("cuda").unusable() is None:
+        report("cuda")
+        _measure_gpu(figures)
+    machine.store(figures)
+    return figures
+
+
+def median_seconds(call: Callable[[], Any], rounds: int, repeat: int = 1) -> float:
+    """The median seconds of a call, after one to warm up."""
+    call()
+    taken = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        for _ in range(repeat):
+            call()
+        taken.append((time.perf_counter() - start) / repeat)
+    return statistics.median(taken)
+
+
+_TINY = [Sweep("threshold", (100, 0), dtype=BOOL)]
+
+
+def _measure_calls(figures: Figures) -> None:
+    """What a call costs beside the pixels: on one thread it is taken as zero point."""
+    image = np.zeros((16, 16), np.uint8)
+    cost = {}
+    for name, repeat in (("single", 200), ("multicore", 200), ("processes", 3)):
+        backend = running.backend_named(name)
+        if backend.unusable() is None:
+            cost[name] = median_seconds(lambda backend=backend: backend.run(_TINY, image, None), 9, repeat)  # type: ignore[misc]
+    figures.single_call = cost["single"]
+    figures.multicore_call = cost["multicore"]
+    figures.processes_call = cost.get("processes", figures.processes_call)
+
+
+def _noise(dtype: Any, shape: tuple[int, ...] = SHAPE) -> np.ndarray[Any, Any]:
+    values = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    return values.astype(dtype)
+
+
+def _speedup() -> float:
+    image = _noise(UINT8)
+    task = [Sweep("gaussian", _gaussian_args(), halo=(4, 4), border=(0, 0.0))]
+    single, multicore = (running.backend_named(name) for name in ("single", "multicore"))
+    ratios = []
+    single.run(task, image, None)
+    multicore.run(task, image, None)
+    for _ in range(9):
+        alone = median_seconds(lambda: single.run(task, image, None), 1)
+        ratios.append(alone / median_seconds(lambda: multicore.run(task, image, None), 1))
+    return max(1.0, statistics.median(ratios))
+
+
+def _gaussian_args() -> tuple[Any, ...]:
+    from gpuimg.filters.smooth import gaussian_args, gaussian_taps
+
+    taps = gaussian_taps(1.0, 4.0)
+    return gaussian_args(taps, taps)
+
+
+def _copy_bandwidth() -> float:
+    source = np.ones(1 << 26, np.uint8)
+    target = np.zeros_like(source)
+    return source.nbytes / median_seconds(lambda: np.copyto(target, source), 5)
+
+
+def _measure_filter(function: Callable[..., Any], example: Any) -> None:
+    """Run a filter: what its kernels take is learned as in every call."""
+    shape = (*SHAPE, 3) if function.__name__.startswith("rgb2") else SHAPE
+    for dtype in DTYPES:
+        image = _noise(dtype, shape)
+        try:
+            for _ in range(3):
+                function(image, backend="single", **example)
+        except (TypeError, ValueError, GpuimgError):  # an example of another dtype, such as a table
+            continue
+
+
+def _measure_gpu(figures: Figures) -> None:
+    gpu: Any = running.backend_named("cuda")
+    measured = gpu.measure()
+    figures.pcie_bandwidth = measured["pcie_bandwidth"]
+    figures.gpu_bandwidth = measured["gpu_bandwidth"]
+    figures.gpu_call = measured["gpu_call"]
+    figures.gpu_launch = measured["gpu_launch"]
