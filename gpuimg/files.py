@@ -273,7 +273,7 @@ def _only_page(tiff: Any) -> Any:
 
 def _check_complete(page: Any, file: BinaryIO) -> None:
     ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
-    if not ends:
+    if not ends or not page.size:
         raise ValueError("no pixels in it")
     if max(ends) > os.fstat(file.fileno()).st_size:
         raise ValueError("truncated")
@@ -394,7 +394,7 @@ def _write_png(file: BinaryIO, image: Pixels) -> None:
     # Runs of equal differences only: as small as the full search on photographs, and several times faster.
     deflate = zlib.compressobj(1, strategy=zlib.Z_RLE)
     for band in _bands(image):
-        _write_chunk(file, b"IDAT", deflate.compress(_filtered(band, channels * image.itemsize)))
+        _write_chunk(file, b"IDAT", deflate.compress(_filtered(band, channels * image.itemsize).data))
     _write_chunk(file, b"IDAT", deflate.flush())
     _write_chunk(file, b"IEND", b"")
 
