@@ -253,7 +253,10 @@ def _read_tiff(file: BinaryIO, limit: _Limit) -> tuple[Pixels, int]:
             return _read_tiff_with_pillow(file, page), 1
         if page.axes not in ("YX", "YXS", "SYX"):
             raise _Refused(f"its axes are {page.axes}; only flat images are read")
-        image = _meaning(page, page.asarray())
+        samples = page.asarray()
+        if samples.shape != page.shape:
+            raise ValueError("no pixels in it")
+        image = _meaning(page, samples)
         if image.dtype != bool and image.dtype.name not in TIFF_DTYPES:
             raise _Refused(f"its pixels are {image.dtype}; real numbers are read")
         orientation = page.tags.get(ORIENTATION_TAG)
