@@ -9,6 +9,7 @@ array that stands for some rows of a larger image can be given the address its r
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import logging
 import os
 import struct
@@ -180,10 +181,8 @@ def own_cache(name: str, digest: str, function: Callable[..., Any]) -> Any:
 @cache
 def code_digest() -> str:
     """What compiled code depends on besides Numba's version and the processor, which Numba's own key holds."""
-    import hashlib
-
-    glue = Path(__file__).read_bytes()
-    return hashlib.sha256(kernels.cpu_digest().encode() + glue).hexdigest()[:16]
+    glue = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    return hashlib.sha256(kernels.cpu_digest().encode() + b"".join(glue)).hexdigest()[:16]
 
 
 _compiled: dict[tuple[str, str], Compiled] = {}

@@ -7,16 +7,15 @@ killed, a thread pool of our own calls the same addresses.
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import os
 import threading
+import types as pytypes
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from importlib import import_module
 from typing import Any
 
-from gpuimg.backends.compiled import Compiled, own_cache, processor_count
+from gpuimg.backends.compiled import Compiled, code_digest, own_cache, processor_count
 
 _forked = False
 
@@ -65,6 +64,14 @@ def numba_is_safe() -> bool:
     return not _forked and numba_layer() != ""
 
 
+def _parallel_loop(address: int, slots: int, top: int, bottom: int, bands: int) -> int:  # compiled by Numba
+    done = 0
+    for band in prange(bands):  # type: ignore[name-defined]  # noqa: F821
+        first = top + (bottom - top) * band // bands
+        done += call(address, slots, first, top + (bottom - top) * (band + 1) // bands)  # type: ignore[name-defined]  # noqa: F821
+    return done
+
+
 @cache
 def parallel_loop() -> Any:
     """Numba's parallel loop over bands: ``loop(address, slots, top, bottom, bands)`` gives how many bands were done."""
@@ -82,24 +89,17 @@ def parallel_loop() -> Any:
 
         return types.int64(types.int64, types.int64, types.int64, types.int64), build
 
-    def loop(address: int, slots: int, top: int, bottom: int, bands: int) -> int:
-        done = 0
-        for band in numba.prange(bands):
-            first = top + (bottom - top) * band // bands
-            done += call(address, slots, first, top + (bottom - top) * (band + 1) // bands)
-        return done
-
-    digest = hashlib.sha256(inspect.getsource(parallel_loop.__wrapped__).encode()).hexdigest()[:16]
-    function = loop
+    # A function of its own globals, for a closure over `call` would miss the disk cache in every new process.
+    names = {"prange": numba.prange, "call": call, "__name__": __name__}
+    function = pytypes.FunctionType(_parallel_loop.__code__, names, "_parallel_loop")
     function.__module__ = __name__
-    function.__qualname__ = function.__name__ = "parallel_loop_body"
-    dispatcher = numba.njit(parallel=True, nogil=True, error_model="numpy")(function)
-    store = own_cache("parallel", digest, function)
+    loop = numba.njit(parallel=True, nogil=True, error_model="numpy")(function)
+    store = own_cache("parallel", code_digest(), function)
     if store is not None:
-        dispatcher._cache = store
-    dispatcher.compile((types.int64,) * 5)
-    dispatcher.disable_compile()
-    return dispatcher
+        loop._cache = store
+    loop.compile((types.int64,) * 5)
+    loop.disable_compile()
+    return loop
 
 
 _pool: ThreadPoolExecutor | None = None
