@@ -9,7 +9,7 @@ from typing import Any
 
 from gpuimg import dispatch
 from gpuimg import run as running
-from gpuimg.dispatch import BACKENDS, Estimate
+from gpuimg.dispatch import BACKENDS
 from gpuimg.filters import all_filters
 from gpuimg.images import Source
 from gpuimg.machine import figures
@@ -129,10 +129,10 @@ def explain(
     function = _function(filter)
     backend = params.pop("backend", None)
     source, passes = plan(function, image, params)
-    ranked = running.candidates(source, passes)
     chosen = dispatch.requested(backend)
-    chosen = ranked[0].backend if chosen == "auto" else chosen
-    rows = [_row(name, ranked, source, passes) for name in BACKENDS]
+    if chosen == "auto":
+        chosen = running.candidates(source, passes)[0].backend
+    rows = [_row(name, source, passes) for name in BACKENDS]
     if measure:
         rows = [_measured(row, function, image, params) for row in rows]
     rows.sort(key=lambda row: (row.predicted is None, row.predicted))
@@ -167,16 +167,13 @@ def plan(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> tu
     raise TypeError(f"filter must be one of gpuimg's filters, {function!r} ran no passes")
 
 
-def _row(name: str, ranked: list[Estimate], source: Source, passes: list[Pass]) -> Row:
+def _row(name: str, source: Source, passes: list[Pass]) -> Row:
     reason = running.refusal(name, passes)
     if reason is None and source.on_device and name != "cuda":
         reason = "the image lies in GPU memory"
     if reason is not None:
         return Row(name, None, None, reason)
-    known = {estimate.backend: estimate.seconds for estimate in ranked}
-    seconds = known.get(name)
-    if seconds is None:
-        seconds = dispatch.predict(name, running.job_of(source, passes), figures())
+    seconds = dispatch.predict(running.job_of(source, passes), figures())[name]
     return Row(name, seconds, None, "")
 
 

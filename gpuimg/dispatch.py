@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from gpuimg.machine import Figures
@@ -46,35 +45,28 @@ class Job(NamedTuple):
     on_device: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """Predicted seconds on one backend, or why it is out of the question."""
+class Estimate(NamedTuple):
+    """Predicted seconds on one backend; the less come first."""
 
-    backend: str
     seconds: float
-    reason: str = ""
+    backend: str
 
 
-def seconds_single(step: Step, figures: Figures) -> float:
-    """Predicted seconds of one pass on one thread, without the cost of the call."""
-    learned = figures.speeds.get(step.key)
-    per_element = learned if learned is not None else figures.seconds_per_work
-    return step.elements * step.work * per_element
-
-
-def predict(backend: str, job: Job, figures: Figures) -> float:
-    """Predicted seconds of a job on one backend."""
-    if backend == "cuda":
-        resident = sum(step.nbytes * max(1.0, step.work / figures.gpu_work_per_byte) for step in job.steps)
-        seconds = figures.gpu_call + figures.gpu_launch * len(job.steps) + resident / figures.gpu_bandwidth
-        return seconds if job.on_device else seconds + job.transfer / figures.pcie_bandwidth
-    alone = sum(seconds_single(step, figures) for step in job.steps)
-    if backend == "single":
-        return figures.single_call + alone
-    if backend == "multicore":
-        return figures.multicore_call * len(job.steps) + alone / figures.multicore_speedup
-    copies = job.transfer / figures.copy_bandwidth
-    return figures.processes_call * len(job.steps) + copies + alone / figures.multicore_speedup
+def predict(job: Job, figures: Figures) -> dict[str, float]:
+    """Predicted seconds of a job on each backend, usable or not."""
+    alone = moved = 0.0
+    for step in job.steps:
+        alone += step.elements * step.work * figures.speeds.get(step.key, figures.seconds_per_work)
+        moved += step.nbytes * max(1.0, step.work / figures.gpu_work_per_byte)
+    count = len(job.steps)
+    together = alone / figures.multicore_speedup
+    device = figures.gpu_call + figures.gpu_launch * count + moved / figures.gpu_bandwidth
+    return {
+        "single": figures.single_call * count + alone,
+        "multicore": figures.multicore_call * count + together,
+        "processes": figures.processes_call * count + together + job.transfer / figures.copy_bandwidth,
+        "cuda": device if job.on_device else device + job.transfer / figures.pcie_bandwidth,
+    }
 
 
 def choose(job: Job, figures: Figures, usable: Sequence[str]) -> list[Estimate]:
@@ -86,9 +78,8 @@ def choose(job: Job, figures: Figures, usable: Sequence[str]) -> list[Estimate]:
     figures : the machine's measured speeds
     usable : names of the backends that can run the job; an image in GPU memory stays there, so only "cuda" counts then
     """
-    if job.on_device:
-        usable = [name for name in usable if name == "cuda"]
-    return sorted((Estimate(name, predict(name, job, figures)) for name in usable), key=lambda found: found.seconds)
+    seconds = predict(job, figures)
+    return sorted([Estimate(seconds[name], name) for name in usable if name == "cuda" or not job.on_device])
 
 
 def check_name(name: object, where: str = "backend") -> str:

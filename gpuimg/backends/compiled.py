@@ -39,9 +39,8 @@ class Compiled(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """Arguments as 64-bit slots, and whatever must stay alive while they are used."""
+    """Arguments as 64-bit slots, their address, and whatever must stay alive while they are used."""
 
-    slots: np.ndarray[Any, np.dtype[np.int64]]
     address: int
     keep: tuple[Any, ...]
 
@@ -58,21 +57,17 @@ def form_of(arguments: Sequence[Any]) -> str:
 
 def pack(arguments: Sequence[Any]) -> Packed:
     """Put arguments into slots: an array as its address and shape, an integer as it is, a float by its bits."""
-    slots: list[Any] = []
-    floats = []
+    slots: list[int] = []
     for argument in arguments:
         if isinstance(argument, np.ndarray):
             slots.append(argument.ctypes.data)
             slots.extend(argument.shape)
         elif isinstance(argument, float):
-            floats.append(len(slots))
-            slots.append(argument)
+            slots.extend(struct.unpack("q", struct.pack("d", argument)))
         else:
             slots.append(argument)
-    for at in floats:
-        slots[at] = struct.unpack("q", struct.pack("d", slots[at]))[0]
-    packed = np.array(slots, np.int64)
-    return Packed(packed, packed.ctypes.data, tuple(arguments))
+    packed = (ctypes.c_int64 * len(slots))(*slots)
+    return Packed(ctypes.addressof(packed), (packed, arguments))
 
 
 def _entry(slots: int, top: int, bottom: int) -> int:  # compiled by Numba; `unpack`, `fill` and `DONE` are set per kernel
