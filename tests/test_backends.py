@@ -1,0 +1,365 @@
+"""Traps of the CPU backends: caches, threads, forks, interrupts, dying workers."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gpuimg
+from gpuimg import kernels
+from gpuimg.backends import compiled, driver, processes
+from gpuimg.errors import BackendFailed
+
+IMAGE = np.random.default_rng(3).integers(0, 256, (200, 301), np.uint8)
+EXPECTED = 255 - IMAGE
+NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+
+
+def python(code, *, timeout=240, check=True, **variables):
+    """Run a script in a new process."""
+    env = {**os.environ, **variables}
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=env,
+        timeout=timeout,
+        check=check,
+        capture_output=True,
+        text=True,
+    )
+
+
+def segments():
+    folder = Path("/dev/shm")
+    return {path.name for path in folder.glob("psm_*")} if folder.is_dir() else set()
+
+
+def test_compiled_code_is_kept_on_disk_between_processes(tmp_path):
+    code = """
+    import numpy as np, gpuimg
+    from gpuimg.backends import compiled
+    image = np.zeros((600, 600), np.uint8)
+    gpuimg.invert(image, backend="multicore")
+    print(sum(entry._cache_hits for entry in compiled._alive), len(compiled._alive))
+    """
+    first = python(code, GPUIMG_CACHE_DIR=str(tmp_path)).stdout.split()
+    second = python(code, GPUIMG_CACHE_DIR=str(tmp_path)).stdout.split()
+    assert first == ["0", "1"]
+    assert second == ["1", "1"]
+    assert any(path.name.startswith("driver._parallel_loop") for path in tmp_path.rglob("*.nbi"))
+
+
+def test_an_edit_in_any_kernel_source_changes_the_cache_folder(tmp_path, monkeypatch):
+    (tmp_path / "cpu").mkdir()
+    for path in (kernels._root / "cpu").glob("*.py"):
+        (tmp_path / "cpu" / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(kernels, "_root", tmp_path)
+    same = kernels.cpu_digest.__wrapped__()
+    assert same == kernels.cpu_digest()
+    with (tmp_path / "cpu" / "borders.py").open("a") as source:
+        source.write("# edited\n")
+    assert kernels.cpu_digest.__wrapped__() != same
+
+
+def test_it_works_where_no_folder_is_writable(tmp_path):
+    blocked = tmp_path / "a file"
+    blocked.write_text("")
+    code = """
+    import numpy as np, gpuimg
+    for backend in ("single", "multicore"):
+        assert (gpuimg.invert(np.zeros((300, 300), np.uint8), backend=backend) == 255).all()
+    """
+    python(code, GPUIMG_CACHE_DIR=str(blocked / "inside"))
+
+
+def test_a_damaged_cache_is_not_fatal(tmp_path):
+    code = """
+    import numpy as np, gpuimg
+    assert (gpuimg.invert(np.zeros((300, 300), np.uint8), backend="single") == 255).all()
+    """
+    python(code, GPUIMG_CACHE_DIR=str(tmp_path))
+    for path in tmp_path.rglob("*.nb*"):
+        path.write_bytes(b"damaged")
+    python(code, GPUIMG_CACHE_DIR=str(tmp_path))
+
+
+def test_many_threads_may_call_at_once():
+    results = [None] * 16
+
+    def call(index):
+        results[index] = gpuimg.invert(IMAGE, backend="multicore")
+
+    threads = [threading.Thread(target=call, args=(index,)) for index in range(len(results))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for result in results:
+        np.testing.assert_array_equal(result, EXPECTED)
+
+
+def test_the_workqueue_layer_which_aborts_is_never_entered():
+    code = """
+    import threading, numpy as np, gpuimg
+    from gpuimg.backends import driver
+    image = np.zeros((500, 500), np.uint8)
+    def call():
+        for _ in range(50):
+            assert (gpuimg.invert(image, backend="multicore") == 255).all()
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert driver.numba_layer() == ""
+    assert not driver.numba_is_safe()
+    """
+    python(code, NUMBA_THREADING_LAYER="workqueue")
+
+
+def test_a_user_who_runs_numba_on_workqueue_is_noticed():
+    code = """
+    import numba, numpy as np, gpuimg
+    from gpuimg.backends import driver
+    numba.config.THREADING_LAYER = "workqueue"
+    @numba.njit(parallel=True)
+    def total(n):
+        s = 0
+        for i in numba.prange(n):
+            s += i
+        return s
+    total(10)
+    assert numba.threading_layer() == "workqueue"
+    assert (gpuimg.invert(np.zeros((500, 500), np.uint8), backend="multicore") == 255).all()
+    assert not driver.numba_is_safe()
+    """
+    python(code)
+
+
+@NEEDS_FORK
+@pytest.mark.parametrize("layer", ["default", "workqueue"])
+def test_a_forked_child_takes_the_thread_pool(layer):
+    code = """
+    import os, sys, warnings, numpy as np, gpuimg
+    from gpuimg.backends import driver
+    warnings.simplefilter("ignore", DeprecationWarning)
+    image = np.zeros((500, 500), np.uint8)
+    gpuimg.invert(image, backend="multicore")
+    child = os.fork()
+    if child == 0:
+        good = (gpuimg.invert(image, backend="multicore") == 255).all() and not driver.numba_is_safe()
+        os._exit(0 if good else 3)
+    _, status = os.waitpid(child, 0)
+    assert (gpuimg.invert(image, backend="multicore") == 255).all()
+    sys.exit(os.waitstatus_to_exitcode(status))
+    """
+    python(code, NUMBA_THREADING_LAYER=layer)
+
+
+@NEEDS_FORK
+def test_a_forked_child_leaves_the_parents_workers_alone():
+    code = """
+    import os, sys, warnings, numpy as np, gpuimg
+    warnings.simplefilter("ignore", DeprecationWarning)
+    image = np.zeros((50, 50), np.uint8)
+    gpuimg.invert(image, backend="processes")
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if (gpuimg.invert(image, backend="processes") == 255).all() else 3)
+    _, status = os.waitpid(child, 0)
+    assert (gpuimg.invert(image, backend="processes") == 255).all()
+    sys.exit(os.waitstatus_to_exitcode(status))
+    """
+    python(code)
+
+
+def test_threads_are_those_numba_was_told_to_use():
+    code = """
+    import numba, numpy as np, gpuimg
+    from gpuimg.backends import driver
+    numba.set_num_threads(1)
+    assert not driver.numba_is_safe() or driver.thread_count() == 1
+    assert (gpuimg.invert(np.zeros((500, 500), np.uint8), backend="multicore") == 255).all()
+    """
+    python(code)
+
+
+def test_importing_starts_no_thread_and_loads_no_heavy_library():
+    code = """
+    import sys, threading
+    import gpuimg
+    heavy = {"numba", "llvmlite", "cupy", "PIL", "scipy", "skimage", "rich", "click", "tifffile"} & set(sys.modules)
+    assert not heavy, heavy
+    assert threading.active_count() == 1
+    """
+    python(code)
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+import numpy as np
+import gpuimg
+
+if __name__ == "__main__":
+    backend = sys.argv[1]
+    image = np.random.default_rng(0).random((4000, 5000))
+    gpuimg.median(image[:40, :40], 41, backend=backend)
+    sent = []
+    def interrupt():
+        time.sleep(1.0)
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+    threading.Thread(target=interrupt).start()
+    try:
+        for _ in range(100):
+            gpuimg.median(image, 41, backend=backend)
+        sys.exit("was not interrupted")
+    except KeyboardInterrupt:
+        took = time.monotonic() - sent[0]
+    print(f"{took:.2f}")
+    sys.exit(0 if took < 1.0 else f"took {took:.2f} s")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals work differently on Windows")
+@pytest.mark.parametrize("backend", ["single", "multicore", "processes"])
+def test_ctrl_c_returns_within_a_second_and_leaves_nothing(tmp_path, backend):
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED)
+    before = segments()
+    process = subprocess.Popen(
+        [sys.executable, str(script), backend], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    assert "leaked" not in errors, errors
+    assert segments() <= before
+    assert not _children_named(str(script))
+
+
+def _children_named(script):
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if script in path.read_bytes().decode(errors="replace"):
+                found.append(path)
+        except OSError:
+            continue
+    return found
+
+
+def _kill_worker_at(row_count, times):
+    """Kill workers while they work, ``times`` times; gives how often it happened."""
+    killed = []
+
+    def watch():
+        while len(killed) < times:
+            for worker in list(processes._workers._workers):
+                if worker.band is not None and worker.process.pid not in killed:
+                    os.kill(worker.process.pid, signal.SIGKILL)
+                    killed.append(worker.process.pid)
+                    break
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread, killed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL on Windows")
+def test_a_worker_that_dies_is_replaced_and_its_band_done_again():
+    image = np.random.default_rng(0).random((300, 3000))
+    expected = gpuimg.median(image, 9, backend="single")
+    gpuimg.median(image[:9], 9, backend="processes")
+    thread, killed = _kill_worker_at(300, 1)
+    result = gpuimg.median(image, 9, backend="processes")
+    thread.join(10)
+    assert len(killed) == 1
+    np.testing.assert_array_equal(result, expected)
+
+
+def test_a_band_that_kills_every_worker_ends_in_a_clear_error(monkeypatch):
+    real = processes.Worker.give
+
+    def give(self, task, band):
+        real(self, task, band)
+        self.process.kill()
+
+    before = segments()
+    monkeypatch.setattr(processes.Worker, "give", give)
+    with pytest.raises(BackendFailed, match="died twice at rows .* __main__"):
+        gpuimg.invert(np.zeros((3000, 3000), np.uint8), backend="processes")
+    monkeypatch.undo()
+    assert segments() <= before
+    assert (gpuimg.invert(np.zeros((30, 30), np.uint8), backend="processes") == 255).all()
+
+
+def test_processes_leave_no_shared_memory():
+    before = segments()
+    for _ in range(3):
+        np.testing.assert_array_equal(gpuimg.invert(IMAGE, backend="processes"), EXPECTED)
+    assert segments() <= before
+
+
+def test_too_little_shared_memory_is_an_error_and_no_crash(monkeypatch):
+    def full(_file, _start, _length):
+        raise OSError(28, "No space left on device")
+
+    if not hasattr(os, "posix_fallocate"):
+        pytest.skip("this system cannot reserve shared memory")
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    before = segments()
+    with pytest.raises(BackendFailed, match="No space left on device.*shm"):
+        gpuimg.invert(IMAGE, backend="processes")
+    assert segments() <= before
+
+
+def test_processes_work_from_threads():
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(gpuimg.invert(IMAGE, backend="processes"))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(results) == 4
+    for result in results:
+        np.testing.assert_array_equal(result, EXPECTED)
+
+
+def _in_daemon(send):
+    send.send(gpuimg.backends()[2])
+
+
+def test_a_daemonic_process_is_told_that_it_may_not_start_workers():
+    context = multiprocessing.get_context("spawn")
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=_in_daemon, args=(send,), daemon=True)
+    process.start()
+    status = receive.recv()
+    process.join(60)
+    assert status.name == "processes"
+    assert "daemonic" in status.reason
+
+
+def test_packing_of_arguments():
+    arguments = (np.zeros((2, 3), np.uint8), np.zeros(4, np.float32), 7, 1.5)
+    assert compiled.form_of(arguments) == "u12_f41_i8_f8"
+    packed = compiled.pack(arguments)
+    slots, _ = packed.keep
+    assert list(slots[1:3]) == [2, 3]
+    assert slots[4] == 4
+    assert slots[5] == 7
+    assert np.array([slots[6]], np.int64).view(np.float64)[0] == 1.5
+
+
+def test_bands_cover_all_rows_on_the_thread_pool(monkeypatch):
+    monkeypatch.setattr(driver, "numba_is_safe", lambda: False)
+    for rows in (1, 2, 3, 7, 200):
+        np.testing.assert_array_equal(gpuimg.invert(IMAGE[:rows], backend="multicore"), EXPECTED[:rows])

@@ -1,0 +1,226 @@
+"""The cost rule, the names that select a backend, and what `explain`, `backends` and `calibrate` say."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import gpuimg
+from gpuimg import dispatch, machine, run
+from gpuimg.dispatch import BACKENDS, Job, Step
+from gpuimg.machine import Figures
+
+LAPTOP = Figures(pcie_bandwidth=6e9, gpu_bandwidth=150e9, multicore_speedup=5.0)
+WORKSTATION = Figures(pcie_bandwidth=24e9, gpu_bandwidth=800e9, multicore_speedup=14.0)
+H200 = Figures(pcie_bandwidth=50e9, gpu_bandwidth=4200e9, multicore_speedup=40.0)
+PROFILES = {"laptop": LAPTOP, "workstation": WORKSTATION, "H200": H200}
+
+
+def job(pixels, work, *, on_device=False, itemsize=1):
+    step = Step("kernel-BB", 2 * pixels, 2 * pixels * itemsize, work)
+    return Job((step,), 2 * pixels * itemsize, on_device)
+
+
+def best(task, figures, usable=BACKENDS):
+    return dispatch.choose(task, figures, usable)[0].backend
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_small_images_stay_on_one_thread(profile):
+    assert best(job(64 * 64, 1.0), PROFILES[profile]) == "single"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_pointwise_filter_of_a_host_image_is_not_worth_the_transfer(profile):
+    assert best(job(50_000_000, 0.5), PROFILES[profile]) == "multicore"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_heavy_filters_of_large_host_images_go_to_the_gpu(profile):
+    assert best(job(50_000_000, 60.0), PROFILES[profile]) == "cuda"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("pixels", [1, 64 * 64, 50_000_000])
+def test_device_images_stay_on_the_device(profile, pixels):
+    assert best(job(pixels, 1.0, on_device=True), PROFILES[profile]) == "cuda"
+    assert dispatch.choose(job(pixels, 1.0, on_device=True), PROFILES[profile], ("single", "multicore")) == []
+
+
+def test_the_gpu_is_chosen_exactly_where_its_copies_and_kernel_are_shorter():
+    for pixels in (1000, 100_000, 1_000_000, 30_000_000):
+        for work in (0.5, 5.0, 50.0, 500.0):
+            task = job(pixels, work)
+            seconds = dispatch.predict(task, WORKSTATION)
+            wins = seconds["cuda"] < min(seconds[name] for name in BACKENDS if name != "cuda")
+            assert (best(task, WORKSTATION) == "cuda") == wins
+
+
+def test_measured_speeds_replace_the_shipped_guess():
+    slow = Figures(multicore_speedup=2.0, speeds={"kernel-BB": 1e-6})
+    fast = Figures(multicore_speedup=2.0, speeds={"kernel-BB": 1e-12})
+    assert best(job(10_000, 1.0), slow, ("single", "multicore")) == "multicore"
+    assert best(job(10_000, 1.0), fast, ("single", "multicore")) == "single"
+
+
+def test_estimates_are_sorted_and_only_of_usable_backends():
+    found = dispatch.choose(job(1_000_000, 3.0), LAPTOP, ("multicore", "single"))
+    assert [estimate.backend for estimate in found] == ["multicore", "single"]
+    assert found[0].seconds < found[1].seconds
+
+
+def test_learning_moves_towards_what_was_measured():
+    figures = Figures()
+    figures.learn("k", 1.0, 1e9)
+    assert figures.speeds["k"] == pytest.approx(1e-9)
+    for _ in range(30):
+        figures.learn("k", 3.0, 1e9)
+    assert figures.speeds["k"] == pytest.approx(3e-9, rel=0.01)
+
+
+def test_real_calls_are_learned_from(monkeypatch):
+    monkeypatch.setattr(machine.figures(), "speeds", {})
+    gpuimg.invert(np.ones((1000, 1000), np.uint8), backend="single")
+    (key,) = machine.figures().speeds
+    assert key == "invert-BB"
+    assert 0 < machine.figures().speeds[key] < 1e-6
+
+
+def test_the_backend_in_force(monkeypatch):
+    monkeypatch.delenv("GPUIMG_BACKEND", raising=False)
+    assert dispatch.requested(None) == "auto"
+    monkeypatch.setenv("GPUIMG_BACKEND", "multicore")
+    assert dispatch.requested(None) == "multicore"
+    with gpuimg.use_backend("single"):
+        assert dispatch.requested(None) == "single"
+        assert dispatch.requested("processes") == "processes"
+        with gpuimg.use_backend("auto"):
+            assert dispatch.requested(None) == "auto"
+        assert dispatch.requested(None) == "single"
+    assert dispatch.requested(None) == "multicore"
+
+
+def test_wrong_names_are_refused_with_the_list(monkeypatch):
+    image = np.zeros((2, 2), np.uint8)
+    with pytest.raises(ValueError, match="backend must be one of auto, single, .* got 'gpu'"):
+        gpuimg.invert(image, backend="gpu")
+    with pytest.raises(ValueError, match="name must be one of .* got 'gpu'"), gpuimg.use_backend("gpu"):
+        pass
+    monkeypatch.setenv("GPUIMG_BACKEND", "gpu")
+    with pytest.raises(ValueError, match="the variable GPUIMG_BACKEND must be one of"):
+        gpuimg.invert(image)
+
+
+def test_a_named_backend_that_cannot_run_says_why_and_what_helps(monkeypatch):
+    cuda = run.backend_named("cuda")
+    monkeypatch.setattr(cuda, "unusable", lambda: "no device; install a driver")
+    with pytest.raises(gpuimg.BackendUnavailable, match="'cuda' cannot run here: no device; install a driver"):
+        gpuimg.invert(np.zeros((2, 2), np.uint8), backend="cuda")
+
+
+def test_auto_never_raises_for_want_of_hardware(monkeypatch):
+    monkeypatch.setattr(run.backend_named("cuda"), "unusable", lambda: "no device")
+    monkeypatch.setattr(machine, "figures", lambda: H200)
+    monkeypatch.setattr(run, "figures", lambda: H200)
+    result = gpuimg.median(np.zeros((300, 300), np.uint8), 15)
+    np.testing.assert_array_equal(result, np.zeros((300, 300), np.uint8))
+
+
+def test_a_gpu_that_breaks_is_replaced_with_a_warning(monkeypatch):
+    class Broken:
+        name = "cuda"
+
+        def unusable(self):
+            return None
+
+        def missing(self, passes):
+            return None
+
+        def run(self, passes, image, out):
+            raise gpuimg.BackendFailed("the device was lost")
+
+    real = run.backend_named
+    monkeypatch.setattr(run, "backend_named", lambda name: Broken() if name == "cuda" else real(name))
+    monkeypatch.setattr(run, "figures", lambda: Figures(seconds_per_work=1e-3))
+    image = np.arange(300, dtype=np.uint8).reshape(10, 30)
+    with pytest.warns(gpuimg.FallbackWarning, match="multicore instead of cuda: the device was lost"):
+        result = gpuimg.invert(image)
+    np.testing.assert_array_equal(result, 255 - image)
+    with pytest.raises(gpuimg.BackendFailed, match="the device was lost"):
+        gpuimg.invert(image, backend="cuda")
+
+
+def test_backends_lists_all_with_reasons():
+    table = {status.name: status for status in gpuimg.backends()}
+    assert tuple(table) == BACKENDS
+    assert table["single"].usable
+    assert table["multicore"].usable
+    for status in table.values():
+        assert status.usable == (status.reason == "")
+        assert not status.usable or status.detail
+
+
+def test_explain_shows_the_table_it_chose_from():
+    image = np.zeros((64, 64), np.uint8)
+    found = gpuimg.explain(gpuimg.gaussian, image, sigma=2)
+    assert found.filter == "gaussian"
+    assert found.chosen == "single"
+    assert {row.backend for row in found.rows} == set(BACKENDS)
+    assert "<- chosen" in str(found)
+    assert found.passes == ("gaussian",)
+    assert gpuimg.explain("gaussian", image, backend="multicore").chosen == "multicore"
+
+
+def test_explain_measures_on_request():
+    found = gpuimg.explain("invert", np.zeros((64, 64), np.uint8), measure=True)
+    measured = {row.backend: row.measured for row in found.rows if row.predicted is not None}
+    assert {"single", "multicore", "processes"} <= set(measured)
+    assert all(seconds > 0 for seconds in measured.values())
+
+
+def test_explain_checks_its_arguments():
+    with pytest.raises(ValueError, match="filter must be one of .* got 'blur'"):
+        gpuimg.explain("blur", np.zeros((2, 2), np.uint8))
+    with pytest.raises(ValueError, match="sigma must be at least 0"):
+        gpuimg.explain("gaussian", np.zeros((2, 2), np.uint8), sigma=-1)
+
+
+def test_figures_are_stored_and_found_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("GPUIMG_CACHE_DIR", str(tmp_path))
+    machine.figures.cache_clear()
+    try:
+        path = machine.store(Figures(multicore_call=0.25, speeds={"k": 2.0}))
+        everything = json.loads(path.read_text())
+        everything["another machine"] = {"multicore_call": 1.0}
+        path.write_text(json.dumps(everything))
+        machine.store(Figures(multicore_call=0.5, speeds={"k": 2.0}))
+        assert machine.figures().multicore_call == 0.5
+        assert machine.figures().speeds == {"k": 2.0}
+        assert json.loads(path.read_text())["another machine"] == {"multicore_call": 1.0}
+        machine.figures.cache_clear()
+        path.write_text("{")  # a damaged file is as good as none
+        assert machine.figures().multicore_call == Figures().multicore_call
+    finally:
+        machine.figures.cache_clear()
+
+
+CALIBRATE = """
+import gpuimg
+from gpuimg import machine, tuning
+
+tuning.SHAPE, tuning.DTYPES = (64, 80), ("uint8",)
+stored, said = [], []
+machine.store = stored.append
+found = gpuimg.calibrate(progress=said.append)
+assert stored == [found]
+assert {"calls", "threads", "memory", "gaussian"} <= set(said), said
+assert 0 < found.single_call < found.processes_call
+assert found.multicore_speedup >= 1
+assert found.copy_bandwidth > 1e8
+"""
+
+
+def test_calibrate_measures_and_stores():
+    subprocess.run([sys.executable, "-c", CALIBRATE], check=True, timeout=300)
