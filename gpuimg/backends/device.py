@@ -1,0 +1,388 @@
+"""What running CUDA kernels needs: their sources, how each is launched, and a device with memory.
+
+A kernel's file says in its first comment lines how it is launched and which instances there are::
+
+    // launch: tile 32x8, pixels 4x1      a thread fills 4 columns and 1 row, a block has 32 x 8 threads
+    // launch: flat, bytes 32             a thread fills as many elements as 32 bytes of the wider type hold
+    // launch: slabs, threads 256         a block fills one row of a reduction's result from its slab of the image
+    // launch: slabs, threads 256, added  many blocks add to the one row, which holds zeros before
+    // instances: sobel<T, A>; ...        see `instances`
+
+Every parameter of a kernel takes eight bytes: a pointer, a ``long long`` or a ``double``. An array is passed as its
+pointer and then its shape, an integer as ``long long``, a float as ``double``. A stem that needs more than one launch or
+memory of its own has a ``<stem>.py`` beside the ``.cu`` with ``launch(gpu, src, dst, top, bottom, *args)``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from gpuimg import kernels
+from gpuimg.errors import BackendFailed
+from gpuimg.images import DTYPES, MODES
+
+Grid: TypeAlias = tuple[int, ...]
+Launcher: TypeAlias = Callable[[Grid, Grid, Sequence[Any], int], None]
+
+CTYPES = {
+    np.dtype(name): ctype
+    for name, ctype in {
+        "bool": "unsigned char",
+        "uint8": "unsigned char",
+        "int8": "signed char",
+        "uint16": "unsigned short",
+        "int16": "short",
+        "uint32": "unsigned int",
+        "int32": "int",
+        "uint64": "unsigned long long",
+        "int64": "long long",
+        "float32": "float",
+        "float64": "double",
+    }.items()
+}
+
+# How kernels are compiled, for a device and for the tests. Without contraction sums equal the CPU's bit for bit.
+OPTIONS = ("-std=c++17", "-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true", "-default-device")
+
+FLAT_THREADS = 256
+GREATEST_GRID = 65535  # blocks in y and z
+
+
+class DeviceFailed(BackendFailed):
+    """The device, or the compiler for it, reported an error."""
+
+
+class OutOfDeviceMemory(BackendFailed):
+    """The work does not fit into the device's memory, not even tile by tile."""
+
+
+# ---------------------------------------------------------------- sources
+
+
+@cache
+def source(stem: str) -> str:
+    """The whole source of a kernel: the numbers of the border modes, then the file with its headers put in."""
+    path = kernels.cuda_path(stem)
+    modes = "".join(f"#define MODE_{name.upper()} {mode.code}\n" for name, mode in MODES.items())
+    return modes + _joined(path.name, set())
+
+
+def _joined(name: str, seen: set[str]) -> str:
+    """A file with every ``#include "header.cuh"`` replaced by the header, once."""
+    lines = [f'#line 1 "{name}"']
+    text = kernels.cuda_path("").with_name(name).read_text(encoding="utf-8")
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.fullmatch(r'\s*#include "(\w+\.cuh)"\s*', line)
+        if line.strip() == "#pragma once":
+            lines.append("")
+        elif header is None:
+            lines.append(line)
+        elif header[1] not in seen:
+            seen.add(header[1])
+            lines += [_joined(header[1], seen), f'#line {number + 1} "{name}"']
+        else:
+            lines.append("")
+    return "\n".join(lines)
+
+
+@cache
+def digest(stem: str) -> str:
+    """A hash of a kernel's whole source: compiled code is kept under it."""
+    return hashlib.sha256(source(stem).encode()).hexdigest()[:16]
+
+
+def exists(stem: str) -> bool:
+    """Whether a kernel has been written for CUDA."""
+    return kernels.cuda_path(stem).is_file()
+
+
+_INTEGERS = tuple(CTYPES[dtype] for dtype in DTYPES if dtype.kind in "iu")
+_FLOATS = tuple(CTYPES[dtype] for dtype in DTYPES if dtype.kind == "f")
+_SETS = {
+    "T": _INTEGERS + _FLOATS,
+    "I": _INTEGERS,
+    "F": _FLOATS,
+    "U": (*_INTEGERS, *_FLOATS, "long long"),
+}
+
+
+@cache
+def instances(stem: str) -> tuple[str, ...]:
+    """All instances that a kernel's file names, with the placeholders filled in.
+
+    ``T`` stands for every pixel type, ``I`` for the integer and ``F`` for the floating ones, ``U`` for every type of a
+    result; ``A`` is what the other one is accumulated in: double for double, else float.
+    """
+    found: list[str] = []
+    for line in re.findall(r"^// instances: (.*)$", source(stem), re.MULTILINE):
+        for pattern in line.split(";"):
+            found += _filled(pattern.strip())
+    return tuple(dict.fromkeys(found))
+
+
+def _filled(pattern: str) -> list[str]:
+    for letter, ctypes in _SETS.items():
+        if re.search(rf"\b{letter}\b", pattern):
+            return [
+                name
+                for ctype in ctypes
+                for name in _filled(_put(_put(pattern, letter, ctype), "A", _wide(letter, ctype)))
+            ]
+    return [pattern]
+
+
+def _wide(letter: str, ctype: str) -> str:
+    return "A" if letter == "U" else "double" if ctype == "double" else "float"
+
+
+def _put(pattern: str, letter: str, text: str) -> str:
+    return re.sub(rf"\b{letter}\b", text, pattern)
+
+
+_KERNEL = re.compile(
+    r"(?:template\s*<(?P<types>[^>]*)>\s*)?(?:extern\s+\"C\"\s*)?__global__\s+(?:__launch_bounds__\([^)]*\)\s*)?"
+    r"void\s+(?:__launch_bounds__\([^)]*\)\s*)?(?P<name>\w+)\s*\((?P<parameters>[^)]*)\)"
+)
+
+
+@cache
+def parameters(stem: str, name: str) -> tuple[str, ...]:
+    """The types of a kernel instance's parameters as `Gpu.pack` names them; ``"?*"`` for a pointer to some other type."""
+    base, _, chosen = name.rstrip(">").partition("<")
+    for kernel in _KERNEL.finditer(source(stem)):
+        if kernel["name"] != base:
+            continue
+        names = [part.split()[-1] for part in (kernel["types"] or "").split(",") if part.strip()]
+        bound = dict(zip(names, (part.strip() for part in chosen.split(",")), strict=False))
+        return tuple(_parameter(text, bound) for text in kernel["parameters"].split(",") if text.strip())
+    raise DeviceFailed(f"{stem}.cu has no kernel {base!r}")
+
+
+def _parameter(text: str, bound: dict[str, str]) -> str:
+    words = re.sub(r"\bconst\b|\b__restrict__\b", " ", text).replace("*", " * ").split()
+    pointer = "*" in words
+    ctype = " ".join(words[:-1]).replace(" *", "")
+    ctype = bound.get(ctype, ctype)
+    if not pointer:
+        return ctype
+    return f"{ctype}*" if ctype in CTYPES.values() else "?*"
+
+
+# ---------------------------------------------------------------- launches
+
+
+class Launch(NamedTuple):
+    """How a kernel is launched, from the first line of its file."""
+
+    kind: str
+    block: tuple[int, int]
+    pixels: tuple[int, int]
+    bytes: int = 0
+    added: bool = False
+
+    def grid(self, src: Any, dst: Any, top: int, bottom: int, multiprocessors: int) -> Grid:
+        """Blocks in x and y for rows [top, bottom) of ``dst``."""
+        rows, cols = bottom - top, dst.shape[1]
+        if self.kind == "tile":
+            return _ceil(cols, self.block[0] * self.pixels[0]), _ceil(rows, self.block[1] * self.pixels[1])
+        if self.kind == "flat":
+            each = self.pixels[0] or self.bytes // max(src.dtype.itemsize, dst.dtype.itemsize)
+            # One more element than bytes hold may be needed where the result is not aligned.
+            return (_ceil(rows * cols + each, self.block[0] * each), 1)
+        if not self.added:
+            return (1, rows)
+        return (min(_ceil(src.shape[0] * src.shape[1], self.block[0] * 64), 4 * multiprocessors), rows)
+
+    @property
+    def rows(self) -> int:
+        """The most rows of one launch."""
+        return GREATEST_GRID * (self.block[1] * self.pixels[1] if self.kind == "tile" else 1)
+
+
+def _ceil(amount: int, size: int) -> int:
+    return -(-amount // size)
+
+
+_LAUNCHES = (
+    (r"tile (\d+)x(\d+), pixels (\d+)x(\d+)", lambda a, b, c, d: Launch("tile", (a, b), (c, d))),
+    (r"flat, pixels (\d+)", lambda a: Launch("flat", (FLAT_THREADS, 1), (a, 1))),
+    (r"flat, bytes (\d+)", lambda a: Launch("flat", (FLAT_THREADS, 1), (0, 1), a)),
+    (r"slabs, threads (\d+)", lambda a: Launch("slabs", (a, 1), (1, 1))),
+    (r"slabs, threads (\d+), added", lambda a: Launch("slabs", (a, 1), (1, 1), added=True)),
+)
+
+
+@cache
+def launch_of(stem: str) -> Launch:
+    """How a kernel says it is launched."""
+    line = re.search(r"^// launch: (.*)$", source(stem), re.MULTILINE)
+    for pattern, make in _LAUNCHES:
+        fits = re.fullmatch(pattern, line[1].strip()) if line else None
+        if fits:
+            return make(*map(int, fits.groups()))
+    raise DeviceFailed(f"{stem}.cu does not say how it is launched, or in a way that is not known")
+
+
+@cache
+def own_launch(stem: str) -> Callable[..., None] | None:
+    """The launch code beside a kernel that needs more than one launch, or None."""
+    if not kernels.cuda_path(stem).with_suffix(".py").is_file():
+        return None
+    return import_module(f"{kernels.__name__}.cuda.{stem}").launch  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------- devices
+
+
+class Rows:
+    """Some rows of an image in device memory, under the row numbers of the whole image.
+
+    Attributes
+    ----------
+    held : the array with the rows that are there
+    first : the number of its first row
+    shape : of the whole image, as flat rows
+    address : where row 0 would be
+    """
+
+    __slots__ = ("address", "dtype", "first", "held", "shape")
+
+    def __init__(self, held: Any, first: int, rows: int, address: int) -> None:
+        self.held = held
+        self.first = first
+        self.shape = (rows, held.shape[1])
+        self.dtype = held.dtype
+        self.address = (address - first * held.shape[1] * held.dtype.itemsize) % (1 << 64)
+
+
+class Kernel:
+    """An instance of a kernel on a device, which checks what it is called with: CUDA checks nothing."""
+
+    def __init__(self, gpu: Gpu, stem: str, name: str) -> None:
+        self._pack = gpu.pack
+        self._start = gpu.load(stem, name)
+        self._name = name
+        self._parameters = parameters(stem, name)
+        self._known: set[tuple[str, ...]] = set()
+
+    def __call__(self, grid: Grid, block: Grid, args: Sequence[Any], shared_mem: int = 0) -> None:
+        form, values = self._pack(args)
+        if form not in self._known:
+            self._check(form)
+            self._known.add(form)
+        self._start(grid, block, values, shared_mem)
+
+    def _check(self, form: tuple[str, ...]) -> None:
+        if len(form) != len(self._parameters):
+            raise TypeError(f"{self._name} takes {len(self._parameters)} arguments {self._parameters}, got {form}")
+        for number, (given, declared) in enumerate(zip(form, self._parameters, strict=True)):
+            if given != declared and not (declared == "?*" and given.endswith("*")):
+                raise TypeError(f"argument {number} of {self._name} must be {declared}, got {given}")
+
+
+class Gpu(ABC):
+    """A device: memory, copies, and kernels. Launch code and the backend know a device only by this."""
+
+    multiprocessors: int
+    out_of_memory: type[Exception]
+
+    def __init__(self) -> None:
+        self._kernels: dict[tuple[Any, str, str], Kernel] = {}
+
+    @abstractmethod
+    def load(self, stem: str, name: str) -> Launcher:
+        """Compile an instance of a kernel, or take it from a cache."""
+
+    @abstractmethod
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Device memory for an array."""
+
+    @abstractmethod
+    def zero(self, array: Any) -> None:
+        """Set an array on the device to zeros."""
+
+    @abstractmethod
+    def put(self, host: np.ndarray[Any, Any]) -> Any:
+        """A copy on the device."""
+
+    @abstractmethod
+    def get(self, array: Any, out: np.ndarray[Any, Any] | None = None) -> np.ndarray[Any, Any]:
+        """A copy on the host, into ``out`` where given; waits for it."""
+
+    @abstractmethod
+    def copy(self, source: Any, target: Any) -> None:
+        """Copy one array on the device into another of the same shape."""
+
+    @abstractmethod
+    def address(self, array: Any) -> int:
+        """Where an array on the device begins."""
+
+    @abstractmethod
+    def owns(self, array: Any) -> bool:
+        """Whether an array lies on the device."""
+
+    @abstractmethod
+    def trim(self) -> None:
+        """Give memory back that is kept for reuse."""
+
+    def place(self) -> Any:
+        """Which of several devices is in use: kernels are kept for each."""
+        return None
+
+    def ctype(self, dtype: Any) -> str:
+        """A dtype as CUDA C++ calls it."""
+        return CTYPES[np.dtype(dtype)]
+
+    def kernel(self, stem: str, name: str) -> Kernel:
+        """An instance, for example ``kernel("sobel", "sobel<short, float>")``: call it with grid, block, args."""
+        key = (self.place(), stem, name)
+        found = self._kernels.get(key)
+        if found is None:
+            found = self._kernels.setdefault(key, Kernel(self, stem, name))
+        return found
+
+    def rows(self, held: Any, first: int, rows: int) -> Rows:
+        """Flat rows ``held`` as rows ``first`` and following of an image that has ``rows``."""
+        return Rows(held, first, rows, self.address(held))
+
+    def pack(self, args: Sequence[Any]) -> tuple[tuple[str, ...], list[Any]]:
+        """Arguments as a kernel takes them, and their types: arrays as pointer and shape, numbers in 64 bits."""
+        form: list[str] = []
+        values: list[Any] = []
+        for arg in args:
+            if isinstance(arg, float):
+                form.append("double")
+                values.append(np.float64(arg))
+            elif isinstance(arg, int | np.integer):
+                form.append("long long")
+                values.append(np.int64(arg))
+            else:
+                address = arg.address if type(arg) is Rows else self.address(arg)
+                form.append(f"{CTYPES[arg.dtype]}*")
+                values.append(np.uint64(address))
+                form.extend(["long long"] * len(arg.shape))
+                values.extend(map(np.int64, arg.shape))
+        return tuple(form), values
+
+    def launch(self, stem: str, src: Any, dst: Any, top: int, bottom: int, *args: Any) -> None:
+        """Fill rows [top, bottom) of ``dst`` by the kernel ``stem``; all arrays are on the device, images as flat rows."""
+        own = own_launch(stem)
+        if own is not None:
+            own(self, src, dst, top, bottom, *args)
+            return
+        how = launch_of(stem)
+        kernel = self.kernel(stem, f"{stem}<{self.ctype(src.dtype)}, {self.ctype(dst.dtype)}>")
+        if how.added:
+            self.zero(dst[top:bottom])
+        for first in range(top, bottom, how.rows):
+            last = min(first + how.rows, bottom)
+            grid = how.grid(src, dst, first, last, self.multiprocessors)
+            kernel(grid, how.block, (src, dst, first, last, *args))

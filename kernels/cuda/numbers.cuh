@@ -1,0 +1,80 @@
+// Numbers: what a pixel type accumulates in, its limits, and rounding half to even once, saturated. The host compiles
+// without contraction to FMA, so that sums equal the CPU's bit for bit.
+#pragma once
+
+#ifndef DYNAMIC_SHARED
+// Shared memory whose size the launch gives: DYNAMIC_SHARED(float, taps);
+#define DYNAMIC_SHARED(T, name)                               \
+  extern __shared__ __align__(16) unsigned char name##_raw[]; \
+  T* const name = reinterpret_cast<T*>(name##_raw)
+#endif
+
+template <typename T>
+struct Number;
+template <>
+struct Number<unsigned char> {
+  typedef float Wide;
+  static constexpr int low = 0, high = 255;
+  static constexpr bool whole = true;
+};
+template <>
+struct Number<unsigned short> {
+  typedef float Wide;
+  static constexpr int low = 0, high = 65535;
+  static constexpr bool whole = true;
+};
+template <>
+struct Number<short> {
+  typedef float Wide;
+  static constexpr int low = -32768, high = 32767;
+  static constexpr bool whole = true;
+};
+template <>
+struct Number<float> {
+  typedef float Wide;
+  static constexpr bool whole = false;
+};
+template <>
+struct Number<double> {
+  typedef double Wide;
+  static constexpr bool whole = false;
+};
+
+// What sums of T are made in: double for double, float for all others.
+template <typename T>
+using Wide = typename Number<T>::Wide;
+
+template <typename A, typename B>
+struct SameType {
+  static constexpr bool value = false;
+};
+template <typename A>
+struct SameType<A, A> {
+  static constexpr bool value = true;
+};
+
+template <typename T>
+__device__ __forceinline__ bool is_nan(T v) {
+  return v != v;
+}
+
+template <typename T>
+__device__ __forceinline__ T saturated(long long v) {
+  return T(v < Number<T>::low ? Number<T>::low : v > Number<T>::high ? Number<T>::high : v);
+}
+
+template <typename T>
+__device__ __forceinline__ T saturated(int v) {
+  return T(v < Number<T>::low ? Number<T>::low : v > Number<T>::high ? Number<T>::high : v);
+}
+
+// A sum as a pixel: integers are rounded half to even and saturated.
+template <typename T, typename A>
+__device__ __forceinline__ T rounded(A v) {
+  if constexpr (Number<T>::whole) {
+    const A low = A(Number<T>::low), high = A(Number<T>::high);
+    return T(int(rint(v < low ? low : v > high ? high : v)));
+  } else {
+    return T(v);
+  }
+}

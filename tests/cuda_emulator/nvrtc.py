@@ -1,0 +1,94 @@
+"""Compiles kernels for real GPUs with NVRTC alone, from its wheel: no GPU, no driver, no nvcc.
+
+``python -m tests.cuda_emulator.nvrtc [stem ...]`` prints registers, spills and shared memory of every instance.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from gpuimg import kernels
+from gpuimg.backends.device import OPTIONS, instances, source
+
+ARCHITECTURES = (75, 86, 90, 120)
+
+
+class Usage(NamedTuple):
+    """What a kernel takes of a multiprocessor, as ptxas reports it."""
+
+    registers: int
+    spills: int
+    shared: int
+
+
+def wheel_file(pattern: str) -> Path | None:
+    """A file in the wheels of NVIDIA's namespace package."""
+    spec = importlib.util.find_spec("nvidia")
+    folders = spec.submodule_search_locations if spec else None
+    return next((path for folder in folders or () for path in sorted(Path(folder).glob(pattern))), None)
+
+
+@functools.cache
+def compiler() -> ctypes.CDLL | None:
+    """NVRTC, or None where its wheel is not installed."""
+    found = wheel_file("*/lib/libnvrtc.so.*[0-9]") or wheel_file("*/bin/**/nvrtc64_*.dll")
+    return ctypes.CDLL(str(found), mode=ctypes.RTLD_GLOBAL) if found else None
+
+
+def compile_kernel(stem: str, architecture: int) -> tuple[bytes, dict[str, Usage]]:
+    """All instances of a kernel for one architecture: the cubin, and what each takes."""
+    nvrtc = compiler()
+    assert nvrtc is not None
+    names = instances(stem)
+    program = ctypes.c_void_p()
+    nvrtc.nvrtcCreateProgram(ctypes.byref(program), source(stem).encode(), f"{stem}.cu".encode(), 0, None, None)
+    for name in names:
+        nvrtc.nvrtcAddNameExpression(program, name.encode())
+    options = [*OPTIONS, f"-arch=sm_{architecture}", "--ptxas-options=-v"]
+    failed = nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*map(str.encode, options)))
+    log = _text(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program).decode()
+    if failed:
+        raise RuntimeError(f"{stem}.cu does not compile for sm_{architecture}:\n{log}")
+    mangled = {}
+    for name in names:
+        lowered = ctypes.c_char_p()
+        nvrtc.nvrtcGetLoweredName(program, name.encode(), ctypes.byref(lowered))
+        mangled[lowered.value.decode()] = name
+    cubin = _text(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN, program)
+    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+    return cubin, {mangled[name]: usage for name, usage in _usages(log) if name in mangled}
+
+
+def _text(size: ctypes._CFuncPtr, get: ctypes._CFuncPtr, program: ctypes.c_void_p) -> bytes:
+    count = ctypes.c_size_t()
+    size(program, ctypes.byref(count))
+    buffer = ctypes.create_string_buffer(count.value)
+    get(program, buffer)
+    return buffer.raw[: count.value]
+
+
+def _usages(log: str) -> list[tuple[str, Usage]]:
+    found = []
+    for entry in log.split("Compiling entry function '")[1:]:
+        name = entry.partition("'")[0]
+        spills = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", entry)
+        registers = re.search(r"Used (\d+) registers", entry)
+        shared = re.search(r"(\d+) bytes smem", entry)
+        assert spills
+        assert registers
+        total = int(spills[1]) + int(spills[2])
+        found.append((name, Usage(int(registers[1]), total, int(shared[1]) if shared else 0)))
+    return found
+
+
+if __name__ == "__main__":
+    for stem in sys.argv[1:] or kernels.names("cuda"):
+        for architecture in ARCHITECTURES:
+            for name, usage in compile_kernel(stem, architecture)[1].items():
+                print(f"sm_{architecture}  {name}: {usage.registers} registers, {usage.spills} spilled, {usage.shared} shared")
