@@ -25,18 +25,17 @@ _WHERE = {
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 
-__all__ = ["FILTERS", "__version__", *sorted(_HOME)]  # noqa: PLE0604
+__all__ = ["FILTERS", "__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
-    from gpuimg.tuning import calibrate as calibrate
+    from gpuimg.advice import backends as backends
+    from gpuimg.advice import explain as explain
     from gpuimg.dispatch import use_backend as use_backend
     from gpuimg.errors import BackendFailed as BackendFailed
     from gpuimg.errors import BackendUnavailable as BackendUnavailable
     from gpuimg.errors import FallbackWarning as FallbackWarning
     from gpuimg.errors import GpuimgError as GpuimgError
     from gpuimg.errors import ImageFileError as ImageFileError
-    from gpuimg.advice import backends as backends
-    from gpuimg.advice import explain as explain
     from gpuimg.files import open_image as open_image
     from gpuimg.files import save_image as save_image
     from gpuimg.filters.color import rgb2gray as rgb2gray
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from gpuimg.filters.smooth import uniform as uniform
     from gpuimg.filters.transform import resize as resize
     from gpuimg.registry import FILTERS as FILTERS
+    from gpuimg.tuning import calibrate as calibrate
 
 
 def __getattr__(name: str) -> Any:

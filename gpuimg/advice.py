@@ -33,11 +33,13 @@ def backends() -> list[BackendStatus]:
 
     Returns
     -------
-    list of `BackendStatus` with ``name``, ``usable``, ``reason`` (of one that is not usable, with the remedy) and ``detail``
+    list of `BackendStatus` with ``name``, ``usable``, ``reason`` (of one that is not usable, with the remedy) and
+    ``detail``
 
     Notes
     -----
-    A GPU counts as usable only if a tiny kernel compiled, ran and gave the right answer, so the first call may take a second.
+    A GPU counts as usable only if a tiny kernel compiled, ran and gave the right answer, so the first call may take a
+    second.
 
     Examples
     --------
@@ -96,7 +98,7 @@ def _seconds(value: float | None) -> str:
 
 
 def explain(
-    filter: Callable[..., Any] | str,  # noqa: A002 - the field's word, and positional only
+    filter: Callable[..., Any] | str,
     image: Any,
     /,
     *,

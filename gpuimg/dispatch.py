@@ -114,8 +114,8 @@ def use_backend(name: str) -> Iterator[None]:
 
     Notes
     -----
-    Contexts nest, and each thread and each asyncio task has its own. A filter's ``backend=`` goes before the context, the
-    context before the variable ``GPUIMG_BACKEND``.
+    Contexts nest, and each thread and each asyncio task has its own. A filter's ``backend=`` goes before the context,
+    the context before the variable ``GPUIMG_BACKEND``.
 
     Examples
     --------

@@ -18,7 +18,7 @@ class GpuimgError(Exception):
     """Base of the errors that are gpuimg's own."""
 
 
-class BackendUnavailable(GpuimgError, RuntimeError):  # noqa: N818 - the name says what is the matter
+class BackendUnavailable(GpuimgError, RuntimeError):
     """A backend asked for by name cannot run on this machine; the message says why and what would help."""
 
     def __init__(self, backend: str, reason: str) -> None:
@@ -30,7 +30,7 @@ class BackendUnavailable(GpuimgError, RuntimeError):  # noqa: N818 - the name sa
         return type(self), (self.backend, self.reason)
 
 
-class BackendFailed(GpuimgError, RuntimeError):  # noqa: N818
+class BackendFailed(GpuimgError, RuntimeError):
     """A backend that could run broke while it ran, for example because its worker processes kept dying."""
 
 

@@ -1,7 +1,7 @@
 """What an image is: dtypes, border modes, kinds of array in and out, and the checks of arguments.
 
-An image is ``(H, W)`` or ``(H, W, C)`` with the channels last. `accept` takes any kind of array that holds one and gives
-a `Source`: a NumPy or CuPy array as kernels want it, and the way back to the caller's kind.
+An image is ``(H, W)`` or ``(H, W, C)`` with the channels last. `accept` takes any kind of array that holds one and
+gives a `Source`: a NumPy or CuPy array as kernels want it, and the way back to the caller's kind.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,7 +39,7 @@ UINT8 = np.dtype("uint8")
 FLOAT32 = np.dtype("float32")
 FLOAT64 = np.dtype("float64")
 DTYPES = (UINT8, np.dtype("uint16"), np.dtype("int16"), FLOAT32, FLOAT64)
-_ANY = frozenset(DTYPES)
+_ANY: frozenset[np.dtype[Any]] = frozenset(DTYPES)
 
 
 class Source(NamedTuple):
@@ -69,7 +69,7 @@ class Source(NamedTuple):
         return self.array.shape[2] if self.array.ndim == 3 else 1
 
 
-def accept(image: Any, dtypes: Iterable[np.dtype[Any]] = _ANY, *, color: bool = False) -> Source:
+def accept(image: Any, dtypes: Collection[np.dtype[Any]] = _ANY, *, color: bool = False) -> Source:
     """Check an image and make it ready for kernels.
 
     Parameters

@@ -32,7 +32,8 @@ class Figures:
     """Speeds that the choice of a backend rests on, in seconds and bytes a second.
 
     The defaults are shipped guesses for a machine that has not been measured. `speeds` holds measured seconds for each
-    element and unit of work on one thread, by kernel and types; `gpuimg.calibrate` fills it, and every longer call does.
+    element and unit of work on one thread, by kernel and types; `gpuimg.calibrate` fills it, and every longer call
+    does.
     """
 
     single_call: float = 2e-6

@@ -1,9 +1,10 @@
 """What a filter asks to be done, as plain data. How it is done is the backends' business.
 
 A kernel sees an image as flat rows: ``(H, W, C)`` becomes ``(H, W * C)``, so the pixel beside another is ``C`` elements
-away. Every kernel gets ``src``, ``dst`` and the rows ``[top, bottom)`` of ``dst`` that it is to fill, then, where the pass
-has a border, ``step`` (the channels), ``mode`` (a number, see `gpuimg.images.MODES`) and ``cval``, then the pass's own
-arguments. Python integers arrive as 64-bit integers, floats as doubles, arrays as typed pointers with their shape.
+away. Every kernel gets ``src``, ``dst`` and the rows ``[top, bottom)`` of ``dst`` that it is to fill, then, where the
+pass has a border, ``step`` (the channels), ``mode`` (a number, see `gpuimg.images.MODES`) and ``cval``, then the
+pass's own arguments. Python integers arrive as 64-bit integers, floats as doubles, arrays as typed pointers with
+their shape.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Sweep:
     kernel : the stem of ``kernels/cpu/<kernel>.py`` and ``kernels/cuda/<kernel>.cu``.
     args : what the kernel gets besides the image; a function is called with the result of the last `Reduction`.
     halo : rows and columns of input needed around an output pixel; None where the rows are not 1:1 (resize).
-    border : what lies beyond the edge, from `gpuimg.images.border`: the mode's number and ``cval``. None for a pointwise
+    border : what lies beyond the edge, from `gpuimg.images.border`: the mode's number and ``cval``. None for a
+    pointwise
         kernel, which then gets no ``step``, ``mode`` and ``cval``.
     dtype, shape : of the output; None: as the input's.
     work : operations a pixel, in units of one simple operation; the dispatcher's first guess before it has measured.
@@ -46,8 +48,8 @@ class Sweep:
 class Reduction:
     """A partial result for each slab of rows, combined into a small array.
 
-    The kernel fills rows of ``dst``, whose shape is ``(slabs, *shape)`` flattened to two dimensions; row ``s`` comes from
-    the source rows ``[s * H // slabs, (s + 1) * H // slabs)``. So a reduction is a sweep over slabs.
+    The kernel fills rows of ``dst``, whose shape is ``(slabs, *shape)`` flattened to two dimensions; row ``s`` comes
+    from the source rows ``[s * H // slabs, (s + 1) * H // slabs)``. So a reduction is a sweep over slabs.
 
     Attributes
     ----------

@@ -26,7 +26,7 @@ log = logging.getLogger("gpuimg")
 PLANNING: ContextVar[bool] = ContextVar("gpuimgPLANNING", default=False)
 
 
-class Plan(Exception):  # noqa: N818 - not an error: how `explain` takes the passes out of a filter
+class Plan(Exception):
     """What a filter would run."""
 
     def __init__(self, source: Source, passes: Sequence[Pass]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,8 @@ def calibrate(*, progress: Callable[[str], None] | None = None) -> Figures:
 
     Returns
     -------
-    `gpuimg.machine.Figures` : seconds for a call on each backend, bytes a second, and the speed of each kernel. They are
-    stored in gpuimg's cache folder (``GPUIMG_CACHE_DIR``) and hold at once.
+    `gpuimg.machine.Figures` : seconds for a call on each backend, bytes a second, and the speed of each kernel. They
+    are stored in gpuimg's cache folder (``GPUIMG_CACHE_DIR``) and hold at once.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def _measure_calls(figures: Figures) -> None:
     for name, repeat in (("single", 200), ("multicore", 200), ("processes", 3)):
         backend = running.backend_named(name)
         if backend.unusable() is None:
-            cost[name] = median_seconds(lambda backend=backend: backend.run(_TINY, image, None), 9, repeat)  # type: ignore[misc]
+            cost[name] = median_seconds(partial(backend.run, _TINY, image, None), 9, repeat)
     figures.single_call = cost["single"]
     figures.multicore_call = cost["multicore"]
     figures.processes_call = cost.get("processes", figures.processes_call)

@@ -292,7 +292,7 @@ def test_a_band_that_kills_every_worker_ends_in_a_clear_error(monkeypatch):
 
     before = segments()
     monkeypatch.setattr(processes.Worker, "give", give)
-    with pytest.raises(BackendFailed, match="died twice at rows .* __main__"):
+    with pytest.raises(BackendFailed, match=r"died twice at rows .* __main__"):
         gpuimg.invert(np.zeros((3000, 3000), np.uint8), backend="processes")
     monkeypatch.undo()
     assert segments() <= before
@@ -314,7 +314,7 @@ def test_too_little_shared_memory_is_an_error_and_no_crash(monkeypatch):
         pytest.skip("this system cannot reserve shared memory")
     monkeypatch.setattr(os, "posix_fallocate", full)
     before = segments()
-    with pytest.raises(BackendFailed, match="No space left on device.*shm"):
+    with pytest.raises(BackendFailed, match=r"No space left on device.*shm"):
         gpuimg.invert(IMAGE, backend="processes")
     assert segments() <= before
 

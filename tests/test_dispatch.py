@@ -104,9 +104,9 @@ def test_the_backend_in_force(monkeypatch):
 
 def test_wrong_names_are_refused_with_the_list(monkeypatch):
     image = np.zeros((2, 2), np.uint8)
-    with pytest.raises(ValueError, match="backend must be one of auto, single, .* got 'gpu'"):
+    with pytest.raises(ValueError, match=r"backend must be one of auto, single, .* got 'gpu'"):
         gpuimg.invert(image, backend="gpu")
-    with pytest.raises(ValueError, match="name must be one of .* got 'gpu'"), gpuimg.use_backend("gpu"):
+    with pytest.raises(ValueError, match=r"name must be one of .* got 'gpu'"), gpuimg.use_backend("gpu"):
         pass
     monkeypatch.setenv("GPUIMG_BACKEND", "gpu")
     with pytest.raises(ValueError, match="the variable GPUIMG_BACKEND must be one of"):
@@ -181,7 +181,7 @@ def test_explain_measures_on_request():
 
 
 def test_explain_checks_its_arguments():
-    with pytest.raises(ValueError, match="filter must be one of .* got 'blur'"):
+    with pytest.raises(ValueError, match=r"filter must be one of .* got 'blur'"):
         gpuimg.explain("blur", np.zeros((2, 2), np.uint8))
     with pytest.raises(ValueError, match="sigma must be at least 0"):
         gpuimg.explain("gaussian", np.zeros((2, 2), np.uint8), sigma=-1)

@@ -41,9 +41,9 @@ def test_pil_results_of_other_dtypes():
 
 
 def test_pil_modes_without_a_meaning_are_refused_with_a_remedy():
-    with pytest.raises(TypeError, match="mode.*got 'P'.*convert"):
+    with pytest.raises(TypeError, match=r"mode.*got 'P'.*convert"):
         gpuimg.invert(Image.fromarray(COLOR).quantize())
-    with pytest.raises(TypeError, match="no mode for a result .*numpy.asarray"):
+    with pytest.raises(TypeError, match=r"no mode for a result .*numpy.asarray"):
         gpuimg.sobel(Image.fromarray(COLOR))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -56,7 +57,8 @@ def flat(array: Any) -> Any:
 def combine(task: Reduction, parts: Array) -> Array:
     """Put the partial results of all slabs together."""
     if task.combine == "sum":
-        return parts.sum(axis=0, dtype=task.dtype).reshape(task.shape)
+        total: Array = parts.sum(axis=0, dtype=task.dtype).reshape(task.shape)
+        return total
     half = parts.shape[1] // 2
     low, high = parts[:, :half].min(axis=0), parts[:, half:].max(axis=0)
     return np.concatenate((low, high)).reshape(task.shape)
@@ -107,7 +109,7 @@ class CpuBackend(ABC):
         for number, task in enumerate(passes):
             args = arguments(task, image, reduced)
             if isinstance(task, Reduction):
-                parts = self.empty((self._slabs(task, image), int(np.prod(task.shape))), task.dtype)
+                parts = self.empty((self._slabs(task, image), math.prod(task.shape)), task.dtype)
                 seconds = self.fill(task.kernel, flat(image), parts, args, len(parts))
                 self._learn(task, image.size + parts[0].size, seconds, image.dtype, parts.dtype)
                 reduced = combine(task, parts)
@@ -131,5 +133,5 @@ class CpuBackend(ABC):
 
     def _slabs(self, task: Reduction, image: Array) -> int:
         # Partial results must stay small beside the image they are made of.
-        affordable = max(1, image.size // (4 * int(np.prod(task.shape))))
-        return min(self.workers, affordable, image.shape[0])
+        affordable = max(1, image.size // (4 * math.prod(task.shape)))
+        return min(self.workers, affordable, len(image))

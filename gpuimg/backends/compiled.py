@@ -1,9 +1,9 @@
 """CPU kernels as machine code: one compilation a kernel and dtype serves every CPU backend.
 
-A kernel compiled for its argument types becomes a C function ``int64 entry(slots, top, bottom)``, where ``slots`` points to
-the packed arguments. So one thread calls it through ctypes, all cores through one parallel driver that is compiled
-once for all kernels, and worker processes load it from the same disk cache. Packing takes pointers as they are, so an
-array that stands for some rows of a larger image can be given the address its row 0 would have.
+A kernel compiled for its argument types becomes a C function ``int64 entry(slots, top, bottom)``, where ``slots``
+points to the packed arguments. So one thread calls it through ctypes, all cores through one parallel driver that is
+compiled once for all kernels, and worker processes load it from the same disk cache. Packing takes pointers as they
+are, so an array that stands for some rows of a larger image can be given the address its row 0 would have.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Packed(NamedTuple):
 
 
 def form_of(arguments: Sequence[Any]) -> str:
-    """The types of arguments in short, for example ``"u12_f42_i8"``: kind and bytes, then the dimensions of an array."""
+    """The types of arguments in short, for example ``"u12_f42_i8"``: kind, bytes, dimensions of an array."""
     return "_".join(
         f"{a.dtype.kind.replace('b', 'u')}{a.dtype.itemsize}{a.ndim}"
         if isinstance(a, np.ndarray)
@@ -70,7 +70,8 @@ def pack(arguments: Sequence[Any]) -> Packed:
     return Packed(ctypes.addressof(packed), (packed, arguments))
 
 
-def _entry(slots: int, top: int, bottom: int) -> int:  # compiled by Numba; `unpack`, `fill` and `DONE` are set per kernel
+# Compiled by Numba; `unpack` and `fill` are set for each kernel.
+def _entry(slots: int, top: int, bottom: int) -> int:
     arguments = unpack(slots)  # type: ignore[name-defined]  # noqa: F821
     fill(arguments[0], arguments[1], top, bottom, *arguments[2:])  # type: ignore[name-defined]  # noqa: F821
     return DONE
@@ -205,7 +206,7 @@ def _compile(kernel: str, form: str) -> Compiled:
         name,
     )
     function.__module__, function.__qualname__ = module.__name__, name
-    entry = CFunc(
+    entry: Any = CFunc(
         function,
         ((types.int64, types.int64, types.int64), types.int64),
         locals={},

@@ -13,6 +13,7 @@ import types as pytypes
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 from gpuimg.backends.compiled import Compiled, code_digest, own_cache, processor_count
@@ -39,11 +40,7 @@ def numba_layer() -> str:
         return _initialised_layer(numba)
     except ValueError:  # no parallel loop has run yet
         pass
-    wanted = numba.config.THREADING_LAYER
-    order = numba.config.THREADING_LAYER_PRIORITY if wanted in ("default", "safe", "threadsafe", "forksafe") else [wanted]
-    if wanted == "forksafe":
-        order = ["tbb"]
-    for layer in order:
+    for layer in _layers_in_order(numba.config):
         if layer == "workqueue":
             return ""
         try:
@@ -52,6 +49,14 @@ def numba_layer() -> str:
             continue
         return str(layer)
     return ""
+
+
+def _layers_in_order(config: Any) -> list[str]:
+    """The layers that Numba will try, in its order."""
+    wanted = config.THREADING_LAYER
+    if wanted in ("default", "safe", "threadsafe"):
+        return list(config.THREADING_LAYER_PRIORITY)
+    return ["tbb" if wanted == "forksafe" else wanted]
 
 
 def _initialised_layer(numba: Any) -> str:
@@ -123,7 +128,7 @@ def fill_bands(code: Compiled, slots: int, top: int, bottom: int, bands: int) ->
     pool = thread_pool()
     running: list[Future[int]] = []
     try:
-        running.extend(pool.submit(code.call, slots, *band) for band in zip(edges, edges[1:], strict=False))
+        running.extend(pool.submit(code.call, slots, *band) for band in pairwise(edges))
         return sum(future.result() for future in running)
     finally:
         wait(running)  # the arrays must outlive the threads that write to them, also after Ctrl-C

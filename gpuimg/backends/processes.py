@@ -1,18 +1,20 @@
 """Worker processes: the same compiled kernels, with pixels in shared memory and only row numbers in messages.
 
-Workers are spawned, never forked, and kept for the next call. The parent alone creates and unlinks shared memory. A worker
-that dies is replaced and its band done again, once.
+Workers are spawned, never forked, and kept for the next call. The parent alone creates and unlinks shared memory. A
+worker that dies is replaced and its band done again, once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from itertools import pairwise
 from multiprocessing import connection, get_context
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any, NamedTuple
@@ -61,6 +63,10 @@ def reserve(nbytes: int) -> SharedMemory:
     return memory
 
 
+def _array(memory: SharedMemory, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    return np.ndarray(shape, dtype, memory.buf)
+
+
 class Arena:
     """The shared memory of one call."""
 
@@ -68,14 +74,14 @@ class Arena:
         self._blocks: dict[str, SharedMemory] = {}
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        memory = reserve(int(np.prod(shape)) * dtype.itemsize)
+        memory = reserve(math.prod(shape) * dtype.itemsize)
         self._blocks[memory.name] = memory
-        return np.frombuffer(memory.buf, dtype, int(np.prod(shape))).reshape(shape)
+        return _array(memory, shape, dtype)
 
     def describe(self, array: Array) -> Shared:
         address = array.ctypes.data
         for name, memory in self._blocks.items():
-            if np.frombuffer(memory.buf, np.uint8).ctypes.data == address:
+            if _array(memory, (1,), np.dtype(np.uint8)).ctypes.data == address:
                 return Shared(name, array.shape, array.dtype.str)
         raise KeyError("the array does not lie in this arena")
 
@@ -99,7 +105,7 @@ def work(messages: connection.Connection) -> None:
                     run_band = attached.enter_context(_attached(message))
                 else:
                     messages.send(run_band(*message))
-            except Exception as error:  # noqa: BLE001 - whatever it is, the parent raises it
+            except Exception as error:
                 messages.send(error)
 
 
@@ -111,7 +117,7 @@ def _attached(task: Task) -> Iterator[Any]:
         for shared in (task.src, task.dst):
             memory = SharedMemory(shared.name)
             memories.append(memory)
-            arrays.append(np.frombuffer(memory.buf, shared.dtype, int(np.prod(shared.shape))).reshape(shared.shape))
+            arrays.append(_array(memory, shared.shape, np.dtype(shared.dtype)))
         packed_for = (*arrays, *task.args)
         code = compiled(task.kernel, form_of(packed_for))
         packed = pack(packed_for)
@@ -122,7 +128,7 @@ def _attached(task: Task) -> Iterator[Any]:
             return done, time.perf_counter() - start
 
         yield run_band
-        del arrays, packed_for, packed, run_band
+        del arrays, packed_for, run_band
     finally:
         for memory in memories:
             with contextlib.suppress(BufferError):
@@ -154,6 +160,26 @@ class Worker:
         self.process.join(5)
 
 
+class Round:
+    """One pass over an image: which bands wait, which were done again, and the seconds spent in compiled code."""
+
+    def __init__(self, task: Task, bands: list[tuple[int, int]]) -> None:
+        self.task = task
+        self.waiting = deque(bands)
+        self.repeated: set[tuple[int, int]] = set()
+        self.seconds = 0.0
+
+    def repeat(self, band: tuple[int, int], exit_code: int | None) -> None:
+        """Put a band back whose worker died, once."""
+        if band in self.repeated:
+            raise BackendFailed(
+                f"a worker process died twice at rows {band[0]} to {band[1]} (exit code {exit_code}); in a script, "
+                'calls that start processes must stand under `if __name__ == "__main__":`'
+            )
+        self.repeated.add(band)
+        self.waiting.appendleft(band)
+
+
 class Workers:
     """The worker processes of this process, started at first use."""
 
@@ -166,63 +192,52 @@ class Workers:
         """Fill all bands; gives the seconds that compiled code took, all workers together."""
         with self._lock:
             self._count += 1
+            current = Round(task._replace(number=self._count), bands)
             try:
-                return self._fill(task._replace(number=self._count), deque(bands), count)
+                self._fill(current, count)
             except BaseException:
                 self.stop()
                 raise
+            return current.seconds
 
-    def _fill(self, task: Task, waiting: deque[tuple[int, int]], count: int) -> float:
+    def _fill(self, current: Round, count: int) -> None:
         while len(self._workers) < count:
             self._workers.append(Worker())
-        again: set[tuple[int, int]] = set()
-        seconds = 0.0
-        for worker in self._workers[: len(waiting)]:
-            self._hand_out(worker, task, waiting, again)
-        while busy := [worker for worker in self._workers if worker.band is not None]:
-            ready = connection.wait([worker.messages for worker in busy], timeout=1.0)
-            for worker in busy:
-                if worker.messages in ready:
-                    seconds += self._take(worker, task, waiting, again)
-        return seconds
+        for worker in self._workers[: len(current.waiting)]:
+            self._hand_out(worker, current)
+        while busy := {worker.messages: worker for worker in self._workers if worker.band is not None}:
+            for ready in connection.wait(list(busy), timeout=1.0):
+                self._take(busy[ready], current)  # type: ignore[index]
 
-    def _take(self, worker: Worker, task: Task, waiting: deque[tuple[int, int]], again: set[tuple[int, int]]) -> float:
+    def _take(self, worker: Worker, current: Round) -> None:
         try:
             answer = worker.messages.recv()
         except (EOFError, OSError):
-            self._replace(worker, task, waiting, again)
-            return 0.0
+            self._replace(worker, current)
+            return
         if isinstance(answer, Exception):
-            raise BackendFailed(f"a worker process failed in the kernel {task.kernel!r}: {answer}") from answer
+            raise BackendFailed(f"a worker process failed in the kernel {current.task.kernel!r}: {answer}") from answer
         done, seconds = answer
-        check_done(task.kernel, done, DONE)
+        check_done(current.task.kernel, done, DONE)
+        current.seconds += seconds
         worker.band = None
-        if waiting:
-            self._hand_out(worker, task, waiting, again)
-        return float(seconds)
+        if current.waiting:
+            self._hand_out(worker, current)
 
-    def _hand_out(self, worker: Worker, task: Task, waiting: deque[tuple[int, int]], again: set[tuple[int, int]]) -> None:
-        band = waiting.popleft()
+    def _hand_out(self, worker: Worker, current: Round) -> None:
         try:
-            worker.give(task, band)
+            worker.give(current.task, current.waiting.popleft())
         except OSError:
-            self._replace(worker, task, waiting, again)
+            self._replace(worker, current)
 
-    def _replace(self, worker: Worker, task: Task, waiting: deque[tuple[int, int]], again: set[tuple[int, int]]) -> None:
-        band = worker.band
-        assert band is not None
+    def _replace(self, worker: Worker, current: Round) -> None:
         worker.process.join(1)
-        if band in again:
-            raise BackendFailed(
-                f"a worker process died twice at rows {band[0]} to {band[1]} (exit code {worker.process.exitcode}); in a "
-                'script, calls that start processes must stand under `if __name__ == "__main__":`'
-            )
-        again.add(band)
+        assert worker.band is not None
+        current.repeat(worker.band, worker.process.exitcode)
         worker.stop()
         fresh = Worker()
         self._workers[self._workers.index(worker)] = fresh
-        waiting.appendleft(band)
-        self._hand_out(fresh, task, waiting, again)
+        self._hand_out(fresh, current)
 
     def stop(self) -> None:
         """End all workers; the next call starts new ones."""
@@ -290,5 +305,5 @@ class Processes(CpuBackend):
         count = 1 if bands == 1 else min(rows, self.workers * BANDS_PER_WORKER)
         edges = [rows * band // count for band in range(count + 1)]
         task = Task(0, kernel, arena.describe(src), arena.describe(dst), args)
-        seconds = _workers.fill(task, list(zip(edges, edges[1:], strict=False)), self.workers)
+        seconds = _workers.fill(task, list(pairwise(edges)), self.workers)
         return seconds / self.speedup()

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-
 from gpuimg.backends.base import Array, CpuBackend
 from gpuimg.backends.compiled import DONE, compiled, form_of, pack
 from gpuimg.errors import BackendFailed

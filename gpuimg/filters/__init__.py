@@ -1,20 +1,23 @@
 """The public filters, a family per file.
 
-Every filter checks its arguments and says what is to be done as passes; `gpuimg.run.run` does it. What all of them share:
+Every filter checks its arguments and says what is to be done as passes; `gpuimg.run.run` does it. What all of them
+share:
 
 backend : {None, "auto", "cuda", "multicore", "processes", "single"}
-    Where to run. None: what `gpuimg.use_backend` or the variable ``GPUIMG_BACKEND`` says, else "auto", the least predicted
-    seconds on this machine. A backend asked for by name runs there or raises `gpuimg.BackendUnavailable`.
+    Where to run. None: what `gpuimg.use_backend` or the variable ``GPUIMG_BACKEND`` says, else "auto", the least
+    predicted seconds on this machine. A backend asked for by name runs there or raises `gpuimg.BackendUnavailable`.
 out : ndarray
     Array for the result, of the result's shape and dtype. Any memory layout; it may overlap the image. It is returned.
 mode : {"reflect", "nearest", "mirror", "wrap", "constant"}
-    What lies beyond the image's edge, in SciPy's words: ``d c b a | a b c d | d c b a`` (reflect), ``a a a | a b c d | d d d``
-    (nearest), ``d c b | a b c d | c b a`` (mirror), ``b c d | a b c d | a b c`` (wrap), ``k k k | a b c d | k k k`` (constant).
+    What lies beyond the image's edge, in SciPy's words: ``d c b a | a b c d | d c b a`` (reflect), ``a a a | a b c d
+    | d d d`` (nearest), ``d c b | a b c d | c b a`` (mirror), ``b c d | a b c d | a b c`` (wrap), ``k k k | a b c d |
+    k k k`` (constant).
 cval : number
     The constant k of mode "constant"; it must be a value of the image's dtype.
 
-Images are ``(H, W)`` or ``(H, W, C)``, uint8, uint16, int16, float32 or float64, from NumPy, CuPy, PIL or anything that has
-DLPack; the result is of the same kind. Channels are filtered each on its own. Results are rounded half to even and saturated.
+Images are ``(H, W)`` or ``(H, W, C)``, uint8, uint16, int16, float32 or float64, from NumPy, CuPy, PIL or anything
+that has DLPack; the result is of the same kind. Channels are filtered each on its own. Results are rounded half to
+even and saturated.
 """
 
 from __future__ import annotations

@@ -73,5 +73,3 @@ def rgb2gray(image: Any, weights: Any = "rec709", *, backend: str | None = None,
     shares = _luma_weights(weights)
     args = (source.channels, *fixed_weights(shares, 65536), *shares)
     return run(source, [Sweep("rgb2gray", args, shape=source.shape[:2], work=1.5)], backend=backend, out=out)
-
-

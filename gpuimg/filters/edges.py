@@ -29,13 +29,14 @@ def sobel(
     ----------
     image : (H, W) or (H, W, C) array
     axis : {None, 0, 1}
-        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones; None gives the magnitude.
+        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones; None gives the
+        magnitude.
     mode, cval, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    float32 array of the same shape (float64 for float64 images), in grey levels a pixel: the image's values are not rescaled.
-    One axis: the smoothed derivative; None: the root of the mean of both squares, as in scikit-image.
+    float32 array of the same shape (float64 for float64 images), in grey levels a pixel: the image's values are not
+    rescaled. One axis: the smoothed derivative; None: the root of the mean of both squares, as in scikit-image.
 
     Raises
     ------
@@ -43,7 +44,8 @@ def sobel(
 
     References
     ----------
-    .. [1] I. Sobel, G. Feldman, "A 3x3 isotropic gradient operator for image processing", Stanford Artificial Intelligence
+    .. [1] I. Sobel, G. Feldman, "A 3x3 isotropic gradient operator for image processing", Stanford Artificial
+    Intelligence
        Project, 1968. Signs and scale as `skimage.filters.sobel`.
 
     Examples
@@ -55,10 +57,7 @@ def sobel(
            [0., 4., 4., 0.]], dtype=float32)
     """
     source = images.accept(image)
-    if axis is None:
-        direction = MAGNITUDE
-    else:
-        direction = images.whole("axis", axis, low=-2, high=1) % 2
+    direction = MAGNITUDE if axis is None else images.whole("axis", axis, low=-2, high=1) % 2
     edge = images.border(mode, cval, source.dtype)
     dtype = FLOAT64 if source.dtype == FLOAT64 else FLOAT32
     task = Sweep("sobel", (direction,), halo=(1, 1), border=edge, dtype=dtype, work=2.0)

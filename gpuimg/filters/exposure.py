@@ -17,8 +17,8 @@ from gpuimg.run import hand_over, run
 Array = np.ndarray[Any, Any]
 COUNTS = np.dtype(np.int64)
 FLOAT_BINS = 256  # in which scikit-image counts the values of float images
-_WITH_BOOL = frozenset((*DTYPES, BOOL))
-_INTEGERS = frozenset(dtype for dtype in DTYPES if dtype.kind in "iu")
+_WITH_BOOL: frozenset[np.dtype[Any]] = frozenset((*DTYPES, BOOL))
+_INTEGERS: frozenset[np.dtype[Any]] = frozenset(dtype for dtype in DTYPES if dtype.kind in "iu")
 
 
 @register()
@@ -32,8 +32,8 @@ def invert(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
 
     Returns
     -------
-    array of the same shape and dtype: ``max - image`` for unsigned integers, ``-1 - image`` for signed ones (the least value
-    becomes the greatest), ``1 - image`` for floats, ``not image`` for bool, as in scikit-image.
+    array of the same shape and dtype: ``max - image`` for unsigned integers, ``-1 - image`` for signed ones (the
+    least value becomes the greatest), ``1 - image`` for floats, ``not image`` for bool, as in scikit-image.
 
     Examples
     --------
@@ -53,8 +53,8 @@ def lut(image: Any, table: Any, *, backend: str | None = None, out: Any = None) 
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16 or int16
     table : (N,) array of bool, uint8, uint16, int16, int64, float32 or float64
-        One entry for every value of the image's dtype: N is 256 for uint8 and 65536 else. The entries for negative int16 values
-        stand in the second half, as NumPy's indexing has it.
+        One entry for every value of the image's dtype: N is 256 for uint8 and 65536 else. The entries for negative
+        int16 values stand in the second half, as NumPy's indexing has it.
     backend, out : see `gpuimg.filters`
 
     Returns
@@ -243,8 +243,8 @@ def threshold_otsu(image: Any, *, backend: str | None = None, out: None = None) 
 
     Notes
     -----
-    The threshold between two bins that maximises the variance between the classes [1]_. Integers have a bin for each value,
-    floats 256 from the least to the greatest value, as in scikit-image. A constant image gives its value.
+    The threshold between two bins that maximises the variance between the classes [1]_. Integers have a bin for each
+    value, floats 256 from the least to the greatest value, as in scikit-image. A constant image gives its value.
 
     References
     ----------
@@ -264,7 +264,8 @@ def threshold_otsu(image: Any, *, backend: str | None = None, out: None = None) 
         raise ValueError(f"image must not be empty, got shape {source.shape}")
     plain = source._replace(restore=None)
     if source.dtype.kind != "f":
-        return run(plain, [_value_counts(source, then=lambda counts: _otsu_integer(counts, source.dtype))], backend=backend)
+        counted = _value_counts(source, then=lambda counts: _otsu_integer(counts, source.dtype))
+        return run(plain, [counted], backend=backend)
     edges: list[Array] = []
     extrema, counting = _float_counts(source, FLOAT_BINS, edges)
     counting = replace(counting, then=lambda counts: source.dtype.type(_otsu_float(counts, edges[0])))
@@ -283,7 +284,7 @@ def _otsu_integer(counts: Array, dtype: np.dtype[Any]) -> Any:
 def _otsu_float(counts: Array, edges: Array) -> float:
     if edges[0] == edges[-1] or not np.count_nonzero(counts) > 1:
         return float(edges[0])
-    return otsu(counts, (edges[1:] + edges[:-1]) / 2)
+    return float(otsu(counts, (edges[1:] + edges[:-1]) / 2))
 
 
 def otsu(counts: Array, centers: Array) -> Any:
@@ -309,8 +310,9 @@ def equalize_hist(image: Any, *, backend: str | None = None, out: Any = None) ->
 
     Returns
     -------
-    array of the same shape and dtype. An integer becomes the share of pixels that are no brighter, scaled to the dtype's
-    whole range and rounded half to even; a float becomes that share itself, from 0 to 1, interpolated between 256 bins.
+    array of the same shape and dtype. An integer becomes the share of pixels that are no brighter, scaled to the
+    dtype's whole range and rounded half to even; a float becomes that share itself, from 0 to 1, interpolated between
+    256 bins.
 
     Raises
     ------

@@ -14,9 +14,7 @@ from gpuimg.run import run
 LEAST, GREATEST = 0, 1
 
 
-def _extreme(
-    image: Any, under: Any, which: int, mode: str, cval: float, backend: str | None, out: Any
-) -> Any:
+def _extreme(image: Any, under: Any, which: int, mode: str, cval: float, backend: str | None, out: Any) -> Any:
     """Least or greatest value under a window's size or a footprint's ones."""
     source = images.accept(image)
     edge = images.border(mode, cval, source.dtype)
@@ -112,7 +110,13 @@ CROSS = np.array(
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
 def erosion(
-    image: Any, footprint: Any = 3, *, mode: str = "reflect", cval: float = 0, backend: str | None = None, out: Any = None
+    image: Any,
+    footprint: Any = 3,
+    *,
+    mode: str = "reflect",
+    cval: float = 0,
+    backend: str | None = None,
+    out: Any = None,
 ) -> Any:
     """Shrink what is bright: the least value under a footprint.
 
@@ -146,7 +150,13 @@ def erosion(
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
 def dilation(
-    image: Any, footprint: Any = 3, *, mode: str = "reflect", cval: float = 0, backend: str | None = None, out: Any = None
+    image: Any,
+    footprint: Any = 3,
+    *,
+    mode: str = "reflect",
+    cval: float = 0,
+    backend: str | None = None,
+    out: Any = None,
 ) -> Any:
     """Grow what is bright: the greatest value under the mirrored footprint.
 
@@ -154,7 +164,8 @@ def dilation(
     ----------
     image : (H, W) or (H, W, C) array
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
-        Its centre is the element ``shape // 2``; it is mirrored in both axes, so that dilation is erosion's counterpart.
+        Its centre is the element ``shape // 2``; it is mirrored in both axes, so that dilation is erosion's
+        counterpart.
     mode, cval, backend, out : see `gpuimg.filters`
 
     Returns

@@ -89,8 +89,8 @@ def gaussian(
 
     Returns
     -------
-    array of the same shape and dtype. uint8: within 1 of the exact value and without bias (weights of 16 bits, rows first
-    down the columns, then along the rows); 16-bit integers and float32: computed in float32; float64 in float64.
+    array of the same shape and dtype. uint8: within 1 of the exact value and without bias (weights of 16 bits, rows
+    first down the columns, then along the rows); 16-bit integers and float32: computed in float32; float64 in float64.
 
     Raises
     ------
@@ -174,7 +174,8 @@ def median(
 
     References
     ----------
-    .. [1] S. Perreault, P. Hebert, "Median Filtering in Constant Time", IEEE Transactions on Image Processing 16(9), 2007,
+    .. [1] S. Perreault, P. Hebert, "Median Filtering in Constant Time", IEEE Transactions on Image Processing 16(9),
+    2007,
        2389-2394, for large windows; small ones by sorting networks.
 
     Examples

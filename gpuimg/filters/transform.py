@@ -22,12 +22,12 @@ class Axis(NamedTuple):
 
     Attributes
     ----------
-    index : (length, taps) int64, input samples, folded at the edges
+    samples : (length, taps) int64, input samples, folded at the edges
     weights : (length, taps) float64, each row sums to 1
     fixed : (length, taps) int32, the same in 16384ths
     """
 
-    index: Array
+    samples: Array
     weights: Array
     fixed: Array
 
@@ -36,8 +36,8 @@ class Axis(NamedTuple):
 def resampling(length: int, wanted: int, order: int, smooth: bool) -> Axis:
     """The samples and weights that turn ``length`` samples into ``wanted``.
 
-    Pixel centres lie at half coordinates; beyond the edge the samples are reflected, as scikit-image's resize has it. With
-    ``smooth``, the Gaussian against aliasing and the interpolation are one set of weights.
+    Pixel centres lie at half coordinates; beyond the edge the samples are reflected, as scikit-image's resize has it.
+    With ``smooth``, the Gaussian against aliasing and the interpolation are one set of weights.
     """
     scale = length / wanted
     at = (np.arange(wanted) + 0.5) * scale - 0.5
@@ -93,7 +93,20 @@ def _wanted_shape(source: images.Source, output_shape: Any) -> tuple[int, int]:
     return rows, cols
 
 
-@register({"output_shape": (24, 40)}, {"output_shape": (70, 90), "order": 0}, {"output_shape": (50, 31), "anti_aliasing": False})
+def _smooths(source: images.Source, rows: int, cols: int, order: int, anti_aliasing: Any) -> bool:
+    if anti_aliasing is None:
+        shrinks = rows < source.shape[0] or cols < source.shape[1]
+        return shrinks and not (order == 0 and source.dtype.kind in "iu")
+    if not isinstance(anti_aliasing, bool | np.bool_):
+        raise TypeError(f"anti_aliasing must be True, False or None, got {anti_aliasing!r}")
+    return bool(anti_aliasing)
+
+
+@register(
+    {"output_shape": (24, 40)},
+    {"output_shape": (70, 90), "order": 0},
+    {"output_shape": (50, 31), "anti_aliasing": False},
+)
 def resize(
     image: Any,
     output_shape: Any,
@@ -113,8 +126,8 @@ def resize(
     order : {0, 1}
         0 takes the nearest pixel, 1 interpolates linearly.
     anti_aliasing : bool, optional
-        Whether to smooth before shrinking, by a Gaussian of ``sigma = (factor - 1) / 2`` for each axis that shrinks. None:
-        when an axis shrinks, but not for integers with order 0, as scikit-image decides.
+        Whether to smooth before shrinking, by a Gaussian of ``sigma = (factor - 1) / 2`` for each axis that shrinks.
+        None: when an axis shrinks, but not for integers with order 0, as scikit-image decides.
     backend, out : see `gpuimg.filters`
 
     Returns
@@ -138,16 +151,12 @@ def resize(
     source = images.accept(image)
     rows, cols = _wanted_shape(source, output_shape)
     order = images.whole("order", order, low=0, high=1)
-    height, width = source.shape[:2]
     shape = (rows, cols, *source.shape[2:])
+    smooth = _smooths(source, rows, cols, order, anti_aliasing)
     if source.array.size == 0:
         return run(source, [Sweep("resample", shape=shape)], backend=backend, out=out)
-    if anti_aliasing is None:
-        anti_aliasing = (rows < height or cols < width) and not (order == 0 and source.dtype.kind in "iu")
-    elif not isinstance(anti_aliasing, bool | np.bool_):
-        raise TypeError(f"anti_aliasing must be True, False or None, got {anti_aliasing!r}")
-    smooth = bool(anti_aliasing)
+    height, width = source.shape[:2]
     down, along = resampling(height, rows, order, smooth), resampling(width, cols, order, smooth)
-    args = (source.channels, down.index, down.weights, down.fixed, along.index, along.weights, along.fixed)
+    args = (source.channels, down.samples, down.weights, down.fixed, along.samples, along.weights, along.fixed)
     work = 1.0 + down.weights.shape[1] + along.weights.shape[1]
     return run(source, [Sweep("resample", args, halo=None, shape=shape, work=work)], backend=backend, out=out)

@@ -35,8 +35,9 @@ def fold(index, length, mode):
 
 @kernel
 def pad_row(src, row, padded, before, after, step, mode, cval):
-    """Copy row ``row`` of the image, which may lie beyond its edge, into ``padded`` with ``before`` and ``after`` pixels
-    of border around it. ``padded`` may be of a wider type; it needs ``(before + after) * step + src.shape[1]`` elements."""
+    """Copy row ``row`` of the image, which may lie beyond its edge, into ``padded`` with ``before`` and ``after``
+    pixels of border around it. ``padded`` may be of a wider type; it needs ``(before + after) * step + src.shape[1]``
+    elements."""
     rows, width = src.shape
     cols = width // step
     source = fold(row, rows, mode)
