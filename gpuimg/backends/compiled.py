@@ -137,7 +137,7 @@ def disk_cache(name: str, digest: str) -> Any:
 
     folder = cache_folder() / f"cpu-{digest}"
 
-    class Locator(caching._CacheLocator):  # type: ignore[misc, name-defined]
+    class Locator(caching._CacheLocator):  # type: ignore[misc]
         def get_cache_path(self) -> str:
             return str(folder)
 
