@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from pathlib import Path
+import statistics
+import time
+from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import Any
 
 import numpy as np
 
 from gpuimg.backends.base import Array, arguments, combine, flat, result_of
-from gpuimg.backends.device import (
-    OPTIONS,
-    DeviceFailed,
-    Gpu,
-    Launcher,
-    OutOfDeviceMemory,
-    digest,
-    exists,
-    source,
-)
+from gpuimg.backends.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists
 from gpuimg.images import MODES
-from gpuimg.machine import cache_folder
 from gpuimg.passes import Pass, Reduction, Sweep
 
 WRAP = MODES["wrap"].code
-
-# Copies between host and device pass through two pinned buffers of this size: one is filled while the other travels.
-STAGE_BYTES = 16 << 20
-# CuPy's own pinned copy serves smaller arrays.
-STAGED_FROM = 1 << 20
 
 
 class Cuda:
@@ -68,6 +51,8 @@ class Cuda:
 
     def _try(self) -> str | None:
         if self._gpu is None:
+            from gpuimg.backends.cupygpu import CupyGpu
+
             try:
                 self._gpu = CupyGpu()
             except ImportError as error:
@@ -94,6 +79,21 @@ class Cuda:
     def detail(self) -> str:
         return self.gpu.describe()
 
+    def measure(self) -> dict[str, float]:
+        """Speeds that the choice of a backend rests on, see `gpuimg.machine.Figures`."""
+        gpu = self.gpu
+        host = np.zeros(32 << 20, np.uint8)
+        first, second = gpu.put(host), gpu.empty(host.shape, host.dtype)
+        small = np.zeros((8, 8), np.uint8)
+        resident = gpu.put(small)
+        invert = [Sweep("invert", (0,))]
+        return {
+            "pcie_bandwidth": host.nbytes / _seconds(gpu, lambda: gpu.put(host)),
+            "gpu_bandwidth": 2 * host.nbytes / _seconds(gpu, lambda: gpu.copy(first, second)),
+            "gpu_call": _seconds(gpu, lambda: self.run(invert, small, None)),
+            "gpu_launch": _seconds(gpu, lambda: self.run(invert, resident, None)),
+        }
+
     def run(self, passes: Sequence[Pass], image: Any, out: Any | None) -> Any:
         gpu = self.gpu
         with gpu.using(image):
@@ -115,12 +115,24 @@ class Cuda:
         return run_tiled(gpu, passes, image, out)
 
 
+def _seconds(gpu: Gpu, work: Callable[[], Any]) -> float:
+    """The median time of a piece of work on the device, warmed up."""
+    times = []
+    for _ in range(6):
+        gpu.synchronize()
+        start = time.perf_counter()
+        work()
+        gpu.synchronize()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])
+
+
 def overlap(gpu: Gpu, image: Any, out: Any) -> bool:
     """Whether a result on the device would be written over the image it is made of."""
     if not gpu.owns(image):
         return False
     first, second = gpu.address(image), gpu.address(out)
-    return first < second + out.nbytes and second < first + image.nbytes
+    return bool(first < second + out.nbytes and second < first + image.nbytes)
 
 
 def on_device(gpu: Gpu, args: Sequence[Any]) -> list[Any]:
@@ -169,30 +181,110 @@ def run_whole(gpu: Gpu, passes: Sequence[Pass], image: Any, out: Any | None, red
 def run_tiled(gpu: Gpu, passes: Sequence[Pass], image: Any, out: Any | None) -> Any:
     """Run passes in bands of rows, as many rows at a time as fit into the device's memory."""
     current, reduced, result = image, None, None
-    for number, chain in enumerate(parts_of := chains(passes)):
-        into = out if number == len(parts_of) - 1 else None
-        result = _run_chain(gpu, chain, current, into, reduced)
-        if isinstance(chain[-1], Reduction):
-            reduced = result
+    for chain in (split := chains(passes)):
+        into = out if chain is split[-1] else None
+        first = chain[0]
+        if isinstance(first, Reduction):
+            # What follows a reduction starts again from the image that was reduced.
+            result = reduced = _reduce_tiles(gpu, first, current, reduced)
+        elif isinstance(first, Sweep) and first.halo is not None:
+            result = current = _sweep_tiles(gpu, chain, current, into, reduced)
         else:
-            current = result
+            result = current = _run_at_once(gpu, chain, current, into, reduced)
     return result
 
 
+def _run_at_once(gpu: Gpu, passes: Sequence[Pass], image: Any, out: Any | None, reduced: Any) -> Any:
+    """Run what cannot be divided; alone it may fit."""
+    with contextlib.suppress(gpu.out_of_memory):
+        return run_whole(gpu, passes, image, out, reduced)
+    raise _too_large(passes, image)
+
+
+def _too_large(passes: Sequence[Pass], image: Any) -> OutOfDeviceMemory:
+    kernels = ", ".join(task.kernel for task in passes)
+    return OutOfDeviceMemory(f"{kernels} of an image of shape {image.shape} needs more than the GPU's free memory")
+
+
+def _reduce_tiles(gpu: Gpu, task: Reduction, image: Any, reduced: Any) -> Any:
+    args = arguments(task, image, reduced)
+    parts: list[Array] = []
+
+    def tile(top: int, bottom: int) -> None:
+        rows = image[top:bottom]
+        parts.append(reduce_on(gpu, task, rows if gpu.owns(image) else gpu.put(rows), args))
+
+    _in_tiles(gpu, image.shape[0], tile, [task], image)
+    return finished(task, np.concatenate(parts))
+
+
+def _sweep_tiles(gpu: Gpu, chain: Sequence[Pass], image: Any, out: Any | None, reduced: Any) -> Any:
+    host = not gpu.owns(image)
+    rows = image.shape[0]
+    stages = [image]  # what every pass starts from: only shapes and dtypes count behind the first
+    for task in chain:
+        stages.append(_outline(*result_of(task, stages[-1].shape, stages[-1].dtype)))
+    shape, dtype = stages[-1].shape, stages[-1].dtype
+    if out is None:
+        out = np.empty(shape, dtype) if host else gpu.empty(shape, dtype)
+
+    def tile(top: int, bottom: int) -> None:
+        spans = [(top, bottom)]
+        for task in reversed(chain):
+            spans.insert(0, rows_needed(task, *spans[0], rows))
+        low, high = spans[0]
+        current = gpu.rows(gpu.put(flat(image)[low:high]), low, rows) if host else flat(image)
+        for task, stage, after, (low, high) in zip(chain, stages, stages[1:], spans[1:], strict=True):
+            args = on_device(gpu, arguments(task, stage, reduced))
+            if after is stages[-1] and not host:
+                target = flat(out)
+            else:
+                target = gpu.rows(gpu.empty((high - low, _width(after)), after.dtype), low, rows)
+            gpu.launch(task.kernel, current, target, low, high, *args)
+            current = target
+        if host:
+            gpu.get(current.held, flat(out)[top:bottom])
+
+    _in_tiles(gpu, rows, tile, chain, image)
+    return out
+
+
+def _outline(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Shape and dtype of an image without its memory."""
+    return np.broadcast_to(np.empty((), dtype), shape)
+
+
+def _width(image: Any) -> int:
+    return int(np.prod(image.shape[1:]))
+
+
+def _in_tiles(gpu: Gpu, rows: int, tile: Callable[[int, int], None], passes: Sequence[Pass], image: Any) -> None:
+    """Call ``tile`` for all rows, half as many at a time whenever memory runs out."""
+    size, top = (rows + 1) // 2, 0
+    while top < rows:
+        bottom = min(rows, top + size)
+        with contextlib.suppress(gpu.out_of_memory):
+            tile(top, bottom)
+            top = bottom
+        if top == bottom:
+            continue
+        if size == 1:
+            raise _too_large(passes, image)
+        gpu.trim()
+        size = (size + 1) // 2
+
+
 def chains(passes: Sequence[Pass]) -> list[list[Pass]]:
-    """Split passes into runs that can be done band by band: sweeps whose rows are 1:1, and a reduction at the end."""
+    """Split passes into runs that can be done band by band: sweeps whose rows are 1:1. A reduction stands alone."""
     found: list[list[Pass]] = []
     is_open = False
     for task in passes:
-        banded = isinstance(task, Reduction) or (isinstance(task, Sweep) and task.halo is not None)
-        # What follows a reduction starts again from the image that was reduced.
-        if is_open and isinstance(task, Sweep) and banded:
+        banded = isinstance(task, Sweep) and task.halo is not None
+        if is_open and banded:
             found[-1].append(task)
-        elif is_open and isinstance(task, Reduction) and False:
-            pass
         else:
             found.append([task])
-        is_open = isinstance(task, Sweep) and banded
+        is_open = banded
     return found
 
 

@@ -9,12 +9,13 @@ A kernel's file says in its first comment lines how it is launched and which ins
     // instances: sobel<T, A>; ...        see `instances`
 
 Every parameter of a kernel takes eight bytes: a pointer, a ``long long`` or a ``double``. An array is passed as its
-pointer and then its shape, an integer as ``long long``, a float as ``double``. A stem that needs more than one launch or
+pointer and then its shape, an integer as ``long long``, a float as ``double``. A stem that needs several launches or
 memory of its own has a ``<stem>.py`` beside the ``.cu`` with ``launch(gpu, src, dst, top, bottom, *args)``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from abc import ABC, abstractmethod
@@ -155,7 +156,7 @@ _KERNEL = re.compile(
 
 @cache
 def parameters(stem: str, name: str) -> tuple[str, ...]:
-    """The types of a kernel instance's parameters as `Gpu.pack` names them; ``"?*"`` for a pointer to some other type."""
+    """The types of an instance's parameters as `Gpu.pack` names them; ``"?*"`` for a pointer to some other type."""
     base, _, chosen = name.rstrip(">").partition("<")
     for kernel in _KERNEL.finditer(source(stem)):
         if kernel["name"] != base:
@@ -291,8 +292,13 @@ class Kernel:
 class Gpu(ABC):
     """A device: memory, copies, and kernels. Launch code and the backend know a device only by this."""
 
-    multiprocessors: int
-    out_of_memory: type[Exception]
+    out_of_memory: type[Exception] = MemoryError
+    errors: tuple[type[Exception], ...] = ()  # what the device's own library raises
+
+    @property
+    @abstractmethod
+    def multiprocessors(self) -> int:
+        """How many blocks at least keep the device busy."""
 
     def __init__(self) -> None:
         self._kernels: dict[tuple[Any, str, str], Kernel] = {}
@@ -333,6 +339,18 @@ class Gpu(ABC):
     def trim(self) -> None:
         """Give memory back that is kept for reuse."""
 
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Wait until everything is done."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The device's name and size."""
+
+    def using(self, image: Any) -> Any:
+        """A context in which the device of ``image`` is the current one."""
+        return contextlib.nullcontext()
+
     def place(self) -> Any:
         """Which of several devices is in use: kernels are kept for each."""
         return None
@@ -372,8 +390,14 @@ class Gpu(ABC):
                 values.extend(map(np.int64, arg.shape))
         return tuple(form), values
 
+    def slabs(self, stem: str, rows: int) -> int:
+        """Into how many slabs a reduction over ``rows`` is best divided."""
+        if own_launch(stem) is not None or launch_of(stem).added:
+            return 1
+        return max(1, min(rows, 8 * self.multiprocessors))
+
     def launch(self, stem: str, src: Any, dst: Any, top: int, bottom: int, *args: Any) -> None:
-        """Fill rows [top, bottom) of ``dst`` by the kernel ``stem``; all arrays are on the device, images as flat rows."""
+        """Fill rows [top, bottom) of ``dst`` by a kernel; all arrays are on the device, images as flat rows."""
         own = own_launch(stem)
         if own is not None:
             own(self, src, dst, top, bottom, *args)

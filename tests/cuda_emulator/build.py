@@ -21,11 +21,11 @@ except ImportError:  # Windows: two processes may compile the same library, the 
 
 HEADER = Path(__file__).with_name("hostcuda.h")
 
-_COMMON = "-std=c++17 -fPIC -shared -fno-strict-aliasing -ffp-contract=off -w".split()
+_COMMON = ["-std=c++17", "-fPIC", "-shared", "-fno-strict-aliasing", "-ffp-contract=off", "-w"]
 FLAGS = {
     "fast": ["-O2"],
-    "asan": "-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined".split(),
-    "tsan": "-O1 -g1 -fsanitize=thread".split(),
+    "asan": ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+    "tsan": ["-O1", "-g1", "-fsanitize=thread"],
 }
 RUNTIMES = {"fast": (), "asan": ("asan", "ubsan"), "tsan": ("tsan",)}
 OPTIONS = {

@@ -49,7 +49,10 @@ class EmulatedGpu(Gpu):
     """
 
     out_of_memory = EmulatedOutOfMemory
-    multiprocessors = 2
+
+    @property
+    def multiprocessors(self) -> int:
+        return 2
 
     def __init__(
         self, build: str = "fast", order: int = 0, limit: int | None = None, offset: int = 0, fill: int = 0xFF
@@ -135,6 +138,12 @@ class EmulatedGpu(Gpu):
 
     def trim(self) -> None:
         pass
+
+    def synchronize(self) -> None:
+        pass
+
+    def describe(self) -> str:
+        return f"emulated on the CPU ({self.build})"
 
     # ------------------------------------------------------------ kernels
 

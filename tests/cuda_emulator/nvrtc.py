@@ -51,7 +51,9 @@ def compile_kernel(stem: str, architecture: int) -> tuple[bytes, dict[str, Usage
     for name in names:
         nvrtc.nvrtcAddNameExpression(program, name.encode())
     options = [*OPTIONS, f"-arch=sm_{architecture}", "--ptxas-options=-v"]
-    failed = nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*map(str.encode, options)))
+    failed = nvrtc.nvrtcCompileProgram(
+        program, len(options), (ctypes.c_char_p * len(options))(*map(str.encode, options))
+    )
     log = _text(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program).decode()
     if failed:
         raise RuntimeError(f"{stem}.cu does not compile for sm_{architecture}:\n{log}")
@@ -91,4 +93,6 @@ if __name__ == "__main__":
     for stem in sys.argv[1:] or kernels.names("cuda"):
         for architecture in ARCHITECTURES:
             for name, usage in compile_kernel(stem, architecture)[1].items():
-                print(f"sm_{architecture}  {name}: {usage.registers} registers, {usage.spills} spilled, {usage.shared} shared")
+                print(
+                    f"sm_{architecture}  {name}: {usage.registers} registers, {usage.spills} spilled, {usage.shared} shared"
+                )

@@ -9,4 +9,6 @@ from .build import environment
 
 if __name__ == "__main__":
     build, *command = sys.argv[1:]
-    os.execve(sys.executable, [sys.executable, *command], {**os.environ, **environment(build), "GPUIMG_EMULATOR": build})
+    os.execve(
+        sys.executable, [sys.executable, *command], {**os.environ, **environment(build), "GPUIMG_EMULATOR": build}
+    )

@@ -1,0 +1,226 @@
+"""CuPy's current device: its memory pool, the stream in use, and kernels compiled by NVRTC with gpuimg's own flags.
+
+CuPy's `RawModule` would add ``-ftz=true``, so that float32 results differed from the CPU's for the smallest numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpuimg.backends.base import Array
+from gpuimg.backends.device import OPTIONS, DeviceFailed, Gpu, Launcher, digest, source
+from gpuimg.machine import cache_folder
+
+# Copies between host and device pass through two pinned buffers of this size: one is filled while the other travels.
+STAGE_BYTES = 16 << 20
+# CuPy's own pinned copy serves smaller arrays.
+STAGED_FROM = 1 << 20
+
+_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+
+
+class CupyGpu(Gpu):
+    """The device that CuPy has current, its memory pool and the stream in use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        cupy: Any = import_module("cupy")
+        self._cupy = cupy
+        self._cupyx: Any = import_module("cupyx")
+        self._function: Any = import_module("cupy.cuda.function")
+        self._nvrtc: Any = import_module("cupy.cuda.nvrtc")
+        self._runtime = cupy.cuda.runtime
+        self._runtime.getDeviceCount()
+        self.out_of_memory = cupy.cuda.memory.OutOfMemoryError
+        self.errors = (self._runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError)
+        self._counts: dict[int, int] = {}
+
+    # ------------------------------------------------------------ the device
+
+    @property
+    def multiprocessors(self) -> int:
+        device = self.place()
+        if device not in self._counts:
+            self._counts[device] = self._cupy.cuda.Device(device).attributes["MultiProcessorCount"]
+        return self._counts[device]
+
+    def place(self) -> int:
+        return int(self._runtime.getDevice())
+
+    def using(self, image: Any) -> Any:
+        return image.device if self.owns(image) else contextlib.nullcontext()
+
+    def synchronize(self) -> None:
+        self._cupy.cuda.get_current_stream().synchronize()
+
+    def describe(self) -> str:
+        properties = self._runtime.getDeviceProperties(self.place())
+        name = properties["name"].decode()
+        return f"{name}, {properties['totalGlobalMem'] / 2**30:.0f} GiB, sm_{properties['major']}{properties['minor']}"
+
+    # ------------------------------------------------------------ memory
+
+    def owns(self, array: Any) -> bool:
+        return isinstance(array, self._cupy.ndarray)
+
+    def address(self, array: Any) -> int:
+        return int(array.data.ptr)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        return self._cupy.empty(shape, dtype)
+
+    def zero(self, array: Any) -> None:
+        array.data.memset_async(0, array.nbytes)
+
+    def copy(self, source: Any, target: Any) -> None:
+        self._cupy.copyto(target, source)
+
+    def trim(self) -> None:
+        self._cupy.get_default_memory_pool().free_all_blocks()
+        self._cupy.get_default_pinned_memory_pool().free_all_blocks()
+
+    def put(self, host: Array) -> Any:
+        if host.nbytes < STAGED_FROM:
+            return self._cupy.asarray(host)
+        array = self.empty(host.shape, host.dtype)
+        stream = self._cupy.cuda.get_current_stream()
+        with self._staged(host) as pieces:
+            for stage, event, piece, first in pieces:
+                event.synchronize()
+                stage[: piece.size] = piece
+                self._runtime.memcpyAsync(
+                    array.data.ptr + first,
+                    stage.ctypes.data,
+                    piece.size,
+                    self._runtime.memcpyHostToDevice,
+                    stream.ptr,
+                )
+                event.record(stream)
+        return array
+
+    def get(self, array: Any, out: Array | None = None) -> Array:
+        if out is None:
+            out = np.empty(array.shape, array.dtype)
+        if array.nbytes < STAGED_FROM:
+            array.get(out=out)
+            return out
+        stream = self._cupy.cuda.get_current_stream()
+        arriving: list[tuple[Any, Any, Array]] = []
+
+        def land() -> None:
+            stage, event, piece = arriving.pop(0)
+            event.synchronize()
+            piece[:] = stage[: piece.size]
+
+        with self._staged(out) as pieces:
+            for stage, event, piece, first in pieces:
+                if len(arriving) == 2:
+                    land()
+                self._runtime.memcpyAsync(
+                    stage.ctypes.data,
+                    array.data.ptr + first,
+                    piece.size,
+                    self._runtime.memcpyDeviceToHost,
+                    stream.ptr,
+                )
+                event.record(stream)
+                arriving.append((stage, event, piece))
+            while arriving:
+                land()
+        return out
+
+    @contextlib.contextmanager
+    def _staged(self, host: Array) -> Iterator[Iterator[tuple[Array, Any, Array, int]]]:
+        """The bytes of a host array in pieces, each with one of two pinned buffers, its event and its offset."""
+        contents = host.reshape(-1).view(np.uint8)
+        stages = [self._cupyx.empty_pinned((STAGE_BYTES,), np.uint8) for _ in range(2)]
+        events = [self._cupy.cuda.Event(disable_timing=True) for _ in range(2)]
+        starts = range(0, contents.size, STAGE_BYTES)
+        try:
+            yield (
+                (stages[number % 2], events[number % 2], contents[first : first + STAGE_BYTES], first)
+                for number, first in enumerate(starts)
+            )
+        finally:
+            # The buffers go back to the pool: nothing may be under way in them.
+            for event in events:
+                event.synchronize()
+
+    # ------------------------------------------------------------ kernels
+
+    def load(self, stem: str, name: str) -> Launcher:
+        code, lowered = self._compiled(stem, name)
+        module = self._function.Module()
+        module.load(code)
+        function = module.get_function(lowered)
+        granted = 48 << 10
+
+        def start(grid: Sequence[int], block: Sequence[int], values: Sequence[Any], shared_mem: int) -> None:
+            nonlocal granted
+            if shared_mem > granted:
+                self._cupy.cuda.driver.funcSetAttribute(function.ptr, _DYNAMIC_SHARED, shared_mem)
+                granted = shared_mem
+            function((*grid, 1, 1)[:3], (*block, 1, 1)[:3], tuple(values), shared_mem)
+
+        return start
+
+    def _compiled(self, stem: str, name: str) -> tuple[bytes, str]:
+        """Machine code for the current device and the kernel's name in it, from the disk where it was kept."""
+        target = self._target()
+        key = "\n".join((digest(stem), name, target, *OPTIONS, str(self._nvrtc.getVersion())))
+        path = cache_folder() / "cuda" / f"{stem}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.cubin"
+        kept = _read_kept(path)
+        if kept is None:
+            kept = self._compile(stem, name, target)
+            _keep(path, *kept)
+        return kept
+
+    def _target(self) -> str:
+        """The architecture to compile for: the device's own, else the newest that this NVRTC knows, as PTX."""
+        wanted = int(self._cupy.cuda.Device().compute_capability)
+        known = self._nvrtc.getSupportedArchs()
+        return f"sm_{wanted}" if wanted in known else f"compute_{max(arch for arch in known if arch < wanted)}"
+
+    def _compile(self, stem: str, name: str, target: str) -> tuple[bytes, str]:
+        nvrtc = self._nvrtc
+        program = nvrtc.createProgram(source(stem), f"{stem}.cu", (), ())
+        try:
+            nvrtc.addNameExpression(program, name)
+            try:
+                nvrtc.compileProgram(program, (*OPTIONS, f"-arch={target}"))
+            except nvrtc.NVRTCError as error:
+                log = nvrtc.getProgramLog(program)
+                raise DeviceFailed(f"{stem}.cu does not compile for {target}: {log or error}") from error
+            code = nvrtc.getCUBIN(program) if target.startswith("sm_") else nvrtc.getPTX(program)
+            lowered = nvrtc.getLoweredName(program, name)
+        finally:
+            nvrtc.destroyProgram(program)
+        return (code.encode() if isinstance(code, str) else bytes(code)), str(lowered)
+
+
+def _read_kept(path: Path) -> tuple[bytes, str] | None:
+    """Compiled code and the kernel's name in it; None where it is missing or damaged."""
+    try:
+        head, _, code = path.read_bytes().partition(b"\n")
+        known = json.loads(head)
+        return (code, known["name"]) if hashlib.sha256(code).hexdigest() == known["sha256"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep(path: Path, code: bytes, name: str) -> None:
+    head = json.dumps({"name": name, "sha256": hashlib.sha256(code).hexdigest()}).encode()
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+            file.write(head + b"\n" + code)
+        Path(file.name).replace(path)
