@@ -11,6 +11,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -76,7 +77,7 @@ def _bands(rows: Rows, radius: int, parts: int) -> Iterator[Rows]:
     """Bands of rows, each with the rows around it that it needs."""
     inner = len(rows) - 2 * radius
     cuts = [inner * part // parts for part in range(parts + 1)]
-    return (rows[top : bottom + 2 * radius] for top, bottom in zip(cuts, cuts[1:], strict=False) if top < bottom)
+    return (rows[top : bottom + 2 * radius] for top, bottom in pairwise(cuts) if top < bottom)
 
 
 def _padded(rows: Rows, radius: int) -> Rows:
@@ -170,14 +171,14 @@ def plain_threshold(rows: Rows, level: float) -> Rows:
 
 
 def otsu(counts: Sequence[int], bounds: Sequence[float]) -> float:
-    """The centre of the bin after which a cut separates the two classes best [1]_; counts must not be all in one bin.
+    """The centre of the bin after which a cut separates the two classes best [1]_; one value alone is its own cut.
 
     .. [1] N. Otsu, "A threshold selection method from gray-level histograms", IEEE Transactions on Systems, Man, and
        Cybernetics 9(1), 1979, 62-66.
     """
     if bounds[0] == bounds[-1]:
         return bounds[0]
-    sums = array("f", [low + high for low, high in zip(bounds, bounds[1:], strict=False)])
+    sums = array("f", [low + high for low, high in pairwise(bounds)])
     centers = array("f", [total / 2 for total in sums])
     dark = _means(counts, centers)
     bright = _means(counts[::-1], centers[::-1])[::-1]
@@ -205,8 +206,8 @@ def sliced(image: Image, weights: Weights) -> Outcome:
     image = _banded(sliced_median, image, MEDIAN_RADIUS, np.uint8)
     image = _banded(partial(sliced_gaussian, weights=weights), image, weights.radius, np.uint8)
     edges = _banded(sliced_sobel, image, SOBEL_RADIUS, np.float32)
-    counts, bounds = np.histogram(edges, BINS)
-    level = otsu(counts.tolist(), bounds.tolist())
+    counts, _ = np.histogram(edges, BINS)
+    level = otsu(counts.tolist(), plain_bins(float(edges.min()), float(edges.max())))
     return Outcome(edges, level, edges > np.float32(level))
 
 
@@ -272,7 +273,8 @@ def sliced_gaussian(band: Image, weights: Weights) -> Image:
     along = np.full((rows, cols), weights.offset, np.uint32)
     for col, weight in enumerate(weights.taps):
         along += down[:, col : col + cols] * np.uint32(weight) >> 16
-    return np.minimum(along + 128 >> 8, 255).astype(np.uint8)
+    smooth: Image = np.minimum(along + 128 >> 8, 255).astype(np.uint8)
+    return smooth
 
 
 def sliced_sobel(band: Image) -> Image:
@@ -282,4 +284,5 @@ def sliced_sobel(band: Image) -> Image:
     above = band[:-2] + 2 * band[1:-1] + band[2:]
     down = beside[2:] - beside[:-2]
     right = above[:, 2:] - above[:, :-2]
-    return np.sqrt(down * down + right * right) * np.float32(0.125 / math.sqrt(2))
+    edges: Image = np.sqrt(down * down + right * right) * np.float32(0.125 / math.sqrt(2))
+    return edges

@@ -1,0 +1,452 @@
+"""The command line: ``gpuimg demo``, ``run``, ``info``, ``filters`` and ``calibrate``.
+
+Results go to stdout, progress and messages to stderr. Exit code 1: it could not be done, and one line says why.
+Exit code 2: wrong usage.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import json
+import logging
+import math
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import click
+
+import gpuimg
+from gpuimg.dispatch import CHOICES
+from gpuimg.errors import GpuimgError
+from gpuimg.registry import Filter
+
+NOT_PARAMETERS = ("backend", "out")  # of a filter, but not of a step: the command has its own
+PACKAGES = ("numpy", "numba", "pillow", "tifffile", "cupy-cuda12x", "cupy-cuda13x")
+
+
+class Commands(click.Group):
+    """Commands whose expected errors are one line on stderr and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except (GpuimgError, OSError) as error:
+            raise click.ClickException(_message(error)) from error
+        except MemoryError as error:
+            raise click.ClickException("not enough memory") from error
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower()
+    return " ".join(str(error).split())
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(gpuimg.__version__, prog_name="gpuimg", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Image filters on the GPU, on all cores or on one, with the same pixels everywhere."""
+
+
+def main() -> None:
+    """Run the command line, with the settings of a process that a library must not touch."""
+    logging.getLogger("tifffile").propagate = False  # it reports damage in many lines; our error is one
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    signal.signal(signal.SIGTERM, _terminate)
+    cli(prog_name="gpuimg")
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
+
+
+def _terminate(number: int, _: Any) -> NoReturn:
+    """Leave by way of an exception, so that drafts of files and worker processes are cleared away."""
+    raise SystemExit(128 + number)
+
+
+# A step: NAME:PARAMETER=VALUE,... ----------------------------------------------------------------------------------
+
+
+class Step(NamedTuple):
+    """A filter and its parameters, as asked for on the command line."""
+
+    text: str
+    filter: Filter
+    params: dict[str, Any]
+
+
+def read_steps(ctx: click.Context, param: click.Parameter, texts: Iterable[str]) -> list[Step]:
+    """Read the steps of a chain; what is wrong with one is wrong usage."""
+    try:
+        return [read_step(text) for text in texts]
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def read_step(text: str) -> Step:
+    """Read ``gaussian:sigma=2,mode=nearest``; a `ValueError` names the filter, the parameter and what is allowed.
+
+    Values are Python literals and bare words; nothing is ever evaluated.
+    """
+    name, _, arguments = text.partition(":")
+    found = find_filter(name.strip())
+    params = {key: _literal(found.name, key, node) for key, node in _keywords(found.name, arguments)}
+    _check_names(found, params)
+    return Step(text, found, params)
+
+
+def find_filter(name: str) -> Filter:
+    """The filter of that name, or a `ValueError` that suggests some."""
+    filters = gpuimg.FILTERS
+    if name in filters:
+        return filters[name]
+    close = difflib.get_close_matches(name, filters, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else "`gpuimg filters` lists them"
+    raise ValueError(f"there is no filter {name!r}; {hint}")
+
+
+def parameters(found: Filter) -> dict[str, inspect.Parameter]:
+    """What can be set in a step: the function's parameters without the image, the backend and the output array."""
+    own = list(inspect.signature(found.function).parameters.values())[1:]
+    return {parameter.name: parameter for parameter in own if parameter.name not in NOT_PARAMETERS}
+
+
+def _keywords(name: str, arguments: str) -> list[tuple[str, ast.expr]]:
+    """Split ``a=1,b=(2,3)``: it looks like a call's arguments, so Python's own parser reads it, and runs nothing."""
+    try:
+        call = ast.parse(f"f({arguments})", mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        call = None
+    if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args:
+        pairs = [(keyword.arg, keyword.value) for keyword in call.keywords if keyword.arg is not None]
+        if len(pairs) == len(call.keywords) == len(dict(pairs)):
+            return pairs
+    raise ValueError(f"{name}: parameters are written name=value,name=value, each once, got {arguments!r}")
+
+
+def _literal(name: str, parameter: str, node: ast.expr) -> Any:
+    """A number, a word, None, True, False, or a tuple or list of such."""
+    if isinstance(node, ast.Name):
+        return float(node.id) if node.id in ("nan", "inf") else node.id
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and getattr(node.operand, "id", "") == "inf":
+        return -math.inf
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, MemoryError, RecursionError):
+        text = ast.unparse(node)
+        raise ValueError(
+            f"{name}: {parameter} must be a number, a word, None, True, False or a tuple or list of them, got {text}"
+        ) from None
+
+
+def _check_names(found: Filter, params: dict[str, Any]) -> None:
+    known = parameters(found)
+    allowed = f"it takes {', '.join(known)}" if known else "it takes none"
+    for name in params:
+        if name not in known:
+            raise ValueError(f"{found.name} has no parameter {name!r}; {allowed}")
+    for name, parameter in known.items():
+        if parameter.default is inspect.Parameter.empty and name not in params:
+            raise ValueError(f"{found.name} needs {name!r}; {allowed}")
+
+
+# Commands ----------------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("src", type=click.Path())
+@click.option("-o", "--output", metavar="DST", type=click.Path(), help="Where to save the image: .tif, .png or .jpg.")
+@click.option(
+    *("-f", "--filter", "steps"),
+    metavar="NAME:PARAM=VALUE,...",
+    callback=read_steps,
+    multiple=True,
+    required=True,
+    help="A filter; repeat it for a chain. See `gpuimg filters`.",
+)
+@click.option("--backend", type=click.Choice(CHOICES), help="Where to run. Default: $GPUIMG_BACKEND, else auto.")
+@click.option("--explain", "explaining", is_flag=True, help="Say on stderr what runs where, and why.")
+@click.option(
+    "--max-pixels",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Accept images up to this size. Default: Pillow's limit, 89478485.",
+)
+def run(
+    src: str,
+    output: str | None,
+    steps: Sequence[Step],
+    backend: str | None,
+    explaining: bool,
+    max_pixels: int | None,
+) -> None:
+    """Run filters over an image file.
+
+    The depth of the file is kept: 8 and 16 bits, floats in TIFF. A bool result is saved as 0 and 255. A result that is
+    no image, such as that of threshold_otsu or histogram, ends the chain and is printed as JSON.
+
+    \b
+    gpuimg run photo.tif -o out.tif -f median:size=5 -f gaussian:sigma=2
+    gpuimg run photo.png -o mask.png -f rgb2gray -f threshold:value=100
+    gpuimg run photo.png -f rgb2gray -f threshold_otsu
+    gpuimg run photo.jpg -o small.jpg -f 'resize:output_shape=(480, 640)'
+    """
+    if output is not None:
+        _check_output(output)
+    with progress(len(steps) + 2) as begin, gpuimg.use_backend(backend or _default_backend()):
+        begin(f"reading {src}")
+        result = gpuimg.open_image(src, max_pixels=max_pixels)
+        for number, step in enumerate(steps):
+            begin(step.text)
+            result = _apply(step, result, explaining)
+            if not _is_image(result) and number < len(steps) - 1:
+                raise click.UsageError(f"{step.filter.name} gives no image, so it must be the last filter")
+        if _is_image(result):
+            _save(result, output, begin)
+    if not _is_image(result):
+        if output is not None:
+            raise click.UsageError(f"{steps[-1].filter.name} gives no image but a result to print: leave out -o")
+        click.echo(json.dumps(_plain(result)))
+
+
+def _default_backend() -> str:
+    from gpuimg.dispatch import requested
+
+    try:
+        return requested(None)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _check_output(output: str) -> None:
+    from gpuimg.files import check_target
+
+    try:
+        check_target(output)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="-o") from error
+
+
+def _apply(step: Step, image: Any, explaining: bool) -> Any:
+    try:
+        if explaining:
+            click.echo(str(gpuimg.explain(step.filter.function, image, **step.params)) + "\n", err=True)
+        return step.filter.function(image, **step.params)
+    except (TypeError, ValueError) as error:
+        logging.getLogger("gpuimg").debug("%s failed", step.text, exc_info=True)
+        raise click.ClickException(f"{step.filter.name}: {_message(error)}") from error
+
+
+def _save(image: Any, output: str | None, begin: Callable[[str], None]) -> None:
+    if output is None:
+        raise click.UsageError(
+            f"the result is an image, {image.dtype} of shape {image.shape}: say with -o where it goes"
+        )
+    begin(f"writing {output}")
+    try:
+        gpuimg.save_image(output, image)
+    except (TypeError, ValueError) as error:
+        raise click.ClickException(_message(error)) from error
+
+
+def _is_image(result: Any) -> bool:
+    return getattr(result, "ndim", 0) in (2, 3)
+
+
+def _plain(result: Any) -> Any:
+    """Arrays and NumPy's numbers as lists and numbers for JSON."""
+    if hasattr(result, "_asdict"):
+        return {name: _plain(part) for name, part in result._asdict().items()}
+    if isinstance(result, tuple):
+        return [_plain(part) for part in result]
+    return result.tolist() if hasattr(result, "tolist") else result
+
+
+@cli.command()
+@click.option("--image", "path", metavar="FILE", type=click.Path(), help="Your picture in place of the drawn one.")
+@click.option(
+    "--megapixels", metavar="N", type=click.FloatRange(1e-4, 2000), help="The size of the drawn picture. Default: 50."
+)
+@click.option(
+    *("--out", "folder"), metavar="DIR", type=click.Path(), default="gpuimg-demo", help="Where the pictures go."
+)
+def demo(path: str | None, megapixels: float | None, folder: str) -> None:
+    """Run one job on a large image by every route this machine has.
+
+    Median 5x5, Gaussian, Sobel, Otsu's threshold: in plain Python loops (alone, in threads, in processes), in NumPy
+    slices, and by gpuimg on each backend; with seconds, and whether all give the same pixels.
+    """
+    from gpuimg import demo as story
+
+    if path is not None and megapixels is not None:
+        raise click.UsageError("--megapixels is for the drawn picture; leave it out with --image")
+    with progress(1 + story.steps()) as begin:
+        begin(f"reading {path}" if path else "drawing a picture")
+        try:
+            image = story.grey_8bit(gpuimg.open_image(path)) if path else story.photo(megapixels or 50)
+        except (TypeError, ValueError) as error:
+            raise click.ClickException(f"{path}: {_message(error)}") from error
+        rows, cols = image.shape
+        found = story.demo(image, Path(folder), begin)
+    click.echo(f"{image.size / 1e6:.3g} megapixels ({rows} x {cols}, uint8): {story.TITLE}\n")
+    slowest = found.timings[0].seconds or math.nan
+    table = [_timing_row(timing, slowest) for timing in found.timings]
+    show_table(("route", "seconds", "speed-up", "same pixels", "first use", ""), table, right=(1, 2, 4))
+    click.echo(
+        "\nFirst use, apart from the seconds: compiling (kept on disk for later runs), starting threads or workers."
+    )
+    click.echo(f"Saved {', '.join(map(str, found.pictures))}")
+
+
+def _timing_row(timing: Any, slowest: float) -> tuple[str, ...]:
+    if timing.seconds is None:
+        return timing.route, "-", "-", "-", "-", timing.note
+    same = "yes" if timing.same else "NO"
+    first = "" if timing.first_use is None else f"{timing.first_use:.2f}"
+    return timing.route, f"{timing.seconds:.2f}", f"{slowest / timing.seconds:.3g}", same, first, timing.note
+
+
+@cli.command()
+def info() -> None:
+    """Show backends, devices, caches and versions."""
+    from gpuimg import machine
+
+    show_table(("backend", "usable", ""), [_status_row(status) for status in gpuimg.backends()])
+    measured = (
+        "measured by `gpuimg calibrate`" if machine.figures_path().exists() else "not measured: `gpuimg calibrate`"
+    )
+    click.echo()
+    rows = [
+        ("processors", str(machine.len_cpus())),
+        ("cache folder", str(machine.cache_folder())),
+        ("speeds", measured),
+        ("gpuimg", gpuimg.__version__),
+        ("python", sys.version.split()[0]),
+        *_versions(),
+    ]
+    show_table(("", ""), rows)
+
+
+def _status_row(status: Any) -> tuple[str, str, str]:
+    return status.name, "yes" if status.usable else "no", status.detail or status.reason
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    for package in PACKAGES:
+        try:
+            yield package, version(package)
+        except PackageNotFoundError:
+            yield package, "not installed"
+
+
+@cli.command()
+@click.argument("name", required=False)
+def filters(name: str | None) -> None:
+    """List the filters, or show one filter's help."""
+    if name is None:
+        rows = [(found.name, found.family, _summary(found)) for found in gpuimg.FILTERS.values()]
+        show_table(("filter", "family", ""), sorted(rows, key=lambda row: (row[1], row[0])))
+        return
+    try:
+        found = find_filter(name)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(f"{found.name}{_signature(found)}\n\n{inspect.getdoc(found.function)}\n")
+    click.echo(f"On the command line: gpuimg run SRC -o DST -f {_example(found)}")
+
+
+def _signature(found: Filter) -> inspect.Signature:
+    """A filter's signature without types: its help says more about them."""
+    full = inspect.signature(found.function)
+    bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in full.parameters.values()]
+    return full.replace(parameters=bare, return_annotation=inspect.Signature.empty)
+
+
+def _summary(found: Filter) -> str:
+    return (inspect.getdoc(found.function) or "").partition("\n")[0]
+
+
+def _example(found: Filter) -> str:
+    """A step that sets what must be set, or else the first parameter, to the value of an example."""
+    known = parameters(found)
+    params = next((example for example in found.examples if example), {})
+    written = {name: value for name, value in params.items() if name in known and not hasattr(value, "shape")}
+    if missing := [name for name in known if known[name].default is inspect.Parameter.empty and name not in written]:
+        return f"{found.name}:{','.join(f'{name}=...' for name in missing)}"
+    text = ",".join(f"{name}={value}" for name, value in written.items())
+    step = f"{found.name}:{text}" if text else found.name
+    return f"'{step}'" if set(step) & set(" ()[]*'") else step
+
+
+@cli.command()
+def calibrate() -> None:
+    """Measure this machine, so that "auto" chooses by its own speeds."""
+    from gpuimg import machine
+
+    with progress(len(gpuimg.FILTERS) + 4) as begin:
+        figures = gpuimg.calibrate(progress=lambda name: begin(f"measuring {name}"))
+    shown = {name: value for name, value in asdict(figures).items() if isinstance(value, float)}
+    show_table(
+        ("figure", "value"), [(name.replace("_", " "), f"{value:.3g}") for name, value in shown.items()], right=(1,)
+    )
+    click.echo(f"\nStored in {machine.figures_path()}")
+
+
+# The terminal ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[str], None]]:
+    """Give a function that says what begins now; where stderr is a terminal it moves a bar there."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), BarColumn(bar_width=24), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        begun = count()
+        yield lambda text: bar.update(task, completed=next(begun), description=escape(text))
+
+
+def show_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> None:
+    """Print a table to stdout: drawn where that is a terminal, else in plain columns for other programs to read."""
+    rows = list(rows)
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False, show_header=any(header))
+        for col, title in enumerate(header):
+            table.add_column(title, justify="right" if col in right else "left", header_style="bold")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        Console().print(table)
+        return
+    lines = [header, *rows] if any(header) else rows
+    widths = [max(len(line[col]) for line in lines) for col in range(len(header))]
+    for line in lines:
+        cells = (
+            cell.rjust(width) if col in right else cell.ljust(width)
+            for col, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        click.echo("  ".join(cells).rstrip())

@@ -1,0 +1,282 @@
+"""The demo: one job on a large image by every route that this machine has.
+
+Median 5x5 against salt-and-pepper noise, a Gaussian, the Sobel magnitude, Otsu's threshold: written in plain Python, in
+NumPy, and as five calls of gpuimg on each of its backends. Every route's pixels are compared.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import signal
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import gpuimg
+from gpuimg import demo_routes
+from gpuimg.demo_routes import Image, Outcome, Weights
+from gpuimg.dispatch import BACKENDS
+from gpuimg.errors import GpuimgError
+from gpuimg.files import check_target, save_image
+from gpuimg.filters.smooth import gaussian_taps
+from gpuimg.machine import len_cpus
+
+TITLE = "median 5x5, Gaussian of sigma 1.5, Sobel, Otsu threshold"
+SIZE = 5
+SIGMA = 1.5
+CROP = 640  # rows and columns that plain Python is timed on: some three seconds of it
+BAND_ROWS = 256
+REPEAT_BELOW = 1.5  # seconds; a shorter route runs up to three times and its best counts
+PICTURES = ("before.png", "after.png", "detail.png")
+
+Report = Callable[[str], None]
+
+
+class Timing(NamedTuple):
+    """A route's seconds for the whole image, what its first use took besides, and whether its pixels are the same."""
+
+    route: str
+    seconds: float | None
+    first_use: float | None
+    same: bool | None
+    note: str
+
+
+class Demo(NamedTuple):
+    """What the demo found, the plain Python route first, and the pictures it saved."""
+
+    timings: list[Timing]
+    pictures: list[Path]
+
+
+def demo(image: Image, folder: Path, report: Report = lambda _: None) -> Demo:
+    """Run the job by every route, and save the image before and after.
+
+    Parameters
+    ----------
+    image : (H, W) uint8 array
+    folder : where to save ``before.png``, ``after.png`` and ``detail.png`` (the middle of both); it is made if need be
+    report : called with the name of each step as it begins, `steps` times
+
+    Raises
+    ------
+    ImageFileError : the pictures cannot be saved
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in PICTURES:
+        check_target(folder / name)
+    weights = gaussian_weights()
+    crop = middle(image)
+    plain = list(_plain_timings(crop, image.size / crop.size, weights, report))
+    report("NumPy slices")
+    seconds, whole = _timed(partial(demo_routes.sliced, image, weights))
+    report("gpuimg on one thread: compiling its kernels")
+    compiling, of_crop = _once(partial(by_gpuimg, crop, "single"))
+    timings = [_compared(timing, outcome, of_crop) for timing, outcome in plain]
+    sliced_crop = demo_routes.sliced(crop, weights)
+    timings.append(_compared(Timing("NumPy slices", seconds, None, None, "one core"), sliced_crop, of_crop))
+    for status in gpuimg.backends():
+        report(f"gpuimg {status.name}")
+        timings.append(_backend_timing(status, image, crop, whole, compiling if status.name == "single" else 0.0))
+    report("saving the pictures")
+    return Demo(timings, _save(folder, image, crop, whole, of_crop))
+
+
+def steps() -> int:
+    """How many steps `demo` reports."""
+    return len(_POOLS) + 3 + len(BACKENDS)
+
+
+# The image ---------------------------------------------------------------------------------------------------------
+
+
+def photo(megapixels: float) -> Image:
+    """Draw something like a photograph, the same at each call: light and shade, shapes, texture, and noise.
+
+    Two pixels in a hundred are black or white: salt and pepper, as a bad sensor or line gives them.
+    """
+    rows = max(1, round(math.sqrt(megapixels * 1e6 * 2 / 3)))
+    cols = max(1, round(megapixels * 1e6 / rows))
+    image = np.empty((rows, cols), np.uint8)
+    shapes = _shapes(rows, cols)
+    across = np.arange(cols, dtype=np.float32)
+    sky, ripples = 40 * np.cos(across / cols * 5), 7 * np.sin(across / 9)
+    for top in range(0, rows, BAND_ROWS):
+        down = np.arange(top, min(top + BAND_ROWS, rows), dtype=np.float32)[:, None]
+        band = 110 + sky * np.sin(down / rows * 4) + 50 * (down / rows) + ripples * np.cos(down / 13)
+        for shape in shapes:
+            _draw(band, shape, top)
+        image[top : top + len(band)] = _noisy(band, top)
+    return image
+
+
+class Shape(NamedTuple):
+    """A disc or a square of another brightness."""
+
+    row: float
+    col: float
+    radius: float
+    light: float
+    round: bool
+
+
+def _shapes(rows: int, cols: int) -> list[Shape]:
+    rng = np.random.default_rng(2)
+    extent = min(rows, cols)
+    return [
+        Shape(
+            rng.uniform(0, rows),
+            rng.uniform(0, cols),
+            extent * 10 ** rng.uniform(-2.6, -1.1),
+            light,
+            rng.random() < 0.6,
+        )
+        for light in rng.uniform(-70, 70, 500)
+    ]
+
+
+def _draw(band: Image, shape: Shape, top: int) -> None:
+    """Brighten or darken the part of a shape that lies in a band of rows."""
+    rows = slice(max(0, int(shape.row - shape.radius) - top), max(0, int(shape.row + shape.radius) - top + 1))
+    cols = slice(max(0, int(shape.col - shape.radius)), int(shape.col + shape.radius) + 1)
+    part = band[rows, cols]
+    if shape.round and part.size:
+        down = np.arange(part.shape[0])[:, None] + (rows.start + top - shape.row)
+        across = np.arange(part.shape[1]) + (cols.start - shape.col)
+        part += shape.light * (down**2 + across**2 < shape.radius**2)
+    else:
+        part += shape.light
+
+
+def _noisy(band: Image, seed: int) -> Image:
+    rng = np.random.default_rng(seed)
+    chance = rng.integers(0, 256, band.shape, np.uint8)
+    grain = rng.integers(-6, 7, band.shape, np.int8)
+    grey: Image = np.clip(band + grain, 0, 255).astype(np.uint8)
+    grey[chance < 3] = 0
+    grey[chance > 252] = 255
+    return grey
+
+
+def grey_8bit(image: Image) -> Image:
+    """A picture of any kind as the 8-bit grey values that the demo's plain loops are written for."""
+    if image.dtype == bool:
+        image = image * np.uint8(255)
+    if image.ndim == 3:
+        image = gpuimg.rgb2gray(image) if image.shape[2] in (3, 4) else image[..., 0]
+    if image.dtype == np.uint16:
+        return (image >> 8).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise TypeError(f"the demo takes pictures of 8 or 16 bits, not {image.dtype}")
+    return np.ascontiguousarray(image)
+
+
+def middle(image: Image) -> Image:
+    """The middle of an image, small enough for plain Python."""
+    top, left = (max(0, (extent - CROP) // 2) for extent in image.shape)
+    return np.ascontiguousarray(image[top : top + CROP, left : left + CROP])
+
+
+# The routes --------------------------------------------------------------------------------------------------------
+
+
+def by_gpuimg(image: Image, backend: str) -> Outcome:
+    """The job as calls of gpuimg."""
+    with gpuimg.use_backend(backend):
+        smooth = gpuimg.gaussian(gpuimg.median(image, SIZE), SIGMA)
+        edges = gpuimg.sobel(smooth)
+        level = gpuimg.threshold_otsu(edges)
+        return Outcome(edges, level, gpuimg.threshold(edges, level))
+
+
+def gaussian_weights() -> Weights:
+    """The integer weights of gpuimg's own Gaussian, for the routes that are written without it."""
+    taps = gaussian_taps(SIGMA, 4.0)
+    outwards = taps.fixed.tolist()
+    return Weights((*outwards[:0:-1], *outwards), taps.offset)
+
+
+def _alone() -> AbstractContextManager[Any]:
+    return nullcontext()
+
+
+def _threads() -> AbstractContextManager[Any]:
+    return ThreadPool(len_cpus())
+
+
+def _processes() -> AbstractContextManager[Any]:
+    return multiprocessing.get_context("spawn").Pool(len_cpus(), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+
+
+_POOLS = {"plain Python": _alone, "plain Python, threads": _threads, "plain Python, processes": _processes}
+
+
+def _plain_timings(crop: Image, scale: float, weights: Weights, report: Report) -> Iterator[tuple[Timing, Outcome]]:
+    """Plain Python timed on a crop, alone and in pools; starting a pool is not counted."""
+    rows = [bytes(row) for row in crop]
+    for route, pool_of in _POOLS.items():
+        report(route)
+        with pool_of() as pool:
+            parts = 1 if pool is None else len_cpus()
+            run = map if pool is None else pool.map
+            list(run(time.sleep, [0.05] * parts))
+            seconds, (edges, level, mask) = _once(partial(demo_routes.plain, rows, weights, run, parts))
+        note = f"timed on {crop.shape[0]} x {crop.shape[1]} pixels and scaled up" if scale > 1 else ""
+        yield Timing(route, seconds * scale, None, None, note), _as_arrays(edges, level, mask)
+
+
+def _as_arrays(edges: list[array[float]], level: float, mask: list[bytes]) -> Outcome:
+    marks = np.array([np.frombuffer(row, np.uint8) for row in mask])
+    return Outcome(np.array([np.frombuffer(row, np.float32) for row in edges]), level, marks.view(bool))
+
+
+def _backend_timing(status: Any, image: Image, crop: Image, expected: Outcome, compiling: float) -> Timing:
+    route = f"gpuimg {status.name}"
+    if not status.usable:
+        return Timing(route, None, None, None, status.reason)
+    try:
+        first, _ = _once(partial(by_gpuimg, crop, status.name))
+        seconds, outcome = _timed(partial(by_gpuimg, image, status.name))
+    except GpuimgError as error:
+        return Timing(route, None, None, None, str(error))
+    return _compared(Timing(route, seconds, first + compiling, None, status.detail), outcome, expected)
+
+
+def _compared(timing: Timing, found: Outcome, expected: Outcome) -> Timing:
+    differ = np.count_nonzero((found.edges != expected.edges) | (found.mask != expected.mask))
+    same = not differ and found.level == expected.level
+    return timing._replace(same=same, note=timing.note if same else f"{differ} pixels differ; {timing.note}")
+
+
+def _once(job: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    outcome = job()
+    return time.perf_counter() - start, outcome
+
+
+def _timed(job: Callable[[], Any]) -> tuple[float, Any]:
+    """The best of up to three runs; a long one runs once."""
+    best, outcome = _once(job)
+    for _ in range(2):
+        if best < REPEAT_BELOW:
+            del outcome
+            seconds, outcome = _once(job)
+            best = min(best, seconds)
+    return best, outcome
+
+
+def _save(folder: Path, image: Image, crop: Image, whole: Outcome, of_crop: Outcome) -> list[Path]:
+    gradients = np.clip(of_crop.edges * (255 / max(of_crop.edges.max(), 1)), 0, 255).astype(np.uint8)
+    detail = np.hstack([crop, gradients, of_crop.mask * np.uint8(255)])
+    paths = [folder / name for name in PICTURES]
+    for path, picture in zip(paths, (image, whole.mask, detail), strict=True):
+        save_image(path, picture)
+    return paths

@@ -1,0 +1,361 @@
+"""The command line: chains of filters over files, errors of one line, results as JSON."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import gpuimg
+from gpuimg import cli
+from gpuimg.errors import BackendUnavailable
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with a grey and a 16-bit colour picture in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GPUIMG_BACKEND", raising=False)
+    rng = np.random.default_rng(3)
+    gpuimg.save_image("grey.png", rng.integers(0, 256, (40, 50), np.uint8))
+    gpuimg.save_image("deep.png", rng.integers(0, 65536, (40, 50, 3), np.uint16))
+    return tmp_path
+
+
+def gpuimg_command(*args):
+    return CliRunner().invoke(cli.cli, [str(arg) for arg in args])
+
+
+def assert_fails(result, code, *words):
+    assert result.exit_code == code, result.output
+    for word in words:
+        assert word in result.stderr
+    if code == 1:
+        assert result.stderr.count("\n") == 1
+        assert result.stderr.startswith("Error: ")
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_version():
+    result = gpuimg_command("--version")
+    assert result.output == f"gpuimg {gpuimg.__version__}\n"
+
+
+def test_help_of_every_command():
+    for command in ("demo", "run", "info", "filters", "calibrate"):
+        assert gpuimg_command(command, "--help").exit_code == 0
+
+
+# run
+
+
+def test_a_chain_is_the_same_as_calls(folder):
+    steps = ("-f", "minimum:size=3", "-f", "maximum:size=(3,5),mode=nearest", "-f", "threshold:value=100")
+    result = gpuimg_command("run", "grey.png", "-o", "out.png", *steps)
+    assert result.exit_code == 0, result.output
+    assert result.output == ""
+    image = gpuimg.maximum(gpuimg.minimum(gpuimg.open_image("grey.png")), (3, 5), mode="nearest")
+    np.testing.assert_array_equal(gpuimg.open_image("out.png"), gpuimg.threshold(image, 100) * np.uint8(255))
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.png"])
+def test_16_bit_colour_stays(folder, name):
+    assert gpuimg_command("run", "deep.png", "-o", name, "-f", "maximum").exit_code == 0
+    expected = gpuimg.maximum(gpuimg.open_image("deep.png"))
+    assert expected.dtype == np.uint16
+    np.testing.assert_array_equal(gpuimg.open_image(name), expected)
+
+
+def test_the_input_may_be_the_output(folder):
+    expected = gpuimg.minimum(gpuimg.open_image("grey.png"))
+    assert gpuimg_command("run", "grey.png", "-o", "grey.png", "-f", "minimum").exit_code == 0
+    np.testing.assert_array_equal(gpuimg.open_image("grey.png"), expected)
+    assert names(folder) == ["deep.png", "grey.png"]
+
+
+@pytest.mark.parametrize("backend", ["auto", "single", "multicore"])
+def test_backend(folder, backend, monkeypatch):
+    seen = []
+    monkeypatch.setattr(gpuimg.FILTERS["invert"].function, "__code__", invert_that_tells.__code__)
+    monkeypatch.setitem(gpuimg.FILTERS["invert"].function.__globals__, "tell", seen.append)
+    assert gpuimg_command("run", "grey.png", "-o", "out.png", "-f", "invert", "--backend", backend).exit_code == 0
+    assert seen == [backend]
+
+
+def invert_that_tells(image, *, backend=None, out=None):
+    from gpuimg.dispatch import requested
+
+    tell(requested(backend))  # noqa: F821 - put in place by the test
+    return image
+
+
+def test_backend_of_the_environment(folder, monkeypatch):
+    monkeypatch.setenv("GPUIMG_BACKEND", "nonsense")
+    assert_fails(gpuimg_command("run", "grey.png", "-o", "out.png", "-f", "minimum"), 2, "GPUIMG_BACKEND", "nonsense")
+
+
+def test_a_backend_that_cannot_run(folder, monkeypatch):
+    def unavailable(image, **params):
+        raise BackendUnavailable("cuda", "there is none")
+
+    found = gpuimg.FILTERS["minimum"]._replace(function=unavailable)
+    monkeypatch.setitem(gpuimg.FILTERS, "minimum", found)
+    result = gpuimg_command("run", "grey.png", "-o", "out.png", "-f", "minimum", "--backend", "cuda")
+    assert_fails(result, 1, "backend 'cuda' cannot run here: there is none")
+    assert names(folder) == ["deep.png", "grey.png"]
+
+
+def test_explain_goes_to_stderr(folder):
+    result = gpuimg_command("run", "grey.png", "-o", "out.png", "-f", "threshold:value=100", "--explain")
+    assert result.stdout == ""
+    assert "threshold of 40x50 uint8" in result.stderr
+    assert "multicore" in result.stderr
+
+
+def test_a_number_is_printed(folder):
+    result = gpuimg_command("run", "grey.png", "-f", "threshold_otsu")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == gpuimg.threshold_otsu(gpuimg.open_image("grey.png"))
+
+
+def test_a_histogram_is_printed(folder):
+    result = gpuimg_command("run", "grey.png", "-f", "histogram:bins=16")
+    counts, edges = gpuimg.histogram(gpuimg.open_image("grey.png"), 16)
+    assert json.loads(result.stdout) == [counts.tolist(), edges.tolist()]
+
+
+def test_no_image_ends_the_chain(folder):
+    result = gpuimg_command("run", "grey.png", "-o", "out.png", "-f", "threshold_otsu", "-f", "minimum")
+    assert_fails(result, 2, "threshold_otsu gives no image, so it must be the last filter")
+
+
+def test_no_image_has_no_output_file(folder):
+    assert_fails(gpuimg_command("run", "grey.png", "-o", "out.png", "-f", "threshold_otsu"), 2, "leave out -o")
+    assert names(folder) == ["deep.png", "grey.png"]
+
+
+def test_an_image_needs_an_output_file(folder):
+    assert_fails(gpuimg_command("run", "grey.png", "-f", "minimum"), 2, "uint8 of shape (40, 50): say with -o")
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ("gausian:sigma=2", "there is no filter 'gausian'; did you mean gaussian?"),
+        ("zzz", "there is no filter 'zzz'; `gpuimg filters` lists them"),
+        ("", "there is no filter ''"),
+        ("gaussian:sigm=2", "gaussian has no parameter 'sigm'; it takes sigma, truncate, mode, cval"),
+        ("invert:x=1", "invert has no parameter 'x'; it takes none"),
+        ("minimum:backend=single", "minimum has no parameter 'backend'"),
+        ("minimum:out=1", "minimum has no parameter 'out'"),
+        ("minimum:image=1", "minimum has no parameter 'image'"),
+        ("threshold", "threshold needs 'value'"),
+        ("gaussian:2", "gaussian: parameters are written name=value,name=value, each once, got '2'"),
+        ("gaussian:sigma=1,sigma=2", "each once, got 'sigma=1,sigma=2'"),
+        ("gaussian:sigma=", "parameters are written name=value"),
+        ("gaussian:sigma=1)(2", "parameters are written name=value"),
+        ("gaussian:**{'sigma':1}", "parameters are written name=value"),
+        ("gaussian:sigma=\0", "parameters are written name=value"),
+        ("gaussian:sigma=" + "(" * 5000, "parameters are written name=value"),
+        ("gaussian:sigma=__import__('os').getcwd()", "gaussian: sigma must be a number, a word, None, True, False"),
+        ("gaussian:sigma=2**9", "gaussian: sigma must be a number"),
+    ],
+)
+def test_a_step_that_makes_no_sense_is_wrong_usage(folder, step, words):
+    assert_fails(gpuimg_command("run", "grey.png", "-o", "out.png", "-f", step), 2, words)
+
+
+@pytest.mark.parametrize(
+    ("text", "params"),
+    [
+        ("gaussian", {}),
+        ("gaussian:", {}),
+        ("gaussian:sigma=2", {"sigma": 2}),
+        ("gaussian: sigma = 2.5 , mode = wrap", {"sigma": 2.5, "mode": "wrap"}),
+        ("gaussian:sigma=(1, 2)", {"sigma": (1, 2)}),
+        ("gaussian:sigma=1e-3,cval=-7", {"sigma": 1e-3, "cval": -7}),
+        ("gaussian:cval=inf", {"cval": np.inf}),
+        ("gaussian:cval=-inf", {"cval": -np.inf}),
+        ("gaussian:cval=nan", {"cval": np.nan}),
+        ("gaussian:mode='a,b=c'", {"mode": "a,b=c"}),
+        ("sobel:axis=None", {"axis": None}),
+        ("resize:output_shape=(3, 4),anti_aliasing=True", {"output_shape": (3, 4), "anti_aliasing": True}),
+        ("erosion:footprint=[[0, 1], [1, 1]]", {"footprint": [[0, 1], [1, 1]]}),
+    ],
+)
+def test_values_are_literals(text, params):
+    np.testing.assert_equal(cli.read_step(text).params, params)
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ("minimum:size=0", "minimum: size"),
+        ("minimum:mode=sideways", "minimum: mode"),
+        ("gaussian:sigma=-1", "gaussian: sigma"),
+        ("gaussian:sigma=nan", "gaussian: sigma"),
+        ("median:size=4", "median: size"),
+        ("sobel:axis=up", "sobel: axis"),
+        ("rgb2gray", "rgb2gray: "),
+        ("erosion:footprint=[[0,2]]", "erosion: footprint"),
+    ],
+)
+def test_a_value_that_a_filter_refuses_is_one_line(folder, step, words):
+    assert_fails(gpuimg_command("run", "grey.png", "-o", "out.png", "-f", step), 1, words)
+    assert names(folder) == ["deep.png", "grey.png"]
+
+
+def test_files_that_cannot_be_read(folder):
+    (folder / "text.png").write_text("no picture")
+    (folder / "cut.png").write_bytes((folder / "deep.png").read_bytes()[:3000])
+    for name, words in (
+        ("none.png", "none.png: no such file or directory"),
+        ("text.png", "text.png: not a TIFF, PNG or JPEG file"),
+        ("cut.png", "cut.png: damaged PNG file"),
+        (".", ".: not a regular file"),
+    ):
+        assert_fails(gpuimg_command("run", name, "-o", "out.png", "-f", "minimum"), 1, words)
+    assert names(folder) == ["cut.png", "deep.png", "grey.png", "text.png"]
+
+
+def test_files_that_cannot_be_written(folder):
+    assert_fails(gpuimg_command("run", "grey.png", "-o", "none/out.png", "-f", "minimum"), 1, "no such folder")
+    assert_fails(gpuimg_command("run", "grey.png", "-o", "out.gif", "-f", "minimum"), 2, "must end in one of .tif")
+    assert_fails(gpuimg_command("run", "deep.png", "-o", "out.jpg", "-f", "minimum"), 1, "holds uint8, not uint16")
+    assert names(folder) == ["deep.png", "grey.png"]
+
+
+def test_max_pixels(folder):
+    args = ("run", "grey.png", "-o", "out.png", "-f", "minimum", "--max-pixels")
+    assert_fails(gpuimg_command(*args, 1999), 1, "50 x 40 pixels are over the limit of 1999", "--max-pixels 2000")
+    assert gpuimg_command(*args, 2000).exit_code == 0
+    assert_fails(gpuimg_command(*args, 0), 2, "--max-pixels")
+
+
+def test_out_of_memory_is_one_line(folder, monkeypatch):
+    def exhausted(*args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(gpuimg, "open_image", exhausted)
+    assert_fails(gpuimg_command("run", "grey.png", "-o", "out.png", "-f", "minimum"), 1, "not enough memory")
+
+
+# info, filters, calibrate
+
+
+def test_filters_lists_all():
+    result = gpuimg_command("filters")
+    listed = [line.split()[0] for line in result.output.splitlines()[1:]]
+    assert sorted(listed) == sorted(gpuimg.FILTERS)
+
+
+def test_filters_shows_one():
+    result = gpuimg_command("filters", "gaussian")
+    assert "Smooth with a Gaussian." in result.output
+    assert "gpuimg run SRC -o DST -f gaussian:sigma=1" in result.output
+    assert_fails(gpuimg_command("filters", "gausian"), 2, "did you mean gaussian?")
+
+
+def test_every_filter_shows_an_example_that_can_be_read():
+    for name in gpuimg.FILTERS:
+        step = gpuimg_command("filters", name).output.splitlines()[-1].rpartition(" -f ")[2].strip("'")
+        if "..." not in step:
+            assert cli.read_step(step).filter.name == name
+
+
+def test_info():
+    output = gpuimg_command("info").output
+    for word in ("single", "multicore", "processes", "cuda", "numba", "cache folder", gpuimg.__version__):
+        assert word in output
+
+
+def test_calibrate(monkeypatch):
+    from gpuimg.machine import Figures
+
+    begun = []
+
+    def quick(*, progress):
+        progress("calls")
+        begun.append("calls")
+        return Figures(copy_bandwidth=5e9)
+
+    monkeypatch.setattr(gpuimg, "calibrate", quick)
+    output = gpuimg_command("calibrate").output
+    assert begun == ["calls"]
+    assert "copy bandwidth" in output
+    assert "5e+09" in output
+    assert "Stored in" in output
+
+
+# The process
+
+
+def started(*args, **options):
+    command = [sys.executable, "-m", "gpuimg", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+
+
+def test_as_a_process(folder):
+    result = started("run", "grey.png", "-o", "out.png", "-f", "threshold:value=100")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    result = started("run", "none.png", "-o", "out.png", "-f", "threshold:value=100")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "Error: none.png: no such file or directory\n"
+
+
+def test_damage_that_tifffile_reports_at_length_is_one_line(folder):
+    gpuimg.save_image("a.tif", np.zeros((8, 8), np.uint8))
+    whole = bytearray((folder / "a.tif").read_bytes())
+    whole[60:140] = bytes(80)
+    (folder / "a.tif").write_bytes(whole)
+    result = started("run", "a.tif", "-o", "out.png", "-f", "threshold:value=100")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: a.tif: damaged TIFF file")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_full_disk_is_one_line(folder):
+    import resource
+
+    def small_disk():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    before = names(folder)
+    result = started("run", "deep.png", "-o", "out.tif", "-f", "threshold:value=100", preexec_fn=small_disk)
+    assert (result.returncode, result.stderr) == (1, "Error: out.tif: file too large\n")
+    assert names(folder) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_progress_shows_on_a_terminal_only(folder):
+    terminal, end = os.openpty()
+    command = [sys.executable, "-m", "gpuimg", "run", "grey.png", "-o", "out.png", "-f", "threshold:value=100"]
+    result = subprocess.run(command, stderr=end, stdout=subprocess.PIPE, timeout=120, check=True)
+    shown = os.read(terminal, 65536).decode()
+    os.close(end)
+    os.close(terminal)
+    assert result.stdout == b""
+    assert "out.png" in shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 1), (signal.SIGTERM, 128 + signal.SIGTERM)])
+def test_an_interrupted_demo_is_gone_at_once(folder, number, code):
+    command = [sys.executable, "-m", "gpuimg", "demo", "--megapixels", "2", "--out", "pictures"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        time.sleep(2)
+        process.send_signal(number)
+        begin = time.monotonic()
+        _, stderr = process.communicate(timeout=30)
+    assert time.monotonic() - begin < 2
+    assert process.returncode == code
+    assert "Traceback" not in stderr
+    assert list((folder / "pictures").glob("*")) == []
