@@ -323,8 +323,9 @@ def _timing_row(timing: Any, slowest: float) -> tuple[str, ...]:
 def info() -> None:
     """Show backends, devices, caches and versions."""
     from gpuimg import machine
+    from gpuimg.advice import backends
 
-    show_table(("backend", "usable", ""), [_status_row(status) for status in gpuimg.backends()])
+    show_table(("backend", "usable", ""), [_status_row(status) for status in backends()])
     measured = (
         "measured by `gpuimg calibrate`" if machine.figures_path().exists() else "not measured: `gpuimg calibrate`"
     )

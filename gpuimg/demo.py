@@ -22,6 +22,7 @@ import numpy as np
 
 import gpuimg
 from gpuimg import demo_routes
+from gpuimg.advice import backends
 from gpuimg.demo_routes import Image, Outcome, Weights
 from gpuimg.dispatch import BACKENDS
 from gpuimg.errors import GpuimgError
@@ -83,7 +84,7 @@ def demo(image: Image, folder: Path, report: Report = lambda _: None) -> Demo:
     timings = [_compared(timing, outcome, of_crop) for timing, outcome in plain]
     sliced_crop = demo_routes.sliced(crop, weights)
     timings.append(_compared(Timing("NumPy slices", seconds, None, None, "one core"), sliced_crop, of_crop))
-    for status in gpuimg.backends():
+    for status in backends():
         report(f"gpuimg {status.name}")
         timings.append(_backend_timing(status, image, crop, whole, compiling if status.name == "single" else 0.0))
     report("saving the pictures")

@@ -22,6 +22,7 @@ Rows: TypeAlias = "list[Any]"  # of Row: bytes for grey values, array("f") for g
 
 MEDIAN_RADIUS = 2
 SOBEL_RADIUS = 1
+SOBEL_SCALE = 0.25 / math.sqrt(2)  # the root of the mean of both squares, each sum weighing its pixels 1/4 2/4 1/4
 BINS = 256
 BAND_ROWS = 16  # of a 50-megapixel image 25 shifted copies of that many rows fit into a core's cache
 
@@ -131,7 +132,7 @@ def plain_gaussian(rows: Rows, weights: Weights) -> Rows:
 
 def plain_sobel(rows: Rows) -> Rows:
     """Gradient magnitudes; an array("f") rounds to float32 as a processor's float32 arithmetic does."""
-    (scale,) = array("f", [0.125 / math.sqrt(2)])
+    (scale,) = array("f", [SOBEL_SCALE])
     result = []
     for a, b, c in zip(rows, rows[1:], rows[2:], strict=False):
         roots = array("f")
@@ -284,5 +285,5 @@ def sliced_sobel(band: Image) -> Image:
     above = band[:-2] + 2 * band[1:-1] + band[2:]
     down = beside[2:] - beside[:-2]
     right = above[:, 2:] - above[:, :-2]
-    edges: Image = np.sqrt(down * down + right * right) * np.float32(0.125 / math.sqrt(2))
+    edges: Image = np.sqrt(down * down + right * right) * np.float32(SOBEL_SCALE)
     return edges

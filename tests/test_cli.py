@@ -103,7 +103,7 @@ def test_backend_of_the_environment(folder, monkeypatch):
 
 
 def test_a_backend_that_cannot_run(folder, monkeypatch):
-    def unavailable(image, **params):
+    def unavailable(image, size=3, *, backend=None, out=None):
         raise BackendUnavailable("cuda", "there is none")
 
     found = gpuimg.FILTERS["minimum"]._replace(function=unavailable)
@@ -272,7 +272,9 @@ def test_every_filter_shows_an_example_that_can_be_read():
 
 
 def test_info():
-    output = gpuimg_command("info").output
+    result = gpuimg_command("info")
+    assert result.exit_code == 0, result.exception
+    output = result.output
     for word in ("single", "multicore", "processes", "cuda", "numba", "cache folder", gpuimg.__version__):
         assert word in output
 
@@ -328,8 +330,11 @@ def test_a_full_disk_is_one_line(folder):
     def small_disk():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
+    command = ("run", "deep.png", "-o", "out.tif", "-f", "threshold:value=100")
+    assert started(*command).returncode == 0  # its kernel is compiled and stored now
+    (folder / "out.tif").unlink()
     before = names(folder)
-    result = started("run", "deep.png", "-o", "out.tif", "-f", "threshold:value=100", preexec_fn=small_disk)
+    result = started(*command, preexec_fn=small_disk)
     assert (result.returncode, result.stderr) == (1, "Error: out.tif: file too large\n")
     assert names(folder) == before
 
