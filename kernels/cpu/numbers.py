@@ -1,0 +1,34 @@
+"""How numbers are computed with and stored: the type that sums are made in, and rounding into an image's dtype."""
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+
+def widened(value, like):
+    """A number in the type that an image of the dtype of ``like`` is computed in: float64 for float64, else float32."""
+
+
+@overload(widened, inline="always")
+def _widened(value, like):
+    if like.dtype == types.float64:
+        return lambda value, like: np.float64(value)
+    return lambda value, like: np.float32(value)
+
+
+def stored(value, like):
+    """A computed value in the dtype of ``like``: integers rounded half to even and saturated."""
+
+
+@overload(stored)
+def _stored(value, like):
+    kind = like.dtype
+    if isinstance(kind, types.Float):
+        return lambda value, like: kind(value)
+    low, high = kind.minval, kind.maxval
+
+    def store(value, like):
+        whole = np.rint(value)
+        return kind(min(max(whole, type(value)(low)), type(value)(high)))
+
+    return store
