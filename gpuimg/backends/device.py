@@ -129,6 +129,16 @@ def instances(stem: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+@cache
+def instance_for(stem: str, source_type: str, result_type: str) -> str:
+    """The instance of a kernel for images and results of these types."""
+    start = f"{stem}<{source_type}, {result_type}"
+    for name in instances(stem):
+        if name.startswith(start) and name[len(start)] in ",>":
+            return name
+    raise DeviceFailed(f"{stem}.cu has no instance {start}>")
+
+
 def _filled(pattern: str) -> list[str]:
     for letter, ctypes in _SETS.items():
         if re.search(rf"\b{letter}\b", pattern):
@@ -403,7 +413,7 @@ class Gpu(ABC):
             own(self, src, dst, top, bottom, *args)
             return
         how = launch_of(stem)
-        kernel = self.kernel(stem, f"{stem}<{self.ctype(src.dtype)}, {self.ctype(dst.dtype)}>")
+        kernel = self.kernel(stem, instance_for(stem, self.ctype(src.dtype), self.ctype(dst.dtype)))
         if how.added:
             self.zero(dst[top:bottom])
         for first in range(top, bottom, how.rows):

@@ -21,7 +21,9 @@ except ImportError:  # Windows: two processes may compile the same library, the 
 
 HEADER = Path(__file__).with_name("hostcuda.h")
 
-_COMMON = ["-std=c++17", "-fPIC", "-shared", "-fno-strict-aliasing", "-ffp-contract=off", "-w"]
+# Hidden, and not unique in the process: two builds of a kernel must not share its static variables.
+_HIDDEN = ["-fvisibility=hidden", "-fno-gnu-unique"]
+_COMMON = ["-std=c++17", "-fPIC", "-shared", "-fno-strict-aliasing", "-ffp-contract=off", "-w", *_HIDDEN]
 FLAGS = {
     "fast": ["-O2"],
     "asan": ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],

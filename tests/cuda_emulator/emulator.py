@@ -6,13 +6,17 @@ every launch (under AddressSanitizer: that may not be touched at all).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import threading
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from gpuimg import run
+from gpuimg.backends.cuda import Cuda
 from gpuimg.backends.device import Gpu, instances
 
 from . import build as builds
@@ -172,3 +176,16 @@ class EmulatedGpu(Gpu):
 
 def _three(extents: Any) -> Any:
     return (ctypes.c_uint * 3)(*(*extents, 1, 1)[:3])
+
+
+@contextlib.contextmanager
+def emulated(**options: Any) -> Iterator[EmulatedGpu]:
+    """A context in which gpuimg's backend "cuda" runs on an emulated device."""
+    gpu = EmulatedGpu(**options)
+    backend = Cuda(gpu)
+    real = run.backend_named
+    run.backend_named = lambda name: backend if name == "cuda" else real(name)
+    try:
+        yield gpu
+    finally:
+        run.backend_named = real

@@ -391,9 +391,10 @@ EMU_PLAIN static unsigned ballot(unsigned mask, bool predicate) {
 
 }  // namespace emu
 
-#define EMU_EXPORT(symbol, ...)                                                                                            \
-  extern "C" const char* symbol(void** args, const unsigned* grid, const unsigned* block, unsigned shared, int order) { \
-    return emu::launch(emu::Bind<__VA_ARGS__>::run, args, grid, block, shared, order);                                  \
+#define EMU_VISIBLE extern "C" __attribute__((visibility("default")))
+#define EMU_EXPORT(symbol, ...)                                                                                       \
+  EMU_VISIBLE const char* symbol(void** args, const unsigned* grid, const unsigned* block, unsigned shared, int order) { \
+    return emu::launch(emu::Bind<__VA_ARGS__>::run, args, grid, block, shared, order);                                \
   }
 
 // ---------------------------------------------------------------- device functions

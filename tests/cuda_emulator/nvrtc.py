@@ -23,6 +23,7 @@ class Usage(NamedTuple):
     """What a kernel takes of a multiprocessor, as ptxas reports it."""
 
     registers: int
+    stack: int
     spills: int
     shared: int
 
@@ -80,12 +81,14 @@ def _usages(log: str) -> list[tuple[str, Usage]]:
     for entry in log.split("Compiling entry function '")[1:]:
         name = entry.partition("'")[0]
         spills = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", entry)
+        stack = re.search(r"(\d+) bytes stack frame", entry)
         registers = re.search(r"Used (\d+) registers", entry)
         shared = re.search(r"(\d+) bytes smem", entry)
         assert spills
+        assert stack
         assert registers
         total = int(spills[1]) + int(spills[2])
-        found.append((name, Usage(int(registers[1]), total, int(shared[1]) if shared else 0)))
+        found.append((name, Usage(int(registers[1]), int(stack[1]), total, int(shared[1]) if shared else 0)))
     return found
 
 
@@ -93,6 +96,7 @@ if __name__ == "__main__":
     for stem in sys.argv[1:] or kernels.names("cuda"):
         for architecture in ARCHITECTURES:
             for name, usage in compile_kernel(stem, architecture)[1].items():
-                print(
-                    f"sm_{architecture}  {name}: {usage.registers} registers, {usage.spills} spilled, {usage.shared} shared"
+                figures = (
+                    f"{usage.registers} registers, stack {usage.stack}, {usage.spills} spilled, {usage.shared} shared"
                 )
+                print(f"sm_{architecture}  {name}: {figures}")

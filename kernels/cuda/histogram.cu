@@ -1,0 +1,13 @@
+// launch: slabs, threads 256, added
+// instances: histogram<I, long long>
+#include "counting.cuh"
+
+// How often each value occurs in each channel: dst[slab, channel * values + (v - low)].
+template <typename T, typename U>
+__global__ void histogram(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+                          long long top, long long bottom, long long step, long long low) {
+  const long long slab = top + blockIdx.y;
+  const long long first = slab * rows / dst_rows, last = (slab + 1) * rows / dst_rows, values = dst_cols / step;
+  count_values(src + first * cols, (last - first) * cols, step, dst + slab * dst_cols, dst_cols,
+               [=](T v, long long channel) { return channel * values + (v - low); });
+}

@@ -1,0 +1,35 @@
+// launch: flat, bytes 32
+// instances: interpolate<F, F>
+#include "vectors.cuh"
+
+// Piecewise linear between `knots` values of a table, for each channel, at equal distances from low to high; the first
+// and the last value beyond. NaN stays NaN.
+template <typename T, typename U>
+__global__ void interpolate(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+                            long long top, long long bottom, long long step, const double* low, long long lows,
+                            const double* high, long long highs, const double* table, long long tables, long long knots) {
+  constexpr int N = Chunk<T, U>::elements;
+  const long long offset = top * cols;
+  map_chunks<1>(src + offset, dst + offset, (bottom - top) * cols,
+                [=](long long first, const Pack<T, N>& in, Pack<U, N>& out) {
+                  long long channel = (first + N * step) % step;
+#pragma unroll
+                  for (int i = 0; i < N; ++i) {
+                    const double* const values = table + channel * knots;
+                    const double v = in.v[i], from = low[channel], to = high[channel];
+                    double result;
+                    if (v <= from || knots == 1) {
+                      result = is_nan(v) ? v : values[0];
+                    } else if (v >= to) {
+                      result = values[knots - 1];
+                    } else {
+                      const double position = (v - from) / (to - from) * double(knots - 1);
+                      const long long left = min((long long)(is_nan(v) ? 0.0 : position), knots - 2);
+                      const double share = position - double(left);
+                      result = values[left] + share * (values[left + 1] - values[left]);
+                    }
+                    out.v[i] = U(result);
+                    channel = channel + 1 == step ? 0 : channel + 1;
+                  }
+                });
+}

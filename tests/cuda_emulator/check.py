@@ -1,0 +1,92 @@
+"""Every filter on the emulated device, in several thread orders and builds: the results must be the same.
+
+``python -m tests.cuda_emulator.sanitized asan -m tests.cuda_emulator.check asan [filter ...]``
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from gpuimg.errors import BackendUnavailable
+from gpuimg.filters import all_filters
+from gpuimg.images import DTYPES, MODES
+from gpuimg.registry import Filter
+
+from .emulator import emulated
+
+ORDERS = (0, 1, 7)
+SHAPES = ((1, 1), (1, 17), (19, 1), (9, 64), (37, 45), (12, 16, 3), (5, 7, 4))
+TINY = ((4, 37),)
+
+
+def image_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """A noisy image that has flat areas, and the dtype's least and greatest value."""
+    rng = np.random.default_rng(len(shape) + shape[0])
+    if dtype.kind == "f":
+        image = rng.normal(0.5, 1, shape).astype(dtype)
+    else:
+        info = np.iinfo(dtype)
+        image = rng.integers(info.min, info.max, shape, dtype, endpoint=True)
+        image.flat[0], image.flat[-1] = info.max, info.min
+    image[: shape[0] // 3] = image.flat[0]
+    return image
+
+
+def cases(names: list[str], tiny: bool = False) -> Iterator[tuple[Filter, dict[str, Any], np.ndarray[Any, Any]]]:
+    """Filters with parameters and images; the border modes take turns."""
+    modes = itertools.cycle(MODES)
+    for name, entry in all_filters().items():
+        if names and name not in names:
+            continue
+        for example, dtype, shape in itertools.product(entry.examples, DTYPES, TINY if tiny else SHAPES):
+            given = dict(example)
+            if "mode" in inspect.signature(entry.function).parameters:
+                given.setdefault("mode", next(modes))
+            color = name.startswith("rgb2")
+            yield entry, given, image_of((*shape[:2], 3 if len(shape) == 2 else 4) if color else shape, dtype)
+
+
+def outcome(entry: Filter, image: np.ndarray[Any, Any], given: dict[str, Any]) -> Any:
+    """What a filter gives on the emulated device; None where it does not take such an image."""
+    try:
+        return entry.function(image, backend="cuda", **given)
+    except BackendUnavailable:
+        raise
+    except (TypeError, ValueError):
+        return None
+
+
+def compare(build: str, names: list[str], *, tiny: bool = False) -> int:
+    """Run all cases in a build and all orders against the fast build in order; gives how many were compared."""
+    devices = [
+        {"build": build, "order": order, "fill": fill} for order, fill in zip(ORDERS, (0xFF, 0, 0x7F), strict=True)
+    ]
+    count = 0
+    for entry, given, image in cases(names, tiny):
+        with emulated(build="fast", offset=1):
+            expected = outcome(entry, image, given)
+        if expected is None:
+            continue
+        for options in devices:
+            with emulated(**options):
+                found = outcome(entry, image, given)
+            what = f"{entry.name} of {image.dtype} {image.shape} with {given}, {options}"
+            for left, right in zip(_parts(found), _parts(expected), strict=True):
+                np.testing.assert_array_equal(left, right, err_msg=what)
+            count += 1
+    return count
+
+
+def _parts(result: Any) -> tuple[Any, ...]:
+    return result if isinstance(result, tuple) else (result,)
+
+
+if __name__ == "__main__":
+    build, *names = sys.argv[1:]
+    print(compare(build, names, tiny=build == "tsan"), "results are the same")

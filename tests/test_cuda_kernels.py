@@ -1,0 +1,196 @@
+"""Pointwise kernels and reductions on the emulated device, against NumPy: bands of rows, any alignment, any width.
+
+Runs under the sanitizers too, see `test_cuda_sanitizers`: nothing here may import Numba or SciPy.
+"""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from gpuimg.images import DTYPES
+from tests.cuda_emulator.emulator import EmulatedGpu, EmulationError
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")
+
+BUILD = os.environ.get("GPUIMG_EMULATOR", "fast")
+INTEGERS = [dtype for dtype in DTYPES if dtype.kind in "iu"]
+FLOATS = [dtype for dtype in DTYPES if dtype.kind == "f"]
+# Chunks of 16 bytes begin and end within, at and beyond a row's and an array's ends.
+SHAPES = [(1, 1), (1, 17), (17, 1), (3, 16), (5, 64), (7, 33), (2, 515), (4, 1024)]
+DEVICES = [{"order": 0}, {"order": 1, "offset": 1}, {"order": 7, "offset": 3, "fill": 0}]
+
+
+@pytest.fixture(params=DEVICES, ids=lambda options: f"order{options['order']}")
+def gpu(request):
+    return EmulatedGpu(build=BUILD, **request.param)
+
+
+def noise(shape, dtype):
+    rng = np.random.default_rng(shape[-1])
+    if dtype.kind == "f":
+        image = rng.normal(0, 1, shape).astype(dtype)
+        image.flat[image.size // 2] = np.nan
+        return image
+    info = np.iinfo(dtype)
+    return rng.integers(info.min, info.max, shape, dtype, endpoint=True)
+
+
+def swept(gpu, stem, image, args, dtype=None, cols=None):
+    """A pointwise kernel over a band of rows; the rows outside of it must stay as they were."""
+    rows = image.shape[0]
+    top, bottom = rows // 4, rows - rows // 5
+    target = gpu.empty((rows, cols or image.shape[1]), dtype or image.dtype)
+    before = gpu.get(target)
+    on_device = [gpu.put(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
+    gpu.launch(stem, gpu.put(image), target, top, bottom, *on_device)
+    after = gpu.get(target)
+    for outside in (slice(0, top), slice(bottom, rows)):
+        np.testing.assert_array_equal(after[outside], before[outside])
+    return after[top:bottom], image[top:bottom]
+
+
+def reduced(gpu, stem, image, args, size, dtype, slabs=1):
+    parts = gpu.empty((slabs, size), dtype)
+    on_device = [gpu.put(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
+    gpu.launch(stem, gpu.put(image), parts, 0, slabs, *on_device)
+    return gpu.get(parts)
+
+
+def slabs_of(image, slabs):
+    rows = len(image)
+    return [image[slab * rows // slabs : (slab + 1) * rows // slabs] for slab in range(slabs)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_threshold(gpu, dtype, shape):
+    value = 100 if dtype.kind in "iu" else float(dtype.type(0.3))
+    found, image = swept(gpu, "threshold", noise(shape, dtype), (value, 0), np.uint8)
+    np.testing.assert_array_equal(found, image > value)
+    found, image = swept(gpu, "threshold", noise(shape, dtype), (value, 1), np.uint8)
+    np.testing.assert_array_equal(found, np.ones_like(found))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_invert(gpu, dtype, shape):
+    found, image = swept(gpu, "invert", noise(shape, dtype), (0,))
+    if dtype.kind == "f":
+        expected = dtype.type(1) - image
+    else:
+        expected = (int(np.iinfo(dtype).max) + int(np.iinfo(dtype).min) - image.astype(int)).astype(dtype)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_invert_of_bool(gpu):
+    found, image = swept(gpu, "invert", noise((5, 37), np.dtype("uint8")) % 2, (1,))
+    np.testing.assert_array_equal(found, 1 - image)
+
+
+@pytest.mark.parametrize("kind", [*DTYPES, np.dtype("int64")], ids=str)
+@pytest.mark.parametrize("dtype", INTEGERS[:2], ids=str)
+@pytest.mark.parametrize("step", [1, 3])
+def test_lut(gpu, step, dtype, kind):
+    values = 1 << 8 * dtype.itemsize
+    for tables in {1, step}:
+        table = np.random.default_rng(4).integers(0, 128, (tables, values)).astype(kind)
+        for cols in (1, 11, 32, 77):
+            found, image = swept(gpu, "lut", noise((6, cols * step), dtype), (step, table), kind)
+            channel = np.arange(cols * step) % step if tables > 1 else 0
+            np.testing.assert_array_equal(found, table[channel, image])
+
+
+@pytest.mark.parametrize("weights", [(0.2125, 0.7154, 0.0721), (300.0, -2.5, 600.25)], ids=["usual", "large"])
+@pytest.mark.parametrize("step", [3, 4])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_rgb2gray(gpu, dtype, step, weights):
+    fixed = [round(weight * 65536) for weight in weights]
+    for cols in (1, 5, 16, 67):
+        color = noise((5, cols * step), dtype)
+        found, image = swept(gpu, "rgb2gray", color, (step, *fixed, *weights), cols=cols)
+        red, green, blue = (image[:, channel::step] for channel in range(3))
+        np.testing.assert_array_equal(found, weighed(red, green, blue, fixed, weights))
+
+
+def weighed(red, green, blue, fixed, weights):
+    dtype = red.dtype
+    if dtype == np.uint8:
+        total = sum(q * part.astype(np.int64) for q, part in zip(fixed, (red, green, blue), strict=True))
+        return np.clip((total + 32768) >> 16, 0, 255).astype(dtype)
+    wide = np.dtype("float64") if dtype == np.float64 else np.dtype("float32")
+    w0, w1, w2 = (wide.type(weight) for weight in weights)
+    total = (red.astype(wide) * w0 + green.astype(wide) * w1) + blue.astype(wide) * w2
+    if dtype.kind == "f":
+        return total
+    return np.clip(np.rint(total), np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
+
+
+@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_interpolate(gpu, dtype, step):
+    knots = 9
+    low, high = np.linspace(-1, -0.5, step), np.linspace(1, 2, step)
+    table = np.sort(np.random.default_rng(0).random((step, knots)), axis=1)
+    for cols in (1, 7, 40):
+        found, image = swept(gpu, "interpolate", noise((4, cols * step), dtype), (step, low, high, table))
+        expected = np.empty_like(found)
+        for channel in range(step):
+            centers = np.linspace(low[channel], high[channel], knots)
+            plane = image[:, channel::step].astype(np.float64)
+            expected[:, channel::step] = np.interp(plane, centers, table[channel])
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (64, 300)], ids=str)
+@pytest.mark.parametrize("dtype", INTEGERS, ids=str)
+@pytest.mark.parametrize("step", [1, 3])
+def test_histogram(gpu, step, dtype, shape):
+    rows, cols = shape
+    image = noise((rows, cols * step), dtype)
+    image[rows // 2 :] = image[0, 0]  # a flat area, where all threads want one bin
+    low = int(np.iinfo(dtype).min)
+    values = 1 << 8 * dtype.itemsize
+    for slabs in {1, min(rows, 3)}:
+        found = reduced(gpu, "histogram", image, (step, low), step * values, np.int64, slabs)
+        for part, slab in zip(found.reshape(slabs, step, values), slabs_of(image, slabs), strict=True):
+            for channel in range(step):
+                expected = np.bincount(slab[:, channel::step].astype(int).ravel() - low, minlength=values)
+                np.testing.assert_array_equal(part[channel], expected)
+
+
+@pytest.mark.parametrize("bins", [1, 16, 256, 9000])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_bincount(gpu, dtype, bins):
+    for shape in SHAPES:
+        image = noise(shape, dtype)
+        finite = image[np.isfinite(image)]
+        if finite.size == 0:
+            continue
+        edges = np.histogram_bin_edges(finite, bins)
+        found = reduced(gpu, "bincount", image, (edges.astype(np.float64),), bins, np.int64)
+        np.testing.assert_array_equal(found[0], np.histogram(finite, bins)[0])
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 255, 256, 300])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_minmax(gpu, dtype, step):
+    for rows, cols in ((1, 1), (2, 3), (19, 5), (70, 9)):
+        image = noise((rows, cols * step), dtype)
+        slabs = min(rows, 4)
+        found = reduced(gpu, "minmax", image, (step,), 2 * step, np.float64, slabs)
+        for part, slab in zip(found, slabs_of(image, slabs), strict=True):
+            planes = slab.reshape(-1, step).astype(np.float64)
+            np.testing.assert_array_equal(part, np.concatenate((planes.min(axis=0), planes.max(axis=0))))
+
+
+def test_launch_code_refuses_wrong_arguments(gpu):
+    image = gpu.put(np.zeros((4, 4), np.float32))
+    mask = gpu.empty((4, 4), np.uint8)
+    with pytest.raises(TypeError, match="must be double, got long long"):
+        gpu.launch("threshold", image, mask, 0, 4, 1, 0)
+    with pytest.raises(TypeError, match="takes 10 arguments"):
+        gpu.launch("threshold", image, mask, 0, 4, 1.0)
+    with pytest.raises(EmulationError, match="does not lie on the device"):
+        gpu.launch("threshold", np.zeros((4, 4), np.float32), mask, 0, 4, 1.0, 0)
