@@ -303,20 +303,27 @@ def demo(path: str | None, megapixels: float | None, folder: str) -> None:
         found = story.demo(image, Path(folder), begin)
     click.echo(f"{image.size / 1e6:.3g} megapixels ({rows} x {cols}, uint8): {story.TITLE}\n")
     slowest = found.timings[0].seconds or math.nan
-    table = [_timing_row(timing, slowest) for timing in found.timings]
-    show_table(("route", "seconds", "speed-up", "same pixels", "first use", ""), table, right=(1, 2, 4))
-    click.echo(
-        "\nFirst use, apart from the seconds: compiling (kept on disk for later runs), starting threads or workers."
-    )
+    rows_shown = [_timing_row(timing, slowest) for timing in found.timings if timing.seconds is not None]
+    show_table(("route", "seconds", "speed-up", "same pixels", "first use", "on"), rows_shown, right=(1, 2, 4))
+    click.echo()
+    for timing in found.timings:
+        if timing.seconds is None:
+            click.echo(f"{timing.route} did not run: {timing.note}")
+    if found.timings[0].scaled:
+        click.echo(f"~ timed on the middle {found.crop[0]} x {found.crop[1]} pixels and scaled up")
+    click.echo("First use, not in the seconds: compiling (kept on disk for the next time), starting threads or workers")
     click.echo(f"Saved {', '.join(map(str, found.pictures))}")
 
 
 def _timing_row(timing: Any, slowest: float) -> tuple[str, ...]:
-    if timing.seconds is None:
-        return timing.route, "-", "-", "-", "-", timing.note
+    first = "" if timing.first_use is None else _digits(timing.first_use)
+    seconds = "~" * timing.scaled + _digits(timing.seconds)
     same = "yes" if timing.same else "NO"
-    first = "" if timing.first_use is None else f"{timing.first_use:.2f}"
-    return timing.route, f"{timing.seconds:.2f}", f"{slowest / timing.seconds:.3g}", same, first, timing.note
+    return timing.route, seconds, _digits(slowest / timing.seconds), same, first, timing.note
+
+
+def _digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 @cli.command()
@@ -438,7 +445,7 @@ def show_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequ
 
         table = Table(box=None, pad_edge=False, show_header=any(header))
         for col, title in enumerate(header):
-            table.add_column(title, justify="right" if col in right else "left", header_style="bold")
+            table.add_column(title, justify="right" if col in right else "left", header_style="bold", no_wrap=col == 0)
         for row in rows:
             table.add_row(*map(escape, row))
         Console().print(table)

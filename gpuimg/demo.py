@@ -42,19 +42,24 @@ Report = Callable[[str], None]
 
 
 class Timing(NamedTuple):
-    """A route's seconds for the whole image, what its first use took besides, and whether its pixels are the same."""
+    """A route's seconds for the whole image, what its first use took besides, and whether its pixels are the same.
+
+    ``scaled``: timed on the middle of the image and scaled up. ``note``: what it ran on, or why it did not run.
+    """
 
     route: str
     seconds: float | None
-    first_use: float | None
-    same: bool | None
-    note: str
+    scaled: bool = False
+    first_use: float | None = None
+    same: bool | None = None
+    note: str = ""
 
 
 class Demo(NamedTuple):
-    """What the demo found, the plain Python route first, and the pictures it saved."""
+    """What the demo found, the plain Python route first, the part that it was timed on, and the pictures saved."""
 
     timings: list[Timing]
+    crop: tuple[int, ...]
     pictures: list[Path]
 
 
@@ -83,12 +88,12 @@ def demo(image: Image, folder: Path, report: Report = lambda _: None) -> Demo:
     compiling, of_crop = _once(partial(by_gpuimg, crop, "single"))
     timings = [_compared(timing, outcome, of_crop) for timing, outcome in plain]
     sliced_crop = demo_routes.sliced(crop, weights)
-    timings.append(_compared(Timing("NumPy slices", seconds, None, None, "one core"), sliced_crop, of_crop))
+    timings.append(_compared(Timing("NumPy slices", seconds, note="one thread"), sliced_crop, of_crop))
     for status in backends():
         report(f"gpuimg {status.name}")
         timings.append(_backend_timing(status, image, crop, whole, compiling if status.name == "single" else 0.0))
     report("saving the pictures")
-    return Demo(timings, _save(folder, image, crop, whole, of_crop))
+    return Demo(timings, crop.shape, _save(folder, image, crop, whole, of_crop))
 
 
 def steps() -> int:
@@ -230,8 +235,8 @@ def _plain_timings(crop: Image, scale: float, weights: Weights, report: Report) 
             run = map if pool is None else pool.map
             list(run(time.sleep, [0.05] * parts))
             seconds, (edges, level, mask) = _once(partial(demo_routes.plain, rows, weights, run, parts))
-        note = f"timed on {crop.shape[0]} x {crop.shape[1]} pixels and scaled up" if scale > 1 else ""
-        yield Timing(route, seconds * scale, None, None, note), _as_arrays(edges, level, mask)
+        note = "" if pool is None else f"{parts} {route.rpartition(' ')[2]}"
+        yield Timing(route, seconds * scale, scale > 1, note=note), _as_arrays(edges, level, mask)
 
 
 def _as_arrays(edges: list[array[float]], level: float, mask: list[bytes]) -> Outcome:
@@ -242,19 +247,19 @@ def _as_arrays(edges: list[array[float]], level: float, mask: list[bytes]) -> Ou
 def _backend_timing(status: Any, image: Image, crop: Image, expected: Outcome, compiling: float) -> Timing:
     route = f"gpuimg {status.name}"
     if not status.usable:
-        return Timing(route, None, None, None, status.reason)
+        return Timing(route, None, note=status.reason)
     try:
         first, _ = _once(partial(by_gpuimg, crop, status.name))
         seconds, outcome = _timed(partial(by_gpuimg, image, status.name))
     except GpuimgError as error:
-        return Timing(route, None, None, None, str(error))
-    return _compared(Timing(route, seconds, first + compiling, None, status.detail), outcome, expected)
+        return Timing(route, None, note=str(error))
+    return _compared(Timing(route, seconds, first_use=first + compiling, note=status.detail), outcome, expected)
 
 
 def _compared(timing: Timing, found: Outcome, expected: Outcome) -> Timing:
     differ = np.count_nonzero((found.edges != expected.edges) | (found.mask != expected.mask))
     same = not differ and found.level == expected.level
-    return timing._replace(same=same, note=timing.note if same else f"{differ} pixels differ; {timing.note}")
+    return timing._replace(same=same, note=timing.note if same else f"{differ} pixels differ")
 
 
 def _once(job: Callable[[], Any]) -> tuple[float, Any]:
