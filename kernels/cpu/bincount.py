@@ -1,4 +1,5 @@
-"""How many values lie in each bin ``edges[i] <= v < edges[i + 1]``, the last one closed: what numpy.histogram counts."""
+"""How many values lie in each bin ``edges[i] <= v < edges[i + 1]``, the last one closed: what numpy.histogram
+counts."""
 
 from gpuimg.kernels.cpu.borders import kernel
 
