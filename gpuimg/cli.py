@@ -163,6 +163,14 @@ def _check_names(found: Filter, params: dict[str, Any]) -> None:
             raise ValueError(f"{found.name} needs {name!r}; {allowed}")
 
 
+max_pixels_option = click.option(
+    "--max-pixels",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Accept image files up to this size. Default: Pillow's limit, 89478485.",
+)
+
+
 # Commands ----------------------------------------------------------------------------------------------------------
 
 
@@ -179,12 +187,7 @@ def _check_names(found: Filter, params: dict[str, Any]) -> None:
 )
 @click.option("--backend", type=click.Choice(CHOICES), help="Where to run. Default: $GPUIMG_BACKEND, else auto.")
 @click.option("--explain", "explaining", is_flag=True, help="Say on stderr what runs where, and why.")
-@click.option(
-    "--max-pixels",
-    metavar="N",
-    type=click.IntRange(min=1),
-    help="Accept images up to this size. Default: Pillow's limit, 89478485.",
-)
+@max_pixels_option
 def run(
     src: str,
     output: str | None,
@@ -283,7 +286,8 @@ def _plain(result: Any) -> Any:
 @click.option(
     *("--out", "folder"), metavar="DIR", type=click.Path(), default="gpuimg-demo", help="Where the pictures go."
 )
-def demo(path: str | None, megapixels: float | None, folder: str) -> None:
+@max_pixels_option
+def demo(path: str | None, megapixels: float | None, folder: str, max_pixels: int | None) -> None:
     """Run one job on a large image by every route this machine has.
 
     Median 5x5, Gaussian, Sobel, Otsu's threshold: in plain Python loops (alone, in threads, in processes), in NumPy
@@ -296,7 +300,10 @@ def demo(path: str | None, megapixels: float | None, folder: str) -> None:
     with progress(1 + story.steps()) as begin:
         begin(f"reading {path}" if path else "drawing a picture")
         try:
-            image = story.grey_8bit(gpuimg.open_image(path)) if path else story.photo(megapixels or 50)
+            if path is None:
+                image = story.photo(megapixels or 50)
+            else:
+                image = story.grey_8bit(gpuimg.open_image(path, max_pixels=max_pixels))
         except (TypeError, ValueError) as error:
             raise click.ClickException(f"{path}: {_message(error)}") from error
         rows, cols = image.shape

@@ -199,6 +199,14 @@ def test_wrong_usage(tmp_path):
         assert CliRunner().invoke(cli.cli, ["demo", "--out", str(tmp_path), *args]).exit_code == 2
 
 
+def test_max_pixels(tmp_path):
+    gpuimg.save_image(tmp_path / "a.png", np.zeros((40, 50), np.uint8))
+    args = ["demo", "--image", str(tmp_path / "a.png"), "--out", str(tmp_path), "--max-pixels", "1999"]
+    result = CliRunner().invoke(cli.cli, args)
+    assert result.exit_code == 1
+    assert "50 x 40 pixels are over the limit of 1999" in result.stderr
+
+
 def test_pictures_that_cannot_be_saved_are_told_first(tmp_path):
     (tmp_path / "file").touch()
     result = CliRunner().invoke(cli.cli, ["demo", "--megapixels", "0.01", "--out", str(tmp_path / "file")])
