@@ -60,6 +60,8 @@ def pack(arguments: Sequence[Any]) -> Packed:
     slots: list[int] = []
     for argument in arguments:
         if isinstance(argument, np.ndarray):
+            if not argument.flags.c_contiguous:
+                raise ValueError(f"kernels take C-contiguous arrays, got strides {argument.strides}")
             slots.append(argument.ctypes.data)
             slots.extend(argument.shape)
         elif isinstance(argument, float):

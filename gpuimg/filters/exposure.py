@@ -282,8 +282,8 @@ def _otsu_integer(counts: Array, dtype: np.dtype[Any]) -> Any:
 
 
 def _otsu_float(counts: Array, edges: Array) -> float:
-    if edges[0] == edges[-1] or not np.count_nonzero(counts) > 1:
-        return float(edges[0])
+    if np.count_nonzero(counts) == 1:  # a constant image, whose bins numpy.histogram spreads around the value
+        return float((edges[0] + edges[-1]) / 2)
     return float(otsu(counts, (edges[1:] + edges[:-1]) / 2))
 
 

@@ -36,7 +36,8 @@ class Axis(NamedTuple):
 def resampling(length: int, wanted: int, order: int, smooth: bool) -> Axis:
     """The samples and weights that turn ``length`` samples into ``wanted``.
 
-    Pixel centres lie at half coordinates; beyond the edge the samples are reflected, as scikit-image's resize has it.
+    Pixel centres lie at half coordinates; beyond the edge the samples are mirrored
+    about the last one, which scikit-image's resize calls "reflect".
     With ``smooth``, the Gaussian against aliasing and the interpolation are one set of weights.
     """
     scale = length / wanted
@@ -52,7 +53,7 @@ def resampling(length: int, wanted: int, order: int, smooth: bool) -> Axis:
     sigma = max(0.0, (scale - 1) / 2)
     if smooth and sigma > 0:
         index, weights = _smoothed(index, weights, sigma)
-    return Axis(*_trimmed(_reflected(index, length), weights))
+    return Axis(*_trimmed(_mirrored(index, length), weights))
 
 
 def _smoothed(index: Array, weights: Array, sigma: float) -> tuple[Array, Array]:
@@ -67,19 +68,22 @@ def _smoothed(index: Array, weights: Array, sigma: float) -> tuple[Array, Array]
     return index[:, :1] - radius + np.arange(spread.shape[1]), spread
 
 
-def _reflected(index: Array, length: int) -> Array:
-    index = index % (2 * length)
-    return np.where(index < length, index, 2 * length - 1 - index)
+def _mirrored(index: Array, length: int) -> Array:
+    if length == 1:
+        return np.zeros_like(index)
+    period = 2 * length - 2
+    index = index % period
+    return np.where(index < length, index, period - index)
 
 
 def _trimmed(index: Array, weights: Array) -> tuple[Array, Array, Array]:
     """Drop taps that weigh nothing anywhere, and add fixed-point weights whose rows sum to one exactly."""
     used = np.abs(weights).max(axis=0) > 0
-    index, weights = index[:, used], weights[:, used]
+    index, weights = np.ascontiguousarray(index[:, used]), np.ascontiguousarray(weights[:, used])
     fixed = np.rint(weights * ONE).astype(np.int32)
     greatest = np.argmax(weights, axis=1)
     fixed[np.arange(len(fixed)), greatest] += ONE - fixed.sum(axis=1, dtype=np.int32)
-    return np.ascontiguousarray(index), np.ascontiguousarray(weights), fixed
+    return index, weights, fixed
 
 
 def _wanted_shape(source: images.Source, output_shape: Any) -> tuple[int, int]:
@@ -140,7 +144,7 @@ def resize(
 
     References
     ----------
-    .. [1] `skimage.transform.resize` (pixel centres at half coordinates, reflected edges) with ``preserve_range=True``.
+    .. [1] `skimage.transform.resize` (pixel centres at half coordinates, edges mirrored) with ``preserve_range=True``.
 
     Examples
     --------

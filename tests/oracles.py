@@ -1,0 +1,171 @@
+"""The independent definition of every filter, from NumPy, SciPy and scikit-image, in float64.
+
+Nothing here imports gpuimg. `ORACLES` maps a filter's name to a function of the same arguments; integer images are rounded
+half to even and saturated once, at the end.
+"""
+
+import functools
+
+import numpy as np
+from scipy import ndimage
+from skimage import exposure, filters, transform, util
+
+
+def stored(values, dtype):
+    """float64 values in the dtype of the result."""
+    if np.dtype(dtype).kind == "f":
+        return values.astype(dtype)
+    info = np.iinfo(dtype)
+    return np.clip(np.rint(values), info.min, info.max).astype(dtype)
+
+
+def each_channel(oracle):
+    """Call an oracle for two-dimensional images with each channel on its own."""
+
+    @functools.wraps(oracle)
+    def per_channel(image, *args, **kwargs):
+        if image.ndim == 2:
+            return oracle(image, *args, **kwargs)
+        planes = [oracle(image[..., channel], *args, **kwargs) for channel in range(image.shape[2])]
+        return np.stack(planes, axis=-1)
+
+    return per_channel
+
+
+LUMA = {"rec709": (0.2125, 0.7154, 0.0721), "rec601": (0.299, 0.587, 0.114)}
+
+
+def rgb2gray(image, weights="rec709"):
+    shares = np.array(LUMA.get(weights, weights) if isinstance(weights, str) else weights)
+    return stored(image[..., :3].astype(np.float64) @ shares, image.dtype)
+
+
+def invert(image):
+    return util.invert(image)
+
+
+def lut(image, table):
+    return np.asarray(table)[image]
+
+
+def threshold(image, value):
+    return image > value
+
+
+@each_channel
+def gaussian(image, sigma=1, *, truncate=4.0, mode="reflect", cval=0):
+    smooth = ndimage.gaussian_filter(image.astype(np.float64), sigma, truncate=truncate, mode=mode, cval=cval)
+    return stored(smooth, image.dtype)
+
+
+def _windows(image, size, mode, cval):
+    """The window of every pixel, (H, W, rows, cols), by NumPy alone; its origin is SciPy's."""
+    words = {"reflect": "symmetric", "nearest": "edge", "mirror": "reflect", "wrap": "wrap", "constant": "constant"}
+    rows, cols = (size, size) if np.ndim(size) == 0 else size
+    reach = [(rows // 2, rows - rows // 2 - 1), (cols // 2, cols - cols // 2 - 1)]
+    options = {"constant_values": cval} if mode == "constant" else {}
+    padded = np.pad(image, reach, words[mode], **options)
+    return np.lib.stride_tricks.sliding_window_view(padded, (rows, cols))
+
+
+@each_channel
+def uniform(image, size=3, *, mode="reflect", cval=0):
+    windows = _windows(image, size, mode, cval)
+    if image.dtype.kind == "f":
+        return windows.mean(axis=(2, 3), dtype=np.float64).astype(image.dtype)
+    total = windows.sum(axis=(2, 3), dtype=np.int64)
+    area = windows.shape[2] * windows.shape[3]
+    low, rest = np.divmod(total, area)
+    up = (2 * rest > area) | ((2 * rest == area) & (low % 2 == 1))
+    return (low + up).astype(image.dtype)
+
+
+@each_channel
+def median(image, size=3, *, mode="reflect", cval=0):
+    windows = _windows(image, size, mode, cval)
+    flat = np.sort(windows.reshape(*image.shape, -1), axis=-1)  # NaN sorts to the end
+    middle = flat[..., flat.shape[-1] // 2]
+    return np.where(flat[..., -1] != flat[..., -1], flat[..., -1], middle) if image.dtype.kind == "f" else middle
+
+
+@each_channel
+def minimum(image, size=3, *, mode="reflect", cval=0):
+    return _windows(image, size, mode, cval).min(axis=(2, 3))
+
+
+@each_channel
+def maximum(image, size=3, *, mode="reflect", cval=0):
+    return _windows(image, size, mode, cval).max(axis=(2, 3))
+
+
+def _grey(operation):
+    @each_channel
+    def oracle(image, footprint=3, *, mode="reflect", cval=0):
+        if np.ndim(footprint) < 2:
+            footprint = np.ones((footprint, footprint) if np.ndim(footprint) == 0 else footprint)
+        return operation(image, footprint=np.asarray(footprint), mode=mode, cval=cval)
+
+    return oracle
+
+
+@each_channel
+def sobel(image, axis=None, *, mode="reflect", cval=0):
+    dtype = np.float64 if image.dtype == np.float64 else np.float32
+    return filters.sobel(image.astype(np.float64), axis=axis, mode=mode, cval=cval).astype(dtype)
+
+
+def histogram(image, bins=256):
+    return np.histogram(image, bins)
+
+
+def threshold_otsu(image):
+    return filters.threshold_otsu(image)
+
+
+@each_channel
+def equalize_hist(image):
+    if image.dtype.kind == "f":
+        return exposure.equalize_hist(image).astype(image.dtype)
+    info = np.iinfo(image.dtype)
+    values, places, counts = np.unique(image, return_inverse=True, return_counts=True)
+    share = np.cumsum(counts) / image.size
+    spread = info.min + share * (int(info.max) - int(info.min))
+    assert len(values) == len(spread)
+    return stored(spread, image.dtype)[places].reshape(image.shape)
+
+
+@each_channel
+def resize(image, output_shape, order=1, anti_aliasing=None):
+    if anti_aliasing is None:
+        shrinks = any(new < old for new, old in zip(output_shape, image.shape, strict=False))
+        anti_aliasing = shrinks and not (order == 0 and image.dtype.kind in "iu")
+    resized = transform.resize(
+        image.astype(np.float64),
+        output_shape[:2],
+        order=order,
+        mode="reflect",
+        anti_aliasing=anti_aliasing,
+        preserve_range=True,
+        clip=False,
+    )
+    return stored(resized, image.dtype)
+
+
+ORACLES = {
+    "rgb2gray": rgb2gray,
+    "invert": invert,
+    "lut": lut,
+    "threshold": threshold,
+    "gaussian": gaussian,
+    "uniform": uniform,
+    "median": median,
+    "minimum": minimum,
+    "maximum": maximum,
+    "erosion": _grey(ndimage.grey_erosion),
+    "dilation": _grey(ndimage.grey_dilation),
+    "sobel": sobel,
+    "histogram": histogram,
+    "threshold_otsu": threshold_otsu,
+    "equalize_hist": equalize_hist,
+    "resize": resize,
+}
