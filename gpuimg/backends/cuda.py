@@ -234,7 +234,7 @@ def _sweep_tiles(gpu: Gpu, chain: Sequence[Pass], image: Any, out: Any | None, r
             spans.insert(0, rows_needed(task, *spans[0], rows))
         low, high = spans[0]
         current = gpu.rows(gpu.put(flat(image)[low:high]), low, rows) if host else flat(image)
-        for task, stage, after, (low, high) in zip(chain, stages, stages[1:], spans[1:], strict=True):
+        for task, stage, after, (low, high) in zip(chain, stages[:-1], stages[1:], spans[1:], strict=True):
             args = on_device(gpu, arguments(task, stage, reduced))
             if after is stages[-1] and not host:
                 target = flat(out)

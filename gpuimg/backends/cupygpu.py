@@ -36,8 +36,8 @@ class CupyGpu(Gpu):
         cupy: Any = import_module("cupy")
         self._cupy = cupy
         self._cupyx: Any = import_module("cupyx")
-        self._function: Any = import_module("cupy.cuda.function")
-        self._nvrtc: Any = import_module("cupy.cuda.nvrtc")
+        self._function: Any = cupy.cuda.function
+        self._nvrtc: Any = cupy.cuda.nvrtc
         self._runtime = cupy.cuda.runtime
         self._runtime.getDeviceCount()
         self.out_of_memory = cupy.cuda.memory.OutOfMemoryError
@@ -204,7 +204,8 @@ class CupyGpu(Gpu):
             lowered = nvrtc.getLoweredName(program, name)
         finally:
             nvrtc.destroyProgram(program)
-        return (code.encode() if isinstance(code, str) else bytes(code)), str(lowered)
+        # CuPy takes the last byte for a terminating zero and drops it.
+        return (code.encode() if isinstance(code, str) else code + b"\0"), str(lowered)
 
 
 def _read_kept(path: Path) -> tuple[bytes, str] | None:

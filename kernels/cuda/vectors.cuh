@@ -34,6 +34,23 @@ __device__ __forceinline__ unsigned long long address_of(const void* p) {
   return reinterpret_cast<unsigned long long>(p);
 }
 
+// The compiler may split an assignment of a vector into its parts; assembly it leaves alone.
+template <typename W>
+__device__ __forceinline__ void store_word(W* p, W word) {
+#if defined(__CUDA_ARCH__)
+  if constexpr (sizeof(W) == 16) {
+    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(word.x), "r"(word.y), "r"(word.z), "r"(word.w)
+                 : "memory");
+    return;
+  }
+  if constexpr (sizeof(W) == 8) {
+    asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(p), "r"(word.x), "r"(word.y) : "memory");
+    return;
+  }
+#endif
+  *p = word;
+}
+
 // Up to 16 bytes at a time through registers: a Pack that is only ever moved as words stays out of local memory.
 template <typename T, int N>
 __device__ __forceinline__ void load_aligned(const T* p, Pack<T, N>& into) {
@@ -44,7 +61,7 @@ __device__ __forceinline__ void load_aligned(const T* p, Pack<T, N>& into) {
     Pack<T, N> values;
   } u;
 #pragma unroll
-  for (int i = 0; i < words; ++i) u.w[i] = reinterpret_cast<const W*>(p)[i];
+  for (int i = 0; i < words; ++i) u.w[i] = __ldg(reinterpret_cast<const W*>(p) + i);
   into = u.values;
 }
 
@@ -58,12 +75,12 @@ __device__ __forceinline__ void store_aligned(T* p, const Pack<T, N>& from) {
   } u;
   u.values = from;
 #pragma unroll
-  for (int i = 0; i < words; ++i) reinterpret_cast<W*>(p)[i] = u.w[i];
+  for (int i = 0; i < words; ++i) store_word(reinterpret_cast<W*>(p) + i, u.w[i]);
 }
 
 // The 16 bytes that begin `shift` bytes (not a multiple of 16) after the aligned words at p: two loads and a shift.
 __device__ __forceinline__ uint4 load_shifted(const uint4* p, int shift) {
-  const uint4 a = p[0], b = p[1];
+  const uint4 a = __ldg(p), b = __ldg(p + 1);
   unsigned w[8] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
   if (shift & 8) {
 #pragma unroll

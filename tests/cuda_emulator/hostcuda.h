@@ -420,6 +420,8 @@ template <class T>
 inline T __ldcs(const T* p) { return *p; }
 template <class T>
 inline void __stcs(T* p, T v) { *p = v; }
+template <class T>
+inline void __stwb(T* p, T v) { *p = v; }
 inline void __threadfence() {}
 inline unsigned __activemask() { return emu::warps[emu::current->thread / 32].live; }
 

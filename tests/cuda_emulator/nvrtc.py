@@ -42,8 +42,16 @@ def compiler() -> ctypes.CDLL | None:
     return ctypes.CDLL(str(found), mode=ctypes.RTLD_GLOBAL) if found else None
 
 
-def compile_kernel(stem: str, architecture: int) -> tuple[bytes, dict[str, Usage]]:
-    """All instances of a kernel for one architecture: the cubin, and what each takes."""
+class Compiled(NamedTuple):
+    """All instances of a kernel for one architecture: the code, and by name what each takes and is called in it."""
+
+    cubin: bytes
+    usages: dict[str, Usage]
+    mangled: dict[str, str]
+
+
+def compile_kernel(stem: str, architecture: int) -> Compiled:
+    """Compile all instances of a kernel for one architecture."""
     nvrtc = compiler()
     assert nvrtc is not None
     names = instances(stem)
@@ -62,10 +70,11 @@ def compile_kernel(stem: str, architecture: int) -> tuple[bytes, dict[str, Usage
     for name in names:
         lowered = ctypes.c_char_p()
         nvrtc.nvrtcGetLoweredName(program, name.encode(), ctypes.byref(lowered))
-        mangled[lowered.value.decode()] = name
+        mangled[name] = lowered.value.decode()
     cubin = _text(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN, program)
     nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    return cubin, {mangled[name]: usage for name, usage in _usages(log) if name in mangled}
+    usages = dict(_usages(log))
+    return Compiled(cubin, {name: usages[mangled[name]] for name in names}, mangled)
 
 
 def _text(size: ctypes._CFuncPtr, get: ctypes._CFuncPtr, program: ctypes.c_void_p) -> bytes:
@@ -95,7 +104,7 @@ def _usages(log: str) -> list[tuple[str, Usage]]:
 if __name__ == "__main__":
     for stem in sys.argv[1:] or kernels.names("cuda"):
         for architecture in ARCHITECTURES:
-            for name, usage in compile_kernel(stem, architecture)[1].items():
+            for name, usage in compile_kernel(stem, architecture).usages.items():
                 figures = (
                     f"{usage.registers} registers, stack {usage.stack}, {usage.spills} spilled, {usage.shared} shared"
                 )

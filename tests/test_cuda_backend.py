@@ -1,0 +1,366 @@
+"""The CUDA backend on an emulated device: where arrays lie, what happens when memory runs out, what is refused."""
+
+import multiprocessing
+import os
+import re
+import shutil
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+import gpuimg
+from gpuimg import kernels, run
+from gpuimg.backends import device
+from gpuimg.backends.cuda import Cuda, chains, rows_needed
+from gpuimg.backends.device import DeviceFailed, OutOfDeviceMemory
+from gpuimg.errors import BackendUnavailable, FallbackWarning
+from gpuimg.images import MODES, border
+from gpuimg.passes import Sweep, Whole
+from tests.cuda_emulator.emulator import DeviceArray, EmulatedGpu, EmulationError, emulated
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")
+
+U8, BOOL = np.dtype("uint8"), np.dtype(bool)
+IMAGE = np.random.default_rng(5).integers(0, 256, (61, 47, 3), np.uint8)
+INVERT, MARK = Sweep("invert", (0,)), Sweep("threshold", (100, 0), dtype=BOOL)
+GRAY = Sweep("rgb2gray", (3, 13926, 46885, 4725, 0.2125, 0.7154, 0.0721), shape=IMAGE.shape[:2])
+
+
+def minimum(size, mode="reflect"):
+    return Sweep("minimum", (size, size, 0), halo=(size // 2, size // 2), border=border(mode, 7, U8))
+
+
+def needs(stem):
+    return pytest.mark.skipif(not device.exists(stem), reason=f"{stem} has not been written for CUDA")
+
+
+# ---------------------------------------------------------------- arrays
+
+
+def test_numpy_in_numpy_out():
+    gpu = EmulatedGpu()
+    result = Cuda(gpu).run([INVERT, MARK], IMAGE, None)
+    assert type(result) is np.ndarray
+    assert result.dtype == BOOL
+    np.testing.assert_array_equal(result, 255 - IMAGE > 100)
+    del result
+    assert gpu.used == 0
+
+
+def test_the_result_is_written_into_out():
+    out = np.empty(IMAGE.shape, bool)
+    assert Cuda(EmulatedGpu()).run([INVERT, MARK], IMAGE, out) is out
+    np.testing.assert_array_equal(out, 255 - IMAGE > 100)
+
+
+def test_device_arrays_stay_on_the_device():
+    gpu = EmulatedGpu()
+    image = gpu.put(IMAGE)
+    result = Cuda(gpu).run([INVERT], image, None)
+    assert isinstance(result, DeviceArray)
+    np.testing.assert_array_equal(gpu.get(result), 255 - IMAGE)
+    np.testing.assert_array_equal(gpu.get(image), IMAGE)
+
+
+def test_out_on_the_device_may_overlap_the_image():
+    gpu = EmulatedGpu()
+    image = gpu.put(IMAGE)
+    assert Cuda(gpu).run([INVERT], image, image) is image
+    np.testing.assert_array_equal(gpu.get(image), 255 - IMAGE)
+    both = gpu.put(np.concatenate((IMAGE, IMAGE)))
+    Cuda(gpu).run([INVERT], both[: len(IMAGE)], both[10 : 10 + len(IMAGE)])
+    np.testing.assert_array_equal(gpu.get(both)[10 : 10 + len(IMAGE)], 255 - IMAGE)
+
+
+def test_a_chain_crosses_to_the_device_once():
+    gpu = EmulatedGpu()
+    moved = []
+    put, get = gpu.put, gpu.get
+    gpu.put = lambda host: moved.append(host.shape) or put(host)
+    gpu.get = lambda array, out=None: moved.append(array.shape) or get(array, out)
+    Cuda(gpu).unusable()
+    moved.clear()
+    backend = Cuda(gpu)
+    backend.unusable()
+    moved.clear()
+    backend.run([INVERT, GRAY, MARK], IMAGE, None)
+    assert moved == [IMAGE.shape, IMAGE.shape[:2]]
+
+
+def test_filters_with_reductions_equal_those_on_one_thread():
+    floats = (IMAGE / 7).astype(np.float32)
+    for image in (IMAGE, floats):
+        with emulated():
+            found = [
+                gpuimg.threshold_otsu(image, backend="cuda"),
+                *gpuimg.histogram(image, backend="cuda"),
+                gpuimg.equalize_hist(image, backend="cuda"),
+            ]
+        expected = [
+            gpuimg.threshold_otsu(image, backend="single"),
+            *gpuimg.histogram(image, backend="single"),
+            gpuimg.equalize_hist(image, backend="single"),
+        ]
+        for left, right in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(left, right)
+
+
+# ---------------------------------------------------------------- memory that runs out
+
+
+class Forgetful(EmulatedGpu):
+    """Runs out of memory until its pool is freed."""
+
+    full = True
+
+    def empty(self, shape, dtype):
+        if self.full:
+            raise self.out_of_memory("the pool is full")
+        return super().empty(shape, dtype)
+
+    def trim(self):
+        self.full = False
+
+
+def test_memory_is_freed_before_anything_else_is_tried():
+    gpu = Forgetful()
+    backend = Cuda(gpu)
+    gpu.full = False
+    backend.unusable()
+    gpu.full = True
+    gpu.launches.clear()
+    np.testing.assert_array_equal(backend.run([INVERT], IMAGE, None), 255 - IMAGE)
+    assert len(gpu.launches) == 1
+
+
+@pytest.mark.parametrize("limit", [12000, 9000, 2500, 900])
+def test_tiles_give_the_same_pixels(limit):
+    gpu = EmulatedGpu(limit=limit)
+    backend = Cuda(gpu)
+    backend._tried = True  # the probe needs more memory than the least limit
+    result = backend.run([INVERT, GRAY, MARK], IMAGE, None)
+    np.testing.assert_array_equal(result, Cuda(EmulatedGpu()).run([INVERT, GRAY, MARK], IMAGE, None))
+    assert gpu.peak <= limit
+    assert len(gpu.launches) > 3
+
+
+@needs("minimum")
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("limit", [20000, 9000, 4500])
+def test_tiles_read_their_halo(limit, mode):
+    passes = [minimum(3, mode), INVERT, minimum(9, mode), minimum(1, mode)]
+    plane = np.ascontiguousarray(IMAGE[..., 0])
+    expected = Cuda(EmulatedGpu()).run(passes, plane, None)
+    gpu = EmulatedGpu(limit=limit)
+    backend = Cuda(gpu)
+    backend._tried = True
+    if mode == "wrap" and limit < 9000:
+        pytest.skip("a tile at one end needs the rows of the other, and thus the whole image")
+    np.testing.assert_array_equal(backend.run(passes, plane, None), expected)
+    assert gpu.peak <= limit
+
+
+@pytest.mark.parametrize("limit", [9000, 2500])
+def test_reductions_in_tiles(limit):
+    image = (IMAGE / 7).astype(np.float32)
+    with emulated(limit=40000) as gpu:
+        gpuimg.threshold_otsu(image[:1], backend="cuda")  # the probe
+        gpu.limit = limit + 8 * 2 * 256
+        found = gpuimg.threshold_otsu(image, backend="cuda")
+        assert gpu.peak <= 40000
+    assert found == gpuimg.threshold_otsu(image, backend="single")
+
+
+def test_tiles_of_an_image_on_the_device():
+    gpu = EmulatedGpu(limit=3 * IMAGE.nbytes)
+    image, out = gpu.put(IMAGE), gpu.empty(IMAGE.shape[:2], BOOL)
+    backend = Cuda(gpu)
+    backend._tried = True
+    gpu.limit = gpu.used + 1000
+    result = backend.run([INVERT, GRAY, MARK], image, out)
+    assert result is out
+    np.testing.assert_array_equal(gpu.get(out), Cuda(EmulatedGpu()).run([INVERT, GRAY, MARK], IMAGE, None))
+
+
+def test_what_fits_nowhere_is_an_error_by_name_and_a_fallback_else():
+    with emulated() as gpu:
+        gpuimg.invert(IMAGE, backend="cuda")  # the probe
+        gpu.limit = 50
+        with pytest.raises(OutOfDeviceMemory, match=re.escape("invert of an image of shape (61, 47, 3) needs more")):
+            gpuimg.invert(IMAGE, backend="cuda")
+
+
+def test_auto_goes_to_multicore_when_memory_runs_out(monkeypatch):
+    with emulated() as gpu:
+        gpuimg.invert(IMAGE, backend="cuda")
+        gpu.limit = 50
+        real = run.candidates
+
+        def candidates(*args):
+            return sorted(real(*args), key=lambda estimate: estimate.backend != "cuda")
+
+        monkeypatch.setattr(run, "candidates", candidates)
+        with pytest.warns(FallbackWarning, match="needs more than the GPU's free memory"):
+            result = gpuimg.invert(IMAGE, backend="auto")
+    np.testing.assert_array_equal(result, 255 - IMAGE)
+
+
+def test_chains_end_where_rows_are_not_one_to_one():
+    resize, whole = Sweep("resample", halo=None), Whole("label")
+    assert chains([INVERT, MARK, resize, INVERT, whole]) == [[INVERT, MARK], [resize], [INVERT], [whole]]
+
+
+def test_rows_needed():
+    assert rows_needed(minimum(9), 10, 20, 61) == (6, 24)
+    assert rows_needed(minimum(9), 0, 20, 61) == (0, 24)
+    assert rows_needed(minimum(9), 50, 61, 61) == (46, 61)
+    assert rows_needed(minimum(9, "wrap"), 10, 20, 61) == (6, 24)
+    assert rows_needed(minimum(9, "wrap"), 50, 61, 61) == (0, 61)
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def test_without_cupy_the_reason_names_the_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    backend = Cuda()
+    assert "pip install 'gpuimg[cuda13]'" in backend.unusable()
+    with pytest.raises(DeviceFailed, match="CuPy cannot be imported"):
+        backend.run([INVERT], IMAGE, None)
+
+
+def test_a_device_that_adds_wrongly_is_not_used():
+    class Broken(EmulatedGpu):
+        def get(self, array, out=None):
+            return super().get(array, out) + np.uint64(1)
+
+    assert "gave the sum 12497501 instead of 12497500" in Cuda(Broken()).unusable()
+
+
+def test_a_device_that_fails_is_not_used():
+    class Broken(EmulatedGpu):
+        def load(self, stem, name):
+            raise DeviceFailed("no kernel image is available")
+
+    with emulated():
+        assert "no kernel image is available" in Cuda(Broken()).unusable()
+
+
+def test_an_error_of_the_device_is_reported():
+    gpu = EmulatedGpu()
+    gpu.errors = (EmulationError,)
+    backend = Cuda(gpu)
+    backend.unusable()
+
+    def load(stem, name):
+        raise EmulationError("an illegal memory access was encountered")
+
+    gpu.load = load
+    with pytest.raises(DeviceFailed, match="the GPU reported: an illegal memory access"):
+        backend.run([INVERT], IMAGE, None)
+
+
+def test_a_kernel_that_is_not_written_is_named():
+    backend = Cuda(EmulatedGpu())
+    assert backend.missing([INVERT]) is None
+    assert backend.missing([INVERT, Sweep("sharpen")]) == "not written for CUDA yet: sharpen"
+    with emulated(), pytest.raises(BackendUnavailable, match="not written for CUDA yet: sharpen"):
+        run.run(gpuimg.images.accept(IMAGE), [Sweep("sharpen")], backend="cuda")
+
+
+def test_every_cpu_kernel_has_a_cuda_kernel():
+    helpers = {path.stem for path in (kernels._root / "cpu").glob("*.py") if "def fill(" not in path.read_text()}
+    assert sorted(set(kernels.names("cpu")) - helpers - set(kernels.names("cuda"))) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_process_does_not_use_the_device():
+    backend = Cuda(EmulatedGpu())
+    assert backend.unusable() is None
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the test process has threads
+        child = context.Process(target=lambda: queue.put(backend.unusable()))
+        child.start()
+    assert "does not work in a forked process" in queue.get()
+    child.join()
+
+
+# ---------------------------------------------------------------- sources and launches
+
+
+def test_headers_are_put_in_once_and_the_modes_are_known():
+    text = device.source("rgb2gray")
+    assert "#include" not in text
+    assert text.count("struct Number<unsigned char>") == 1
+    for name, mode in MODES.items():
+        assert f"#define MODE_{name.upper()} {mode.code}\n" in text
+
+
+def test_every_kernel_names_its_launch_and_instances():
+    for stem in kernels.names("cuda"):
+        assert device.instances(stem), stem
+        assert device.own_launch(stem) or device.launch_of(stem), stem
+        for name in device.instances(stem):
+            assert device.parameters(stem, name)
+
+
+def test_instances_are_made_of_one_table():
+    assert device._filled("sobel<I, A>") == [
+        "sobel<unsigned char, float>",
+        "sobel<unsigned short, float>",
+        "sobel<short, float>",
+    ]
+    assert device._filled("rows<F, A>") == ["rows<float, float>", "rows<double, double>"]
+    assert device.instance_for("threshold", "double", "unsigned char") == "threshold<double, unsigned char, double>"
+    with pytest.raises(DeviceFailed, match="has no instance threshold<double, short>"):
+        device.instance_for("threshold", "double", "short")
+
+
+def test_more_rows_than_a_grid_may_have(monkeypatch):
+    monkeypatch.setattr(device, "GREATEST_GRID", 2)
+    how = device.Launch("tile", (32, 8), (4, 1))
+    assert how.rows == 16
+    gpu = EmulatedGpu()
+    parts = gpu.empty((7, 512), np.int64)
+    plane = np.ascontiguousarray(IMAGE[..., 0])
+    gpu.launch("histogram", gpu.put(plane), parts, 0, 7, 2, 0)
+    assert len(gpu.launches) == 4
+    assert gpu.get(parts).sum() == plane.size
+
+
+def test_measured_figures():
+    measured = Cuda(EmulatedGpu()).measure()
+    assert set(measured) == {"pcie_bandwidth", "gpu_bandwidth", "gpu_call", "gpu_launch"}
+    assert min(measured.values()) > 0
+
+
+# ---------------------------------------------------------------- the emulator finds faults
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("dst[cols * rows] = 1;", "wrote outside of an array"),
+        ("dst[-1] = 1;", "wrote outside of an array"),
+        ("if (threadIdx.x < 5) __syncthreads();\nelse __syncthreads();", "divergent __syncthreads"),
+        ("if (threadIdx.x < 5) { __syncwarp(); } else { __syncthreads(); __syncwarp(); }", "deadlock"),
+    ],
+)
+def test_faults_are_found(tmp_path, monkeypatch, fault, message):
+    faulty = (
+        "// launch: flat, pixels 1\n// instances: faulty<unsigned char, unsigned char>\n"
+        "template <typename T, typename U> __global__ void faulty(const T* src, long long rows, long long cols, U* dst,"
+        f" long long r, long long c, long long top, long long bottom) {{\n{fault}\n}}\n"
+    )
+    stem = f"faulty{sum(map(ord, fault))}"  # sources are kept by name
+    (tmp_path / "cuda").mkdir()
+    (tmp_path / "cuda" / f"{stem}.cu").write_text(faulty.replace("faulty", stem))
+    monkeypatch.setattr(kernels, "_root", tmp_path)
+    gpu = EmulatedGpu()
+    image = gpu.put(np.zeros((2, 3), np.uint8))
+    with pytest.raises(EmulationError, match=message):
+        gpu.launch(stem, image, gpu.empty((2, 3), np.uint8), 0, 2)

@@ -1,0 +1,91 @@
+"""All CUDA kernels on the emulator under AddressSanitizer with UBSan, and on small images under ThreadSanitizer."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpuimg.backends import device
+from gpuimg.filters import all_filters
+from tests.cuda_emulator import build
+
+pytestmark = pytest.mark.skipif(build.compiler() is None, reason="the emulator needs g++")
+
+ROOT = Path(__file__).parent.parent
+
+
+def sanitized(name, *command):
+    """Run Python with a sanitizer's libraries; gives its exit code and what it wrote."""
+    if not all(Path(path).is_file() for path in build.environment(name)["LD_PRELOAD"].split(":")):
+        pytest.skip(f"g++ has no runtime library for {name}")
+    variables = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.cuda_emulator.sanitized", name, *command],
+        cwd=ROOT,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(all_filters()))
+def test_addresses(name):
+    code, text = sanitized("asan", "-m", "tests.cuda_emulator.check", "asan", name)
+    assert code == 0, text
+
+
+@pytest.mark.parametrize("name", sorted(all_filters()))
+def test_races(name):
+    code, text = sanitized("tsan", "-m", "tests.cuda_emulator.check", "tsan", name)
+    assert code == 0, text
+
+
+def test_addresses_of_single_kernels():
+    code, text = sanitized(
+        "asan", "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "tests/test_cuda_kernels.py"
+    )
+    assert code == 0, text
+
+
+FAULTY = """
+import sys
+from pathlib import Path
+import numpy as np
+from gpuimg import kernels
+from tests.cuda_emulator.emulator import EmulatedGpu
+kernels._root = Path(sys.argv[2])
+gpu = EmulatedGpu(build=sys.argv[1])
+gpu.launch("faulty", gpu.put(np.zeros((2, 3), np.uint8)), gpu.empty((2, 3), np.uint8), 0, 2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "fault", "report"),
+    [
+        ("asan", "dst[0] = src[rows * cols];", "use-after-poison"),
+        ("asan", "dst[0] = src[-1];", "use-after-poison"),
+        ("asan", "__shared__ T s[3]; s[threadIdx.x % 3 + cols - 2] = 1; dst[0] = s[0];", "out of bounds"),
+        ("asan", "dst[0] = reinterpret_cast<const uint4*>(src + 1)->x;", "misaligned address"),
+        ("asan", "DYNAMIC_SHARED(T, s); dst[0] = s[64];", "heap-buffer-overflow"),
+        ("tsan", "__shared__ T s; s = threadIdx.x; __syncthreads(); dst[0] = s;", "data race"),
+        ("tsan", "dst[0] = src[0] + threadIdx.x;", "data race"),
+    ],
+)
+def test_planted_faults_are_reported(tmp_path, name, fault, report):
+    (tmp_path / "cuda").mkdir()
+    headers = device._joined("numbers.cuh", set())
+    (tmp_path / "cuda" / "faulty.cu").write_text(
+        "// launch: flat, pixels 1\n// instances: faulty<unsigned char, unsigned char>\n" + headers + "\n"
+        "template <typename T, typename U> __global__ void faulty(const T* src, long long rows, long long cols, U* dst,"
+        f" long long r, long long c, long long top, long long bottom) {{\n{fault}\n}}\n"
+    )
+    code, text = sanitized(name, "-c", FAULTY, name, str(tmp_path))
+    assert code != 0
+    assert report in text
