@@ -1,0 +1,131 @@
+"""The launch code for CuPy, with CuPy's calls emulated: compiling, keeping machine code, staged copies, errors."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from gpuimg import kernels
+from gpuimg.backends import cupygpu, device
+from gpuimg.backends.cuda import Cuda
+from gpuimg.backends.device import DeviceFailed
+from gpuimg.passes import Sweep
+from tests.cuda_emulator import fakecupy
+from tests.cuda_emulator.emulator import EmulatedGpu
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")
+
+INVERT = Sweep("invert", (0,))
+
+
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    """The folder for machine code, apart from the emulator's own."""
+    monkeypatch.setattr(cupygpu, "cache_folder", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def gpu(monkeypatch, folder):
+    emulated = EmulatedGpu()
+    fakecupy.install(monkeypatch, emulated)
+    return emulated
+
+
+def noise(shape, dtype=np.uint8):
+    return np.random.default_rng(2).integers(0, 256, shape).astype(dtype)
+
+
+def test_small_and_large_images_from_numpy(gpu, monkeypatch):
+    monkeypatch.setattr(cupygpu, "STAGED_FROM", 1000)
+    monkeypatch.setattr(cupygpu, "STAGE_BYTES", 777)
+    backend = Cuda()
+    assert backend.unusable() is None
+    for shape in ((3, 5), (31, 33), (50, 777), (40, 100, 3)):
+        image = noise(shape)
+        out = np.empty_like(image)
+        assert backend.run([INVERT, INVERT, INVERT], image, out) is out
+        np.testing.assert_array_equal(out, 255 - image)
+        np.testing.assert_array_equal(backend.run([INVERT], noise(shape, np.float64), None), 1.0 - image)
+        assert fakecupy.late.copies == []
+
+
+def test_cupy_in_cupy_out(gpu):
+    import cupy
+
+    image = noise((20, 30))
+    result = Cuda().run([INVERT], cupy.asarray(image), None)
+    assert isinstance(result, cupy.ndarray)
+    np.testing.assert_array_equal(result.get(), 255 - image)
+
+
+def test_machine_code_is_kept_and_damage_is_noticed(gpu, folder, monkeypatch):
+    compiled = []
+    real = cupygpu.CupyGpu._compile
+    monkeypatch.setattr(
+        cupygpu.CupyGpu, "_compile", lambda self, stem, *rest: compiled.append(stem) or real(self, stem, *rest)
+    )
+    image = noise((9, 9))
+    Cuda().run([INVERT], image, None)
+    Cuda().run([INVERT], image, None)
+    assert sorted(compiled) == ["invert", "probe"]
+    for path in (folder / "cuda").glob("invert-*.cubin"):
+        path.write_bytes(path.read_bytes()[:-3])
+    np.testing.assert_array_equal(Cuda().run([INVERT], image, None), 255 - image)
+    assert sorted(compiled) == ["invert", "invert", "probe"]
+
+
+def test_it_works_where_no_folder_is_writable(gpu, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(cupygpu, "cache_folder", lambda: tmp_path / "file" / "inside")
+    image = noise((9, 9))
+    np.testing.assert_array_equal(Cuda().run([INVERT], image, None), 255 - image)
+
+
+def test_a_kernel_that_does_not_compile_is_an_error_with_the_log(gpu, tmp_path, monkeypatch):
+    (tmp_path / "cuda").mkdir()
+    (tmp_path / "cuda" / "broken.cu").write_text(
+        "// launch: flat, pixels 1\n// instances: broken<T, T>\n#error\n"
+        "template <typename T, typename U> __global__ void broken(const T* src, long long rows) {}\n"
+    )
+    backend = Cuda()
+    assert backend.unusable() is None
+    monkeypatch.setattr(kernels, "_root", tmp_path)
+    with pytest.raises(DeviceFailed, match=r"broken\.cu does not compile for sm_90: an error was found"):
+        backend.run([Sweep("broken")], noise((3, 3)), None)
+    device.source.cache_clear()
+
+
+def test_a_newer_device_gets_the_newest_code_that_is_known(gpu, monkeypatch):
+    chosen = cupygpu.CupyGpu()
+    assert chosen._target() == "sm_90"
+    monkeypatch.setattr(fakecupy.Device, "compute_capability", "130")
+    assert chosen._target() == "compute_120"
+
+
+def test_a_lost_device_is_an_error_of_ours(gpu):
+    backend = Cuda()
+    assert backend.unusable() is None
+
+    def lost(*args):
+        raise fakecupy.RuntimeFailure("cudaErrorDeviceUnavailable")
+
+    backend.gpu._cupy.cuda.runtime.memcpyAsync = lost
+    backend.gpu._cupy.asarray = lost
+    with pytest.raises(DeviceFailed, match="the GPU reported: cudaErrorDeviceUnavailable"):
+        backend.run([INVERT], noise((9, 9)), None)
+
+
+def test_no_device_is_a_reason(gpu, monkeypatch):
+    import cupy
+
+    def none():
+        raise fakecupy.RuntimeFailure("cudaErrorNoDevice: no CUDA-capable device is detected")
+
+    monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", none)
+    assert "no CUDA-capable device is detected" in Cuda().unusable()
+
+
+def test_the_device_describes_itself(gpu):
+    assert Cuda().detail() == "Emulated, 8 GiB, sm_90"
+    assert set(Cuda().measure()) == {"pcie_bandwidth", "gpu_bandwidth", "gpu_call", "gpu_launch"}
