@@ -99,20 +99,23 @@ class Cuda:
         with gpu.using(image):
             try:
                 if out is not None and gpu.owns(out) and overlap(gpu, image, out):
-                    gpu.copy(self._run(passes, image, None), out)
+                    gpu.copy(run_somehow(gpu, passes, image, None), out)
                     return out
-                return self._run(passes, image, out)
+                return run_somehow(gpu, passes, image, out)
             except gpu.errors as error:
                 raise DeviceFailed(f"the GPU reported: {error}") from error
 
-    def _run(self, passes: Sequence[Pass], image: Any, out: Any | None) -> Any:
-        gpu = self.gpu
-        for _ in range(2):
-            # Outside of the handler nothing holds the arrays of the failed attempt any longer.
-            with contextlib.suppress(gpu.out_of_memory):
-                return run_whole(gpu, passes, image, out)
-            gpu.trim()
-        return run_tiled(gpu, passes, image, out)
+
+def run_somehow(gpu: Gpu, passes: Sequence[Pass], image: Any, out: Any | None) -> Any:
+    """Run passes at once, or once more with all kept memory given back, or in tiles."""
+    for _ in range(2):
+        try:
+            return run_whole(gpu, passes, image, out)
+        except gpu.out_of_memory:
+            pass
+        # Only here, behind the handler, are the arrays of the failed attempt let go.
+        gpu.trim()
+    return run_tiled(gpu, passes, image, out)
 
 
 def _seconds(gpu: Gpu, work: Callable[[], Any]) -> float:

@@ -57,7 +57,7 @@ class CupyGpu(Gpu):
         return int(self._runtime.getDevice())
 
     def using(self, image: Any) -> Any:
-        return image.device if self.owns(image) else contextlib.nullcontext()
+        return image.device if self.owns(image) else super().using(image)
 
     def synchronize(self) -> None:
         self._cupy.cuda.get_current_stream().synchronize()

@@ -20,7 +20,7 @@ import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any, NamedTuple, TypeAlias
 
@@ -253,6 +253,12 @@ def own_launch(stem: str) -> Callable[..., None] | None:
 # ---------------------------------------------------------------- devices
 
 
+@lru_cache(maxsize=1024)
+def _array_slots(dtype: np.dtype[Any], shape: tuple[int, ...]) -> tuple[tuple[str, ...], tuple[np.int64, ...]]:
+    """The types of an array's slots, and those behind its pointer."""
+    return (f"{CTYPES[dtype]}*", *["long long"] * len(shape)), tuple(map(np.int64, shape))
+
+
 class Rows:
     """Some rows of an image in device memory, under the row numbers of the whole image.
 
@@ -297,6 +303,9 @@ class Kernel:
         for number, (given, declared) in enumerate(zip(form, self._parameters, strict=True)):
             if given != declared and not (declared == "?*" and given.endswith("*")):
                 raise TypeError(f"argument {number} of {self._name} must be {declared}, got {given}")
+
+
+_ANYWHERE = contextlib.nullcontext()
 
 
 class Gpu(ABC):
@@ -359,7 +368,7 @@ class Gpu(ABC):
 
     def using(self, image: Any) -> Any:
         """A context in which the device of ``image`` is the current one."""
-        return contextlib.nullcontext()
+        return _ANYWHERE
 
     def place(self) -> Any:
         """Which of several devices is in use: kernels are kept for each."""
@@ -386,18 +395,18 @@ class Gpu(ABC):
         form: list[str] = []
         values: list[Any] = []
         for arg in args:
-            if isinstance(arg, float):
-                form.append("double")
-                values.append(np.float64(arg))
-            elif isinstance(arg, int | np.integer):
+            kind = type(arg)
+            if kind is int or isinstance(arg, np.integer):
                 form.append("long long")
                 values.append(np.int64(arg))
+            elif isinstance(arg, float):
+                form.append("double")
+                values.append(np.float64(arg))
             else:
-                address = arg.address if type(arg) is Rows else self.address(arg)
-                form.append(f"{CTYPES[arg.dtype]}*")
-                values.append(np.uint64(address))
-                form.extend(["long long"] * len(arg.shape))
-                values.extend(map(np.int64, arg.shape))
+                names, extents = _array_slots(arg.dtype, arg.shape)
+                form += names
+                values.append(np.uint64(arg.address if kind is Rows else self.address(arg)))
+                values += extents
         return tuple(form), values
 
     def slabs(self, stem: str, rows: int) -> int:

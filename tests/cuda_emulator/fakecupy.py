@@ -27,7 +27,7 @@ class Pointer:
         ctypes.memset(self.ptr, value, size)
 
 
-class ndarray(DeviceArray):  # noqa: N801 - CuPy's name
+class ndarray(DeviceArray):
     """cupy.ndarray"""
 
     @property
