@@ -3,7 +3,6 @@
 Runs under the sanitizers too, see `test_cuda_sanitizers`: nothing here may import Numba or SciPy.
 """
 
-import os
 import shutil
 
 import numpy as np
@@ -14,7 +13,6 @@ from tests.cuda_emulator.emulator import EmulatedGpu, EmulationError
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")
 
-BUILD = os.environ.get("GPUIMG_EMULATOR", "fast")
 INTEGERS = [dtype for dtype in DTYPES if dtype.kind in "iu"]
 FLOATS = [dtype for dtype in DTYPES if dtype.kind == "f"]
 # Chunks of 16 bytes begin and end within, at and beyond a row's and an array's ends.
@@ -24,7 +22,7 @@ DEVICES = [{"order": 0}, {"order": 1, "offset": 1}, {"order": 7, "offset": 3, "f
 
 @pytest.fixture(params=DEVICES, ids=lambda options: f"order{options['order']}")
 def gpu(request):
-    return EmulatedGpu(build=BUILD, **request.param)
+    return EmulatedGpu(**request.param)
 
 
 def noise(shape, dtype):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import threading
 import weakref
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ class EmulatedGpu(Gpu):
     Parameters
     ----------
     build : "fast", or with sanitizers "asan" (Address and UndefinedBehavior) or "tsan" (Thread); these need a process
-        with `build.environment` in its environment
+        that was started by `sanitized`, and are the default there
     order : in which order the threads of a block and the blocks run: 0 forwards, 1 backwards, more: shuffled
     limit : bytes of device memory
     offset : elements by which arrays lie off the alignment that CUDA's allocator gives
@@ -59,10 +60,10 @@ class EmulatedGpu(Gpu):
         return 2
 
     def __init__(
-        self, build: str = "fast", order: int = 0, limit: int | None = None, offset: int = 0, fill: int = 0xFF
+        self, build: str | None = None, order: int = 0, limit: int | None = None, offset: int = 0, fill: int = 0xFF
     ) -> None:
         super().__init__()
-        self.build = build
+        self.build = build or os.environ.get("GPUIMG_EMULATOR", "fast")
         self.order = order
         self.limit = limit
         self.offset = offset
@@ -71,7 +72,7 @@ class EmulatedGpu(Gpu):
         self.peak = 0
         self.launches: list[str] = []
         self._buffers: dict[int, tuple[weakref.ref[np.ndarray], int, int]] = {}
-        if build == "asan":
+        if self.build == "asan":
             self._sanitizer = ctypes.CDLL(None)
 
     # ------------------------------------------------------------ memory
@@ -179,10 +180,13 @@ def _three(extents: Any) -> Any:
 
 
 @contextlib.contextmanager
-def emulated(**options: Any) -> Iterator[EmulatedGpu]:
+def emulated(limit: int | None = None, **options: Any) -> Iterator[EmulatedGpu]:
     """A context in which gpuimg's backend "cuda" runs on an emulated device."""
     gpu = EmulatedGpu(**options)
     backend = Cuda(gpu)
+    backend.unusable()  # the probe runs before memory is short
+    gpu.limit, gpu.peak = limit, 0
+    gpu.launches.clear()
     real = run.backend_named
     run.backend_named = lambda name: backend if name == "cuda" else real(name)
     try:
