@@ -1,7 +1,7 @@
 """The independent definition of every filter, from NumPy, SciPy and scikit-image, in float64.
 
-Nothing here imports gpuimg. `ORACLES` maps a filter's name to a function of the same arguments; integer images are rounded
-half to even and saturated once, at the end.
+Nothing here imports gpuimg. `ORACLES` maps a filter's name to a function of the same arguments; integer images are
+rounded half to even and saturated once, at the end.
 """
 
 import functools

@@ -1,0 +1,90 @@
+"""Options, tolerances and images that all tests share."""
+
+import os
+import shutil
+
+import hypothesis
+import numpy as np
+import pytest
+
+BACKENDS = ("single", "multicore", "processes", "cuda")
+
+# Relative to the greatest magnitude in the expected result: a few units in the last place, and what float32 sums add
+# up.
+TOLERANCES = {"float32": 2e-6, "float64": 1e-13}
+
+# Skipped tests fail where GPUIMG_REQUIRE_TOOLS is set, but for these reasons.
+MAY_BE_MISSING = ("torch is not installed", "needs a real GPU")
+
+hypothesis.settings.register_profile("default", deadline=None, max_examples=30)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--backend",
+        choices=BACKENDS,
+        help="run the filters' tests on this backend only; cuda: on a real GPU (by default the CPU emulates one)",
+    )
+
+
+def pytest_generate_tests(metafunc):
+    if "backend" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--backend")
+        metafunc.parametrize("backend", [chosen] if chosen else BACKENDS, indirect=True)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """Where all tools are known to be there, a skipped test is a test that was lost."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and os.environ.get("GPUIMG_REQUIRE_TOOLS") and not hasattr(report, "wasxfail"):
+        reason = str(report.longrepr)
+        if not any(known in reason for known in MAY_BE_MISSING):
+            report.outcome = "failed"
+            report.longrepr = f"skipped where nothing may be skipped: {reason}"
+
+
+@pytest.fixture
+def backend(request):
+    """The name of a backend that can run here; "cuda" is emulated unless it was asked for."""
+    name = request.param
+    if name != "cuda" or request.config.getoption("--backend") == "cuda":
+        yield name
+        return
+    if shutil.which("g++") is None:
+        pytest.skip("the emulator needs g++")
+    from tests.cuda_emulator.emulator import emulated
+
+    with emulated():
+        yield name
+
+
+def assert_same(actual, expected, message=""):
+    """Equal in dtype, shape and every value; NaN equals NaN."""
+    assert np.asarray(actual).dtype == np.asarray(expected).dtype, message
+    np.testing.assert_array_equal(actual, expected, err_msg=message, strict=True)
+
+
+def assert_close(actual, expected, message=""):
+    """Equal within the tolerance of the dtype; NaN in the same places."""
+    assert actual.dtype == expected.dtype, message
+    assert actual.shape == expected.shape, message
+    finite = np.abs(expected[np.isfinite(expected)])
+    scale = float(finite.max()) if finite.size else 1.0
+    tolerance = TOLERANCES[str(expected.dtype)] * max(scale, 1e-30)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance, err_msg=message)
+
+
+def noise(shape, dtype, seed=0):
+    """An image of noise over the whole range of an integer dtype, or normally distributed."""
+    rng = np.random.default_rng(seed)
+    dtype = np.dtype(dtype)
+    if dtype.kind == "b":
+        return rng.random(shape) < 0.5
+    if dtype.kind == "f":
+        return rng.normal(0.3, 1.0, shape).astype(dtype)
+    info = np.iinfo(dtype)
+    return rng.integers(info.min, info.max, shape, dtype, endpoint=True)

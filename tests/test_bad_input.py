@@ -1,0 +1,197 @@
+"""Wrong arguments: right, or an error naming argument, rule and value; never a crash or a wrong image."""
+
+import re
+
+import numpy as np
+import pytest
+
+import gpuimg
+
+GREY = np.random.default_rng(1).integers(0, 256, (12, 17), np.uint8)
+COLOR = np.random.default_rng(2).integers(0, 256, (12, 17, 3), np.uint8)
+NAN, INF = float("nan"), float("inf")
+
+# filter, arguments, kind of error, what its message says
+WRONG = [
+    # sizes
+    ("median", {"size": 4}, ValueError, "size must be odd and positive, got 4"),
+    ("median", {"size": (3, 6)}, ValueError, "size must be odd and positive, got (3, 6)"),
+    ("median", {"size": 0}, ValueError, "size must be positive, got 0"),
+    ("median", {"size": -3}, ValueError, "size must be positive, got -3"),
+    ("median", {"size": 3.0}, TypeError, "size must be a whole number, got 3.0"),
+    ("median", {"size": "3"}, TypeError, "size must be a whole number, got '3'"),
+    ("median", {"size": True}, TypeError, "size must be a whole number, got True"),
+    ("median", {"size": None}, TypeError, "size must be a whole number, got None"),
+    ("median", {"size": (3, 3, 3)}, ValueError, "size must be one number or two (rows, columns), got (3, 3, 3)"),
+    ("uniform", {"size": 1 << 40}, ValueError, "size must be at most"),
+    ("minimum", {"size": []}, ValueError, "size must be one number or two"),
+    ("maximum", {"size": NAN}, TypeError, "size must be a whole number, got nan"),
+    # sigma
+    ("gaussian", {"sigma": -1}, ValueError, "sigma must be at least 0, got -1"),
+    ("gaussian", {"sigma": NAN}, ValueError, "sigma must be finite, got nan"),
+    ("gaussian", {"sigma": (1, INF)}, ValueError, "sigma must be finite, got inf"),
+    ("gaussian", {"sigma": "2"}, TypeError, "sigma must be a number, got '2'"),
+    ("gaussian", {"sigma": 1j}, TypeError, "sigma must be"),
+    ("gaussian", {"sigma": (1, 2, 3)}, ValueError, "sigma must be one number or two"),
+    ("gaussian", {"sigma": 1e12}, ValueError, "sigma times truncate must be at most"),
+    ("gaussian", {"truncate": -1}, ValueError, "truncate must be at least 0, got -1"),
+    ("gaussian", {"truncate": NAN}, ValueError, "truncate must be finite, got nan"),
+    # border modes
+    ("gaussian", {"mode": "mirrored"}, ValueError, "mode must be one of reflect, nearest, mirror, wrap, constant, got"),
+    ("gaussian", {"mode": "symmetric"}, ValueError, "symmetric is called 'reflect' here"),
+    ("gaussian", {"mode": "edge"}, ValueError, "edge is called 'nearest' here"),
+    ("gaussian", {"mode": "BORDER_REFLECT_101"}, ValueError, "BORDER_REFLECT_101 is called 'mirror' here"),
+    ("gaussian", {"mode": 1}, ValueError, "mode must be one of"),
+    ("gaussian", {"mode": ["wrap"]}, ValueError, "mode must be one of"),
+    ("median", {"mode": "constant", "cval": 300}, ValueError, "cval must be a whole number from 0 to 255 for uint8"),
+    ("median", {"mode": "constant", "cval": -1}, ValueError, "cval must be a whole number from 0 to 255"),
+    ("median", {"mode": "constant", "cval": 0.5}, ValueError, "cval must be a whole number from 0 to 255"),
+    ("median", {"mode": "constant", "cval": NAN}, ValueError, "cval must be a whole number from 0 to 255"),
+    ("median", {"mode": "constant", "cval": "0"}, TypeError, "cval must be a number, got '0'"),
+    # footprints
+    ("erosion", {"footprint": 0}, ValueError, "footprint must be positive, got 0"),
+    ("erosion", {"footprint": 2.5}, TypeError, "footprint must be a whole number, got 2.5"),
+    ("erosion", {"footprint": np.zeros((3, 3))}, ValueError, "footprint must hold at least one 1"),
+    ("erosion", {"footprint": np.zeros((0, 3))}, ValueError, "footprint must hold at least one 1"),
+    ("erosion", {"footprint": np.full((3, 3), 2)}, ValueError, "footprint must hold zeros and ones only"),
+    ("erosion", {"footprint": np.ones((3, 3, 3))}, ValueError, "footprint must be a size or a two-dimensional array"),
+    ("dilation", {"footprint": "disk"}, TypeError, "footprint must be a whole number, got 'disk'"),
+    ("dilation", {"footprint": [["a"]]}, ValueError, "footprint must hold zeros and ones only"),
+    # the rest
+    ("sobel", {"axis": 2}, ValueError, "axis must be at most 1, got 2"),
+    ("sobel", {"axis": "x"}, TypeError, "axis must be a whole number, got 'x'"),
+    ("threshold", {"value": "100"}, TypeError, "value must be a number, got '100'"),
+    ("threshold", {"value": [1, 2]}, TypeError, "value must be"),
+    ("histogram", {"bins": 0}, ValueError, "bins must be positive, got 0"),
+    ("histogram", {"bins": 2.5}, TypeError, "bins must be a whole number, got 2.5"),
+    (
+        "lut",
+        {"table": np.zeros(255, np.uint8)},
+        ValueError,
+        "table must have the shape (256,) for uint8 images, got (255,)",
+    ),
+    ("lut", {"table": np.zeros((256, 3), np.uint8)}, ValueError, "table must have the shape (256,)"),
+    ("lut", {"table": np.zeros(256, np.complex64)}, TypeError, "table must have one of the dtypes"),
+    ("lut", {"table": ["a"] * 256}, TypeError, "table must have one of the dtypes"),
+    ("resize", {"output_shape": 5}, TypeError, "output_shape must be (rows, columns), got 5"),
+    ("resize", {"output_shape": (0, 5)}, ValueError, "output_shape must be positive, got 0"),
+    ("resize", {"output_shape": (5, -5)}, ValueError, "output_shape must be positive, got -5"),
+    ("resize", {"output_shape": (5.5, 5)}, TypeError, "output_shape must be a whole number, got 5.5"),
+    ("resize", {"output_shape": (5, 5, 3)}, ValueError, "output_shape must be (rows, columns), got (5, 5, 3)"),
+    ("resize", {"output_shape": (5, 5), "order": 3}, ValueError, "order must be at most 1, got 3"),
+    (
+        "resize",
+        {"output_shape": (5, 5), "anti_aliasing": "yes"},
+        TypeError,
+        "anti_aliasing must be True, False or None",
+    ),
+    ("rgb2gray", {}, ValueError, "image must have the shape (H, W, 3) or (H, W, 4), got (12, 17)"),
+    ("threshold_otsu", {"out": GREY}, TypeError, "out must be None"),
+    (
+        "invert",
+        {"backend": "gpu"},
+        ValueError,
+        "backend must be one of auto, single, multicore, processes, cuda, got 'gpu'",
+    ),
+    ("invert", {"backend": 3}, ValueError, "backend must be one of"),
+]
+
+
+@pytest.mark.parametrize(("name", "given", "kind", "message"), WRONG, ids=lambda value: str(value)[:40])
+def test_the_error_names_argument_rule_and_value(name, given, kind, message):
+    with pytest.raises(kind, match=re.escape(message)):
+        gpuimg.FILTERS[name].function(GREY, **given)
+
+
+@pytest.mark.parametrize("weights", ["rec2020", (1, 2), (1, 2, 3, 4), (1, NAN, 0), (INF, 0, 0), ("a", "b", "c"), 3])
+def test_weights_of_luminance(weights):
+    with pytest.raises((ValueError, TypeError), match=r"weights must be .*, got "):
+        gpuimg.rgb2gray(COLOR, weights)
+
+
+EXAMPLES = {name: found.examples[0] for name, found in gpuimg.FILTERS.items()}
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint32", "int64", "float16", "complex64", "bool", "object", "U1", "M8[s]"])
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_dtypes(name, dtype):
+    image = np.zeros((4, 5, 3) if name == "rgb2gray" else (4, 5), dtype)
+    if dtype == "bool" and name == "invert":
+        assert gpuimg.invert(image).all()
+        return
+    with pytest.raises(TypeError, match=f"image must have one of the dtypes .*got {re.escape(str(image.dtype))}"):
+        gpuimg.FILTERS[name].function(image, **EXAMPLES[name])
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (2, 3, 4, 5)])
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_dimensions(name, shape):
+    with pytest.raises(ValueError, match=r"image must have the shape \(H, W\).*got " + re.escape(str(shape))):
+        gpuimg.FILTERS[name].function(np.zeros(shape, np.uint8), **EXAMPLES[name])
+
+
+OUTS = {
+    "a list": ([[0]], TypeError, "out must be a numpy.ndarray, got list"),
+    "another shape": (np.zeros((17, 12), np.uint8), ValueError, "out must have the shape (12, 17), got (17, 12)"),
+    "another dtype": (np.zeros((12, 17), np.uint16), TypeError, "out must have the dtype uint8, got uint16"),
+    "another byte order": (np.zeros((12, 17), ">u2"), TypeError, "out must have the dtype uint8, got >u2"),
+    "read-only": (np.broadcast_to(np.uint8(0), (12, 17)), ValueError, "out must be writable"),
+}
+
+
+@pytest.mark.parametrize("kind", OUTS)
+@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"threshold_otsu", "histogram", "resize", "rgb2gray"}))
+def test_out(name, kind):
+    out, error, message = OUTS[kind]
+    if name in ("threshold", "sobel"):  # whose results are of another dtype
+        error, message = (error, message.split("uint8")[0]) if kind != "read-only" else (TypeError, "out must have")
+    with pytest.raises(error, match=re.escape(message)):
+        gpuimg.FILTERS[name].function(GREY, out=out, **EXAMPLES[name])
+
+
+def test_out_of_a_histogram():
+    with pytest.raises(ValueError, match=re.escape("out must have the shape (8,), got (9,)")):
+        gpuimg.histogram(GREY, bins=8, out=np.zeros(9, np.int64))
+    counts = np.zeros(8, np.int64)
+    assert gpuimg.histogram(GREY, bins=8, out=counts)[0] is counts
+    assert counts.sum() == GREY.size
+
+
+def test_out_of_another_kind_of_image():
+    from PIL import Image
+
+    with pytest.raises(TypeError, match="out works with NumPy and CuPy images only"):
+        gpuimg.invert(Image.fromarray(GREY), out=np.zeros_like(GREY))
+
+
+def test_unknown_arguments_are_refused():
+    for name, found in gpuimg.FILTERS.items():
+        with pytest.raises(TypeError, match="unexpected keyword"):
+            found.function(GREY, **EXAMPLES[name], threads=2)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "nearest", "mirror", "wrap", "constant"])
+def test_kernels_larger_than_the_image_are_right(mode):
+    from tests.oracles import ORACLES
+
+    for shape in ((1, 1), (2, 3), (1, 9)):
+        image = GREY[: shape[0], : shape[1]]
+        for name, given in (
+            ("median", {"size": 41}),
+            ("uniform", {"size": 64}),
+            ("minimum", {"size": (99, 3)}),
+            ("erosion", {"footprint": np.eye(21, dtype=np.uint8)}),
+        ):
+            actual = gpuimg.FILTERS[name].function(image, mode=mode, cval=5, **given)
+            expected = ORACLES[name](image, mode=mode, cval=5, **given)
+            np.testing.assert_array_equal(actual, expected, err_msg=f"{name} {shape}")
+        smooth = gpuimg.gaussian(image, 30, mode=mode, cval=5).astype(int)
+        assert np.abs(smooth - ORACLES["gaussian"](image, 30, mode=mode, cval=5)).max() <= 1
+
+
+def test_extreme_shapes():
+    for shape in ((1, 20000), (20000, 1), (3, 1, 50)):
+        image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        for backend in ("single", "multicore"):
+            np.testing.assert_array_equal(gpuimg.invert(image, backend=backend), 255 - image)
+            assert gpuimg.median(image, 5, backend=backend).shape == shape

@@ -1,0 +1,302 @@
+"""Every filter on every backend against its oracle: dtypes, border modes, shapes, memory layouts, NaN.
+
+Integers must be right exactly where the definition is exact, and within 1 and without bias where weights are fixed
+point; floats within the tolerance of their dtype. All backends must agree with "single" bit for bit.
+"""
+
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+import gpuimg
+from gpuimg.backends import single
+from gpuimg.images import DTYPES, MODES
+from tests.conftest import assert_close, assert_same, noise
+from tests.oracles import ORACLES
+
+FILTERS = gpuimg.FILTERS
+SHAPES = [(1, 1), (1, 17), (17, 1), (2, 2), (33, 47), (9, 64), (40, 128), (17, 19, 3), (5, 33, 2)]
+FEW_SHAPES = [(1, 1), (1, 17), (17, 1), (19, 33), (6, 32), (7, 16, 3)]
+WEIGHTED = {"rgb2gray", "gaussian", "resize"}  # fixed-point or float32 weights on integers
+SCALAR = {"threshold_otsu", "histogram"}
+POINTWISE = {"invert", "lut", "threshold", "rgb2gray"}
+
+# Beyond the filters' own examples: sizes that take other paths, and windows larger than the image.
+MORE = {
+    "gaussian": [{"sigma": 0}, {"sigma": (0, 1.2)}, {"sigma": 12}],
+    "uniform": [{"size": 1}, {"size": (31, 2)}, {"size": 70}],
+    "median": [{"size": 1}, {"size": 7}, {"size": 9}, {"size": (31, 3)}, {"size": (1, 51)}],
+    "minimum": [{"size": 1}, {"size": (40, 5)}, {"size": 150}],
+    "maximum": [{"size": (5, 40)}],
+    "erosion": [{"footprint": np.array([[1, 0, 0, 1, 1], [0, 0, 0, 0, 0]])}],
+    "dilation": [{"footprint": np.array([[1, 0, 0, 1, 1], [0, 0, 0, 0, 0]])}, {"footprint": (4, 1)}],
+    "threshold": [{"value": -3}, {"value": 1e9}, {"value": 99.5}, {"value": float("nan")}],
+    "resize": [
+        {"output_shape": (1, 1)},
+        {"output_shape": (7, 100)},
+        {"output_shape": (20, 20), "order": 0, "anti_aliasing": True},
+    ],
+    "rgb2gray": [{"weights": (3, -1, 0.5)}, {"weights": (0, 0, 1)}],
+    "histogram": [{"bins": 1}],
+    "lut": [{"table": np.linspace(-1, 1, 256).astype(np.float32)}, {"table": np.arange(256) % 3 == 0}],
+}
+
+
+def params(name):
+    return [*FILTERS[name].examples, *MORE.get(name, [])]
+
+
+def takes_border(name):
+    return name in {"gaussian", "uniform", "median", "minimum", "maximum", "erosion", "dilation", "sobel"}
+
+
+def image_for(name, shape, dtype, seed=0):
+    if name == "rgb2gray":
+        shape = (*shape[:2], 4 if shape[1] % 2 else 3)
+    return noise(shape, dtype, seed)
+
+
+def supported(name, dtype):
+    return name != "lut" or dtype.kind in "iu"
+
+
+def for_dtype(name, given, dtype):
+    """Arguments for images of a dtype: a table has an entry for each of its values."""
+    if name == "lut" and dtype.itemsize == 2:
+        return {"table": np.resize(given["table"], 65536)}
+    return given
+
+
+def quiet(function, *args, **kwargs):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return function(*args, **kwargs)
+
+
+def check(name, image, given, message):
+    """One call on one thread against the oracle."""
+    actual = FILTERS[name].function(image, backend="single", **given)
+    expected = quiet(ORACLES[name], image, **given)
+    if name == "histogram":
+        assert_same(actual[0], expected[0].astype(np.int64), message)
+        assert_same(actual[1], expected[1], message)
+    elif name == "threshold_otsu":
+        assert type(actual) is image.dtype.type, message
+        np.testing.assert_allclose(actual, expected, rtol=1e-6, err_msg=message)
+    elif np.asarray(expected).dtype.kind == "f":
+        assert_close(actual, expected, message)
+    elif name in WEIGHTED:
+        assert actual.dtype == expected.dtype, message
+        assert actual.shape == expected.shape, message
+        difference = actual.astype(np.int64) - expected
+        assert np.abs(difference).max(initial=0) <= 1, message
+    else:
+        assert_same(actual, expected, message)
+
+
+def short(given):
+    return {
+        key: f"{value.dtype}{value.shape}" if isinstance(value, np.ndarray) else value for key, value in given.items()
+    }
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", FILTERS)
+def test_against_the_oracle(name, dtype):
+    if not supported(name, dtype):
+        with pytest.raises(TypeError, match="image must have one of the dtypes"):
+            FILTERS[name].function(noise((3, 3), dtype), **params(name)[0])
+        return
+    for given in params(name):
+        given = for_dtype(name, given, dtype)
+        for number, shape in enumerate(SHAPES):
+            image = image_for(name, shape, dtype, number)
+            for mode in MODES if takes_border(name) else [None]:
+                edge = {} if mode is None else {"mode": mode, "cval": 7}
+                check(name, image, {**given, **edge}, f"{name} {short(given)} {shape} {dtype} {mode}")
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", FILTERS)
+def test_backends_agree_bit_for_bit(name, dtype, backend):
+    """With one thread as the oracle test has it; "single" itself is called with other bands here."""
+    if not supported(name, dtype):
+        return
+    modes = list(MODES)
+    turn = 0
+    for given in params(name):
+        given = for_dtype(name, given, dtype)
+        for shape in SHAPES if backend in ("single", "multicore") else FEW_SHAPES:
+            turn += 1
+            if backend == "processes" and turn % 3:
+                continue
+            image = image_for(name, shape, dtype, turn)
+            edge = {"mode": modes[turn % len(modes)], "cval": 3} if takes_border(name) else {}
+            message = f"{name} {short(given)} {shape} {dtype} {edge} on {backend}"
+            compare(name, image, {**given, **edge}, backend, message)
+
+
+def compare(name, image, given, backend, message):
+    function = FILTERS[name].function
+    expected = function(image, backend="single", **given)
+    if backend == "single":
+        with in_bands_of(3):
+            actual = function(image, backend=backend, **given)
+    else:
+        actual = function(image, backend=backend, **given)
+    np.testing.assert_equal(actual, expected, err_msg=message)
+
+
+@contextmanager
+def in_bands_of(rows):
+    """Let the backend "single" fill an image a few rows at a time."""
+
+    def few(total, _elements):
+        yield from ((top, min(top + rows, total)) for top in range(0, total, rows))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(single, "FIRST_PIECE_ELEMENTS", 0)
+        patch.setattr(single, "pieces", few)
+        yield
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_memory_layouts(name, backend):
+    """Views of every kind give what a plain copy gives."""
+    for dtype in map(np.dtype, ("uint8", "uint16", "float64")):
+        if not supported(name, dtype):
+            continue
+        given = for_dtype(name, FILTERS[name].examples[0], dtype)
+        whole = noise((22, 34, 4), dtype)
+        view = whole if name == "rgb2gray" else whole[..., 0]
+        misaligned = np.frombuffer(b"?" + view.tobytes(), np.uint8)[1:].view(dtype).reshape(view.shape)
+        read_only = view.copy()
+        read_only.flags.writeable = False
+        views = {
+            "every other pixel": whole[::2, 1::2] if name == "rgb2gray" else whole[::2, 1::2, 1],
+            "upside down": view[::-1, ::-1],
+            "transposed": view.swapaxes(0, 1),
+            "Fortran order": np.asfortranarray(view),
+            "byte-swapped": view.astype(dtype.newbyteorder()),
+            "misaligned": misaligned,
+            "read-only": read_only,
+        }
+        function = FILTERS[name].function
+        for kind, image in views.items():
+            plain = np.ascontiguousarray(image).astype(dtype)
+            actual = function(image, backend=backend, **given)
+            expected = function(plain, backend="single", **given)
+            np.testing.assert_equal(actual, expected, err_msg=f"{name} of a view: {kind}, {dtype}")
+
+
+@pytest.mark.parametrize("name", sorted(set(FILTERS) - SCALAR - {"resize"}))
+def test_empty_images_stay_empty(name, backend):
+    for shape in ((0, 5), (5, 0), (0, 0), (4, 5, 0), (0, 5, 3)):
+        if name == "rgb2gray":
+            shape = (*shape[:2], 3)
+            if 0 not in shape:
+                continue
+        result = FILTERS[name].function(np.empty(shape, np.uint8), backend=backend, **FILTERS[name].examples[0])
+        assert result.shape == (shape[:2] if name == "rgb2gray" else shape)
+
+
+def test_empty_images_without_a_result_of_their_own():
+    nothing = np.empty((0, 5), np.uint8)
+    counts, edges = gpuimg.histogram(nothing, bins=4)
+    assert_same(counts, np.zeros(4, np.int64))
+    assert_same(edges, np.histogram(nothing, 4)[1])
+    with pytest.raises(ValueError, match="image must not be empty"):
+        gpuimg.threshold_otsu(nothing)
+    with pytest.raises(ValueError, match="image is empty"):
+        gpuimg.resize(nothing, (3, 3))
+
+
+def touched(name, image, given):
+    """Where the neighbourhood of a pixel holds a NaN, by a filter of which SciPy knows that."""
+    there = np.isnan(image).astype(np.uint8)
+    if name == "gaussian":
+        return ORACLES["gaussian"](there.astype(np.float64), **given) > 0
+    if name == "sobel":
+        return sobel_reach(there, **given)
+    if "size" in given:
+        return ORACLES["maximum"](there, given["size"]).astype(bool)
+    if name == "dilation":
+        return ORACLES["dilation"](there, **given).astype(bool)
+    return ~ORACLES["erosion"](1 - there, **given).astype(bool)
+
+
+def sobel_reach(there, axis=None):
+    """The neighbours with a weight: not the middle, and along an axis not its own line."""
+    across = np.array([[1, 1, 1], [0, 0, 0], [1, 1, 1]])
+    under = {None: across | across.T, 0: across, 1: across.T}[axis]
+    return ndimage.grey_dilation(there, footprint=under).astype(bool)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "name", ["gaussian", "uniform", "median", "minimum", "maximum", "erosion", "dilation", "sobel"]
+)
+def test_nan_stays_nan_where_it_touches(name, dtype, backend):
+    image = noise((23, 37), dtype)
+    image[11, 18] = np.nan
+    for given in params(name):
+        actual = FILTERS[name].function(image, backend=backend, **given)
+        np.testing.assert_array_equal(np.isnan(actual), touched(name, image, given), err_msg=f"{name} {short(given)}")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_nan_in_pointwise_filters(dtype, backend):
+    image = noise((5, 9), dtype)
+    image[2, 3] = np.nan
+    assert np.isnan(gpuimg.invert(image, backend=backend)[2, 3])
+    assert not gpuimg.threshold(image, -99, backend=backend)[2, 3]
+    assert np.isnan(gpuimg.resize(image, (5, 9), backend=backend)[2, 3])
+    with pytest.raises(ValueError, match="image must be finite"):
+        gpuimg.histogram(image, backend=backend)
+    with pytest.raises(ValueError, match="image must be finite"):
+        gpuimg.threshold_otsu(image, backend=backend)
+    with pytest.raises(ValueError, match="image must be finite"):
+        gpuimg.equalize_hist(image, backend=backend)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1, 1.5, 2, 3, 5, 8, 10])
+def test_gaussian_has_no_bias(sigma):
+    image = noise((300, 400), np.uint8)
+    difference = gpuimg.gaussian(image, sigma, backend="single").astype(int) - ORACLES["gaussian"](image, sigma)
+    assert np.abs(difference).max() <= 1
+    assert abs(difference.mean()) < 0.02
+
+
+@pytest.mark.parametrize("given", [*FILTERS["resize"].examples, {"output_shape": (150, 111)}], ids=str)
+def test_resize_has_no_bias(given):
+    image = noise((300, 400), np.uint8)
+    difference = gpuimg.resize(image, backend="single", **given).astype(int) - ORACLES["resize"](image, **given)
+    assert np.abs(difference).max() <= 1
+    assert abs(difference.mean()) < 0.02
+
+
+def test_rgb2gray_has_no_bias():
+    image = noise((300, 400, 3), np.uint8)
+    difference = gpuimg.rgb2gray(image, backend="single").astype(int) - ORACLES["rgb2gray"](image)
+    assert np.abs(difference).max() <= 1
+    assert abs(difference.mean()) < 0.02
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+def test_nothing_wraps_round_at_the_ends_of_the_range(dtype, backend):
+    info = np.iinfo(dtype)
+    for value in (info.min, info.max):
+        image = np.full((20, 37), value, dtype)
+        for name in ("gaussian", "uniform", "median", "minimum", "maximum", "erosion", "dilation", "resize"):
+            for given in params(name):
+                result = FILTERS[name].function(image, backend=backend, **given)
+                assert (result == value).all(), f"{name} {short(given)} of {value}"
+
+
+def test_masks(backend):
+    mask = noise((19, 23), bool)
+    assert_same(gpuimg.invert(mask, backend=backend), ~mask)
+    assert gpuimg.threshold(noise((5, 5), np.uint8), 99, backend=backend).dtype == bool

@@ -1,0 +1,118 @@
+"""Imports go one way: each module may import from the layers below its own only, and none in a circle."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import gpuimg
+
+ROOT = Path(gpuimg.__file__).parent
+
+# From the top. A module may import what stands in a line below its own.
+LAYERS = [
+    ("gpuimg.__main__",),
+    ("gpuimg.cli",),
+    ("gpuimg.demo",),
+    ("gpuimg.demo_routes",),
+    ("gpuimg", "gpuimg.advice", "gpuimg.tuning"),
+    ("gpuimg.filters.*",),
+    ("gpuimg.filters",),
+    ("gpuimg.run",),
+    ("gpuimg.dispatch",),
+    ("gpuimg.backends.cuda", "gpuimg.backends.multicore", "gpuimg.backends.processes"),
+    ("gpuimg.backends.cupygpu", "gpuimg.backends.single"),
+    ("gpuimg.backends.device", "gpuimg.backends.driver"),
+    ("gpuimg.backends.base", "gpuimg.backends.compiled"),
+    ("gpuimg.backends",),
+    ("gpuimg.files",),
+    ("gpuimg.kernels",),
+    ("gpuimg.machine",),
+    ("gpuimg.errors", "gpuimg.images", "gpuimg.passes", "gpuimg.registry"),
+]
+LEAVES = LAYERS[-1]
+
+
+def modules():
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if not name.startswith("gpuimg.kernels."):
+            found[name] = path
+    return found
+
+
+MODULES = modules()
+
+
+def level(name):
+    family = name.rpartition(".")[0] + ".*"
+    for number, layer in enumerate(LAYERS):
+        if name in layer or family in layer:
+            return number
+    return None
+
+
+def imported(name):
+    """The modules of gpuimg that a module imports, inside functions too, but not for type checkers alone."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            node.body = []
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} imports relatively"
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {each if each in MODULES else node.module for each in whole}
+    return {each for each in found if each in MODULES}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_down(name):
+    own = level(name)
+    assert own is not None, f"{name} has no place in LAYERS"
+    for other in imported(name):
+        assert level(other) > own, f"{name} imports {other}, which stands no lower"
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_leaves_import_nothing_of_the_package(name):
+    assert imported(name) == set()
+
+
+def test_no_import_goes_in_a_circle():
+    done, path = set(), []
+
+    def visit(name):
+        assert name not in path, " -> ".join([*path, name])
+        if name in done:
+            return
+        path.append(name)
+        for other in imported(name):
+            visit(other)
+        done.add(path.pop())
+
+    for name in MODULES:
+        visit(name)
+
+
+def test_kernels_import_only_kernels_and_leaves():
+    for path in (ROOT.parent / "kernels" / "cpu").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("gpuimg"):
+                allowed = node.module.startswith("gpuimg.kernels.cpu") or node.module in LEAVES
+                assert allowed, f"{path.name} imports {node.module}"
+
+
+def test_every_lazy_name_is_there():
+    for name in gpuimg.__all__:
+        assert getattr(gpuimg, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'blur'"):
+        _ = gpuimg.blur
+    assert set(gpuimg.__all__) <= set(dir(gpuimg))
+    for name, found in gpuimg.FILTERS.items():
+        assert getattr(gpuimg, name) is found.function
