@@ -1,9 +1,10 @@
 """Pieces of padded rows, and the order of values turned round, for kernels that look for certain ranks."""
 
 import numpy as np
-from gpuimg.kernels.cpu.borders import fold, kernel
 from numba import types
 from numba.extending import overload
+
+from gpuimg.kernels.cpu.borders import fold, kernel
 
 
 @kernel
@@ -13,7 +14,8 @@ def load_span(src, row, first, pixels, line, step, mode, cval):
     cols = width // step
     source = fold(row, rows, mode)
     if source < 0:
-        line[: pixels * step] = src.dtype.type(cval)
+        for x in range(pixels * step):
+            line[x] = cval
         return
     values = src[source]
     begin = min(max(-first, 0), pixels)
