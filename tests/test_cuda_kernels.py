@@ -17,7 +17,9 @@ INTEGERS = [dtype for dtype in DTYPES if dtype.kind in "iu"]
 FLOATS = [dtype for dtype in DTYPES if dtype.kind == "f"]
 # Chunks of 16 bytes begin and end within, at and beyond a row's and an array's ends.
 SHAPES = [(1, 1), (1, 17), (17, 1), (3, 16), (5, 64), (7, 33), (2, 515), (4, 1024)]
+# How many elements image and result lie off the alignment: both the same, either alone, and each its own.
 DEVICES = [{"order": 0}, {"order": 1, "offset": 1}, {"order": 7, "offset": 3, "fill": 0}]
+IMAGE_OFFSETS = {0: (0, 7), 1: (1, 0), 3: (3, 6)}
 
 
 @pytest.fixture(params=DEVICES, ids=lambda options: f"order{options['order']}")
@@ -37,16 +39,30 @@ def noise(shape, dtype):
 
 def swept(gpu, stem, image, args, dtype=None, cols=None):
     """A pointwise kernel over a band of rows; the rows outside of it must stay as they were."""
+    offset = gpu.offset
+    sources = []
+    for gpu.offset in IMAGE_OFFSETS[offset]:
+        sources.append(gpu.put(image))
+    gpu.offset = offset
+    first, second = (
+        fill_band(gpu, stem, source, args, dtype or image.dtype, cols or image.shape[1]) for source in sources
+    )
+    np.testing.assert_array_equal(first, second)
+    return first, image[image.shape[0] // 4 : image.shape[0] - image.shape[0] // 5]
+
+
+def fill_band(gpu, stem, source, args, dtype, cols):
+    image = gpu.get(source)
     rows = image.shape[0]
     top, bottom = rows // 4, rows - rows // 5
-    target = gpu.empty((rows, cols or image.shape[1]), dtype or image.dtype)
+    target = gpu.empty((rows, cols), dtype)
     before = gpu.get(target)
     on_device = [gpu.put(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
-    gpu.launch(stem, gpu.put(image), target, top, bottom, *on_device)
+    gpu.launch(stem, source, target, top, bottom, *on_device)
     after = gpu.get(target)
     for outside in (slice(0, top), slice(bottom, rows)):
         np.testing.assert_array_equal(after[outside], before[outside])
-    return after[top:bottom], image[top:bottom]
+    return after[top:bottom]
 
 
 def reduced(gpu, stem, image, args, size, dtype, slabs=1):
@@ -132,7 +148,9 @@ def test_interpolate(gpu, dtype, step):
     low, high = np.linspace(-1, -0.5, step), np.linspace(1, 2, step)
     table = np.sort(np.random.default_rng(0).random((step, knots)), axis=1)
     for cols in (1, 7, 40):
-        found, image = swept(gpu, "interpolate", noise((4, cols * step), dtype), (step, low, high, table))
+        values = noise((4, cols * step), dtype)
+        values[1, 0] = np.nextafter(high[0], low[0], dtype=dtype)  # divided by the range it rounds to 1
+        found, image = swept(gpu, "interpolate", values, (step, low, high, table))
         expected = np.empty_like(found)
         for channel in range(step):
             centers = np.linspace(low[channel], high[channel], knots)

@@ -62,6 +62,5 @@ __global__ void minmax(const T* src, long long rows, long long cols, U* dst, lon
       dst[slab * dst_cols + base + channel] = U(l);
       dst[slab * dst_cols + step + base + channel] = U(h);
     }
-    __syncthreads();
   }
 }
