@@ -71,6 +71,8 @@ def run(source: Source, passes: Sequence[Pass], *, backend: str | None = None, o
         array = array.view(np.uint8)
     into = out if out is not None and _usable_directly(out, source.array) else None
     result = _run_on(name, source, array, passes, into)
+    if dtype == BOOL and result.dtype != BOOL:  # kernels know masks as bytes
+        result = result.view(BOOL)
     return hand_over(source, result, out if into is None else None)
 
 

@@ -9,8 +9,7 @@ import pytest
 
 BACKENDS = ("single", "multicore", "processes", "cuda")
 
-# Relative to the greatest magnitude in the expected result: a few units in the last place, and what float32 sums add
-# up.
+# Relative to the greatest magnitude in the image: a few units in the last place, and what float32 sums add up.
 TOLERANCES = {"float32": 2e-6, "float64": 1e-13}
 
 # Skipped tests fail where GPUIMG_REQUIRE_TOOLS is set, but for these reasons.
@@ -68,13 +67,12 @@ def assert_same(actual, expected, message=""):
     np.testing.assert_array_equal(actual, expected, err_msg=message, strict=True)
 
 
-def assert_close(actual, expected, message=""):
-    """Equal within the tolerance of the dtype; NaN in the same places."""
+def assert_close(actual, expected, image, message=""):
+    """Equal within the tolerance of the dtype, by the scale of the image's values; NaN in the same places."""
     assert actual.dtype == expected.dtype, message
     assert actual.shape == expected.shape, message
-    finite = np.abs(expected[np.isfinite(expected)])
-    scale = float(finite.max()) if finite.size else 1.0
-    tolerance = TOLERANCES[str(expected.dtype)] * max(scale, 1e-30)
+    scale = max(float(np.nanmax(np.abs(array.astype(np.float64)), initial=1e-30)) for array in (image, expected))
+    tolerance = TOLERANCES[str(expected.dtype)] * scale
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance, err_msg=message)
 
 

@@ -98,14 +98,25 @@ def maximum(image, size=3, *, mode="reflect", cval=0):
     return _windows(image, size, mode, cval).max(axis=(2, 3))
 
 
-def _grey(operation):
-    @each_channel
-    def oracle(image, footprint=3, *, mode="reflect", cval=0):
-        if np.ndim(footprint) < 2:
-            footprint = np.ones((footprint, footprint) if np.ndim(footprint) == 0 else footprint)
-        return operation(image, footprint=np.asarray(footprint), mode=mode, cval=cval)
+def _as_footprint(footprint):
+    if np.ndim(footprint) < 2:
+        return np.ones((footprint, footprint) if np.ndim(footprint) == 0 else footprint, bool)
+    return np.asarray(footprint).astype(bool)
 
-    return oracle
+
+# SciPy's grey morphology, defined by NumPy: for footprints much larger than the image SciPy 1.17 itself gives values that
+# the image does not hold.
+@each_channel
+def erosion(image, footprint=3, *, mode="reflect", cval=0):
+    under = _as_footprint(footprint)
+    return _windows(image, under.shape, mode, cval)[..., under].min(axis=-1)
+
+
+@each_channel
+def dilation(image, footprint=3, *, mode="reflect", cval=0):
+    under = _as_footprint(footprint)[::-1, ::-1]
+    flipped = _windows(image[::-1, ::-1], under.shape, mode, cval)[..., under[::-1, ::-1]].max(axis=-1)
+    return flipped[::-1, ::-1]
 
 
 @each_channel
@@ -161,8 +172,8 @@ ORACLES = {
     "median": median,
     "minimum": minimum,
     "maximum": maximum,
-    "erosion": _grey(ndimage.grey_erosion),
-    "dilation": _grey(ndimage.grey_dilation),
+    "erosion": erosion,
+    "dilation": dilation,
     "sobel": sobel,
     "histogram": histogram,
     "threshold_otsu": threshold_otsu,

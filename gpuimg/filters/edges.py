@@ -35,8 +35,8 @@ def sobel(
 
     Returns
     -------
-    float32 array of the same shape (float64 for float64 images), in grey levels a pixel: the image's values are not
-    rescaled. One axis: the smoothed derivative; None: the root of the mean of both squares, as in scikit-image.
+    float32 array of the same shape (float64 for float64 images); the image's values are not rescaled. One axis: the
+    smoothed difference of the neighbours on both sides; None: the root of the mean of both squares, as in scikit-image.
 
     Raises
     ------
@@ -45,16 +45,15 @@ def sobel(
     References
     ----------
     .. [1] I. Sobel, G. Feldman, "A 3x3 isotropic gradient operator for image processing", Stanford Artificial
-    Intelligence
-       Project, 1968. Signs and scale as `skimage.filters.sobel`.
+       Intelligence Project, 1968. Signs and scale as `skimage.filters.sobel`.
 
     Examples
     --------
     >>> import numpy as np, gpuimg
     >>> gpuimg.sobel(np.array([[0, 0, 8, 8]] * 3, np.uint8), axis=1)
-    array([[0., 4., 4., 0.],
-           [0., 4., 4., 0.],
-           [0., 4., 4., 0.]], dtype=float32)
+    array([[0., 8., 8., 0.],
+           [0., 8., 8., 0.],
+           [0., 8., 8., 0.]], dtype=float32)
     """
     source = images.accept(image)
     direction = MAGNITUDE if axis is None else images.whole("axis", axis, low=-2, high=1) % 2

@@ -149,8 +149,8 @@ def resize(
     Examples
     --------
     >>> import numpy as np, gpuimg
-    >>> gpuimg.resize(np.array([[0, 100]], np.uint8), (1, 4))
-    array([[  0,  25,  75, 100]], dtype=uint8)
+    >>> gpuimg.resize(np.array([[0, 60, 120]], np.uint8), (1, 6))
+    array([[ 15,  15,  45,  75, 105, 105]], dtype=uint8)
     """
     source = images.accept(image)
     rows, cols = _wanted_shape(source, output_shape)
