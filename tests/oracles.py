@@ -104,8 +104,8 @@ def _as_footprint(footprint):
     return np.asarray(footprint).astype(bool)
 
 
-# SciPy's grey morphology, defined by NumPy: for footprints much larger than the image SciPy 1.17 itself gives values that
-# the image does not hold.
+# SciPy's grey morphology, defined by NumPy: for footprints much larger than the image SciPy 1.17 itself gives values
+# that the image does not hold.
 @each_channel
 def erosion(image, footprint=3, *, mode="reflect", cval=0):
     under = _as_footprint(footprint)

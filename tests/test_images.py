@@ -98,7 +98,7 @@ def test_array_interface():
         (None, "got NoneType"),
         ("photo.png", "got str"),
         (np.ma.masked_array(GREY, GREY > 3), "masked"),
-        (np.matrix([[1.0]]), "numpy.matrix"),
+        (np.ones((1, 1)).view(np.matrix), "numpy.matrix"),
     ],
     ids=["list", "None", "str", "masked", "matrix"],
 )

@@ -421,10 +421,14 @@ class Gpu(ABC):
         if own is not None:
             own(self, src, dst, top, bottom, *args)
             return
-        how = launch_of(stem)
-        kernel = self.kernel(stem, instance_for(stem, self.ctype(src.dtype), self.ctype(dst.dtype)))
-        if how.added:
+        if launch_of(stem).added:
             self.zero(dst[top:bottom])
+        self.fill_rows(stem, instance_for(stem, self.ctype(src.dtype), self.ctype(dst.dtype)), src, dst, top, bottom, *args)
+
+    def fill_rows(self, stem: str, name: str, src: Any, dst: Any, top: int, bottom: int, *args: Any) -> None:
+        """Fill rows [top, bottom) of ``dst`` by one instance, launched as the stem's file says."""
+        how = launch_of(stem)
+        kernel = self.kernel(stem, name)
         for first in range(top, bottom, how.rows):
             last = min(first + how.rows, bottom)
             grid = how.grid(src, dst, first, last, self.multiprocessors)

@@ -53,6 +53,10 @@ struct SameType<A, A> {
   static constexpr bool value = true;
 };
 
+// In the type of its argument, also where plain sqrt is known for double alone.
+__device__ __forceinline__ float root(float v) { return sqrtf(v); }
+__device__ __forceinline__ double root(double v) { return sqrt(v); }
+
 template <typename T>
 __device__ __forceinline__ bool is_nan(T v) {
   return v != v;

@@ -1,0 +1,40 @@
+// launch: tile 32x8, pixels 4x1
+// instances: sobel<T, A>
+#include "borders.cuh"
+#include "columns.cuh"
+#include "numbers.cuh"
+
+// The eight neighbours of an element; inside of the image without folding.
+template <typename T, typename A>
+struct Neighbours {
+  A v[3][3];
+  __device__ Neighbours(const T* src, long long rows, long long cols, long long row, long long x, long long step,
+                        long long mode, double cval) {
+    const bool inside = row > 0 && row + 1 < rows && x >= step && x + step < cols;
+    const T* const middle = src + row * cols + x;
+#pragma unroll
+    for (int i = 0; i < 3; ++i)
+#pragma unroll
+      for (int j = 0; j < 3; ++j)
+        v[i][j] = A(inside ? middle[(i - 1) * cols + (j - 1) * step]
+                           : at(src, rows, cols, row + i - 1, x + (j - 1) * step, step, mode, cval));
+  }
+  __device__ A along_row(int i) const { return (v[i][0] + (v[i][1] + v[i][1])) + v[i][2]; }
+  __device__ A down_column(int j) const { return (v[0][j] + (v[1][j] + v[1][j])) + v[2][j]; }
+};
+
+// Differences of smoothed neighbours: along axis 0 or 1, or (axis 2) the root of both squares.
+template <typename T, typename U>
+__global__ void sobel(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+                      long long top, long long bottom, long long step, long long mode, double cval, long long axis) {
+  each_column(cols, top, bottom, [=](long long row, long long x) {
+    const Neighbours<T, U> near(src, rows, cols, row, x, step, mode, cval);
+    const U down = near.along_row(2) - near.along_row(0), along = near.down_column(2) - near.down_column(0);
+    if (axis == 0)
+      dst[row * cols + x] = down * U(0.25);
+    else if (axis == 1)
+      dst[row * cols + x] = along * U(0.25);
+    else
+      dst[row * cols + x] = root(along * along + down * down) * U(0.25 / 1.4142135623730951);
+  });
+}
