@@ -29,7 +29,8 @@ def pytest_addoption(parser):
 
 
 def pytest_generate_tests(metafunc):
-    if "backend" in metafunc.fixturenames:
+    own = any("backend" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "backend" in metafunc.fixturenames and not own:
         chosen = metafunc.config.getoption("--backend")
         metafunc.parametrize("backend", [chosen] if chosen else BACKENDS, indirect=True)
 
