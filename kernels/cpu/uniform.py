@@ -1,8 +1,9 @@
 """Mean of the window around a pixel, at a cost that hardly grows with the window.
 
-Whole numbers: sums down the columns move along with the rows, exactly. Floats: sums of 1, 2, 4, ... rows are put
-together, so that nothing is ever subtracted: neither NaN nor a large value leaves a trace outside of its windows, and
-the order of additions does not depend on where a band begins. Along the rows the same, for both.
+Whole numbers: sums down the columns move along with the rows, exactly. Floats, in their own type: sums of 1, then 2 or
+3, then 4 to 7, ... rows are put together, so that nothing is ever subtracted: neither NaN nor a large value leaves a
+trace outside of its windows, the errors of few additions add up, and their order does not depend on where a band
+begins. Along the rows the same, for both.
 """
 
 import numpy as np
@@ -13,8 +14,11 @@ from gpuimg.kernels.cpu.borders import fold, kernel
 from gpuimg.kernels.cpu.rows import edge_columns, pad_edges
 from gpuimg.kernels.cpu.spans import load_span
 
+FITS_UINT16 = 1 << 16
+FITS_INT32 = 1 << 31
 EXACT_FLOAT32 = 1 << 22  # whole numbers below it, divided in float32, round as the exact quotient does
-SCRATCH_BYTES = 1 << 19
+PIECE = 1024  # elements of a row that are summed at a time, in the first-level cache
+SCRATCH_BYTES = 1 << 18  # rows of sums should stay in the second-level cache
 
 
 @kernel
@@ -24,54 +28,54 @@ def fill(src, dst, top, bottom, step, mode, cval, n0, n1):
 
 def means(src, dst, top, bottom, step, mode, cval, n0, n1):
     """All means of some rows, in the numbers that suit the image's dtype."""
+    raise NotImplementedError
 
 
 @overload(means)
 def _means(src, dst, top, bottom, step, mode, cval, n0, n1):
     if isinstance(src.dtype, types.Float):
         return float_means
-    greatest = max(-src.dtype.minval, src.dtype.maxval)
-    if src.dtype == types.uint8:
+    return byte_means if src.dtype == types.uint8 else short_means
 
-        def whole_means(src, dst, top, bottom, step, mode, cval, n0, n1):
-            if n0 * n1 * greatest < 1 << 16:
-                sliding_means(src, dst, top, bottom, step, mode, cval, n0, n1, np.zeros(src.shape[1], np.uint16), greatest)
-            elif n0 * n1 * greatest < 1 << 31:
-                sliding_means(src, dst, top, bottom, step, mode, cval, n0, n1, np.zeros(src.shape[1], np.int32), greatest)
-            else:
-                sliding_means(src, dst, top, bottom, step, mode, cval, n0, n1, np.zeros(src.shape[1], np.float64), greatest)
+
+def byte_means(src, dst, top, bottom, step, mode, cval, n0, n1):
+    brightest = 255
+    bound = n0 * n1 * brightest
+    if bound < FITS_UINT16 and quick_quotient(n0 * n1, bound)[0]:
+        slide(src, dst, top, bottom, step, mode, cval, n0, n1, np.uint16(0), np.uint16(0), bound)
+    elif n0 * brightest < FITS_UINT16 and bound < FITS_INT32:
+        slide(src, dst, top, bottom, step, mode, cval, n0, n1, np.uint16(0), np.int32(0), bound)
     else:
+        slide(src, dst, top, bottom, step, mode, cval, n0, n1, 0.0, 0.0, bound)
 
-        def whole_means(src, dst, top, bottom, step, mode, cval, n0, n1):
-            if n0 * n1 * greatest < 1 << 31:
-                sliding_means(src, dst, top, bottom, step, mode, cval, n0, n1, np.zeros(src.shape[1], np.int32), greatest)
-            else:
-                sliding_means(src, dst, top, bottom, step, mode, cval, n0, n1, np.zeros(src.shape[1], np.float64), greatest)
 
-    return whole_means
+def short_means(src, dst, top, bottom, step, mode, cval, n0, n1):
+    bound = n0 * n1 * (FITS_UINT16 - 1)
+    if bound < FITS_INT32:
+        slide(src, dst, top, bottom, step, mode, cval, n0, n1, np.int32(0), np.int32(0), bound)
+    else:
+        slide(src, dst, top, bottom, step, mode, cval, n0, n1, 0.0, 0.0, bound)
 
 
 @kernel
-def sliding_means(src, dst, top, bottom, step, mode, cval, n0, n1, sums, greatest):
-    """``sums`` down the columns gain a row and lose one from row to row."""
+def slide(src, dst, top, bottom, step, mode, cval, n0, n1, column_zero, zero, bound):
+    """Sums down the columns, of the type of ``column_zero``, gain a row and lose one from row to row."""
     rows, width = src.shape
-    kind = sums.dtype.type
-    before, after = n1 // 2, n1 - n1 // 2 - 1
-    columns = edge_columns(before, after, width // step, mode)
-    line = np.empty(width + (n1 - 1) * step, sums.dtype)
-    spare = np.empty((2, line.size), sums.dtype)
-    outside = kind(kind(cval) * kind(n0))
+    before = n1 // 2
+    columns = edge_columns(before, n1 - before - 1, width // step, mode)
+    line = np.full(width + (n1 - 1) * step, column_zero)
+    inner = line[before * step : before * step + width]
+    outside = line.dtype.type(line.dtype.type(cval) * line.dtype.type(n0))
+    spare = spare_for(width, step, n1, zero)
     for row in range(top - n0 // 2, top - n0 // 2 + n0):
-        add_row(src, fold(row, rows, mode), sums, cval)
+        add_row(src, fold(row, rows, mode), inner, cval)
     for row in range(top, bottom):
         if row > top:
-            entering = fold(row - n0 // 2 + n0 - 1, rows, mode)
             leaving = fold(row - n0 // 2 - 1, rows, mode)
-            replace_row(src, entering, leaving, sums, cval)
-        line[before * step : before * step + width] = sums
+            entering = fold(row - n0 // 2 + n0 - 1, rows, mode)
+            replace_row(src, entering, leaving, inner, cval)
         pad_edges(line, width, columns, before, step, outside)
-        total = window_sums(line, spare, n1, step, width)
-        divide(total[:width], dst[row], n0 * n1, n0 * n1 * greatest)
+        add_neighbours(line, spare, step, n1, dst[row], n0 * n1, bound)
 
 
 @kernel
@@ -88,143 +92,220 @@ def add_row(src, row, sums, cval):
 @kernel
 def replace_row(src, entering, leaving, sums, cval):
     kind = sums.dtype.type
-    if entering == leaving:
-        return
     if entering < 0 or leaving < 0:
         add_row(src, entering, sums, cval)
         if leaving < 0:
             sums -= kind(cval)
         else:
+            line = src[leaving]
             for x in range(sums.size):
-                sums[x] = kind(sums[x] - kind(src[leaving, x]))
-        return
-    new, old = src[entering], src[leaving]
-    for x in range(sums.size):
-        sums[x] = kind(kind(sums[x] + kind(new[x])) - kind(old[x]))
+                sums[x] = kind(sums[x] - kind(line[x]))
+    elif entering != leaving:
+        new, old = src[entering], src[leaving]
+        for x in range(sums.size):
+            sums[x] = kind(kind(sums[x] + kind(new[x])) - kind(old[x]))
 
 
 @kernel
-def window_sums(line, spare, count, step, width):
-    """Sums of ``count`` neighbours, put together from sums of 1, 2, 4, ...; in ``line`` or a row of ``spare``."""
-    if count == 1:
-        return line
-    total, doubled = spare[0], spare[1]
-    have, span, started = 0, 1, False
-    reach = line.size
-    while True:
-        if count & span:
-            if started:
-                add_shifted(total, line, have * step, width)
-            elif span == count:
-                return line
-            else:
-                total[:width] = line[:width]
-                started = True
-            have += span
-            if have == count:
-                return total
-        reach -= span * step
-        double(line, doubled, span * step, reach)
-        line, doubled = doubled, line
-        span *= 2
+def piece_for(width, step, count):
+    """How many elements to sum at a time: many beside those of neighbours, which are summed again."""
+    return min(max(PIECE, 4 * (count - 1) * step), width)
 
 
 @kernel
-def add_shifted(total, line, shift, width):
-    kind = total.dtype.type
-    shifted = line[shift : shift + width]
-    for x in range(width):
-        total[x] = kind(total[x] + shifted[x])
+def spare_for(width, step, count, zero):
+    """What `add_neighbours` needs: two rows to work in, and one of zeros."""
+    return np.full((3, piece_for(width, step, count) + count * step), zero)
 
 
 @kernel
-def double(line, doubled, shift, count):
-    kind = line.dtype.type
-    shifted = line[shift : shift + count]
-    for x in range(count):
-        doubled[x] = kind(line[x] + shifted[x])
+def halvings(count):
+    """How often a count can be halved until it is 1."""
+    levels = 0
+    while count >> (levels + 1):
+        levels += 1
+    return levels
 
 
 @kernel
-def divide(total, out, area, bound):
-    """Means of whole numbers, rounded half to even as the exact quotient is: a division gives a half where there is one,
-    and a product, which is faster, serves where there can be none or the area is a power of two."""
+def add_neighbours(line, spare, step, count, out, area, bound):
+    """Sums of ``count`` neighbours in ``line``, divided by ``area``; ``bound`` is the greatest sum of whole numbers.
+
+    A sum of ``2 * n`` or ``2 * n + 1`` values is put together from two of ``n`` and, if need be, one more."""
+    levels, zeros = halvings(count), spare[2]
+    piece = piece_for(out.size, step, count)
+    for start in range(0, out.size, piece):
+        target, values = out[start : start + piece], line[start:]
+        if levels == 0:
+            divide(values, zeros, zeros, zeros, target, area, bound)
+        elif levels == 1:
+            finish(values, values, zeros, step, count, target, area, bound)
+        else:
+            add_up(values, values, zeros, step, count, levels - 1, target.size, spare[(levels - 1) % 2])
+            for level in range(levels - 2, 0, -1):
+                part, out_part = spare[(level + 1) % 2], spare[level % 2]
+                add_up(values, part, zeros, step, count, level, target.size, out_part)
+            finish(values, spare[1], zeros, step, count, target, area, bound)
+
+
+@kernel
+def add_up(values, part, zeros, step, count, level, wanted, out):
+    """Sums of ``count >> level`` values out of sums of half as many."""
+    size = count >> level
+    half = size // 2 * step
+    target = out[: wanted + (count - size) * step]
+    if size % 2:
+        add_three(part, part[half:], values[2 * half :], target)
+    else:
+        add_three(part, part[half:], zeros, target)
+
+
+@kernel
+def add_three(one, other, third, out):
+    kind = out.dtype.type
+    for x in range(out.size):
+        out[x] = kind(kind(kind(one[x]) + kind(other[x])) + kind(third[x]))
+
+
+@kernel
+def finish(values, part, zeros, step, count, target, area, bound):
+    """The last sums, and the means."""
+    half = count // 2 * step
+    if count % 2:
+        divide(part, part[half:], values[2 * half :], zeros, target, area, bound)
+    else:
+        divide(part, part[half:], zeros, zeros, target, area, bound)
+
+
+def divide(one, other, third, like, out, area, bound):
+    """Means from sums in three parts, which are added in the type of ``like``."""
+    raise NotImplementedError
+
+
+@overload(divide)
+def _divide(one, other, third, like, out, area, bound):
+    if isinstance(out.dtype, types.Float):
+        return divide_floats
+    return {types.uint16: divide_uint16, types.int32: divide_int32, types.float64: divide_float64}[like.dtype]
+
+
+def divide_floats(one, other, third, like, out, area, bound):
+    number = out.dtype.type
+    divisor = number(area)
+    for x in range(out.size):
+        out[x] = number(number(one[x] + other[x]) + third[x]) / divisor
+
+
+@kernel
+def quick_quotient(area, bound):
+    """Whether ``(n * factor >> 16) >> shift`` is ``n // area`` for all n that sums up to ``bound`` are rounded by, and
+    the factor and the shift."""
+    shift = halvings(area)
+    if area == 1 << shift:
+        shift -= 1
+    factor = ((FITS_UINT16 << max(shift, 0)) + area - 1) // area
+    greatest = bound + area // 2
+    excess = factor * area - (FITS_UINT16 << max(shift, 0))
+    return area > 1 and greatest < FITS_UINT16 and greatest * excess < FITS_UINT16 << shift, factor, shift
+
+
+def divide_uint16(one, other, third, like, out, area, bound):
+    _, factor, shift = quick_quotient(area, bound)
+    number = np.uint16
+    half, even, places = number(area // 2), number(1 - area % 2), number(shift)
+    for x in range(out.size):
+        total = number(number(number(one[x] + other[x]) + third[x]) + half)
+        up = number(quotient(total, factor) >> places)
+        down = number(quotient(number(total - even), factor) >> places)
+        # They differ in the middle between two numbers only.
+        out[x] = number(down + number(number(up - down) & down))
+
+
+@kernel
+def quotient(value, factor):
+    return np.uint16(np.uint32(np.uint32(value) * np.uint32(factor)) >> np.uint32(16))
+
+
+def divide_int32(one, other, third, like, out, area, bound):
+    # A division gives a half where there is one; a product, which is faster, serves where there can be none or the area
+    # is a power of two.
     product = area % 2 == 1 or area & (area - 1) == 0
-    if bound < EXACT_FLOAT32:
-        divide_float32(total, out, np.float32(area), np.float32(1) / np.float32(area), product)
+    if bound >= EXACT_FLOAT32:
+        divide_exactly(one, other, third, like, out, area, bound)
+    elif product:
+        inverse = np.float32(1) / np.float32(area)
+        for x in range(out.size):
+            total = np.int32(np.int32(np.int32(one[x]) + np.int32(other[x])) + np.int32(third[x]))
+            out[x] = out.dtype.type(np.int32(np.rint(np.float32(total) * inverse)))
     else:
-        divide_float64(total, out, np.float64(area), 1.0 / area, product)
-
-
-@kernel
-def divide_float32(total, out, area, inverse, product):
-    if product:
+        divisor = np.float32(area)
         for x in range(out.size):
-            out[x] = out.dtype.type(np.int32(np.rint(np.float32(total[x]) * inverse)))
+            total = np.int32(np.int32(np.int32(one[x]) + np.int32(other[x])) + np.int32(third[x]))
+            out[x] = out.dtype.type(np.int32(np.rint(np.float32(total) / divisor)))
+
+
+def divide_float64(one, other, third, like, out, area, bound):
+    if area % 2 == 1 or area & (area - 1) == 0:
+        inverse = 1.0 / area
+        for x in range(out.size):
+            total = np.float64(one[x]) + np.float64(other[x]) + np.float64(third[x])
+            out[x] = out.dtype.type(np.int32(np.rint(total * inverse)))
     else:
+        divisor = np.float64(area)
         for x in range(out.size):
-            out[x] = out.dtype.type(np.int32(np.rint(np.float32(total[x]) / area)))
+            total = np.float64(one[x]) + np.float64(other[x]) + np.float64(third[x])
+            out[x] = out.dtype.type(np.int32(np.rint(total / divisor)))
 
 
-@kernel
-def divide_float64(total, out, area, inverse, product):
-    if product:
-        for x in range(out.size):
-            out[x] = out.dtype.type(np.int32(np.rint(np.float64(total[x]) * inverse)))
-    else:
-        for x in range(out.size):
-            out[x] = out.dtype.type(np.int32(np.rint(np.float64(total[x]) / area)))
+divide_exactly = kernel(divide_float64)
 
 
 def float_means(src, dst, top, bottom, step, mode, cval, n0, n1):
     width = src.shape[1]
-    affordable = SCRATCH_BYTES // (2 * n0 * 8) - (n1 - 1) * step
-    block = max(affordable, 64 * step, 2 * (n1 - 1) * step, 1) // step * step
-    for first in range(0, width, block):
-        float_means_of_columns(src, dst, top, bottom, step, mode, cval, n0, n1, first, min(block, width - first))
+    cols = width // step
+    levels, held = halvings(n0), 0
+    for level in range(levels, 0, -1):
+        held += (n0 >> level) + 2
+    affordable = SCRATCH_BYTES // (max(held, 1) * src.itemsize * step)
+    pixels = min(cols, max(affordable, 4 * (n1 - 1), PIECE // step))
+    length = (pixels + n1 - 1) * step
+    zero = src.dtype.type(0)
+    rings, line = np.empty((max(held, 1), length), src.dtype), np.empty(length, src.dtype)
+    spare = spare_for(pixels * step, step, n1, zero)
+    for first in range(0, cols, pixels):
+        wanted = min(pixels, cols - first)
+        size = (wanted + n1 - 1) * step
+        for row in range(top - n0 // 2, bottom + n0 - n0 // 2 - 1):
+            newest = rings[row % 3] if levels else line
+            load_span(src, row, first - n1 // 2, wanted + n1 - 1, newest, step, mode, cval)
+            add_rows(rings, line, row, row - (top - n0 // 2) + 1, n0, levels, size)
+            target = row - (n0 - n0 // 2 - 1)
+            if target >= top:
+                out = dst[target, first * step : (first + wanted) * step]
+                add_neighbours(line, spare, step, n1, out, n0 * n1, 0)
 
 
 @kernel
-def float_means_of_columns(src, dst, top, bottom, step, mode, cval, n0, n1, first, width):
-    """Some columns. ``sums[level]`` holds, for some rows back, the sums of the last 2 ** level rows, as a ring."""
-    length = width + (n1 - 1) * step
-    levels = 0
-    while n0 >> (levels + 1):
-        levels += 1
-    sums = np.empty((2 << levels, length), np.float64)  # level's ring of 2 ** level rows begins at row 2 ** level - 1
-    loaded = np.empty(length, src.dtype)
-    line, spare = np.empty(length, np.float64), np.empty((2, length), np.float64)
-    low = top - n0 // 2
-    for row in range(low, bottom + n0 - n0 // 2 - 1):
-        load_span(src, row, first // step - n1 // 2, length // step, loaded, step, mode, cval)
-        push(sums, levels, row - low, loaded, line, n0)
-        if row - low >= n0 - 1:
-            total = window_sums(line, spare, n1, step, width)
-            out = dst[row - (n0 - n0 // 2 - 1), first : first + width]
-            for x in range(width):
-                out[x] = total[x] / (n0 * n1)
+def add_rows(rings, line, row, loaded, count, levels, size):
+    """Sums of 2 or 3, ... and at last of ``count`` rows, which go to ``line``, that end with row ``row``; ``rings`` holds
+    the latest rows, the latest sums of 2 or 3 rows, and so on, up to half of ``count``."""
+    base = 0
+    for level in range(levels - 1, -1, -1):
+        total, half = count >> level, count >> (level + 1)
+        if total > loaded:
+            return
+        begin = row - total + 1
+        following = base + half + 2
+        one, other = rings[base + begin % (half + 2)], rings[base + (begin + half) % (half + 2)]
+        out = rings[following + begin % (total + 2)] if level else line
+        if total % 2:
+            add_three(one, other, rings[row % 3], out[:size])
+        else:
+            add_two(one, other, out[:size])
+        base = following
 
 
 @kernel
-def push(sums, levels, count, loaded, line, n0):
-    """Add a row to all levels' rings; ``line`` becomes the sum of the last ``n0`` rows."""
-    have = 0
-    newest = sums[2 * (1 << levels) - 1]
-    newest[:] = loaded
-    for level in range(levels + 1):
-        size = 1 << level
-        base = size - 1
-        if n0 & size:
-            back = base + (count - have) % size if have else -1
-            part = newest if back < 0 else sums[back]
-            if have:
-                add_shifted(line, part, 0, line.size)
-            else:
-                line[:] = part
-            have += size
-        # What is overwritten is the sum that ended 2 ** level rows ago: with the newest it makes the next level's.
-        slot = sums[base + count % size]
-        for x in range(line.size):
-            older = slot[x]
-            slot[x] = newest[x]
-            newest[x] = newest[x] + older
+def add_two(one, other, out):
+    for x in range(out.size):
+        out[x] = out.dtype.type(one[x] + other[x])
