@@ -206,7 +206,8 @@ def _weigher(blocks, single=False):
                 parts = totals[number * sums.parts : (number + 1) * sums.parts]
                 result = sums.result([builder.load(part) for part in parts])
                 address = builder.gep(data, [builder.add(to, ir.IntType(64)(number * sums.pixels))])
-                builder.store(result, builder.bitcast(address, result.type.as_pointer()), align=target.dtype.bitwidth // 8)
+                address = builder.bitcast(address, result.type.as_pointer())
+                builder.store(result, address, align=target.dtype.bitwidth // 8)
             return context.get_dummy_value()
 
         index = types.int64
@@ -226,9 +227,9 @@ def weigh(addresses, source, at, weights, radius, offset, target):
     """``target[x]``: the weighted sum of what stands ``at + x`` elements after each of ``2 * radius + 1`` addresses.
 
     ``weights`` is one half of a symmetric kernel, from the centre outwards. Floating-point weights: the values,
-    converted to the weights' type, are summed from the centre outwards in pairs, and rounded at the end where the target
-    is of whole numbers. uint16 weights: values in 256ths, each product truncated to 256ths, plus ``offset``; a uint16
-    target takes the sum, a uint8 one rounds it. ``source`` only tells the type of what stands at the addresses.
+    converted to the weights' type, are summed from the centre outwards in pairs, and rounded at the end where the
+    target is of whole numbers. uint16 weights: values in 256ths, each product truncated to 256ths, plus ``offset``;
+    a uint16 target takes the sum, a uint8 one rounds it. ``source`` only tells the type of what is at the addresses.
     """
     count = target.size
     pixels = pixels_at_once(source, weights)
