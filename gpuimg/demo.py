@@ -35,7 +35,7 @@ SIZE = 5
 SIGMA = 1.5
 CROP = 640  # rows and columns that plain Python is timed on: some three seconds of it
 BAND_ROWS = 256
-REPEAT_BELOW = 1.5  # seconds; a shorter route runs up to three times and its best counts
+REPEAT_BELOW = 4.0  # seconds; a shorter route runs up to three times and its best counts
 PICTURES = ("before.png", "after.png", "detail.png")
 
 Report = Callable[[str], None]
