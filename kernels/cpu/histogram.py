@@ -5,9 +5,7 @@ import numpy as np
 
 from gpuimg.kernels.cpu.borders import kernel
 
-TURNS = (
-    4  # neighbours are often equal: counting them in turn in several places keeps one count from waiting for another
-)
+TURNS = 8  # neighbours are often equal: counting them in turn in several places keeps a count from waiting for another
 FEW = 256
 
 
@@ -33,16 +31,23 @@ def fill(src, dst, top, bottom, step, low):
 # Unsigned indices: for signed ones Numba asks of each whether it counts from the end.
 @kernel
 def count_in_turn(line, turns):
-    one = np.uint32(1)
-    second, third, fourth = np.uintp(FEW), np.uintp(2 * FEW), np.uintp(3 * FEW)
     whole = line.size // TURNS * TURNS
     for x in range(0, whole, TURNS):
-        turns[np.uintp(line[x])] += one
-        turns[second + np.uintp(line[x + 1])] += one
-        turns[third + np.uintp(line[x + 2])] += one
-        turns[fourth + np.uintp(line[x + 3])] += one
+        count(turns, 0, line[x])
+        count(turns, 1, line[x + 1])
+        count(turns, 2, line[x + 2])
+        count(turns, 3, line[x + 3])
+        count(turns, 4, line[x + 4])
+        count(turns, 5, line[x + 5])
+        count(turns, 6, line[x + 6])
+        count(turns, 7, line[x + 7])
     for x in range(whole, line.size):
-        turns[np.uintp(line[x])] += one
+        count(turns, 0, line[x])
+
+
+@kernel
+def count(turns, turn, value):
+    turns[np.uintp(turn * FEW) + np.uintp(value)] += np.uint32(1)
 
 
 @kernel
