@@ -132,7 +132,9 @@ def _from_pil(image: Any) -> Source:
     if image.mode not in _PIL_MODES:
         modes = ", ".join(_PIL_MODES)
         raise TypeError(f"a PIL image must have one of the modes {modes}, got {image.mode!r}: use image.convert")
-    return Source(_native(np.asarray(image)).array, _to_pil)
+    # As an array, a mask of PIL's has 255 for True where NumPy has 1.
+    array = np.asarray(image.convert("L")) > 0 if image.mode == "1" else np.asarray(image)
+    return Source(_native(array).array, _to_pil)
 
 
 def _to_pil(result: Any) -> Any:

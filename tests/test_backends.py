@@ -292,7 +292,7 @@ def test_a_band_that_kills_every_worker_ends_in_a_clear_error(monkeypatch):
 
     before = segments()
     monkeypatch.setattr(processes.Worker, "give", give)
-    with pytest.raises(BackendFailed, match=r"died twice at rows .* __main__"):
+    with pytest.raises(BackendFailed, match=r"died twice at rows .*__main__"):
         gpuimg.invert(np.zeros((3000, 3000), np.uint8), backend="processes")
     monkeypatch.undo()
     assert segments() <= before
@@ -342,6 +342,7 @@ def test_a_daemonic_process_is_told_that_it_may_not_start_workers():
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=_in_daemon, args=(send,), daemon=True)
     process.start()
+    send.close()
     status = receive.recv()
     process.join(60)
     assert status.name == "processes"

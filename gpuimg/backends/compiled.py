@@ -8,6 +8,7 @@ are, so an array that stands for some rows of a larger image can be given the ad
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import logging
@@ -163,6 +164,18 @@ def disk_cache(name: str, digest: str) -> Any:
 
     class Cache(caching.FunctionCache):  # type: ignore[misc]
         _impl_class = Storage
+
+        def load_overload(self, signature: Any, context: Any) -> Any:
+            try:
+                return super().load_overload(signature, context)
+            except Exception as error:  # a damaged file raises whatever unpickling it comes upon
+                log.warning("compiled code of %s could not be read and is made anew: %r", name, error)
+                self.flush()
+                return None
+
+        def save_overload(self, signature: Any, compiled_code: Any) -> None:
+            with contextlib.suppress(OSError):  # a full disk costs time in the next process, nothing else
+                super().save_overload(signature, compiled_code)
 
     return Cache
 
