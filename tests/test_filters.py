@@ -147,7 +147,10 @@ def compare(name, image, given, backend, message):
             actual = function(image, backend=backend, **given)
     else:
         actual = function(image, backend=backend, **given)
-    np.testing.assert_equal(actual, expected, err_msg=message)
+    if name == "uniform" and backend == "cuda" and image.dtype.kind == "f":  # its sums are made in another order
+        assert_close(actual, expected, image, message)
+    else:
+        np.testing.assert_equal(actual, expected, err_msg=message)
 
 
 @contextmanager

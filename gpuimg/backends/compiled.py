@@ -15,7 +15,8 @@ import logging
 import os
 import struct
 import types as pytypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from threading import RLock
@@ -209,6 +210,44 @@ def compiled(kernel: str, form: str) -> Compiled:
     return found
 
 
+@contextlib.contextmanager
+def _callees_optimized_with(name: str) -> Iterator[None]:
+    """Compile with nothing optimized and made machine code but the library ``name``, once all it calls is linked in.
+
+    Numba does both for each function that is called as well, level by level, which took twice as long in all.
+    """
+    from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
+    from numba.core.compiler_lock import global_compiler_lock
+
+    optimize, finish = JITCodeLibrary._optimize_final_module, JITCodeLibrary._finalize_final_module
+    environments: list[tuple[Any, ...]] = []
+
+    def optimize_outermost(library: Any) -> None:
+        if library.name == name:
+            optimize(library)
+
+    def finish_outermost(library: Any) -> None:
+        if library.name == name:
+            finish(library)
+        else:
+            library._finalize_dynamic_globals()
+            library._finalized = True
+
+    with global_compiler_lock, ExitStack() as changes:
+        for owner, method, instead in (
+            (JITCodeLibrary, "_optimize_final_module", optimize_outermost),
+            (JITCodeLibrary, "_finalize_final_module", finish_outermost),
+            # Where a callee finds its environment is known only once the outermost library has been made.
+            (JITCPUCodegen, "set_env", lambda *arguments: environments.append(arguments)),
+        ):
+            changes.callback(setattr, owner, method, getattr(owner, method))
+            setattr(owner, method, instead)
+        yield
+    for codegen, where, environment in environments:
+        if codegen._engine.get_global_value_address(where):
+            codegen.set_env(where, environment)
+
+
 def _compile(kernel: str, form: str) -> Compiled:
     from numba import types
     from numba.core.ccallback import CFunc
@@ -230,7 +269,8 @@ def _compile(kernel: str, form: str) -> Compiled:
     store = own_cache(name, code_digest(), function)
     if store is not None:
         entry._cache = store
-    entry.compile()
+    with _callees_optimized_with(name):
+        entry.compile()
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
     _alive.append(entry)
     return Compiled(entry.address, prototype(entry.address))

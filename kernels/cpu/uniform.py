@@ -82,7 +82,8 @@ def slide(src, dst, top, bottom, step, mode, cval, n0, n1, column_zero, zero, bo
 def add_row(src, row, sums, cval):
     kind = sums.dtype.type
     if row < 0:
-        sums += kind(cval)
+        for x in range(sums.size):
+            sums[x] = kind(sums[x] + kind(cval))
         return
     line = src[row]
     for x in range(sums.size):
@@ -95,7 +96,8 @@ def replace_row(src, entering, leaving, sums, cval):
     if entering < 0 or leaving < 0:
         add_row(src, entering, sums, cval)
         if leaving < 0:
-            sums -= kind(cval)
+            for x in range(sums.size):
+                sums[x] = kind(sums[x] - kind(cval))
         else:
             line = src[leaving]
             for x in range(sums.size):
