@@ -2,10 +2,9 @@
 
 import numpy as np
 
-THREADS = 128
-SPAN = 1024  # elements of a row in shared memory, where that is enough for the window
-GREATEST_SPAN = 2048  # three rows of doubles fill the shared memory that every device has
-GREATEST_GRID = 65535
+from gpuimg.kernels.cuda.rows import GREATEST_GRID, THREADS, along_rows
+
+SHARED_BYTES = 48 << 10
 EXACT_FLOAT32 = 1 << 22  # as on the CPU
 
 
@@ -18,10 +17,7 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
     groups = -(-(bottom - top) // n0)
     down = gpu.kernel("uniform", f"columns<{kind}, {sums}>")
     down((-(-cols // THREADS), min(groups, GREATEST_GRID)), (THREADS, 1), (src, held, top, bottom, mode, cval, n0))
-    halo = (n1 - 1) * step
-    span = SPAN if 2 * halo <= SPAN else GREATEST_SPAN
+    span, grid = along_rows(cols, bottom - top, (n1 - 1) * step, SHARED_BYTES // (3 * wide.itemsize))
     small = int(bound < EXACT_FLOAT32)
-    along = gpu.kernel("uniform", f"along<{sums}, {kind}>")
-    blocks = -(-cols // (span - halo))
     args = (held, dst, top, bottom, step, mode, cval, n0, n1, span, small)
-    along((blocks, min(bottom - top, GREATEST_GRID)), (THREADS, 1), args, 3 * span * wide.itemsize)
+    gpu.kernel("uniform", f"along<{sums}, {kind}>")(grid, (THREADS, 1), args, 3 * span * wide.itemsize)

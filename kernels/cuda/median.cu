@@ -1,0 +1,160 @@
+// launch: tile 32x8, pixels 4x1
+// instances: nine<T, T>; twentyfive<T, T>; slide<unsigned char>; search<T, T>
+#include "borders.cuh"
+#include "columns.cuh"
+#include "numbers.cuh"
+
+template <typename T>
+__device__ __forceinline__ void sort(T& a, T& b) {
+  const T low = b < a ? b : a;
+  b = b < a ? a : b;
+  a = low;
+}
+
+// The median of SIZE x SIZE values by forgetting: of some more than half of them the least and the greatest cannot be the
+// median; another takes their place, until three are left. (J. L. Smith, "Implementing median filters in XC4000E FPGAs",
+// XCell 23, 1996.) All in registers.
+template <int SIZE, typename T>
+__device__ __forceinline__ T forgetful_median(const T* src, long long rows, long long cols, long long row, long long x,
+                                              long long step, long long mode, double cval) {
+  constexpr int AREA = SIZE * SIZE, HALF = SIZE / 2, HELD = AREA / 2 + 2;
+  const bool inside = row >= HALF && row + HALF < rows && x >= HALF * step && x + HALF * step < cols;
+  T held[HELD], nan = T(0);
+  bool ordered = true;
+  const auto value = [&](int k) {
+    const int i = k / SIZE - HALF, j = k % SIZE - HALF;
+    const T v = inside ? src[(row + i) * cols + x + j * step] : at(src, rows, cols, row + i, x + j * step, step, mode, cval);
+    if (is_nan(v)) {
+      ordered = false;
+      nan = v;
+    }
+    return v;
+  };
+#pragma unroll
+  for (int k = 0; k < HELD; ++k) held[k] = value(k);
+#pragma unroll
+  for (int k = HELD; k <= AREA; ++k) {
+    const int count = HELD - (k - HELD);
+    // The least goes to the front, the greatest to the end, of those still held.
+#pragma unroll
+    for (int i = 1; i < HELD; ++i)
+      if (i < count) sort(held[0], held[i]);
+#pragma unroll
+    for (int i = 1; i < HELD - 1; ++i)
+      if (i < count - 1) sort(held[i], held[count - 1]);
+    if (k < AREA) held[0] = value(k);
+  }
+  return ordered ? held[1] : nan;
+}
+
+template <typename T, typename U>
+__global__ void nine(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+                     long long top, long long bottom, long long step, long long mode, double cval) {
+  each_column(cols, top, bottom, [=](long long row, long long x) {
+    dst[row * cols + x] = forgetful_median<3>(src, rows, cols, row, x, step, mode, cval);
+  });
+}
+
+template <typename T, typename U>
+__global__ void twentyfive(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+                           long long top, long long bottom, long long step, long long mode, double cval) {
+  each_column(cols, top, bottom, [=](long long row, long long x) {
+    dst[row * cols + x] = forgetful_median<5>(src, rows, cols, row, x, step, mode, cval);
+  });
+}
+
+// uint8, any window: each thread walks down a column with a histogram of its window in shared memory, in 16 coarse and 256
+// fine bins; a row enters and one leaves, so the cost grows with the window's breadth only. (T. Huang, G. Yang, G. Tang, "A
+// fast two-dimensional median filtering algorithm", IEEE Transactions on Acoustics, Speech, and Signal Processing 27, 1979.)
+template <typename T>
+__global__ void slide(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
+                      long long top, long long bottom, long long step, long long mode, double cval, long long n0,
+                      long long n1, long long strip) {
+  DYNAMIC_SHARED(int, bins);  // bin by bin, a thread beside the other, so that they do not wait for each other's banks
+  const long long x = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+  if (x >= cols) return;
+  int* const fine = bins + threadIdx.x;
+  int* const coarse = fine + 256 * blockDim.x;
+  const int stride = blockDim.x;
+  const auto count = [=](long long row, int by) {
+    const long long r = fold(row, rows, mode);
+    for (long long j = 0; j < n1; ++j) {
+      const long long c = fold_element(x + (j - n1 / 2) * step, cols, step, mode);
+      const int v = r < 0 || c < 0 ? int(cval) : int(src[r * cols + c]);
+      fine[v * stride] += by;
+      coarse[(v >> 4) * stride] += by;
+    }
+  };
+  for (long long first = top + blockIdx.y * strip; first < bottom; first += gridDim.y * strip) {
+    for (int bin = 0; bin < 256 + 16; ++bin) fine[bin * stride] = 0;
+    for (long long i = 0; i < n0; ++i) count(first - n0 / 2 + i, 1);
+    const long long last = min(first + strip, bottom);
+    for (long long row = first; row < last; ++row) {
+      long long left = n0 * n1 / 2;
+      int bin = 0;
+      for (; left >= coarse[bin * stride]; ++bin) left -= coarse[bin * stride];
+      for (bin *= 16; left >= fine[bin * stride]; ++bin) left -= fine[bin * stride];
+      dst[row * cols + x] = T(bin);
+      if (row + 1 < last) {
+        count(row - n0 / 2, -1);
+        count(row - n0 / 2 + n0, 1);
+      }
+    }
+  }
+}
+
+// Unsigned numbers in the order of the values.
+__device__ __forceinline__ unsigned int key_of(unsigned char v) { return v; }
+__device__ __forceinline__ unsigned int key_of(unsigned short v) { return v; }
+__device__ __forceinline__ unsigned int key_of(short v) { return (unsigned int)(int(v) + 32768); }
+__device__ __forceinline__ unsigned int key_of(float v) {
+  union {
+    float number;
+    unsigned int bits;
+  } u;
+  u.number = v;
+  return u.bits >> 31 ? ~u.bits : u.bits | 0x80000000u;
+}
+__device__ __forceinline__ unsigned long long key_of(double v) {
+  union {
+    double number;
+    unsigned long long bits;
+  } u;
+  u.number = v;
+  return u.bits >> 63 ? ~u.bits : u.bits | 0x8000000000000000ull;
+}
+
+// Any dtype and window: the greatest value with at most half of the window's values below it. The values' keys are halved
+// bit by bit: how many lie below is counted once a bit.
+template <typename T, typename U>
+__global__ void search(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+                       long long top, long long bottom, long long step, long long mode, double cval, long long n0,
+                       long long n1) {
+  typedef decltype(key_of(T(0))) Key;
+  each_column(cols, top, bottom, [=](long long row, long long x) {
+    const auto value = [=](long long i, long long j) {
+      return at(src, rows, cols, row + i - n0 / 2, x + (j - n1 / 2) * step, step, mode, cval);
+    };
+    Key found = 0;
+    T result = value(0, 0);
+    bool ordered = true;
+    for (int bit = sizeof(T) * 8 - 1; bit >= 0 && ordered; --bit) {
+      const Key middle = found | Key(1) << bit;
+      long long below = 0;
+      for (long long i = 0; i < n0; ++i)
+        for (long long j = 0; j < n1; ++j) {
+          const T v = value(i, j);
+          if (is_nan(v)) {
+            ordered = false;
+            result = v;
+          }
+          below += key_of(v) < middle;
+        }
+      if (below <= n0 * n1 / 2) found = middle;
+    }
+    for (long long i = 0; i < n0 && ordered; ++i)
+      for (long long j = 0; j < n1; ++j)
+        if (key_of(value(i, j)) == found) result = value(i, j);
+    dst[row * cols + x] = result;
+  });
+}
