@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gpuimg import dispatch
-from gpuimg.backends.base import Backend, result_of, speed_key
+from gpuimg.backend.base import Backend, result_of, speed_key
 from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
 from gpuimg.images import BOOL, Source, check_out
@@ -38,7 +38,7 @@ class Plan(Exception):
 @cache
 def backend_named(name: str) -> Backend:
     """The one object of a backend, its module imported at first use."""
-    module = import_module(f"gpuimg.backends.{name}")
+    module = import_module(f"gpuimg.backend.{name}")
     return getattr(module, name.capitalize())()  # type: ignore[no-any-return]
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import gpuimg
 from gpuimg import kernels
-from gpuimg.backends import compiled, driver, processes
+from gpuimg.backend import compiled, driver, processes
 from gpuimg.errors import BackendFailed
 
 IMAGE = np.random.default_rng(3).integers(0, 256, (200, 301), np.uint8)
@@ -44,7 +44,7 @@ def segments():
 def test_compiled_code_is_kept_on_disk_between_processes(tmp_path):
     code = """
     import numpy as np, gpuimg
-    from gpuimg.backends import compiled
+    from gpuimg.backend import compiled
     image = np.zeros((600, 600), np.uint8)
     gpuimg.invert(image, backend="multicore")
     print(sum(entry._cache_hits for entry in compiled._alive), len(compiled._alive))
@@ -108,7 +108,7 @@ def test_many_threads_may_call_at_once():
 def test_the_workqueue_layer_which_aborts_is_never_entered():
     code = """
     import threading, numpy as np, gpuimg
-    from gpuimg.backends import driver
+    from gpuimg.backend import driver
     image = np.zeros((500, 500), np.uint8)
     def call():
         for _ in range(50):
@@ -125,7 +125,7 @@ def test_the_workqueue_layer_which_aborts_is_never_entered():
 def test_a_user_who_runs_numba_on_workqueue_is_noticed():
     code = """
     import numba, numpy as np, gpuimg
-    from gpuimg.backends import driver
+    from gpuimg.backend import driver
     numba.config.THREADING_LAYER = "workqueue"
     @numba.njit(parallel=True)
     def total(n):
@@ -146,7 +146,7 @@ def test_a_user_who_runs_numba_on_workqueue_is_noticed():
 def test_a_forked_child_takes_the_thread_pool(layer):
     code = """
     import os, sys, warnings, numpy as np, gpuimg
-    from gpuimg.backends import driver
+    from gpuimg.backend import driver
     warnings.simplefilter("ignore", DeprecationWarning)
     image = np.zeros((500, 500), np.uint8)
     gpuimg.invert(image, backend="multicore")
@@ -181,7 +181,7 @@ def test_a_forked_child_leaves_the_parents_workers_alone():
 def test_threads_are_those_numba_was_told_to_use():
     code = """
     import numba, numpy as np, gpuimg
-    from gpuimg.backends import driver
+    from gpuimg.backend import driver
     numba.set_num_threads(1)
     assert not driver.numba_is_safe() or driver.thread_count() == 1
     assert (gpuimg.invert(np.zeros((500, 500), np.uint8), backend="multicore") == 255).all()

@@ -12,9 +12,9 @@ import pytest
 
 import gpuimg
 from gpuimg import kernels, run
-from gpuimg.backends import device
-from gpuimg.backends.cuda import Cuda, chains, rows_needed
-from gpuimg.backends.device import DeviceFailed, OutOfDeviceMemory
+from gpuimg.backend import device
+from gpuimg.backend.cuda import Cuda, chains, rows_needed
+from gpuimg.backend.device import DeviceFailed, OutOfDeviceMemory
 from gpuimg.errors import BackendUnavailable, FallbackWarning
 from gpuimg.images import MODES, border
 from gpuimg.passes import Sweep, Whole

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from gpuimg import kernels
-from gpuimg.backends import cupygpu, device
-from gpuimg.backends.cuda import Cuda
-from gpuimg.backends.device import DeviceFailed
+from gpuimg.backend import cupygpu, device
+from gpuimg.backend.cuda import Cuda
+from gpuimg.backend.device import DeviceFailed
 from gpuimg.passes import Sweep
 from tests.cuda_emulator import fakecupy
 from tests.cuda_emulator.emulator import EmulatedGpu

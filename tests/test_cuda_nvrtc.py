@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpuimg import kernels
-from gpuimg.backends.device import instances
+from gpuimg.backend.device import instances
 from tests.cuda_emulator import nvrtc
 
 pytestmark = pytest.mark.skipif(nvrtc.compiler() is None, reason="NVRTC's wheel (nvidia-cuda-nvrtc) is not installed")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuimg.backends import device
+from gpuimg.backend import device
 from gpuimg.filters import all_filters
 from tests.cuda_emulator import build
 

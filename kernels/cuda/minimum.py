@@ -13,7 +13,9 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1, flip):
     kind = gpu.ctype(src.dtype)
     groups = -(-(bottom - top) // n0)
     down = gpu.kernel("minimum", f"columns<{kind}, {kind}>")
-    down((-(-cols // THREADS), min(groups, GREATEST_GRID)), (THREADS, 1), (src, held, top, bottom, mode, cval, n0, flip))
+    down(
+        (-(-cols // THREADS), min(groups, GREATEST_GRID)), (THREADS, 1), (src, held, top, bottom, mode, cval, n0, flip)
+    )
     along = gpu.kernel("minimum", f"along<{kind}, {kind}>")
     span, grid = along_rows(cols, bottom - top, (n1 - 1) * step, SHARED_BYTES // (2 * src.dtype.itemsize))
     args = (held, dst, top, bottom, step, mode, cval, n1, flip, span)

@@ -1,5 +1,7 @@
 """What launches share that sum or compare along rows in shared memory."""
 
+from gpuimg.errors import BackendFailed
+
 THREADS = 128
 GREATEST_GRID = 65535
 
@@ -8,5 +10,5 @@ def along_rows(cols, rows, halo, most):
     """Elements of a row in shared memory at a time, at most ``most``, and the grid; ``halo`` of them are only read."""
     span = max(1, min(most, cols + halo, max(1024, 3 * halo)))
     if span <= halo:
-        raise ValueError(f"a window that reaches over {halo} elements does not fit shared memory, which holds {most}")
+        raise BackendFailed(f"a window {halo} elements wide does not fit the GPU's shared memory, which holds {most}")
     return span, (-(-cols // (span - halo)), min(rows, GREATEST_GRID))

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from gpuimg.backends.device import instances, source
+from gpuimg.backend.device import instances, source
 from gpuimg.machine import cache_folder
 
 try:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuimg.backends.device import OutOfDeviceMemory
+from gpuimg.backend.device import OutOfDeviceMemory
 from gpuimg.errors import BackendUnavailable
 from gpuimg.filters import all_filters
 from gpuimg.images import DTYPES, MODES

@@ -1,4 +1,4 @@
-"""A device that is emulated on the CPU, for gpuimg's own launch code and `gpuimg.backends.cuda.Cuda`.
+"""A device that is emulated on the CPU, for gpuimg's own launch code and `gpuimg.backend.cuda.Cuda`.
 
 Its memory are NumPy arrays of a class of their own, each with guard bytes before and behind it that are looked at after
 every launch (under AddressSanitizer: that may not be touched at all).
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from gpuimg import run
-from gpuimg.backends.cuda import Cuda
-from gpuimg.backends.device import Gpu, instances
+from gpuimg.backend.cuda import Cuda
+from gpuimg.backend.device import Gpu, instances
 
 from . import build as builds
 

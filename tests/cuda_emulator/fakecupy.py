@@ -1,4 +1,4 @@
-"""As much of CuPy as `gpuimg.backends.cupygpu` uses, over the emulated device: its calls are checked without a GPU.
+"""As much of CuPy as `gpuimg.backend.cupygpu` uses, over the emulated device: its calls are checked without a GPU.
 
 Copies are carried out at once; that pinned memory is not touched before its event has been waited for is checked by
 carrying out asynchronous copies as late as the event allows.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gpuimg import kernels
-from gpuimg.backends.device import OPTIONS, instances, source
+from gpuimg.backend.device import OPTIONS, instances, source
 
 ARCHITECTURES = (75, 86, 90, 120)
 

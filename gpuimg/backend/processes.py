@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuimg.backends.base import Array, CpuBackend
-from gpuimg.backends.compiled import DONE, compiled, form_of, pack, processor_count
-from gpuimg.backends.single import check_done
+from gpuimg.backend.base import Array, CpuBackend
+from gpuimg.backend.compiled import DONE, compiled, form_of, pack, processor_count
+from gpuimg.backend.single import check_done
 from gpuimg.errors import BackendFailed
 
 BANDS_PER_WORKER = 4  # so that a slow worker does not hold up the others
@@ -301,6 +301,7 @@ class Processes(CpuBackend):
 
     def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], bands: int) -> float:
         arena: Arena = self._arenas.current
+        compiled(kernel, form_of((src, dst, *args)))  # once, on disk, before all workers want it
         rows = dst.shape[0]
         count = 1 if bands == 1 else min(rows, self.workers * BANDS_PER_WORKER)
         edges = [rows * band // count for band in range(count + 1)]

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gpuimg.backends.base import Array, CpuBackend
-from gpuimg.backends.compiled import DONE, compiled, form_of, pack
+from gpuimg.backend.base import Array, CpuBackend
+from gpuimg.backend.compiled import DONE, compiled, form_of, pack
 from gpuimg.errors import BackendFailed
 
 # Compiled code cannot be interrupted: a piece this long lets Ctrl-C through soon, and costs nothing.

@@ -16,7 +16,7 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
-from gpuimg.backends.compiled import Compiled, code_digest, own_cache, processor_count
+from gpuimg.backend.compiled import Compiled, code_digest, own_cache, processor_count
 
 _forked = False
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpuimg.backends.base import Array, CpuBackend
-from gpuimg.backends.compiled import compiled, form_of, pack
-from gpuimg.backends.driver import fill_bands, numba_is_safe, numba_layer, thread_count
-from gpuimg.backends.single import timed
+from gpuimg.backend.base import Array, CpuBackend
+from gpuimg.backend.compiled import compiled, form_of, pack
+from gpuimg.backend.driver import fill_bands, numba_is_safe, numba_layer, thread_count
+from gpuimg.backend.single import timed
 
 
 class Multicore(CpuBackend):

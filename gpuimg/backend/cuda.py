@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from gpuimg.backends.base import Array, arguments, combine, flat, result_of
-from gpuimg.backends.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists
+from gpuimg.backend.base import Array, arguments, combine, flat, result_of
+from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists
 from gpuimg.images import MODES
 from gpuimg.passes import Pass, Reduction, Sweep
 
@@ -51,7 +51,7 @@ class Cuda:
 
     def _try(self) -> str | None:
         if self._gpu is None:
-            from gpuimg.backends.cupygpu import CupyGpu
+            from gpuimg.backend.cupygpu import CupyGpu
 
             try:
                 self._gpu = CupyGpu()

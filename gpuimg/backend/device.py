@@ -423,7 +423,9 @@ class Gpu(ABC):
             return
         if launch_of(stem).added:
             self.zero(dst[top:bottom])
-        self.fill_rows(stem, instance_for(stem, self.ctype(src.dtype), self.ctype(dst.dtype)), src, dst, top, bottom, *args)
+        self.fill_rows(
+            stem, instance_for(stem, self.ctype(src.dtype), self.ctype(dst.dtype)), src, dst, top, bottom, *args
+        )
 
     def fill_rows(self, stem: str, name: str, src: Any, dst: Any, top: int, bottom: int, *args: Any) -> None:
         """Fill rows [top, bottom) of ``dst`` by one instance, launched as the stem's file says."""

@@ -211,6 +211,18 @@ def compiled(kernel: str, form: str) -> Compiled:
 
 
 @contextlib.contextmanager
+def _alone_with(name: str) -> Iterator[None]:
+    """Hold other processes back that want the same code, so that one compiles it and the rest find it on disk."""
+    with ExitStack() as held:
+        with contextlib.suppress(ImportError, OSError):  # no locks on this system, or no writable folder
+            import fcntl
+
+            lock = held.enter_context((cache_folder() / f"cpu-{code_digest()}" / f"{name}.lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
 def _callees_optimized_with(name: str) -> Iterator[None]:
     """Compile with nothing optimized and made machine code but the library ``name``, once all it calls is linked in.
 
@@ -269,7 +281,7 @@ def _compile(kernel: str, form: str) -> Compiled:
     store = own_cache(name, code_digest(), function)
     if store is not None:
         entry._cache = store
-    with _callees_optimized_with(name):
+    with _alone_with(name), _callees_optimized_with(name):
         entry.compile()
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
     _alive.append(entry)

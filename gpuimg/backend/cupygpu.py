@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from gpuimg.backends.base import Array
-from gpuimg.backends.device import OPTIONS, DeviceFailed, Gpu, Launcher, digest, source
+from gpuimg.backend.base import Array
+from gpuimg.backend.device import OPTIONS, DeviceFailed, Gpu, Launcher, digest, source
 from gpuimg.machine import cache_folder
 
 # Copies between host and device pass through two pinned buffers of this size: one is filled while the other travels.

@@ -1,1 +1,0 @@
-"""Where passes run: one small class a backend, one interface (see `gpuimg.backends.base`)."""
