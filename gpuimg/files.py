@@ -116,6 +116,13 @@ def save_image(path: PathLike, array: Any) -> None:
         The format cannot hold the dtype without losing depth.
     ValueError
         An unknown suffix, an empty array, or a shape that the format cannot hold.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.save_image("ramp.png", np.arange(65536, dtype=np.uint16).reshape(256, 256))
+    >>> gpuimg.open_image("ramp.png").dtype
+    dtype('uint16')
     """
     path = Path(path)
     form = format_of(path)

@@ -166,7 +166,7 @@ def test_explain_shows_the_table_it_chose_from():
     image = np.zeros((64, 64), np.uint8)
     found = gpuimg.explain(gpuimg.gaussian, image, sigma=2)
     assert found.filter == "gaussian"
-    assert found.chosen == "single"
+    assert found.chosen in ("single", "multicore")
     assert {row.backend for row in found.rows} == set(BACKENDS)
     assert "<- chosen" in str(found)
     assert found.passes == ("gaussian",)

@@ -6,7 +6,7 @@ template <typename Fill>
 __device__ __forceinline__ void each_column(long long cols, long long top, long long bottom, Fill fill) {
   const long long row = top + (long long)blockIdx.y * blockDim.y + threadIdx.y;
   if (row >= bottom) return;
-#pragma unroll
+#pragma unroll 1
   for (int k = 0; k < 4; ++k) {
     const long long x = ((long long)blockIdx.x * 4 + k) * blockDim.x + threadIdx.x;
     if (x < cols) fill(row, x);

@@ -11,19 +11,85 @@ __device__ __forceinline__ void sort(T& a, T& b) {
   a = low;
 }
 
+// Unsigned numbers in the order of the values.
+__device__ __forceinline__ unsigned int key_of(unsigned char v) { return v; }
+__device__ __forceinline__ unsigned int key_of(unsigned short v) { return v; }
+__device__ __forceinline__ unsigned int key_of(short v) { return (unsigned int)(int(v) + 32768); }
+__device__ __forceinline__ unsigned int key_of(float v) {
+  union {
+    float number;
+    unsigned int bits;
+  } u;
+  u.number = v;
+  return u.bits >> 31 ? ~u.bits : u.bits | 0x80000000u;
+}
+__device__ __forceinline__ unsigned long long key_of(double v) {
+  union {
+    double number;
+    unsigned long long bits;
+  } u;
+  u.number = v;
+  return u.bits >> 63 ? ~u.bits : u.bits | 0x8000000000000000ull;
+}
+
+// The value of a key; the second argument only tells the type.
+__device__ __forceinline__ unsigned char value_of(unsigned int key, unsigned char) { return (unsigned char)key; }
+__device__ __forceinline__ unsigned short value_of(unsigned int key, unsigned short) { return (unsigned short)key; }
+__device__ __forceinline__ short value_of(unsigned int key, short) { return (short)(int(key) - 32768); }
+__device__ __forceinline__ float value_of(unsigned int key, float) {
+  union {
+    unsigned int bits;
+    float number;
+  } u;
+  u.bits = key >> 31 ? key & 0x7fffffffu : ~key;
+  return u.number;
+}
+__device__ __forceinline__ double value_of(unsigned long long key, double) {
+  union {
+    unsigned long long bits;
+    double number;
+  } u;
+  u.bits = key >> 63 ? key & 0x7fffffffffffffffull : ~key;
+  return u.number;
+}
+
+// The median of any window: the greatest value with at most half of the window's values below it. The values' keys are
+// found bit by bit: how many lie below is counted once a bit.
+template <typename T>
+__device__ T searched_median(const T* src, long long rows, long long cols, long long row, long long x, long long step,
+                             long long mode, double cval, long long n0, long long n1) {
+  typedef decltype(key_of(T(0))) Key;
+  const auto value = [=](long long i, long long j) {
+    return at(src, rows, cols, row + i - n0 / 2, x + (j - n1 / 2) * step, step, mode, cval);
+  };
+  Key found = 0;
+  for (int bit = sizeof(T) * 8 - 1; bit >= 0; --bit) {
+    const Key middle = found | Key(1) << bit;
+    long long below = 0;
+#pragma unroll 1
+    for (long long i = 0; i < n0; ++i)
+#pragma unroll 1
+      for (long long j = 0; j < n1; ++j) {
+        const T v = value(i, j);
+        if (is_nan(v)) return v;
+        below += key_of(v) < middle;
+      }
+    if (below <= n0 * n1 / 2) found = middle;
+  }
+  return value_of(found, T(0));
+}
+
 // The median of SIZE x SIZE values by forgetting: of some more than half of them the least and the greatest cannot be the
 // median; another takes their place, until three are left. (J. L. Smith, "Implementing median filters in XC4000E FPGAs",
 // XCell 23, 1996.) All in registers.
 template <int SIZE, typename T>
-__device__ __forceinline__ T forgetful_median(const T* src, long long rows, long long cols, long long row, long long x,
-                                              long long step, long long mode, double cval) {
+__device__ __forceinline__ T forgetful_median(const T* src, long long cols, long long step) {
   constexpr int AREA = SIZE * SIZE, HALF = SIZE / 2, HELD = AREA / 2 + 2;
-  const bool inside = row >= HALF && row + HALF < rows && x >= HALF * step && x + HALF * step < cols;
   T held[HELD], nan = T(0);
   bool ordered = true;
   const auto value = [&](int k) {
     const int i = k / SIZE - HALF, j = k % SIZE - HALF;
-    const T v = inside ? src[(row + i) * cols + x + j * step] : at(src, rows, cols, row + i, x + j * step, step, mode, cval);
+    const T v = src[i * cols + j * step];
     if (is_nan(v)) {
       ordered = false;
       nan = v;
@@ -47,11 +113,21 @@ __device__ __forceinline__ T forgetful_median(const T* src, long long rows, long
   return ordered ? held[1] : nan;
 }
 
+// At the border the few pixels there are take the way of large windows.
+template <int SIZE, typename T>
+__device__ __forceinline__ T median_of(const T* src, long long rows, long long cols, long long row, long long x,
+                                       long long step, long long mode, double cval) {
+  constexpr int HALF = SIZE / 2;
+  const bool inside = row >= HALF && row + HALF < rows && x >= HALF * step && x + HALF * step < cols;
+  if (inside) return forgetful_median<SIZE>(src + row * cols + x, cols, step);
+  return searched_median(src, rows, cols, row, x, step, mode, cval, SIZE, SIZE);
+}
+
 template <typename T, typename U>
 __global__ void nine(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                      long long top, long long bottom, long long step, long long mode, double cval) {
   each_column(cols, top, bottom, [=](long long row, long long x) {
-    dst[row * cols + x] = forgetful_median<3>(src, rows, cols, row, x, step, mode, cval);
+    dst[row * cols + x] = median_of<3>(src, rows, cols, row, x, step, mode, cval);
   });
 }
 
@@ -59,7 +135,7 @@ template <typename T, typename U>
 __global__ void twentyfive(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                            long long top, long long bottom, long long step, long long mode, double cval) {
   each_column(cols, top, bottom, [=](long long row, long long x) {
-    dst[row * cols + x] = forgetful_median<5>(src, rows, cols, row, x, step, mode, cval);
+    dst[row * cols + x] = median_of<5>(src, rows, cols, row, x, step, mode, cval);
   });
 }
 
@@ -103,58 +179,11 @@ __global__ void slide(const T* src, long long rows, long long cols, T* dst, long
   }
 }
 
-// Unsigned numbers in the order of the values.
-__device__ __forceinline__ unsigned int key_of(unsigned char v) { return v; }
-__device__ __forceinline__ unsigned int key_of(unsigned short v) { return v; }
-__device__ __forceinline__ unsigned int key_of(short v) { return (unsigned int)(int(v) + 32768); }
-__device__ __forceinline__ unsigned int key_of(float v) {
-  union {
-    float number;
-    unsigned int bits;
-  } u;
-  u.number = v;
-  return u.bits >> 31 ? ~u.bits : u.bits | 0x80000000u;
-}
-__device__ __forceinline__ unsigned long long key_of(double v) {
-  union {
-    double number;
-    unsigned long long bits;
-  } u;
-  u.number = v;
-  return u.bits >> 63 ? ~u.bits : u.bits | 0x8000000000000000ull;
-}
-
-// Any dtype and window: the greatest value with at most half of the window's values below it. The values' keys are halved
-// bit by bit: how many lie below is counted once a bit.
 template <typename T, typename U>
 __global__ void search(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                        long long top, long long bottom, long long step, long long mode, double cval, long long n0,
                        long long n1) {
-  typedef decltype(key_of(T(0))) Key;
   each_column(cols, top, bottom, [=](long long row, long long x) {
-    const auto value = [=](long long i, long long j) {
-      return at(src, rows, cols, row + i - n0 / 2, x + (j - n1 / 2) * step, step, mode, cval);
-    };
-    Key found = 0;
-    T result = value(0, 0);
-    bool ordered = true;
-    for (int bit = sizeof(T) * 8 - 1; bit >= 0 && ordered; --bit) {
-      const Key middle = found | Key(1) << bit;
-      long long below = 0;
-      for (long long i = 0; i < n0; ++i)
-        for (long long j = 0; j < n1; ++j) {
-          const T v = value(i, j);
-          if (is_nan(v)) {
-            ordered = false;
-            result = v;
-          }
-          below += key_of(v) < middle;
-        }
-      if (below <= n0 * n1 / 2) found = middle;
-    }
-    for (long long i = 0; i < n0 && ordered; ++i)
-      for (long long j = 0; j < n1; ++j)
-        if (key_of(value(i, j)) == found) result = value(i, j);
-    dst[row * cols + x] = result;
+    dst[row * cols + x] = searched_median(src, rows, cols, row, x, step, mode, cval, n0, n1);
   });
 }

@@ -1,4 +1,5 @@
-"""Sums of rows into a scratch image, then of columns; one launch where each output pixel is a copy of one of the input."""
+"""Sums of rows into a scratch image, then of columns; one launch where each output pixel is a copy of one of the
+input."""
 
 import numpy as np
 

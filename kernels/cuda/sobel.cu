@@ -11,13 +11,16 @@ struct Neighbours {
   __device__ Neighbours(const T* src, long long rows, long long cols, long long row, long long x, long long step,
                         long long mode, double cval) {
     const bool inside = row > 0 && row + 1 < rows && x >= step && x + step < cols;
-    const T* const middle = src + row * cols + x;
+    long long r[3], c[3];
+#pragma unroll
+    for (int i = 0; i < 3; ++i) {
+      r[i] = inside ? row + i - 1 : fold(row + i - 1, rows, mode);
+      c[i] = inside ? x + (i - 1) * step : fold_element(x + (i - 1) * step, cols, step, mode);
+    }
 #pragma unroll
     for (int i = 0; i < 3; ++i)
 #pragma unroll
-      for (int j = 0; j < 3; ++j)
-        v[i][j] = A(inside ? middle[(i - 1) * cols + (j - 1) * step]
-                           : at(src, rows, cols, row + i - 1, x + (j - 1) * step, step, mode, cval));
+      for (int j = 0; j < 3; ++j) v[i][j] = r[i] < 0 || c[j] < 0 ? A(T(cval)) : A(src[r[i] * cols + c[j]]);
   }
   __device__ A along_row(int i) const { return (v[i][0] + (v[i][1] + v[i][1])) + v[i][2]; }
   __device__ A down_column(int j) const { return (v[0][j] + (v[1][j] + v[1][j])) + v[2][j]; }

@@ -15,17 +15,18 @@ __global__ void columns(const T* src, long long rows, long long cols, S* dst, lo
     const long long r = fold(row, rows, mode);
     return r < 0 ? S(cval) : S(src[r * cols + x]);
   };
-  for (long long first = top + (long long)blockIdx.y * n0; first < bottom; first += (long long)gridDim.y * n0) {
-    const long long begin = first - n0 / 2, count = min(n0, bottom - first);
+  // Groups begin at multiples of n0, wherever `top` is: the order of additions does not depend on it.
+  for (long long first = (top / n0 + blockIdx.y) * n0; first < bottom; first += (long long)gridDim.y * n0) {
+    const long long begin = first - n0 / 2, skip = max(top - first, 0ll), count = min(n0, bottom - first);
     S total = 0;
-    for (long long i = n0 - 1; i >= 0; --i) {
+    for (long long i = n0 - 1; i >= skip; --i) {
       total += value(begin + i);
       if (i < count) dst[(first + i) * cols + x] = total;
     }
     total = 0;
     for (long long i = 1; i < count; ++i) {
       total += value(begin + n0 + i - 1);
-      dst[(first + i) * cols + x] += total;
+      if (i >= skip) dst[(first + i) * cols + x] += total;
     }
   }
 }

@@ -14,7 +14,7 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
     wide = np.dtype(np.int32 if src.dtype.kind in "iu" and bound < 1 << 31 else np.float64)
     held = gpu.rows(gpu.empty((bottom - top, cols), wide), top, rows)
     kind, sums = gpu.ctype(src.dtype), gpu.ctype(wide)
-    groups = -(-(bottom - top) // n0)
+    groups = -(-bottom // n0) - top // n0
     down = gpu.kernel("uniform", f"columns<{kind}, {sums}>")
     down((-(-cols // THREADS), min(groups, GREATEST_GRID)), (THREADS, 1), (src, held, top, bottom, mode, cval, n0))
     span, grid = along_rows(cols, bottom - top, (n1 - 1) * step, SHARED_BYTES // (3 * wide.itemsize))
