@@ -5,6 +5,7 @@ length is a power of two, and those come from tables that all runs and all rows 
 """
 
 import numpy as np
+
 from gpuimg.kernels.cpu.borders import kernel
 from gpuimg.kernels.cpu.minimum import copy_turned, pairwise, turn
 from gpuimg.kernels.cpu.spans import least, load_span

@@ -9,23 +9,24 @@ where they are looked at. All counts are cumulative: so the bin of the median is
 """
 
 import numpy as np
+
 from gpuimg.kernels.cpu.borders import fold, kernel
 from gpuimg.kernels.cpu.lanes import BINS, add_bins, bins_within
 
-STRIP = 1024  # columns whose histograms fit into the second-level cache
+STRIP = 640  # columns whose histograms fit into the second-level cache
 
 
-@kernel
-def constant_time_median(src, dst, top, bottom, step, mode, cval, n0, n1, counter):
-    """Median of uint8; ``counter`` is a number of a type that can count to ``n0 * n1``."""
+def constant_time_median(src, dst, top, bottom, step, mode, cval, n0, n1):
+    """Median of uint8 for windows of less than 2**32 values."""
     cols = src.shape[1] // step
     wanted = min(cols, max(STRIP - n1, n1))
     columns = np.empty(wanted + n1 - 1, np.int64)
     # What one value of a bin adds to the cumulative counts.
-    steps = np.full(BINS * BINS, counter)
+    steps = np.empty(BINS * BINS, np.uint32)
     for index in range(steps.size):
         steps[index] = index % BINS >= index // BINS
-    nothing = np.zeros(BINS, steps.dtype)
+    nothing = np.empty(BINS, steps.dtype)
+    nothing[:] = 0
     coarse = np.empty(columns.size * BINS, steps.dtype)
     fine = np.empty(columns.size * BINS * BINS, steps.dtype)
     for first in range(0, cols, wanted):

@@ -8,14 +8,15 @@ still be the median, it is selected. Larger windows by histograms: see `histogra
 """
 
 import numpy as np
+from numba import types
+from numba.extending import overload
+
 from gpuimg.kernels.cpu.borders import kernel
 from gpuimg.kernels.cpu.histograms import constant_time_median
 from gpuimg.kernels.cpu.lanes import lanes
 from gpuimg.kernels.cpu.networks import MEDIAN, SORT
 from gpuimg.kernels.cpu.ranks import median_by_ranks
 from gpuimg.kernels.cpu.spans import load_span
-from numba import types
-from numba.extending import overload
 
 BLOCK_BYTES = 1 << 14  # of a row that is kept while the window moves down
 CHUNK_BYTES = 1 << 13  # of sorted columns that are kept in the first-level cache
@@ -36,18 +37,7 @@ def median_of_many(src, dst, top, bottom, step, mode, cval, n0, n1):
 
 @overload(median_of_many)
 def _median_of_many(src, dst, top, bottom, step, mode, cval, n0, n1):
-    if src.dtype != types.uint8:
-        return lambda src, dst, top, bottom, step, mode, cval, n0, n1: median_by_ranks(
-            src, dst, top, bottom, step, mode, cval, n0, n1
-        )
-
-    def of_bytes(src, dst, top, bottom, step, mode, cval, n0, n1):
-        if n0 * n1 < 1 << 16:
-            constant_time_median(src, dst, top, bottom, step, mode, cval, n0, n1, np.uint16(0))
-        else:
-            constant_time_median(src, dst, top, bottom, step, mode, cval, n0, n1, np.uint64(0))
-
-    return of_bytes
+    return constant_time_median if src.dtype == types.uint8 else median_by_ranks
 
 
 @kernel
@@ -73,7 +63,13 @@ def median_by_network(src, dst, top, bottom, step, mode, cval, n):
                 continue
             for begin in range(0, wanted * step, chunk):
                 count = min(chunk, wanted * step - begin)
-                median_of_chunk(window, stride, ranked, step, begin, count, n, result)
+                sorts = count + halo
+                if n == 3:
+                    sweep_3(window, stride, ranked, step, begin, sorts, count, result)
+                elif n == 5:
+                    sweep_5(window, stride, ranked, step, begin, sorts, count, result)
+                else:
+                    sweep_7(window, stride, ranked, step, begin, sorts, count, result)
             if holes.any():
                 spread_nan(window, stride, step, n, result, wanted * step)
             copy(result, dst[row - n // 2, first * step : (first + wanted) * step])
@@ -85,24 +81,14 @@ def copy(line, out):
         out[x] = line[x]
 
 
-@kernel
-def median_of_chunk(window, stride, ranked, step, begin, count, n, result):
-    """Medians of ``count`` elements from ``begin`` on."""
-    pitch = ranked.size // n
-    sorts = count + (n - 1) * step
-    if n == 3:
-        sweep_3(window, stride, ranked, pitch, step, begin, sorts, count, result)
-    elif n == 5:
-        sweep_5(window, stride, ranked, pitch, step, begin, sorts, count, result)
-    else:
-        sweep_7(window, stride, ranked, pitch, step, begin, sorts, count, result)
-
-
-def sweep(sort, select):
-    """A kernel that sorts columns and selects medians with these two networks."""
+def sweep(n):
+    """A kernel that sorts columns and selects medians, ``count`` of them from element ``begin`` on, by the networks for
+    windows of ``n`` squared."""
+    sort, select = SORT[n], MEDIAN[n]
 
     @kernel
-    def run(window, stride, ranked, pitch, step, begin, sorts, count, result):
+    def run(window, stride, ranked, step, begin, sorts, count, result):
+        pitch = ranked.size // n
         for x in range(0, sorts, lanes(window)):
             sort(window, stride, step, begin + x, ranked, pitch, x)
         for x in range(0, count, lanes(window)):
@@ -111,7 +97,7 @@ def sweep(sort, select):
     return run
 
 
-sweep_3, sweep_5, sweep_7 = (sweep(SORT[n], MEDIAN[n]) for n in (3, 5, 7))
+sweep_3, sweep_5, sweep_7 = (sweep(n) for n in (3, 5, 7))
 
 
 def has_nan(line):

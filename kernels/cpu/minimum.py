@@ -8,6 +8,7 @@ Along the columns van Herk's algorithm [1], three operations a pixel, a whole ro
 """
 
 import numpy as np
+
 from gpuimg.kernels.cpu.borders import kernel
 from gpuimg.kernels.cpu.spans import least, load_span, turned
 

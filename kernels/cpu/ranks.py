@@ -6,10 +6,11 @@ over the tile [1]. What a pixel costs grows with the shorter side of the window,
 """
 
 import numpy as np
-from gpuimg.kernels.cpu.borders import kernel
-from gpuimg.kernels.cpu.spans import load_span
 from numba import types
 from numba.extending import overload
+
+from gpuimg.kernels.cpu.borders import kernel
+from gpuimg.kernels.cpu.spans import load_span
 
 TILE = 64  # pixels on a side, or as many as the window has
 DIGIT = 11  # bits that one pass of the sort looks at
@@ -60,10 +61,10 @@ def sort_by_key(keys, spare_keys, order, spare_order, count):
     return keys, order
 
 
-@kernel
 def median_by_ranks(src, dst, top, bottom, step, mode, cval, n0, n1):
     """Median of any type, tile by tile."""
     cols = src.shape[1] // step
+    by_rows = n1 < n0  # moving along the longer side changes fewer values
     high, wide = min(bottom - top, max(TILE, n0)), min(cols, max(TILE, n1))
     most = (high + n0 - 1) * (wide + n1 - 1)
     line = np.empty((wide + n1 - 1) * step, src.dtype)
@@ -80,7 +81,7 @@ def median_by_ranks(src, dst, top, bottom, step, mode, cval, n0, n1):
             for channel in range(step):
                 begin = row - n0 // 2, col - n1 // 2
                 size = down + n0 - 1, along + n1 - 1
-                load_tile(src, begin, size, channel, step, mode, cval, n1 < n0, line, values)
+                load_tile(src, begin, size, channel, step, mode, cval, by_rows, line, values)
                 count = size[0] * size[1]
                 for index in range(count):
                     keys[index] = order_key(values[index])
@@ -88,10 +89,8 @@ def median_by_ranks(src, dst, top, bottom, step, mode, cval, n0, n1):
                 sorted_keys, sorted_order = sort_by_key(keys, spare_keys, order, spare_order, count)
                 kinds = rank_values(values, sorted_keys, sorted_order, count, ranks, found)
                 out = dst[row : row + down, col * step + channel :]
-                if n1 < n0:
-                    slide(ranks, found[:kinds], counts[:kinds], down, along, n0, n1, out, True, step)
-                else:
-                    slide(ranks, found[:kinds], counts[:kinds], along, down, n1, n0, out, False, step)
+                tile = (down, along, n0, n1) if by_rows else (along, down, n1, n0)
+                slide(ranks, found[:kinds], counts[:kinds], tile, out, by_rows, step)
 
 
 @kernel
@@ -117,11 +116,12 @@ def rank_values(values, keys, order, count, ranks, found):
 
 
 @kernel
-def slide(ranks, found, counts, length, breadth, n_along, n_across, out, by_rows, step):
+def slide(ranks, found, counts, tile, out, by_rows, step):
     """Move the window over the tile, forth in one line and back in the next, so that it is never built anew.
 
-    The tile has ``length`` pixels in the direction of movement, where the window has ``n_along`` values, ``breadth``
-    across it, and values across are neighbours in memory. ``by_rows`` says that it moves down."""
+    ``tile`` is its pixels in the direction of movement and across it, and the window's values in both directions; those
+    across are neighbours in memory. ``by_rows`` says that it moves down."""
+    length, breadth, n_along, n_across = tile
     pitch = breadth + n_across - 1
     counts[:] = 0
     half = n_along * n_across // 2
@@ -135,11 +135,14 @@ def slide(ranks, found, counts, length, breadth, n_along, n_across, out, by_rows
         for moved in range(length):
             if moved > 0:
                 old = (at if ahead > 0 else at + n_along - 1) * pitch + line
-                below += replace(ranks, old, old + ahead * n_along * pitch, 1, n_across, counts, median)
+                new, apart, size = old + ahead * n_along * pitch, 1, n_across
                 at += ahead
             elif line > 0:
                 old = at * pitch + line - 1
-                below += replace(ranks, old, old + n_across, pitch, n_along, counts, median)
+                new, apart, size = old + n_across, pitch, n_along
+            else:
+                old, new, apart, size = 0, 0, 0, 0
+            below += replace(ranks, old, new, apart, size, counts, median)
             while below > half:
                 median -= 1
                 below -= counts[median]
