@@ -13,7 +13,7 @@ BACKENDS = ("single", "multicore", "processes", "cuda")
 TOLERANCES = {"float32": 2e-6, "float64": 1e-13}
 
 # Skipped tests fail where GPUIMG_REQUIRE_TOOLS is set, but for these reasons.
-MAY_BE_MISSING = ("torch is not installed", "needs a real GPU")
+MAY_BE_MISSING = ("torch is not installed", "needs a real GPU", "permissions do not bind this user")
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=30)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True)

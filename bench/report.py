@@ -1,0 +1,123 @@
+"""Makes a table and two plots out of a result of bench/run.py: ``python bench/report.py bench/results/NAME.json``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+PLOTTED = ("median", "gaussian", "erosion", "resize")
+REFERENCE = "opencv"
+
+
+def races(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [entry for entry in found["results"] if "ratio" in entry]
+
+
+def geometric_mean(ratios: list[float]) -> float:
+    return math.exp(sum(math.log(ratio) for ratio in ratios) / len(ratios))
+
+
+def by_case(entries: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
+    cases: dict[str, dict[str, dict[str, Any]]] = {}
+    for entry in entries:
+        cases.setdefault(entry["case"], {})[entry["library"]] = entry
+    return cases
+
+
+def table(found: dict[str, Any], size: str, dtype: str) -> str:
+    """Markdown: a row for each case, milliseconds of ours and how many times as long each library took."""
+    entries = [entry for entry in races(found) if entry["size"] == size and entry["dtype"] == dtype]
+    libraries = sorted({entry["library"] for entry in entries}, key=lambda name: (name != REFERENCE, name))
+    lines = [
+        f"| filter | gpuimg, ms | {' | '.join(libraries)} |",
+        f"|---|---|{'---|' * len(libraries)}",
+    ]
+    for case, row in by_case(entries).items():
+        ours = min(entry["ours"]["median"] for entry in row.values())
+        cells = [f"{row[name]['ratio']:.2f}" if name in row else "" for name in libraries]
+        lines.append(f"| {case} | {1e3 * ours:.1f} | {' | '.join(cells)} |")
+    ratios = [entry["ratio"] for entry in entries if entry["library"] == REFERENCE]
+    if ratios:
+        mean = geometric_mean(ratios)
+        lines.append("")
+        lines.append(f"Geometric mean over OpenCV {mean:.2f}, least {min(ratios):.2f}, of {len(ratios)} cases.")
+    return "\n".join(lines)
+
+
+def plot_ratios(found: dict[str, Any], path: Path) -> None:
+    """How many times as long OpenCV takes, case by case, for the largest size."""
+    import matplotlib.pyplot as plt
+
+    largest = max(entry["megapixels"] for entry in races(found))
+    entries = [e for e in races(found) if e["library"] == REFERENCE and e["megapixels"] == largest]
+    figure, axes = plt.subplots(figsize=(8, 0.28 * len({e["case"] for e in entries}) + 1.5), layout="constrained")
+    cases = list(by_case(entries))[::-1]
+    dtypes = sorted({entry["dtype"] for entry in entries}, reverse=True)
+    for place, dtype in enumerate(dtypes):
+        chosen = {entry["case"]: entry["ratio"] for entry in entries if entry["dtype"] == dtype}
+        heights = [cases.index(case) + (place - (len(dtypes) - 1) / 2) * 0.4 for case in chosen]
+        axes.barh(heights, list(chosen.values()), height=0.38, label=dtype)
+    axes.set_yticks(range(len(cases)), cases, fontsize=8)
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_xscale("log")
+    axes.set_xlabel(f"OpenCV's time over gpuimg's, {largest:g} megapixels, same threads")
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def plot_times(found: dict[str, Any], path: Path) -> None:
+    """Time over megapixels for four filters, uint8."""
+    import matplotlib.pyplot as plt
+
+    entries = [entry for entry in races(found) if entry["dtype"] == "uint8"]
+    figure, grid = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
+    for axes, name in zip(grid.flat, PLOTTED, strict=True):
+        cases = [entry["case"] for entry in entries if entry["filter"] == name]
+        if not cases:
+            continue
+        chosen = [entry for entry in entries if entry["case"] == cases[0]]
+        lines: dict[str, list[tuple[float, float]]] = {}
+        for entry in chosen:
+            lines.setdefault(entry["library"], []).append((entry["megapixels"], entry["theirs"]["median"]))
+            if entry["library"] == REFERENCE:
+                lines.setdefault("gpuimg", []).append((entry["megapixels"], entry["ours"]["median"]))
+        for library, points in sorted(lines.items()):
+            axes.plot(
+                *zip(*sorted(points), strict=True), marker="o", label=library, lw=2.5 if library == "gpuimg" else 1
+            )
+        axes.set(xscale="log", yscale="log", title=cases[0], xlabel="megapixels", ylabel="seconds")
+        axes.legend(fontsize=7)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("result", type=Path)
+    parser.add_argument(
+        "--plots", action="store_true", help="write NAME-ratios.png and NAME-times.png beside the result"
+    )
+    options = parser.parse_args()
+    found = json.loads(options.result.read_text())
+    print(json.dumps(found["machine"]))
+    done = {(entry["megapixels"], entry["size"], entry["dtype"]) for entry in races(found)}
+    for _, size, dtype in sorted(done):
+        unit = "512x512" if size == "512" else f"{size} megapixels"
+        print(f"\n{unit}, {dtype}: how many times as long as gpuimg each library takes\n")
+        print(table(found, size, dtype))
+    skipped = [
+        f"{e.get('case', '')} {e.get('library', '')}: {e['skipped']}" for e in found["results"] if "skipped" in e
+    ]
+    if skipped:
+        print("\nLeft out:\n\n- " + "\n- ".join(dict.fromkeys(skipped)))
+    if options.plots:
+        plot_ratios(found, options.result.with_name(options.result.stem + "-ratios.png"))
+        plot_times(found, options.result.with_name(options.result.stem + "-times.png"))
+
+
+if __name__ == "__main__":
+    main()

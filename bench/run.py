@@ -1,0 +1,539 @@
+"""Races the filters against other libraries: ``python bench/run.py --out bench/results/NAME.json``.
+
+Every pair, ours and theirs, is timed in turns within one run, on the same number of threads, both warmed up, both
+making a new result in each call. Libraries that know one thread only run on that one, and the result says so. A call
+that would take longer than ``--slow`` seconds is left out at that size, and the result says that too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+SIZES = ("512", "2", "50")  # megapixels; 512 stands for 512x512
+DTYPES = ("uint8", "uint16", "float32")
+TRIAL_MEGAPIXELS = 0.05
+MARGIN = 24  # pixels at the edge that comparisons leave out: border modes differ
+UNSUPPORTED = "does not take this"
+
+
+class Case(NamedTuple):
+    """One race: a filter and its parameters, as both sides get them.
+
+    Attributes
+    ----------
+    tolerance : mean difference between both results, as a share of the range, up to which they are the same filter;
+        None where results cannot be compared
+    """
+
+    filter: str
+    params: dict[str, Any] = {}  # noqa: RUF012 - never written to
+    color: bool = False
+    tolerance: float | None = 0.004
+
+    def __str__(self) -> str:
+        words = [f"{key}={brief(value)}" for key, value in self.params.items() if key not in ("mode", "table")]
+        return " ".join([self.filter, *words, *(["RGB"] if self.color else [])])
+
+
+class Library(NamedTuple):
+    """Another library.
+
+    Attributes
+    ----------
+    calls : by filter, called with an image and the case's parameters
+    prepare : makes its kind of image out of an array; not timed
+    finish : makes pixels of a result that is only promised; timed
+    threads : whether it runs on as many as it is told to, else on one
+    dtypes : that it takes
+    """
+
+    calls: dict[str, Callable[..., Any]]
+    prepare: Callable[[Any], Any] = lambda image: image
+    finish: Callable[[Any], Any] = lambda result: result
+    threads: bool = False
+    dtypes: tuple[str, ...] = DTYPES
+
+
+def brief(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return f"{shape[0]}x{shape[1]}" if shape else str(value).replace(" ", "")
+
+
+def cases(dtype: str) -> list[Case]:
+    """All races for images of a dtype."""
+    import numpy as np
+
+    level = {"uint8": 100, "uint16": 25700, "float32": 0.4}[dtype]
+    size = 65536 if dtype == "uint16" else 256
+    table = np.arange(size)[::-1].astype(dtype)
+    cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
+    rows, cols = np.ogrid[-3:4, -3:4]
+    disk = (rows**2 + cols**2 <= 9).astype(np.uint8)
+    return [
+        Case("rgb2gray", {"weights": "rec601"}, color=True),
+        Case("invert"),
+        Case("lut", {"table": table}),
+        Case("threshold", {"value": level}),
+        Case("gaussian", {"sigma": 1}),
+        Case("gaussian", {"sigma": 3}),
+        Case("gaussian", {"sigma": 8}),
+        Case("gaussian", {"sigma": 1}, color=True),
+        Case("uniform", {"size": 3}),
+        Case("uniform", {"size": 15}),
+        Case("median", {"size": 3, "mode": "nearest"}),  # the one mode that OpenCV's has
+        Case("median", {"size": 5, "mode": "nearest"}),
+        Case("median", {"size": 15, "mode": "nearest"}),
+        Case("minimum", {"size": 3}),
+        Case("minimum", {"size": 15}),
+        Case("maximum", {"size": 3}),
+        Case("erosion", {"footprint": cross}),
+        Case("dilation", {"footprint": disk}),
+        Case("sobel"),
+        Case("histogram", tolerance=None),  # libraries place the bins differently
+        Case("threshold_otsu", tolerance=0.02),  # floats are split between other bins
+        Case("equalize_hist", tolerance=0.02),  # in some of them the darkest value becomes 0
+        Case("resize", {"scale": 0.6, "anti_aliasing": False}),
+        Case("resize", {"scale": 1.5, "anti_aliasing": False}),
+        Case("resize", {"scale": 0.6, "order": 0, "anti_aliasing": False}),
+        Case("resize", {"scale": 0.4, "anti_aliasing": True}),
+    ]
+
+
+def ours(case: Case, backend: str) -> Callable[[Any], Any]:
+    """Our side of a race."""
+    import gpuimg
+
+    function = gpuimg.FILTERS[case.filter].function
+    if case.filter == "threshold_otsu":  # the others threshold in the same call
+        return lambda image: gpuimg.threshold(image, function(image, backend=backend), backend=backend)
+    if case.filter == "resize":
+        given = {key: value for key, value in case.params.items() if key != "scale"}
+        scale = case.params["scale"]
+        return lambda image: function(image, scaled(image.shape, scale), backend=backend, **given)
+    return partial(function, backend=backend, **case.params)
+
+
+def scaled(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
+    return round(shape[0] * scale), round(shape[1] * scale)
+
+
+# ---------------------------------------------------------------- the other libraries
+
+
+def opencv() -> Library:
+    import cv2
+    import numpy as np
+
+    edge = {"borderType": cv2.BORDER_REFLECT}
+
+    def gaussian(image: Any, sigma: float) -> Any:
+        side = 2 * int(4 * sigma + 0.5) + 1
+        return cv2.GaussianBlur(image, (side, side), sigma, **edge)
+
+    def sobel(image: Any) -> Any:
+        across, down = (
+            cv2.Sobel(image, cv2.CV_32F, *axis, scale=0.125 / np.sqrt(2), **edge) for axis in ((1, 0), (0, 1))
+        )
+        return cv2.magnitude(across, down)
+
+    def resize(image: Any, scale: float, anti_aliasing: bool, order: int = 1) -> Any:
+        if anti_aliasing:
+            image = cv2.GaussianBlur(image, (7, 7), (1 / scale - 1) / 2)  # 4 sigma of a scale of 0.4
+        how = cv2.INTER_LINEAR if order else cv2.INTER_NEAREST_EXACT
+        return cv2.resize(image, scaled(image.shape, scale)[::-1], interpolation=how)
+
+    def histogram(image: Any) -> Any:
+        top = {"uint8": 256, "uint16": 65536, "float32": 1}[str(image.dtype)]
+        return cv2.calcHist([image], [0], None, [256], [0, top])
+
+    return Library(
+        {
+            "rgb2gray": lambda image, weights: cv2.cvtColor(image, cv2.COLOR_RGB2GRAY),
+            "invert": lambda image: cv2.bitwise_not(image) if image.dtype.kind == "u" else cv2.subtract(1.0, image),
+            "lut": lambda image, table: cv2.LUT(image, table),
+            "threshold": lambda image, value: cv2.threshold(image, value, 1, cv2.THRESH_BINARY)[1],
+            "gaussian": gaussian,
+            "uniform": lambda image, size: cv2.blur(image, (size, size), **edge),
+            "median": lambda image, size, mode: cv2.medianBlur(image, size),
+            "minimum": lambda image, size: cv2.erode(image, np.ones((size, size), np.uint8), **edge),
+            "maximum": lambda image, size: cv2.dilate(image, np.ones((size, size), np.uint8), **edge),
+            "erosion": lambda image, footprint: cv2.erode(image, footprint, **edge),
+            "dilation": lambda image, footprint: cv2.dilate(image, footprint, **edge),
+            "sobel": sobel,
+            "histogram": histogram,
+            "threshold_otsu": lambda image: cv2.threshold(image, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1],
+            "equalize_hist": cv2.equalizeHist,
+            "resize": resize,
+        },
+        threads=True,
+    )
+
+
+def scikit_image() -> Library:
+    import numpy as np
+    from skimage import color, exposure, filters, morphology, transform, util
+
+    def resize(image: Any, scale: float, anti_aliasing: bool, order: int = 1) -> Any:
+        shape = scaled(image.shape, scale)
+        return transform.resize(image, shape, order, anti_aliasing=anti_aliasing, preserve_range=True)
+
+    return Library(
+        {
+            "rgb2gray": lambda image, weights: color.rgb2gray(image),
+            "invert": lambda image: util.invert(image),
+            "gaussian": lambda image, sigma: filters.gaussian(
+                image, sigma, mode="reflect", preserve_range=True, channel_axis=-1 if image.ndim == 3 else None
+            ),
+            "median": lambda image, size, mode: filters.median(image, np.ones((size, size)), mode=mode),
+            "erosion": lambda image, footprint: morphology.erosion(image, footprint),
+            "dilation": lambda image, footprint: morphology.dilation(image, footprint),
+            "sobel": lambda image: filters.sobel(image),
+            "histogram": lambda image: exposure.histogram(image, 256),
+            "threshold_otsu": lambda image: image > filters.threshold_otsu(image),
+            "equalize_hist": lambda image: exposure.equalize_hist(image),
+            "resize": resize,
+        }
+    )
+
+
+def scipy() -> Library:
+    import numpy as np
+    from scipy import ndimage
+
+    def sobel(image: Any) -> Any:
+        plain = image.astype(np.float32)
+        return np.hypot(ndimage.sobel(plain, 0), ndimage.sobel(plain, 1)) * np.float32(0.25 / np.sqrt(2) / 2)
+
+    return Library(
+        {
+            "gaussian": lambda image, sigma: ndimage.gaussian_filter(image, sigma, axes=(0, 1)),
+            "uniform": lambda image, size: ndimage.uniform_filter(image, size),
+            "median": lambda image, size, mode: ndimage.median_filter(image, size, mode=mode),
+            "minimum": lambda image, size: ndimage.minimum_filter(image, size),
+            "maximum": lambda image, size: ndimage.maximum_filter(image, size),
+            "erosion": lambda image, footprint: ndimage.grey_erosion(image, footprint=footprint),
+            "dilation": lambda image, footprint: ndimage.grey_dilation(image, footprint=footprint),
+            "sobel": sobel,
+        }
+    )
+
+
+def numpy() -> Library:
+    import numpy as np
+
+    return Library(
+        {
+            "lut": lambda image, table: table[image],
+            "threshold": lambda image, value: image > value,
+            "histogram": lambda image: np.histogram(image, 256),
+        }
+    )
+
+
+def pillow() -> Library:
+    from PIL import Image, ImageFilter, ImageOps
+
+    def resize(image: Any, scale: float, anti_aliasing: bool, order: int = 1) -> Any:
+        if order and (anti_aliasing or scale < 1):
+            raise NotImplementedError("Pillow smooths by another kernel")
+        how = Image.Resampling.BILINEAR if order else Image.Resampling.NEAREST
+        return image.resize(scaled(image.size, scale), how)
+
+    return Library(
+        {
+            "rgb2gray": lambda image, weights: image.convert("L"),
+            "invert": lambda image: ImageOps.invert(image),
+            "lut": lambda image, table: image.point(table.tolist()),
+            "threshold": lambda image, value: image.point([0] * (value + 1) + [1] * (255 - value)),
+            "uniform": lambda image, size: image.filter(ImageFilter.BoxBlur(size // 2)),
+            "median": lambda image, size, mode: image.filter(ImageFilter.MedianFilter(size)),
+            "minimum": lambda image, size: image.filter(ImageFilter.MinFilter(size)),
+            "maximum": lambda image, size: image.filter(ImageFilter.MaxFilter(size)),
+            "histogram": lambda image: image.histogram(),
+            "equalize_hist": lambda image: ImageOps.equalize(image),
+            "resize": resize,
+        },
+        prepare=Image.fromarray,
+        dtypes=("uint8",),
+    )
+
+
+def kornia_rs() -> Library:
+    from kornia_rs import imgproc
+
+    def gaussian(image: Any, sigma: float) -> Any:
+        side = 2 * int(4 * sigma + 0.5) + 1
+        return imgproc.gaussian_blur(image, (side, side), (float(sigma), float(sigma)))
+
+    return Library(
+        {
+            "rgb2gray": lambda image, weights: imgproc.gray_from_rgb(image),
+            "gaussian": gaussian,
+            "uniform": lambda image, size: imgproc.box_blur(image, (size, size)),
+            "median": lambda image, size, mode: imgproc.median_blur(image, size),
+            "minimum": lambda image, size: imgproc.erode(image, "box", (size, size)),
+            "maximum": lambda image, size: imgproc.dilate(image, "box", (size, size)),
+            "histogram": lambda image: imgproc.compute_histogram(image, 256),
+            "equalize_hist": imgproc.equalize_hist,
+        },
+        prepare=lambda image: image if image.ndim == 3 else image[..., None],
+        threads=True,
+        dtypes=("uint8",),
+    )
+
+
+def pyvips() -> Library:
+    import numpy as np
+    import pyvips as vips
+
+    vips.cache_set_max(0)  # else the same call gives the same result, without work
+    image_of = vips.Image.new_from_array
+
+    def resize(image: Any, scale: float, anti_aliasing: bool, order: int = 1) -> Any:
+        if anti_aliasing or scale < 1:
+            raise NotImplementedError("vips smooths by another kernel")
+        return image.resize(scale, kernel="linear" if order else "nearest")
+
+    return Library(
+        {
+            "rgb2gray": lambda image, weights: (
+                image.recomb(image_of([[0.299, 0.587, 0.114]])).rint().cast(image.format)
+            ),
+            "invert": lambda image: image.invert(),
+            "lut": lambda image, table: image.maplut(image_of(table.reshape(1, -1))),
+            "threshold": lambda image, value: image > value,
+            "gaussian": lambda image, sigma: image.gaussblur(sigma, min_ampl=0.001),
+            "median": lambda image, size, mode: image.median(size),
+            "minimum": lambda image, size: image.rank(size, size, 0),
+            "maximum": lambda image, size: image.rank(size, size, size * size - 1),
+            "erosion": lambda image, footprint: image.erode(image_of(footprint * 255.0)),
+            "histogram": lambda image: image.hist_find(),
+            "equalize_hist": lambda image: image.hist_equal(),
+            "resize": resize,
+        },
+        prepare=lambda image: image_of(np.ascontiguousarray(image)),
+        finish=lambda result: result.numpy(),
+        threads=True,
+        dtypes=("uint8", "uint16"),
+    )
+
+
+LIBRARIES = {
+    "OpenCV": opencv,
+    "scikit-image": scikit_image,
+    "SciPy": scipy,
+    "NumPy": numpy,
+    "Pillow": pillow,
+    "kornia-rs": kornia_rs,
+    "pyvips": pyvips,
+}
+
+
+# ---------------------------------------------------------------- the races
+
+
+class Race(NamedTuple):
+    """One pair to time."""
+
+    library: str
+    case: Case
+    dtype: str
+    size: str
+
+    def __str__(self) -> str:
+        return f"{self.case} {self.dtype} {self.size} against {self.library}"
+
+
+def limit_threads(threads: int) -> None:
+    """Tell every library how many threads to use; must be called before they are imported."""
+    for name in ("NUMBA_NUM_THREADS", "VIPS_CONCURRENCY", "RAYON_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ[name] = str(threads)
+
+
+def libraries(names: list[str], threads: int) -> dict[str, Library]:
+    """The libraries that are installed, on so many threads."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = LIBRARIES[name]()
+        except ImportError as error:
+            print(f"without {name}: {error}", file=sys.stderr)
+    if "OpenCV" in found:
+        import cv2
+
+        cv2.setNumThreads(threads)
+    return found
+
+
+def plan(known: dict[str, Library], options: argparse.Namespace) -> list[Race]:
+    """All races, OpenCV's first, small images before large ones; other libraries with the first dtype only."""
+    races = []
+    for library in known:
+        dtypes = options.dtypes if library == "OpenCV" or options.all_dtypes else options.dtypes[:1]
+        for dtype in dtypes:
+            if dtype not in known[library].dtypes:
+                continue
+            for size in options.sizes:
+                chosen = [case for case in cases(dtype) if wanted(case, dtype, options.filters)]
+                races += [Race(library, case, dtype, size) for case in chosen if case.filter in known[library].calls]
+    return races
+
+
+def wanted(case: Case, dtype: str, filters: list[str] | None) -> bool:
+    if case.filter == "lut" and dtype == "float32":
+        return False
+    return filters is None or case.filter in filters
+
+
+def megapixels(size: str) -> float:
+    return 512 * 512 / 1e6 if size == "512" else float(size)
+
+
+def difference(case: Case, mine: Any, theirs: Any) -> float | None:
+    """The mean difference of two results inside of the border, as a share of the range of ours."""
+    import numpy as np
+
+    if case.tolerance is None:
+        return None
+    first = np.asarray(mine).astype(np.float64)
+    second = np.asarray(theirs).astype(np.float64).reshape(first.shape)
+    if case.filter in ("rgb2gray", "equalize_hist") and second.max() <= 1 < first.max():  # scikit-image's 0 to 1
+        second = second * (255 if first.max() < 256 else 65535)
+    if case.filter in ("threshold", "threshold_otsu"):
+        second = second > 0
+    if case.filter == "sobel" and second.max() < 1 < first.max():
+        second = second * (255 if first.max() < 256 else 65535)
+    inner = (slice(MARGIN, -MARGIN),) * 2
+    return float(np.abs(first - second)[inner].mean() / max(np.ptp(first[inner]), 1e-9))
+
+
+class Runner:
+    """Runs races and remembers what was too slow or not supported, to spare the same at a larger size."""
+
+    def __init__(self, known: dict[str, Library], options: argparse.Namespace) -> None:
+        self.known = known
+        self.options = options
+        self.speeds: dict[tuple[str, str, str], float] = {}
+        self.refused: dict[tuple[str, str, str], str] = {}
+        self.differences: dict[tuple[str, str, str], float | None] = {}
+
+    def run(self, race: Race) -> dict[str, Any]:
+        """A result, or the reason why there is none."""
+        key = (race.library, str(race.case), race.dtype)
+        entry = {
+            "filter": race.case.filter,
+            "case": str(race.case),
+            "dtype": race.dtype,
+            "size": race.size,
+            "megapixels": megapixels(race.size),
+            "library": race.library,
+            "library_threads": self.options.threads if self.known[race.library].threads else 1,
+        }
+        if key not in self.speeds and key not in self.refused:
+            self._try(race, key)
+        pixels = megapixels(race.size)
+        if key in self.refused:
+            return {**entry, "skipped": self.refused[key]}
+        predicted = self.speeds[key] * pixels
+        if predicted > self.options.slow:
+            return {**entry, "skipped": f"too slow: a call would take {predicted:.1f} s"}
+        mine, theirs = self._sides(race, pixels)
+        first, second = measuring.race([mine, theirs], self.options.seconds)
+        self.speeds[key] = second["median"] / pixels
+        ratio = second["median"] / first["median"]
+        return {**entry, "difference": self.differences[key], "ours": first, "theirs": second, "ratio": ratio}
+
+    def _sides(self, race: Race, pixels: float) -> tuple[Callable[[], Any], Callable[[], Any]]:
+        image = measuring.image_of(pixels, race.dtype, race.case.color)
+        library = self.known[race.library]
+        params = dict(race.case.params)
+        held, call = library.prepare(image), library.calls[race.case.filter]
+        mine = ours(race.case, self.options.backend)
+        return lambda: mine(image), lambda: library.finish(call(held, **params))
+
+    def _try(self, race: Race, key: tuple[str, str, str]) -> None:
+        """Call both sides on a small image: is it supported, is it the same filter, how fast is it?"""
+        try:
+            mine, theirs = self._sides(race, TRIAL_MEGAPIXELS)
+            theirs()
+            self.speeds[key] = measuring.seconds_of(theirs) / TRIAL_MEGAPIXELS
+            found = difference(race.case, mine(), theirs())
+        except Exception as error:  # whatever a library raises for what it does not support
+            self.speeds.pop(key, None)
+            self.refused[key] = f"{UNSUPPORTED}: {str(error).strip().splitlines()[0][:120] or type(error).__name__}"
+            return
+        self.differences[key] = found
+        if found is not None and found > race.case.tolerance:
+            self.refused[key] = f"not the same filter: differs by {100 * found:.1f} % of the range on average"
+
+
+def measured(runner: Runner, races: list[Race], minutes: float) -> Iterator[dict[str, Any]]:
+    end = time.monotonic() + 60 * minutes
+    for number, race in enumerate(races):
+        if time.monotonic() > end:
+            print(f"out of time: {len(races) - number} races left out", file=sys.stderr)
+            yield {"skipped": "out of time", "races": [str(each) for each in races[number:]]}
+            return
+        entry = runner.run(race)
+        said = (
+            entry.get("skipped")
+            or f"{entry['ratio']:8.2f} times as long as ours, {1e3 * entry['ours']['median']:.2f} ms"
+        )
+        print(f"[{number + 1}/{len(races)}] {race}: {said}", file=sys.stderr, flush=True)
+        yield entry
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, help="the JSON file; without it, standard output")
+    parser.add_argument("--filters", type=words, help="names, separated by commas; all by default")
+    parser.add_argument("--sizes", type=words, default=list(SIZES), help="megapixels; 512 stands for 512x512")
+    parser.add_argument("--dtypes", type=words, default=list(DTYPES), help="the first one is raced with all libraries")
+    parser.add_argument("--libraries", type=words, default=list(LIBRARIES))
+    parser.add_argument("--all-dtypes", action="store_true", help="race all libraries with all dtypes")
+    parser.add_argument("--backend", default="multicore", help="ours")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seconds", type=float, default=0.6, help="for each pair, warm-up not counted")
+    parser.add_argument("--slow", type=float, default=1.5, help="leave out calls that take longer, in seconds")
+    parser.add_argument("--minutes", type=float, default=13, help="start no race after these")
+    return parser.parse_args()
+
+
+def words(text: str) -> list[str]:
+    return [word for word in text.split(",") if word]
+
+
+def main() -> None:
+    options = arguments()
+    limit_threads(options.threads)
+    global measuring
+    import measuring
+
+    known = libraries(options.libraries, options.threads)
+    races = plan(known, options)
+    start = time.perf_counter()
+    results = list(measured(Runner(known, options), races, options.minutes))
+    found = {
+        "machine": measuring.machine(options.threads),
+        "backend": options.backend,
+        "seconds": round(time.perf_counter() - start),
+        "results": results,
+    }
+    text = json.dumps(found, indent=1)
+    if options.out is None:
+        print(text)
+        return
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
