@@ -345,7 +345,7 @@ def info() -> None:
     )
     click.echo()
     rows = [
-        ("processors", str(machine.len_cpus())),
+        ("processors", str(machine.processor_count())),
         ("cache folder", str(machine.cache_folder())),
         ("speeds", measured),
         ("gpuimg", gpuimg.__version__),

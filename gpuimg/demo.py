@@ -28,7 +28,7 @@ from gpuimg.dispatch import BACKENDS
 from gpuimg.errors import GpuimgError
 from gpuimg.files import check_target, save_image
 from gpuimg.filters.smooth import gaussian_taps
-from gpuimg.machine import len_cpus
+from gpuimg.machine import processor_count
 
 TITLE = "median 5x5, Gaussian of sigma 1.5, Sobel, Otsu threshold"
 SIZE = 5
@@ -215,11 +215,11 @@ def _alone() -> AbstractContextManager[Any]:
 
 
 def _threads() -> AbstractContextManager[Any]:
-    return ThreadPool(len_cpus())
+    return ThreadPool(processor_count())
 
 
 def _processes() -> AbstractContextManager[Any]:
-    return multiprocessing.get_context("spawn").Pool(len_cpus(), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    return multiprocessing.get_context("spawn").Pool(processor_count(), signal.signal, (signal.SIGINT, signal.SIG_IGN))
 
 
 _POOLS = {"plain Python": _alone, "plain Python, threads": _threads, "plain Python, processes": _processes}
@@ -231,7 +231,7 @@ def _plain_timings(crop: Image, scale: float, weights: Weights, report: Report) 
     for route, pool_of in _POOLS.items():
         report(route)
         with pool_of() as pool:
-            parts = 1 if pool is None else len_cpus()
+            parts = 1 if pool is None else processor_count()
             run = map if pool is None else pool.map
             list(run(time.sleep, [0.05] * parts))
             seconds, (edges, level, mask) = _once(partial(demo_routes.plain, rows, weights, run, parts))

@@ -58,10 +58,10 @@ class Figures:
 
 def identity() -> str:
     """What the figures were measured on; other machines that share the folder do not use them."""
-    return f"{platform.node()}-{platform.machine()}-{len_cpus()}"
+    return f"{platform.node()}-{platform.machine()}-{processor_count()}"
 
 
-def len_cpus() -> int:
+def processor_count() -> int:
     """Processors this process may run on."""
     try:
         return len(os.sched_getaffinity(0))
@@ -77,7 +77,7 @@ def figures_path() -> Path:
 @cache
 def figures() -> Figures:
     """This machine's figures: the stored ones, else the shipped ones; they learn while the process lives."""
-    found = Figures(multicore_speedup=max(1.0, 0.85 * len_cpus()))
+    found = Figures(multicore_speedup=max(1.0, 0.85 * processor_count()))
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
         stored = json.loads(figures_path().read_text())[identity()]
         known = {each.name for each in fields(Figures)}

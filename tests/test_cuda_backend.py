@@ -29,7 +29,8 @@ GRAY = Sweep("rgb2gray", (3, 13926, 46885, 4725, 0.2125, 0.7154, 0.0721), shape=
 
 
 def minimum(size, mode="reflect"):
-    return Sweep("minimum", (size, size, 0), halo=(size // 2, size // 2), border=border(mode, 7, U8))
+    before, after = size // 2, (size - 1) // 2
+    return Sweep("minimum", (before, after, before, after, 0), halo=(size // 2, size // 2), border=border(mode, 7, U8))
 
 
 def needs(stem):

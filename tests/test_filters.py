@@ -310,6 +310,16 @@ def test_masks(backend):
     assert gpuimg.threshold(noise((5, 5), np.uint8), 99, backend=backend).dtype == bool
 
 
+@pytest.mark.parametrize("mode", ["reflect", "constant"])
+@pytest.mark.parametrize("name", ["uniform", "minimum", "dilation"])
+def test_windows_wider_than_a_gpus_shared_memory(name, mode, backend):
+    image = noise((2, 3001, 3), np.uint8)
+    (parameter,) = FILTERS[name].examples[0]
+    given = {parameter: (2, 2802), "mode": mode, "cval": 77}
+    result = FILTERS[name].function(image, backend=backend, **given)
+    assert_same(result, ORACLES[name](image, **given), name)
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ["erosion", "dilation", "minimum", "maximum", "median"])
 def test_oracles_of_windows_are_scipys(name, mode):

@@ -12,7 +12,6 @@ import contextlib
 import ctypes
 import hashlib
 import logging
-import os
 import struct
 import types as pytypes
 from collections.abc import Callable, Iterator, Sequence
@@ -289,11 +288,3 @@ def _compile(kernel: str, form: str) -> Compiled:
 
 
 _alive: list[Any] = []  # compiled code lives as long as its Numba object
-
-
-def processor_count() -> int:
-    """Processors this process may run on."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1

@@ -16,7 +16,8 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
-from gpuimg.backend.compiled import Compiled, code_digest, own_cache, processor_count
+from gpuimg.backend.compiled import Compiled, code_digest, own_cache
+from gpuimg.machine import processor_count
 
 _forked = False
 

@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuimg.backend.base import Array, CpuBackend
-from gpuimg.backend.compiled import DONE, compiled, form_of, pack, processor_count
+from gpuimg.backend.compiled import DONE, compiled, form_of, pack
 from gpuimg.backend.single import check_done
 from gpuimg.errors import BackendFailed
+from gpuimg.machine import processor_count
 
 BANDS_PER_WORKER = 4  # so that a slow worker does not hold up the others
 START_SECONDS = 60.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,13 +14,28 @@ from gpuimg.run import run
 LEAST, GREATEST = 0, 1
 
 
+class Extents(NamedTuple):
+    """How far a window reaches from its pixel."""
+
+    above: int
+    below: int
+    left: int
+    right: int
+
+
+def _window(size: tuple[int, int]) -> Extents:
+    """A window of ``size``; an even one reaches further up and to the left."""
+    rows, cols = size
+    return Extents(rows // 2, (rows - 1) // 2, cols // 2, (cols - 1) // 2)
+
+
 def _extreme(image: Any, under: Any, which: int, mode: str, cval: float, backend: str | None, out: Any) -> Any:
-    """Least or greatest value under a window's size or a footprint's ones."""
+    """Least or greatest value in a window or under a footprint's ones."""
     source = images.accept(image)
     edge = images.border(mode, cval, source.dtype)
-    if isinstance(under, tuple):
-        rows, cols = under
-        task = Sweep("minimum", (rows, cols, which), halo=(rows // 2, cols // 2), border=edge, work=2.0)
+    if isinstance(under, Extents):
+        halo = max(under.above, under.below), max(under.left, under.right)
+        task = Sweep("minimum", (*under, which), halo=halo, border=edge, work=2.0)
     else:
         rows, cols = under.shape
         work = 2.0 + rows
@@ -60,7 +75,7 @@ def minimum(
     >>> gpuimg.minimum(np.array([[5, 4, 9, 9, 9]], np.uint8))
     array([[4, 4, 4, 9, 9]], dtype=uint8)
     """
-    return _extreme(image, images.window(size), LEAST, mode, cval, backend, out)
+    return _extreme(image, _window(images.window(size)), LEAST, mode, cval, backend, out)
 
 
 @register({"size": 3}, {"size": (2, 9)})
@@ -95,7 +110,7 @@ def maximum(
     >>> gpuimg.maximum(np.array([[5, 4, 0, 0, 9]], np.uint8))
     array([[5, 5, 4, 9, 9]], dtype=uint8)
     """
-    return _extreme(image, images.window(size), GREATEST, mode, cval, backend, out)
+    return _extreme(image, _window(images.window(size)), GREATEST, mode, cval, backend, out)
 
 
 CROSS = np.array(
@@ -145,7 +160,8 @@ def erosion(
     >>> gpuimg.erosion(np.array([[0, 7, 7, 7, 0]], np.uint8))
     array([[0, 0, 7, 0, 0]], dtype=uint8)
     """
-    return _extreme(image, images.footprint(footprint), LEAST, mode, cval, backend, out)
+    under = images.footprint(footprint)
+    return _extreme(image, _window(under) if isinstance(under, tuple) else under, LEAST, mode, cval, backend, out)
 
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
@@ -192,8 +208,7 @@ def dilation(
 def _mirrored(under: Any) -> Any:
     """A footprint turned by half a circle about its centre; an even side grows by a line, for the centre moves."""
     if isinstance(under, tuple):
-        if under[0] % 2 and under[1] % 2:
-            return under
-        under = np.ones(under, np.uint8)
+        above, below, left, right = _window(under)
+        return Extents(below, above, right, left)
     grown = [(1 - side % 2, 0) for side in under.shape]
     return np.ascontiguousarray(np.pad(under[::-1, ::-1], grown))

@@ -16,12 +16,12 @@ SCRATCH_BYTES = 1 << 18  # the rows of a window should stay in the second-level 
 
 
 @kernel
-def fill(src, dst, top, bottom, step, mode, cval, n0, n1, flip):
+def fill(src, dst, top, bottom, step, mode, cval, above, below, left, right, flip):
     rows, width = src.shape
     cols = width // step
     # A window that covers a border's whole period holds every value already.
-    above, below = min(n0 // 2, 2 * rows), min(n0 - n0 // 2 - 1, 2 * rows)
-    left, right = min(n1 // 2, 2 * cols), min(n1 - n1 // 2 - 1, 2 * cols)
+    above, below = min(above, 2 * rows), min(below, 2 * rows)
+    left, right = min(left, 2 * cols), min(right, 2 * cols)
     affordable = SCRATCH_BYTES // ((above + below + 1) * src.itemsize * step)
     pixels = min(cols, max(affordable, 4 * (left + right), 1024 // step))
     window = np.empty((above + below + 1, pixels * step), src.dtype)

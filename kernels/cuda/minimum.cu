@@ -1,5 +1,5 @@
 // launch: tile 32x8, pixels 4x1
-// instances: columns<T, T>; along<T, T>
+// instances: columns<T, T>; along<T, T>; along_far<T, T>
 #include "borders.cuh"
 #include "numbers.cuh"
 
@@ -10,12 +10,13 @@ __device__ __forceinline__ T taken(T a, T b, bool greatest) {
   return is_nan(b) || (greatest ? b > a : b < a) ? b : a;
 }
 
-// The least values down the columns for groups of n0 rows: backwards from the end of a group's first window to each of its
+// The least values down the columns, from `above` rows over each on, for groups of n0 rows: backwards from the end of a group's first window to each of its
 // rows, then forwards from there; each window is one of both (M. van Herk, "A fast algorithm for local minimum and maximum
 // filters", Pattern Recognition Letters 13, 1992). Two loads for each element, whatever the window.
 template <typename T, typename U>
 __global__ void columns(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
-                        long long top, long long bottom, long long mode, double cval, long long n0, long long flip) {
+                        long long top, long long bottom, long long mode, double cval, long long n0, long long above,
+                        long long flip) {
   const long long x = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   if (x >= cols) return;
   const bool greatest = flip != 0;
@@ -24,7 +25,7 @@ __global__ void columns(const T* src, long long rows, long long cols, U* dst, lo
     return r < 0 ? T(cval) : src[r * cols + x];
   };
   for (long long first = top + (long long)blockIdx.y * n0; first < bottom; first += (long long)gridDim.y * n0) {
-    const long long begin = first - n0 / 2, count = min(n0, bottom - first);
+    const long long begin = first - above, count = min(n0, bottom - first);
     T best = value(begin + n0 - 1);
     for (long long i = n0 - 1; i >= 0; --i) {
       best = taken(best, value(begin + i), greatest);
@@ -43,10 +44,10 @@ __global__ void columns(const T* src, long long rows, long long cols, U* dst, lo
 template <typename T, typename U>
 __global__ void along(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                       long long top, long long bottom, long long step, long long mode, double cval, long long n1,
-                      long long flip, long long span) {
+                      long long left, long long flip, long long span) {
   DYNAMIC_SHARED(T, shared);
   const bool greatest = flip != 0;
-  const long long halo = (n1 - 1) * step, width = span - halo, before = n1 / 2 * step;
+  const long long halo = (n1 - 1) * step, width = span - halo, before = left * step;
   const long long start = (long long)blockIdx.x * width, wanted = min(width, cols - start);
   for (long long row = top + blockIdx.y; row < bottom; row += gridDim.y) {
     const T* const line = src + row * cols;
@@ -68,5 +69,36 @@ __global__ void along(const T* src, long long rows, long long cols, U* dst, long
     for (long long i = threadIdx.x; i < wanted; i += blockDim.x)
       dst[row * cols + start + i] = taken(now[i], now[i + (n1 - size) * step], greatest);
     __syncthreads();
+  }
+}
+
+// The same for windows wider than shared memory: groups of n1 pixels as in `columns`, one for each thread.
+template <typename T, typename U>
+__global__ void along_far(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+                          long long top, long long bottom, long long step, long long mode, double cval, long long n1,
+                          long long left, long long flip) {
+  const bool greatest = flip != 0;
+  const long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+  const long long group = thread / step, channel = thread - group * step, width = cols / step;
+  const long long first = group * n1, begin = first - left, count = min(n1, width - first);
+  if (count <= 0) return;
+  for (long long row = top + blockIdx.y; row < bottom; row += gridDim.y) {
+    const auto value = [=](long long pixel) {
+      const long long inside = fold(pixel, width, mode);
+      return inside < 0 ? T(cval) : src[row * cols + inside * step + channel];
+    };
+    U* const out = dst + row * cols + first * step + channel;
+    T best = value(begin + n1 - 1);
+#pragma unroll 1
+    for (long long i = n1 - 1; i >= 0; --i) {
+      best = taken(best, value(begin + i), greatest);
+      if (i < count) out[i * step] = best;
+    }
+    if (count > 1) best = value(begin + n1);
+#pragma unroll 1
+    for (long long i = 1; i < count; ++i) {
+      best = taken(best, value(begin + n1 + i - 1), greatest);
+      out[i * step] = taken(T(out[i * step]), best, greatest);
+    }
   }
 }

@@ -1,5 +1,5 @@
 // launch: tile 32x8, pixels 4x1
-// instances: columns<I, int>; columns<T, double>; along<int, I>; along<double, T>
+// instances: columns<I, int>; columns<T, double>; along<int, I>; along<double, T>; along_far<int, I>; along_far<double, T>
 #include "borders.cuh"
 #include "numbers.cuh"
 
@@ -46,7 +46,7 @@ __device__ __forceinline__ T mean(S total, long long area, bool small) {
 template <typename S, typename T>
 __global__ void along(const S* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                       long long top, long long bottom, long long step, long long mode, double cval, long long n0,
-                      long long n1, long long span, long long small) {
+                      long long n1, long long small, long long span) {
   DYNAMIC_SHARED(S, shared);
   const long long halo = (n1 - 1) * step, width = span - halo, before = n1 / 2 * step, area = n0 * n1;
   const long long start = (long long)blockIdx.x * width, wanted = min(width, cols - start);
@@ -79,5 +79,36 @@ __global__ void along(const S* src, long long rows, long long cols, T* dst, long
     for (long long i = threadIdx.x; i < wanted; i += blockDim.x)
       dst[row * cols + start + i] = mean<T>(total[i], area, small != 0);
     __syncthreads();
+  }
+}
+
+// The same for windows wider than shared memory: groups of n1 pixels as in `columns`, one for each thread.
+template <typename S, typename T>
+__global__ void along_far(const S* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
+                          long long top, long long bottom, long long step, long long mode, double cval, long long n0,
+                          long long n1, long long small, S* sums, long long sums_rows, long long sums_cols) {
+  const long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+  const long long group = thread / step, channel = thread - group * step, width = cols / step, area = n0 * n1;
+  const long long first = group * n1, begin = first - n1 / 2, count = min(n1, width - first);
+  const S outside = S(cval) * S(n0);
+  for (long long row = top + blockIdx.y; row < bottom; row += gridDim.y) {
+    const auto value = [=](long long pixel) {
+      const long long inside = fold(pixel, width, mode);
+      return inside < 0 ? outside : src[row * cols + inside * step + channel];
+    };
+    S* const partial = sums + row * cols + first * step + channel;
+    T* const mean_of = dst + row * cols + first * step + channel;
+    S total = 0;
+#pragma unroll 1
+    for (long long i = count > 0 ? n1 - 1 : -1; i >= 0; --i) {
+      total += value(begin + i);
+      if (i < count) partial[i * step] = total;
+    }
+    total = 0;
+#pragma unroll 1
+    for (long long i = 0; i < count; ++i) {
+      if (i > 0) total += value(begin + n1 + i - 1);
+      mean_of[i * step] = mean<T>(S(partial[i * step] + total), area, small != 0);
+    }
   }
 }
