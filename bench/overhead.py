@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from functools import partial
+from random import shuffle
 from typing import Any
 
 import numpy as np
 
 import gpuimg
 
-ROUNDS = 9
+ROUNDS = 15
 FIRST = """
 import time
 import numpy as np
@@ -74,14 +75,18 @@ def choice(name: str, params: dict[str, Any], side: int) -> dict[str, Any]:
     for call in calls.values():
         call()
         call()
-    repeat = max(1, int(2e-3 / seconds_of(calls["single"])))
+    repeat = max(1, int(5e-3 / seconds_of(calls["single"])))
+    order = list(backends)
     taken: dict[str, list[float]] = {backend: [] for backend in backends}
     for _ in range(ROUNDS):
-        for backend, call in calls.items():
+        shuffle(order)
+        for backend in order:
+            calls[backend]()  # the caches and threads are this backend's now
+            count = repeat if backend != "processes" else 1
             start = time.perf_counter()
-            for _ in range(repeat if backend != "processes" else 1):
-                call()
-            taken[backend].append((time.perf_counter() - start) / (repeat if backend != "processes" else 1))
+            for _ in range(count):
+                calls[backend]()
+            taken[backend].append((time.perf_counter() - start) / count)
     seconds = {backend: statistics.median(values) for backend, values in taken.items()}
     best = min(value for backend, value in seconds.items() if backend != "auto")
     return {"case": f"{name} {params} {side}x{side}", "seconds": seconds, "auto_over_best": seconds["auto"] / best}

@@ -175,7 +175,7 @@ def _row(name: str, source: Source, passes: list[Pass]) -> Row:
         reason = "the image lies in GPU memory"
     if reason is not None:
         return Row(name, None, None, reason)
-    seconds = dispatch.predict(running.job_of(source, passes), figures())[name]
+    seconds = dispatch.predict(running.planned(source, passes).job, figures())[name]
     return Row(name, seconds, None, "")
 
 

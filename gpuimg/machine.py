@@ -27,13 +27,13 @@ def cache_folder() -> Path:
     return base / "gpuimg"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Figures:
     """Speeds that the choice of a backend rests on, in seconds and bytes a second.
 
     The defaults are shipped guesses for a machine that has not been measured. `speeds` holds measured seconds for each
     element and unit of work on one thread, by kernel and types; `gpuimg.calibrate` fills it, and every longer call
-    does.
+    does. `revision` counts the changes.
     """
 
     single_call: float = 2e-6
@@ -48,12 +48,14 @@ class Figures:
     gpu_launch: float = 12e-6
     gpu_work_per_byte: float = 20.0
     speeds: dict[str, float] = field(default_factory=dict)
+    revision: int = 0
 
     def learn(self, key: str, seconds: float, amount: float) -> None:
         """Take what a real call took on one thread: ``amount`` elements times work in ``seconds``."""
         measured = seconds / amount
         known = self.speeds.get(key)
         self.speeds[key] = measured if known is None else 0.7 * known + 0.3 * measured
+        self.revision += 1
 
 
 def identity() -> str:

@@ -10,8 +10,7 @@ their shape.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -19,8 +18,7 @@ Argument: TypeAlias = "int | float | np.ndarray[Any, Any]"
 Arguments: TypeAlias = "tuple[Argument, ...] | Callable[[np.ndarray[Any, Any]], tuple[Argument, ...]]"
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
+class Sweep(NamedTuple):
     """Each output pixel from a bounded neighbourhood of the input.
 
     Attributes
@@ -29,8 +27,7 @@ class Sweep:
     args : what the kernel gets besides the image; a function is called with the result of the last `Reduction`.
     halo : rows and columns of input needed around an output pixel; None where the rows are not 1:1 (resize).
     border : what lies beyond the edge, from `gpuimg.images.border`: the mode's number and ``cval``. None for a
-    pointwise
-        kernel, which then gets no ``step``, ``mode`` and ``cval``.
+        pointwise kernel, which then gets no ``step``, ``mode`` and ``cval``.
     dtype, shape : of the output; None: as the input's.
     work : operations a pixel, in units of one simple operation; the dispatcher's first guess before it has measured.
     """
@@ -44,8 +41,7 @@ class Sweep:
     work: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Reduction:
+class Reduction(NamedTuple):
     """A partial result for each slab of rows, combined into a small array.
 
     The kernel fills rows of ``dst``, whose shape is ``(slabs, *shape)`` flattened to two dimensions; row ``s`` comes
@@ -66,8 +62,7 @@ class Reduction:
     work: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(NamedTuple):
     """A pass that needs the whole image at once; its kernel is called once, with all rows."""
 
     kernel: str

@@ -7,18 +7,18 @@ import time
 import warnings
 from collections.abc import Sequence
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpuimg import dispatch
-from gpuimg.backend.base import Backend, result_of, speed_key
+from gpuimg.backend.base import Backend, speed_key
 from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
 from gpuimg.images import BOOL, Source, check_out
-from gpuimg.machine import figures
+from gpuimg.machine import Figures, figures
 from gpuimg.passes import Pass, Reduction
 
 log = logging.getLogger("gpuimg")
@@ -60,7 +60,7 @@ def run(source: Source, passes: Sequence[Pass], *, backend: str | None = None, o
         raise Plan(source, passes)
     name = dispatch.requested(backend)
     array = source.array
-    shape, dtype = final(source, passes)
+    shape, dtype = planned(source, passes).result
     if out is not None:
         if source.restore is not None:
             raise TypeError("out works with NumPy and CuPy images only; this image is of another kind")
@@ -74,15 +74,6 @@ def run(source: Source, passes: Sequence[Pass], *, backend: str | None = None, o
     if dtype == BOOL and result.dtype != BOOL:  # kernels know masks as bytes
         result = result.view(BOOL)
     return hand_over(source, result, out if into is None else None)
-
-
-def final(source: Source, passes: Sequence[Pass]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype of the last pass's result."""
-    shape, dtype = source.shape, source.dtype
-    for task in passes:
-        if not isinstance(task, Reduction):
-            shape, dtype = result_of(task, shape, dtype)
-    return result_of(passes[-1], shape, dtype)
 
 
 def hand_over(source: Source, result: Any, out: Any | None) -> Any:
@@ -142,29 +133,51 @@ def candidates(source: Source, passes: Sequence[Pass]) -> list[Estimate]:
 
     A GPU is looked for only where it could win with the shipped figures: asking for it costs a second at first.
     """
-    job = job_of(source, passes)
     known = figures()
-    ranked = dispatch.choose(job, known, BACKENDS)
+    ranked = _ranked(planned(source, passes).job, known, known.revision)
     while ranked[0].backend == "cuda" and not source.on_device and refusal("cuda", passes) is not None:
         ranked = ranked[1:]
     return ranked
 
 
-def job_of(source: Source, passes: Sequence[Pass]) -> Job:
-    """A job as the cost rule sees it."""
-    shape, dtype = source.shape, source.dtype
+@lru_cache(maxsize=1024)
+def _ranked(job: Job, known: Figures, _revision: int) -> list[Estimate]:
+    return dispatch.choose(job, known, BACKENDS)
+
+
+class Planned(NamedTuple):
+    """What passes amount to: a job for the cost rule, and the result's shape and dtype."""
+
+    job: Job
+    result: tuple[tuple[int, ...], np.dtype[Any]]
+
+
+def planned(source: Source, passes: Sequence[Pass]) -> Planned:
+    """What passes over an image amount to."""
+    tasks = tuple(
+        [(task.kernel, task.shape, task.dtype, task.work, type(task) is Reduction) for task in passes],
+    )
+    return _planned(source.shape, source.dtype, source.on_device, tasks)
+
+
+@lru_cache(maxsize=1024)
+def _planned(
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    on_device: bool,
+    tasks: tuple[tuple[str, tuple[int, ...] | None, np.dtype[Any] | None, float, bool], ...],
+) -> Planned:
     steps = []
-    size = source.array.size
+    size = _product(shape)
     first = size * dtype.itemsize
-    for task in passes:
-        after, kind = result_of(task, shape, dtype)
+    for kernel, new_shape, new_dtype, work, reduces in tasks:
+        after, kind = new_shape or shape, new_dtype or dtype
         count = _product(after)
-        elements = size + count
         nbytes = size * dtype.itemsize + count * kind.itemsize
-        steps.append(Step(speed_key(task.kernel, dtype, kind), elements, nbytes, task.work))
-        if not isinstance(task, Reduction):
+        steps.append(Step(speed_key(kernel, dtype, kind), size + count, nbytes, work))
+        if not reduces:
             shape, dtype, size = after, kind, count
-    return Job(tuple(steps), first + size * dtype.itemsize, source.on_device)
+    return Planned(Job(tuple(steps), first + size * dtype.itemsize, on_device), (after, kind))
 
 
 def _product(shape: tuple[int, ...]) -> int:

@@ -58,6 +58,7 @@ def calibrate(*, progress: Callable[[str], None] | None = None) -> Figures:
     if running.backend_named("cuda").unusable() is None:
         report("cuda")
         _measure_gpu(figures)
+    figures.revision += 1
     machine.store(figures)
     return figures
 

@@ -354,14 +354,15 @@ def test_a_daemonic_process_is_told_that_it_may_not_start_workers():
 
 
 def test_packing_of_arguments():
-    arguments = (np.zeros((2, 3), np.uint8), np.zeros(4, np.float32), 7, 1.5)
-    assert compiled.form_of(arguments) == "u12_f41_i8_f8"
+    table = np.zeros(4, np.float32)
+    table.setflags(write=False)
+    arguments = (np.zeros((2, 3), bool), table, 7, 1.5)
     packed = compiled.pack(arguments)
-    slots, _ = packed.keep
-    assert list(slots[1:3]) == [2, 3]
-    assert slots[4] == 4
-    assert slots[5] == 7
-    assert np.array([slots[6]], np.int64).view(np.float64)[0] == 1.5
+    assert packed.form == "u12_f41_i8_f8"
+    slots = np.frombuffer(packed.keep[0], np.int64)
+    assert packed.address == slots.ctypes.data
+    assert slots[:6].tolist() == [arguments[0].ctypes.data, 2, 3, table.ctypes.data, 4, 7]
+    assert slots[6:].view(np.float64).tolist() == [1.5]
 
 
 def test_bands_cover_all_rows_on_the_thread_pool(monkeypatch):

@@ -40,37 +40,55 @@ class Compiled(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """Arguments as 64-bit slots, their address, and whatever must stay alive while they are used."""
+    """Arguments as 64-bit slots.
 
+    Attributes
+    ----------
+    form : their types in short, for example ``"u12_f42_i8"``: kind, bytes, dimensions of an array
+    address : of the first slot
+    keep : whatever must stay alive while the slots are used
+    """
+
+    form: str
     address: int
     keep: tuple[Any, ...]
 
 
-def form_of(arguments: Sequence[Any]) -> str:
-    """The types of arguments in short, for example ``"u12_f42_i8"``: kind, bytes, dimensions of an array."""
-    return "_".join(
-        f"{a.dtype.kind.replace('b', 'u')}{a.dtype.itemsize}{a.ndim}"
-        if isinstance(a, np.ndarray)
-        else ("f8" if isinstance(a, float) else "i8")
-        for a in arguments
-    )
+# A mask's elements are bytes to a kernel.
+_SHORT = {np.dtype(code): code for code in ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8")}
+_SHORT[np.dtype(bool)] = "u1"
 
 
 def pack(arguments: Sequence[Any]) -> Packed:
     """Put arguments into slots: an array as its address and shape, an integer as it is, a float by its bits."""
-    slots: list[int] = []
+    form: list[str] = []
+    layout: list[str] = []
+    slots: list[Any] = []
     for argument in arguments:
         if isinstance(argument, np.ndarray):
             if not argument.flags.c_contiguous:
                 raise ValueError(f"kernels take C-contiguous arrays, got strides {argument.strides}")
-            slots.append(argument.ctypes.data)
+            form.append(f"{_SHORT[argument.dtype]}{argument.ndim}")
+            layout.append("qqqq"[: 1 + argument.ndim])
+            slots.append(_address_of(argument))
             slots.extend(argument.shape)
         elif isinstance(argument, float):
-            slots.extend(struct.unpack("q", struct.pack("d", argument)))
-        else:
+            form.append("f8")
+            layout.append("d")
             slots.append(argument)
-    packed = (ctypes.c_int64 * len(slots))(*slots)
-    return Packed(ctypes.addressof(packed), (packed, arguments))
+        else:
+            form.append("i8")
+            layout.append("q")
+            slots.append(argument)
+    packed = bytearray(struct.pack("".join(layout), *slots))
+    return Packed("_".join(form), ctypes.addressof(ctypes.c_char.from_buffer(packed)), (packed, arguments))
+
+
+def _address_of(array: np.ndarray[Any, Any]) -> int:
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # read-only, or without elements; three times as slow
+        return array.ctypes.data
 
 
 # Compiled by Numba; `unpack` and `fill` are set for each kernel.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpuimg.backend.base import Array, CpuBackend
-from gpuimg.backend.compiled import compiled, form_of, pack
+from gpuimg.backend.compiled import compiled, pack
 from gpuimg.backend.driver import fill_bands, numba_is_safe, numba_layer, thread_count
 from gpuimg.backend.single import timed
 
@@ -24,9 +24,8 @@ class Multicore(CpuBackend):
         return f"{thread_count()} threads, {layer}"
 
     def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], bands: int) -> float:
-        packed_for = (src, dst, *args)
-        code = compiled(kernel, form_of(packed_for))
-        packed = pack(packed_for)
+        packed = pack((src, dst, *args))
+        code = compiled(kernel, packed.form)
         rows = dst.shape[0]
 
         def fill(top: int, bottom: int) -> tuple[int, int]:

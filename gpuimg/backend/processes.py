@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuimg.backend.base import Array, CpuBackend
-from gpuimg.backend.compiled import DONE, compiled, form_of, pack
+from gpuimg.backend.compiled import DONE, compiled, pack
 from gpuimg.backend.single import check_done
 from gpuimg.errors import BackendFailed
 from gpuimg.machine import processor_count
@@ -119,9 +119,8 @@ def _attached(task: Task) -> Iterator[Any]:
             memory = SharedMemory(shared.name)
             memories.append(memory)
             arrays.append(_array(memory, shared.shape, np.dtype(shared.dtype)))
-        packed_for = (*arrays, *task.args)
-        code = compiled(task.kernel, form_of(packed_for))
-        packed = pack(packed_for)
+        packed = pack((*arrays, *task.args))
+        code = compiled(task.kernel, packed.form)
 
         def run_band(top: int, bottom: int) -> tuple[int, float]:
             start = time.perf_counter()
@@ -129,7 +128,7 @@ def _attached(task: Task) -> Iterator[Any]:
             return done, time.perf_counter() - start
 
         yield run_band
-        del arrays, packed_for, run_band
+        del arrays, packed, run_band
     finally:
         for memory in memories:
             with contextlib.suppress(BufferError):
@@ -302,7 +301,7 @@ class Processes(CpuBackend):
 
     def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], bands: int) -> float:
         arena: Arena = self._arenas.current
-        compiled(kernel, form_of((src, dst, *args)))  # once, on disk, before all workers want it
+        compiled(kernel, pack((src, dst, *args)).form)  # once, on disk, before all workers want it
         rows = dst.shape[0]
         count = 1 if bands == 1 else min(rows, self.workers * BANDS_PER_WORKER)
         edges = [rows * band // count for band in range(count + 1)]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gpuimg.backend.base import Array, CpuBackend
-from gpuimg.backend.compiled import DONE, compiled, form_of, pack
+from gpuimg.backend.compiled import DONE, compiled, pack
 from gpuimg.errors import BackendFailed
 
 # Compiled code cannot be interrupted: a piece this long lets Ctrl-C through soon, and costs nothing.
@@ -61,9 +61,8 @@ class Single(CpuBackend):
         return 1.0
 
     def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], bands: int) -> float:
-        packed_for = (src, dst, *args)
-        code = compiled(kernel, form_of(packed_for))
-        packed = pack(packed_for)
+        packed = pack((src, dst, *args))
+        code = compiled(kernel, packed.form)
 
         def fill(top: int, bottom: int) -> tuple[int, int]:
             return code.call(packed.address, top, bottom), DONE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -268,7 +267,7 @@ def threshold_otsu(image: Any, *, backend: str | None = None, out: None = None) 
         return run(plain, [counted], backend=backend)
     edges: list[Array] = []
     extrema, counting = _float_counts(source, FLOAT_BINS, edges)
-    counting = replace(counting, then=lambda counts: source.dtype.type(_otsu_float(counts, edges[0])))
+    counting = counting._replace(then=lambda counts: source.dtype.type(_otsu_float(counts, edges[0])))
     return run(plain, [extrema, counting], backend=backend)
 
 

@@ -175,8 +175,7 @@ def median(
     References
     ----------
     .. [1] S. Perreault, P. Hebert, "Median Filtering in Constant Time", IEEE Transactions on Image Processing 16(9),
-    2007,
-       2389-2394, for large windows; small ones by sorting networks.
+       2007, 2389-2394, for large windows; small ones by sorting networks.
 
     Examples
     --------
