@@ -133,7 +133,7 @@ def explain(
     source, passes = plan(function, image, params)
     chosen = dispatch.requested(backend)
     if chosen == "auto":
-        chosen = running.candidates(source, passes)[0].backend
+        chosen = running.candidates(running.planned(source, passes).job, passes)[0].backend
     rows = [_row(name, source, passes) for name in BACKENDS]
     if measure:
         rows = [_measured(row, function, image, params) for row in rows]

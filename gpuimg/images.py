@@ -10,6 +10,7 @@ import math
 import operator
 import sys
 from collections.abc import Callable, Collection
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -208,6 +209,7 @@ def _unknown_mode(mode: object) -> str:
     return message
 
 
+@cache
 def limits(dtype: np.dtype[Any]) -> tuple[int, int]:
     """The least and the greatest value of an integer dtype."""
     info = np.iinfo(dtype)

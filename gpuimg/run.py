@@ -60,7 +60,7 @@ def run(source: Source, passes: Sequence[Pass], *, backend: str | None = None, o
         raise Plan(source, passes)
     name = dispatch.requested(backend)
     array = source.array
-    shape, dtype = planned(source, passes).result
+    job, (shape, dtype) = planned(source, passes)
     if out is not None:
         if source.restore is not None:
             raise TypeError("out works with NumPy and CuPy images only; this image is of another kind")
@@ -70,7 +70,7 @@ def run(source: Source, passes: Sequence[Pass], *, backend: str | None = None, o
     if array.dtype == BOOL:
         array = array.view(np.uint8)
     into = out if out is not None and _usable_directly(out, source.array) else None
-    result = _run_on(name, source, array, passes, into)
+    result = _run_on(name, job, array, passes, into)
     if dtype == BOOL and result.dtype != BOOL:  # kernels know masks as bytes
         result = result.view(BOOL)
     return hand_over(source, result, out if into is None else None)
@@ -98,28 +98,28 @@ def _empty_result(array: Any, passes: Sequence[Pass], shape: tuple[int, ...], dt
     return zeros if last.then is None else last.then(zeros)
 
 
-def _run_on(name: str, source: Source, array: Any, passes: Sequence[Pass], out: Any | None) -> Any:
-    if source.on_device and name in ("auto", "cuda"):
+def _run_on(name: str, job: Job, array: Any, passes: Sequence[Pass], out: Any | None) -> Any:
+    if job.on_device and name in ("auto", "cuda"):
         name = "cuda"
-    elif source.on_device:
+    elif job.on_device:
         raise BackendUnavailable(name, "the image lies in GPU memory; copy it to the host first (cupy.asnumpy)")
     if name == "auto":
-        return _run_auto(source, array, passes, out)
+        return _run_auto(job, array, passes, out)
     reason = refusal(name, passes)
     if reason is not None:
         raise BackendUnavailable(name, reason)
-    return _timed(name, source, array, passes, out)
+    return _timed(name, array, passes, out)
 
 
-def _run_auto(source: Source, array: Any, passes: Sequence[Pass], out: Any | None) -> Any:
-    best = candidates(source, passes)[0].backend
+def _run_auto(job: Job, array: Any, passes: Sequence[Pass], out: Any | None) -> Any:
+    best = candidates(job, passes)[0].backend
     if best != "cuda":
-        return _timed(best, source, array, passes, out)
+        return _timed(best, array, passes, out)
     try:
-        return _timed(best, source, array, passes, out)
+        return _timed(best, array, passes, out)
     except (BackendFailed, BackendUnavailable) as error:
         warnings.warn(f"ran on multicore instead of cuda: {error}", FallbackWarning, stacklevel=4)
-        return _timed("multicore", source, array, passes, out)
+        return _timed("multicore", array, passes, out)
 
 
 def refusal(name: str, passes: Sequence[Pass]) -> str | None:
@@ -128,14 +128,14 @@ def refusal(name: str, passes: Sequence[Pass]) -> str | None:
     return found.unusable() or found.missing(passes)
 
 
-def candidates(source: Source, passes: Sequence[Pass]) -> list[Estimate]:
+def candidates(job: Job, passes: Sequence[Pass]) -> list[Estimate]:
     """The backends that can run a job, by predicted seconds, the best first.
 
     A GPU is looked for only where it could win with the shipped figures: asking for it costs a second at first.
     """
     known = figures()
-    ranked = _ranked(planned(source, passes).job, known, known.revision)
-    while ranked[0].backend == "cuda" and not source.on_device and refusal("cuda", passes) is not None:
+    ranked = _ranked(job, known, known.revision)
+    while ranked[0].backend == "cuda" and not job.on_device and refusal("cuda", passes) is not None:
         ranked = ranked[1:]
     return ranked
 
@@ -187,11 +187,11 @@ def _product(shape: tuple[int, ...]) -> int:
     return count
 
 
-def _timed(name: str, source: Source, array: Any, passes: Sequence[Pass], out: Any | None) -> Any:
+def _timed(name: str, array: Any, passes: Sequence[Pass], out: Any | None) -> Any:
     start = time.perf_counter()
     chosen = backend_named(name)
     result = chosen.run(passes, array, out)
     if log.isEnabledFor(logging.DEBUG):
         kernels = ", ".join(task.kernel for task in passes)
-        log.debug("%s of %s on %s: %.6f s", kernels, source.shape, name, time.perf_counter() - start)
+        log.debug("%s of %s on %s: %.6f s", kernels, array.shape, name, time.perf_counter() - start)
     return result

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from multiprocessing import connection, get_context
 from multiprocessing.shared_memory import SharedMemory
@@ -110,6 +110,18 @@ def work(messages: connection.Connection) -> None:
                 messages.send(error)
 
 
+def _bands_of(kernel: str, arguments: tuple[Any, ...]) -> Callable[[int, int], tuple[int, float]]:
+    packed = pack(arguments)
+    code = compiled(kernel, packed.form)
+
+    def run_band(top: int, bottom: int) -> tuple[int, float]:
+        start = time.perf_counter()
+        done = code.call(packed.address, top, bottom)
+        return done, time.perf_counter() - start
+
+    return run_band
+
+
 @contextlib.contextmanager
 def _attached(task: Task) -> Iterator[Any]:
     memories = []
@@ -119,16 +131,9 @@ def _attached(task: Task) -> Iterator[Any]:
             memory = SharedMemory(shared.name)
             memories.append(memory)
             arrays.append(_array(memory, shared.shape, np.dtype(shared.dtype)))
-        packed = pack((*arrays, *task.args))
-        code = compiled(task.kernel, packed.form)
-
-        def run_band(top: int, bottom: int) -> tuple[int, float]:
-            start = time.perf_counter()
-            done = code.call(packed.address, top, bottom)
-            return done, time.perf_counter() - start
-
+        run_band = _bands_of(task.kernel, (*arrays, *task.args))
         yield run_band
-        del arrays, packed, run_band
+        del arrays, run_band
     finally:
         for memory in memories:
             with contextlib.suppress(BufferError):
