@@ -47,6 +47,11 @@ def table(found: dict[str, Any], size: str, dtype: str) -> str:
     return "\n".join(lines)
 
 
+def reason(skipped: str) -> str:
+    """Why a race was left out, without the figure that differs from size to size."""
+    return skipped.partition(": a call")[0]
+
+
 def plot_ratios(found: dict[str, Any], path: Path) -> None:
     """How many times as long OpenCV takes, case by case, for the largest size."""
     import matplotlib.pyplot as plt
@@ -110,7 +115,9 @@ def main() -> None:
         print(f"\n{unit}, {dtype}: how many times as long as gpuimg each library takes\n")
         print(table(found, size, dtype))
     skipped = [
-        f"{e.get('case', '')} {e.get('library', '')}: {e['skipped']}" for e in found["results"] if "skipped" in e
+        f"{entry.get('case', '')} {entry.get('dtype', '')} {entry.get('library', '')}: {reason(entry['skipped'])}"
+        for entry in found["results"]
+        if "skipped" in entry
     ]
     if skipped:
         print("\nLeft out:\n\n- " + "\n- ".join(dict.fromkeys(skipped)))

@@ -27,7 +27,7 @@ LAYERS = [
     ("gpuimg.backend",),
     ("gpuimg.files",),
     ("gpuimg.kernels",),
-    ("gpuimg.machine",),
+    ("gpuimg.machine", "gpuimg.memory"),
     ("gpuimg.errors", "gpuimg.images", "gpuimg.passes", "gpuimg.registry"),
 ]
 LEAVES = LAYERS[-1]

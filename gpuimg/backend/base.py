@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpuimg.machine import figures
+from gpuimg.memory import new_array
 from gpuimg.passes import Pass, Reduction, Whole
 
 Array = np.ndarray[Any, Any]
@@ -102,7 +103,7 @@ class CpuBackend(ABC):
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """Memory for a result or an intermediate one."""
-        return np.empty(shape, dtype)
+        return new_array(shape, dtype)
 
     def run(self, passes: Sequence[Pass], image: Array, out: Array | None) -> Any:
         reduced: Any = None

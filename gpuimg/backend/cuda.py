@@ -15,6 +15,7 @@ import numpy as np
 from gpuimg.backend.base import Array, arguments, combine, flat, result_of
 from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists
 from gpuimg.images import MODES
+from gpuimg.memory import new_array
 from gpuimg.passes import Pass, Reduction, Sweep
 
 WRAP = MODES["wrap"].code
@@ -229,7 +230,7 @@ def _sweep_tiles(gpu: Gpu, chain: Sequence[Pass], image: Any, out: Any | None, r
         stages.append(_outline(*result_of(task, stages[-1].shape, stages[-1].dtype)))
     shape, dtype = stages[-1].shape, stages[-1].dtype
     if out is None:
-        out = np.empty(shape, dtype) if host else gpu.empty(shape, dtype)
+        out = new_array(shape, dtype) if host else gpu.empty(shape, dtype)
 
     def tile(top: int, bottom: int) -> None:
         spans = [(top, bottom)]

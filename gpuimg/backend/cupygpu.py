@@ -19,6 +19,7 @@ import numpy as np
 from gpuimg.backend.base import Array
 from gpuimg.backend.device import OPTIONS, DeviceFailed, Gpu, Launcher, digest, source
 from gpuimg.machine import cache_folder
+from gpuimg.memory import new_array
 
 # Copies between host and device pass through two pinned buffers of this size: one is filled while the other travels.
 STAGE_BYTES = 16 << 20
@@ -109,7 +110,7 @@ class CupyGpu(Gpu):
 
     def get(self, array: Any, out: Array | None = None) -> Array:
         if out is None:
-            out = np.empty(array.shape, array.dtype)
+            out = new_array(array.shape, array.dtype)
         if array.nbytes < STAGED_FROM:
             array.get(out=out)
             return out

@@ -26,6 +26,7 @@ from gpuimg.backend.compiled import DONE, compiled, pack
 from gpuimg.backend.single import check_done
 from gpuimg.errors import BackendFailed
 from gpuimg.machine import processor_count
+from gpuimg.memory import new_array
 
 BANDS_PER_WORKER = 4  # so that a slow worker does not hold up the others
 START_SECONDS = 60.0
@@ -296,7 +297,7 @@ class Processes(CpuBackend):
             if not isinstance(result, np.ndarray) or result.base is None:
                 return result
             if out is None:
-                return result.copy()
+                out = new_array(result.shape, result.dtype)
             np.copyto(out, result)
             return out
         finally:

@@ -1,0 +1,102 @@
+"""Memory for large results, used again once the last array on it is gone.
+
+The system hands out fresh memory zeroed, a page at a time, as it is first touched; for 50 megapixels that takes longer
+than inverting them. So blocks are kept for the next result of about the same size, a share of the machine's memory at
+most. They are marked as free: the system takes their pages back as soon as it needs them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import math
+import mmap
+import os
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+SMALLEST = 8 << 20  # below, malloc keeps memory itself
+HUGE_PAGE = 2 << 20
+LARGEST_WASTE = 1.25  # a block may be so many times as large as what is asked for
+_SUPPORTED = hasattr(mmap, "MADV_FREE") and hasattr(mmap, "MAP_PRIVATE")
+
+# Only whole operations on it, each of them atomic: arrays die in any thread, and while the garbage collector runs.
+_kept: deque[mmap.mmap] = deque()
+
+
+def _most_kept() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8
+    except (AttributeError, ValueError, OSError):
+        return 1 << 30
+
+
+MOST_KEPT = _most_kept()
+
+
+def new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """A C-contiguous array as `numpy.empty` gives it, of used memory if there is some of that size."""
+    nbytes = math.prod(shape) * dtype.itemsize
+    if nbytes < SMALLEST or not _SUPPORTED:
+        return np.empty(shape, dtype)
+    block = _take(nbytes)
+    if block is None:
+        release()  # what is kept does not fit what is wanted now, and must not come on top of it
+        block = _map(nbytes)
+    return np.empty(shape, dtype) if block is None else np.asarray(_Lease(block, shape, dtype))
+
+
+def release() -> None:
+    """Give all memory that is kept back to the system."""
+    _kept.clear()
+
+
+def kept() -> int:
+    """How many bytes are kept."""
+    return sum(map(len, list(_kept)))
+
+
+def _take(nbytes: int) -> mmap.mmap | None:
+    for _ in range(len(_kept)):
+        try:
+            block = _kept.popleft()
+        except IndexError:
+            return None
+        if nbytes <= len(block) <= LARGEST_WASTE * nbytes + HUGE_PAGE:
+            return block
+        _kept.append(block)
+    return None
+
+
+def _map(nbytes: int) -> mmap.mmap | None:
+    """A new block, or None where NumPy is to say that there is not enough memory."""
+    try:
+        block = mmap.mmap(-1, -(-nbytes // HUGE_PAGE) * HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, OverflowError):
+        return None
+    with contextlib.suppress(AttributeError, OSError):  # Linux without huge pages, other systems
+        block.madvise(mmap.MADV_HUGEPAGE)
+    return block
+
+
+def _give_back(block: mmap.mmap) -> None:
+    if kept() + len(block) <= MOST_KEPT:
+        with contextlib.suppress(OSError):  # then its pages stay taken
+            block.madvise(mmap.MADV_FREE)
+        _kept.append(block)
+
+
+class _Lease:
+    """The memory of one array, which looks at it through NumPy's array interface and keeps it alive."""
+
+    __slots__ = ("__array_interface__", "_block")
+
+    def __init__(self, block: mmap.mmap, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        address = ctypes.addressof(ctypes.c_char.from_buffer(block))
+        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (address, False)}
+        self._block = block
+
+    def __del__(self) -> None:
+        _give_back(self._block)

@@ -1,0 +1,163 @@
+"""Memory of large results: used again, never while somebody looks at it, never more than a share."""
+
+import copy
+import gc
+import multiprocessing
+import pickle
+import subprocess
+import sys
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import gpuimg
+from gpuimg import memory
+
+U8 = np.dtype("uint8")
+SHAPE = (3000, 4001)
+
+pytestmark = pytest.mark.skipif(not memory._SUPPORTED, reason="this system has no MADV_FREE")
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept():
+    gc.collect()
+    memory.release()
+    yield
+    memory.release()
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+def test_memory_is_used_again():
+    first = memory.new_array(SHAPE, U8)
+    first[:] = 7
+    place = address(first)
+    assert place % 4096 == 0
+    del first
+    assert memory.kept() >= SHAPE[0] * SHAPE[1]
+    again = memory.new_array((SHAPE[1], SHAPE[0]), np.dtype(bool))
+    assert address(again) == place
+    assert memory.kept() == 0
+    assert again.flags.c_contiguous
+    assert again.flags.writeable
+    assert again.shape == (SHAPE[1], SHAPE[0])
+
+
+def test_not_while_a_view_is_left():
+    whole = memory.new_array(SHAPE, U8)
+    whole[:] = 5
+    view = whole[10:20, ::7].T
+    del whole
+    assert memory.kept() == 0
+    other = memory.new_array(SHAPE, U8)
+    other[:] = 9
+    assert (view == 5).all()
+    exported = memoryview(other)
+    del other, view
+    kept = memory.kept()
+    third = memory.new_array(SHAPE, U8)
+    third[:] = 1
+    assert exported[0, 0] == 9
+    del exported
+    assert memory.kept() >= kept - third.nbytes
+
+
+def test_small_arrays_are_numpys():
+    assert memory.new_array((64, 64), U8).flags.owndata
+
+
+def test_what_does_not_fit_goes_back_to_the_system():
+    small = memory.new_array(SHAPE, U8)
+    del small
+    assert memory.kept() > 0
+    large = memory.new_array((3 * SHAPE[0], SHAPE[1]), U8)
+    assert memory.kept() == 0
+    del large
+    tiny = memory.new_array(SHAPE, U8)  # a third of the block that is kept: it would waste the rest
+    assert memory.kept() == 0
+    assert tiny.nbytes == SHAPE[0] * SHAPE[1]
+
+
+def test_no_more_than_a_share_is_kept(monkeypatch):
+    monkeypatch.setattr(memory, "MOST_KEPT", 3 * SHAPE[0] * SHAPE[1])
+    arrays = [memory.new_array(SHAPE, U8) for _ in range(5)]
+    arrays.clear()
+    assert SHAPE[0] * SHAPE[1] < memory.kept() <= memory.MOST_KEPT
+
+
+def test_results_stay_what_they_were():
+    image = np.random.default_rng(1).integers(0, 256, SHAPE, np.uint8)
+    results = [gpuimg.invert(image, backend=name) for name in ("single", "multicore", "processes")]
+    del results[1]
+    results.append(gpuimg.threshold(image, 3, backend="multicore"))
+    np.testing.assert_array_equal(results[0], 255 - image)
+    np.testing.assert_array_equal(results[1], 255 - image)
+    np.testing.assert_array_equal(results[2], image > 3)
+
+
+def test_results_are_plain_arrays():
+    result = memory.new_array(SHAPE, U8)
+    result[:] = 3
+    for twin in (pickle.loads(pickle.dumps(result)), copy.deepcopy(result), result.copy()):
+        np.testing.assert_array_equal(twin, result)
+        assert not np.shares_memory(twin, result)
+    assert weakref.ref(result)() is result
+
+
+def test_not_enough_memory_is_said():
+    with pytest.raises(MemoryError, match="Unable to allocate"):
+        memory.new_array((1 << 30, 1 << 30), U8)
+
+
+def test_many_threads():
+    wrong = []
+
+    def work(value):
+        for _ in range(30):
+            mine = memory.new_array(SHAPE, U8)
+            mine[:: SHAPE[0] // 7] = value
+            if not (mine[:: SHAPE[0] // 7] == value).all():
+                wrong.append(value)
+            del mine
+
+    threads = [threading.Thread(target=work, args=(value,)) for value in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def _overwrite(array):
+    memory.new_array(SHAPE, U8)[:] = 8
+    array[:] = 9
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_has_its_own():
+    array = memory.new_array(SHAPE, U8)
+    array[:] = 1
+    del array
+    held = memory.new_array(SHAPE, U8)
+    held[:] = 2
+    child = multiprocessing.get_context("fork").Process(target=_overwrite, args=(held,))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    assert (held == 2).all()
+
+
+def test_nothing_is_said_at_exit():
+    code = (
+        "import numpy, gpuimg\n"
+        "kept = [gpuimg.invert(numpy.zeros((3000, 4001), 'u1'), backend='single') for _ in range(3)]\n"
+        "del kept[1]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
