@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 PLOTTED = ("median", "gaussian", "erosion", "resize")
-REFERENCE = "opencv"
+REFERENCE = "OpenCV"
 
 
 def races(found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -67,7 +67,8 @@ def plot_ratios(found: dict[str, Any], path: Path) -> None:
         axes.barh(heights, list(chosen.values()), height=0.38, label=dtype)
     axes.set_yticks(range(len(cases)), cases, fontsize=8)
     axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_xscale("log")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel(f"OpenCV's time over gpuimg's, {largest:g} megapixels, same threads")
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=120)
@@ -79,6 +80,7 @@ def plot_times(found: dict[str, Any], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     entries = [entry for entry in races(found) if entry["dtype"] == "uint8"]
+    colors = {name: f"C{place}" for place, name in enumerate(sorted({entry["library"] for entry in entries}))}
     figure, grid = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
     for axes, name in zip(grid.flat, PLOTTED, strict=True):
         cases = [entry["case"] for entry in entries if entry["filter"] == name]
@@ -91,9 +93,8 @@ def plot_times(found: dict[str, Any], path: Path) -> None:
             if entry["library"] == REFERENCE:
                 lines.setdefault("gpuimg", []).append((entry["megapixels"], entry["ours"]["median"]))
         for library, points in sorted(lines.items()):
-            axes.plot(
-                *zip(*sorted(points), strict=True), marker="o", label=library, lw=2.5 if library == "gpuimg" else 1
-            )
+            look = {"lw": 2.5, "color": "black"} if library == "gpuimg" else {"lw": 1, "color": colors[library]}
+            axes.plot(*zip(*sorted(points), strict=True), marker="o", label=library, **look)
         axes.set(xscale="log", yscale="log", title=cases[0], xlabel="megapixels", ylabel="seconds")
         axes.legend(fontsize=7)
     figure.savefig(path, dpi=120)
