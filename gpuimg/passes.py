@@ -14,8 +14,24 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-Argument: TypeAlias = "int | float | np.ndarray[Any, Any]"
+Argument: TypeAlias = "int | float | np.ndarray[Any, Any] | Beside"
 Arguments: TypeAlias = "tuple[Argument, ...] | Callable[[np.ndarray[Any, Any]], tuple[Argument, ...]]"
+
+
+class Beside(NamedTuple):
+    """Another image among a pass's arguments, of as many rows as the result.
+
+    A kernel gets it as flat rows, and reads of it the rows that it fills.
+
+    Attributes
+    ----------
+    array : ndarray or cupy.ndarray where the image is one, C-contiguous; None: the image that the first pass gets
+    """
+
+    array: Any = None
+
+
+ORIGINAL = Beside()
 
 
 class Sweep(NamedTuple):

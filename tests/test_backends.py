@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numba.core import caching
 
 import gpuimg
 from gpuimg import kernels
@@ -351,6 +352,18 @@ def test_a_daemonic_process_is_told_that_it_may_not_start_workers():
     process.join(60)
     assert status.name == "processes"
     assert "daemonic" in status.reason
+
+
+def test_compiled_code_that_the_disk_has_no_room_for(monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setenv("GPUIMG_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(caching.IndexDataCacheFile, "save", full)
+    image, result = np.full((2, 3), 7, np.uint8), np.zeros((2, 3), np.uint8)
+    packed = compiled.pack((image, result, 0))
+    assert compiled._compile("invert", packed.form).call(packed.address, 0, 2) == compiled.DONE
+    assert (result == 248).all()
 
 
 def test_packing_of_arguments():

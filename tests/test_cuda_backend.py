@@ -17,7 +17,7 @@ from gpuimg.backend.cuda import Cuda, chains, rows_needed
 from gpuimg.backend.device import DeviceFailed, OutOfDeviceMemory
 from gpuimg.errors import BackendUnavailable, FallbackWarning
 from gpuimg.images import MODES, border
-from gpuimg.passes import Sweep, Whole
+from gpuimg.passes import ORIGINAL, Beside, Sweep, Whole
 from tests.cuda_emulator.emulator import DeviceArray, EmulatedGpu, EmulationError, emulated
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")
@@ -164,6 +164,30 @@ def test_tiles_read_their_halo(limit, mode):
         return
     np.testing.assert_array_equal(backend.run(passes, plane, None), expected)
     assert gpu.peak <= limit
+
+
+@needs("difference")
+@pytest.mark.parametrize("limit", [20000, 9000])
+def test_tiles_read_other_images(limit):
+    plane = np.ascontiguousarray(IMAGE[..., 0])
+    other = np.ascontiguousarray(IMAGE[..., 1])
+    passes = [minimum(3), Sweep("difference", (ORIGINAL, 1)), minimum(5), Sweep("difference", (Beside(other), 0))]
+    expected = Cuda(EmulatedGpu()).run(passes, plane, None)
+    np.testing.assert_array_equal(expected, gpuimg.run.backend_named("single").run(passes, plane, None))
+    gpu = EmulatedGpu(limit=limit)
+    backend = Cuda(gpu)
+    backend._tried = True
+    np.testing.assert_array_equal(backend.run(passes, plane, None), expected)
+    assert gpu.peak <= limit
+    assert len(gpu.launches) > 5
+
+
+@needs("difference")
+def test_other_images_on_the_device_stay_there():
+    gpu = EmulatedGpu()
+    result = Cuda(gpu).run([Sweep("difference", (Beside(gpu.put(IMAGE)), 0))], gpu.put(255 - IMAGE), None)
+    expected = np.maximum(255 - 2 * IMAGE.astype(int), 0)
+    np.testing.assert_array_equal(gpu.get(result), expected)
 
 
 @pytest.mark.parametrize("limit", [9000, 2500])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from gpuimg.machine import figures
 from gpuimg.memory import new_array
-from gpuimg.passes import Pass, Reduction, Whole
+from gpuimg.passes import Beside, Pass, Reduction, Whole
 
 Array = np.ndarray[Any, Any]
 
@@ -34,9 +34,10 @@ class Backend(Protocol):
         """Run passes one after the other and give the last one's result; ``out`` is contiguous and fits it."""
 
 
-def arguments(task: Pass, image: Any, reduced: Any) -> tuple[Any, ...]:
-    """What a kernel gets after the rows to fill."""
+def arguments(task: Pass, image: Any, reduced: Any, beside: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """What a kernel gets after the rows to fill; ``beside`` makes flat rows of a `Beside`'s array."""
     own = task.args(reduced) if callable(task.args) else task.args
+    own = tuple([beside(arg.array) if isinstance(arg, Beside) else arg for arg in own])
     edge = getattr(task, "border", None)
     if edge is None:
         return own
@@ -105,10 +106,19 @@ class CpuBackend(ABC):
         """Memory for a result or an intermediate one."""
         return new_array(shape, dtype)
 
+    def shared(self, other: Array) -> Array:
+        """Another image where all that fill can read it."""
+        return other
+
     def run(self, passes: Sequence[Pass], image: Array, out: Array | None) -> Any:
         reduced: Any = None
+        original = image
+
+        def beside(other: Array | None) -> Array:
+            return self.shared(flat(original if other is None else other))
+
         for number, task in enumerate(passes):
-            args = arguments(task, image, reduced)
+            args = arguments(task, image, reduced, beside)
             if isinstance(task, Reduction):
                 parts = self.empty((self._slabs(task, image), math.prod(task.shape)), task.dtype)
                 seconds = self.fill(task.kernel, flat(image), parts, args, len(parts))

@@ -139,6 +139,18 @@ def overlap(gpu: Gpu, image: Any, out: Any) -> bool:
     return bool(first < second + out.nbytes and second < first + image.nbytes)
 
 
+def besides(gpu: Gpu, original: Any, top: int = 0, bottom: int | None = None) -> Callable[[Any], Any]:
+    """Makes of a `Beside`'s array flat rows on the device, of which [top, bottom) are there."""
+
+    def beside(other: Any) -> Any:
+        rows = flat(original if other is None else other)
+        if gpu.owns(rows):
+            return rows
+        return gpu.rows(gpu.put(rows[top:bottom]), top, len(rows))
+
+    return beside
+
+
 def on_device(gpu: Gpu, args: Sequence[Any]) -> list[Any]:
     """A kernel's own arguments with arrays copied to the device."""
     return [gpu.put(arg) if isinstance(arg, np.ndarray) and not gpu.owns(arg) else arg for arg in args]
@@ -161,13 +173,19 @@ def finished(task: Reduction, parts: Array) -> Any:
 # ---------------------------------------------------------------- the whole image at once
 
 
-def run_whole(gpu: Gpu, passes: Sequence[Pass], image: Any, out: Any | None, reduced: Any = None) -> Any:
-    """Run passes with the whole image in the device's memory; what lies between them stays there."""
+def run_whole(
+    gpu: Gpu, passes: Sequence[Pass], image: Any, out: Any | None, reduced: Any = None, original: Any = None
+) -> Any:
+    """Run passes with the whole image in the device's memory; what lies between them stays there.
+
+    ``original`` is the image that the first of all passes got, where these are not the first.
+    """
     host = not gpu.owns(image)
     current = gpu.put(image) if host else image
+    beside = besides(gpu, current if original is None else original)
     result: Any = None
     for number, task in enumerate(passes):
-        args = arguments(task, current, reduced)
+        args = arguments(task, current, reduced, beside)
         if isinstance(task, Reduction):
             result = reduced = finished(task, reduce_on(gpu, task, current, args))
             continue
@@ -190,18 +208,18 @@ def run_tiled(gpu: Gpu, passes: Sequence[Pass], image: Any, out: Any | None) -> 
         first = chain[0]
         if isinstance(first, Reduction):
             # What follows a reduction starts again from the image that was reduced.
-            result = reduced = _reduce_tiles(gpu, first, current, reduced)
+            result = reduced = _reduce_tiles(gpu, first, current, reduced, image)
         elif isinstance(first, Sweep) and first.halo is not None:
-            result = current = _sweep_tiles(gpu, chain, current, into, reduced)
+            result = current = _sweep_tiles(gpu, chain, current, into, reduced, image)
         else:
-            result = current = _run_at_once(gpu, chain, current, into, reduced)
+            result = current = _run_at_once(gpu, chain, current, into, reduced, image)
     return result
 
 
-def _run_at_once(gpu: Gpu, passes: Sequence[Pass], image: Any, out: Any | None, reduced: Any) -> Any:
+def _run_at_once(gpu: Gpu, passes: Sequence[Pass], image: Any, out: Any | None, reduced: Any, original: Any) -> Any:
     """Run what cannot be divided; alone it may fit."""
     with contextlib.suppress(gpu.out_of_memory):
-        return run_whole(gpu, passes, image, out, reduced)
+        return run_whole(gpu, passes, image, out, reduced, original)
     raise _too_large(passes, image)
 
 
@@ -210,8 +228,8 @@ def _too_large(passes: Sequence[Pass], image: Any) -> OutOfDeviceMemory:
     return OutOfDeviceMemory(f"{kernels} of an image of shape {image.shape} needs more than the GPU's free memory")
 
 
-def _reduce_tiles(gpu: Gpu, task: Reduction, image: Any, reduced: Any) -> Any:
-    args = arguments(task, image, reduced)
+def _reduce_tiles(gpu: Gpu, task: Reduction, image: Any, reduced: Any, original: Any) -> Any:
+    args = arguments(task, image, reduced, besides(gpu, original))
     parts: list[Array] = []
 
     def tile(top: int, bottom: int) -> None:
@@ -222,7 +240,7 @@ def _reduce_tiles(gpu: Gpu, task: Reduction, image: Any, reduced: Any) -> Any:
     return finished(task, np.concatenate(parts))
 
 
-def _sweep_tiles(gpu: Gpu, chain: Sequence[Pass], image: Any, out: Any | None, reduced: Any) -> Any:
+def _sweep_tiles(gpu: Gpu, chain: Sequence[Pass], image: Any, out: Any | None, reduced: Any, original: Any) -> Any:
     host = not gpu.owns(image)
     rows = image.shape[0]
     stages = [image]  # what every pass starts from: only shapes and dtypes count behind the first
@@ -239,7 +257,7 @@ def _sweep_tiles(gpu: Gpu, chain: Sequence[Pass], image: Any, out: Any | None, r
         low, high = spans[0]
         current = gpu.rows(gpu.put(flat(image)[low:high]), low, rows) if host else flat(image)
         for task, stage, after, (low, high) in zip(chain, stages[:-1], stages[1:], spans[1:], strict=True):
-            args = on_device(gpu, arguments(task, stage, reduced))
+            args = on_device(gpu, arguments(task, stage, reduced, besides(gpu, original, low, high)))
             if after is stages[-1] and not host:
                 target = flat(out)
             else:

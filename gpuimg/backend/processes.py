@@ -81,11 +81,30 @@ class Arena:
         return _array(memory, shape, dtype)
 
     def describe(self, array: Array) -> Shared:
+        """How a message names an array of this arena."""
+        name = self._block_of(array)
+        if name is None:
+            raise KeyError("the array does not lie in this arena")
+        return Shared(name, array.shape, array.dtype.str)
+
+    def shared(self, array: Array) -> Array:
+        """The array itself if it lies in this arena, else a copy that does."""
+        if self._block_of(array) is not None:
+            return array
+        copied = self.empty(array.shape, array.dtype)
+        np.copyto(copied, array)
+        return copied
+
+    def argument(self, value: Any) -> Any:
+        """A kernel's argument for a message: an array of this arena by name, all else as it is."""
+        return self.describe(value) if isinstance(value, np.ndarray) and self._block_of(value) else value
+
+    def _block_of(self, array: Array) -> str | None:
         address = array.ctypes.data
         for name, memory in self._blocks.items():
             if _array(memory, (1,), np.dtype(np.uint8)).ctypes.data == address:
-                return Shared(name, array.shape, array.dtype.str)
-        raise KeyError("the array does not lie in this arena")
+                return name
+        return None
 
     def close(self) -> None:
         for memory in self._blocks.values():
@@ -127,14 +146,16 @@ def _bands_of(kernel: str, arguments: tuple[Any, ...]) -> Callable[[int, int], t
 def _attached(task: Task) -> Iterator[Any]:
     memories = []
     try:
-        arrays = []
-        for shared in (task.src, task.dst):
-            memory = SharedMemory(shared.name)
-            memories.append(memory)
-            arrays.append(_array(memory, shared.shape, np.dtype(shared.dtype)))
-        run_band = _bands_of(task.kernel, (*arrays, *task.args))
+        arguments: list[Any] = []
+        for argument in (task.src, task.dst, *task.args):
+            if isinstance(argument, Shared):
+                memories.append(SharedMemory(argument.name))
+                argument = _array(memories[-1], argument.shape, np.dtype(argument.dtype))
+            arguments.append(argument)
+        run_band = _bands_of(task.kernel, tuple(arguments))
+        del argument, arguments
         yield run_band
-        del arrays, run_band
+        del run_band
     finally:
         for memory in memories:
             with contextlib.suppress(BufferError):
@@ -288,6 +309,10 @@ class Processes(CpuBackend):
         arena: Arena = self._arenas.current
         return arena.empty(shape, dtype)
 
+    def shared(self, other: Array) -> Array:
+        arena: Arena = self._arenas.current
+        return arena.shared(other)
+
     def run(self, passes: Any, image: Array, out: Array | None) -> Any:
         arena = self._arenas.current = Arena()
         try:
@@ -311,6 +336,7 @@ class Processes(CpuBackend):
         rows = dst.shape[0]
         count = 1 if bands == 1 else min(rows, self.workers * BANDS_PER_WORKER)
         edges = [rows * band // count for band in range(count + 1)]
-        task = Task(0, kernel, arena.describe(src), arena.describe(dst), args)
+        sent = tuple([arena.argument(arg) for arg in args])
+        task = Task(0, kernel, arena.describe(src), arena.describe(dst), sent)
         seconds = _workers.fill(task, list(pairwise(edges)), self.workers)
         return seconds / self.speedup()
