@@ -96,7 +96,18 @@ def cases(dtype: str) -> list[Case]:
         Case("maximum", {"size": 3}),
         Case("erosion", {"footprint": cross}),
         Case("dilation", {"footprint": disk}),
+        Case("opening", {"footprint": 5}),
+        Case("white_tophat", {"footprint": 15}),
+        Case("morphological_gradient", {"footprint": 3}),
         Case("sobel"),
+        Case("scharr"),
+        Case("laplace"),
+        Case("unsharp_mask", {"radius": 1.5, "amount": 1}),
+        Case("difference_of_gaussians", {"low_sigma": 1, "high_sigma": 1.6}),
+        Case("rescale_intensity"),
+        Case("flip", {"axis": 0}),
+        Case("flip", {"axis": 1}),
+        Case("rot90"),
         Case("histogram", tolerance=None),  # libraries place the bins differently
         Case("threshold_otsu", tolerance=0.02),  # floats are split between other bins
         Case("equalize_hist", tolerance=0.02),  # in some of them the darkest value becomes 0
@@ -144,6 +155,27 @@ def opencv() -> Library:
         )
         return cv2.magnitude(across, down)
 
+    def scharr(image: Any) -> Any:
+        across, down = (
+            cv2.Scharr(image, cv2.CV_32F, *axis, scale=1 / 16 / np.sqrt(2), **edge) for axis in ((1, 0), (0, 1))
+        )
+        return cv2.magnitude(across, down)
+
+    def morphology(operation: int) -> Callable[..., Any]:
+        return lambda image, footprint: cv2.morphologyEx(
+            image, operation, np.ones((footprint, footprint), np.uint8), **edge
+        )
+
+    def unsharp_mask(image: Any, radius: float, amount: float) -> Any:
+        return cv2.addWeighted(image, 1 + amount, gaussian(image, radius), -amount, 0)
+
+    def difference_of_gaussians(image: Any, low_sigma: float, high_sigma: float) -> Any:
+        image = image.astype(np.float32, copy=False)
+        return cv2.subtract(gaussian(image, low_sigma), gaussian(image, high_sigma))
+
+    def rescale_intensity(image: Any) -> Any:
+        return cv2.normalize(image, None, 0, 255 if image.dtype == np.uint8 else 1, cv2.NORM_MINMAX)
+
     def resize(image: Any, scale: float, anti_aliasing: bool, order: int = 1) -> Any:
         if anti_aliasing:
             image = cv2.GaussianBlur(image, (7, 7), (1 / scale - 1) / 2)  # 4 sigma of a scale of 0.4
@@ -167,7 +199,17 @@ def opencv() -> Library:
             "maximum": lambda image, size: cv2.dilate(image, np.ones((size, size), np.uint8), **edge),
             "erosion": lambda image, footprint: cv2.erode(image, footprint, **edge),
             "dilation": lambda image, footprint: cv2.dilate(image, footprint, **edge),
+            "opening": morphology(cv2.MORPH_OPEN),
+            "white_tophat": morphology(cv2.MORPH_TOPHAT),
+            "morphological_gradient": morphology(cv2.MORPH_GRADIENT),
             "sobel": sobel,
+            "scharr": scharr,
+            "laplace": lambda image: cv2.Laplacian(image, cv2.CV_32F, **edge),
+            "unsharp_mask": unsharp_mask,
+            "difference_of_gaussians": difference_of_gaussians,
+            "rescale_intensity": rescale_intensity,
+            "flip": lambda image, axis: cv2.flip(image, axis),
+            "rot90": lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
             "histogram": histogram,
             "threshold_otsu": lambda image: cv2.threshold(image, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1],
             "equalize_hist": cv2.equalizeHist,

@@ -12,11 +12,44 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "gpuimg.filters.color": ("rgb2gray",),
-    "gpuimg.filters.exposure": ("equalize_hist", "histogram", "invert", "lut", "threshold", "threshold_otsu"),
-    "gpuimg.filters.smooth": ("gaussian", "median", "uniform"),
-    "gpuimg.filters.morphology": ("dilation", "erosion", "maximum", "minimum"),
-    "gpuimg.filters.edges": ("sobel",),
-    "gpuimg.filters.transform": ("resize",),
+    "gpuimg.filters.exposure": (
+        "equalize_hist",
+        "histogram",
+        "invert",
+        "lut",
+        "rescale_intensity",
+        "threshold",
+        "threshold_otsu",
+    ),
+    "gpuimg.filters.smooth": (
+        "difference_of_gaussians",
+        "gaussian",
+        "median",
+        "uniform",
+        "unsharp_mask",
+    ),
+    "gpuimg.filters.morphology": (
+        "black_tophat",
+        "closing",
+        "dilation",
+        "erosion",
+        "maximum",
+        "minimum",
+        "morphological_gradient",
+        "opening",
+        "white_tophat",
+    ),
+    "gpuimg.filters.edges": (
+        "laplace",
+        "prewitt",
+        "scharr",
+        "sobel",
+    ),
+    "gpuimg.filters.transform": (
+        "flip",
+        "resize",
+        "rot90",
+    ),
     "gpuimg.dispatch": ("use_backend",),
     "gpuimg.advice": ("backends", "explain"),
     "gpuimg.tuning": ("calibrate",),
@@ -39,21 +72,34 @@ if TYPE_CHECKING:
     from gpuimg.files import open_image as open_image
     from gpuimg.files import save_image as save_image
     from gpuimg.filters.color import rgb2gray as rgb2gray
+    from gpuimg.filters.edges import laplace as laplace
+    from gpuimg.filters.edges import prewitt as prewitt
+    from gpuimg.filters.edges import scharr as scharr
     from gpuimg.filters.edges import sobel as sobel
     from gpuimg.filters.exposure import equalize_hist as equalize_hist
     from gpuimg.filters.exposure import histogram as histogram
     from gpuimg.filters.exposure import invert as invert
     from gpuimg.filters.exposure import lut as lut
+    from gpuimg.filters.exposure import rescale_intensity as rescale_intensity
     from gpuimg.filters.exposure import threshold as threshold
     from gpuimg.filters.exposure import threshold_otsu as threshold_otsu
+    from gpuimg.filters.morphology import black_tophat as black_tophat
+    from gpuimg.filters.morphology import closing as closing
     from gpuimg.filters.morphology import dilation as dilation
     from gpuimg.filters.morphology import erosion as erosion
     from gpuimg.filters.morphology import maximum as maximum
     from gpuimg.filters.morphology import minimum as minimum
+    from gpuimg.filters.morphology import morphological_gradient as morphological_gradient
+    from gpuimg.filters.morphology import opening as opening
+    from gpuimg.filters.morphology import white_tophat as white_tophat
+    from gpuimg.filters.smooth import difference_of_gaussians as difference_of_gaussians
     from gpuimg.filters.smooth import gaussian as gaussian
     from gpuimg.filters.smooth import median as median
     from gpuimg.filters.smooth import uniform as uniform
+    from gpuimg.filters.smooth import unsharp_mask as unsharp_mask
+    from gpuimg.filters.transform import flip as flip
     from gpuimg.filters.transform import resize as resize
+    from gpuimg.filters.transform import rot90 as rot90
     from gpuimg.registry import FILTERS as FILTERS
     from gpuimg.tuning import calibrate as calibrate
 

@@ -41,6 +41,7 @@ FLOAT32 = np.dtype("float32")
 FLOAT64 = np.dtype("float64")
 DTYPES = (UINT8, np.dtype("uint16"), np.dtype("int16"), FLOAT32, FLOAT64)
 _ANY: frozenset[np.dtype[Any]] = frozenset(DTYPES)
+WITH_BOOL: frozenset[np.dtype[Any]] = frozenset((*DTYPES, BOOL))
 
 
 class Source(NamedTuple):

@@ -9,6 +9,7 @@ import functools
 import numpy as np
 from scipy import ndimage
 from skimage import exposure, filters, transform, util
+from skimage.exposure.exposure import intensity_range
 
 
 def stored(values, dtype):
@@ -162,6 +163,79 @@ def resize(image, output_shape, order=1, anti_aliasing=None):
     return stored(resized, image.dtype)
 
 
+def _real(image):
+    return np.float64 if image.dtype == np.float64 else np.float32
+
+
+@each_channel
+def scharr(image, axis=None, *, mode="reflect", cval=0):
+    return filters.scharr(image.astype(np.float64), axis=axis, mode=mode, cval=cval).astype(_real(image))
+
+
+@each_channel
+def prewitt(image, axis=None, *, mode="reflect", cval=0):
+    return filters.prewitt(image.astype(np.float64), axis=axis, mode=mode, cval=cval).astype(_real(image))
+
+
+@each_channel
+def laplace(image, *, mode="reflect", cval=0):
+    return ndimage.laplace(image.astype(np.float64), mode=mode, cval=cval).astype(_real(image))
+
+
+@each_channel
+def unsharp_mask(image, radius=1, amount=1, *, mode="reflect", cval=0):
+    plain = image.astype(np.float64)
+    smooth = ndimage.gaussian_filter(plain, radius, mode=mode, cval=cval)
+    return stored(plain + amount * (plain - smooth), image.dtype)
+
+
+@each_channel
+def difference_of_gaussians(image, low_sigma, high_sigma=None, *, mode="reflect", cval=0):
+    plain = image.astype(np.float64)
+    difference = filters.difference_of_gaussians(plain, low_sigma, high_sigma, mode=mode, cval=cval)
+    return difference.astype(_real(image))
+
+
+def opening(image, footprint=3, **edge):
+    return dilation(erosion(image, footprint, **edge), footprint, **edge)
+
+
+def closing(image, footprint=3, **edge):
+    return erosion(dilation(image, footprint, **edge), footprint, **edge)
+
+
+def _difference(one, other):
+    return stored(one.astype(np.float64) - other, one.dtype)
+
+
+def white_tophat(image, footprint=3, **edge):
+    return _difference(image, opening(image, footprint, **edge))
+
+
+def black_tophat(image, footprint=3, **edge):
+    return _difference(closing(image, footprint, **edge), image)
+
+
+def morphological_gradient(image, footprint=3, **edge):
+    return _difference(dilation(image, footprint, **edge), erosion(image, footprint, **edge))
+
+
+def rescale_intensity(image, in_range="image", out_range="dtype"):
+    # In floats, for which scikit-image neither cuts off nor takes another dtype.
+    given, wanted = (image.dtype.name if each == "dtype" else each for each in (in_range, out_range))
+    low, high = map(float, intensity_range(image, given))
+    least, most = map(float, intensity_range(image, wanted, clip_negative=low >= 0))
+    return stored(exposure.rescale_intensity(image.astype(np.float64), (low, high), (least, most)), image.dtype)
+
+
+def flip(image, axis):
+    return np.flip(image, axis)
+
+
+def rot90(image, k=1):
+    return np.rot90(image, k)
+
+
 ORACLES = {
     "rgb2gray": rgb2gray,
     "invert": invert,
@@ -179,4 +253,17 @@ ORACLES = {
     "threshold_otsu": threshold_otsu,
     "equalize_hist": equalize_hist,
     "resize": resize,
+    "scharr": scharr,
+    "prewitt": prewitt,
+    "laplace": laplace,
+    "unsharp_mask": unsharp_mask,
+    "difference_of_gaussians": difference_of_gaussians,
+    "opening": opening,
+    "closing": closing,
+    "white_tophat": white_tophat,
+    "black_tophat": black_tophat,
+    "morphological_gradient": morphological_gradient,
+    "rescale_intensity": rescale_intensity,
+    "flip": flip,
+    "rot90": rot90,
 }

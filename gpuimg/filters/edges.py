@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from gpuimg import images
 from gpuimg.images import FLOAT32, FLOAT64
@@ -11,6 +14,33 @@ from gpuimg.registry import register
 from gpuimg.run import run
 
 MAGNITUDE = 2  # where kernels take the axis to differentiate along
+
+
+class Smoothing(NamedTuple):
+    """Weights of a pixel and of the two beside it, across the direction of the difference."""
+
+    centre: int
+    outer: int
+
+
+SOBEL, SCHARR, PREWITT = Smoothing(2, 1), Smoothing(10, 3), Smoothing(1, 1)
+
+
+def _gradient(image: Any, weights: Smoothing, axis: Any, mode: str, cval: float, backend: str | None, out: Any) -> Any:
+    source = images.accept(image)
+    direction = MAGNITUDE if axis is None else images.whole("axis", axis, low=-2, high=1) % 2
+    edge = images.border(mode, cval, source.dtype)
+    factor = 1 / (weights.centre + 2 * weights.outer)
+    if direction == MAGNITUDE:
+        factor /= math.sqrt(2)
+    args = (direction, *weights, factor)
+    task = Sweep("gradient", args, halo=(1, 1), border=edge, dtype=_real(source.dtype), work=2.0)
+    return run(source, [task], backend=backend, out=out)
+
+
+def _real(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """What differences of an image's values are stored in."""
+    return FLOAT64 if dtype == FLOAT64 else FLOAT32
 
 
 @register({}, {"axis": 0}, {"axis": 1})
@@ -55,9 +85,123 @@ def sobel(
            [0., 8., 8., 0.],
            [0., 8., 8., 0.]], dtype=float32)
     """
+    return _gradient(image, SOBEL, axis, mode, cval, backend, out)
+
+
+@register({}, {"axis": 0}, {"axis": 1})
+def scharr(
+    image: Any,
+    axis: int | None = None,
+    *,
+    mode: str = "reflect",
+    cval: float = 0,
+    backend: str | None = None,
+    out: Any = None,
+) -> Any:
+    """Find edges by the Scharr operator, which is nearer to the same for all directions than Sobel's.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array
+    axis : {None, 0, 1}
+        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones; None gives the
+        magnitude.
+    mode, cval, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    float32 array of the same shape (float64 for float64 images); the image's values are not rescaled. One axis: the
+    smoothed difference of the neighbours on both sides; None: the root of the mean of both squares, as in scikit-image.
+
+    Raises
+    ------
+    ValueError : ``axis`` is none of these
+
+    References
+    ----------
+    .. [1] H. Scharr, "Optimal operators in digital image processing", dissertation, Heidelberg, 2000. Signs and
+       scale as `skimage.filters.scharr`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.scharr(np.array([[0, 0, 16, 16]] * 3, np.uint8), axis=1)
+    array([[ 0., 16., 16.,  0.],
+           [ 0., 16., 16.,  0.],
+           [ 0., 16., 16.,  0.]], dtype=float32)
+    """
+    return _gradient(image, SCHARR, axis, mode, cval, backend, out)
+
+
+@register({}, {"axis": 0}, {"axis": 1})
+def prewitt(
+    image: Any,
+    axis: int | None = None,
+    *,
+    mode: str = "reflect",
+    cval: float = 0,
+    backend: str | None = None,
+    out: Any = None,
+) -> Any:
+    """Find edges by the Prewitt operator.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array
+    axis : {None, 0, 1}
+        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones; None gives the
+        magnitude.
+    mode, cval, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    float32 array of the same shape (float64 for float64 images); the image's values are not rescaled. One axis: the
+    smoothed difference of the neighbours on both sides; None: the root of the mean of both squares, as in scikit-image.
+
+    Raises
+    ------
+    ValueError : ``axis`` is none of these
+
+    References
+    ----------
+    .. [1] J. M. S. Prewitt, "Object enhancement and extraction", in Picture Processing and Psychopictorics, 1970. Signs
+       and scale as `skimage.filters.prewitt`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.prewitt(np.array([[0, 0, 12, 12]] * 3, np.uint8), axis=1)
+    array([[ 0., 12., 12.,  0.],
+           [ 0., 12., 12.,  0.],
+           [ 0., 12., 12.,  0.]], dtype=float32)
+    """
+    return _gradient(image, PREWITT, axis, mode, cval, backend, out)
+
+
+@register({})
+def laplace(image: Any, *, mode: str = "reflect", cval: float = 0, backend: str | None = None, out: Any = None) -> Any:
+    """Sum the second differences along both axes.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array
+    mode, cval, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    float32 array of the same shape (float64 for float64 images); the image's values are not rescaled
+
+    References
+    ----------
+    .. [1] `scipy.ndimage.laplace`, whose kernel 1, -2, 1 this is.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.laplace(np.array([[0, 0, 8, 8]], np.uint8))
+    array([[ 0.,  8., -8.,  0.]], dtype=float32)
+    """
     source = images.accept(image)
-    direction = MAGNITUDE if axis is None else images.whole("axis", axis, low=-2, high=1) % 2
     edge = images.border(mode, cval, source.dtype)
-    dtype = FLOAT64 if source.dtype == FLOAT64 else FLOAT32
-    task = Sweep("sobel", (direction,), halo=(1, 1), border=edge, dtype=dtype, work=2.0)
+    task = Sweep("laplace", halo=(1, 1), border=edge, dtype=_real(source.dtype))
     return run(source, [task], backend=backend, out=out)

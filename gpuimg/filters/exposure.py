@@ -16,7 +16,6 @@ from gpuimg.run import hand_over, run
 Array = np.ndarray[Any, Any]
 COUNTS = np.dtype(np.int64)
 FLOAT_BINS = 256  # in which scikit-image counts the values of float images
-_WITH_BOOL: frozenset[np.dtype[Any]] = frozenset((*DTYPES, BOOL))
 _INTEGERS: frozenset[np.dtype[Any]] = frozenset(dtype for dtype in DTYPES if dtype.kind in "iu")
 
 
@@ -40,7 +39,7 @@ def invert(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
     >>> gpuimg.invert(np.array([[0, 200]], np.uint8))
     array([[255,  55]], dtype=uint8)
     """
-    source = images.accept(image, _WITH_BOOL)
+    source = images.accept(image, images.WITH_BOOL)
     return run(source, [Sweep("invert", (int(source.dtype == BOOL),), work=0.5)], backend=backend, out=out)
 
 
@@ -131,6 +130,81 @@ def threshold_args(value: float, dtype: np.dtype[Any]) -> tuple[int | float, int
     if value < low:
         return low, 1
     return math.floor(value), 0
+
+
+@register({}, {"in_range": (30, 120), "out_range": (5, 90)}, {"in_range": "dtype", "out_range": (40, 20)})
+def rescale_intensity(
+    image: Any, in_range: Any = "image", out_range: Any = "dtype", *, backend: str | None = None, out: Any = None
+) -> Any:
+    """Stretch or shrink the range of values.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array; all channels are stretched alike
+    in_range : {"image", "dtype"}, the name of a dtype, or two numbers
+        What is spread over ``out_range``; values outside are clipped. "image": from the least value to the greatest.
+    out_range : {"dtype", "image"}, the name of a dtype, or two numbers
+        What it is spread over. A dtype's range begins at 0 where that of ``in_range`` is not negative; that of floats
+        is -1 to 1.
+    backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype; integers within 1 of the exact value
+
+    Raises
+    ------
+    ValueError : a range is none of these or not finite, or a float image whose range is asked for holds NaN or infinity
+
+    References
+    ----------
+    .. [1] `skimage.exposure.rescale_intensity`, which gives floats where ``out_range`` is two numbers.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.rescale_intensity(np.array([[51, 102, 153]], np.uint8))
+    array([[  0, 128, 255]], dtype=uint8)
+    """
+    source = images.accept(image)
+    given = {"in_range": _given_range("in_range", in_range), "out_range": _given_range("out_range", out_range)}
+
+    def bounds(extrema: Any) -> tuple[float, ...]:
+        low, high = _range_of(given["in_range"], source.dtype, extrema, False)
+        least, most = _range_of(given["out_range"], source.dtype, extrema, low >= 0)
+        if low == high:  # nothing to spread
+            return low, high, 0.0, min(max(low, least), most)
+        return low, high, (most - least) / (high - low), least
+
+    if "image" in given.values():
+        passes: list[Pass] = [_extrema(source), Sweep("rescale", bounds)]
+    else:
+        passes = [Sweep("rescale", bounds(None))]
+    return run(source, passes, backend=backend, out=out)
+
+
+def _given_range(name: str, given: Any) -> str | tuple[float, float]:
+    if isinstance(given, str):
+        if given not in ("image", "dtype", *map(str, DTYPES)):
+            raise ValueError(f"{name} must be 'image', 'dtype', a dtype's name or two numbers, got {given!r}")
+        return given
+    low, high = images.pair(name, given)
+    return images.number(name, low), images.number(name, high)
+
+
+def _range_of(
+    given: str | tuple[float, float], dtype: np.dtype[Any], extrema: Any, from_zero: bool
+) -> tuple[float, float]:
+    if isinstance(given, tuple):
+        return given
+    if given == "image":
+        low, high = float(extrema[0].min()), float(extrema[1].max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError(f"image must be finite, its values run from {low} to {high}")
+        return low, high
+    named = dtype if given == "dtype" else np.dtype(given)
+    least, most = (-1, 1) if named.kind == "f" else images.limits(named)
+    return 0.0 if from_zero else float(least), float(most)
 
 
 def _value_counts(source: Source, then: Any = None) -> Reduction:

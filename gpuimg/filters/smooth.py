@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuimg import images
-from gpuimg.passes import Sweep
+from gpuimg.images import FLOAT32, Source
+from gpuimg.passes import ORIGINAL, Beside, Sweep
 from gpuimg.registry import register
 from gpuimg.run import run
 
@@ -56,12 +57,14 @@ def gaussian_args(down: Taps, along: Taps) -> tuple[Any, ...]:
     return (*radii, down.weights, along.weights, down.fixed, along.fixed, down.offset, along.offset)
 
 
-def _sigmas(sigma: Any, truncate: Any) -> tuple[Taps, Taps]:
+def _sigmas(sigma: Any, truncate: Any, name: str = "sigma") -> tuple[Taps, Taps]:
     limit = images.number("truncate", truncate, low=0)
-    rows, cols = (images.number("sigma", part, low=0) for part in images.pair("sigma", sigma))
+    rows, cols = (images.number(name, part, low=0) for part in images.pair(name, sigma))
     for part in (rows, cols):
         if part * limit > LONGEST_RADIUS:
-            raise ValueError(f"sigma times truncate must be at most {LONGEST_RADIUS}, got {sigma!r} times {truncate!r}")
+            raise ValueError(
+                f"{name} times truncate must be at most {LONGEST_RADIUS}, got {sigma!r} times {truncate!r}"
+            )
     return gaussian_taps(rows, limit), gaussian_taps(cols, limit)
 
 
@@ -113,9 +116,120 @@ def gaussian(
     source = images.accept(image)
     down, along = _sigmas(sigma, truncate)
     edge = images.border(mode, cval, source.dtype)
+    return run(source, [_gaussian_sweep(down, along, edge)], backend=backend, out=out)
+
+
+def _gaussian_sweep(down: Taps, along: Taps, edge: tuple[int, float]) -> Sweep:
     work = 2.0 + 0.5 * (down.radius + along.radius)
-    task = Sweep("gaussian", gaussian_args(down, along), halo=(down.radius, along.radius), border=edge, work=work)
-    return run(source, [task], backend=backend, out=out)
+    return Sweep("gaussian", gaussian_args(down, along), halo=(down.radius, along.radius), border=edge, work=work)
+
+
+def _as_floats(source: Source) -> list[Sweep]:
+    """Passes that make floats of an image that are none."""
+    return [] if source.dtype.kind == "f" else [Sweep("convert", dtype=FLOAT32, work=0.5)]
+
+
+@register({}, {"radius": (2, 0.7), "amount": 0.5}, {"radius": 3, "amount": -0.4})
+def unsharp_mask(
+    image: Any,
+    radius: Any = 1,
+    amount: float = 1,
+    *,
+    mode: str = "reflect",
+    cval: float = 0,
+    backend: str | None = None,
+    out: Any = None,
+) -> Any:
+    """Sharpen: add what a Gaussian takes away.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array
+    radius : number >= 0, or two of them for rows and columns
+        Standard deviation of the Gaussian in pixels.
+    amount : number
+        How much of the difference is added; below 0 it smooths.
+    mode, cval, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype: ``image + amount * (image - gaussian(image, radius))``; the Gaussian is not
+    rounded in between, integers are within 1 of the exact value
+
+    Raises
+    ------
+    ValueError : ``radius`` is negative, NaN or infinite, or ``amount`` is not finite
+
+    References
+    ----------
+    .. [1] `skimage.filters.unsharp_mask` with ``preserve_range=True``.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.unsharp_mask(np.array([[50, 50, 90, 90]], np.uint8), radius=0.5)
+    array([[50, 46, 94, 90]], dtype=uint8)
+    """
+    source = images.accept(image)
+    down, along = _sigmas(radius, 4.0, "radius")
+    share = images.number("amount", amount)
+    edge = images.border(mode, cval, source.dtype)
+    sharpen = Sweep("weighted_sum", (ORIGINAL, -share, 1 + share), dtype=source.dtype)
+    return run(source, [*_as_floats(source), _gaussian_sweep(down, along, edge), sharpen], backend=backend, out=out)
+
+
+@register({"low_sigma": 1}, {"low_sigma": (0.5, 2), "high_sigma": 3})
+def difference_of_gaussians(
+    image: Any,
+    low_sigma: Any,
+    high_sigma: Any = None,
+    *,
+    mode: str = "reflect",
+    cval: float = 0,
+    backend: str | None = None,
+    out: Any = None,
+) -> Any:
+    """Keep details of one range of sizes: a Gaussian less a wider one.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array
+    low_sigma : number >= 0, or two of them for rows and columns
+        Standard deviation of the narrower Gaussian in pixels.
+    high_sigma : the same, not below ``low_sigma``
+        That of the wider one; None: 1.6 times ``low_sigma``.
+    mode, cval, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    float32 array of the same shape (float64 for float64 images); the image's values are not rescaled
+
+    Raises
+    ------
+    ValueError : a sigma is negative, NaN or infinite, or ``high_sigma`` is below ``low_sigma``
+
+    References
+    ----------
+    .. [1] `skimage.filters.difference_of_gaussians`, whose border mode is "nearest" by default.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.difference_of_gaussians(np.array([[0, 0, 16, 0, 0]], np.uint8), 0, 0.5).round(1)
+    array([[-0. , -1.7,  3.4, -1.7, -0. ]], dtype=float32)
+    """
+    source = images.accept(image)
+    if high_sigma is None:
+        high_sigma = [1.6 * images.number("low_sigma", part, low=0) for part in images.pair("low_sigma", low_sigma)]
+    narrow, wide = _sigmas(low_sigma, 4.0, "low_sigma"), _sigmas(high_sigma, 4.0, "high_sigma")
+    pairs = zip(images.pair("low_sigma", low_sigma), images.pair("high_sigma", high_sigma), strict=True)
+    if any(high < low for low, high in pairs):
+        raise ValueError(f"high_sigma must be at least low_sigma, {low_sigma!r}, got {high_sigma!r}")
+    edge = images.border(mode, cval, source.dtype)
+    floats = _as_floats(source)
+    smooth = run(source._replace(restore=None), [*floats, _gaussian_sweep(*wide, edge)], backend=backend)
+    subtract = Sweep("difference", (Beside(smooth), 0))
+    return run(source, [*floats, _gaussian_sweep(*narrow, edge), subtract], backend=backend, out=out)
 
 
 @register({"size": 3}, {"size": (4, 9)}, {"size": 21})

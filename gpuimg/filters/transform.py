@@ -164,3 +164,87 @@ def resize(
     args = (source.channels, down.samples, down.weights, down.fixed, along.samples, along.weights, along.fixed)
     work = 1.0 + down.weights.shape[1] + along.weights.shape[1]
     return run(source, [Sweep("resample", args, halo=None, shape=shape, work=work)], backend=backend, out=out)
+
+
+@register({"axis": 0}, {"axis": 1}, {"axis": (0, 1)})
+def flip(image: Any, axis: Any, *, backend: str | None = None, out: Any = None) -> Any:
+    """Turn the order of rows or columns round.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array, also bool
+    axis : 0, 1 or (0, 1)
+        0 turns the image upside down, 1 swaps left and right, both turn it by half a circle.
+    backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype, contiguous
+
+    Raises
+    ------
+    ValueError : ``axis`` is none of these
+
+    References
+    ----------
+    .. [1] `numpy.flip`, which gives a view.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.flip(np.array([[1, 2], [3, 4]], np.uint8), axis=1)
+    array([[2, 1],
+           [4, 3]], dtype=uint8)
+    """
+    source = images.accept(image, images.WITH_BOOL)
+    axes = axis if isinstance(axis, tuple | list) else (axis,)
+    turned = {images.whole("axis", part, low=0, high=1) for part in axes}
+    if not turned or len(turned) < len(axes):
+        raise ValueError(f"axis must be 0, 1 or (0, 1), got {axis!r}")
+    return run(source, [_flipped(source, 0 in turned, 1 in turned)], backend=backend, out=out)
+
+
+def _flipped(source: images.Source, vertical: bool, horizontal: bool) -> Sweep:
+    args = (source.channels, int(vertical), int(horizontal))
+    return Sweep("flip", args, halo=None if vertical else (0, 0), work=0.5)
+
+
+@register({}, {"k": 2}, {"k": -1})
+def rot90(image: Any, k: int = 1, *, backend: str | None = None, out: Any = None) -> Any:
+    """Turn an image by quarters, anticlockwise.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array, also bool
+    k : int
+        How many quarters; negative ones turn clockwise.
+    backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    contiguous array of the same dtype, (W, H) or (W, H, C) where ``k`` is odd
+
+    Raises
+    ------
+    TypeError : ``k`` is not a whole number
+
+    References
+    ----------
+    .. [1] `numpy.rot90`, which gives a view.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.rot90(np.array([[1, 2], [3, 4]], np.uint8))
+    array([[2, 4],
+           [1, 3]], dtype=uint8)
+    """
+    source = images.accept(image, images.WITH_BOOL)
+    quarters = images.whole("k", k, low=-(1 << 40)) % 4
+    if quarters % 2 == 0:
+        task = _flipped(source, quarters == 2, quarters == 2)
+    else:
+        rows, cols, *channels = source.shape
+        args = (source.channels, int(quarters == 3), int(quarters == 1))
+        task = Sweep("transpose", args, halo=None, shape=(cols, rows, *channels), work=1.0)
+    return run(source, [task], backend=backend, out=out)

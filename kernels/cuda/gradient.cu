@@ -1,5 +1,5 @@
 // launch: tile 32x8, pixels 4x1
-// instances: sobel<T, A>
+// instances: gradient<T, A>
 #include "borders.cuh"
 #include "columns.cuh"
 #include "numbers.cuh"
@@ -22,22 +22,20 @@ struct Neighbours {
 #pragma unroll
       for (int j = 0; j < 3; ++j) v[i][j] = r[i] < 0 || c[j] < 0 ? A(T(cval)) : A(src[r[i] * cols + c[j]]);
   }
-  __device__ A along_row(int i) const { return (v[i][0] + (v[i][1] + v[i][1])) + v[i][2]; }
-  __device__ A down_column(int j) const { return (v[0][j] + (v[1][j] + v[1][j])) + v[2][j]; }
+  __device__ A along_row(int i, A centre, A outer) const { return (v[i][0] + v[i][2]) * outer + v[i][1] * centre; }
+  __device__ A down_column(int j, A centre, A outer) const { return (v[0][j] + v[2][j]) * outer + v[1][j] * centre; }
 };
 
 // Differences of smoothed neighbours: along axis 0 or 1, or (axis 2) the root of both squares.
 template <typename T, typename U>
-__global__ void sobel(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
-                      long long top, long long bottom, long long step, long long mode, double cval, long long axis) {
+__global__ void gradient(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+                      long long top, long long bottom, long long step, long long mode, double cval, long long axis,
+                         long long centre, long long outer, double factor) {
   each_column(cols, top, bottom, [=](long long row, long long x) {
     const Neighbours<T, U> near(src, rows, cols, row, x, step, mode, cval);
-    const U down = near.along_row(2) - near.along_row(0), along = near.down_column(2) - near.down_column(0);
-    if (axis == 0)
-      dst[row * cols + x] = down * U(0.25);
-    else if (axis == 1)
-      dst[row * cols + x] = along * U(0.25);
-    else
-      dst[row * cols + x] = root(along * along + down * down) * U(0.25 / 1.4142135623730951);
+    const U c = U(centre), o = U(outer);
+    const U down = near.along_row(2, c, o) - near.along_row(0, c, o);
+    const U along = near.down_column(2, c, o) - near.down_column(0, c, o);
+    dst[row * cols + x] = (axis == 0 ? down : axis == 1 ? along : root(along * along + down * down)) * U(factor);
   });
 }

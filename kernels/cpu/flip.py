@@ -1,0 +1,37 @@
+"""Rows or columns in the opposite order."""
+
+from gpuimg.kernels.cpu.borders import kernel
+
+
+@kernel
+def fill(src, dst, top, bottom, step, vertical, horizontal):
+    rows = dst.shape[0]
+    for row in range(top, bottom):
+        source = src[rows - 1 - row if vertical else row]
+        if not horizontal:
+            copy(source, dst[row])
+        elif step == 1:
+            turn(source, dst[row])
+        else:
+            turn_pixels(source, dst[row], step)
+
+
+@kernel
+def copy(source, out):
+    for x in range(out.size):
+        out[x] = source[x]
+
+
+@kernel
+def turn(source, out):
+    last = out.size - 1
+    for x in range(out.size):
+        out[x] = source[last - x]
+
+
+@kernel
+def turn_pixels(source, out, step):
+    last = out.size - step
+    for x in range(0, out.size, step):
+        for channel in range(step):
+            out[x + channel] = source[last - x + channel]
