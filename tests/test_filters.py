@@ -325,6 +325,16 @@ def test_masks(backend):
     assert gpuimg.threshold(noise((5, 5), np.uint8), 99, backend=backend).dtype == bool
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_quarter_turns_of_many_blocks(dtype):
+    for shape in ((150, 83), (83, 150), (129, 64), (70, 90, 3), (70, 90, 2)):
+        image = noise(shape, dtype)
+        for k in range(4):
+            for rows in (7, 50, 1000):
+                with in_bands_of(rows):
+                    assert_same(gpuimg.rot90(image, k, backend="single"), np.rot90(image, k), f"{shape} {k} {rows}")
+
+
 @pytest.mark.parametrize("mode", ["reflect", "constant"])
 @pytest.mark.parametrize("name", ["uniform", "minimum", "dilation"])
 def test_windows_wider_than_a_gpus_shared_memory(name, mode, backend):

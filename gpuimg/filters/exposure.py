@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpuimg import images
-from gpuimg.images import BOOL, DTYPES, FLOAT64, Source
+from gpuimg.images import BOOL, DTYPES, FLOAT64, UINT8, Source
 from gpuimg.passes import Pass, Reduction, Sweep
 from gpuimg.registry import register
 from gpuimg.run import hand_over, run
@@ -176,11 +176,18 @@ def rescale_intensity(
             return low, high, 0.0, min(max(low, least), most)
         return low, high, (most - least) / (high - low), least
 
-    if "image" in given.values():
-        passes: list[Pass] = [_extrema(source), Sweep("rescale", bounds)]
+    if source.dtype == UINT8:
+        last = Sweep("lut", lambda extrema: (source.channels, _rescaled_values(*bounds(extrema))))
     else:
-        passes = [Sweep("rescale", bounds(None))]
+        last = Sweep("rescale", bounds)
+    passes: list[Pass] = [_extrema(source), last] if "image" in given.values() else [last]
     return run(source, passes, backend=backend, out=out)
+
+
+def _rescaled_values(low: float, high: float, factor: float, least: float) -> Array:
+    """What the kernel "rescale" makes of each byte, as a table for one channel."""
+    values = (np.clip(np.arange(256.0), low, high) - low) * factor + least
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8).reshape(1, -1)
 
 
 def _given_range(name: str, given: Any) -> str | tuple[float, float]:

@@ -1,5 +1,7 @@
 """Rows or columns in the opposite order."""
 
+import numpy as np
+
 from gpuimg.kernels.cpu.borders import kernel
 
 
@@ -12,6 +14,8 @@ def fill(src, dst, top, bottom, step, vertical, horizontal):
             copy(source, dst[row])
         elif step == 1:
             turn(source, dst[row])
+        elif step == 3:
+            turn_colors(source, dst[row])
         else:
             turn_pixels(source, dst[row], step)
 
@@ -24,9 +28,19 @@ def copy(source, out):
 
 @kernel
 def turn(source, out):
-    last = out.size - 1
-    for x in range(out.size):
+    last = np.uintp(out.size - 1)  # an index without a sign needs no test for one below 0, and the loop is vectorised
+    for x in range(np.uintp(out.size)):
         out[x] = source[last - x]
+
+
+@kernel
+def turn_colors(source, out):
+    last = np.uintp(out.size - 3)
+    for x in range(np.uintp(out.size // 3)):
+        at = np.uintp(3) * x
+        out[at] = source[last - at]
+        out[at + np.uintp(1)] = source[last - at + np.uintp(1)]
+        out[at + np.uintp(2)] = source[last - at + np.uintp(2)]
 
 
 @kernel
