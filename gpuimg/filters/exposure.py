@@ -187,7 +187,8 @@ def rescale_intensity(
 def _rescaled_values(low: float, high: float, factor: float, least: float) -> Array:
     """What the kernel "rescale" makes of each byte, as a table for one channel."""
     values = (np.clip(np.arange(256.0), low, high) - low) * factor + least
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8).reshape(1, -1)
+    table: Array = np.clip(np.rint(values), 0, 255).astype(np.uint8).reshape(1, -1)
+    return table
 
 
 def _given_range(name: str, given: Any) -> str | tuple[float, float]:

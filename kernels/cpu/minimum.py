@@ -1,7 +1,7 @@
 """Least (or greatest) value of the window around a pixel, at a cost that does not grow with the window.
 
-Along the columns van Herk's algorithm [1], three operations a pixel, a whole row at a time; along a row the least of
-1, 2, 4, ... neighbours, and then two overlapping runs of the greatest such length.
+Along the columns van Herk's algorithm [1], three operations a pixel, a whole row at a time; a few rows are compared as
+they are. Along a row the least of 4, 8, ... neighbours, and then two overlapping runs of the greatest such length.
 
 .. [1] M. van Herk, "A fast algorithm for local minimum and maximum filters on rectangular and octagonal kernels",
    Pattern Recognition Letters 13(7), 1992, 517-521.
@@ -13,6 +13,7 @@ from gpuimg.kernels.cpu.borders import kernel
 from gpuimg.kernels.cpu.spans import least, load_span, turned
 
 SCRATCH_BYTES = 1 << 18  # the rows of a window should stay in the second-level cache
+FEW = 6  # rows that are compared at once
 
 
 @kernel
@@ -55,6 +56,9 @@ def fill_block(src, dst, top, bottom, step, mode, cval, above, left, taps, flip,
     from a row to the end of its group of rows, and before it rows of the next group, whose least value is ``best``."""
     size = window.shape[0]
     count = pixels * step
+    # Slots are looked up: of rows at known distances LLVM asks once, outside of the loop over them, whether any two
+    # overlap, finds that each is written and read, and takes the loop that is not vectorised.
+    slots = np.arange(size)
     for slot in range(size - 1):
         load_reduced(src, top - above + slot, step, mode, cval, left, taps, flip, first, pixels, window[slot], lines)
     for row in range(top, bottom):
@@ -62,9 +66,11 @@ def fill_block(src, dst, top, bottom, step, mode, cval, above, left, taps, flip,
         newest = window[(at + size - 1) % size]
         load_reduced(src, row - above + size - 1, step, mode, cval, left, taps, flip, first, pixels, newest, lines)
         out = dst[row, first * step : first * step + count]
-        if at == 0:
+        if size <= FEW:
+            combine_few(window, out, flip)
+        elif at == 0:
             for slot in range(size - 2, -1, -1):
-                accumulate(window[slot], window[slot + 1], count)
+                accumulate(window[slots[slot]], window[slots[slot + 1]], count)
             copy_turned(window[0], out, flip)
         elif at == 1:
             combine_first(window[1], newest, best, out, flip)
@@ -85,7 +91,15 @@ def load_reduced(src, row, step, mode, cval, left, taps, flip, first, pixels, ou
     load_span(src, row, first - left, pixels + taps - 1, old, step, mode, cval)
     if flip:
         turn(old[:size])
+    if taps == 3:
+        triples(old, old[step:], old[2 * step :], out[: pixels * step])
+        return
     reach = 1
+    if taps > 4:
+        size -= 3 * step
+        fours(old, old[step:], old[2 * step :], old[3 * step :], new[:size])
+        old, new = new, old
+        reach = 4
     while 2 * reach < taps:
         size -= reach * step
         pairwise(old, old[reach * step :], new[:size])
@@ -104,6 +118,32 @@ def turn(line):
 def pairwise(one, other, out):
     for x in range(out.size):
         out[x] = least(one[x], other[x])
+
+
+@kernel
+def triples(one, second, third, out):
+    for x in range(out.size):
+        out[x] = least(least(one[x], second[x]), third[x])
+
+
+@kernel
+def fours(one, second, third, fourth, out):
+    for x in range(out.size):
+        out[x] = least(least(one[x], second[x]), least(third[x], fourth[x]))
+
+
+@kernel
+def combine_few(window, out, flip):
+    """The least values of at most `FEW` rows; where there are fewer, some are taken twice."""
+    last = window.shape[0] - 1
+    a, b, c = window[0], window[min(1, last)], window[last]
+    if last < 3:
+        for x in range(out.size):
+            out[x] = turned(least(least(a[x], b[x]), c[x]), flip)
+    else:
+        d, e, f = window[2], window[min(3, last)], window[min(4, last)]
+        for x in range(out.size):
+            out[x] = turned(least(least(least(a[x], b[x]), least(c[x], d[x])), least(e[x], f[x])), flip)
 
 
 @kernel

@@ -3,6 +3,8 @@
 import numpy as np
 
 from gpuimg.kernels.cpu.borders import kernel
+from gpuimg.kernels.cpu.spans import least as smaller
+from gpuimg.kernels.cpu.spans import turned
 
 
 @kernel
@@ -27,8 +29,8 @@ def fill(src, dst, top, bottom, step):
 def compare(line, least, greatest, ordered):
     for x in range(line.size):
         value = line[x]
-        least[x] = value if value < least[x] else least[x]
-        greatest[x] = value if value > greatest[x] else greatest[x]
+        least[x] = smaller(value, least[x])
+        greatest[x] = turned(smaller(turned(value, 1), turned(greatest[x], 1)), 1)
         ordered[x] &= np.uint8(value == value)
 
 

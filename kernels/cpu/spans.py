@@ -2,7 +2,7 @@
 
 import numpy as np
 from numba import types
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
 from gpuimg.kernels.cpu.borders import fold, kernel
 
@@ -54,13 +54,22 @@ def _turned(value, turn):
     return lambda value, turn: cast(value ^ cast(-turn))
 
 
-def least(a, b):
-    """The smaller of two values of one type; NaN if either is."""
-    raise NotImplementedError
+@intrinsic
+def least(_context, a, b):
+    """The smaller of two values of one type; NaN if either is.
 
+    Without a branch: of ``line[x] = a if a < b else b``, where a is ``line[x]``, LLVM makes a store on a condition,
+    which it does not vectorise.
+    """
 
-@overload(least)
-def _least(a, b):
-    if isinstance(a, types.Float):
-        return lambda a, b: a if a < b or a != a else b
-    return lambda a, b: a if a < b else b
+    def build(_context, builder, signature, arguments):
+        one, other = arguments
+        if isinstance(a, types.Float):
+            smaller = builder.or_(builder.fcmp_ordered("<", one, other), builder.fcmp_unordered("uno", one, one))
+        else:
+            smaller = (builder.icmp_signed if a.signed else builder.icmp_unsigned)("<", one, other)
+        return builder.select(smaller, one, other)
+
+    if a != b:
+        raise TypeError(f"values of one type are compared, not {a} and {b}")
+    return a(a, b), build
