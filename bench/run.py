@@ -39,7 +39,8 @@ class Case(NamedTuple):
     tolerance: float | None = 0.004
 
     def __str__(self) -> str:
-        words = [f"{key}={brief(value)}" for key, value in self.params.items() if key not in ("mode", "table")]
+        shown = {key: value for key, value in self.params.items() if not (key in ("mode", "table") or callable(value))}
+        words = [f"{key}={brief(value)}" for key, value in shown.items()]
         return " ".join([self.filter, *words, *(["RGB"] if self.color else [])])
 
 
@@ -68,7 +69,7 @@ def brief(value: Any) -> str:
 
 
 def cases(dtype: str) -> list[Case]:
-    """All races for images of a dtype."""
+    """All races for images of a dtype; a parameter that is a function is made by it, out of the image."""
     import numpy as np
 
     level = {"uint8": 100, "uint16": 25700, "float32": 0.4}[dtype]
@@ -81,6 +82,7 @@ def cases(dtype: str) -> list[Case]:
         Case("rgb2gray", {"weights": "rec601"}, color=True, tolerance=0.03),  # scikit-image's weights are others
         Case("invert"),
         Case("lut", {"table": table}),
+        Case("blend", {"other": lambda image: np.ascontiguousarray(image[::-1]), "alpha": 0.3}),
         Case("threshold", {"value": level}),
         Case("gaussian", {"sigma": 1}, tolerance=0.01),  # pyvips' weights are whole numbers
         Case("gaussian", {"sigma": 3}, tolerance=0.006),  # SciPy's cuts off twice, where others round
@@ -118,7 +120,7 @@ def cases(dtype: str) -> list[Case]:
     ]
 
 
-def ours(case: Case, backend: str) -> Callable[[Any], Any]:
+def ours(case: Case, params: dict[str, Any], backend: str) -> Callable[[Any], Any]:
     """Our side of a race."""
     import gpuimg
 
@@ -126,10 +128,10 @@ def ours(case: Case, backend: str) -> Callable[[Any], Any]:
     if case.filter == "threshold_otsu":  # the others threshold in the same call
         return lambda image: gpuimg.threshold(image, function(image, backend=backend), backend=backend)
     if case.filter == "resize":
-        given = {key: value for key, value in case.params.items() if key != "scale"}
-        scale = case.params["scale"]
+        given = {key: value for key, value in params.items() if key != "scale"}
+        scale = params["scale"]
         return lambda image: function(image, scaled(image.shape, scale), backend=backend, **given)
-    return partial(function, backend=backend, **case.params)
+    return partial(function, backend=backend, **params)
 
 
 def scaled(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
@@ -191,6 +193,7 @@ def opencv() -> Library:
             "rgb2gray": lambda image, weights: cv2.cvtColor(image, cv2.COLOR_RGB2GRAY),
             "invert": lambda image: cv2.bitwise_not(image) if image.dtype.kind == "u" else cv2.subtract(1.0, image),
             "lut": lambda image, table: cv2.LUT(image, table),
+            "blend": lambda image, other, alpha: cv2.addWeighted(image, 1 - alpha, other, alpha, 0),
             "threshold": lambda image, value: cv2.threshold(image, value, 1, cv2.THRESH_BINARY)[1],
             "gaussian": gaussian,
             "uniform": lambda image, size: cv2.blur(image, (size, size), **edge),
@@ -494,11 +497,13 @@ class Runner:
         return {**entry, "difference": self.differences[key], "ours": first, "theirs": second, "ratio": ratio}
 
     def _sides(self, race: Race, pixels: float) -> tuple[Callable[[], Any], Callable[[], Any]]:
+        from gpuimg.registry import arguments
+
         image = measuring.image_of(pixels, race.dtype, race.case.color)
         library = self.known[race.library]
-        params = dict(race.case.params)
+        params = arguments(race.case.params, image)
         held, call = library.prepare(image), library.calls[race.case.filter]
-        mine = ours(race.case, self.options.backend)
+        mine = ours(race.case, params, self.options.backend)
         return lambda: mine(image), lambda: library.finish(call(held, **params))
 
     def _try(self, race: Race, key: tuple[str, str, str]) -> None:
@@ -533,7 +538,7 @@ def measured(runner: Runner, races: list[Race], minutes: float) -> Iterator[dict
         yield entry
 
 
-def arguments() -> argparse.Namespace:
+def options_given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, help="the JSON file; without it, standard output")
     parser.add_argument("--filters", type=words, help="names, separated by commas; all by default")
@@ -554,7 +559,7 @@ def words(text: str) -> list[str]:
 
 
 def main() -> None:
-    options = arguments()
+    options = options_given()
     limit_threads(options.threads)
     global measuring
     import measuring

@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "gpuimg.filters.color": ("rgb2gray",),
     "gpuimg.filters.exposure": (
+        "blend",
         "equalize_hist",
         "histogram",
         "invert",

@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
+
+import numpy as np
 
 from gpuimg import dispatch
 from gpuimg import run as running
@@ -14,6 +17,7 @@ from gpuimg.filters import all_filters
 from gpuimg.images import Source
 from gpuimg.machine import figures
 from gpuimg.passes import Pass
+from gpuimg.registry import arguments
 
 ROUNDS = 3  # of each backend, where `explain` measures
 
@@ -53,7 +57,19 @@ def backends() -> list[BackendStatus]:
 def _status(name: str) -> BackendStatus:
     backend = running.backend_named(name)
     reason = backend.unusable()
-    return BackendStatus(name, reason is None, reason or "", "" if reason else backend.detail())
+    if reason is not None:
+        return BackendStatus(name, False, reason, "")
+    absent = ", ".join(each for each in all_filters() if unwritten(each, name))
+    return BackendStatus(name, True, "", f"{backend.detail()}; without {absent}" if absent else backend.detail())
+
+
+@cache
+def unwritten(name: str, backend: str = "cuda") -> str | None:
+    """Which kernels of a filter are not written for a backend yet, in a sentence, or None."""
+    found = all_filters()[name]
+    image = np.zeros((16, 16, 3) if found.color else (16, 16), "uint8" if "u" in found.kinds else "float32")
+    planned = [plan(found.function, image, arguments(example, image))[1] for example in found.examples]
+    return running.backend_named(backend).missing([task for passes in planned for task in passes])
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,12 +206,14 @@ def run(
     gpuimg run photo.png -o mask.png -f rgb2gray -f threshold:value=100
     gpuimg run photo.png -f rgb2gray -f threshold_otsu
     gpuimg run photo.jpg -o small.jpg -f 'resize:output_shape=(480, 640)'
+    gpuimg run one.png -o both.png -f "blend:other='two.png',alpha=0.3"
     """
     if output is not None:
         _check_output(output)
     with progress(len(steps) + 2) as begin, gpuimg.use_backend(backend or _default_backend()):
         begin(f"reading {src}")
         result = gpuimg.open_image(src, max_pixels=max_pixels)
+        steps = [_with_images(step, max_pixels) for step in steps]
         for number, step in enumerate(steps):
             begin(step.text)
             result = _apply(step, result, explaining)
@@ -241,6 +243,16 @@ def _check_output(output: str) -> None:
         check_target(output)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="-o") from error
+
+
+def _with_images(step: Step, max_pixels: int | None) -> Step:
+    """A step with the files read that it names in place of images."""
+    named = {name: value for name, value in step.params.items() if name in step.filter.images}
+    for name, value in named.items():
+        if not isinstance(value, str):
+            raise click.UsageError(f"{step.filter.name}: {name} must be the name of an image file, got {value!r}")
+    opened = {name: gpuimg.open_image(value, max_pixels=max_pixels) for name, value in named.items()}
+    return step._replace(params={**step.params, **opened})
 
 
 def _apply(step: Step, image: Any, explaining: bool) -> Any:
@@ -374,8 +386,13 @@ def _versions() -> Iterator[tuple[str, str]]:
 def filters(name: str | None) -> None:
     """List the filters, or show one filter's help."""
     if name is None:
-        rows = [(found.name, found.family, _summary(found)) for found in gpuimg.FILTERS.values()]
-        show_table(("filter", "family", ""), sorted(rows, key=lambda row: (row[1], row[0])))
+        from gpuimg.advice import unwritten
+
+        rows = [
+            (found.name, found.family, "no" if unwritten(found.name) else "yes", _summary(found))
+            for found in gpuimg.FILTERS.values()
+        ]
+        show_table(("filter", "family", "cuda", ""), sorted(rows, key=lambda row: (row[1], row[0])))
         return
     try:
         found = find_filter(name)
@@ -400,12 +417,16 @@ def _example(found: Filter) -> str:
     """A step that sets what must be set, or else the first parameter, to the value of an example."""
     known = parameters(found)
     params = next((example for example in found.examples if example), {})
-    written = {name: value for name, value in params.items() if name in known and not hasattr(value, "shape")}
+    written = {name: value for name, value in params.items() if name in known}
+    written = {name: value for name, value in written.items() if not (hasattr(value, "shape") or callable(value))}
+    written |= dict.fromkeys(found.images, "'FILE.png'")
     if missing := [name for name in known if known[name].default is inspect.Parameter.empty and name not in written]:
         return f"{found.name}:{','.join(f'{name}=...' for name in missing)}"
     text = ",".join(f"{name}={value}" for name, value in written.items())
     step = f"{found.name}:{text}" if text else found.name
-    return f"'{step}'" if set(step) & set(" ()[]*'") else step
+    if "'" in step:
+        return f'"{step}"'
+    return f"'{step}'" if set(step) & set(" ()[]*") else step
 
 
 @cli.command()

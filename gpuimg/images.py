@@ -71,7 +71,7 @@ class Source(NamedTuple):
         return self.array.shape[2] if self.array.ndim == 3 else 1
 
 
-def accept(image: Any, dtypes: Collection[np.dtype[Any]] = _ANY, *, color: bool = False) -> Source:
+def accept(image: Any, dtypes: Collection[np.dtype[Any]] = _ANY, *, color: bool = False, name: str = "image") -> Source:
     """Check an image and make it ready for kernels.
 
     Parameters
@@ -79,22 +79,35 @@ def accept(image: Any, dtypes: Collection[np.dtype[Any]] = _ANY, *, color: bool 
     image : NumPy, CuPy or PIL image, or anything with ``__cuda_array_interface__`` or DLPack
     dtypes : the dtypes that the filter takes
     color : whether the image must have three channels, or four of which the last is not looked at
+    name : the argument's, for errors
 
     Raises
     ------
     TypeError : not an array, or its dtype is not among ``dtypes``
     ValueError : not two- or three-dimensional
     """
-    source = _native(image) if type(image) is np.ndarray else _convert(image)
+    source = _native(image) if type(image) is np.ndarray else _convert(image, name)
     array = source.array
     if array.dtype not in dtypes:
         names = ", ".join(str(dtype) for dtype in (BOOL, *DTYPES) if dtype in dtypes)
-        raise TypeError(f"image must have one of the dtypes {names}, got {array.dtype}")
+        raise TypeError(f"{name} must have one of the dtypes {names}, got {array.dtype}")
     if array.ndim not in (2, 3):
-        raise ValueError(f"image must have the shape (H, W) or (H, W, C), got {array.shape}")
+        raise ValueError(f"{name} must have the shape (H, W) or (H, W, C), got {array.shape}")
     if color and (array.ndim != 3 or array.shape[2] not in (3, 4)):
-        raise ValueError(f"image must have the shape (H, W, 3) or (H, W, 4), got {array.shape}")
+        raise ValueError(f"{name} must have the shape (H, W, 3) or (H, W, 4), got {array.shape}")
     return source
+
+
+def accept_beside(name: str, other: Any, source: Source) -> Any:
+    """Check an image that goes with the first one: of its shape and dtype, in the same memory. Gives its array."""
+    second = accept(other, name=name)
+    if second.on_device != source.on_device:
+        raise TypeError(f"{name} must lie in {'GPU' if source.on_device else 'host'} memory, as the image does")
+    if second.shape != source.shape:
+        raise ValueError(f"{name} must have the image's shape {source.shape}, got {second.shape}")
+    if second.dtype != source.dtype:
+        raise TypeError(f"{name} must have the image's dtype {source.dtype}, got {second.dtype}")
+    return second.array
 
 
 def _native(array: Array) -> Source:
@@ -105,13 +118,13 @@ def _native(array: Array) -> Source:
     return Source(np.require(array, dtype, ("C", "A")))
 
 
-def _convert(image: Any) -> Source:
+def _convert(image: Any, name: str) -> Source:
     kind = type(image)
     origin = kind.__module__.partition(".")[0]
     if isinstance(image, np.ma.MaskedArray):
-        raise TypeError("image must be a plain array; a masked array's mask would be lost: fill it first (.filled)")
+        raise TypeError(f"{name} must be a plain array; a masked array's mask would be lost: fill it first (.filled)")
     if isinstance(image, np.matrix):
-        raise TypeError("image must be a plain array, got numpy.matrix: convert it with numpy.asarray")
+        raise TypeError(f"{name} must be a plain array, got numpy.matrix: convert it with numpy.asarray")
     if isinstance(image, np.ndarray):
         return _native(np.asarray(image))
     if origin == "PIL" and hasattr(image, "getbands"):
@@ -123,7 +136,7 @@ def _convert(image: Any) -> Source:
     if hasattr(image, "__array_interface__"):
         return _native(np.asarray(image))
     raise TypeError(
-        f"image must be a NumPy, CuPy or PIL image or offer DLPack or __cuda_array_interface__, got {kind.__name__}"
+        f"{name} must be a NumPy, CuPy or PIL image or offer DLPack or __cuda_array_interface__, got {kind.__name__}"
     )
 
 

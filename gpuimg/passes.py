@@ -9,7 +9,7 @@ their shape.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -46,6 +46,11 @@ class Sweep(NamedTuple):
         pointwise kernel, which then gets no ``step``, ``mode`` and ``cval``.
     dtype, shape : of the output; None: as the input's.
     work : operations a pixel, in units of one simple operation; the dispatcher's first guess before it has measured.
+    parts : into how many parts the work falls where they are not the rows of the output (blocks of columns, slabs of
+        rows); the kernel then gets the parts ``[top, bottom)`` to do and fills of ``dst`` what belongs to them. Parts
+        may be done in any order and at once. 1: the kernel is called once.
+    in_place : the kernel changes the result of the pass before it, which it gets as ``src`` and as ``dst``. Not for a
+        first pass: the caller's image is never written to.
     """
 
     kernel: str
@@ -55,6 +60,8 @@ class Sweep(NamedTuple):
     dtype: np.dtype[Any] | None = None
     shape: tuple[int, ...] | None = None
     work: float = 1.0
+    parts: int | None = None
+    in_place: bool = False
 
 
 class Reduction(NamedTuple):
@@ -78,15 +85,12 @@ class Reduction(NamedTuple):
     work: float = 1.0
 
 
-class Whole(NamedTuple):
-    """A pass that needs the whole image at once; its kernel is called once, with all rows."""
-
-    kernel: str
-    args: Arguments = ()
-    border: tuple[int, float] | None = None
-    dtype: np.dtype[Any] | None = None
-    shape: tuple[int, ...] | None = None
-    work: float = 1.0
+Pass: TypeAlias = Sweep | Reduction
 
 
-Pass: TypeAlias = Sweep | Reduction | Whole
+def writer(passes: Sequence[Pass]) -> int:
+    """Which of the passes makes the array that is the result: the last one that does not work in place."""
+    number = len(passes) - 1
+    while isinstance(task := passes[number], Sweep) and task.in_place:
+        number -= 1
+    return number

@@ -19,7 +19,7 @@ from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
 from gpuimg.images import BOOL, Source, check_out
 from gpuimg.machine import Figures, figures
-from gpuimg.passes import Pass, Reduction
+from gpuimg.passes import Beside, Pass, Reduction
 
 log = logging.getLogger("gpuimg")
 
@@ -69,7 +69,7 @@ def run(source: Source, passes: Sequence[Pass], *, backend: str | None = None, o
         return hand_over(source, _empty_result(array, passes, shape, dtype), out)
     if array.dtype == BOOL:
         array = array.view(np.uint8)
-    into = out if out is not None and _usable_directly(out, source.array) else None
+    into = out if out is not None and _usable_directly(out, source.array, passes) else None
     result = _run_on(name, job, array, passes, into)
     if dtype == BOOL and result.dtype != BOOL:  # kernels know masks as bytes
         result = result.view(BOOL)
@@ -84,8 +84,14 @@ def hand_over(source: Source, result: Any, out: Any | None) -> Any:
     return result if source.restore is None else source.restore(result)
 
 
-def _usable_directly(out: Any, image: Any) -> bool:
-    return out.flags.c_contiguous and not (isinstance(out, np.ndarray) and np.may_share_memory(out, image))
+def _usable_directly(out: Any, image: Any, passes: Sequence[Pass]) -> bool:
+    if not out.flags.c_contiguous:
+        return False
+    if not isinstance(out, np.ndarray):
+        return True
+    given = [arg for task in passes if isinstance(task.args, tuple) for arg in task.args]
+    others = [arg.array for arg in given if isinstance(arg, Beside) and arg.array is not None]
+    return not any(np.may_share_memory(out, each) for each in (image, *others))
 
 
 def _empty_result(array: Any, passes: Sequence[Pass], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:

@@ -12,11 +12,11 @@ import numpy as np
 
 from gpuimg import machine
 from gpuimg import run as running
-from gpuimg.errors import GpuimgError
 from gpuimg.filters import all_filters
 from gpuimg.images import BOOL, UINT8
 from gpuimg.machine import Figures
 from gpuimg.passes import Sweep
+from gpuimg.registry import Filter, arguments
 
 SHAPE = (1024, 1536)
 DTYPES = ("uint8", "uint16", "float32")
@@ -54,7 +54,7 @@ def calibrate(*, progress: Callable[[str], None] | None = None) -> Figures:
     for name, found in all_filters().items():
         report(name)
         for example in found.examples:
-            _measure_filter(found.function, example)
+            _measure_filter(found, example)
     if running.backend_named("cuda").unusable() is None:
         report("cuda")
         _measure_gpu(figures)
@@ -122,16 +122,14 @@ def _copy_bandwidth() -> float:
     return source.nbytes / median_seconds(lambda: np.copyto(target, source), 5)
 
 
-def _measure_filter(function: Callable[..., Any], example: Any) -> None:
+def _measure_filter(found: Filter, example: Any) -> None:
     """Run a filter: what its kernels take is learned as in every call."""
-    shape = (*SHAPE, 3) if function.__name__.startswith("rgb2") else SHAPE
     for dtype in DTYPES:
-        image = _noise(dtype, shape)
-        try:
+        if np.dtype(dtype).kind in found.kinds:
+            image = _noise(dtype, (*SHAPE, 3) if found.color else SHAPE)
+            given = arguments(example, image)
             for _ in range(3):
-                function(image, backend="single", **example)
-        except (TypeError, ValueError, GpuimgError):  # an example of another dtype, such as a table
-            continue
+                found.function(image, backend="single", **given)
 
 
 def _measure_gpu(figures: Figures) -> None:

@@ -45,6 +45,10 @@ def invert(image):
     return util.invert(image)
 
 
+def blend(image, other, alpha):
+    return stored((1 - alpha) * image.astype(np.float64) + alpha * other.astype(np.float64), image.dtype)
+
+
 def lut(image, table):
     return np.asarray(table)[image]
 
@@ -240,6 +244,7 @@ ORACLES = {
     "rgb2gray": rgb2gray,
     "invert": invert,
     "lut": lut,
+    "blend": blend,
     "threshold": threshold,
     "gaussian": gaussian,
     "uniform": uniform,

@@ -9,6 +9,7 @@ import numpy as np
 
 import gpuimg
 from gpuimg import kernels
+from gpuimg.registry import arguments
 
 HERE = Path(__file__).parent
 
@@ -22,10 +23,13 @@ def main():
     count = 0
     for name, found in gpuimg.FILTERS.items():
         for example in found.examples:
-            source = color if name == "rgb2gray" else image
-            first = found.function(source, backend="single", **example)
+            source = color if found.color else image
+            if "u" not in found.kinds:
+                source = source / np.float32(255)
+            given = arguments(example, source)
+            first = found.function(source, backend="single", **given)
             for backend in ("multicore", "processes"):
-                again = found.function(source, backend=backend, **example)
+                again = found.function(source, backend=backend, **given)
                 np.testing.assert_equal(again, first, err_msg=f"{name} {example} on {backend}")
                 count += 1
     with tempfile.TemporaryDirectory() as folder:

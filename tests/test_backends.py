@@ -18,6 +18,7 @@ import gpuimg
 from gpuimg import kernels
 from gpuimg.backend import compiled, driver, processes
 from gpuimg.errors import BackendFailed
+from tests.conftest import example
 
 IMAGE = np.random.default_rng(3).integers(0, 256, (200, 301), np.uint8)
 EXPECTED = 255 - IMAGE
@@ -382,3 +383,27 @@ def test_bands_cover_all_rows_on_the_thread_pool(monkeypatch):
     monkeypatch.setattr(driver, "numba_is_safe", lambda: False)
     for rows in (1, 2, 3, 7, 200):
         np.testing.assert_array_equal(gpuimg.invert(IMAGE[:rows], backend="multicore"), EXPECTED[:rows])
+
+
+# Their kernels are to be written for CUDA too; until then they run on the CPU.
+ONLY_ON_CPU: set[str] = set()
+
+
+def test_filters_without_a_cuda_kernel_are_known():
+    from gpuimg.advice import unwritten
+
+    assert {name for name in gpuimg.FILTERS if unwritten(name)} == ONLY_ON_CPU
+
+
+@pytest.mark.parametrize("name", sorted(ONLY_ON_CPU))
+def test_filters_without_a_cuda_kernel_run_on_the_cpu(name):
+    from tests.cuda_emulator.emulator import emulated
+
+    image, given = example(name)
+    with emulated():
+        with pytest.raises(gpuimg.BackendUnavailable, match="not written for CUDA yet"):
+            gpuimg.FILTERS[name].function(image, backend="cuda", **given)
+        found = gpuimg.FILTERS[name].function(image, backend="auto", **given)
+        (status,) = (status for status in gpuimg.backends() if status.name == "cuda")
+        assert name in status.detail
+    np.testing.assert_equal(found, gpuimg.FILTERS[name].function(image, backend="single", **given))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -264,7 +265,7 @@ def test_filters_shows_one():
 
 def test_every_filter_shows_an_example_that_can_be_read():
     for name in gpuimg.FILTERS:
-        step = gpuimg_command("filters", name).output.splitlines()[-1].rpartition(" -f ")[2].strip("'")
+        (step,) = shlex.split(gpuimg_command("filters", name).output.splitlines()[-1].rpartition(" -f ")[2])
         if "..." not in step:
             assert cli.read_step(step).filter.name == name
 

@@ -17,7 +17,7 @@ from gpuimg.backend.cuda import Cuda, chains, rows_needed
 from gpuimg.backend.device import DeviceFailed, OutOfDeviceMemory
 from gpuimg.errors import BackendUnavailable, FallbackWarning
 from gpuimg.images import MODES, border
-from gpuimg.passes import ORIGINAL, Beside, Sweep, Whole
+from gpuimg.passes import ORIGINAL, Beside, Sweep
 from tests.cuda_emulator.emulator import DeviceArray, EmulatedGpu, EmulationError, emulated
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")
@@ -234,7 +234,7 @@ def test_auto_goes_to_multicore_when_memory_runs_out(monkeypatch):
 
 
 def test_chains_end_where_rows_are_not_one_to_one():
-    resize, whole = Sweep("resample", halo=None), Whole("label")
+    resize, whole = Sweep("resample", halo=None), Sweep("label", halo=None, parts=1)
     assert chains([INVERT, MARK, resize, INVERT, whole]) == [[INVERT, MARK], [resize], [INVERT], [whole]]
 
 

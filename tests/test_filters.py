@@ -15,6 +15,7 @@ from scipy import ndimage
 import gpuimg
 from gpuimg.backend import single
 from gpuimg.images import DTYPES, MODES
+from gpuimg.registry import arguments
 from tests.conftest import assert_close, assert_same, noise
 from tests.oracles import ORACLES
 
@@ -22,7 +23,7 @@ FILTERS = gpuimg.FILTERS
 SHAPES = [(1, 1), (1, 17), (17, 1), (2, 2), (33, 47), (9, 64), (40, 128), (17, 19, 3), (5, 33, 2)]
 FEW_SHAPES = [(1, 1), (1, 17), (17, 1), (19, 33), (6, 32), (7, 16, 3)]
 # Fixed-point or float32 weights on integers.
-WEIGHTED = {"rgb2gray", "gaussian", "resize", "unsharp_mask", "rescale_intensity"}
+WEIGHTED = {"rgb2gray", "gaussian", "resize", "unsharp_mask", "rescale_intensity", "blend"}
 SCALAR = {"threshold_otsu", "histogram"}
 COMPOSED = {
     "laplace",
@@ -55,12 +56,19 @@ MORE = {
     "histogram": [{"bins": 1}],
     "rescale_intensity": [{"out_range": "image"}, {"in_range": (50, 50)}, {"out_range": "uint8"}],
     "rot90": [{"k": 3}, {"k": 4}],
-    "lut": [{"table": np.linspace(-1, 1, 256).astype(np.float32)}, {"table": np.arange(256) % 3 == 0}],
+    "lut": [
+        {"table": lambda image: np.linspace(-1, 1, values(image)).astype(np.float32)},
+        {"table": lambda image: np.arange(values(image)) % 3 == 0},
+    ],
 }
 
 
-def params(name):
-    return [*FILTERS[name].examples, *MORE.get(name, [])]
+def values(image):
+    return 1 << 8 * min(image.dtype.itemsize, 2)
+
+
+def params(name, image):
+    return [arguments(example, image) for example in (*FILTERS[name].examples, *MORE.get(name, []))]
 
 
 def takes_border(name):
@@ -68,20 +76,13 @@ def takes_border(name):
 
 
 def image_for(name, shape, dtype, seed=0):
-    if name == "rgb2gray":
-        shape = (*shape[:2], 4 if shape[1] % 2 else 3)
+    if FILTERS[name].color:
+        shape = (*shape[:2], 4 if shape[1] % 2 and name == "rgb2gray" else 3)
     return noise(shape, dtype, seed)
 
 
 def supported(name, dtype):
-    return name != "lut" or dtype.kind in "iu"
-
-
-def for_dtype(name, given, dtype):
-    """Arguments for images of a dtype: a table has an entry for each of its values."""
-    if name == "lut" and dtype.itemsize == 2:
-        return {"table": np.resize(given["table"], 65536)}
-    return given
+    return dtype.kind in FILTERS[name].kinds
 
 
 def quiet(function, *args, **kwargs):
@@ -121,13 +122,13 @@ def short(given):
 @pytest.mark.parametrize("name", FILTERS)
 def test_against_the_oracle(name, dtype):
     if not supported(name, dtype):
+        image = image_for(name, (3, 3), dtype)
         with pytest.raises(TypeError, match="image must have one of the dtypes"):
-            FILTERS[name].function(noise((3, 3), dtype), **params(name)[0])
+            FILTERS[name].function(image, **params(name, image)[0])
         return
-    for given in params(name):
-        given = for_dtype(name, given, dtype)
-        for number, shape in enumerate(SHAPES):
-            image = image_for(name, shape, dtype, number)
+    for number, shape in enumerate(SHAPES):
+        image = image_for(name, shape, dtype, number)
+        for given in params(name, image):
             for mode in MODES if takes_border(name) else [None]:
                 edge = {} if mode is None else {"mode": mode, "cval": 7}
                 check(name, image, {**given, **edge}, f"{name} {short(given)} {shape} {dtype} {mode}")
@@ -141,13 +142,12 @@ def test_backends_agree_bit_for_bit(name, dtype, backend):
         return
     modes = list(MODES)
     turn = 0
-    for given in params(name):
-        given = for_dtype(name, given, dtype)
-        for shape in SHAPES if backend in ("single", "multicore") else FEW_SHAPES:
+    for number, shape in enumerate(SHAPES if backend in ("single", "multicore") else FEW_SHAPES):
+        image = image_for(name, shape, dtype, number)
+        for given in params(name, image):
             turn += 1
             if backend == "processes" and turn % 3:
                 continue
-            image = image_for(name, shape, dtype, turn)
             edge = {"mode": modes[turn % len(modes)], "cval": 3} if takes_border(name) else {}
             message = f"{name} {short(given)} {shape} {dtype} {edge} on {backend}"
             compare(name, image, {**given, **edge}, backend, message)
@@ -191,14 +191,14 @@ def test_memory_layouts(name, backend):
     for dtype in map(np.dtype, ("uint8", "uint16", "float64")):
         if not supported(name, dtype):
             continue
-        given = for_dtype(name, FILTERS[name].examples[0], dtype)
-        whole = noise((22, 34, 4), dtype)
-        view = whole if name == "rgb2gray" else whole[..., 0]
+        color = FILTERS[name].color
+        whole = noise((22, 34, 3 if color else 4), dtype)
+        view = whole if color else whole[..., 0]
         misaligned = np.frombuffer(b"?" + view.tobytes(), np.uint8)[1:].view(dtype).reshape(view.shape)
         read_only = view.copy()
         read_only.flags.writeable = False
         views = {
-            "every other pixel": whole[::2, 1::2] if name == "rgb2gray" else whole[::2, 1::2, 1],
+            "every other pixel": whole[::2, 1::2] if color else whole[::2, 1::2, 1],
             "upside down": view[::-1, ::-1],
             "transposed": view.swapaxes(0, 1),
             "Fortran order": np.asfortranarray(view),
@@ -209,6 +209,7 @@ def test_memory_layouts(name, backend):
         function = FILTERS[name].function
         for kind, image in views.items():
             plain = np.ascontiguousarray(image).astype(dtype)
+            given = params(name, plain)[0]
             actual = function(image, backend=backend, **given)
             expected = function(plain, backend="single", **given)
             assert_alike(name, backend, plain, actual, expected, f"{name} of a view: {kind}, {dtype}")
@@ -217,11 +218,12 @@ def test_memory_layouts(name, backend):
 @pytest.mark.parametrize("name", sorted(set(FILTERS) - SCALAR - {"resize"}))
 def test_empty_images_stay_empty(name, backend):
     for shape in ((0, 5), (5, 0), (0, 0), (4, 5, 0), (0, 5, 3)):
-        if name == "rgb2gray":
+        if FILTERS[name].color:
             shape = (*shape[:2], 3)
             if 0 not in shape:
                 continue
-        result = FILTERS[name].function(np.empty(shape, np.uint8), backend=backend, **FILTERS[name].examples[0])
+        image = np.empty(shape, np.uint8 if "u" in FILTERS[name].kinds else np.float32)
+        result = FILTERS[name].function(image, backend=backend, **params(name, image)[0])
         expected = {"rgb2gray": shape[:2], "rot90": (shape[1], shape[0], *shape[2:])}
         assert result.shape == expected.get(name, shape)
 
@@ -265,7 +267,7 @@ def neighbours(there, axis=None):
 def test_nan_stays_nan_where_it_touches(name, dtype, backend):
     image = noise((23, 37), dtype)
     image[11, 18] = np.nan
-    for given in params(name):
+    for given in params(name, image):
         actual = FILTERS[name].function(image, backend=backend, **given)
         np.testing.assert_array_equal(np.isnan(actual), touched(name, image, given), err_msg=f"{name} {short(given)}")
 
@@ -314,7 +316,7 @@ def test_nothing_wraps_round_at_the_ends_of_the_range(dtype, backend):
     for value in (info.min, info.max):
         image = np.full((20, 37), value, dtype)
         for name in ("gaussian", "uniform", "median", "minimum", "maximum", "erosion", "dilation", "resize"):
-            for given in params(name):
+            for given in params(name, image):
                 result = FILTERS[name].function(image, backend=backend, **given)
                 assert (result == value).all(), f"{name} {short(given)} of {value}"
 

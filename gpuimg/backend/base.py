@@ -11,7 +11,7 @@ import numpy as np
 
 from gpuimg.machine import figures
 from gpuimg.memory import new_array
-from gpuimg.passes import Beside, Pass, Reduction, Whole
+from gpuimg.passes import Beside, Pass, Reduction, writer
 
 Array = np.ndarray[Any, Any]
 
@@ -95,8 +95,9 @@ class CpuBackend(ABC):
     def detail(self) -> str: ...
 
     @abstractmethod
-    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], bands: int) -> float:
-        """Fill all rows of ``dst``, ``bands`` of them at a time; gives the seconds that the compiled code took."""
+    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
+        """Fill all rows of ``dst`` (or do as many parts of another kind), ``bands`` of them at a time; gives the
+        seconds that the compiled code took."""
 
     def speedup(self) -> float:
         """How many times faster than one thread this backend fills, by the machine's figures."""
@@ -113,6 +114,7 @@ class CpuBackend(ABC):
     def run(self, passes: Sequence[Pass], image: Array, out: Array | None) -> Any:
         reduced: Any = None
         original = image
+        last = writer(passes)
 
         def beside(other: Array | None) -> Array:
             return self.shared(flat(original if other is None else other))
@@ -121,7 +123,7 @@ class CpuBackend(ABC):
             args = arguments(task, image, reduced, beside)
             if isinstance(task, Reduction):
                 parts = self.empty((self._slabs(task, image), math.prod(task.shape)), task.dtype)
-                seconds = self.fill(task.kernel, flat(image), parts, args, len(parts))
+                seconds = self.fill(task.kernel, flat(image), parts, args, len(parts), len(parts))
                 self._learn(task, image.size + parts[0].size, seconds, image.dtype, parts.dtype)
                 reduced = combine(task, parts)
                 if task.then is not None:
@@ -129,10 +131,12 @@ class CpuBackend(ABC):
                 result = reduced
             else:
                 shape, dtype = result_of(task, image.shape, image.dtype)
-                last = number == len(passes) - 1
-                result = out if last and out is not None else self.empty(shape, dtype)
-                bands = 1 if isinstance(task, Whole) else self.workers
-                seconds = self.fill(task.kernel, flat(image), flat(result), args, bands)
+                if task.in_place:
+                    result = image
+                else:
+                    result = out if number == last and out is not None else self.empty(shape, dtype)
+                rows = task.parts or shape[0]
+                seconds = self.fill(task.kernel, flat(image), flat(result), args, rows, min(rows, self.workers))
                 self._learn(task, image.size + result.size, seconds, image.dtype, dtype)
                 image = result
         return result

@@ -16,7 +16,7 @@ from gpuimg.backend.base import Array, arguments, combine, flat, result_of
 from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists
 from gpuimg.images import MODES
 from gpuimg.memory import new_array
-from gpuimg.passes import Pass, Reduction, Sweep
+from gpuimg.passes import Pass, Reduction, Sweep, writer
 
 WRAP = MODES["wrap"].code
 
@@ -184,15 +184,18 @@ def run_whole(
     current = gpu.put(image) if host else image
     beside = besides(gpu, current if original is None else original)
     result: Any = None
+    last = writer(passes)
     for number, task in enumerate(passes):
         args = arguments(task, current, reduced, beside)
         if isinstance(task, Reduction):
             result = reduced = finished(task, reduce_on(gpu, task, current, args))
             continue
         shape, dtype = result_of(task, current.shape, current.dtype)
-        given = out is not None and not host and number == len(passes) - 1
-        result = out if given else gpu.empty(shape, dtype)
-        gpu.launch(task.kernel, flat(current), flat(result), 0, shape[0], *on_device(gpu, args))
+        if task.in_place:
+            result = current
+        else:
+            result = out if out is not None and not host and number == last else gpu.empty(shape, dtype)
+        gpu.launch(task.kernel, flat(current), flat(result), 0, task.parts or shape[0], *on_device(gpu, args))
         current = result
     return gpu.get(result, out) if host and gpu.owns(result) else result
 

@@ -23,10 +23,9 @@ class Multicore(CpuBackend):
         layer = f"Numba's {numba_layer()} layer" if numba_is_safe() else "a thread pool"
         return f"{thread_count()} threads, {layer}"
 
-    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], bands: int) -> float:
+    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
         packed = pack((src, dst, *args))
         code = compiled(kernel, packed.form)
-        rows = dst.shape[0]
 
         def fill(top: int, bottom: int) -> tuple[int, int]:
             few = min(bands, bottom - top)

@@ -330,10 +330,9 @@ class Processes(CpuBackend):
             source = result = None  # type: ignore[assignment]
             arena.close()
 
-    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], bands: int) -> float:
+    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
         arena: Arena = self._arenas.current
         compiled(kernel, pack((src, dst, *args)).form)  # once, on disk, before all workers want it
-        rows = dst.shape[0]
         count = 1 if bands == 1 else min(rows, self.workers * BANDS_PER_WORKER)
         edges = [rows * band // count for band in range(count + 1)]
         sent = tuple([arena.argument(arg) for arg in args])

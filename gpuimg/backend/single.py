@@ -60,12 +60,11 @@ class Single(CpuBackend):
     def speedup(self) -> float:
         return 1.0
 
-    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], bands: int) -> float:
+    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
         packed = pack((src, dst, *args))
         code = compiled(kernel, packed.form)
 
         def fill(top: int, bottom: int) -> tuple[int, int]:
             return code.call(packed.address, top, bottom), DONE
 
-        rows = dst.shape[0]
         return timed(kernel, fill, rows, src.size + dst.size, rows == bands)

@@ -39,7 +39,7 @@ def fixed_weights(weights: tuple[float, ...], one: int) -> tuple[int, ...]:
     return tuple(scaled)
 
 
-@register({}, {"weights": "rec601"})
+@register({}, {"weights": "rec601"}, color=True)
 def rgb2gray(image: Any, weights: Any = "rec709", *, backend: str | None = None, out: Any = None) -> Any:
     """Weigh red, green and blue into one channel.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuimg import images
 from gpuimg.images import BOOL, DTYPES, FLOAT64, UINT8, Source
-from gpuimg.passes import Pass, Reduction, Sweep
+from gpuimg.passes import Beside, Pass, Reduction, Sweep
 from gpuimg.registry import register
 from gpuimg.run import hand_over, run
 
@@ -19,7 +19,7 @@ FLOAT_BINS = 256  # in which scikit-image counts the values of float images
 _INTEGERS: frozenset[np.dtype[Any]] = frozenset(dtype for dtype in DTYPES if dtype.kind in "iu")
 
 
-@register()
+@register(kinds="buif")
 def invert(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
     """Turn light into dark.
 
@@ -43,7 +43,54 @@ def invert(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
     return run(source, [Sweep("invert", (int(source.dtype == BOOL),), work=0.5)], backend=backend, out=out)
 
 
-@register({"table": np.arange(255, -1, -1, dtype=np.uint8)})
+def _upside_down(image: Any) -> Any:
+    """An example of another image."""
+    return image[::-1]
+
+
+@register({"other": _upside_down, "alpha": 0.3}, {"other": _upside_down, "alpha": -0.5}, images=("other",))
+def blend(image: Any, other: Any, alpha: float, *, backend: str | None = None, out: Any = None) -> Any:
+    """Mix two images.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array
+    other : array of the image's shape and dtype
+    alpha : number
+        The share of ``other``: 0 gives the image, 1 the other one; beyond these the difference is exaggerated.
+    backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype: ``(1 - alpha) * image + alpha * other``, integers rounded half to even
+
+    Raises
+    ------
+    TypeError, ValueError : ``other`` has another shape or dtype, or ``alpha`` is not a finite number
+
+    References
+    ----------
+    .. [1] `PIL.Image.blend`, which truncates.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.blend(np.array([[0, 200]], np.uint8), np.array([[100, 100]], np.uint8), 0.25)
+    array([[ 25, 175]], dtype=uint8)
+    """
+    source = images.accept(image)
+    share = images.number("alpha", alpha)
+    second = images.accept_beside("other", other, source)
+    task = Sweep("weighted_sum", (Beside(second), 1 - share, share), work=1.0)
+    return run(source, [task], backend=backend, out=out)
+
+
+def _negative(image: Any) -> Array:
+    """An example of a table."""
+    return np.arange(1 << 8 * min(image.dtype.itemsize, 2))[::-1].astype(image.dtype)
+
+
+@register({"table": _negative}, kinds="ui")
 def lut(image: Any, table: Any, *, backend: str | None = None, out: Any = None) -> Any:
     """Replace each value by the table's entry for it.
 

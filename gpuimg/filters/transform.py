@@ -166,7 +166,7 @@ def resize(
     return run(source, [Sweep("resample", args, halo=None, shape=shape, work=work)], backend=backend, out=out)
 
 
-@register({"axis": 0}, {"axis": 1}, {"axis": (0, 1)})
+@register({"axis": 0}, {"axis": 1}, {"axis": (0, 1)}, kinds="buif")
 def flip(image: Any, axis: Any, *, backend: str | None = None, out: Any = None) -> Any:
     """Turn the order of rows or columns round.
 
@@ -209,7 +209,7 @@ def _flipped(source: images.Source, vertical: bool, horizontal: bool) -> Sweep:
     return Sweep("flip", args, halo=None if vertical else (0, 0), work=0.5)
 
 
-@register({}, {"k": 2}, {"k": -1})
+@register({}, {"k": 2}, {"k": -1}, kinds="buif")
 def rot90(image: Any, k: int = 1, *, backend: str | None = None, out: Any = None) -> Any:
     """Turn an image by quarters, anticlockwise.
 
