@@ -72,7 +72,7 @@ def speed_key(kernel: str, dtype: np.dtype[Any], result: np.dtype[Any]) -> str:
 
 
 # A smaller image says more about the cost of a call than about the kernel.
-WORTH_LEARNING = 1 << 18
+WORTH_LEARNING = 1 << 20
 
 
 class CpuBackend(ABC):

@@ -59,6 +59,45 @@ _SHORT = {np.dtype(code): code for code in ("u1", "u2", "u4", "u8", "i1", "i2", 
 _SHORT[np.dtype(bool)] = "u1"
 
 
+class Prepared(NamedTuple):
+    """What calls of one kernel share whose image and result have certain dtypes, and whose other arguments are numbers
+    of certain types."""
+
+    code: Compiled
+    layout: struct.Struct
+
+
+_prepared: dict[tuple[Any, ...], Prepared] = {}
+
+
+@cache
+def _variant(kernel: str) -> Callable[..., str] | None:
+    return getattr(kernels.load(kernel), "variant", None)
+
+
+def prepare(
+    kernel: str, src: np.ndarray[Any, Any], dst: np.ndarray[Any, Any], args: tuple[Any, ...]
+) -> tuple[Compiled, Packed]:
+    """Machine code for a kernel, and its arguments in slots.
+
+    A kernel's module has a function ``fill``; or several, of which a plain function ``variant(src, *args)`` gives the
+    name: only what is called for is compiled.
+    """
+    choose = _variant(kernel)
+    fill = "fill" if choose is None else choose(src, *args)
+    key = (kernel, fill, src.dtype, dst.dtype, *[type(arg) for arg in args])
+    found = _prepared.get(key)
+    if found is None:
+        packed = pack((src, dst, *args))
+        code = compiled(kernel, packed.form, fill)
+        numbers = ["d" if isinstance(arg, float) else "q" for arg in args]
+        if not any(isinstance(arg, np.ndarray) for arg in args):
+            _prepared[key] = Prepared(code, struct.Struct("qqqqqq" + "".join(numbers)))
+        return code, packed
+    slots = bytearray(found.layout.pack(_address_of(src), *src.shape, _address_of(dst), *dst.shape, *args))
+    return found.code, Packed("", ctypes.addressof(ctypes.c_char.from_buffer(slots)), (slots, src, dst))
+
+
 def pack(arguments: Sequence[Any]) -> Packed:
     """Put arguments into slots: an array as its address and shape, an integer as it is, a float by its bits."""
     form: list[str] = []
@@ -214,16 +253,16 @@ def code_digest() -> str:
     return hashlib.sha256(kernels.cpu_digest().encode() + b"".join(glue)).hexdigest()[:16]
 
 
-_compiled: dict[tuple[str, str], Compiled] = {}
+_compiled: dict[tuple[str, str, str], Compiled] = {}
 
 
-def compiled(kernel: str, form: str) -> Compiled:
+def compiled(kernel: str, form: str, fill: str = "fill") -> Compiled:
     """Machine code of ``kernel`` for arguments of ``form``, compiled at first use or loaded from the disk cache."""
-    found = _compiled.get((kernel, form))
+    found = _compiled.get((kernel, form, fill))
     if found is None:
         with _lock:
-            found = _compiled.get((kernel, form)) or _compile(kernel, form)
-            _compiled[kernel, form] = found
+            found = _compiled.get((kernel, form, fill)) or _compile(kernel, form, fill)
+            _compiled[kernel, form, fill] = found
     return found
 
 
@@ -239,6 +278,23 @@ def _alone_with(name: str) -> Iterator[None]:
         yield
 
 
+@cache
+def _plain_counts() -> Any:
+    """Numba's reference counting for code that shares no array it allocates with another thread.
+
+    Our kernels do not, and an atomic count at each slice of a scratch row took a fifth of the time of small images.
+    """
+    from numba.core.registry import cpu_target
+    from numba.core.runtime import nrtdynmod, rtsys
+
+    rtsys.initialize(cpu_target.target_context)
+    nrtdynmod._disable_atomicity = 1
+    try:
+        return nrtdynmod.compile_nrt_functions(cpu_target.target_context)
+    finally:
+        nrtdynmod._disable_atomicity = 0
+
+
 @contextlib.contextmanager
 def _callees_optimized_with(name: str) -> Iterator[None]:
     """Compile with nothing optimized and made machine code but the library ``name``, once all it calls is linked in.
@@ -247,6 +303,7 @@ def _callees_optimized_with(name: str) -> Iterator[None]:
     """
     from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
     from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.runtime import rtsys
 
     optimize, finish = JITCodeLibrary._optimize_final_module, JITCodeLibrary._finalize_final_module
     environments: list[tuple[Any, ...]] = []
@@ -264,6 +321,7 @@ def _callees_optimized_with(name: str) -> Iterator[None]:
 
     with global_compiler_lock, ExitStack() as changes:
         for owner, method, instead in (
+            (rtsys, "_library", _plain_counts()),
             (JITCodeLibrary, "_optimize_final_module", optimize_outermost),
             (JITCodeLibrary, "_finalize_final_module", finish_outermost),
             # Where a callee finds its environment is known only once the outermost library has been made.
@@ -277,15 +335,15 @@ def _callees_optimized_with(name: str) -> Iterator[None]:
             codegen.set_env(where, environment)
 
 
-def _compile(kernel: str, form: str) -> Compiled:
+def _compile(kernel: str, form: str, fill: str = "fill") -> Compiled:
     from numba import types
     from numba.core.ccallback import CFunc
 
     module = kernels.load(kernel)
-    name = f"{kernel}-{form}"
+    name = f"{kernel}-{form}" if fill == "fill" else f"{kernel}.{fill}-{form}"
     function = pytypes.FunctionType(
         _entry.__code__.replace(co_name=name, co_qualname=name),
-        {"unpack": _unpacker(form), "fill": module.fill, "DONE": DONE, "__name__": module.__name__},
+        {"unpack": _unpacker(form), "fill": getattr(module, fill), "DONE": DONE, "__name__": module.__name__},
         name,
     )
     function.__module__, function.__qualname__ = module.__name__, name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpuimg.backend.base import Array, CpuBackend
-from gpuimg.backend.compiled import compiled, pack
+from gpuimg.backend.compiled import prepare
 from gpuimg.backend.driver import fill_bands, numba_is_safe, numba_layer, thread_count
 from gpuimg.backend.single import timed
 
@@ -24,8 +24,7 @@ class Multicore(CpuBackend):
         return f"{thread_count()} threads, {layer}"
 
     def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
-        packed = pack((src, dst, *args))
-        code = compiled(kernel, packed.form)
+        code, packed = prepare(kernel, src, dst, args)
 
         def fill(top: int, bottom: int) -> tuple[int, int]:
             few = min(bands, bottom - top)

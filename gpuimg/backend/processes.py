@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuimg.backend.base import Array, CpuBackend
-from gpuimg.backend.compiled import DONE, compiled, pack
+from gpuimg.backend.compiled import DONE, prepare
 from gpuimg.backend.single import check_done
 from gpuimg.errors import BackendFailed
 from gpuimg.machine import processor_count
@@ -131,8 +131,8 @@ def work(messages: connection.Connection) -> None:
 
 
 def _bands_of(kernel: str, arguments: tuple[Any, ...]) -> Callable[[int, int], tuple[int, float]]:
-    packed = pack(arguments)
-    code = compiled(kernel, packed.form)
+    src, dst, *args = arguments
+    code, packed = prepare(kernel, src, dst, tuple(args))
 
     def run_band(top: int, bottom: int) -> tuple[int, float]:
         start = time.perf_counter()
@@ -332,7 +332,7 @@ class Processes(CpuBackend):
 
     def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
         arena: Arena = self._arenas.current
-        compiled(kernel, pack((src, dst, *args)).form)  # once, on disk, before all workers want it
+        prepare(kernel, src, dst, args)  # compiled once, on disk, before all workers want it
         count = 1 if bands == 1 else min(rows, self.workers * BANDS_PER_WORKER)
         edges = [rows * band // count for band in range(count + 1)]
         sent = tuple([arena.argument(arg) for arg in args])

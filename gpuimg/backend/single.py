@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gpuimg.backend.base import Array, CpuBackend
-from gpuimg.backend.compiled import DONE, compiled, pack
+from gpuimg.backend.compiled import DONE, prepare
 from gpuimg.errors import BackendFailed
 
 # Compiled code cannot be interrupted: a piece this long lets Ctrl-C through soon, and costs nothing.
@@ -61,8 +61,7 @@ class Single(CpuBackend):
         return 1.0
 
     def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
-        packed = pack((src, dst, *args))
-        code = compiled(kernel, packed.form)
+        code, packed = prepare(kernel, src, dst, args)
 
         def fill(top: int, bottom: int) -> tuple[int, int]:
             return code.call(packed.address, top, bottom), DONE

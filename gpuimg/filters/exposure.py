@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpuimg import images
-from gpuimg.images import BOOL, DTYPES, FLOAT64, UINT8, Source
+from gpuimg.images import BOOL, DTYPES, FLOAT64, Source
 from gpuimg.passes import Beside, Pass, Reduction, Sweep
 from gpuimg.registry import register
 from gpuimg.run import hand_over, run
@@ -16,6 +16,7 @@ from gpuimg.run import hand_over, run
 Array = np.ndarray[Any, Any]
 COUNTS = np.dtype(np.int64)
 FLOAT_BINS = 256  # in which scikit-image counts the values of float images
+_RANGES = ("image", "dtype", *map(str, DTYPES))  # their names take microseconds to make
 _INTEGERS: frozenset[np.dtype[Any]] = frozenset(dtype for dtype in DTYPES if dtype.kind in "iu")
 
 
@@ -223,24 +224,14 @@ def rescale_intensity(
             return low, high, 0.0, min(max(low, least), most)
         return low, high, (most - least) / (high - low), least
 
-    if source.dtype == UINT8:
-        last = Sweep("lut", lambda extrema: (source.channels, _rescaled_values(*bounds(extrema))))
-    else:
-        last = Sweep("rescale", bounds)
+    last = Sweep("rescale", bounds)
     passes: list[Pass] = [_extrema(source), last] if "image" in given.values() else [last]
     return run(source, passes, backend=backend, out=out)
 
 
-def _rescaled_values(low: float, high: float, factor: float, least: float) -> Array:
-    """What the kernel "rescale" makes of each byte, as a table for one channel."""
-    values = (np.clip(np.arange(256.0), low, high) - low) * factor + least
-    table: Array = np.clip(np.rint(values), 0, 255).astype(np.uint8).reshape(1, -1)
-    return table
-
-
 def _given_range(name: str, given: Any) -> str | tuple[float, float]:
     if isinstance(given, str):
-        if given not in ("image", "dtype", *map(str, DTYPES)):
+        if given not in _RANGES:
             raise ValueError(f"{name} must be 'image', 'dtype', a dtype's name or two numbers, got {given!r}")
         return given
     low, high = images.pair(name, given)

@@ -1,15 +1,41 @@
 """Values between two limits spread evenly between two others."""
 
+import numpy as np
+from numba import types
+from numba.extending import overload
+
 from gpuimg.kernels.cpu.borders import kernel
+from gpuimg.kernels.cpu.lut import CAN_PICK, look_up
 from gpuimg.kernels.cpu.numbers import stored, widened
 
 
 @kernel
 def fill(src, dst, top, bottom, low, high, factor, least):
     """``(clip(src, low, high) - low) * factor + least``"""
-    bounds = widened(low, src), widened(high, src)
+    spread_rows(src, dst, top, bottom, widened(low, src), widened(high, src), widened(factor, src), widened(least, src))
+
+
+def spread_rows(src, dst, top, bottom, low, high, factor, least):
+    raise NotImplementedError
+
+
+@overload(spread_rows)
+def _spread_rows(src, dst, top, bottom, low, high, factor, least):
+    if CAN_PICK and src.dtype == types.uint8:
+        return by_table
+    return directly
+
+
+def by_table(src, dst, top, bottom, low, high, factor, least):
+    values, table = np.arange(256).astype(np.uint8), np.empty(256, np.uint8)
+    spread(values, table, low, high, factor, least)
     for row in range(top, bottom):
-        spread(src[row], dst[row], bounds[0], bounds[1], widened(factor, src), widened(least, src))
+        look_up(src[row], dst[row], table)
+
+
+def directly(src, dst, top, bottom, low, high, factor, least):
+    for row in range(top, bottom):
+        spread(src[row], dst[row], low, high, factor, least)
 
 
 @kernel

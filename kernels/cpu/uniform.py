@@ -16,49 +16,45 @@ from gpuimg.kernels.cpu.spans import load_span
 
 FITS_UINT16 = 1 << 16
 FITS_INT32 = 1 << 31
-EXACT_FLOAT32 = 1 << 22  # whole numbers below it, divided in float32, round as the exact quotient does
 PIECE = 1024  # elements of a row that are summed at a time, in the first-level cache
 SCRATCH_BYTES = 1 << 18  # rows of sums should stay in the second-level cache
 
 
-@kernel
-def fill(src, dst, top, bottom, step, mode, cval, n0, n1):
-    means(src, dst, top, bottom, step, mode, cval, n0, n1)
-
-
-def means(src, dst, top, bottom, step, mode, cval, n0, n1):
-    """All means of some rows, in the numbers that suit the image's dtype."""
-    raise NotImplementedError
-
-
-@overload(means)
-def _means(src, dst, top, bottom, step, mode, cval, n0, n1):
-    if isinstance(src.dtype, types.Float):
-        return float_means
-    return byte_means if src.dtype == types.uint8 else short_means
-
-
-def byte_means(src, dst, top, bottom, step, mode, cval, n0, n1):
-    brightest = 255
+def variant(src, step, mode, cval, n0, n1):
+    """The numbers to sum in: the shortest that hold all sums."""
+    if src.dtype.kind == "f":
+        return "fill_floats"
+    brightest = 255 if src.itemsize == 1 else FITS_UINT16 - 1
     bound = n0 * n1 * brightest
-    if bound < FITS_UINT16 and quick_quotient(n0 * n1, bound)[0]:
-        slide(src, dst, top, bottom, step, mode, cval, n0, n1, np.uint16(0), np.uint16(0), bound)
-    elif n0 * brightest < FITS_UINT16 and bound < FITS_INT32:
-        slide(src, dst, top, bottom, step, mode, cval, n0, n1, np.uint16(0), np.int32(0), bound)
-    else:
-        slide(src, dst, top, bottom, step, mode, cval, n0, n1, 0.0, 0.0, bound)
-
-
-def short_means(src, dst, top, bottom, step, mode, cval, n0, n1):
-    bound = n0 * n1 * (FITS_UINT16 - 1)
-    if bound < FITS_INT32:
-        slide(src, dst, top, bottom, step, mode, cval, n0, n1, np.int32(0), np.int32(0), bound)
-    else:
-        slide(src, dst, top, bottom, step, mode, cval, n0, n1, 0.0, 0.0, bound)
+    if bound < FITS_UINT16 and plain_quotient(n0 * n1, bound)[0]:
+        return "fill_short"
+    if bound >= FITS_INT32:
+        return "fill_exact"
+    return "fill_mixed" if n0 * brightest < FITS_UINT16 else "fill_long"
 
 
 @kernel
-def slide(src, dst, top, bottom, step, mode, cval, n0, n1, column_zero, zero, bound):
+def fill_short(src, dst, top, bottom, step, mode, cval, n0, n1):
+    slide(src, dst, top, bottom, step, mode, cval, n0, n1, np.uint16(0), np.uint16(0))
+
+
+@kernel
+def fill_mixed(src, dst, top, bottom, step, mode, cval, n0, n1):
+    slide(src, dst, top, bottom, step, mode, cval, n0, n1, np.uint16(0), np.int32(0))
+
+
+@kernel
+def fill_long(src, dst, top, bottom, step, mode, cval, n0, n1):
+    slide(src, dst, top, bottom, step, mode, cval, n0, n1, np.int32(0), np.int32(0))
+
+
+@kernel
+def fill_exact(src, dst, top, bottom, step, mode, cval, n0, n1):
+    slide(src, dst, top, bottom, step, mode, cval, n0, n1, 0.0, 0.0)
+
+
+@kernel
+def slide(src, dst, top, bottom, step, mode, cval, n0, n1, column_zero, zero):
     """Sums down the columns, of the type of ``column_zero``, gain a row and lose one from row to row."""
     rows, width = src.shape
     before = n1 // 2
@@ -75,7 +71,7 @@ def slide(src, dst, top, bottom, step, mode, cval, n0, n1, column_zero, zero, bo
             entering = fold(row - n0 // 2 + n0 - 1, rows, mode)
             replace_row(src, entering, leaving, inner, cval)
         pad_edges(line, width, columns, before, step, outside)
-        add_neighbours(line, spare, step, n1, dst[row], n0 * n1, bound)
+        add_neighbours(line, spare, step, n1, dst[row], n0 * n1)
 
 
 @kernel
@@ -130,8 +126,8 @@ def halvings(count):
 
 
 @kernel
-def add_neighbours(line, spare, step, count, out, area, bound):
-    """Sums of ``count`` neighbours in ``line``, divided by ``area``; ``bound`` is the greatest sum of whole numbers.
+def add_neighbours(line, spare, step, count, out, area):
+    """Sums of ``count`` neighbours in ``line``, divided by ``area``.
 
     A sum of ``2 * n`` or ``2 * n + 1`` values is put together from two of ``n`` and, if need be, one more."""
     levels, zeros = halvings(count), spare[2]
@@ -139,15 +135,15 @@ def add_neighbours(line, spare, step, count, out, area, bound):
     for start in range(0, out.size, piece):
         target, values = out[start : start + piece], line[start:]
         if levels == 0:
-            divide(values, zeros, zeros, zeros, target, area, bound)
+            divide(values, zeros, zeros, zeros, target, area)
         elif levels == 1:
-            finish(values, values, zeros, step, count, target, area, bound)
+            finish(values, values, zeros, step, count, target, area)
         else:
             add_up(values, values, zeros, step, count, levels - 1, target.size, spare[(levels - 1) % 2])
             for level in range(levels - 2, 0, -1):
                 part, out_part = spare[(level + 1) % 2], spare[level % 2]
                 add_up(values, part, zeros, step, count, level, target.size, out_part)
-            finish(values, spare[1], zeros, step, count, target, area, bound)
+            finish(values, spare[1], zeros, step, count, target, area)
 
 
 @kernel
@@ -170,49 +166,51 @@ def add_three(one, other, third, out):
 
 
 @kernel
-def finish(values, part, zeros, step, count, target, area, bound):
+def finish(values, part, zeros, step, count, target, area):
     """The last sums, and the means."""
     half = count // 2 * step
     if count % 2:
-        divide(part, part[half:], values[2 * half :], zeros, target, area, bound)
+        divide(part, part[half:], values[2 * half :], zeros, target, area)
     else:
-        divide(part, part[half:], zeros, zeros, target, area, bound)
+        divide(part, part[half:], zeros, zeros, target, area)
 
 
-def divide(one, other, third, like, out, area, bound):
+def divide(one, other, third, like, out, area):
     """Means from sums in three parts, which are added in the type of ``like``."""
     raise NotImplementedError
 
 
 @overload(divide)
-def _divide(one, other, third, like, out, area, bound):
+def _divide(one, other, third, like, out, area):
     if isinstance(out.dtype, types.Float):
         return divide_floats
     return {types.uint16: divide_uint16, types.int32: divide_int32, types.float64: divide_float64}[like.dtype]
 
 
-def divide_floats(one, other, third, like, out, area, bound):
+def divide_floats(one, other, third, like, out, area):
     number = out.dtype.type
     divisor = number(area)
     for x in range(out.size):
         out[x] = number(number(one[x] + other[x]) + third[x]) / divisor
 
 
-@kernel
-def quick_quotient(area, bound):
+def plain_quotient(area, bound):
     """Whether ``(n * factor >> 16) >> shift`` is ``n // area`` for all n that sums up to ``bound`` are rounded by, and
     the factor and the shift."""
-    shift = halvings(area)
-    if area == 1 << shift:
-        shift -= 1
-    factor = ((FITS_UINT16 << max(shift, 0)) + area - 1) // area
+    shift = 0
+    while area > 2 << shift:
+        shift += 1
+    factor = ((FITS_UINT16 << shift) + area - 1) // area
     greatest = bound + area // 2
-    excess = factor * area - (FITS_UINT16 << max(shift, 0))
+    excess = factor * area - (FITS_UINT16 << shift)
     return area > 1 and greatest < FITS_UINT16 and greatest * excess < FITS_UINT16 << shift, factor, shift
 
 
-def divide_uint16(one, other, third, like, out, area, bound):
-    _, factor, shift = quick_quotient(area, bound)
+quick_quotient = kernel(plain_quotient)
+
+
+def divide_uint16(one, other, third, like, out, area):
+    _, factor, shift = quick_quotient(area, area * 255)
     number = np.uint16
     half, even = number(area // 2), number(1 - area % 2)
     factor, scale = number(factor), number(1 << (8 - shift))
@@ -230,41 +228,31 @@ def quotient(value, factor, scale):
     return np.uint16(np.uint16(high * scale) >> np.uint16(8))  # shorter numbers make more of a vector than a shift does
 
 
-def divide_int32(one, other, third, like, out, area, bound):
-    # A division gives a half where there is one; a product, which is faster, serves where there can be none or the area
-    # is a power of two.
-    product = area % 2 == 1 or area & (area - 1) == 0
-    if bound >= EXACT_FLOAT32:
-        divide_exactly(one, other, third, like, out, area, bound)
-    elif product:
-        inverse = np.float32(1) / np.float32(area)
-        for x in range(out.size):
-            total = np.int32(np.int32(np.int32(one[x]) + np.int32(other[x])) + np.int32(third[x]))
-            out[x] = out.dtype.type(np.int32(np.rint(np.float32(total) * inverse)))
-    else:
-        divisor = np.float32(area)
-        for x in range(out.size):
-            total = np.int32(np.int32(np.int32(one[x]) + np.int32(other[x])) + np.int32(third[x]))
-            out[x] = out.dtype.type(np.int32(np.rint(np.float32(total) / divisor)))
+def divide_int32(one, other, third, like, out, area):
+    inverse, whole = np.float32(1) / np.float32(area), np.int32(area)
+    for x in range(out.size):
+        total = np.int32(np.int32(np.int32(one[x]) + np.int32(other[x])) + np.int32(third[x]))
+        # At most one beside the mean, which what is left over tells: rounded half to even, it is at most half the area.
+        guess = np.int32(np.rint(np.float32(total) * inverse))
+        left = np.int32(np.int32(total - np.int32(guess * whole)) * np.int32(2))
+        odd = np.int32(guess & np.int32(1))
+        up, down = np.int32(np.int32(left + odd) > whole), np.int32(np.int32(odd - left) > whole)
+        out[x] = out.dtype.type(np.int32(guess + np.int32(up - down)))
 
 
-def divide_float64(one, other, third, like, out, area, bound):
-    if area % 2 == 1 or area & (area - 1) == 0:
-        inverse = 1.0 / area
-        for x in range(out.size):
-            total = np.float64(one[x]) + np.float64(other[x]) + np.float64(third[x])
-            out[x] = out.dtype.type(np.int32(np.rint(total * inverse)))
-    else:
-        divisor = np.float64(area)
-        for x in range(out.size):
-            total = np.float64(one[x]) + np.float64(other[x]) + np.float64(third[x])
-            out[x] = out.dtype.type(np.int32(np.rint(total / divisor)))
+def divide_float64(one, other, third, like, out, area):
+    inverse, whole = 1.0 / area, np.float64(area)
+    for x in range(out.size):
+        total = np.float64(one[x]) + np.float64(other[x]) + np.float64(third[x])
+        guess = np.rint(total * inverse)
+        left = (total - guess * whole) * 2.0
+        odd = guess - 2.0 * np.floor(guess * 0.5)
+        up, down = np.float64(left + odd > whole), np.float64(odd - left > whole)
+        out[x] = out.dtype.type(np.int32(guess + (up - down)))
 
 
-divide_exactly = kernel(divide_float64)
-
-
-def float_means(src, dst, top, bottom, step, mode, cval, n0, n1):
+@kernel
+def fill_floats(src, dst, top, bottom, step, mode, cval, n0, n1):
     width = src.shape[1]
     cols = width // step
     levels, held = halvings(n0), 0
@@ -286,7 +274,7 @@ def float_means(src, dst, top, bottom, step, mode, cval, n0, n1):
             target = row - (n0 - n0 // 2 - 1)
             if target >= top:
                 out = dst[target, first * step : (first + wanted) * step]
-                add_neighbours(line, spare, step, n1, out, n0 * n1, 0)
+                add_neighbours(line, spare, step, n1, out, n0 * n1)
 
 
 @kernel
