@@ -16,7 +16,7 @@ from gpuimg.dispatch import BACKENDS
 from gpuimg.filters import all_filters
 from gpuimg.images import Source
 from gpuimg.machine import figures
-from gpuimg.passes import Pass
+from gpuimg.passes import Pass, all_of
 from gpuimg.registry import arguments
 
 ROUNDS = 3  # of each backend, where `explain` measures
@@ -160,7 +160,7 @@ def explain(
         chosen=chosen,
         requested=dispatch.requested(backend),
         rows=tuple(rows),
-        passes=tuple(task.kernel for task in passes),
+        passes=tuple(task.kernel for task in all_of(passes)),
     )
 
 

@@ -10,7 +10,7 @@ import math
 import operator
 import sys
 from collections.abc import Callable, Collection
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -291,13 +291,21 @@ def footprint(value: Any) -> Array | tuple[int, int]:
         return footprint(array.item())
     if array.ndim != 2:
         raise ValueError(f"footprint must be a size or a two-dimensional array, got shape {array.shape}")
-    if array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
+    if array.dtype.kind not in "biuf":
+        raise ValueError("footprint must hold zeros and ones only")
+    return _checked_footprint(array.shape, array.dtype, array.tobytes())
+
+
+@lru_cache(maxsize=64)
+def _checked_footprint(shape: tuple[int, int], dtype: np.dtype[Any], content: bytes) -> Array | tuple[int, int]:
+    array = np.frombuffer(content, dtype).reshape(shape)
+    if not np.isin(array, (0, 1)).all():
         raise ValueError("footprint must hold zeros and ones only")
     if not array.any():
         raise ValueError(f"footprint must hold at least one 1, got shape {array.shape} without any")
     if array.all():
         return array.shape[0], array.shape[1]
-    return np.ascontiguousarray(array, np.uint8)
+    return array.astype(np.uint8)
 
 
 def _nested(value: Any) -> bool:

@@ -26,9 +26,11 @@ class Beside(NamedTuple):
     Attributes
     ----------
     array : ndarray or cupy.ndarray where the image is one, C-contiguous; None: the image that the first pass gets
+    passes : sweeps that the image that the first pass gets is put through before
     """
 
     array: Any = None
+    passes: tuple[Any, ...] = ()
 
 
 ORIGINAL = Beside()
@@ -86,6 +88,32 @@ class Reduction(NamedTuple):
 
 
 Pass: TypeAlias = Sweep | Reduction
+
+
+def branches(task: Pass) -> list[tuple[Pass, ...]]:
+    """The passes that make other images for a pass."""
+    if callable(task.args):
+        return []
+    return [arg.passes for arg in task.args if isinstance(arg, Beside) and arg.passes]
+
+
+def all_of(passes: Sequence[Pass]) -> list[Pass]:
+    """Passes, each behind those that make another image for it."""
+    return [each for task in passes for each in (*(one for branch in branches(task) for one in all_of(branch)), task)]
+
+
+def chains(passes: Sequence[Pass]) -> list[list[Pass]]:
+    """Split passes into runs that can be done band by band: sweeps whose rows are 1:1. A reduction stands alone."""
+    found: list[list[Pass]] = []
+    is_open = False
+    for task in passes:
+        banded = isinstance(task, Sweep) and task.halo is not None
+        if is_open and banded:
+            found[-1].append(task)
+        else:
+            found.append([task])
+        is_open = banded
+    return found
 
 
 def writer(passes: Sequence[Pass]) -> int:

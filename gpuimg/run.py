@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
 from gpuimg.images import BOOL, Source, check_out
 from gpuimg.machine import Figures, figures
-from gpuimg.passes import Beside, Pass, Reduction
+from gpuimg.passes import Beside, Pass, Reduction, branches
 
 log = logging.getLogger("gpuimg")
 
@@ -160,10 +160,21 @@ class Planned(NamedTuple):
 
 def planned(source: Source, passes: Sequence[Pass]) -> Planned:
     """What passes over an image amount to."""
-    tasks = tuple(
-        [(task.kernel, task.shape, task.dtype, task.work, type(task) is Reduction) for task in passes],
+    return _planned(source.shape, source.dtype, source.on_device, _tasks(passes))
+
+
+Task: TypeAlias = "tuple[str, tuple[int, ...] | None, np.dtype[Any] | None, float, bool, tuple[Any, ...]]"
+
+
+def _tasks(passes: Sequence[Pass]) -> tuple[Task, ...]:
+    """What the cost of passes depends on; the last part of each are the tasks that make other images for it."""
+    return tuple(
+        [(task.kernel, task.shape, task.dtype, task.work, type(task) is Reduction, _made(task)) for task in passes]
     )
-    return _planned(source.shape, source.dtype, source.on_device, tasks)
+
+
+def _made(task: Pass) -> tuple[tuple[Task, ...], ...]:
+    return tuple(map(_tasks, found)) if (found := branches(task)) else ()
 
 
 @lru_cache(maxsize=1024)
@@ -171,12 +182,15 @@ def _planned(
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     on_device: bool,
-    tasks: tuple[tuple[str, tuple[int, ...] | None, np.dtype[Any] | None, float, bool], ...],
+    tasks: tuple[Task, ...],
 ) -> Planned:
-    steps = []
+    steps: list[Step] = []
+    original = shape, dtype
     size = _product(shape)
     first = size * dtype.itemsize
-    for kernel, new_shape, new_dtype, work, reduces in tasks:
+    for kernel, new_shape, new_dtype, work, reduces, made in tasks:
+        for branch in made:
+            steps += _planned(*original, on_device, branch).job.steps
         after, kind = new_shape or shape, new_dtype or dtype
         count = _product(after)
         nbytes = size * dtype.itemsize + count * kind.itemsize

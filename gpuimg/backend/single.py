@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from gpuimg.backend.base import Array, CpuBackend
-from gpuimg.backend.compiled import DONE, prepare
+from gpuimg.backend.chain import InProcess
+from gpuimg.backend.compiled import DONE, Compiled, Packed
 from gpuimg.errors import BackendFailed
 
 # Compiled code cannot be interrupted: a piece this long lets Ctrl-C through soon, and costs nothing.
@@ -48,7 +47,7 @@ def timed(kernel: str, fill: Callable[[int, int], tuple[int, int]], rows: int, e
     return time.perf_counter() - start
 
 
-class Single(CpuBackend):
+class Single(InProcess):
     """One thread."""
 
     name = "single"
@@ -60,10 +59,8 @@ class Single(CpuBackend):
     def speedup(self) -> float:
         return 1.0
 
-    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
-        code, packed = prepare(kernel, src, dst, args)
-
+    def call(self, kernel: str, code: Compiled, packed: Packed, rows: int, elements: int, bands: int) -> float:
         def fill(top: int, bottom: int) -> tuple[int, int]:
             return code.call(packed.address, top, bottom), DONE
 
-        return timed(kernel, fill, rows, src.size + dst.size, rows == bands)
+        return timed(kernel, fill, rows, elements, rows == bands)

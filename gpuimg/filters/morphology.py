@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -232,7 +233,13 @@ def _mirrored(under: Array | tuple[int, int]) -> Under:
     if isinstance(under, tuple):
         above, below, left, right = _window(under)
         return Extents(below, above, right, left)
-    grown = [(1 - side % 2, 0) for side in under.shape]
+    return _mirrored_array(under.shape, under.tobytes())
+
+
+@lru_cache(maxsize=64)
+def _mirrored_array(shape: tuple[int, int], content: bytes) -> Array:
+    under = np.frombuffer(content, np.uint8).reshape(shape)
+    grown = [(1 - side % 2, 0) for side in shape]
     return np.ascontiguousarray(np.pad(under[::-1, ::-1], grown))
 
 
@@ -448,5 +455,5 @@ def morphological_gradient(
     """
     source = images.accept(image)
     erosion, dilation = _pair(source, footprint, mode, cval)
-    eroded = run(source._replace(restore=None), [erosion], backend=backend)
-    return run(source, [dilation, Sweep("difference", (Beside(eroded), PLAIN))], backend=backend, out=out)
+    subtract = Sweep("difference", (Beside(passes=(erosion,)), PLAIN))
+    return run(source, [dilation, subtract], backend=backend, out=out)

@@ -1,6 +1,7 @@
 """A symmetric kernel down the columns, then along the rows.
 
-uint8 with short kernels counts in fixed point, 16 bits a value; all else in floating point. Some output rows are
+uint8 with short kernels counts in fixed point, 16 bits a value, in which a result of uint16 stays (in 256ths); all else
+in floating point. Some output rows are
 made at a time: down the columns in pieces short enough that the source rows of a piece stay in the first-level cache.
 """
 

@@ -1,12 +1,13 @@
 // launch: tile 32x8, pixels 4x1
-// instances: fixed_down<unsigned char>; fixed_along<unsigned char>; down<T, A>; along<A, T>
+// instances: fixed_down<unsigned char>; fixed_along<unsigned char>; fixed_along<unsigned short>; down<T, A>
+// instances: along<A, T>
 #include "borders.cuh"
 #include "columns.cuh"
 #include "numbers.cuh"
 
 // A symmetric kernel down the columns into a scratch image, then along its rows. `weights` are one half of it, from the
 // centre outwards. In fixed point (uint8, short kernels) values count in 256ths, weights in 65536ths; each product is
-// truncated and `offset` makes up for what that loses on average.
+// truncated and `offset` makes up for what that loses on average. A result of unsigned short stays in 256ths.
 
 // Sum of value(-radius .. radius), weighted, from the centre outwards in pairs: the order that the CPU has.
 template <typename A, typename Value>
@@ -89,6 +90,11 @@ __global__ void fixed_down(const T* src, long long rows, long long cols, unsigne
 }
 
 template <typename T>
+__device__ __forceinline__ T out_of_fixed(unsigned int total) {
+  return sizeof(T) == 1 ? T((total + 128u) >> 8) : T(total);
+}
+
+template <typename T>
 __global__ void fixed_along(const unsigned short* src, long long rows, long long cols, T* dst, long long dst_rows,
                             long long dst_cols, long long top, long long bottom, long long step, long long mode,
                             double cval, long long radius, const unsigned short* weights, long long taps,
@@ -97,6 +103,6 @@ __global__ void fixed_along(const unsigned short* src, long long rows, long long
     const bool inside = x >= radius * step && x + radius * step < cols;
     const Row<unsigned short> value = {src + row * cols, cols, x, step, mode, (unsigned short)((int)cval << 8), inside};
     const auto wide = [=](long long k) { return (unsigned int)value(k); };
-    dst[row * cols + x] = T((weighted_fixed(weights, radius, offset, wide) + 128u) >> 8);
+    dst[row * cols + x] = out_of_fixed<T>(weighted_fixed(weights, radius, offset, wide));
   });
 }

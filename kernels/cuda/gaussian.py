@@ -13,7 +13,9 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1,
     kind, sums = gpu.ctype(src.dtype), gpu.ctype(wide)
     if fixed:
         gpu.fill_rows("gaussian", f"fixed_down<{kind}>", src, held, top, bottom, mode, cval, r0, q0, o0)
-        gpu.fill_rows("gaussian", f"fixed_along<{kind}>", held, dst, top, bottom, step, mode, cval, r1, q1, o1)
+        gpu.fill_rows(
+            "gaussian", f"fixed_along<{gpu.ctype(dst.dtype)}>", held, dst, top, bottom, step, mode, cval, r1, q1, o1
+        )
     else:
         gpu.fill_rows("gaussian", f"down<{kind}, {sums}>", src, held, top, bottom, mode, cval, r0, w0)
         gpu.fill_rows("gaussian", f"along<{sums}, {kind}>", held, dst, top, bottom, step, mode, cval, r1, w1)

@@ -1,5 +1,5 @@
 // launch: tile 32x8, pixels 4x1
-// instances: weighted_sum<T, T>; weighted_sum<float, I>
+// instances: weighted_sum<T, T>; weighted_sum<float, I>; weighted_sum<unsigned short, unsigned char>
 #include "columns.cuh"
 #include "numbers.cuh"
 
