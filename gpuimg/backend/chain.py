@@ -17,7 +17,7 @@ from gpuimg.images import MODES
 from gpuimg.machine import figures
 from gpuimg.passes import Beside, Pass, Sweep, branches
 
-SCRATCH_BYTES = 1 << 18  # of rows between passes, for each thread
+SCRATCH_BYTES = 1 << 19  # of rows between passes, for each thread
 ROWS_PER_HALO = 8  # at least: rows of a halo are made again for the next rows
 WRAP = MODES["wrap"].code
 

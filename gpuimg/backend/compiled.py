@@ -284,15 +284,26 @@ def _plain_counts() -> Any:
 
     Our kernels do not, and an atomic count at each slice of a scratch row took a fifth of the time of small images.
     """
+    from llvmlite import ir
     from numba.core.registry import cpu_target
     from numba.core.runtime import nrtdynmod, rtsys
 
+    def define(module: Any, operation: str, ordering: str) -> Any:
+        word = ir.IntType(64)
+        function = ir.Function(module, ir.FunctionType(word, [word.as_pointer()]), f"nrt_plain_{operation}")
+        builder = ir.IRBuilder(function.append_basic_block())
+        count = getattr(builder, operation)(builder.load(function.args[0]), word(1))
+        builder.store(count, function.args[0])
+        builder.ret(count)
+        return function
+
     rtsys.initialize(cpu_target.target_context)
-    nrtdynmod._disable_atomicity = 1
+    real = nrtdynmod._define_atomic_inc_dec
+    nrtdynmod._define_atomic_inc_dec = define
     try:
         return nrtdynmod.compile_nrt_functions(cpu_target.target_context)
     finally:
-        nrtdynmod._disable_atomicity = 0
+        nrtdynmod._define_atomic_inc_dec = real
 
 
 @contextlib.contextmanager

@@ -60,6 +60,7 @@ def fill(plan, _same, top, bottom, rows, at_once):
                 slots[DST] = origins[stage]
             if not call_entry(plan[stage, ENTRY], slots.ctypes.data, lows[stage], highs[stage]):
                 raise MemoryError("a kernel of the chain had no room for its scratch rows")
+    scratch[0] = 0  # Numba lets an array go after its last use, and an address is none
 
 
 @kernel
