@@ -74,6 +74,7 @@ def cases(dtype: str) -> list[Case]:
 
     level = {"uint8": 100, "uint16": 25700, "float32": 0.4}[dtype]
     size = 65536 if dtype == "uint16" else 256
+    wanted_range = {"uint8": (10, 240), "uint16": (2570, 61680), "float32": (0.1, 0.9)}[dtype]
     table = np.arange(size)[::-1].astype(dtype)
     cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
     rows, cols = np.ogrid[-3:4, -3:4]
@@ -106,7 +107,7 @@ def cases(dtype: str) -> list[Case]:
         Case("laplace"),
         Case("unsharp_mask", {"radius": 1.5, "amount": 1}),
         Case("difference_of_gaussians", {"low_sigma": 1, "high_sigma": 1.6}),
-        Case("rescale_intensity"),
+        Case("rescale_intensity", {"out_range": wanted_range}),  # the whole range the image has already
         Case("flip", {"axis": 0}),
         Case("flip", {"axis": 1}),
         Case("rot90"),
@@ -175,8 +176,8 @@ def opencv() -> Library:
         image = image.astype(np.float32, copy=False)
         return cv2.subtract(gaussian(image, low_sigma), gaussian(image, high_sigma))
 
-    def rescale_intensity(image: Any) -> Any:
-        return cv2.normalize(image, None, 0, 255 if image.dtype == np.uint8 else 1, cv2.NORM_MINMAX)
+    def rescale_intensity(image: Any, out_range: tuple[float, float]) -> Any:
+        return cv2.normalize(image, None, *out_range, cv2.NORM_MINMAX)
 
     def resize(image: Any, scale: float, anti_aliasing: bool, order: int = 1) -> Any:
         if anti_aliasing:

@@ -85,7 +85,7 @@ def test_what_is_no_chain():
     point, window = Sweep("invert", (0,)), Sweep("median", (3, 3), halo=(1, 1), border=(0, 0.0))
     wrapping = window._replace(border=(MODES["wrap"].code, 0.0))
     resize, parts = Sweep("resample", halo=None, shape=(3, 3)), Sweep("label", parts=4)
-    reduce = Reduction("minmax", (2, 1), FLOAT32)
+    reduce = Reduction("minmax", (2,), FLOAT32)
     assert chain.is_chain([point, window])
     assert chain.is_chain([wrapping, point])  # the first one has the whole image
     assert chain.is_chain([point._replace(args=(Beside(passes=(window,)),))])

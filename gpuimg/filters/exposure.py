@@ -225,7 +225,7 @@ def rescale_intensity(
         return low, high, (most - least) / (high - low), least
 
     last = Sweep("rescale", bounds)
-    passes: list[Pass] = [_extrema(source), last] if "image" in given.values() else [last]
+    passes: list[Pass] = [_extrema(), last] if "image" in given.values() else [last]
     return run(source, passes, backend=backend, out=out)
 
 
@@ -244,7 +244,7 @@ def _range_of(
     if isinstance(given, tuple):
         return given
     if given == "image":
-        low, high = float(extrema[0].min()), float(extrema[1].max())
+        low, high = map(float, extrema)
         if not (math.isfinite(low) and math.isfinite(high)):
             raise ValueError(f"image must be finite, its values run from {low} to {high}")
         return low, high
@@ -260,9 +260,9 @@ def _value_counts(source: Source, then: Any = None) -> Reduction:
     return Reduction("histogram", shape, COUNTS, (source.channels, low), then=then, work=1.5)
 
 
-def _extrema(source: Source, then: Any = None) -> Reduction:
-    """The least and greatest value of each channel, (2, channels)."""
-    return Reduction("minmax", (2, source.channels), FLOAT64, (source.channels,), combine="minmax", then=then)
+def _extrema() -> Reduction:
+    """The least and the greatest value, (2,)."""
+    return Reduction("minmax", (2,), FLOAT64, combine="minmax")
 
 
 def _edges(low: float, high: float, bins: int, dtype: np.dtype[Any]) -> Array:
@@ -333,13 +333,13 @@ def _float_counts(source: Source, bins: int, edges: list[Array]) -> tuple[Reduct
     """Passes that count a float image's values in bins from its least to its greatest."""
 
     def bounds(extrema: Array) -> tuple[Array]:
-        low, high = extrema[0].min(), extrema[1].max()
+        low, high = extrema
         if not (math.isfinite(low) and math.isfinite(high)):
             raise ValueError(f"image must be finite, its values run from {low} to {high}")
         edges.append(_edges(low, high, bins, source.dtype))
         return (edges[0].astype(np.float64),)
 
-    return _extrema(source), Reduction("bincount", (bins,), COUNTS, bounds, work=4.0)
+    return _extrema(), Reduction("bincount", (bins,), COUNTS, bounds, work=4.0)
 
 
 @register()

@@ -154,3 +154,64 @@ def _is_ordered(line):
         return most <= infinity
 
     return ordered
+
+
+@intrinsic
+def row_extremes(_context, line):
+    """The least and the greatest value of a row's first whole vectors, how many values those are, and whether none is
+    NaN; with a NaN the extremes are arbitrary."""
+    dtype = line.dtype
+    pixels = VECTOR_BYTES * 8 // dtype.bitwidth
+    result = types.Tuple((dtype, dtype, types.int64, types.boolean))
+
+    def build(context, builder, _signature, arguments):
+        array = context.make_array(line)(context, builder, arguments[0])
+        element = context.get_data_type(dtype)
+        vector, word = ir.VectorType(element, pixels), ir.IntType(64)
+        blocks = builder.udiv(builder.extract_value(array.shape, 0), word(ACCUMULATORS * pixels))
+        filled = builder.icmp_unsigned(">", blocks, word(0))
+        start = ir.Constant(vector, [0] * pixels)
+        low, high = ([cgutils.alloca_once(builder, vector) for _ in range(ACCUMULATORS)] for _ in range(2))
+        bad = cgutils.alloca_once_value(builder, ir.Constant(ir.VectorType(ir.IntType(1), pixels), [0] * pixels))
+
+        def values(block):
+            for number in range(ACCUMULATORS):
+                at = builder.add(builder.mul(block, word(ACCUMULATORS * pixels)), word(number * pixels))
+                address = builder.bitcast(builder.gep(array.data, [at]), vector.as_pointer())
+                yield builder.load(address, align=dtype.bitwidth // 8)
+
+        for held in (*low, *high):
+            builder.store(start, held)
+        with builder.if_then(filled):
+            for value, least, most in zip(values(word(0)), low, high, strict=True):
+                builder.store(value, least)
+                builder.store(value, most)
+        with cgutils.for_range(builder, blocks) as loop:
+            for value, least, most in zip(values(loop.index), low, high, strict=True):
+                builder.store(_better(builder, dtype, value, builder.load(least), False, True), least)
+                builder.store(_better(builder, dtype, value, builder.load(most), True, True), most)
+                if isinstance(dtype, types.Float):
+                    builder.store(builder.or_(builder.load(bad), builder.fcmp_unordered("uno", value, value)), bad)
+        extremes = []
+        for greatest, held in ((False, low), (True, high)):
+            best = builder.load(held[0])
+            for other in held[1:]:
+                best = _better(builder, dtype, builder.load(other), best, greatest, True)
+            extremes.append(_folded(builder, best, lambda a, b, top=greatest: _better(builder, dtype, a, b, top, True)))
+        found = _folded(builder, builder.load(bad), builder.or_)
+        count = builder.mul(blocks, word(ACCUMULATORS * pixels))
+        return context.make_tuple(builder, result, [*extremes, count, builder.not_(found)])
+
+    return result(line), build
+
+
+def _folded(builder, vector, combine):
+    """One value out of a vector's, by halves."""
+    none = ir.Constant(vector.type, ir.Undefined)
+    half = vector.type.count // 2
+    while half:
+        order = [half + place if place < half else 0 for place in range(vector.type.count)]
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
+        vector = combine(vector, builder.shuffle_vector(vector, none, mask))
+        half //= 2
+    return builder.extract_element(vector, ir.IntType(32)(0))

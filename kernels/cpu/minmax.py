@@ -1,44 +1,39 @@
-"""The least and the greatest value of each channel of a slab of rows; NaN is both where one occurs."""
+"""The least and the greatest value of a slab of rows; NaN is both where one occurs."""
 
 import numpy as np
 
 from gpuimg.kernels.cpu.borders import kernel
-from gpuimg.kernels.cpu.spans import least as smaller
-from gpuimg.kernels.cpu.spans import turned
+from gpuimg.kernels.cpu.extremes import row_extremes
 
 
 @kernel
-def fill(src, dst, top, bottom, step):
-    rows, width = src.shape
+def fill(src, dst, top, bottom):
+    rows = src.shape[0]
     slabs = dst.shape[0]
-    least = np.empty(width, src.dtype)
-    greatest = np.empty(width, src.dtype)
-    ordered = np.empty(width, np.uint8)
     for slab in range(top, bottom):
         first, last = slab * rows // slabs, (slab + 1) * rows // slabs
-        least[:] = src[first]
-        greatest[:] = src[first]
-        ordered[:] = 1
+        low = high = np.float64(src[first, 0])
         for row in range(first, last):
-            compare(src[row], least, greatest, ordered)
-        for channel in range(step):
-            dst[slab, channel], dst[slab, step + channel] = extremes(least, greatest, ordered, channel, step)
+            least, most = row_range(src[row])
+            low, high = min(low, least), max(high, most)
+            if least != least:
+                low = high = np.nan
+                break
+        dst[slab, 0], dst[slab, 1] = low, high
 
 
 @kernel
-def compare(line, least, greatest, ordered):
-    for x in range(line.size):
-        value = line[x]
-        least[x] = smaller(value, least[x])
-        greatest[x] = turned(smaller(turned(value, 1), turned(greatest[x], 1)), 1)
-        ordered[x] &= np.uint8(value == value)
-
-
-@kernel
-def extremes(least, greatest, ordered, channel, step):
-    low, high = np.float64(least[channel]), np.float64(greatest[channel])
-    for x in range(channel, least.size, step):
-        if not ordered[x]:
+def row_range(line):
+    """The extremes of one row, or NaN."""
+    least, most, count, ordered = row_extremes(line)
+    low = high = np.float64(line[0])
+    if not ordered:
+        return np.nan, np.nan
+    if count:
+        low, high = np.float64(least), np.float64(most)
+    for x in range(count, line.size):
+        value = np.float64(line[x])
+        if value != value:
             return np.nan, np.nan
-        low, high = min(low, np.float64(least[x])), max(high, np.float64(greatest[x]))
+        low, high = min(low, value), max(high, value)
     return low, high
