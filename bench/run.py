@@ -81,6 +81,8 @@ def cases(dtype: str) -> list[Case]:
     disk = (rows**2 + cols**2 <= 9).astype(np.uint8)
     return [
         Case("rgb2gray", {"weights": "rec601"}, color=True, tolerance=0.03),  # scikit-image's weights are others
+        *[Case(f"rgb2{space}", color=True) for space in ("hsv", "ycbcr", "lab")],
+        *[Case(f"{space}2rgb", color=True) for space in ("hsv", "ycbcr", "lab") if dtype == "float32"],
         Case("invert"),
         Case("lut", {"table": table}),
         Case("blend", {"other": lambda image: np.ascontiguousarray(image[::-1]), "alpha": 0.3}),
@@ -189,8 +191,20 @@ def opencv() -> Library:
         top = {"uint8": 256, "uint16": 65536, "float32": 1}[str(image.dtype)]
         return cv2.calcHist([image], [0], None, [256], [0, top])
 
+    def convert(way: int, zero: float = 0, scale: tuple[float, float, float] = (1, 1, 1)) -> Callable[[Any], Any]:
+        """A conversion of colours; ours gives floats of bytes too, so they are made first."""
+        return lambda image: cv2.cvtColor(
+            image if image.dtype == np.float32 else cv2.multiply(image, (1 / 255,) * 4, dtype=cv2.CV_32F), way
+        )
+
     return Library(
         {
+            "rgb2hsv": convert(cv2.COLOR_RGB2HSV),
+            "hsv2rgb": convert(cv2.COLOR_HSV2RGB),
+            "rgb2ycbcr": convert(cv2.COLOR_RGB2YCrCb),
+            "ycbcr2rgb": convert(cv2.COLOR_YCrCb2RGB),
+            "rgb2lab": convert(cv2.COLOR_RGB2Lab),
+            "lab2rgb": convert(cv2.COLOR_Lab2RGB),
             "rgb2gray": lambda image, weights: cv2.cvtColor(image, cv2.COLOR_RGB2GRAY),
             "invert": lambda image: cv2.bitwise_not(image) if image.dtype.kind == "u" else cv2.subtract(1.0, image),
             "lut": lambda image, table: cv2.LUT(image, table),

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _WHERE = {
-    "gpuimg.filters.color": ("rgb2gray",),
+    "gpuimg.filters.color": (
+        "hsv2rgb",
+        "lab2rgb",
+        "rgb2gray",
+        "rgb2hsv",
+        "rgb2lab",
+        "rgb2ycbcr",
+        "ycbcr2rgb",
+    ),
     "gpuimg.filters.exposure": (
         "blend",
         "equalize_hist",

@@ -41,6 +41,7 @@ FLOAT32 = np.dtype("float32")
 FLOAT64 = np.dtype("float64")
 DTYPES = (UINT8, np.dtype("uint16"), np.dtype("int16"), FLOAT32, FLOAT64)
 _ANY: frozenset[np.dtype[Any]] = frozenset(DTYPES)
+FLOATS: frozenset[np.dtype[Any]] = frozenset((FLOAT32, FLOAT64))
 WITH_BOOL: frozenset[np.dtype[Any]] = frozenset((*DTYPES, BOOL))
 
 
@@ -71,7 +72,14 @@ class Source(NamedTuple):
         return self.array.shape[2] if self.array.ndim == 3 else 1
 
 
-def accept(image: Any, dtypes: Collection[np.dtype[Any]] = _ANY, *, color: bool = False, name: str = "image") -> Source:
+def accept(
+    image: Any,
+    dtypes: Collection[np.dtype[Any]] = _ANY,
+    *,
+    color: bool = False,
+    channels: int | None = None,
+    name: str = "image",
+) -> Source:
     """Check an image and make it ready for kernels.
 
     Parameters
@@ -79,6 +87,7 @@ def accept(image: Any, dtypes: Collection[np.dtype[Any]] = _ANY, *, color: bool 
     image : NumPy, CuPy or PIL image, or anything with ``__cuda_array_interface__`` or DLPack
     dtypes : the dtypes that the filter takes
     color : whether the image must have three channels, or four of which the last is not looked at
+    channels : how many the image must have
     name : the argument's, for errors
 
     Raises
@@ -93,6 +102,8 @@ def accept(image: Any, dtypes: Collection[np.dtype[Any]] = _ANY, *, color: bool 
         raise TypeError(f"{name} must have one of the dtypes {names}, got {array.dtype}")
     if array.ndim not in (2, 3):
         raise ValueError(f"{name} must have the shape (H, W) or (H, W, C), got {array.shape}")
+    if channels is not None and (array.ndim != 3 or array.shape[2] != channels):
+        raise ValueError(f"{name} must have the shape (H, W, {channels}), got {array.shape}")
     if color and (array.ndim != 3 or array.shape[2] not in (3, 4)):
         raise ValueError(f"{name} must have the shape (H, W, 3) or (H, W, 4), got {array.shape}")
     return source

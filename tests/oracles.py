@@ -8,7 +8,7 @@ import functools
 
 import numpy as np
 from scipy import ndimage
-from skimage import exposure, filters, transform, util
+from skimage import color, exposure, filters, transform, util
 from skimage.exposure.exposure import intensity_range
 
 
@@ -39,6 +39,25 @@ LUMA = {"rec709": (0.2125, 0.7154, 0.0721), "rec601": (0.299, 0.587, 0.114)}
 def rgb2gray(image, weights="rec709"):
     shares = np.array(LUMA.get(weights, weights) if isinstance(weights, str) else weights)
     return stored(image[..., :3].astype(np.float64) @ shares, image.dtype)
+
+
+def _color(convert):
+    def converted(image):
+        plain = image.astype(np.float64) if image.dtype.kind == "f" else util.img_as_float64(image)
+        with np.errstate(invalid="ignore"):
+            return convert(plain).astype(_real(image))
+
+    return converted
+
+
+def _hsv2rgb(image):
+    image[..., 0] %= 1  # scikit-image takes other hues for other colours
+    return color.hsv2rgb(image)
+
+
+rgb2hsv, hsv2rgb = _color(color.rgb2hsv), _color(_hsv2rgb)
+rgb2ycbcr, ycbcr2rgb = _color(color.rgb2ycbcr), _color(color.ycbcr2rgb)
+rgb2lab, lab2rgb = _color(color.rgb2lab), _color(color.lab2rgb)
 
 
 def invert(image):
@@ -242,6 +261,12 @@ def rot90(image, k=1):
 
 ORACLES = {
     "rgb2gray": rgb2gray,
+    "rgb2hsv": rgb2hsv,
+    "hsv2rgb": hsv2rgb,
+    "rgb2ycbcr": rgb2ycbcr,
+    "ycbcr2rgb": ycbcr2rgb,
+    "rgb2lab": rgb2lab,
+    "lab2rgb": lab2rgb,
     "invert": invert,
     "lut": lut,
     "blend": blend,

@@ -37,6 +37,10 @@ WRONG = [
     ("gaussian", {"sigma": 1e12}, ValueError, "sigma times truncate must be at most"),
     ("gaussian", {"truncate": -1}, ValueError, "truncate must be at least 0, got -1"),
     ("gaussian", {"truncate": NAN}, ValueError, "truncate must be finite, got nan"),
+    # channels
+    ("rgb2lab", {}, ValueError, "image must have the shape (H, W, 3), got (12, 17)"),
+    ("rgb2hsv", {}, ValueError, "image must have the shape (H, W, 3), got (12, 17)"),
+    ("hsv2rgb", {}, TypeError, "image must have one of the dtypes float32, float64, got uint8"),
     # border modes
     ("gaussian", {"mode": "mirrored"}, ValueError, "mode must be one of reflect, nearest, mirror, wrap, constant, got"),
     ("gaussian", {"mode": "symmetric"}, ValueError, "symmetric is called 'reflect' here"),

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from gpuimg import images
-from gpuimg.passes import Sweep
+from gpuimg.images import FLOAT32, FLOAT64, Source
+from gpuimg.passes import Argument, Sweep
 from gpuimg.registry import register
 from gpuimg.run import run
 
@@ -73,3 +76,222 @@ def rgb2gray(image: Any, weights: Any = "rec709", *, backend: str | None = None,
     shares = _luma_weights(weights)
     args = (source.channels, *fixed_weights(shares, 65536), *shares)
     return run(source, [Sweep("rgb2gray", args, shape=source.shape[:2], work=1.5)], backend=backend, out=out)
+
+
+# fmt: off
+XYZ_FROM_RGB = np.array([  # sRGB with the white point D65, in scikit-image's digits
+    [0.412453, 0.357580, 0.180423],
+    [0.212671, 0.715160, 0.072169],
+    [0.019334, 0.119193, 0.950227],
+])
+YCBCR_FROM_RGB = np.array([
+    [ 65.481, 128.553,  24.966],
+    [-37.797, -74.203, 112.0  ],
+    [112.0,   -93.786, -18.214],
+])
+# fmt: on
+WHITE = np.array([0.95047, 1.0, 1.08883])  # D65, seen by the observer of 1931 (2 degrees)
+YCBCR_OFFSETS = np.array([16.0, 128.0, 128.0])
+NOTHING = np.zeros(3)
+
+
+def _convert(
+    source: Source, kernel: str, args: tuple[Argument, ...], work: float, backend: str | None, out: Any
+) -> Any:
+    """Convert an image of three channels to floats; kernels take integers as shares of their dtype's greatest."""
+    dtype = FLOAT64 if source.dtype == FLOAT64 else FLOAT32
+    return run(source, [Sweep(kernel, args, dtype=dtype, work=work)], backend=backend, out=out)
+
+
+@register(color=True)
+def rgb2hsv(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+    """Convert red, green and blue to hue, saturation and value.
+
+    Parameters
+    ----------
+    image : (H, W, 3) array
+        Integers are shares of the dtype's greatest value; floats run from 0 to 1.
+    backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    float32 array of the same shape (float64 for float64 images). Hue runs round from 0 (red) over 1/3 (green) and 2/3
+    (blue) to 1; where there is none it is 0. Saturation and value run from 0 to 1.
+
+    Raises
+    ------
+    ValueError : the image has no three channels
+
+    References
+    ----------
+    .. [1] A. R. Smith, "Color gamut transform pairs", SIGGRAPH 1978, 12-19. As `skimage.color.rgb2hsv`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.rgb2hsv(np.array([[[0, 255, 0], [102, 102, 102]]], np.uint8)).round(2)
+    array([[[0.33, 1.  , 1.  ],
+            [0.  , 0.  , 0.4 ]]], dtype=float32)
+    """
+    return _convert(images.accept(image, channels=3), "rgb2hsv", (), 4.0, backend, out)
+
+
+@register(color=True, kinds="f")
+def hsv2rgb(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+    """Convert hue, saturation and value to red, green and blue.
+
+    Parameters
+    ----------
+    image : (H, W, 3) array of float32 or float64, from 0 to 1; hues beyond go round again
+    backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype, from 0 to 1
+
+    Raises
+    ------
+    ValueError : the image has no three channels
+
+    References
+    ----------
+    .. [1] A. R. Smith, "Color gamut transform pairs", SIGGRAPH 1978, 12-19. As `skimage.color.hsv2rgb`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.hsv2rgb(np.array([[[0.5, 1, 0.8]]]))
+    array([[[0. , 0.8, 0.8]]])
+    """
+    return _convert(images.accept(image, images.FLOATS, channels=3), "hsv2rgb", (), 4.0, backend, out)
+
+
+@register(color=True)
+def rgb2ycbcr(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+    """Convert red, green and blue to luma and two differences of colour, for studio swing.
+
+    Parameters
+    ----------
+    image : (H, W, 3) array
+        Integers are shares of the dtype's greatest value; floats run from 0 to 1.
+    backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    float32 array of the same shape (float64 for float64 images): Y from 16 to 235, Cb and Cr from 16 to 240
+
+    Raises
+    ------
+    ValueError : the image has no three channels
+
+    References
+    ----------
+    .. [1] Recommendation ITU-R BT.601-7. As `skimage.color.rgb2ycbcr`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.rgb2ycbcr(np.array([[[255, 255, 255], [255, 0, 0]]], np.uint8)).round(1)
+    array([[[235. , 128. , 128. ],
+            [ 81.5,  90.2, 240. ]]], dtype=float32)
+    """
+    args = (NOTHING, YCBCR_FROM_RGB, YCBCR_OFFSETS)
+    return _convert(images.accept(image, channels=3), "color_matrix", args, 3.0, backend, out)
+
+
+@register(color=True, kinds="f")
+def ycbcr2rgb(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+    """Convert luma and two differences of colour, for studio swing, to red, green and blue.
+
+    Parameters
+    ----------
+    image : (H, W, 3) array of float32 or float64: Y from 16 to 235, Cb and Cr from 16 to 240
+    backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype, from 0 to 1; colours that RGB does not hold lie beyond
+
+    Raises
+    ------
+    ValueError : the image has no three channels
+
+    References
+    ----------
+    .. [1] Recommendation ITU-R BT.601-7. As `skimage.color.ycbcr2rgb`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> (gpuimg.ycbcr2rgb(np.array([[[235.0, 128, 128]]])) * 100).round()
+    array([[[100., 100., 100.]]])
+    """
+    source = images.accept(image, images.FLOATS, channels=3)
+    args = (-YCBCR_OFFSETS, np.linalg.inv(YCBCR_FROM_RGB), NOTHING)
+    return _convert(source, "color_matrix", args, 3.0, backend, out)
+
+
+@register(color=True)
+def rgb2lab(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+    """Convert sRGB to CIE L*, a* and b*, in which equal distances look about equally far.
+
+    Parameters
+    ----------
+    image : (H, W, 3) array
+        Integers are shares of the dtype's greatest value; floats run from 0 to 1.
+    backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    float32 array of the same shape (float64 for float64 images): L* from 0 to 100, a* (green to red) and b* (blue to
+    yellow) from about -107 to 98. The white point is D65, seen by the observer of 1931.
+
+    Raises
+    ------
+    ValueError : the image has no three channels
+
+    References
+    ----------
+    .. [1] CIE 15:2004, "Colorimetry"; IEC 61966-2-1:1999 (sRGB). As `skimage.color.rgb2lab`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.rgb2lab(np.array([[[0, 0, 0], [255, 0, 0]]], np.uint8)).round(1)
+    array([[[ 0. ,  0. ,  0. ],
+            [53.2, 80.1, 67.2]]], dtype=float32)
+    """
+    matrix = XYZ_FROM_RGB / WHITE[:, None]
+    return _convert(images.accept(image, channels=3), "rgb2lab", (matrix,), 12.0, backend, out)
+
+
+@register(color=True, kinds="f")
+def lab2rgb(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+    """Convert CIE L*, a* and b* to sRGB.
+
+    Parameters
+    ----------
+    image : (H, W, 3) array of float32 or float64: L* from 0 to 100, a* and b* from about -107 to 98
+    backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype, from 0 to 1; colours that sRGB does not hold are cut off there
+
+    Raises
+    ------
+    ValueError : the image has no three channels
+
+    References
+    ----------
+    .. [1] CIE 15:2004, "Colorimetry"; IEC 61966-2-1:1999 (sRGB). As `skimage.color.lab2rgb`, which warns where Z would
+       be negative.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.lab2rgb(np.array([[[53.2, 80.1, 67.2]]])).round(2)
+    array([[[1., 0., 0.]]])
+    """
+    matrix = np.linalg.inv(XYZ_FROM_RGB) * WHITE
+    return _convert(images.accept(image, images.FLOATS, channels=3), "lab2rgb", (matrix,), 14.0, backend, out)

@@ -1,26 +1,52 @@
 """How many values lie in each bin ``edges[i] <= v < edges[i + 1]``, the last one closed: what numpy.histogram
 counts."""
 
+import numpy as np
+
 from gpuimg.kernels.cpu.borders import kernel
+
+TURNS = 4  # neighbours are often in one bin: counted in turn in several places, they need not wait for each other
 
 
 @kernel
 def fill(src, dst, top, bottom, edges):
-    rows = src.shape[0]
+    rows, width = src.shape
     slabs = dst.shape[0]
     bins = edges.size - 1
-    low, high = edges[0], edges[bins]
-    scale = bins / (high - low)
+    turns = np.empty(TURNS * (bins + 1), np.int64)  # the last bin is for what lies in none
+    scale = bins / (edges[bins] - edges[0])
     for slab in range(top, bottom):
-        counts = dst[slab]
-        counts[:] = 0
-        for row in range(slab * rows // slabs, (slab + 1) * rows // slabs):
-            for value in src[row]:
-                if low <= value <= high:
-                    # The edges lie at nearly equal distances: a guess finds the bin but for a step or two.
-                    guess = min(int((value - low) * scale), bins - 1)
-                    while guess > 0 and value < edges[guess]:
-                        guess -= 1
-                    while guess < bins - 1 and value >= edges[guess + 1]:
-                        guess += 1
-                    counts[guess] += 1
+        first, last = slab * rows // slabs, (slab + 1) * rows // slabs
+        turns[:] = 0
+        count_all(src[first:last].reshape((last - first) * width), edges, scale, turns, np.uintp(bins + 1))
+        for bin in range(bins):
+            dst[slab, bin] = 0
+            for turn in range(TURNS):
+                dst[slab, bin] += turns[turn * (bins + 1) + bin]
+
+
+@kernel
+def count_all(values, edges, scale, turns, size):
+    whole = np.uintp(values.size // TURNS * TURNS)
+    for x in range(np.uintp(0), whole, np.uintp(TURNS)):
+        turns[place(values[x], edges, scale)] += 1
+        turns[size + place(values[x + np.uintp(1)], edges, scale)] += 1
+        turns[size * np.uintp(2) + place(values[x + np.uintp(2)], edges, scale)] += 1
+        turns[size * np.uintp(3) + place(values[x + np.uintp(3)], edges, scale)] += 1
+    for x in range(whole, np.uintp(values.size)):
+        turns[place(values[x], edges, scale)] += 1
+
+
+@kernel
+def place(value, edges, scale):
+    """The bin of a value."""
+    bins = edges.size - 1
+    if not (edges[0] <= value <= edges[bins]):
+        return np.uintp(bins)
+    # The edges lie at nearly equal distances: a guess finds the bin but for a step or two.
+    guess = np.uintp(min((value - edges[0]) * scale, np.float64(bins - 1)))
+    while guess > 0 and value < edges[guess]:
+        guess -= np.uintp(1)
+    while guess < np.uintp(bins - 1) and value >= edges[guess + np.uintp(1)]:
+        guess += np.uintp(1)
+    return guess

@@ -32,3 +32,18 @@ def _stored(value, like):
         return kind(min(max(whole, type(value)(low)), type(value)(high)))
 
     return store
+
+
+def share(value, like):
+    """A value as a share of its dtype's greatest, in the dtype of ``like``; at least -1. Floats stay as they are."""
+
+
+@overload(share)
+def _share(value, like):
+    number = np.float64 if like.dtype == types.float64 else np.float32
+    if isinstance(value, types.Float):
+        return lambda value, like: number(value)
+    factor = number(1 / value.maxval)
+    if not value.signed:
+        return lambda value, like: number(value) * factor
+    return lambda value, like: max(number(value) * factor, number(-1))
