@@ -81,8 +81,11 @@ def cases(dtype: str) -> list[Case]:
     disk = (rows**2 + cols**2 <= 9).astype(np.uint8)
     return [
         Case("rgb2gray", {"weights": "rec601"}, color=True, tolerance=0.03),  # scikit-image's weights are others
-        *[Case(f"rgb2{space}", color=True) for space in ("hsv", "ycbcr", "lab")],
-        *[Case(f"{space}2rgb", color=True) for space in ("hsv", "ycbcr", "lab") if dtype == "float32"],
+        # OpenCV has hues in degrees, and luma of full swing.
+        *[Case(f"rgb2{space}", color=True, tolerance=None) for space in ("hsv", "ycbcr")],
+        Case("rgb2lab", color=True),
+        *[Case(f"{space}2rgb", color=True, tolerance=None) for space in ("hsv", "ycbcr") if dtype == "float32"],
+        *[Case("lab2rgb", color=True) for _ in range(dtype == "float32")],
         Case("invert"),
         Case("lut", {"table": table}),
         Case("blend", {"other": lambda image: np.ascontiguousarray(image[::-1]), "alpha": 0.3}),

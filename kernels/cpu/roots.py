@@ -78,7 +78,9 @@ def _inverse_root(value, degree):
 @kernel
 def cube_root(value):
     root = inverse_root(value, 3)
-    return value * root * root
+    square = root * root
+    nearly = value * square
+    return nearly - (nearly * nearly * nearly - value) * (square * type(value)(1 / 3))
 
 
 @kernel
