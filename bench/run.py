@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 SIZES = ("512", "2", "50")  # megapixels; 512 stands for 512x512
 DTYPES = ("uint8", "uint16", "float32")
 TRIAL_MEGAPIXELS = 0.05
+MASKS = ("distance_transform_edt", "label")  # raced on masks, of uint8
 MARGIN = 24  # pixels at the edge that comparisons leave out: border modes differ
 UNSUPPORTED = "does not take this"
 
@@ -123,6 +124,11 @@ def cases(dtype: str) -> list[Case]:
         Case("resize", {"scale": 1.5, "anti_aliasing": False}),
         Case("resize", {"scale": 0.6, "order": 0, "anti_aliasing": False}),
         Case("resize", {"scale": 0.4, "anti_aliasing": True}),
+        Case("integral_image"),
+        Case("corner_harris", tolerance=None),  # OpenCV's window is a box
+        Case("canny", tolerance=0.1),  # OpenCV looks at the nearest neighbours, without interpolation
+        Case("distance_transform_edt"),
+        Case("label", tolerance=None),  # OpenCV's order of the labels is another
     ]
 
 
@@ -190,6 +196,16 @@ def opencv() -> Library:
         how = cv2.INTER_LINEAR if order else cv2.INTER_NEAREST_EXACT
         return cv2.resize(image, scaled(image.shape, scale)[::-1], interpolation=how)
 
+    def corner_harris(image: Any) -> Any:
+        return cv2.cornerHarris(image, 9, 3, 0.05)  # a box as wide as the Gaussian of sigma 1
+
+    def canny(image: Any) -> Any:
+        return cv2.Canny(gaussian(image, 1), 25.5, 51, L2gradient=True)
+
+    def integral_image(image: Any) -> Any:
+        # Sums of 8 bytes, as ours: those of 4 bytes, OpenCV's default, take half the memory and wrap round.
+        return cv2.integral(image, sdepth=cv2.CV_64F)[1:, 1:]
+
     def histogram(image: Any) -> Any:
         top = {"uint8": 256, "uint16": 65536, "float32": 1}[str(image.dtype)]
         return cv2.calcHist([image], [0], None, [256], [0, top])
@@ -235,6 +251,11 @@ def opencv() -> Library:
             "threshold_otsu": lambda image: cv2.threshold(image, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1],
             "equalize_hist": cv2.equalizeHist,
             "resize": resize,
+            "integral_image": integral_image,
+            "corner_harris": corner_harris,
+            "canny": canny,
+            "distance_transform_edt": lambda image: cv2.distanceTransform(image, cv2.DIST_L2, cv2.DIST_MASK_PRECISE),
+            "label": lambda image: cv2.connectedComponents(image)[1],
         },
         threads=True,
     )
@@ -242,7 +263,7 @@ def opencv() -> Library:
 
 def scikit_image() -> Library:
     import numpy as np
-    from skimage import color, exposure, filters, morphology, transform, util
+    from skimage import color, exposure, feature, filters, measure, morphology, transform, util
 
     def resize(image: Any, scale: float, anti_aliasing: bool, order: int = 1) -> Any:
         shape = scaled(image.shape, scale)
@@ -263,6 +284,10 @@ def scikit_image() -> Library:
             "threshold_otsu": lambda image: image > filters.threshold_otsu(image),
             "equalize_hist": lambda image: exposure.equalize_hist(image),
             "resize": resize,
+            "integral_image": transform.integral_image,
+            "corner_harris": lambda image: feature.corner_harris(image),
+            "canny": lambda image: feature.canny(image),
+            "label": measure.label,
         }
     )
 
@@ -282,6 +307,8 @@ def scipy() -> Library:
             "median": lambda image, size, mode: ndimage.median_filter(image, size, mode=mode),
             "minimum": lambda image, size: ndimage.minimum_filter(image, size),
             "maximum": lambda image, size: ndimage.maximum_filter(image, size),
+            "distance_transform_edt": ndimage.distance_transform_edt,
+            "label": lambda image: ndimage.label(image, np.ones((3, 3)))[0],
             "erosion": lambda image, footprint: ndimage.grey_erosion(image, footprint=footprint),
             "dilation": lambda image, footprint: ndimage.grey_dilation(image, footprint=footprint),
             "sobel": sobel,
@@ -453,6 +480,8 @@ def plan(known: dict[str, Library], options: argparse.Namespace) -> list[Race]:
 def wanted(case: Case, dtype: str, filters: list[str] | None) -> bool:
     if case.filter == "lut" and dtype == "float32":
         return False
+    if case.filter in MASKS and dtype != "uint8":
+        return False
     return filters is None or case.filter in filters
 
 
@@ -470,7 +499,7 @@ def difference(case: Case, mine: Any, theirs: Any) -> float | None:
     second = np.asarray(theirs).astype(np.float64).reshape(first.shape)
     if case.filter in ("rgb2gray", "equalize_hist") and second.max() <= 1 < first.max():  # scikit-image's 0 to 1
         second = second * (255 if first.max() < 256 else 65535)
-    if case.filter in ("threshold", "threshold_otsu"):
+    if case.filter in ("canny", "threshold", "threshold_otsu"):
         second = second > 0
     if case.filter == "sobel" and second.max() < 1 < first.max():
         second = second * (255 if first.max() < 256 else 65535)
@@ -518,6 +547,8 @@ class Runner:
         from gpuimg.registry import arguments
 
         image = measuring.image_of(pixels, race.dtype, race.case.color)
+        if race.case.filter in MASKS:
+            image = (image > image.mean()).astype(image.dtype)
         library = self.known[race.library]
         params = arguments(race.case.params, image)
         held, call = library.prepare(image), library.calls[race.case.filter]

@@ -59,6 +59,15 @@ _WHERE = {
         "resize",
         "rot90",
     ),
+    "gpuimg.filters.feature": (
+        "canny",
+        "corner_harris",
+    ),
+    "gpuimg.filters.measure": (
+        "distance_transform_edt",
+        "integral_image",
+        "label",
+    ),
     "gpuimg.dispatch": ("use_backend",),
     "gpuimg.advice": ("backends", "explain"),
     "gpuimg.tuning": ("calibrate",),
@@ -92,6 +101,11 @@ if TYPE_CHECKING:
     from gpuimg.filters.exposure import rescale_intensity as rescale_intensity
     from gpuimg.filters.exposure import threshold as threshold
     from gpuimg.filters.exposure import threshold_otsu as threshold_otsu
+    from gpuimg.filters.feature import canny as canny
+    from gpuimg.filters.feature import corner_harris as corner_harris
+    from gpuimg.filters.measure import distance_transform_edt as distance_transform_edt
+    from gpuimg.filters.measure import integral_image as integral_image
+    from gpuimg.filters.measure import label as label
     from gpuimg.filters.morphology import black_tophat as black_tophat
     from gpuimg.filters.morphology import closing as closing
     from gpuimg.filters.morphology import dilation as dilation

@@ -8,7 +8,7 @@ import functools
 
 import numpy as np
 from scipy import ndimage
-from skimage import color, exposure, filters, transform, util
+from skimage import color, exposure, feature, filters, measure, transform, util
 from skimage.exposure.exposure import intensity_range
 
 
@@ -259,7 +259,48 @@ def rot90(image, k=1):
     return np.rot90(image, k)
 
 
+@each_channel
+def integral_image(image):
+    return transform.integral_image(image, dtype=np.float64 if image.dtype.kind == "f" else np.int64)
+
+
+@each_channel
+def label(image, connectivity=2):
+    return measure.label(image, background=0, connectivity=connectivity).astype(np.int32)
+
+
+@each_channel
+def distance_transform_edt(image):
+    if np.all(image):
+        return np.full(image.shape, np.inf, np.float32)
+    return ndimage.distance_transform_edt(image).astype(np.float32)
+
+
+@each_channel
+def corner_harris(image, k=0.05, sigma=1, *, mode="constant", cval=0):
+    weights = np.outer([-1, 0, 1], [1, 2, 1])
+    plain = image.astype(np.float64)
+    down, along = (ndimage.correlate(plain, each, mode=mode, cval=cval) for each in (weights, weights.T))
+    products = (down * down, down * along, along * along)
+    rows, mixed, cols = (ndimage.gaussian_filter(each, sigma, mode=mode, cval=0) for each in products)
+    return (rows * cols - mixed**2 - k * (rows + cols) ** 2).astype(_real(image))
+
+
+@each_channel
+def canny(image, sigma=1, low_threshold=None, high_threshold=None, *, mode="constant", cval=0):
+    if image.dtype.kind == "f":
+        image, greatest = image.astype(np.float64), 1
+    else:
+        greatest = np.iinfo(image.dtype).max  # scikit-image divides the image by it, but not the constant
+    return feature.canny(image, sigma, low_threshold, high_threshold, mode=mode, cval=cval / greatest)
+
+
 ORACLES = {
+    "canny": canny,
+    "corner_harris": corner_harris,
+    "distance_transform_edt": distance_transform_edt,
+    "label": label,
+    "integral_image": integral_image,
     "rgb2gray": rgb2gray,
     "rgb2hsv": rgb2hsv,
     "hsv2rgb": hsv2rgb,

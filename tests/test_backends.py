@@ -386,7 +386,19 @@ def test_bands_cover_all_rows_on_the_thread_pool(monkeypatch):
 
 
 # Their kernels are to be written for CUDA too; until then they run on the CPU.
-ONLY_ON_CPU = {"hsv2rgb", "lab2rgb", "rgb2hsv", "rgb2lab", "rgb2ycbcr", "ycbcr2rgb"}
+ONLY_ON_CPU = {
+    "canny",
+    "corner_harris",
+    "distance_transform_edt",
+    "hsv2rgb",
+    "integral_image",
+    "lab2rgb",
+    "label",
+    "rgb2hsv",
+    "rgb2lab",
+    "rgb2ycbcr",
+    "ycbcr2rgb",
+}
 
 
 def test_filters_without_a_cuda_kernel_are_known():

@@ -113,6 +113,18 @@ WRONG = [
         TypeError,
         "anti_aliasing must be True, False or None",
     ),
+    ("corner_harris", {"k": NAN}, ValueError, "k must be finite, got nan"),
+    ("corner_harris", {"sigma": -1}, ValueError, "sigma must be at least 0, got -1"),
+    ("corner_harris", {"mode": "edge"}, ValueError, "edge is called 'nearest' here"),
+    ("canny", {"sigma": INF}, ValueError, "sigma must be finite, got inf"),
+    ("canny", {"low_threshold": -1}, ValueError, "low_threshold must be at least 0, got -1"),
+    ("canny", {"high_threshold": NAN}, ValueError, "high_threshold must be finite, got nan"),
+    ("canny", {"high_threshold": "1"}, TypeError, "high_threshold must be a number, got '1'"),
+    ("canny", {"low_threshold": 60}, ValueError, "low_threshold must be at most high_threshold, 51, got 60"),
+    ("canny", {"cval": 300}, ValueError, "cval must be a whole number from 0 to 255 for uint8"),
+    ("label", {"connectivity": 3}, ValueError, "connectivity must be at most 2, got 3"),
+    ("label", {"connectivity": 0}, ValueError, "connectivity must be positive, got 0"),
+    ("label", {"connectivity": None}, TypeError, "connectivity must be a whole number, got None"),
     ("rgb2gray", {}, ValueError, "image must have the shape (H, W, 3) or (H, W, 4), got (12, 17)"),
     ("threshold_otsu", {"out": GREY}, TypeError, "out must be None"),
     (
@@ -160,8 +172,16 @@ def test_dimensions(name, shape):
 OUTS = {
     "a list": (lambda like: like.tolist(), TypeError, "out must be a numpy.ndarray, got list"),
     "another shape": (lambda like: like[..., None], ValueError, "out must have the shape {like.shape}, got"),
-    "another dtype": (lambda like: like.astype("u4"), TypeError, "out must have the dtype {like.dtype}, got uint32"),
-    "another byte order": (lambda like: like.astype(">u2"), TypeError, "out must have the dtype {like.dtype}, got >u2"),
+    "another dtype": (
+        lambda like: np.empty(like.shape, "u4"),
+        TypeError,
+        "out must have the dtype {like.dtype}, got uint32",
+    ),
+    "another byte order": (
+        lambda like: np.empty(like.shape, ">u2"),
+        TypeError,
+        "out must have the dtype {like.dtype}, got >u2",
+    ),
     "read-only": (lambda like: np.broadcast_to(like[:1], like.shape), ValueError, "out must be writable"),
 }
 

@@ -24,8 +24,10 @@ SHAPES = [(1, 1), (1, 17), (17, 1), (2, 2), (33, 47), (9, 64), (40, 128), (17, 1
 FEW_SHAPES = [(1, 1), (1, 17), (17, 1), (19, 33), (6, 32), (7, 16, 3)]
 # Fixed-point or float32 weights on integers.
 WEIGHTED = {"rgb2gray", "gaussian", "resize", "unsharp_mask", "rescale_intensity", "blend"}
+EXACT = {"distance_transform_edt"}  # although its results are floats
 SCALAR = {"threshold_otsu", "histogram"}
 COMPOSED = {
+    "corner_harris",
     "laplace",
     "unsharp_mask",
     "difference_of_gaussians",
@@ -101,7 +103,7 @@ def check(name, image, given, message):
     elif name == "threshold_otsu":
         assert type(actual) is image.dtype.type, message
         np.testing.assert_allclose(actual, expected, rtol=1e-6, err_msg=message)
-    elif np.asarray(expected).dtype.kind == "f":
+    elif np.asarray(expected).dtype.kind == "f" and name not in EXACT:
         assert_close(actual, expected, image, message)
     elif name in WEIGHTED:
         assert actual.dtype == expected.dtype, message
@@ -244,6 +246,8 @@ def touched(name, image, given):
     there = np.isnan(image).astype(np.uint8)
     if name == "gaussian":
         return ORACLES["gaussian"](there.astype(np.float64), **given) > 0
+    if name == "canny":  # there are no edges
+        return np.zeros(image.shape, bool)
     if name in ("sobel", "scharr", "prewitt"):
         return neighbours(there, **given)
     if name in COMPOSED:

@@ -16,6 +16,7 @@ LAYERS = [
     ("gpuimg.demo",),
     ("gpuimg.demo_routes",),
     ("gpuimg", "gpuimg.advice", "gpuimg.tuning"),
+    ("gpuimg.filters.feature",),
     ("gpuimg.filters.*",),
     ("gpuimg.filters",),
     ("gpuimg.run",),

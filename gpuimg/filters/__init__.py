@@ -26,7 +26,7 @@ from importlib import import_module
 
 from gpuimg.registry import FILTERS, Filter
 
-FAMILIES = ("color", "exposure", "smooth", "edges", "morphology", "transform")
+FAMILIES = ("color", "exposure", "smooth", "edges", "morphology", "transform", "measure", "feature")
 
 
 def all_filters() -> dict[str, Filter]:

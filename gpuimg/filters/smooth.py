@@ -60,7 +60,7 @@ def gaussian_args(down: Taps, along: Taps) -> tuple[Any, ...]:
     return (*radii, down.weights, along.weights, down.fixed, along.fixed, down.offset, along.offset)
 
 
-def _sigmas(sigma: Any, truncate: Any, name: str = "sigma") -> tuple[Taps, Taps]:
+def sigmas(sigma: Any, truncate: Any, name: str = "sigma") -> tuple[Taps, Taps]:
     limit = images.number("truncate", truncate, low=0)
     rows, cols = (images.number(name, part, low=0) for part in images.pair(name, sigma))
     for part in (rows, cols):
@@ -117,7 +117,7 @@ def gaussian(
            [  3,  20,   3]], dtype=uint8)
     """
     source = images.accept(image)
-    down, along = _sigmas(sigma, truncate)
+    down, along = sigmas(sigma, truncate)
     edge = images.border(mode, cval, source.dtype)
     return run(source, [_gaussian_sweep(down, along, edge)], backend=backend, out=out)
 
@@ -174,7 +174,7 @@ def unsharp_mask(
     array([[50, 46, 94, 90]], dtype=uint8)
     """
     source = images.accept(image)
-    down, along = _sigmas(radius, 4.0, "radius")
+    down, along = sigmas(radius, 4.0, "radius")
     share = images.number("amount", amount)
     edge = images.border(mode, cval, source.dtype)
     smooth = _gaussian_sweep(down, along, edge)
@@ -228,7 +228,7 @@ def difference_of_gaussians(
     source = images.accept(image)
     if high_sigma is None:
         high_sigma = [1.6 * images.number("low_sigma", part, low=0) for part in images.pair("low_sigma", low_sigma)]
-    narrow, wide = _sigmas(low_sigma, 4.0, "low_sigma"), _sigmas(high_sigma, 4.0, "high_sigma")
+    narrow, wide = sigmas(low_sigma, 4.0, "low_sigma"), sigmas(high_sigma, 4.0, "high_sigma")
     pairs = zip(images.pair("low_sigma", low_sigma), images.pair("high_sigma", high_sigma), strict=True)
     if any(high < low for low, high in pairs):
         raise ValueError(f"high_sigma must be at least low_sigma, {low_sigma!r}, got {high_sigma!r}")
