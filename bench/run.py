@@ -89,6 +89,7 @@ def cases(dtype: str) -> list[Case]:
         *[Case("lab2rgb", color=True) for _ in range(dtype == "float32")],
         Case("invert"),
         Case("lut", {"table": table}),
+        Case("adjust_gamma", {"gamma": 2.2}),
         Case("blend", {"other": lambda image: np.ascontiguousarray(image[::-1]), "alpha": 0.3}),
         Case("threshold", {"value": level}),
         Case("gaussian", {"sigma": 1}, tolerance=0.01),  # pyvips' weights are whole numbers
@@ -190,6 +191,12 @@ def opencv() -> Library:
     def rescale_intensity(image: Any, out_range: tuple[float, float]) -> Any:
         return cv2.normalize(image, None, *out_range, cv2.NORM_MINMAX)
 
+    def adjust_gamma(image: Any, gamma: float) -> Any:
+        if image.dtype == np.float32:
+            return cv2.pow(image, gamma)
+        table = np.rint(255 * np.linspace(0, 1, 256) ** gamma).astype(np.uint8)
+        return cv2.LUT(image, table)
+
     def resize(image: Any, scale: float, anti_aliasing: bool, order: int = 1) -> Any:
         if anti_aliasing:
             image = cv2.GaussianBlur(image, (7, 7), (1 / scale - 1) / 2)  # 4 sigma of a scale of 0.4
@@ -227,6 +234,7 @@ def opencv() -> Library:
             "rgb2gray": lambda image, weights: cv2.cvtColor(image, cv2.COLOR_RGB2GRAY),
             "invert": lambda image: cv2.bitwise_not(image) if image.dtype.kind == "u" else cv2.subtract(1.0, image),
             "lut": lambda image, table: cv2.LUT(image, table),
+            "adjust_gamma": adjust_gamma,
             "blend": lambda image, other, alpha: cv2.addWeighted(image, 1 - alpha, other, alpha, 0),
             "threshold": lambda image, value: cv2.threshold(image, value, 1, cv2.THRESH_BINARY)[1],
             "gaussian": gaussian,

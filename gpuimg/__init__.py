@@ -21,6 +21,7 @@ _WHERE = {
         "ycbcr2rgb",
     ),
     "gpuimg.filters.exposure": (
+        "adjust_gamma",
         "blend",
         "equalize_hist",
         "histogram",

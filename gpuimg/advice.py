@@ -14,7 +14,7 @@ from gpuimg import dispatch
 from gpuimg import run as running
 from gpuimg.dispatch import BACKENDS
 from gpuimg.filters import all_filters
-from gpuimg.images import Source
+from gpuimg.images import DTYPES, Source
 from gpuimg.machine import figures
 from gpuimg.passes import Pass, all_of
 from gpuimg.registry import arguments
@@ -67,8 +67,11 @@ def _status(name: str) -> BackendStatus:
 def unwritten(name: str, backend: str = "cuda") -> str | None:
     """Which kernels of a filter are not written for a backend yet, in a sentence, or None."""
     found = all_filters()[name]
-    image = np.zeros((16, 16, 3) if found.color else (16, 16), "uint8" if "u" in found.kinds else "float32")
-    planned = [plan(found.function, image, arguments(example, image))[1] for example in found.examples]
+    shape = (16, 16, 3) if found.color else (16, 16)
+    images = [np.zeros(shape, dtype) for dtype in DTYPES if dtype.kind in found.kinds]
+    planned = [
+        plan(found.function, image, arguments(example, image))[1] for image in images for example in found.examples
+    ]
     return running.backend_named(backend).missing([task for passes in planned for task in passes])
 
 

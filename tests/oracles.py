@@ -64,6 +64,11 @@ def invert(image):
     return util.invert(image)
 
 
+def adjust_gamma(image, gamma=1, gain=1):
+    scale = 1.0 if image.dtype.kind == "f" else float(np.iinfo(image.dtype).max)
+    return stored(gain * scale * (image.astype(np.float64) / scale) ** gamma, image.dtype)
+
+
 def blend(image, other, alpha):
     return stored((1 - alpha) * image.astype(np.float64) + alpha * other.astype(np.float64), image.dtype)
 
@@ -310,6 +315,7 @@ ORACLES = {
     "lab2rgb": lab2rgb,
     "invert": invert,
     "lut": lut,
+    "adjust_gamma": adjust_gamma,
     "blend": blend,
     "threshold": threshold,
     "gaussian": gaussian,

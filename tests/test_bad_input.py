@@ -37,6 +37,9 @@ WRONG = [
     ("gaussian", {"sigma": 1e12}, ValueError, "sigma times truncate must be at most"),
     ("gaussian", {"truncate": -1}, ValueError, "truncate must be at least 0, got -1"),
     ("gaussian", {"truncate": NAN}, ValueError, "truncate must be finite, got nan"),
+    # gamma
+    ("adjust_gamma", {"gamma": -1}, ValueError, "gamma must be at least 0, got -1"),
+    ("adjust_gamma", {"gain": NAN}, ValueError, "gain must be finite, got nan"),
     # channels
     ("rgb2lab", {}, ValueError, "image must have the shape (H, W, 3), got (12, 17)"),
     ("rgb2hsv", {}, ValueError, "image must have the shape (H, W, 3), got (12, 17)"),

@@ -141,6 +141,14 @@ def weighed(red, green, blue, fixed, weights):
     return np.clip(np.rint(total), np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_power(gpu, dtype, shape):
+    found, image = swept(gpu, "power", abs(noise(shape, dtype)), (2.2, 1.5))
+    expected = image.astype(np.float64) ** 2.2 * 1.5
+    np.testing.assert_allclose(found, expected, rtol=2 * np.finfo(dtype).eps)
+
+
 @pytest.mark.parametrize("step", [1, 3])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_interpolate(gpu, dtype, step):

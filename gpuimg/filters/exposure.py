@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -139,6 +140,64 @@ def _unsigned(source: Source) -> Source:
 def _look_up(source: Source, table: Array) -> Sweep:
     stored = table.view(np.uint8) if table.dtype == BOOL else table
     return Sweep("lut", (source.channels, stored), dtype=table.dtype, work=1.0)
+
+
+@register({"gamma": 2.2}, {"gamma": 0.5, "gain": 1.3}, {"gamma": 0})
+def adjust_gamma(image: Any, gamma: float = 1, gain: float = 1, *, backend: str | None = None, out: Any = None) -> Any:
+    """Raise each value, as a share of the greatest, to a power.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array without negative values
+    gamma : number >= 0
+        The power: above 1 makes the image darker, below 1 brighter.
+    gain : number
+        What the result is multiplied by.
+    backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype: ``gain * scale * (image / scale) ** gamma``, where the scale is the dtype's
+    greatest value, and 1 for floats. Integers are rounded half to even and saturated.
+
+    Raises
+    ------
+    ValueError : the image has negative values, ``gamma`` is negative, or either number is not finite
+
+    References
+    ----------
+    .. [1] `skimage.exposure.adjust_gamma`, which truncates 16-bit integers and lets them wrap round.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.adjust_gamma(np.array([[0, 128, 255]], np.uint8), 2)
+    array([[  0,  64, 255]], dtype=uint8)
+    """
+    source = images.accept(image)
+    power = images.number("gamma", gamma, low=0)
+    factor = images.number("gain", gain)
+    if source.dtype.kind == "f":
+        passes: list[Pass] = [_extrema(), Sweep("power", partial(_if_not_negative, (power, factor)), work=6.0)]
+        return run(source, passes if source.array.size else passes[1:], backend=backend, out=out)
+    if source.dtype.kind == "i" and source.array.size:
+        _if_not_negative((), run(source._replace(restore=None), [_extrema()], backend=backend))
+    change = Sweep("lut", (source.channels, _powers(source.dtype, power, factor)), dtype=source.dtype)
+    return run(_unsigned(source), [change], backend=backend, out=out)
+
+
+def _powers(dtype: np.dtype[Any], power: float, factor: float) -> Array:
+    """The table of `adjust_gamma`; the entries for negative values are not looked at."""
+    low, high = images.limits(dtype)
+    shares = np.arange(1 << 8 * dtype.itemsize) / high
+    values = np.clip(np.rint(high * factor * shares**power), low, high)
+    return values.astype(dtype).reshape(1, -1)
+
+
+def _if_not_negative(args: tuple[Any, ...], extrema: Array) -> tuple[Any, ...]:
+    if extrema[0] < 0:
+        raise ValueError(f"image must not have negative values, the least is {extrema[0]:g}")
+    return args
 
 
 @register({"value": 100}, {"value": 0.5})

@@ -1,0 +1,41 @@
+"""Grey values: powers over the whole range of floats, and what must not be raised to one."""
+
+import numpy as np
+import pytest
+
+import gpuimg
+from tests.conftest import assert_same
+
+
+@pytest.mark.parametrize("gamma", [0, 0.1, 0.4545, 1, 1.7, 2.2, 30])
+def test_powers_of_floats_are_right_but_for_the_last_bit(gamma):
+    values = np.concatenate([np.geomspace(1e-45, 3e38, 20001), np.linspace(0, 2, 20001), [0, 1, np.inf]])
+    image = values.astype(np.float32)[None]
+    found = gpuimg.adjust_gamma(image, gamma, 1.5)
+    with np.errstate(over="ignore"):
+        expected = 1.5 * image.astype(np.float64) ** gamma
+        ends = np.nextafter(expected.astype(np.float32), -np.inf), np.nextafter(expected.astype(np.float32), np.inf)
+    assert ((found >= ends[0]) & (found <= ends[1])).all()
+
+
+def test_powers_of_nan():
+    image = np.array([[np.nan, 2]], np.float32)
+    assert_same(gpuimg.adjust_gamma(image, 2), np.array([[np.nan, 4]], np.float32))
+    assert_same(gpuimg.adjust_gamma(image, 0), np.ones((1, 2), np.float32))  # as NumPy has it
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32", "float64"])
+def test_there_are_no_powers_of_negative_values(dtype, backend):
+    image = np.ones((40, 30), dtype)
+    image[39, 29] = -3
+    with pytest.raises(ValueError, match="image must not have negative values, the least is -3"):
+        gpuimg.adjust_gamma(image, 2, backend=backend)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+def test_the_ends_of_the_range_stay(dtype):
+    top = np.iinfo(dtype).max
+    image = np.array([[0, top]], dtype)
+    for gamma in (0.3, 1, 5):
+        assert_same(gpuimg.adjust_gamma(image, gamma), image)
+    assert_same(gpuimg.adjust_gamma(image, 1, 3), image)  # saturated, where scikit-image wraps round
