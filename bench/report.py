@@ -47,6 +47,33 @@ def table(found: dict[str, Any], size: str, dtype: str) -> str:
     return "\n".join(lines)
 
 
+def summary(found: dict[str, Any]) -> str:
+    """Markdown: a row for each case at the largest size; OpenCV for both dtypes, and the fastest other library."""
+    largest = max(entry["megapixels"] for entry in races(found))
+    entries = [entry for entry in races(found) if entry["megapixels"] == largest]
+    lines = [
+        "| filter | uint8, ms | OpenCV | fastest other | float32, ms | OpenCV |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    bytes_, floats = (by_case([e for e in entries if e["dtype"] == dtype]) for dtype in ("uint8", "float32"))
+    for case in dict.fromkeys([*bytes_, *floats]):
+        name, _, rest = case.partition(" ")
+        cells = [f"`{name}`{' ' + rest if rest else ''}", *_pair(bytes_.get(case, {}))]
+        others = {library: e["ratio"] for library, e in bytes_.get(case, {}).items() if library != REFERENCE}
+        fastest = min(others, key=lambda library: others[library]) if others else None
+        cells += [f"{others[fastest]:.1f} {fastest}" if fastest else "", *_pair(floats.get(case, {}))]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _pair(row: dict[str, dict[str, Any]]) -> tuple[str, str]:
+    """Milliseconds of ours and OpenCV's ratio."""
+    if not row:
+        return "", ""
+    ours = min(entry["ours"]["median"] for entry in row.values())
+    return f"{1e3 * ours:.1f}", f"{row[REFERENCE]['ratio']:.2f}" if REFERENCE in row else ""
+
+
 def reason(skipped: str) -> str:
     """Why a race was left out, without the figure that differs from size to size."""
     return skipped.partition(": a call")[0]
@@ -107,8 +134,12 @@ def main() -> None:
     parser.add_argument(
         "--plots", action="store_true", help="write NAME-ratios.png and NAME-times.png beside the result"
     )
+    parser.add_argument("--summary", action="store_true", help="only the README's table, of the largest size")
     options = parser.parse_args()
     found = json.loads(options.result.read_text())
+    if options.summary:
+        print(summary(found))
+        return
     print(json.dumps(found["machine"]))
     done = {(entry["megapixels"], entry["size"], entry["dtype"]) for entry in races(found)}
     for _, size, dtype in sorted(done):
