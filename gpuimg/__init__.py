@@ -55,25 +55,20 @@ _WHERE = {
         "scharr",
         "sobel",
     ),
-    "gpuimg.filters.transform": (
-        "flip",
-        "resize",
-        "rot90",
-    ),
-    "gpuimg.filters.feature": (
-        "canny",
-        "corner_harris",
-    ),
-    "gpuimg.filters.measure": (
-        "distance_transform_edt",
-        "integral_image",
-        "label",
-    ),
+    "gpuimg.filters.transform": ("flip", "resize", "rot90"),
+    "gpuimg.filters.feature": ("canny", "corner_harris"),
+    "gpuimg.filters.measure": ("distance_transform_edt", "integral_image", "label"),
     "gpuimg.dispatch": ("use_backend",),
     "gpuimg.advice": ("backends", "explain"),
     "gpuimg.tuning": ("calibrate",),
     "gpuimg.files": ("open_image", "save_image"),
-    "gpuimg.errors": ("BackendFailed", "BackendUnavailable", "FallbackWarning", "GpuimgError", "ImageFileError"),
+    "gpuimg.errors": (
+        "BackendFailed",
+        "BackendUnavailable",
+        "FallbackWarning",
+        "GpuimgError",
+        "ImageFileError",
+    ),
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 
@@ -90,11 +85,19 @@ if TYPE_CHECKING:
     from gpuimg.errors import ImageFileError as ImageFileError
     from gpuimg.files import open_image as open_image
     from gpuimg.files import save_image as save_image
+    from gpuimg.filters.color import hsv2rgb as hsv2rgb
+    from gpuimg.filters.color import lab2rgb as lab2rgb
     from gpuimg.filters.color import rgb2gray as rgb2gray
+    from gpuimg.filters.color import rgb2hsv as rgb2hsv
+    from gpuimg.filters.color import rgb2lab as rgb2lab
+    from gpuimg.filters.color import rgb2ycbcr as rgb2ycbcr
+    from gpuimg.filters.color import ycbcr2rgb as ycbcr2rgb
     from gpuimg.filters.edges import laplace as laplace
     from gpuimg.filters.edges import prewitt as prewitt
     from gpuimg.filters.edges import scharr as scharr
     from gpuimg.filters.edges import sobel as sobel
+    from gpuimg.filters.exposure import adjust_gamma as adjust_gamma
+    from gpuimg.filters.exposure import blend as blend
     from gpuimg.filters.exposure import equalize_hist as equalize_hist
     from gpuimg.filters.exposure import histogram as histogram
     from gpuimg.filters.exposure import invert as invert

@@ -118,3 +118,10 @@ def test_every_lazy_name_is_there():
     assert set(gpuimg.__all__) <= set(dir(gpuimg))
     for name, found in gpuimg.FILTERS.items():
         assert getattr(gpuimg, name) is found.function
+
+
+def test_type_checkers_know_every_lazy_name():
+    tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    known = {alias.name for node in block.body for alias in node.names}
+    assert known == set(gpuimg.__all__) - {"__version__"}
