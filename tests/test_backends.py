@@ -390,14 +390,8 @@ ONLY_ON_CPU = {
     "canny",
     "corner_harris",
     "distance_transform_edt",
-    "hsv2rgb",
     "integral_image",
-    "lab2rgb",
     "label",
-    "rgb2hsv",
-    "rgb2lab",
-    "rgb2ycbcr",
-    "ycbcr2rgb",
 }
 
 

@@ -1,0 +1,22 @@
+// launch: tile 32x8, pixels 4x1
+// instances: rgb2hsv<T, A>
+#include "colors.cuh"
+
+// Red, green and blue as hue, saturation and value.
+template <typename T, typename A>
+__global__ void rgb2hsv(const T* src, long long rows, long long cols, A* dst, long long dst_rows, long long dst_cols,
+                        long long top, long long bottom) {
+  each_color(src, dst, cols, top, bottom, [=](A red, A green, A blue, A* out) {
+    const A most = red > green ? red : green, least = red < green ? red : green;
+    const A value = most > blue ? most : blue, spread = value - (least < blue ? least : blue);
+    // Of channels that are equal the last one counts.
+    A ahead = green, behind = blue, turn = 0;
+    if (green == value) ahead = blue, behind = red, turn = 2;
+    if (blue == value) ahead = red, behind = green, turn = 4;
+    const bool grey = spread == A(0);
+    const A hue = (turn + (ahead - behind) / (grey ? A(1) : spread)) / A(6);
+    out[0] = grey ? A(0) : hue - floor(hue);
+    out[1] = grey ? A(0) : spread / value;
+    out[2] = value;
+  });
+}
