@@ -136,12 +136,12 @@ def _convert(image: Any, name: str) -> Source:
         raise TypeError(f"{name} must be a plain array; a masked array's mask would be lost: fill it first (.filled)")
     if isinstance(image, np.matrix):
         raise TypeError(f"{name} must be a plain array, got numpy.matrix: convert it with numpy.asarray")
+    if hasattr(image, "__cuda_array_interface__"):
+        return _from_device(image, origin)
     if isinstance(image, np.ndarray):
         return _native(np.asarray(image))
     if origin == "PIL" and hasattr(image, "getbands"):
         return _from_pil(image)
-    if hasattr(image, "__cuda_array_interface__"):
-        return _from_device(image, origin)
     if hasattr(image, "__dlpack__"):
         return _from_dlpack(image)
     if hasattr(image, "__array_interface__"):
@@ -184,7 +184,9 @@ def _from_device(image: Any, origin: str) -> Source:
         raise TypeError(f"a {type(image).__name__} lies in GPU memory: install CuPy (pip install 'gpuimg[cuda13]')")
     import cupy
 
-    array = cupy.ascontiguousarray(cupy.asarray(image))
+    # DLPack makes CuPy's current stream wait for the one that the image is made on; most array interfaces do not.
+    convert = cupy.from_dlpack if origin != "cupy" and hasattr(image, "__dlpack__") else cupy.asarray
+    array = cupy.ascontiguousarray(convert(image))
     return Source(array, None if origin == "cupy" else _returner(image), on_device=True)
 
 

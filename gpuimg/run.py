@@ -123,8 +123,9 @@ def _run_auto(job: Job, array: Any, passes: Sequence[Pass], out: Any | None) -> 
         return _timed(best, array, passes, out)
     try:
         return _timed(best, array, passes, out)
-    except (BackendFailed, BackendUnavailable) as error:
-        warnings.warn(f"ran on multicore instead of cuda: {error}", FallbackWarning, stacklevel=4)
+    except Exception as error:  # whatever CuPy or the driver raises; what is wrong with the call is raised again below
+        message = str(error) if isinstance(error, BackendFailed | BackendUnavailable) else repr(error)
+        warnings.warn(f"ran on multicore instead of cuda: {message}", FallbackWarning, stacklevel=4)
         return _timed("multicore", array, passes, out)
 
 

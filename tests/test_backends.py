@@ -385,6 +385,15 @@ def test_bands_cover_all_rows_on_the_thread_pool(monkeypatch):
         np.testing.assert_array_equal(gpuimg.invert(IMAGE[:rows], backend="multicore"), EXPECTED[:rows])
 
 
+def test_masks_are_written_into_masks(backend):
+    mask = IMAGE > 100
+    out = np.zeros_like(mask)
+    assert gpuimg.flip(mask, 1, backend=backend, out=out) is out
+    np.testing.assert_array_equal(out, mask[:, ::-1])
+    assert gpuimg.threshold(IMAGE, 50, backend=backend, out=out) is out
+    np.testing.assert_array_equal(out, IMAGE > 50)
+
+
 # Their kernels are to be written for CUDA too; until then they run on the CPU.
 ONLY_ON_CPU = {
     "canny",

@@ -233,6 +233,28 @@ def test_auto_goes_to_multicore_when_memory_runs_out(monkeypatch):
     np.testing.assert_array_equal(result, 255 - IMAGE)
 
 
+def test_auto_goes_to_multicore_when_the_device_does_something_unexpected(monkeypatch):
+    class Strange(Exception):
+        pass
+
+    with emulated() as gpu:
+        real = run.candidates
+
+        def candidates(*args):
+            return sorted(real(*args), key=lambda estimate: estimate.backend != "cuda")
+
+        def fail(stem, name):
+            raise Strange("nobody has seen this before")
+
+        monkeypatch.setattr(run, "candidates", candidates)
+        monkeypatch.setattr(gpu, "load", fail)
+        with pytest.warns(FallbackWarning, match="Strange.*nobody has seen this before"):
+            result = gpuimg.invert(IMAGE, backend="auto")
+        with pytest.raises(Strange):
+            gpuimg.invert(IMAGE, backend="cuda")
+    np.testing.assert_array_equal(result, 255 - IMAGE)
+
+
 def test_chains_end_where_rows_are_not_one_to_one():
     resize, whole = Sweep("resample", halo=None), Sweep("label", halo=None, parts=1)
     assert chains([INVERT, MARK, resize, INVERT, whole]) == [[INVERT, MARK], [resize], [INVERT], [whole]]

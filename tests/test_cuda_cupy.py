@@ -1,11 +1,12 @@
 """The launch code for CuPy, with CuPy's calls emulated: compiling, keeping machine code, staged copies, errors."""
 
 import shutil
+import types
 
 import numpy as np
 import pytest
 
-from gpuimg import kernels
+from gpuimg import images, kernels
 from gpuimg.backend import cupygpu, device
 from gpuimg.backend.cuda import Cuda
 from gpuimg.backend.device import DeviceFailed
@@ -48,6 +49,68 @@ def test_small_and_large_images_from_numpy(gpu, monkeypatch):
         np.testing.assert_array_equal(out, 255 - image)
         np.testing.assert_array_equal(backend.run([INVERT], noise(shape, np.float64), None), 1.0 - image)
         assert fakecupy.late.copies == []
+
+
+@pytest.mark.parametrize("staged_from", [1, 1 << 20])
+def test_masks_are_written_into_masks(gpu, monkeypatch, staged_from):
+    import cupy
+
+    monkeypatch.setattr(cupygpu, "STAGED_FROM", staged_from)
+    mask = noise((31, 33)) > 100
+    backend, bytes_flipped = Cuda(), Sweep("flip", (1, 0, 1))
+    out = np.zeros_like(mask)
+    assert backend.run([bytes_flipped], mask.view(np.uint8), out) is out
+    np.testing.assert_array_equal(out, mask[:, ::-1])
+    resident = cupy.asarray(mask)
+    backend.run([bytes_flipped], resident.view(np.uint8), resident)
+    np.testing.assert_array_equal(resident.get(), mask[:, ::-1])
+    assert resident.dtype == bool
+
+
+class Tensor:
+    """An array of another library in the device's memory, made on a stream of that library's."""
+
+    def __init__(self, array):
+        self.array = array
+        self.waiting = []
+
+    def __dlpack_device__(self):
+        return (2, 0)
+
+    def __dlpack__(self, *, stream):
+        self.waiting.append(stream)
+        return self.array
+
+    __cuda_array_interface__ = {"version": 2}  # noqa: RUF012 - it names no stream, so nothing would wait
+
+    def __array_namespace__(self):
+        return types.SimpleNamespace(from_dlpack=Tensor)
+
+
+def test_the_current_stream_waits_for_other_libraries(gpu):
+    import cupy
+
+    tensor = Tensor(cupy.asarray(noise((20, 30))))
+    with cupy.cuda.Stream(non_blocking=True) as stream:
+        assert stream.ptr != 0
+        source = images.accept(tensor)
+        result = source.restore(Cuda().run([INVERT], source.array, None))
+    assert source.on_device
+    assert tensor.waiting == [stream.ptr]
+    assert isinstance(result, Tensor)
+    np.testing.assert_array_equal(result.array.get(), 255 - tensor.array.get())
+
+
+def test_without_its_compiler_the_reason_names_the_remedy(gpu, monkeypatch):
+    import cupy
+
+    def missing(*args):
+        raise RuntimeError("CuPy failed to load libnvrtc.so.13: OSError: cannot open shared object file")
+
+    monkeypatch.setattr(cupy.cuda.nvrtc, "createProgram", missing)
+    reason = Cuda().unusable()
+    assert "CuPy failed to load libnvrtc.so.13" in reason
+    assert "pip install 'cupy-cuda13x[ctk]'" in reason
 
 
 def test_cupy_in_cupy_out(gpu):

@@ -63,7 +63,9 @@ class Cuda:
         try:
             return self._probe(self._gpu)
         except Exception as error:
-            return f"a test kernel failed on the GPU: {str(error).strip() or type(error).__name__}"
+            reason = f"a test kernel failed on the GPU: {str(error).strip() or type(error).__name__}"
+            # CuPy's wheels come without CUDA's run-time compiler unless asked for as "[ctk]".
+            return f"{reason}: pip install 'cupy-cuda13x[ctk]' brings NVRTC" if "nvrtc" in reason.lower() else reason
 
     def _probe(self, gpu: Gpu) -> str | None:
         """Add numbers up: a device may be listed and yet neither compile nor run."""

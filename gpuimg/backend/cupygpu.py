@@ -42,7 +42,7 @@ class CupyGpu(Gpu):
         self._runtime = cupy.cuda.runtime
         self._runtime.getDeviceCount()
         self.out_of_memory = cupy.cuda.memory.OutOfMemoryError
-        self.errors = (self._runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError)
+        self.errors = (self._runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError, self._nvrtc.NVRTCError)
         self._counts: dict[int, int] = {}
 
     # ------------------------------------------------------------ the device
@@ -83,7 +83,7 @@ class CupyGpu(Gpu):
         array.data.memset_async(0, array.nbytes)
 
     def copy(self, source: Any, target: Any) -> None:
-        self._cupy.copyto(target, source)
+        self._cupy.copyto(target.view(source.dtype), source)
 
     def trim(self) -> None:
         self._cupy.get_default_memory_pool().free_all_blocks()
@@ -112,7 +112,7 @@ class CupyGpu(Gpu):
         if out is None:
             out = new_array(array.shape, array.dtype)
         if array.nbytes < STAGED_FROM:
-            array.get(out=out)
+            array.get(out=out.view(array.dtype))  # a mask's result is bytes
             return out
         stream = self._cupy.cuda.get_current_stream()
         arriving: list[tuple[Any, Any, Array]] = []

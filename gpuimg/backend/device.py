@@ -340,11 +340,11 @@ class Gpu(ABC):
 
     @abstractmethod
     def get(self, array: Any, out: np.ndarray[Any, Any] | None = None) -> np.ndarray[Any, Any]:
-        """A copy on the host, into ``out`` where given; waits for it."""
+        """A copy on the host, into ``out`` where given (bytes into a mask, too); waits for it."""
 
     @abstractmethod
     def copy(self, source: Any, target: Any) -> None:
-        """Copy one array on the device into another of the same shape."""
+        """Copy one array on the device into another of the same shape and item size."""
 
     @abstractmethod
     def address(self, array: Any) -> int:

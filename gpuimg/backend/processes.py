@@ -323,7 +323,7 @@ class Processes(CpuBackend):
                 return result
             if out is None:
                 out = new_array(result.shape, result.dtype)
-            np.copyto(out, result)
+            np.copyto(out, result.view(out.dtype))  # a mask's result is bytes
             return out
         finally:
             del self._arenas.current

@@ -127,11 +127,11 @@ class EmulatedGpu(Gpu):
     def get(self, array: DeviceArray, out: np.ndarray | None = None) -> np.ndarray:
         if out is None:
             return np.array(array, subok=False)
-        np.copyto(out, array)
+        np.copyto(out.view(array.dtype), array)
         return out
 
     def copy(self, source: DeviceArray, target: DeviceArray) -> None:
-        np.copyto(target, source)
+        np.copyto(target.view(source.dtype), source)
 
     def address(self, array: DeviceArray) -> int:
         if not self.owns(array):

@@ -7,9 +7,13 @@ carrying out asynchronous copies as late as the event allows.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import sys
+import threading
+import time
 import types
-from typing import Any
+from importlib.machinery import ModuleSpec
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,9 +34,15 @@ class Pointer:
 class ndarray(DeviceArray):
     """cupy.ndarray"""
 
+    __module__ = "cupy"
+
     @property
     def data(self) -> Pointer:
         return Pointer(self)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {"version": 3, "shape": self.shape, "typestr": self.dtype.str, "data": (self.ctypes.data, False)}
 
     @property
     def device(self) -> Device:
@@ -62,6 +72,9 @@ class Device:
     def __exit__(self, *error: object) -> None:
         pass
 
+    def synchronize(self) -> None:
+        late.flush()
+
 
 class Late:
     """Asynchronous copies that have not been carried out yet."""
@@ -71,7 +84,7 @@ class Late:
 
     def memcpy_async(self, target: int, source: int, size: int, kind: int, stream: int) -> None:
         assert kind in (1, 2)
-        assert stream == 0
+        assert any(stream == known.ptr for known in Stream.known)
         self.copies.append((target, source, size))
 
     def flush(self, count: int | None = None) -> None:
@@ -90,26 +103,54 @@ class Event:
     def __init__(self, block: bool = False, disable_timing: bool = False) -> None:
         self.recorded: list[tuple[int, int, int]] = []
 
-    def record(self, stream: Stream) -> None:
+    def record(self, stream: Stream | None = None) -> None:
         self.recorded = list(late.copies)
+        self.seconds = time.perf_counter()
 
     def synchronize(self) -> None:
         late.flush(sum(copy in self.recorded for copy in late.copies))
 
 
 class Stream:
-    """cupy.cuda.Stream"""
+    """cupy.cuda.Stream; everything but copies is carried out at once, whatever the stream."""
 
-    ptr = 0
+    known: ClassVar[list[Stream]] = []
+    _entered = threading.local()
+
+    def __init__(self, non_blocking: bool = False) -> None:
+        self.ptr = len(self.known)
+        self.known.append(self)
+
+    @classmethod
+    def current(cls) -> Stream:
+        entered = getattr(cls._entered, "streams", None)
+        return entered[-1] if entered else cls.known[0]
+
+    def __enter__(self) -> Stream:
+        self._entered.streams = [*getattr(self._entered, "streams", ()), self]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._entered.streams = self._entered.streams[:-1]
 
     def synchronize(self) -> None:
         late.flush()
+
+
+Stream()  # the default stream
 
 
 class Module:
     """cupy.cuda.function.Module: the "code" is a kernel's stem and name, for the emulator."""
 
     gpu: EmulatedGpu
+    granted: ClassVar[dict[int, int]] = {}  # bytes of shared memory, by a function's pointer
+
+    @classmethod
+    def set_attribute(cls, function: int, attribute: int, value: int) -> None:
+        assert attribute == 8
+        assert value <= 227 << 10, "more shared memory than a block can have"
+        cls.granted[function] = value
 
     def load(self, code: bytes) -> None:
         self.stem, self.name = code.decode().rstrip("\0").split("|")
@@ -121,17 +162,41 @@ class Module:
         def function(grid: Any, block: Any, args: Any, shared_mem: int = 0) -> None:
             assert all(len(extents) == 3 for extents in (grid, block))
             assert all(isinstance(arg, np.generic) for arg in args)
+            assert shared_mem <= self.granted.get(id(function), 48 << 10), "shared memory that was not granted"
             late.flush()
             start(grid, block, args, shared_mem)
 
+        function.ptr = id(function)
         return function
 
 
 class Pool:
-    """cupy.cuda.MemoryPool"""
+    """cupy.cuda.MemoryPool, which keeps no memory."""
+
+    def __init__(self, gpu: EmulatedGpu) -> None:
+        self.gpu = gpu
 
     def free_all_blocks(self) -> None:
         pass
+
+    def set_limit(self, size: int) -> None:
+        self.gpu.limit, self.gpu.peak = size or None, self.gpu.used
+
+    def used_bytes(self) -> int:
+        return self.gpu.used
+
+    def total_bytes(self) -> int:
+        return self.gpu.peak
+
+
+class RawKernel:
+    """cupy.RawKernel of a kernel that changes nothing."""
+
+    def __init__(self, code: str, name: str) -> None:
+        assert f"void {name}(" in code
+
+    def __call__(self, grid: Any, block: Any, args: Any) -> None:
+        assert all(isinstance(arg, np.generic) for arg in args)
 
 
 class RuntimeFailure(RuntimeError):
@@ -167,6 +232,22 @@ def _nvrtc() -> types.SimpleNamespace:
     )
 
 
+def _scipy() -> types.ModuleType:
+    """cupyx.scipy: SciPy's filters of the host, for arrays of the emulated device."""
+    module = types.ModuleType("cupyx.scipy")
+
+    def host(name: str) -> Any:
+        def call(image: ndarray, *args: Any, **given: Any) -> np.ndarray:
+            return getattr(importlib.import_module("scipy.ndimage"), name)(np.asarray(image), *args, **given)
+
+        return call
+
+    names = ("gaussian_filter", "uniform_filter", "median_filter", "minimum_filter", "maximum_filter", "sobel")
+    names += ("grey_erosion", "grey_dilation", "grey_opening", "white_tophat", "laplace")
+    module.ndimage = types.SimpleNamespace(**{name: host(name) for name in names})
+    return module
+
+
 def modules(gpu: EmulatedGpu) -> dict[str, types.ModuleType]:
     """What to put into sys.modules."""
     Module.gpu = gpu
@@ -174,22 +255,36 @@ def modules(gpu: EmulatedGpu) -> dict[str, types.ModuleType]:
     def empty(shape: Any, dtype: Any) -> ndarray:
         return gpu.empty(shape, dtype).view(ndarray)
 
-    def asarray(host: np.ndarray) -> ndarray:
-        return gpu.put(host).view(ndarray)
+    def asarray(array: np.ndarray) -> ndarray:
+        return array if isinstance(array, ndarray) else gpu.put(array).view(ndarray)
 
     def copyto(target: ndarray, source: ndarray) -> None:
         late.flush()
         np.copyto(target, source)
 
-    properties = {"name": b"Emulated", "totalGlobalMem": 8 << 30, "major": 9, "minor": 0}
+    def from_dlpack(image: Any) -> ndarray:
+        image.__dlpack__(stream=Stream.current().ptr)
+        return image.array
+
+    def asnumpy(array: ndarray) -> np.ndarray:
+        return array.get()
+
+    def elapsed(first: Event, last: Event) -> float:
+        return 1e3 * (last.seconds - first.seconds)
+
+    properties = {"name": b"Emulated", "totalGlobalMem": 8 << 30, "major": 9, "minor": 0, "l2CacheSize": 1 << 12}
+    pool = Pool(gpu)
     cuda = types.SimpleNamespace(
         Device=Device,
         Event=Event,
-        get_current_stream=Stream,
+        Stream=Stream,
+        get_current_stream=Stream.current,
+        get_elapsed_time=elapsed,
+        set_allocator=lambda allocator: None,
         memory=types.SimpleNamespace(OutOfMemoryError=EmulatedOutOfMemory),
         function=types.SimpleNamespace(Module=Module),
         nvrtc=_nvrtc(),
-        driver=types.SimpleNamespace(CUDADriverError=DriverFailure),
+        driver=types.SimpleNamespace(CUDADriverError=DriverFailure, funcSetAttribute=Module.set_attribute),
         runtime=types.SimpleNamespace(
             CUDARuntimeError=RuntimeFailure,
             memcpyHostToDevice=1,
@@ -197,22 +292,33 @@ def modules(gpu: EmulatedGpu) -> dict[str, types.ModuleType]:
             memcpyAsync=late.memcpy_async,
             getDevice=lambda: 0,
             getDeviceCount=lambda: 1,
+            driverGetVersion=lambda: 13000,
+            runtimeGetVersion=lambda: 13000,
             getDeviceProperties=lambda device: properties,
         ),
     )
     cupy, cupyx = types.ModuleType("cupy"), types.ModuleType("cupyx")
+    cupy.__spec__ = ModuleSpec("cupy", None)
     cupy.__dict__.update(
+        __version__="emulated",
         cuda=cuda,
         ndarray=ndarray,
         empty=empty,
         asarray=asarray,
+        asnumpy=asnumpy,
+        from_dlpack=from_dlpack,
         copyto=copyto,
-        ascontiguousarray=np.ascontiguousarray,
-        get_default_memory_pool=Pool,
-        get_default_pinned_memory_pool=Pool,
+        ascontiguousarray=lambda array: array if array.flags.c_contiguous else asarray(np.ascontiguousarray(array)),
+        RawKernel=RawKernel,
+        flip=np.flip,
+        hypot=np.hypot,
+        invert=np.invert,
+        rot90=np.rot90,
+        get_default_memory_pool=lambda: pool,
+        get_default_pinned_memory_pool=lambda: pool,
     )
     cupyx.__dict__.update(empty_pinned=lambda shape, dtype: np.full(shape, 0xEE, dtype))
-    return {"cupy": cupy, "cupyx": cupyx}
+    return {"cupy": cupy, "cupyx": cupyx, "cupyx.scipy": _scipy()}
 
 
 def install(monkeypatch: Any, gpu: EmulatedGpu) -> None:

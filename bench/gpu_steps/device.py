@@ -1,0 +1,153 @@
+"""The device of a step: CuPy's current one, or the emulated one under CuPy's names."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+POISON = 0xA5
+ALIGNMENT = 16  # bytes of the widest access
+
+_SPIN = r"""
+extern "C" __global__ void spin(long long cycles) {
+  const long long start = clock64();
+  while (clock64() - start < cycles) {}
+}
+"""
+CYCLES_PER_SECOND = 1.7e9
+
+_current: Device | None = None
+
+
+def current() -> Device | None:
+    """The device in use in this process, or None."""
+    return _current
+
+
+def device(rehearse: bool) -> Device:
+    """The device, set up at the first call."""
+    global _current
+    if _current is None:
+        if rehearse:
+            _emulate()
+        _current = Device(rehearse)
+    return _current
+
+
+def _emulate() -> None:
+    """Let ``import cupy`` find the emulated device; its machine code must not get into the real cache."""
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from gpuimg.backend import cupygpu
+    from tests.cuda_emulator import fakecupy
+    from tests.cuda_emulator.emulator import EmulatedGpu
+
+    folder = Path(tempfile.mkdtemp(prefix="gpuimg-rehearsal-"))
+    cupygpu.cache_folder = lambda: folder
+    sys.modules.update(fakecupy.modules(EmulatedGpu()))
+
+
+class Device:
+    """What the steps need of CuPy.
+
+    Attributes
+    ----------
+    backend, gpu : gpuimg's backend "cuda", and its device
+    """
+
+    def __init__(self, rehearse: bool) -> None:
+        from gpuimg.run import backend_named
+
+        self.rehearse = rehearse
+        self.cupy: Any = import_module("cupy")
+        self.backend: Any = backend_named("cuda")
+        self.gpu: Any = self.backend.gpu
+        self._spin: Any = None
+
+    def is_healthy(self) -> bool:
+        """Whether a small kernel still gives the right result."""
+        try:
+            return self.backend._probe(self.gpu) is None
+        except Exception:
+            return False
+
+    def synchronize(self) -> None:
+        self.cupy.cuda.Device().synchronize()
+
+    # ------------------------------------------------------------ arrays
+
+    def put(self, host: Array, offset: int = 0) -> Any:
+        """A copy on the device that begins ``offset`` bytes behind an aligned address."""
+        if offset == 0:
+            return self.cupy.asarray(host)
+        raw = self.cupy.empty((host.nbytes + offset,), np.uint8)
+        array = raw[offset:].view(host.dtype).reshape(host.shape)
+        array[...] = self.cupy.asarray(host)
+        return array
+
+    def get(self, result: Any) -> Any:
+        """A result on the host: an array, a number, or several of them."""
+        if isinstance(result, tuple):
+            return tuple(self.get(part) for part in result)
+        return self.cupy.asnumpy(result) if isinstance(result, self.cupy.ndarray) else result
+
+    def poisoned(self, shape: tuple[int, ...], dtype: Any, offset: int = 0) -> Any:
+        """An array on the device that holds a pattern, so that pixels that are not written show."""
+        dtype = np.dtype(dtype)
+        host = np.full(int(np.prod(shape)) * dtype.itemsize, POISON, np.uint8)
+        return self.put(host.view(np.uint8 if dtype.kind == "b" else dtype).reshape(shape), offset).view(dtype)
+
+    def poison_free_memory(self, nbytes: int) -> None:
+        """Leave a pattern in the memory that the next results will get from the pool."""
+        blocks = [self.cupy.empty((nbytes,), np.uint8) for _ in range(3)]
+        for block in blocks:
+            block.fill(POISON)
+
+    # ------------------------------------------------------------ time
+
+    def spin(self, seconds: float) -> None:
+        """Keep the current stream busy."""
+        if self._spin is None:
+            self._spin = self.cupy.RawKernel(_SPIN, "spin")
+        self._spin((1,), (1,), (np.int64(seconds * CYCLES_PER_SECOND),))
+
+    def times(self, calls: list[Callable[[], Any]], rounds: int, hold: float = 0.0) -> list[float]:
+        """Seconds on the device of each call, in turns of ``rounds``.
+
+        The stream is kept busy for ``hold`` seconds first, so that launches are queued and the time between them, which
+        Python takes, does not count.
+        """
+        events = self.cupy.cuda
+        found = []
+        for _ in range(rounds):
+            for call in calls:
+                first, last = events.Event(), events.Event()
+                if hold:
+                    self.spin(hold)
+                first.record()
+                call()
+                last.record()
+                last.synchronize()
+                found.append(events.get_elapsed_time(first, last) / 1e3)
+        return found
+
+    @contextmanager
+    def stream(self) -> Iterator[Any]:
+        """A stream that the default one does not wait for, as the current one."""
+        stream = self.cupy.cuda.Stream(non_blocking=True)
+        with stream:
+            yield stream
+        stream.synchronize()
+
+
+def workers() -> int:
+    """Processes for work on the processor that does not get in the way of the device."""
+    return max(1, len(os.sched_getaffinity(0)) - 1)

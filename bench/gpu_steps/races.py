@@ -1,0 +1,92 @@
+"""Step 3: the same call many times, and NVIDIA's compute-sanitizer over a subset."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gpu_steps import device as devices
+from gpu_steps.equality import Report, chosen, image_for, on_device, reference
+from gpu_steps.running import COMMAND, Case, Details, Setting, Skip
+
+CALLS = 20
+SHAPE, REHEARSED_SHAPE = (1201, 1699), (33, 47)
+SANITIZED_SHAPE = (45, 139)
+TOOLS = ("memcheck", "racecheck")
+TOOL_SECONDS = 75
+
+
+def cases(setting: Setting) -> Iterator[Case]:
+    for entry, dtype in chosen(setting.rehearse):
+        if dtype.name in ("uint8", "float32"):
+            yield Case(f"{entry.name} {dtype}", partial(repeat, setting.rehearse, entry, dtype))
+    for tool in TOOLS:
+        yield Case(f"compute-sanitizer {tool}", partial(sanitize, setting.rehearse, tool), 2 * TOOL_SECONDS)
+
+
+def repeat(rehearse: bool, entry: Any, dtype: np.dtype[Any]) -> Details:
+    """Call a filter again and again with the same image: all results must be the reference's."""
+    device = devices.device(rehearse)
+    image, given = _example(entry, dtype, REHEARSED_SHAPE if rehearse else SHAPE)
+    expected = reference(entry, image, given)
+    resident, arguments = device.put(image), on_device(device, entry, given)
+    report = Report()
+    first = None
+    for number in range(3 if rehearse else CALLS):
+        found = device.get(entry.function(resident, backend="cuda", **arguments))
+        report.add(f"call {number}", found, expected)
+        # Floats may differ from the processor's in the last bit, but not from one call to the next.
+        first = found if first is None else first
+        np.testing.assert_equal(found, first, err_msg=f"call {number} differs from the first")
+    return report.details()
+
+
+def _example(entry: Any, dtype: np.dtype[Any], shape: tuple[int, int]) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
+    from gpuimg.registry import arguments
+
+    image = image_for(entry, (*shape, 3) if entry.color else shape, dtype)
+    return image, arguments(entry.examples[0], image)
+
+
+def sanitize(rehearse: bool, tool: str) -> Details:
+    """Run `sanitized` under a tool; in a rehearsal without it."""
+    found = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
+    command = [sys.executable, COMMAND, "--sanitized"]
+    if rehearse:
+        command.append("--rehearse")
+    elif not os.access(found, os.X_OK):
+        raise Skip("compute-sanitizer is not installed")
+    else:
+        command = [found, "--tool", tool, "--error-exitcode", "9", "--print-limit", "20", *command]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_SECONDS)
+    except subprocess.TimeoutExpired as late:
+        printed = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else late.stdout or ""
+        raise Skip(f"took over {TOOL_SECONDS} s; checked {len(printed.splitlines())} lines without a report") from None
+    lines = (done.stdout + done.stderr).splitlines()
+    summary = [line for line in lines if "ERROR SUMMARY" in line or "RACECHECK SUMMARY" in line]
+    if done.returncode:
+        raise AssertionError(f"exit code {done.returncode}:\n" + "\n".join(lines)[-3000:])
+    checked = sum(line.startswith("checked ") for line in lines)
+    if not checked:
+        raise AssertionError("nothing was checked:\n" + "\n".join(lines)[-3000:])
+    return {"checked": checked, "summary": summary}
+
+
+def sanitized(rehearse: bool) -> None:
+    """Call each filter once with small images; every array is an allocation of its own, so that its end is guarded."""
+    device = devices.device(rehearse)
+    device.cupy.cuda.set_allocator(None)
+    for entry, dtype in chosen(rehearse):
+        if dtype.name in ("uint8", "float32"):
+            image, given = _example(entry, dtype, REHEARSED_SHAPE if rehearse else SANITIZED_SHAPE)
+            entry.function(device.put(image), backend="cuda", **on_device(device, entry, given))
+            device.synchronize()
+            print("checked", entry.name, dtype, flush=True)
