@@ -12,12 +12,13 @@ import numpy as np
 
 from gpuimg import dispatch
 from gpuimg import run as running
+from gpuimg.backend.base import kernels_of
 from gpuimg.dispatch import BACKENDS
 from gpuimg.filters import all_filters
 from gpuimg.images import DTYPES, Source
 from gpuimg.machine import figures
-from gpuimg.passes import Pass, all_of
 from gpuimg.registry import arguments
+from gpuimg.run import Work
 
 ROUNDS = 3  # of each backend, where `explain` measures
 
@@ -72,7 +73,8 @@ def unwritten(name: str, backend: str = "cuda") -> str | None:
     planned = [
         plan(found.function, image, arguments(example, image))[1] for image in images for example in found.examples
     ]
-    return running.backend_named(backend).missing([task for passes in planned for task in passes])
+    reasons = [running.backend_named(backend).missing(passes) for passes in planned]
+    return next((reason for reason in reasons if reason is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def explain(
     source, passes = plan(function, image, params)
     chosen = dispatch.requested(backend)
     if chosen == "auto":
-        chosen = running.candidates(running.planned(source, passes).job, passes)[0].backend
+        chosen = running.candidates(running.job_for(source, passes), passes)[0].backend
     rows = [_row(name, source, passes) for name in BACKENDS]
     if measure:
         rows = [_measured(row, function, image, params) for row in rows]
@@ -163,7 +165,7 @@ def explain(
         chosen=chosen,
         requested=dispatch.requested(backend),
         rows=tuple(rows),
-        passes=tuple(task.kernel for task in all_of(passes)),
+        passes=tuple(kernels_of(passes)),
     )
 
 
@@ -176,25 +178,25 @@ def _function(wanted: Callable[..., Any] | str) -> Callable[..., Any]:
     return known[wanted].function
 
 
-def plan(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> tuple[Source, list[Pass]]:
-    """The image and the passes that a filter would run."""
+def plan(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> tuple[Source, Work]:
+    """The image and what a filter would run."""
     token = running.PLANNING.set(True)
     try:
         function(image, **params)
     except running.Plan as planned:
-        return planned.source, list(planned.passes)
+        return planned.source, planned.passes
     finally:
         running.PLANNING.reset(token)
     raise TypeError(f"filter must be one of gpuimg's filters, {function!r} ran no passes")
 
 
-def _row(name: str, source: Source, passes: list[Pass]) -> Row:
+def _row(name: str, source: Source, passes: Work) -> Row:
     reason = running.refusal(name, passes)
     if reason is None and source.on_device and name != "cuda":
         reason = "the image lies in GPU memory"
     if reason is not None:
         return Row(name, None, None, reason)
-    seconds = dispatch.predict(running.planned(source, passes).job, figures())[name]
+    seconds = dispatch.predict(running.job_for(source, passes), figures())[name]
     return Row(name, seconds, None, "")
 
 

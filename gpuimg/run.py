@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from importlib import import_module
@@ -14,22 +14,32 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from gpuimg import dispatch
-from gpuimg.backend.base import Backend, speed_key
+from gpuimg.backend.base import Backend, kernels_of, speed_key
+from gpuimg.backend.walk import Bound
 from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
-from gpuimg.images import BOOL, Source, check_out
+from gpuimg.images import BOOL, MODES, Source, check_out
 from gpuimg.machine import Figures, figures
 from gpuimg.passes import Beside, Pass, Reduction, branches
+from gpuimg.plan.graph import Graph, graph_of
+from gpuimg.plan.graph import Plan as PlanFunction
+from gpuimg.plan.nodes import Node
+from gpuimg.plan.value import Value
 
 log = logging.getLogger("gpuimg")
 
 PLANNING: ContextVar[bool] = ContextVar("gpuimgPLANNING", default=False)
 
 
+Work: TypeAlias = "Sequence[Pass] | Bound"
+Made: TypeAlias = "tuple[tuple[int, ...], np.dtype[Any]]"
+WRAP = MODES["wrap"].code
+
+
 class Plan(Exception):
     """What a filter would run."""
 
-    def __init__(self, source: Source, passes: Sequence[Pass]) -> None:
+    def __init__(self, source: Source, passes: Work) -> None:
         super().__init__("planned")
         self.source = source
         self.passes = passes
@@ -58,9 +68,70 @@ def run(source: Source, passes: Sequence[Pass], *, backend: str | None = None, o
     """
     if PLANNING.get():
         raise Plan(source, passes)
+    job, result = planned(source, passes)
+    return _carry_out(source, passes, job, result, backend, out)
+
+
+def execute(
+    plan: PlanFunction,
+    source: Source,
+    *parameters: Hashable,
+    others: tuple[Any, ...] = (),
+    tables: tuple[np.ndarray[Any, Any], ...] = (),
+    backend: str | None = None,
+    out: Any | None = None,
+) -> Any:
+    """Run the graph of a plan and return its result in the caller's kind of array.
+
+    Parameters
+    ----------
+    plan : function of values, one for each image, and parameters; see `gpuimg.plan`
+    source : the image, as `gpuimg.images.accept` returned it
+    parameters : of the plan
+    others : further images, of the same rows and in the same memory
+    tables : small arrays, which the plan gets behind the images; their contents are not part of it
+    backend, out : as for `run`
+    """
+    images = (source.array, *others)
+    specs = tuple([(array.shape, array.dtype) for array in images])
+    graph = graph_of(plan, specs, len(tables), parameters, WRAP)
+    bound = Bound(graph, (*images, *tables))
+    if PLANNING.get():
+        raise Plan(source, bound)
+    job = job_of(graph, source.on_device)
+    result = graph.result
+    made = (result.shape, result.dtype) if isinstance(result, Value) else None
+    return _carry_out(source, bound, job, made, backend, out)
+
+
+@lru_cache(maxsize=1024)
+def job_of(graph: Graph, on_device: bool) -> Job:
+    """What a graph amounts to for the cost rule."""
+    steps = []
+    for node in graph.nodes:
+        if isinstance(node, Node):
+            image = node.image
+            read, written = _product(image.shape), _product(node.shape)
+            nbytes = read * image.dtype.itemsize + written * node.dtype.itemsize
+            steps.append(Step(speed_key(node.kernel, image.dtype, node.dtype), read + written, nbytes, node.work))
+    ends = [value for value in (*graph.inputs, graph.result) if isinstance(value, Value)]
+    return Job(tuple(steps), sum(_product(end.shape) * end.dtype.itemsize for end in ends), on_device)
+
+
+def job_for(source: Source, passes: Work) -> Job:
+    """What passes, or a graph, over an image amount to for the cost rule."""
+    if isinstance(passes, Bound):
+        return job_of(passes.graph, source.on_device)
+    return planned(source, passes).job
+
+
+def _carry_out(source: Source, passes: Work, job: Job, made: Made | None, backend: str | None, out: Any | None) -> Any:
+    """Check ``out``, choose the backend, run, and hand the result over; ``made`` is None for a number."""
     name = dispatch.requested(backend)
     array = source.array
-    job, (shape, dtype) = planned(source, passes)
+    if made is None:
+        return _run_on(name, job, array, passes, None)
+    shape, dtype = made
     if out is not None:
         if source.restore is not None:
             raise TypeError("out works with NumPy and CuPy images only; this image is of another kind")
@@ -84,18 +155,21 @@ def hand_over(source: Source, result: Any, out: Any | None) -> Any:
     return result if source.restore is None else source.restore(result)
 
 
-def _usable_directly(out: Any, image: Any, passes: Sequence[Pass]) -> bool:
+def _usable_directly(out: Any, image: Any, passes: Work) -> bool:
     if not out.flags.c_contiguous:
         return False
     if not isinstance(out, np.ndarray):
         return True
-    given = [arg for task in passes if isinstance(task.args, tuple) for arg in task.args]
-    others = [arg.array for arg in given if isinstance(arg, Beside) and arg.array is not None]
+    if isinstance(passes, Bound):
+        given = [each for node in passes.graph.nodes for each in node.arguments if isinstance(each, np.ndarray)]
+        return not any(np.may_share_memory(out, each) for each in (*passes.images, *given))
+    beside = [arg for task in passes if isinstance(task.args, tuple) for arg in task.args if isinstance(arg, Beside)]
+    others = [arg.array for arg in beside if arg.array is not None]
     return not any(np.may_share_memory(out, each) for each in (image, *others))
 
 
-def _empty_result(array: Any, passes: Sequence[Pass], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    last = passes[-1]
+def _empty_result(array: Any, passes: Work, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    last = None if isinstance(passes, Bound) else passes[-1]
     if not isinstance(last, Reduction):
         if 0 not in shape:
             raise ValueError(f"image is empty, shape {array.shape}: there is nothing to make the shape {shape} of")
@@ -104,7 +178,7 @@ def _empty_result(array: Any, passes: Sequence[Pass], shape: tuple[int, ...], dt
     return zeros if last.then is None else last.then(zeros)
 
 
-def _run_on(name: str, job: Job, array: Any, passes: Sequence[Pass], out: Any | None) -> Any:
+def _run_on(name: str, job: Job, array: Any, passes: Work, out: Any | None) -> Any:
     if job.on_device and name in ("auto", "cuda"):
         name = "cuda"
     elif job.on_device:
@@ -117,7 +191,7 @@ def _run_on(name: str, job: Job, array: Any, passes: Sequence[Pass], out: Any | 
     return _timed(name, array, passes, out)
 
 
-def _run_auto(job: Job, array: Any, passes: Sequence[Pass], out: Any | None) -> Any:
+def _run_auto(job: Job, array: Any, passes: Work, out: Any | None) -> Any:
     best = candidates(job, passes)[0].backend
     if best != "cuda":
         return _timed(best, array, passes, out)
@@ -129,13 +203,13 @@ def _run_auto(job: Job, array: Any, passes: Sequence[Pass], out: Any | None) -> 
         return _timed("multicore", array, passes, out)
 
 
-def refusal(name: str, passes: Sequence[Pass]) -> str | None:
+def refusal(name: str, passes: Work) -> str | None:
     """Why a backend cannot run these passes here, or None."""
     found = backend_named(name)
     return found.unusable() or found.missing(passes)
 
 
-def candidates(job: Job, passes: Sequence[Pass]) -> list[Estimate]:
+def candidates(job: Job, passes: Work) -> list[Estimate]:
     """The backends that can run a job, by predicted seconds, the best first.
 
     A GPU is looked for only where it could win with the shipped figures: asking for it costs a second at first.
@@ -208,11 +282,11 @@ def _product(shape: tuple[int, ...]) -> int:
     return count
 
 
-def _timed(name: str, array: Any, passes: Sequence[Pass], out: Any | None) -> Any:
+def _timed(name: str, array: Any, passes: Work, out: Any | None) -> Any:
     start = time.perf_counter()
     chosen = backend_named(name)
     result = chosen.run(passes, array, out)
     if log.isEnabledFor(logging.DEBUG):
-        kernels = ", ".join(task.kernel for task in passes)
+        kernels = ", ".join(kernels_of(passes))
         log.debug("%s of %s on %s: %.6f s", kernels, array.shape, name, time.perf_counter() - start)
     return result

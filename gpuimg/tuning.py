@@ -97,23 +97,14 @@ def _noise(dtype: Any, shape: tuple[int, ...] = SHAPE) -> np.ndarray[Any, Any]:
 
 
 def _speedup() -> float:
+    from gpuimg.filters.smooth import gaussian
+
     image = _noise(UINT8)
-    task = [Sweep("gaussian", _gaussian_args(), halo=(4, 4), border=(0, 0.0))]
-    single, multicore = (running.backend_named(name) for name in ("single", "multicore"))
-    ratios = []
-    single.run(task, image, None)
-    multicore.run(task, image, None)
-    for _ in range(9):
-        alone = median_seconds(lambda: single.run(task, image, None), 1)
-        ratios.append(alone / median_seconds(lambda: multicore.run(task, image, None), 1))
+    single, multicore = (partial(gaussian, image, backend=name) for name in ("single", "multicore"))
+    single()
+    multicore()
+    ratios = [median_seconds(single, 1) / median_seconds(multicore, 1) for _ in range(9)]
     return max(1.0, statistics.median(ratios))
-
-
-def _gaussian_args() -> tuple[Any, ...]:
-    from gpuimg.filters.smooth import gaussian_args, gaussian_taps
-
-    taps = gaussian_taps(1.0, 4.0)
-    return gaussian_args(taps, taps)
 
 
 def _copy_bandwidth() -> float:

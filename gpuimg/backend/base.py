@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from gpuimg.backend import walk as walking
+from gpuimg.backend.walk import Bound, Lookup, flat, one_by_one, walk
 from gpuimg.machine import figures
 from gpuimg.memory import new_array
-from gpuimg.passes import Beside, Pass, Reduction, chains, writer
+from gpuimg.passes import Beside, Pass, Reduction, all_of, chains, writer
+from gpuimg.plan.nodes import Fold, Node
 
 Array = np.ndarray[Any, Any]
 
@@ -24,14 +27,19 @@ class Backend(Protocol):
     def unusable(self) -> str | None:
         """Why this backend cannot run here and what would help, or None."""
 
-    def missing(self, passes: Sequence[Pass]) -> str | None:
+    def missing(self, passes: Sequence[Pass] | Bound) -> str | None:
         """Why this backend cannot run these passes (a kernel that is not written yet), or None."""
 
     def detail(self) -> str:
         """What it runs on: threads, workers, the device."""
 
-    def run(self, passes: Sequence[Pass], image: Any, out: Any | None) -> Any:
+    def run(self, passes: Sequence[Pass] | Bound, image: Any, out: Any | None) -> Any:
         """Run passes one after the other and give the last one's result; ``out`` is contiguous and fits it."""
+
+
+def kernels_of(passes: Sequence[Pass] | Bound) -> list[str]:
+    """The kernels of all passes or of a graph's nodes."""
+    return passes.graph.kernels if isinstance(passes, Bound) else [task.kernel for task in all_of(passes)]
 
 
 def arguments(task: Pass, image: Any, reduced: Any, beside: Callable[[Beside], Any]) -> tuple[Any, ...]:
@@ -51,15 +59,18 @@ def result_of(task: Pass, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple
     return task.shape or shape, task.dtype or dtype
 
 
-def flat(array: Any) -> Any:
-    """An image as rows of elements."""
-    return array if array.ndim == 2 else array.reshape(array.shape[0], -1)
-
-
 def combine(task: Reduction, parts: Array) -> Array:
     """Put the partial results of all slabs together."""
     if task.combine == "sum":
         total: Array = parts.sum(axis=0, dtype=task.dtype).reshape(task.shape)
+        return total
+    return np.array([parts[:, 0].min(), parts[:, 1].max()])
+
+
+def combined(node: Fold, parts: Array) -> Array:
+    """The result of a fold from the partial results of all slabs."""
+    if node.combine == "sum":
+        total: Array = parts.sum(axis=0, dtype=node.dtype).reshape(node.shape)
         return total
     return np.array([parts[:, 0].min(), parts[:, 1].max()])
 
@@ -81,7 +92,7 @@ class CpuBackend(ABC):
     def unusable(self) -> str | None:
         return None
 
-    def missing(self, passes: Sequence[Pass]) -> str | None:
+    def missing(self, passes: Sequence[Pass] | Bound) -> str | None:
         return None
 
     @property
@@ -109,7 +120,9 @@ class CpuBackend(ABC):
         """Another image where all that fill can read it."""
         return other
 
-    def run(self, passes: Sequence[Pass], image: Array, out: Array | None) -> Any:
+    def run(self, passes: Sequence[Pass] | Bound, image: Array, out: Array | None) -> Any:
+        if isinstance(passes, Bound):
+            return walk(passes, _Walking(self), out)
         reduced: Any = None
         original = image
         last = writer(passes)
@@ -151,6 +164,32 @@ class CpuBackend(ABC):
                 number += 1
         return result
 
+    def take(self, image: Array) -> Array:
+        """An image where all that fill can read it."""
+        return image
+
+    def run_node(self, node: Node, value_of: Lookup, result: Array) -> None:
+        """Run one node over all rows of its result."""
+        image = flat(value_of(node.image))
+        args, pieces = walking.arguments(node, value_of), node.pieces
+        seconds = self.fill(node.kernel, image, flat(result), args, pieces, min(pieces, self.workers))
+        key = speed_key(node.kernel, image.dtype, result.dtype)
+        self.learn(key, node.work, image.size + result.size, seconds)
+
+    def run_group(self, nodes: Sequence[Node], value_of: Lookup, result: Array) -> bool:
+        """Run several nodes some rows at a time, without images between them; False: they must run one by one."""
+        return False
+
+    def fold(self, node: Fold, value_of: Lookup) -> Array:
+        image = value_of(node.image)
+        size = math.prod(node.shape)
+        slabs = self._slabs_of(image, size)
+        parts = self.empty((slabs, size), node.dtype)
+        args = walking.arguments(node, value_of)
+        seconds = self.fill(node.kernel, flat(image), parts, args, slabs, slabs)
+        self.learn(speed_key(node.kernel, image.dtype, parts.dtype), node.work, image.size + size, seconds)
+        return combined(node, parts)
+
     def run_chain(
         self, passes: Sequence[Pass], image: Array, original: Array, reduced: Any, out: Array | None
     ) -> Array | None:
@@ -166,6 +205,34 @@ class CpuBackend(ABC):
             figures().learn(key, seconds * self.speedup(), elements * work)
 
     def _slabs(self, task: Reduction, image: Array) -> int:
-        # Partial results must stay small beside the image they are made of.
-        affordable = max(1, image.size // (4 * math.prod(task.shape)))
+        return self._slabs_of(image, math.prod(task.shape))
+
+    def _slabs_of(self, image: Array, size: int) -> int:
+        # Partial results must stay small in comparison with the image they are made from.
+        affordable = max(1, image.size // (4 * size))
         return min(self.workers, affordable, len(image))
+
+
+class _Walking(NamedTuple):
+    """A CPU backend as the walk's executor."""
+
+    backend: CpuBackend
+
+    def take(self, image: Array) -> Array:
+        return self.backend.take(image)
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        return self.backend.empty(shape, dtype)
+
+    def copy(self, image: Array) -> Array:
+        copied = self.empty(image.shape, image.dtype)
+        np.copyto(copied, image)
+        return copied
+
+    def fold(self, node: Fold, value_of: Lookup) -> Array:
+        return self.backend.fold(node, value_of)
+
+    def fill(self, nodes: Sequence[Node], value_of: Lookup, result: Array) -> None:
+        if len(nodes) > 1 and self.backend.run_group(nodes, value_of, result):
+            return
+        one_by_one(nodes, value_of, result, self.backend.empty, self.backend.run_node)

@@ -11,11 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuimg.backend.base import Array, CpuBackend, arguments, flat, result_of, speed_key
+from gpuimg.backend import walk as walking
+from gpuimg.backend.base import Array, CpuBackend, arguments, result_of, speed_key
 from gpuimg.backend.compiled import Compiled, Packed, prepare
+from gpuimg.backend.walk import Lookup, flat
 from gpuimg.images import MODES
 from gpuimg.machine import figures
 from gpuimg.passes import Beside, Pass, Sweep, branches
+from gpuimg.plan.nodes import Node
+from gpuimg.plan.value import Small, Value
 
 SCRATCH_BYTES = 1 << 19  # of rows between passes, for each thread
 ROWS_PER_HALO = 8  # at least: rows of a halo are made again for the next rows
@@ -31,15 +35,17 @@ class Stage(NamedTuple):
     slot : where the other image stands among the kernel's slots
     args : the kernel's, arrays of other images being outlines where a stage makes them
     shape, dtype : of its result
+    memory : its image where it lies in memory; None: the image of the chain
     """
 
-    task: Sweep
+    task: Sweep | Node
     source: int | None
     beside: int | None
     slot: int
     args: tuple[Any, ...]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    memory: Array | None = None
 
 
 def is_chain(passes: Sequence[Pass]) -> bool:
@@ -121,6 +127,38 @@ def _slot_of(own: tuple[Any, ...], found: list[Stage], made: list[int]) -> int:
     raise AssertionError("the other image is not among the arguments")
 
 
+def group_stages(nodes: Sequence[Node], value_of: Lookup) -> tuple[list[Stage], Array]:
+    """The stages of a group of nodes, and one of the images that they read from memory."""
+    places = {node: number for number, node in enumerate(nodes)}
+    image: Array | None = None
+
+    def found(value: Value | Small) -> Any:
+        if isinstance(value, Value) and value.node in places:
+            return outline(value.shape, value.dtype)
+        return value_of(value)
+
+    stages: list[Stage] = []
+    for node in nodes:
+        source = places.get(node.image.node)  # type: ignore[arg-type]
+        memory = found(node.image) if source is None else None
+        image = memory if image is None else image
+        own = walking.arguments(node, found)
+        beside, slot = _beside(node, own, places)
+        stages.append(Stage(node, source, beside, slot, own, node.shape, node.dtype, memory))
+    assert image is not None
+    return stages, image
+
+
+def _beside(node: Node, own: tuple[Any, ...], places: dict[Node, int]) -> tuple[int | None, int]:
+    """Which stage makes another image for a node, and the slot of its address."""
+    slot = 6
+    for given, argument in zip(node.arguments, own, strict=True):
+        if isinstance(given, Value) and given.node in places:
+            return places[given.node], slot
+        slot += 1 + getattr(argument, "ndim", 0)
+    return None, -1
+
+
 def prepare_chain(stages: Sequence[Stage], image: Array, result: Array) -> tuple[Compiled, Packed]:
     """Machine code that runs a chain, and its arguments in slots."""
     plan = np.empty((len(stages), 8), np.int64)
@@ -129,7 +167,8 @@ def prepare_chain(stages: Sequence[Stage], image: Array, result: Array) -> tuple
     for number, stage in enumerate(stages):
         last = number == len(stages) - 1
         first = stages[stage.source] if stage.source is not None else None
-        src = flat(image if first is None else outline(first.shape, first.dtype))
+        memory = image if stage.memory is None else stage.memory
+        src = flat(memory if first is None else outline(first.shape, first.dtype))
         dst = flat(result if last else outline(stage.shape, stage.dtype))
         code, packed = prepare(stage.task.kernel, src, dst, stage.args)
         row_bytes = 0 if last else dst.shape[1] * dst.itemsize
@@ -183,6 +222,16 @@ class InProcess(CpuBackend):
         self._share_out(stages, work, seconds)
         return result
 
+    def run_group(self, nodes: Sequence[Node], value_of: Lookup, result: Array) -> bool:
+        stages, image = group_stages(nodes, value_of)
+        code, packed = prepare_chain(stages, image, result)
+        work = [_work(stage, stages, image) for stage in stages]
+        rows, elements = len(result), sum(elements for _, elements in work)
+        kernels = ", ".join(node.kernel for node in nodes)
+        seconds = self.call(kernels, code, packed, rows, elements, min(rows, self.workers))
+        self._share_out(stages, work, seconds)
+        return True
+
     def _share_out(self, stages: Sequence[Stage], work: Sequence[tuple[str, int]], seconds: float) -> None:
         """Learn the kernels' speeds from the seconds of them all, by what is known of each."""
         known = figures()
@@ -196,6 +245,7 @@ class InProcess(CpuBackend):
 
 def _work(stage: Stage, stages: Sequence[Stage], image: Array) -> tuple[str, int]:
     """The key of a stage's speed, and how many elements it reads and writes."""
-    source = image if stage.source is None else outline(stages[stage.source].shape, stages[stage.source].dtype)
+    memory = image if stage.memory is None else stage.memory
+    source = memory if stage.source is None else outline(stages[stage.source].shape, stages[stage.source].dtype)
     elements = source.size + math.prod(stage.shape)
     return speed_key(stage.task.kernel, source.dtype, stage.dtype), elements

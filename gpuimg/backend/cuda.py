@@ -7,16 +7,21 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import RLock
 from typing import Any
 
 import numpy as np
 
-from gpuimg.backend.base import Array, arguments, combine, flat, result_of
+from gpuimg.backend import walk as walking
+from gpuimg.backend.base import Array, arguments, combine, combined, kernels_of, result_of
 from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists
+from gpuimg.backend.walk import Bound, Lookup, flat, one_by_one, walk
 from gpuimg.images import MODES
 from gpuimg.memory import new_array
-from gpuimg.passes import Beside, Pass, Reduction, Sweep, all_of, branches, chains, writer
+from gpuimg.passes import Beside, Pass, Reduction, Sweep, branches, chains, writer
+from gpuimg.plan.nodes import Fold, Node
+from gpuimg.plan.value import Small, Value
 
 WRAP = MODES["wrap"].code
 
@@ -75,8 +80,8 @@ class Cuda:
         found, right = int(gpu.get(total)[0, 0]), int(numbers.sum())
         return None if found == right else f"a test kernel gave the sum {found} instead of {right}"
 
-    def missing(self, passes: Sequence[Pass]) -> str | None:
-        absent = sorted({task.kernel for task in all_of(passes) if not exists(task.kernel)})
+    def missing(self, passes: Sequence[Pass] | Bound) -> str | None:
+        absent = sorted({kernel for kernel in kernels_of(passes) if not exists(kernel)})
         return f"not written for CUDA yet: {', '.join(absent)}" if absent else None
 
     def detail(self) -> str:
@@ -97,7 +102,7 @@ class Cuda:
             "gpu_launch": _seconds(gpu, lambda: self.run(invert, resident, None)),
         }
 
-    def run(self, passes: Sequence[Pass], image: Any, out: Any | None) -> Any:
+    def run(self, passes: Sequence[Pass] | Bound, image: Any, out: Any | None) -> Any:
         gpu = self.gpu
         with gpu.using(image):
             try:
@@ -109,15 +114,17 @@ class Cuda:
                 raise DeviceFailed(f"the GPU reported: {error}") from error
 
 
-def run_somehow(gpu: Gpu, passes: Sequence[Pass], image: Any, out: Any | None) -> Any:
+def run_somehow(gpu: Gpu, passes: Sequence[Pass] | Bound, image: Any, out: Any | None) -> Any:
     """Run passes at once, or once more with all kept memory given back, or in tiles."""
     for _ in range(2):
         try:
-            return run_whole(gpu, passes, image, out)
+            return walk_whole(gpu, passes, out) if isinstance(passes, Bound) else run_whole(gpu, passes, image, out)
         except gpu.out_of_memory:
             pass
         # Only here, behind the handler, are the arrays of the failed attempt let go.
         gpu.trim()
+    if isinstance(passes, Bound):
+        return walk(passes, Tiles(gpu, gpu.owns(image)), out)
     return run_tiled(gpu, [_with_made(gpu, task, image) for task in passes], image, out)
 
 
@@ -186,6 +193,155 @@ def finished(task: Reduction, parts: Array) -> Any:
     return whole if task.then is None else task.then(whole)
 
 
+# ---------------------------------------------------------------- graphs
+
+
+def walk_whole(gpu: Gpu, bound: Bound, out: Any | None) -> Any:
+    """Run a graph with whole images in the device's memory; what lies between its ends stays there."""
+    resident = out if out is not None and gpu.owns(out) else None
+    result = walk(bound, Whole(gpu), resident)
+    is_host = not gpu.owns(bound.images[0])
+    return gpu.get(result, out) if is_host and gpu.owns(result) else result
+
+
+class Whole:
+    """The walk's executor with all images in the device's memory."""
+
+    def __init__(self, gpu: Gpu) -> None:
+        self._gpu = gpu
+
+    def take(self, image: Any) -> Any:
+        return image if self._gpu.owns(image) else self._gpu.put(image)
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+        return self._gpu.empty(shape, dtype)
+
+    def fill(self, nodes: Sequence[Node], value_of: Lookup, result: Any) -> None:
+        one_by_one(nodes, value_of, result, self._gpu.empty, self._run)
+
+    def _run(self, node: Node, value_of: Lookup, result: Any) -> None:
+        args = on_device(self._gpu, walking.arguments(node, value_of))
+        self._gpu.launch(node.kernel, flat(value_of(node.image)), flat(result), 0, node.pieces, *args)
+
+    def copy(self, image: Any) -> Any:
+        copied = self._gpu.empty(image.shape, image.dtype)
+        self._gpu.copy(image, copied)
+        return copied
+
+    def fold(self, node: Fold, value_of: Lookup) -> Array:
+        gpu, image = self._gpu, value_of(node.image)
+        return combined(node, _partial(gpu, node, image, walking.arguments(node, value_of)))
+
+
+def _partial(gpu: Gpu, node: Fold, image: Any, args: Sequence[Any]) -> Array:
+    """The partial results of a fold, on the host."""
+    slabs = gpu.slabs(node.kernel, image.shape[0])
+    parts = gpu.empty((slabs, int(np.prod(node.shape))), node.dtype)
+    gpu.launch(node.kernel, flat(image), parts, 0, slabs, *on_device(gpu, args))
+    return gpu.get(parts)
+
+
+class Tiles:
+    """The walk's executor for little memory: images lie on the host, some rows at a time on the device.
+
+    An image that the caller has on the device stays there, and so does what is made from it.
+    """
+
+    def __init__(self, gpu: Gpu, resident: bool) -> None:
+        self._gpu = gpu
+        self._resident = resident
+
+    def take(self, image: Any) -> Any:
+        return image
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+        return self._gpu.empty(shape, dtype) if self._resident else new_array(shape, dtype)
+
+    def fold(self, node: Fold, value_of: Lookup) -> Array:
+        image, args, parts = value_of(node.image), walking.arguments(node, value_of), []
+        gpu = self._gpu
+
+        def tile(top: int, bottom: int) -> None:
+            rows = image[top:bottom]
+            parts.append(_partial(gpu, node, rows if gpu.owns(image) else gpu.put(rows), args))
+
+        _halving(gpu, image.shape[0], tile, node.kernel, image)
+        return combined(node, np.concatenate(parts))
+
+    def fill(self, nodes: Sequence[Node], value_of: Lookup, result: Any) -> None:
+        rows = result.shape[0]
+        if nodes[0].halo is None:
+            self._whole(nodes[0], value_of, result)
+            return
+        names = ", ".join(node.kernel for node in nodes)
+        _halving(self._gpu, rows, partial(self._tile, nodes, value_of, result), names, value_of(nodes[0].image))
+
+    def copy(self, image: Any) -> Any:
+        copied = self.empty(image.shape, image.dtype)
+        if self._resident:
+            self._gpu.copy(image, copied)
+        else:
+            np.copyto(copied, image)
+        return copied
+
+    def _whole(self, node: Node, value_of: Lookup, result: Any) -> None:
+        """Run what cannot be divided; alone it may fit."""
+        gpu, image = self._gpu, value_of(node.image)
+        there = Whole(gpu)
+        with contextlib.suppress(gpu.out_of_memory):
+            source = there.take(image)
+            is_host = not gpu.owns(result)
+            target = source if result is image else gpu.empty(node.shape, node.dtype) if is_host else result
+            given = [flat(there.take(value_of(each))) if isinstance(each, Value) else each for each in node.arguments]
+            args = on_device(gpu, [value_of(each) if isinstance(each, Small) else each for each in given])
+            gpu.launch(node.kernel, flat(source), flat(target), 0, node.pieces, *args)
+            if is_host:
+                gpu.get(target, result)
+            return
+        raise _too_large(node.kernel, image)
+
+    def _tile(self, nodes: Sequence[Node], value_of: Lookup, result: Any, top: int, bottom: int) -> None:
+        gpu, rows = self._gpu, result.shape[0]
+        needed = _rows_needed(nodes, top, bottom, rows)
+        there: dict[Any, Any] = {}
+
+        def found(value: Value | Small) -> Any:
+            key = value if value.node is None else value.node
+            if key not in needed:
+                return value_of(value)
+            if key not in there:
+                low, high = needed[key]
+                image = flat(value_of(value))
+                there[key] = image if gpu.owns(image) else gpu.rows(gpu.put(image[low:high]), low, rows)
+            return there[key]
+
+        for node in nodes:
+            low, high = needed[node]
+            args = [found(each) if isinstance(each, Value | Small) else each for each in node.arguments]
+            if node is nodes[-1] and gpu.owns(result):
+                target = flat(result)
+            else:
+                target = gpu.rows(gpu.empty((high - low, int(np.prod(node.shape[1:]))), node.dtype), low, rows)
+            gpu.launch(node.kernel, found(node.image), target, low, high, *on_device(gpu, args))
+            there[node] = target
+        if not gpu.owns(result):
+            gpu.get(target.held, flat(result)[top:bottom])
+
+
+def _rows_needed(nodes: Sequence[Node], top: int, bottom: int, rows: int) -> dict[Any, tuple[int, int]]:
+    """The rows of each image, by what makes it, that a group reads or makes for some rows of its result."""
+    needed: dict[Any, tuple[int, int]] = {nodes[-1]: (top, bottom)}
+    for node in reversed(nodes):
+        low, high = needed[node]
+        others = [value for value in node.arguments if isinstance(value, Value)]
+        read = walking.rows_read(node, low, high, rows, WRAP)
+        for value, (first, last) in [(node.image, read), *((each, (low, high)) for each in others)]:
+            key = value if value.node is None else value.node
+            known = needed.get(key, (first, last))
+            needed[key] = min(known[0], first), max(known[1], last)
+    return needed
+
+
 # ---------------------------------------------------------------- the whole image at once
 
 
@@ -239,11 +395,10 @@ def _run_at_once(gpu: Gpu, passes: Sequence[Pass], image: Any, out: Any | None, 
     """Run what cannot be divided; alone it may fit."""
     with contextlib.suppress(gpu.out_of_memory):
         return run_whole(gpu, passes, image, out, reduced, original)
-    raise _too_large(passes, image)
+    raise _too_large(", ".join(task.kernel for task in passes), image)
 
 
-def _too_large(passes: Sequence[Pass], image: Any) -> OutOfDeviceMemory:
-    kernels = ", ".join(task.kernel for task in passes)
+def _too_large(kernels: str, image: Any) -> OutOfDeviceMemory:
     return OutOfDeviceMemory(f"{kernels} of an image of shape {image.shape} needs more than the GPU's free memory")
 
 
@@ -300,6 +455,10 @@ def _width(image: Any) -> int:
 
 
 def _in_tiles(gpu: Gpu, rows: int, tile: Callable[[int, int], None], passes: Sequence[Pass], image: Any) -> None:
+    _halving(gpu, rows, tile, ", ".join(task.kernel for task in passes), image)
+
+
+def _halving(gpu: Gpu, rows: int, tile: Callable[[int, int], None], kernels: str, image: Any) -> None:
     """Call ``tile`` for all rows, half as many at a time whenever memory runs out."""
     size, top = (rows + 1) // 2, 0
     while top < rows:
@@ -310,7 +469,7 @@ def _in_tiles(gpu: Gpu, rows: int, tile: Callable[[int, int], None], passes: Seq
         if top == bottom:
             continue
         if size == 1:
-            raise _too_large(passes, image)
+            raise _too_large(kernels, image)
         gpu.trim()
         size = (size + 1) // 2
 

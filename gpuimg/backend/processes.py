@@ -24,6 +24,7 @@ import numpy as np
 from gpuimg.backend.base import Array, CpuBackend
 from gpuimg.backend.compiled import DONE, prepare
 from gpuimg.backend.single import check_done
+from gpuimg.backend.walk import Bound
 from gpuimg.errors import BackendFailed
 from gpuimg.machine import processor_count
 from gpuimg.memory import new_array
@@ -309,6 +310,11 @@ class Processes(CpuBackend):
         arena: Arena = self._arenas.current
         return arena.empty(shape, dtype)
 
+    def take(self, image: Array) -> Array:
+        source = self.empty(image.shape, image.dtype)
+        np.copyto(source, image)
+        return source
+
     def shared(self, other: Array) -> Array:
         arena: Arena = self._arenas.current
         return arena.shared(other)
@@ -316,8 +322,8 @@ class Processes(CpuBackend):
     def run(self, passes: Any, image: Array, out: Array | None) -> Any:
         arena = self._arenas.current = Arena()
         try:
-            source = arena.empty(image.shape, image.dtype)
-            np.copyto(source, image)
+            # A graph's images are taken as the walk comes to them.
+            source = image if isinstance(passes, Bound) else self.take(image)
             result = super().run(passes, source, None)
             if not isinstance(result, np.ndarray) or result.base is None:
                 return result

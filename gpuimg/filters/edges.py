@@ -9,9 +9,10 @@ import numpy as np
 
 from gpuimg import images
 from gpuimg.images import FLOAT32, FLOAT64
-from gpuimg.passes import Sweep
+from gpuimg.plan.nodes import Edge, window
+from gpuimg.plan.value import Value
 from gpuimg.registry import register
-from gpuimg.run import run
+from gpuimg.run import execute
 
 MAGNITUDE = 2  # where kernels take the axis to differentiate along
 
@@ -30,12 +31,26 @@ def _gradient(image: Any, weights: Smoothing, axis: Any, mode: str, cval: float,
     source = images.accept(image)
     direction = MAGNITUDE if axis is None else images.whole("axis", axis, low=-2, high=1) % 2
     edge = images.border(mode, cval, source.dtype)
+    return execute(plan_gradient, source, weights, direction, edge, backend=backend, out=out)
+
+
+def plan_gradient(image: Value, weights: Smoothing, direction: int, edge: Edge) -> Value:
+    """Smoothed differences along one axis, or the magnitude of both."""
     factor = 1 / (weights.centre + 2 * weights.outer)
     if direction == MAGNITUDE:
         factor /= math.sqrt(2)
-    args = (direction, *weights, factor)
-    task = Sweep("gradient", args, halo=(1, 1), border=edge, dtype=_real(source.dtype), work=2.0)
-    return run(source, [task], backend=backend, out=out)
+    return window(
+        "gradient",
+        image,
+        halo=(1, 1),
+        edge=edge,
+        dtype=_real(image.dtype),
+        work=2.0,
+        axis=direction,
+        centre=weights.centre,
+        outer=weights.outer,
+        factor=factor,
+    )
 
 
 def _real(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -203,5 +218,8 @@ def laplace(image: Any, *, mode: str = "reflect", cval: float = 0, backend: str 
     """
     source = images.accept(image)
     edge = images.border(mode, cval, source.dtype)
-    task = Sweep("laplace", halo=(1, 1), border=edge, dtype=_real(source.dtype))
-    return run(source, [task], backend=backend, out=out)
+    return execute(plan_laplace, source, edge, backend=backend, out=out)
+
+
+def plan_laplace(image: Value, edge: Edge) -> Value:
+    return window("laplace", image, halo=(1, 1), edge=edge, dtype=_real(image.dtype))

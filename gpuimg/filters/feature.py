@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from gpuimg import images
-from gpuimg.filters.smooth import sigmas
-from gpuimg.images import BOOL, FLOAT32, FLOAT64, Source
-from gpuimg.passes import Sweep
+from gpuimg.filters.smooth import Widths, widths
+from gpuimg.images import BOOL, FLOAT32, FLOAT64
+from gpuimg.plan.nodes import Edge, change, window
+from gpuimg.plan.value import Value
 from gpuimg.registry import register
-from gpuimg.run import run
-
-TRUNCATE = 4.0  # standard deviations to the Gaussian's end, as scikit-image has it
+from gpuimg.run import execute
 
 
 @register({}, {"k": 0.2, "sigma": (0.5, 2)})
@@ -61,13 +60,27 @@ def corner_harris(
     """
     source = images.accept(image)
     sensitivity = images.number("k", k)
-    down, along = sigmas(sigma, TRUNCATE)
+    width = widths(sigma)
     edge = images.border(mode, cval, source.dtype)
-    args = (down.radius, along.radius, down.weights, along.weights, sensitivity)
-    halo = (down.radius + 1, along.radius + 1)
-    work = 6.0 + 1.5 * (down.radius + along.radius)
-    dtype = FLOAT64 if source.dtype == FLOAT64 else FLOAT32
-    return run(source, [Sweep("harris", args, halo, edge, dtype, work=work)], backend=backend, out=out)
+    return execute(plan_corner_harris, source, sensitivity, width, edge, backend=backend, out=out)
+
+
+def plan_corner_harris(image: Value, k: float, width: Widths, edge: Edge) -> Value:
+    down, along = width.taps()
+    reach = down.radius + along.radius
+    return window(
+        "harris",
+        image,
+        halo=(down.radius + 1, along.radius + 1),
+        edge=edge,
+        dtype=FLOAT64 if image.dtype == FLOAT64 else FLOAT32,
+        work=6.0 + 1.5 * reach,
+        r0=down.radius,
+        r1=along.radius,
+        w0=down.weights,
+        w1=along.weights,
+        k=k,
+    )
 
 
 LINKED_ROWS = 64
@@ -131,24 +144,40 @@ def canny(
     high = DEFAULT_HIGH * greatest if high_threshold is None else images.number("high_threshold", high_threshold, low=0)
     if low > high:
         raise ValueError(f"low_threshold must be at most high_threshold, {high:g}, got {low:g}")
-    down, along = sigmas(sigma, TRUNCATE)
+    width = widths(sigma)
     edge = images.border(mode, cval, source.dtype)
-    args = (down.radius, along.radius, down.weights, along.weights, edge[1] / greatest, low, high)
-    halo = (down.radius + 2, along.radius + 2)
-    work = 6.0 + 0.5 * (down.radius + along.radius)
-    passes = [Sweep("edge_maxima", args, halo, edge, BOOL, work=work), *_linking(source)]
-    return run(source, passes, backend=backend, out=out)
+    return execute(plan_canny, source, width, edge, edge[1] / greatest, low, high, backend=backend, out=out)
 
 
-def _linking(source: Source) -> list[Sweep]:
-    """Passes that keep the weak pixels which are linked with strong ones."""
-    slabs = max(1, -(-source.shape[0] // LINKED_ROWS))
-    slab = (source.channels, LINKED_ROWS)
-    passes = [Sweep("edge_links", slab, halo=None, parts=slabs, in_place=True, work=0.5)]
+def plan_canny(image: Value, width: Widths, edge: Edge, outside: float, low: float, high: float) -> Value:
+    """Smoothing, gradient and non-maximum suppression in one kernel, then hysteresis over slabs of rows."""
+    down, along = width.taps()
+    maxima = window(
+        "edge_maxima",
+        image,
+        halo=(down.radius + 2, along.radius + 2),
+        edge=edge,
+        dtype=BOOL,
+        work=6.0 + 0.5 * (down.radius + along.radius),
+        r0=down.radius,
+        r1=along.radius,
+        w0=down.weights,
+        w1=along.weights,
+        outside=outside,
+        low=low,
+        high=high,
+    )
+    return _linked(maxima)
+
+
+def _linked(edges: Value) -> Value:
+    """Keep weak edges that are connected with strong ones: within slabs of rows, then across their seams."""
+    slabs = max(1, -(-edges.shape[0] // LINKED_ROWS))
+    edges = change("edge_links", edges, count=slabs, work=0.5, height=LINKED_ROWS)
     span = 1
     while span < slabs:
         group = span * GROUP
-        args = (*slab, span, group)
-        passes.append(Sweep("edge_seams", args, halo=None, parts=-(-slabs // group), in_place=True, work=0.02))
+        count = -(-slabs // group)
+        edges = change("edge_seams", edges, count=count, work=0.02, height=LINKED_ROWS, span=span, group=group)
         span = group
-    return [*passes, Sweep("edge_strong", in_place=True, work=0.2)]
+    return change("edge_strong", edges, count=edges.shape[0], work=0.2)

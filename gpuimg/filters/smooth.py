@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuimg import images
-from gpuimg.images import FLOAT32, UINT8, Source
-from gpuimg.passes import ORIGINAL, Beside, Sweep
+from gpuimg.images import FLOAT32, UINT8
+from gpuimg.plan.nodes import Edge, point, window
+from gpuimg.plan.value import Value
 from gpuimg.registry import register
-from gpuimg.run import run
+from gpuimg.run import execute
 
 Array = np.ndarray[Any, Any]
 LONGEST_RADIUS = 1 << 19
@@ -54,13 +55,19 @@ def gaussian_taps(sigma: float, truncate: float) -> Taps:
     return Taps(weights, fixed.astype(np.uint16), offset)
 
 
-def gaussian_args(down: Taps, along: Taps) -> tuple[Any, ...]:
-    """What the kernel ``gaussian`` gets: radii, weights, fixed-point weights and offsets of both axes."""
-    radii = (down.radius, along.radius)
-    return (*radii, down.weights, along.weights, down.fixed, along.fixed, down.offset, along.offset)
+class Widths(NamedTuple):
+    """Standard deviations down the columns and along the rows, and how many of them the kernel reaches."""
+
+    rows: float
+    cols: float
+    truncate: float
+
+    def taps(self) -> tuple[Taps, Taps]:
+        return gaussian_taps(self.rows, self.truncate), gaussian_taps(self.cols, self.truncate)
 
 
-def sigmas(sigma: Any, truncate: Any, name: str = "sigma") -> tuple[Taps, Taps]:
+def widths(sigma: Any, truncate: Any = 4.0, name: str = "sigma") -> Widths:
+    """Check the standard deviations of a Gaussian: one, or two for rows and columns."""
     limit = images.number("truncate", truncate, low=0)
     rows, cols = (images.number(name, part, low=0) for part in images.pair(name, sigma))
     for part in (rows, cols):
@@ -68,7 +75,7 @@ def sigmas(sigma: Any, truncate: Any, name: str = "sigma") -> tuple[Taps, Taps]:
             raise ValueError(
                 f"{name} times truncate must be at most {LONGEST_RADIUS}, got {sigma!r} times {truncate!r}"
             )
-    return gaussian_taps(rows, limit), gaussian_taps(cols, limit)
+    return Widths(rows, cols, limit)
 
 
 @register({"sigma": 1}, {"sigma": (0.5, 2.5)}, {"sigma": 5, "truncate": 3.0})
@@ -117,19 +124,34 @@ def gaussian(
            [  3,  20,   3]], dtype=uint8)
     """
     source = images.accept(image)
-    down, along = sigmas(sigma, truncate)
+    width = widths(sigma, truncate)
     edge = images.border(mode, cval, source.dtype)
-    return run(source, [_gaussian_sweep(down, along, edge)], backend=backend, out=out)
+    return execute(plan_gaussian, source, width, edge, backend=backend, out=out)
 
 
-def _gaussian_sweep(down: Taps, along: Taps, edge: tuple[int, float]) -> Sweep:
-    work = 2.0 + 0.5 * (down.radius + along.radius)
-    return Sweep("gaussian", gaussian_args(down, along), halo=(down.radius, along.radius), border=edge, work=work)
+def plan_gaussian(image: Value, width: Widths, edge: Edge, dtype: np.dtype[Any] | None = None) -> Value:
+    down, along = width.taps()
+    return window(
+        "gaussian",
+        image,
+        halo=(down.radius, along.radius),
+        edge=edge,
+        dtype=dtype,
+        work=2.0 + 0.5 * (down.radius + along.radius),
+        r0=down.radius,
+        r1=along.radius,
+        w0=down.weights,
+        w1=along.weights,
+        q0=down.fixed,
+        q1=along.fixed,
+        o0=down.offset,
+        o1=along.offset,
+    )
 
 
-def _as_floats(source: Source) -> list[Sweep]:
-    """Passes that make floats of an image that are none."""
-    return [] if source.dtype.kind == "f" else [Sweep("convert", dtype=FLOAT32, work=0.5)]
+def as_floats(image: Value) -> Value:
+    """The same values as floats, float64 staying what it is."""
+    return image if image.dtype.kind == "f" else point("convert", image, dtype=FLOAT32, work=0.5)
 
 
 @register({}, {"radius": (2, 0.7), "amount": 0.5}, {"radius": 3, "amount": -0.4})
@@ -174,15 +196,22 @@ def unsharp_mask(
     array([[50, 46, 94, 90]], dtype=uint8)
     """
     source = images.accept(image)
-    down, along = sigmas(radius, 4.0, "radius")
+    width = widths(radius, name="radius")
     share = images.number("amount", amount)
     edge = images.border(mode, cval, source.dtype)
-    smooth = _gaussian_sweep(down, along, edge)
-    if source.dtype == UINT8 and max(down.radius, along.radius) <= LONGEST_FIXED and abs(share) <= GREATEST_FIXED:
-        sharpen = Sweep("weighted_sum", (ORIGINAL, -share / 256, 1 + share), dtype=UINT8)
-        return run(source, [smooth._replace(dtype=SUMS), sharpen], backend=backend, out=out)
-    sharpen = Sweep("weighted_sum", (ORIGINAL, -share, 1 + share), dtype=source.dtype)
-    return run(source, [*_as_floats(source), smooth, sharpen], backend=backend, out=out)
+    return execute(plan_unsharp_mask, source, width, share, edge, backend=backend, out=out)
+
+
+def plan_unsharp_mask(image: Value, width: Widths, amount: float, edge: Edge) -> Value:
+    """The image plus ``amount`` times the difference between the image and its Gaussian."""
+    radius = max(taps.radius for taps in width.taps())
+    if image.dtype == UINT8 and radius <= LONGEST_FIXED and abs(amount) <= GREATEST_FIXED:
+        smooth = plan_gaussian(image, width, edge, SUMS)
+        share = amount / 256
+    else:
+        smooth = plan_gaussian(as_floats(image), width, edge)
+        share = amount
+    return point("weighted_sum", smooth, dtype=image.dtype, other=image, weight=-share, other_weight=1 + amount)
 
 
 @register({"low_sigma": 1}, {"low_sigma": (0.5, 2), "high_sigma": 3})
@@ -228,14 +257,16 @@ def difference_of_gaussians(
     source = images.accept(image)
     if high_sigma is None:
         high_sigma = [1.6 * images.number("low_sigma", part, low=0) for part in images.pair("low_sigma", low_sigma)]
-    narrow, wide = sigmas(low_sigma, 4.0, "low_sigma"), sigmas(high_sigma, 4.0, "high_sigma")
-    pairs = zip(images.pair("low_sigma", low_sigma), images.pair("high_sigma", high_sigma), strict=True)
-    if any(high < low for low, high in pairs):
+    narrow, wide = widths(low_sigma, name="low_sigma"), widths(high_sigma, name="high_sigma")
+    if wide.rows < narrow.rows or wide.cols < narrow.cols:
         raise ValueError(f"high_sigma must be at least low_sigma, {low_sigma!r}, got {high_sigma!r}")
     edge = images.border(mode, cval, source.dtype)
-    floats = _as_floats(source)
-    subtract = Sweep("difference", (Beside(passes=(*floats, _gaussian_sweep(*wide, edge))), 0))
-    return run(source, [*floats, _gaussian_sweep(*narrow, edge), subtract], backend=backend, out=out)
+    return execute(plan_difference_of_gaussians, source, narrow, wide, edge, backend=backend, out=out)
+
+
+def plan_difference_of_gaussians(image: Value, narrow: Widths, wide: Widths, edge: Edge) -> Value:
+    plain = as_floats(image)
+    return point("difference", plan_gaussian(plain, narrow, edge), other=plan_gaussian(plain, wide, edge), turned=0)
 
 
 @register({"size": 3}, {"size": (4, 9)}, {"size": 21})
@@ -266,10 +297,14 @@ def uniform(
     array([[ 0, 30, 30, 30,  0]], dtype=uint8)
     """
     source = images.accept(image)
-    rows, cols = images.window(size)
+    sides = images.window(size)
     edge = images.border(mode, cval, source.dtype)
-    task = Sweep("uniform", (rows, cols), halo=(rows // 2, cols // 2), border=edge, work=3.0)
-    return run(source, [task], backend=backend, out=out)
+    return execute(plan_uniform, source, sides, edge, backend=backend, out=out)
+
+
+def plan_uniform(image: Value, size: tuple[int, int], edge: Edge) -> Value:
+    rows, cols = size
+    return window("uniform", image, halo=(rows // 2, cols // 2), edge=edge, work=3.0, n0=rows, n1=cols)
 
 
 @register({"size": 3}, {"size": (5, 7)}, {"size": 5}, {"size": 15})
@@ -304,10 +339,15 @@ def median(
     array([[1, 2, 3, 4, 4]], dtype=uint8)
     """
     source = images.accept(image)
-    rows, cols = images.window(size, odd=True)
+    sides = images.window(size, odd=True)
     edge = images.border(mode, cval, source.dtype)
-    task = Sweep("median", (rows, cols), halo=(rows // 2, cols // 2), border=edge, work=_median_work(rows * cols))
-    return run(source, [task], backend=backend, out=out)
+    return execute(plan_median, source, sides, edge, backend=backend, out=out)
+
+
+def plan_median(image: Value, size: tuple[int, int], edge: Edge) -> Value:
+    rows, cols = size
+    halo, work = (rows // 2, cols // 2), _median_work(rows * cols)
+    return window("median", image, halo=halo, edge=edge, work=work, n0=rows, n1=cols)
 
 
 def _median_work(area: int) -> float:

@@ -6,6 +6,7 @@ In a wheel the sources lie in this folder (``cpu/`` and ``cuda/``). In a source 
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from functools import cache
 from importlib import import_module
@@ -34,6 +35,18 @@ def names(target: str) -> list[str]:
     """The stems of all sources for one target, ``"cpu"`` or ``"cuda"``, sorted."""
     suffix = {"cpu": ".py", "cuda": ".cu"}[target]
     return sorted(path.stem for path in (_root / target).glob(f"*{suffix}"))
+
+
+@cache
+def parameters(name: str) -> tuple[str, ...]:
+    """The names of a kernel's own parameters, which follow the images and the rows to fill; read from its source.
+
+    A kernel of several variants states them in its function ``variant``, behind the image.
+    """
+    tree = ast.parse((_root / "cpu" / f"{name}.py").read_text(encoding="utf-8"))
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    first, behind = ("fill", 4) if "fill" in functions else ("variant", 1)
+    return tuple(argument.arg for argument in functions[first].args.args[behind:])
 
 
 @cache

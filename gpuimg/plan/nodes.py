@@ -1,0 +1,206 @@
+"""Nodes: the kinds of work that a graph consists of.
+
+A kernel sees an image as flat rows: ``(H, W, C)`` becomes ``(H, W * C)``, so that horizontally neighbouring pixels are
+``C`` elements apart. A node's keyword arguments are matched with the kernel's parameters by name: numbers, arrays,
+other images, and what folds return. The parameters ``step`` (the channels), ``mode`` and ``cval`` are filled in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from gpuimg import kernels
+from gpuimg.plan.value import Small, Value
+
+Argument: TypeAlias = "int | float | np.ndarray[Any, Any] | Value | Small"
+Edge: TypeAlias = "tuple[int, float]"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Node:
+    """Work on an image by one kernel.
+
+    Attributes
+    ----------
+    kernel : stem of the kernel's files
+    image : the image that is read
+    arguments : in the order of the kernel's parameters
+    shape, dtype : of the result
+    work : operations an element relative to a simple one; the cost rule's guess before it has measured
+    """
+
+    kernel: str
+    image: Value
+    arguments: tuple[Argument, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    work: float
+
+    @property
+    def halo(self) -> tuple[int, int] | None:
+        """Rows and columns of input needed around an output pixel; None where rows are not 1:1."""
+        return None
+
+    @property
+    def pieces(self) -> int:
+        """Into how many pieces the work can be divided, by default the rows of the result."""
+        return self.shape[0]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Point(Node):
+    """Each pixel on its own."""
+
+    @property
+    def halo(self) -> tuple[int, int]:
+        return 0, 0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Window(Node):
+    """Each pixel from a bounded neighbourhood; ``edge`` is the border mode's number and its constant."""
+
+    reach: tuple[int, int]
+    edge: Edge
+
+    @property
+    def halo(self) -> tuple[int, int]:
+        return self.reach
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Resample(Node):
+    """Rows that are not 1:1 with those of the image."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Parts(Node):
+    """Work on a whole image in ``count`` independent parts, in any order and at once.
+
+    The kernel gets the numbers [top, bottom) of the parts to do. With ``changes`` it works on its image, which it gets
+    as ``src`` and as ``dst``.
+    """
+
+    count: int
+    changes: bool
+
+    @property
+    def pieces(self) -> int:
+        return self.count
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Fold(Node):
+    """A small array: a partial one of each slab of rows, combined by addition or as minima and maxima."""
+
+    combine: Literal["sum", "minmax"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Host:
+    """A pure function of small arrays, called on the host; it returns as many results as ``count`` says."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Small, ...]
+    count: int
+
+
+def point(
+    kernel: str,
+    image: Value,
+    *,
+    shape: tuple[int, ...] | None = None,
+    dtype: np.dtype[Any] | None = None,
+    work: float = 1.0,
+    **arguments: Argument,
+) -> Value:
+    """Compute each pixel from the same pixel of one or several images."""
+    ordered = _ordered(kernel, image, arguments)
+    return _made(Point(kernel, image, ordered, shape or image.shape, dtype or image.dtype, work))
+
+
+def window(
+    kernel: str,
+    image: Value,
+    *,
+    halo: tuple[int, int],
+    edge: Edge,
+    dtype: np.dtype[Any] | None = None,
+    work: float = 1.0,
+    **arguments: Argument,
+) -> Value:
+    """Compute each pixel from its neighbourhood of ``halo`` rows and columns on each side."""
+    mode, cval = edge
+    ordered = _ordered(kernel, image, {**arguments, "mode": mode, "cval": cval})
+    return _made(Window(kernel, image, ordered, image.shape, dtype or image.dtype, work, halo, edge))
+
+
+def resample(
+    kernel: str,
+    image: Value,
+    *,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any] | None = None,
+    work: float = 1.0,
+    **arguments: Argument,
+) -> Value:
+    """Compute an image of another shape, whose rows may depend on any rows."""
+    return _made(Resample(kernel, image, _ordered(kernel, image, arguments), shape, dtype or image.dtype, work))
+
+
+def parts(
+    kernel: str,
+    image: Value,
+    *,
+    count: int,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    work: float = 1.0,
+    **arguments: Argument,
+) -> Value:
+    """Compute an image or another array in independent parts that are not its rows."""
+    return _made(Parts(kernel, image, _ordered(kernel, image, arguments), shape, dtype, work, count, False))
+
+
+def change(kernel: str, image: Value, *, count: int, work: float = 1.0, **arguments: Argument) -> Value:
+    """Change an image in independent parts; it is copied first where something else reads it."""
+    ordered = _ordered(kernel, image, arguments)
+    return _made(Parts(kernel, image, ordered, image.shape, image.dtype, work, count, True))
+
+
+def fold(
+    kernel: str,
+    image: Value,
+    *,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    combine: Literal["sum", "minmax"] = "sum",
+    work: float = 1.0,
+    **arguments: Argument,
+) -> Small:
+    """Reduce an image to a small array."""
+    return Small(Fold(kernel, image, _ordered(kernel, image, arguments), shape, dtype, work, combine))
+
+
+def host(function: Callable[..., Any], *arguments: Small, count: int = 1) -> Any:
+    """Call a pure function of small arrays; returns a `Small`, or a tuple of ``count`` of them."""
+    node = Host(function, arguments, count)
+    return Small(node) if count == 1 else tuple(Small(node, index) for index in range(count))
+
+
+def _made(node: Node) -> Value:
+    return Value(node.shape, node.dtype, node)
+
+
+def _ordered(kernel: str, image: Value, given: Mapping[str, Argument]) -> tuple[Argument, ...]:
+    """Arguments in the order of the kernel's parameters."""
+    wanted = kernels.parameters(kernel)
+    known = {"step": image.channels, **given} if "step" in wanted else given
+    if set(known) != set(wanted):
+        named, got = ", ".join(wanted) or "none", ", ".join(known) or "none"
+        raise TypeError(f"the kernel {kernel!r} takes the parameters {named}, got {got}")
+    return tuple([known[name] for name in wanted])
