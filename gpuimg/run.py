@@ -161,8 +161,7 @@ def _usable_directly(out: Any, image: Any, passes: Work) -> bool:
     if not isinstance(out, np.ndarray):
         return True
     if isinstance(passes, Bound):
-        given = [each for node in passes.graph.nodes for each in node.arguments if isinstance(each, np.ndarray)]
-        return not any(np.may_share_memory(out, each) for each in (*passes.images, *given))
+        return not any(np.may_share_memory(out, each) for each in passes.images)
     beside = [arg for task in passes if isinstance(task.args, tuple) for arg in task.args if isinstance(arg, Beside)]
     others = [arg.array for arg in beside if arg.array is not None]
     return not any(np.may_share_memory(out, each) for each in (image, *others))

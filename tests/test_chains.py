@@ -37,6 +37,7 @@ def one_by_one(call):
     """A call with every pass's result an image."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Single, "run_chain", CpuBackend.run_chain)
+        patch.setattr(Single, "run_group", CpuBackend.run_group)
         return call()
 
 

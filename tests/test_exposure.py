@@ -28,7 +28,7 @@ def test_powers_of_nan():
 def test_there_are_no_powers_of_negative_values(dtype, backend):
     image = np.ones((40, 30), dtype)
     image[39, 29] = -3
-    with pytest.raises(ValueError, match="image must not have negative values, the least is -3"):
+    with pytest.raises(ValueError, match="image must not have negative values, the minimum is -3"):
         gpuimg.adjust_gamma(image, 2, backend=backend)
 
 

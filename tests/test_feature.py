@@ -9,8 +9,8 @@ import gpuimg
 from gpuimg.demo import photo
 from gpuimg.filters import feature
 from gpuimg.images import BOOL, Source
-from gpuimg.passes import Sweep
-from gpuimg.run import run
+from gpuimg.plan.nodes import point
+from gpuimg.run import execute
 from tests.conftest import assert_close, assert_same, noise
 from tests.oracles import ORACLES
 from tests.test_filters import in_bands_of
@@ -89,8 +89,12 @@ def test_linking_for_any_height_of_slabs(name, levels, monkeypatch):
             monkeypatch.setattr(feature, "LINKED_ROWS", height)
             monkeypatch.setattr(feature, "GROUP", group)
             source = Source(seeded)
+
+            def plan(image):
+                return feature._linked(point("convert", image, dtype=BOOL))
+
             for backend in ("single", "multicore"):
-                found = run(source, [Sweep("convert", dtype=BOOL), *feature._linking(source)], backend=backend)
+                found = execute(plan, source, backend=backend)
                 assert_same(found, expected, f"{name}, {seeds} seeds, slabs of {height} on {backend}")
 
 

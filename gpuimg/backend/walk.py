@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from gpuimg.plan.graph import Graph, operands
-from gpuimg.plan.nodes import Fold, Host, Node, Parts
+from gpuimg.plan.nodes import Fold, Host, Node, Parts, View
 from gpuimg.plan.value import Small, Value
 
 Held: TypeAlias = Any  # an array where the executor works: host memory, shared memory, the device's
@@ -61,12 +61,15 @@ def walk(bound: Bound, executor: Executor, out: Held | None) -> Any:
         last = nodes[-1]
         if isinstance(last, Host):
             held[last] = last.function(*map(value_of, last.arguments))
+        elif isinstance(last, View):
+            held[last] = value_of(last.image).view(last.dtype)
         elif isinstance(last, Fold):
             held[last] = executor.fold(last, value_of)
         else:
             if isinstance(last, Parts) and last.changes:
                 image = value_of(last.image)
-                result = image if last.image in expired and last.image.node is not None else executor.copy(image)
+                free = last.image in expired and isinstance(last.image.node, Node)
+                result = image if free else executor.copy(image)
             elif graph.writer is last and out is not None:
                 result = out
             else:

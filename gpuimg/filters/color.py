@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 
 from gpuimg import images
-from gpuimg.images import FLOAT32, FLOAT64, Source
-from gpuimg.passes import Argument, Sweep
+from gpuimg.images import FLOAT32, FLOAT64
+from gpuimg.plan.nodes import point
+from gpuimg.plan.value import Value
 from gpuimg.registry import register
-from gpuimg.run import run
+from gpuimg.run import execute
+
+Array = np.ndarray[Any, Any]
 
 # Weights of red, green and blue in luminance (scikit-image's figures) and in luma (ITU-R BT.601).
 WEIGHTS = {
@@ -74,8 +77,14 @@ def rgb2gray(image: Any, weights: Any = "rec709", *, backend: str | None = None,
     """
     source = images.accept(image, color=True)
     shares = _luma_weights(weights)
-    args = (source.channels, *fixed_weights(shares, 65536), *shares)
-    return run(source, [Sweep("rgb2gray", args, shape=source.shape[:2], work=1.5)], backend=backend, out=out)
+    return execute(plan_rgb2gray, source, shares, backend=backend, out=out)
+
+
+def plan_rgb2gray(image: Value, weights: tuple[float, float, float]) -> Value:
+    q0, q1, q2 = fixed_weights(weights, 65536)
+    w0, w1, w2 = weights
+    shape = image.shape[:2]
+    return point("rgb2gray", image, shape=shape, work=1.5, q0=q0, q1=q1, q2=q2, w0=w0, w1=w1, w2=w2)
 
 
 # fmt: off
@@ -95,12 +104,34 @@ YCBCR_OFFSETS = np.array([16.0, 128.0, 128.0])
 NOTHING = np.zeros(3)
 
 
-def _convert(
-    source: Source, kernel: str, args: tuple[Argument, ...], work: float, backend: str | None, out: Any
-) -> Any:
-    """Convert an image of three channels to floats; kernels take integers as shares of their dtype's greatest."""
-    dtype = FLOAT64 if source.dtype == FLOAT64 else FLOAT32
-    return run(source, [Sweep(kernel, args, dtype=dtype, work=work)], backend=backend, out=out)
+def _converted(kernel: str, image: Value, work: float, **tables: Any) -> Value:
+    """Convert three channels to floats; kernels take integers as shares of their dtype's maximum."""
+    return point(kernel, image, dtype=FLOAT64 if image.dtype == FLOAT64 else FLOAT32, work=work, **tables)
+
+
+def plan_rgb2hsv(image: Value) -> Value:
+    return _converted("rgb2hsv", image, 4.0)
+
+
+def plan_hsv2rgb(image: Value) -> Value:
+    return _converted("hsv2rgb", image, 4.0)
+
+
+def plan_rgb2ycbcr(image: Value) -> Value:
+    return _converted("color_matrix", image, 3.0, before=NOTHING, matrix=YCBCR_FROM_RGB, after=YCBCR_OFFSETS)
+
+
+def plan_ycbcr2rgb(image: Value) -> Value:
+    matrix = np.linalg.inv(YCBCR_FROM_RGB)
+    return _converted("color_matrix", image, 3.0, before=-YCBCR_OFFSETS, matrix=matrix, after=NOTHING)
+
+
+def plan_rgb2lab(image: Value) -> Value:
+    return _converted("rgb2lab", image, 12.0, matrix=XYZ_FROM_RGB / WHITE[:, None])
+
+
+def plan_lab2rgb(image: Value) -> Value:
+    return _converted("lab2rgb", image, 14.0, matrix=np.linalg.inv(XYZ_FROM_RGB) * WHITE)
 
 
 @register(color=True)
@@ -133,7 +164,8 @@ def rgb2hsv(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
     array([[[0.33, 1.  , 1.  ],
             [0.  , 0.  , 0.4 ]]], dtype=float32)
     """
-    return _convert(images.accept(image, channels=3), "rgb2hsv", (), 4.0, backend, out)
+    source = images.accept(image, channels=3)
+    return execute(plan_rgb2hsv, source, backend=backend, out=out)
 
 
 @register(color=True, kinds="f")
@@ -163,7 +195,8 @@ def hsv2rgb(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
     >>> gpuimg.hsv2rgb(np.array([[[0.5, 1, 0.8]]]))
     array([[[0. , 0.8, 0.8]]])
     """
-    return _convert(images.accept(image, images.FLOATS, channels=3), "hsv2rgb", (), 4.0, backend, out)
+    source = images.accept(image, images.FLOATS, channels=3)
+    return execute(plan_hsv2rgb, source, backend=backend, out=out)
 
 
 @register(color=True)
@@ -195,8 +228,8 @@ def rgb2ycbcr(image: Any, *, backend: str | None = None, out: Any = None) -> Any
     array([[[235. , 128. , 128. ],
             [ 81.5,  90.2, 240. ]]], dtype=float32)
     """
-    args = (NOTHING, YCBCR_FROM_RGB, YCBCR_OFFSETS)
-    return _convert(images.accept(image, channels=3), "color_matrix", args, 3.0, backend, out)
+    source = images.accept(image, channels=3)
+    return execute(plan_rgb2ycbcr, source, backend=backend, out=out)
 
 
 @register(color=True, kinds="f")
@@ -227,8 +260,7 @@ def ycbcr2rgb(image: Any, *, backend: str | None = None, out: Any = None) -> Any
     array([[[100., 100., 100.]]])
     """
     source = images.accept(image, images.FLOATS, channels=3)
-    args = (-YCBCR_OFFSETS, np.linalg.inv(YCBCR_FROM_RGB), NOTHING)
-    return _convert(source, "color_matrix", args, 3.0, backend, out)
+    return execute(plan_ycbcr2rgb, source, backend=backend, out=out)
 
 
 @register(color=True)
@@ -261,8 +293,8 @@ def rgb2lab(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
     array([[[ 0. ,  0. ,  0. ],
             [53.2, 80.1, 67.2]]], dtype=float32)
     """
-    matrix = XYZ_FROM_RGB / WHITE[:, None]
-    return _convert(images.accept(image, channels=3), "rgb2lab", (matrix,), 12.0, backend, out)
+    source = images.accept(image, channels=3)
+    return execute(plan_rgb2lab, source, backend=backend, out=out)
 
 
 @register(color=True, kinds="f")
@@ -293,5 +325,5 @@ def lab2rgb(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
     >>> gpuimg.lab2rgb(np.array([[[53.2, 80.1, 67.2]]])).round(2)
     array([[[1., 0., 0.]]])
     """
-    matrix = np.linalg.inv(XYZ_FROM_RGB) * WHITE
-    return _convert(images.accept(image, images.FLOATS, channels=3), "lab2rgb", (matrix,), 14.0, backend, out)
+    source = images.accept(image, images.FLOATS, channels=3)
+    return execute(plan_lab2rgb, source, backend=backend, out=out)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from gpuimg import images
 from gpuimg.images import BOOL, DTYPES, FLOAT64, Source
-from gpuimg.passes import Beside, Pass, Reduction, Sweep
+from gpuimg.plan.nodes import fold, host, point, view
+from gpuimg.plan.value import Small, Value
 from gpuimg.registry import register
-from gpuimg.run import hand_over, run
+from gpuimg.run import execute, hand_over
 
 Array = np.ndarray[Any, Any]
 COUNTS = np.dtype(np.int64)
+UINT16 = np.dtype(np.uint16)
 FLOAT_BINS = 256  # in which scikit-image counts the values of float images
 _RANGES = ("image", "dtype", *map(str, DTYPES))  # their names take microseconds to make
 _INTEGERS: frozenset[np.dtype[Any]] = frozenset(dtype for dtype in DTYPES if dtype.kind in "iu")
@@ -42,7 +44,11 @@ def invert(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
     array([[255,  55]], dtype=uint8)
     """
     source = images.accept(image, images.WITH_BOOL)
-    return run(source, [Sweep("invert", (int(source.dtype == BOOL),), work=0.5)], backend=backend, out=out)
+    return execute(plan_invert, source, backend=backend, out=out)
+
+
+def plan_invert(image: Value) -> Value:
+    return point("invert", image, work=0.5, masked=int(image.dtype == BOOL))
 
 
 def _upside_down(image: Any) -> Any:
@@ -83,8 +89,11 @@ def blend(image: Any, other: Any, alpha: float, *, backend: str | None = None, o
     source = images.accept(image)
     share = images.number("alpha", alpha)
     second = images.accept_beside("other", other, source)
-    task = Sweep("weighted_sum", (Beside(second), 1 - share, share), work=1.0)
-    return run(source, [task], backend=backend, out=out)
+    return execute(plan_blend, source, share, others=(second,), backend=backend, out=out)
+
+
+def plan_blend(image: Value, other: Value, alpha: float) -> Value:
+    return point("weighted_sum", image, other=other, weight=1 - alpha, other_weight=alpha)
 
 
 def _negative(image: Any) -> Array:
@@ -129,17 +138,18 @@ def lut(image: Any, table: Any, *, backend: str | None = None, out: Any = None) 
     if entries.shape != (needed,):
         raise ValueError(f"table must have the shape ({needed},) for {source.dtype} images, got {entries.shape}")
     entries = np.ascontiguousarray(entries, entries.dtype.newbyteorder("=")).reshape(1, -1)
-    return run(_unsigned(source), [_look_up(source, entries)], backend=backend, out=out)
+    stored = entries.view(np.uint8) if entries.dtype == BOOL else entries
+    return execute(plan_lut, source, entries.dtype, tables=(stored,), backend=backend, out=out)
 
 
-def _unsigned(source: Source) -> Source:
-    """The same bits without a sign: NumPy's indexing counts negative values from the table's end, and so does this."""
-    return source._replace(array=source.array.view(np.uint16)) if source.dtype == np.int16 else source
+def plan_lut(image: Value, table: Small, dtype: np.dtype[Any]) -> Value:
+    """The table's entry for each value; the table has a row for each channel, or one for all."""
+    return point("lut", _unsigned(image), dtype=dtype, table=table)
 
 
-def _look_up(source: Source, table: Array) -> Sweep:
-    stored = table.view(np.uint8) if table.dtype == BOOL else table
-    return Sweep("lut", (source.channels, stored), dtype=table.dtype, work=1.0)
+def _unsigned(image: Value) -> Value:
+    """int16 images as uint16, whose values index a table."""
+    return view(image, UINT16) if image.dtype == np.int16 else image
 
 
 @register({"gamma": 2.2}, {"gamma": 0.5, "gain": 1.3}, {"gamma": 0})
@@ -177,13 +187,18 @@ def adjust_gamma(image: Any, gamma: float = 1, gain: float = 1, *, backend: str 
     source = images.accept(image)
     power = images.number("gamma", gamma, low=0)
     factor = images.number("gain", gain)
-    if source.dtype.kind == "f":
-        passes: list[Pass] = [_extrema(), Sweep("power", partial(_if_not_negative, (power, factor)), work=6.0)]
-        return run(source, passes if source.array.size else passes[1:], backend=backend, out=out)
-    if source.dtype.kind == "i" and source.array.size:
-        _if_not_negative((), run(source._replace(restore=None), [_extrema()], backend=backend))
-    change = Sweep("lut", (source.channels, _powers(source.dtype, power, factor)), dtype=source.dtype)
-    return run(_unsigned(source), [change], backend=backend, out=out)
+    return execute(plan_adjust_gamma, source, power, factor, backend=backend, out=out)
+
+
+def plan_adjust_gamma(image: Value, power: float, factor: float) -> Value:
+    """Integers by a table, floats by series; first it is checked that no value is negative."""
+    if image.dtype.kind == "f":
+        exponent = host(partial(_if_not_negative, power), plan_extrema(image))
+        return point("power", image, work=6.0, exponent=exponent, factor=factor)
+    table = _powers(image.dtype, power, factor)
+    if image.dtype.kind == "u":
+        return point("lut", image, table=table)
+    return plan_lut(image, host(partial(_if_not_negative, table), plan_extrema(image)), image.dtype)
 
 
 def _powers(dtype: np.dtype[Any], power: float, factor: float) -> Array:
@@ -194,10 +209,10 @@ def _powers(dtype: np.dtype[Any], power: float, factor: float) -> Array:
     return values.astype(dtype).reshape(1, -1)
 
 
-def _if_not_negative(args: tuple[Any, ...], extrema: Array) -> tuple[Any, ...]:
+def _if_not_negative(argument: Any, extrema: Array) -> Any:
     if extrema[0] < 0:
-        raise ValueError(f"image must not have negative values, the least is {extrema[0]:g}")
-    return args
+        raise ValueError(f"image must not have negative values, the minimum is {extrema[0]:g}")
+    return argument
 
 
 @register({"value": 100}, {"value": 0.5})
@@ -222,8 +237,13 @@ def threshold(image: Any, value: Any, *, backend: str | None = None, out: Any = 
     array([[False, False,  True]])
     """
     source = images.accept(image)
-    args = threshold_args(images.number("value", value, finite=False), source.dtype)
-    return run(source, [Sweep("threshold", args, dtype=BOOL, work=0.5)], backend=backend, out=out)
+    number = images.number("value", value, finite=False)
+    return execute(plan_threshold, source, number, backend=backend, out=out)
+
+
+def plan_threshold(image: Value, value: float) -> Value:
+    limit, always = threshold_args(value, image.dtype)
+    return point("threshold", image, dtype=BOOL, work=0.5, value=limit, always=always)
 
 
 def threshold_args(value: float, dtype: np.dtype[Any]) -> tuple[int | float, int]:
@@ -274,18 +294,31 @@ def rescale_intensity(
     array([[  0, 128, 255]], dtype=uint8)
     """
     source = images.accept(image)
-    given = {"in_range": _given_range("in_range", in_range), "out_range": _given_range("out_range", out_range)}
+    ranges = _given_range("in_range", in_range), _given_range("out_range", out_range)
+    return execute(plan_rescale_intensity, source, *ranges, backend=backend, out=out)
 
-    def bounds(extrema: Any) -> tuple[float, ...]:
-        low, high = _range_of(given["in_range"], source.dtype, extrema, False)
-        least, most = _range_of(given["out_range"], source.dtype, extrema, low >= 0)
-        if low == high:  # nothing to spread
-            return low, high, 0.0, min(max(low, least), most)
-        return low, high, (most - least) / (high - low), least
 
-    last = Sweep("rescale", bounds)
-    passes: list[Pass] = [_extrema(), last] if "image" in given.values() else [last]
-    return run(source, passes, backend=backend, out=out)
+Range: TypeAlias = "str | tuple[float, float]"
+
+
+def plan_rescale_intensity(image: Value, in_range: Range, out_range: Range) -> Value:
+    given = partial(_rescaling, image.dtype, in_range, out_range)
+    if "image" in (in_range, out_range):
+        low, high, factor, least = host(given, plan_extrema(image), count=4)
+    else:
+        low, high, factor, least = given(None)
+    return point("rescale", image, low=low, high=high, factor=factor, least=least)
+
+
+def _rescaling(
+    dtype: np.dtype[Any], in_range: Range, out_range: Range, extrema: Array | None
+) -> tuple[float, float, float, float]:
+    """What the kernel takes: the range of the image, the factor, and the minimum of the result."""
+    low, high = _range_of(in_range, dtype, extrema, False)
+    least, most = _range_of(out_range, dtype, extrema, low >= 0)
+    if low == high:  # nothing to spread
+        return low, high, 0.0, min(max(low, least), most)
+    return low, high, (most - least) / (high - low), least
 
 
 def _given_range(name: str, given: Any) -> str | tuple[float, float]:
@@ -312,16 +345,16 @@ def _range_of(
     return 0.0 if from_zero else float(least), float(most)
 
 
-def _value_counts(source: Source, then: Any = None) -> Reduction:
-    """How often each value of an integer dtype occurs in each channel, (channels, values)."""
-    low, high = images.limits(source.dtype)
-    shape = (source.channels, high - low + 1)
-    return Reduction("histogram", shape, COUNTS, (source.channels, low), then=then, work=1.5)
+def plan_value_counts(image: Value) -> Small:
+    """How often each value of an integer image occurs, for each channel."""
+    low, high = images.limits(image.dtype)
+    shape = (image.channels, high - low + 1)
+    return fold("histogram", image, shape=shape, dtype=COUNTS, work=1.5, low=low)
 
 
-def _extrema() -> Reduction:
-    """The least and the greatest value, (2,)."""
-    return Reduction("minmax", (2,), FLOAT64, combine="minmax")
+def plan_extrema(image: Value) -> Small:
+    """Minimum and maximum; NaN where there is one."""
+    return fold("minmax", image, shape=(2,), dtype=FLOAT64, combine="minmax")
 
 
 def _edges(low: float, high: float, bins: int, dtype: np.dtype[Any]) -> Array:
@@ -363,42 +396,54 @@ def histogram(image: Any, bins: int = 256, *, backend: str | None = None, out: A
     """
     source = images.accept(image)
     bins = images.whole("bins", bins, high=1 << 24)
-    edges: list[Array] = []
-    if source.dtype.kind == "f":
-        passes: list[Pass] = [*_float_counts(source, bins, edges)]
-    else:
-        passes = [_value_counts(source, then=lambda counts: _rebin(counts.sum(axis=0), source.dtype, bins, edges))]
+    plain = source._replace(restore=None)
     if source.array.size == 0:
-        counts = np.zeros(bins, COUNTS)
-        edges.append(_edges(0, 1, bins, FLOAT64))
+        counts, edges = np.zeros(bins, COUNTS), _edges(0, 1, bins, FLOAT64)
     else:
-        counts = run(source._replace(restore=None), passes, backend=backend)
+        counts, edges = execute(plan_histogram, plain, bins, backend=backend)
     if out is not None:
         images.check_out(out, counts.shape, counts.dtype, counts)
-    return hand_over(source._replace(restore=None), counts, out), edges[0]
+    return hand_over(plain, counts, out), edges
 
 
-def _rebin(counts: Array, dtype: np.dtype[Any], bins: int, edges: list[Array]) -> Array:
-    """Counts of single values as numpy.histogram's counts of bins."""
+def plan_histogram(image: Value, bins: int) -> Small:
+    """Counts and edges of the bins."""
+    if image.dtype.kind == "f":
+        edges, counts = plan_float_counts(image, bins)
+        return host(_both, counts, edges)  # type: ignore[no-any-return]
+    return host(partial(_rebin, image.dtype, bins), plan_value_counts(image))  # type: ignore[no-any-return]
+
+
+def _both(counts: Array, edges: Array) -> tuple[Array, Array]:
+    return counts, edges
+
+
+def _rebin(dtype: np.dtype[Any], bins: int, counts: Array) -> tuple[Array, Array]:
+    """Counts and edges of bins, from the counts of all values of all channels."""
+    total = counts.sum(axis=0)
     low, _ = images.limits(dtype)
-    present = np.flatnonzero(counts)
+    present = np.flatnonzero(total)
     values = (present + low).astype(dtype)
-    binned, found = np.histogram(values, bins, weights=counts[present])
-    edges.append(found)
-    return binned.astype(COUNTS)
+    binned, edges = np.histogram(values, bins, weights=total[present])
+    return binned.astype(COUNTS), edges
 
 
-def _float_counts(source: Source, bins: int, edges: list[Array]) -> tuple[Reduction, Reduction]:
-    """Passes that count a float image's values in bins from its least to its greatest."""
+def plan_float_counts(image: Value, bins: int) -> tuple[Small, Small]:
+    """The edges of bins from the minimum to the maximum, and the counts."""
+    edges = host(partial(_edges_of, image.dtype, bins), plan_extrema(image))
+    exact = host(_as_doubles, edges)
+    return edges, fold("bincount", image, shape=(bins,), dtype=COUNTS, work=4.0, edges=exact)
 
-    def bounds(extrema: Array) -> tuple[Array]:
-        low, high = extrema
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise ValueError(f"image must be finite, its values run from {low} to {high}")
-        edges.append(_edges(low, high, bins, source.dtype))
-        return (edges[0].astype(np.float64),)
 
-    return _extrema(), Reduction("bincount", (bins,), COUNTS, bounds, work=4.0)
+def _edges_of(dtype: np.dtype[Any], bins: int, extrema: Array) -> Array:
+    low, high = extrema
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"image must be finite, its values run from {low} to {high}")
+    return _edges(low, high, bins, dtype)
+
+
+def _as_doubles(edges: Array) -> Array:
+    return edges.astype(np.float64)
 
 
 @register()
@@ -440,17 +485,17 @@ def threshold_otsu(image: Any, *, backend: str | None = None, out: None = None) 
         raise TypeError("out must be None: threshold_otsu returns a number")
     if source.array.size == 0:
         raise ValueError(f"image must not be empty, got shape {source.shape}")
-    plain = source._replace(restore=None)
-    if source.dtype.kind != "f":
-        counted = _value_counts(source, then=lambda counts: _otsu_integer(counts, source.dtype))
-        return run(plain, [counted], backend=backend)
-    edges: list[Array] = []
-    extrema, counting = _float_counts(source, FLOAT_BINS, edges)
-    counting = counting._replace(then=lambda counts: source.dtype.type(_otsu_float(counts, edges[0])))
-    return run(plain, [extrema, counting], backend=backend)
+    return execute(plan_threshold_otsu, source._replace(restore=None), backend=backend)
 
 
-def _otsu_integer(counts: Array, dtype: np.dtype[Any]) -> Any:
+def plan_threshold_otsu(image: Value) -> Small:
+    if image.dtype.kind == "f":
+        edges, counts = plan_float_counts(image, FLOAT_BINS)
+        return host(partial(_otsu_float, image.dtype), counts, edges)  # type: ignore[no-any-return]
+    return host(partial(_otsu_integer, image.dtype), plan_value_counts(image))  # type: ignore[no-any-return]
+
+
+def _otsu_integer(dtype: np.dtype[Any], counts: Array) -> Any:
     total = counts.sum(axis=0)
     present = np.flatnonzero(total)
     first, last = int(present[0]), int(present[-1])
@@ -459,10 +504,10 @@ def _otsu_integer(counts: Array, dtype: np.dtype[Any]) -> Any:
     return dtype.type(otsu(total[first : last + 1], centers))
 
 
-def _otsu_float(counts: Array, edges: Array) -> float:
+def _otsu_float(dtype: np.dtype[Any], counts: Array, edges: Array) -> Any:
     if np.count_nonzero(counts) == 1:  # a constant image, whose bins numpy.histogram spreads around the value
-        return float((edges[0] + edges[-1]) / 2)
-    return float(otsu(counts, (edges[1:] + edges[:-1]) / 2))
+        return dtype.type(float((edges[0] + edges[-1]) / 2))
+    return dtype.type(float(otsu(counts, (edges[1:] + edges[:-1]) / 2)))
 
 
 def otsu(counts: Array, centers: Array) -> Any:
@@ -508,23 +553,30 @@ def equalize_hist(image: Any, *, backend: str | None = None, out: Any = None) ->
     array([[ 64, 128, 191, 255]], dtype=uint8)
     """
     source = images.accept(image)
-    if source.array.size == 0:
-        return run(source, [Sweep("invert", (0,))], backend=backend, out=out)
-    if source.dtype.kind == "f":
-        return _equalize_float(source, backend, out)
-    counting = Reduction("histogram", _table_shape(source), COUNTS, (source.channels, 0), work=1.5)
-
-    def table(counts: Array) -> tuple[int, Array]:
-        return source.channels, _equalizing(counts, source.dtype)
-
-    return run(_unsigned(source), [counting, Sweep("lut", table, dtype=source.dtype)], backend=backend, out=out)
+    if source.dtype.kind == "f" and source.channels > 1 and source.array.size:
+        return _equalize_channels(source, backend, out)
+    return execute(plan_equalize_hist, source, backend=backend, out=out)
 
 
-def _table_shape(source: Source) -> tuple[int, int]:
-    return source.channels, 1 << 8 * source.dtype.itemsize
+def plan_equalize_hist(image: Value) -> Value:
+    """The cumulative histogram as a table, linear between the centres of bins for floats."""
+    if image.dtype.kind == "f":
+        edges, counts = plan_float_counts(image, FLOAT_BINS)
+        low, high, table = host(_cumulated, counts, edges, count=3)
+        return point("interpolate", image, work=6.0, low=low, high=high, table=table)
+    plain = _unsigned(image)
+    shape = (image.channels, 1 << 8 * image.dtype.itemsize)
+    counts = fold("histogram", plain, shape=shape, dtype=COUNTS, work=1.5, low=0)
+    return point("lut", plain, dtype=image.dtype, table=host(partial(_equalizing, image.dtype), counts))
 
 
-def _equalizing(counts: Array, dtype: np.dtype[Any]) -> Array:
+def _cumulated(counts: Array, edges: Array) -> tuple[Array, Array, Array]:
+    share = np.cumsum(counts) / counts.sum()
+    centers = (edges[1:] + edges[:-1]) / 2
+    return centers[:1].astype(FLOAT64), centers[-1:].astype(FLOAT64), share.reshape(1, -1)
+
+
+def _equalizing(dtype: np.dtype[Any], counts: Array) -> Array:
     """The look-up table of each channel; counts and table in the order of the bits without a sign."""
     low, high = images.limits(dtype)
     share = np.cumsum(np.roll(counts, -low, axis=1), axis=1) / counts.sum(axis=1, keepdims=True)
@@ -532,23 +584,9 @@ def _equalizing(counts: Array, dtype: np.dtype[Any]) -> Array:
     return np.ascontiguousarray(np.roll(spread, low, axis=1))
 
 
-def _equalize_float(source: Source, backend: str | None, out: Any) -> Any:
-    if source.channels == 1:
-        return run(source, _equalize_float_passes(source), backend=backend, out=out)
+def _equalize_channels(source: Source, backend: str | None, out: Any) -> Any:
     result = np.empty_like(source.array)
     for channel in range(source.channels):
         plane = images.accept(source.array[..., channel])
-        result[..., channel] = run(plane, _equalize_float_passes(plane), backend=backend)
+        result[..., channel] = execute(plan_equalize_hist, plane, backend=backend)
     return hand_over(source, result, out)
-
-
-def _equalize_float_passes(source: Source) -> list[Pass]:
-    edges: list[Array] = []
-    extrema, counting = _float_counts(source, FLOAT_BINS, edges)
-
-    def table(counts: Array) -> tuple[int, Array, Array, Array]:
-        share = np.cumsum(counts) / counts.sum()
-        centers = (edges[0][1:] + edges[0][:-1]) / 2
-        return 1, centers[:1].astype(FLOAT64), centers[-1:].astype(FLOAT64), share.reshape(1, -1)
-
-    return [extrema, counting, Sweep("interpolate", table, work=6.0)]

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from gpuimg import images
-from gpuimg.images import FLOAT32, FLOAT64, WITH_BOOL, Source
-from gpuimg.passes import ORIGINAL, Sweep
+from gpuimg.images import FLOAT32, FLOAT64, WITH_BOOL
+from gpuimg.plan.nodes import change, parts, resample
+from gpuimg.plan.value import Value
 from gpuimg.registry import register
-from gpuimg.run import run
+from gpuimg.run import execute
 
 INT32 = np.dtype("int32")
 INT64 = np.dtype("int64")
@@ -19,8 +20,8 @@ SUMMED_ROWS = 64  # part of what float sums are: another height, another order
 BLOCK = 4096  # columns of a part
 
 
-def _slabs(source: Source, height: int) -> int:
-    return max(1, -(-source.shape[0] // height))
+def _slabs(rows: int, height: int) -> int:
+    return max(1, -(-rows // height))
 
 
 def _column_blocks(width: int) -> int:
@@ -53,23 +54,27 @@ def integral_image(image: Any, *, backend: str | None = None, out: Any = None) -
            [ 5, 12, 21]])
     """
     source = images.accept(image, WITH_BOOL)
-    dtype = FLOAT64 if source.dtype.kind == "f" else INT64
-    slabs = _slabs(source, SUMMED_ROWS)
-    sums = (slabs, *source.shape[1:])
-    blocks = _column_blocks(source.shape[1] * source.channels)
-    passes = [
-        Sweep("slab_sums", (SUMMED_ROWS,), halo=None, dtype=dtype, shape=sums, work=0.3),
-        Sweep("sums_before", (blocks,), halo=None, dtype=dtype, shape=sums, parts=blocks, work=0.3),
-        Sweep(
-            "integral",
-            (ORIGINAL, source.channels, SUMMED_ROWS),
-            halo=None,
-            dtype=dtype,
-            shape=source.shape,
-            parts=slabs,
-        ),
-    ]
-    return run(source, passes, backend=backend, out=out)
+    return execute(plan_integral_image, source, backend=backend, out=out)
+
+
+def plan_integral_image(image: Value) -> Value:
+    """Sums of slabs of rows, sums of the slabs before each, then the slabs themselves, each by itself."""
+    dtype = FLOAT64 if image.dtype.kind == "f" else INT64
+    slabs = _slabs(image.shape[0], SUMMED_ROWS)
+    shape = (slabs, *image.shape[1:])
+    blocks = _column_blocks(image.shape[1] * image.channels)
+    sums = resample("slab_sums", image, dtype=dtype, shape=shape, work=0.3, height=SUMMED_ROWS)
+    before = parts("sums_before", sums, dtype=dtype, shape=shape, count=blocks, work=0.3, blocks=blocks)
+    return parts(
+        "integral",
+        before,
+        dtype=dtype,
+        shape=image.shape,
+        count=slabs,
+        image=image,
+        step=image.channels,
+        height=SUMMED_ROWS,
+    )
 
 
 LABELLED_ROWS = 64
@@ -113,26 +118,41 @@ def label(image: Any, connectivity: int = 2, *, backend: str | None = None, out:
     """
     source = images.accept(image, _LABELLED)
     reach = images.whole("connectivity", connectivity, high=2) - 1
-    step = source.channels
-    slabs = _slabs(source, LABELLED_ROWS)
-    parts = max(1, slabs * step)
-    nodes = (parts, HEADER + min(LABELLED_ROWS, source.shape[0]) * source.shape[1])
-    if nodes[0] * nodes[1] >= 1 << 31:
-        raise ValueError(f"image must have less than 2**31 pixels, got the shape {source.shape}")
-    slab = (step, LABELLED_ROWS)
-    passes = [Sweep("label_slabs", (*slab, reach), halo=None, dtype=INT32, shape=nodes, parts=parts, work=2.0)]
+    return execute(plan_label, source, reach, backend=backend, out=out)
+
+
+def plan_label(image: Value, reach: int) -> Value:
+    """Union-find of runs within slabs of rows, then across their seams, in groups of slabs that grow."""
+    step, rows = image.channels, image.shape[0]
+    slabs = _slabs(rows, LABELLED_ROWS)
+    count = max(1, slabs * step)
+    shape = (count, HEADER + min(LABELLED_ROWS, rows) * image.shape[1])
+    if shape[0] * shape[1] >= 1 << 31:
+        raise ValueError(f"image must have less than 2**31 pixels, got the shape {image.shape}")
+    height = LABELLED_ROWS
+    nodes = parts(
+        "label_slabs", image, dtype=INT32, shape=shape, count=count, work=2.0, step=step, height=height, reach=reach
+    )
     span = 1
     while span < slabs:
         group = span * GROUP
-        args = (ORIGINAL, *slab, reach, span, group)
-        groups = -(-slabs // group) * step
-        passes.append(Sweep("label_seams", args, halo=None, parts=groups, in_place=True, work=0.02))
+        nodes = change(
+            "label_seams",
+            nodes,
+            count=-(-slabs // group) * step,
+            work=0.02,
+            image=image,
+            step=step,
+            height=height,
+            reach=reach,
+            span=span,
+            group=group,
+        )
         span = group
-    passes += [
-        Sweep("label_roots", halo=None, parts=parts, in_place=True, work=0.1),
-        Sweep("label_pixels", (ORIGINAL, *slab), halo=None, dtype=INT32, shape=source.shape, parts=parts),
-    ]
-    return run(source, passes, backend=backend, out=out)
+    roots = change("label_roots", nodes, count=count, work=0.1)
+    return parts(
+        "label_pixels", roots, dtype=INT32, shape=image.shape, count=count, image=image, step=step, height=height
+    )
 
 
 DISTANCE_ROWS = 32  # of a slab, whose distances down the columns should stay in the second-level cache
@@ -176,14 +196,26 @@ def distance_transform_edt(image: Any, *, backend: str | None = None, out: Any =
     rows, cols = source.shape[:2]
     if max(rows, cols) > LONGEST_SIDE:
         raise ValueError(f"image must have at most {LONGEST_SIDE} rows and columns, got the shape {source.shape}")
-    slabs = _slabs(source, DISTANCE_ROWS)
-    width = cols * source.channels
+    return execute(plan_distance_transform_edt, source, backend=backend, out=out)
+
+
+def plan_distance_transform_edt(image: Value) -> Value:
+    """Nearest zeros down the columns by slabs of rows, across slabs, then parabolas along the rows."""
+    rows, cols = image.shape[:2]
+    slabs = _slabs(rows, DISTANCE_ROWS)
+    width = cols * image.channels
     blocks = _column_blocks(width)
-    zeros = (slabs, 2 * width)
-    args = (ORIGINAL, source.channels, DISTANCE_ROWS)
-    passes = [
-        Sweep("zero_rows", (DISTANCE_ROWS,), halo=None, dtype=INT32, shape=zeros, work=0.3),
-        Sweep("zeros_beyond", (blocks,), halo=None, dtype=INT32, shape=zeros, parts=blocks, work=0.3),
-        Sweep("distance", args, halo=None, dtype=FLOAT32, shape=source.shape, parts=slabs, work=5.0),
-    ]
-    return run(source, passes, backend=backend, out=out)
+    shape = (slabs, 2 * width)
+    zeros = resample("zero_rows", image, dtype=INT32, shape=shape, work=0.3, height=DISTANCE_ROWS)
+    beyond = parts("zeros_beyond", zeros, dtype=INT32, shape=shape, count=blocks, work=0.3, blocks=blocks)
+    return parts(
+        "distance",
+        beyond,
+        dtype=FLOAT32,
+        shape=image.shape,
+        count=slabs,
+        work=5.0,
+        image=image,
+        step=image.channels,
+        height=DISTANCE_ROWS,
+    )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from gpuimg import images
-from gpuimg.passes import ORIGINAL, Beside, Sweep
+from gpuimg.plan.graph import Plan
+from gpuimg.plan.nodes import Edge, point, window
+from gpuimg.plan.value import Value
 from gpuimg.registry import register
-from gpuimg.run import run
+from gpuimg.run import execute
 
 Array = np.ndarray[Any, Any]
-LEAST, GREATEST = 0, 1
-PLAIN, TURNED = 0, 1  # the kernel "difference": what comes less the other, or the other less what comes
+MINIMUM, MAXIMUM = 0, 1
 
 
 class Extents(NamedTuple):
@@ -32,37 +33,84 @@ def _window(size: tuple[int, int]) -> Extents:
     return Extents(rows // 2, (rows - 1) // 2, cols // 2, (cols - 1) // 2)
 
 
-Under = Extents | Array
+class Footprint(NamedTuple):
+    """Zeros and ones as what can be compared: the shape, and a byte for each element."""
+
+    shape: tuple[int, int]
+    content: bytes
+
+    def array(self) -> Array:
+        return np.frombuffer(self.content, np.uint8).reshape(self.shape)
 
 
-def _sweep(under: Under, which: int, edge: tuple[int, float]) -> Sweep:
-    """The least or greatest value in a window or under a footprint's ones."""
+Under: TypeAlias = Extents | Footprint
+
+
+def plan_extreme(image: Value, under: Under, which: int, edge: Edge) -> Value:
+    """The minimum or maximum over a window or a footprint's ones."""
     if isinstance(under, Extents):
-        halo = max(under.above, under.below), max(under.left, under.right)
-        return Sweep("minimum", (*under, which), halo=halo, border=edge, work=2.0)
+        above, below, left, right = under
+        halo = max(above, below), max(left, right)
+        return window(
+            "minimum",
+            image,
+            halo=halo,
+            edge=edge,
+            work=2.0,
+            above=above,
+            below=below,
+            left=left,
+            right=right,
+            flip=which,
+        )
     rows, cols = under.shape
-    return Sweep("footprint", (under, which), halo=(rows // 2, cols // 2), border=edge, work=2.0 + rows)
+    halo = rows // 2, cols // 2
+    return window("footprint", image, halo=halo, edge=edge, work=2.0 + rows, footprint=under.array(), flip=which)
 
 
 def _extreme(image: Any, size: Any, which: int, mode: str, cval: float, backend: str | None, out: Any) -> Any:
     source = images.accept(image)
     under = _window(images.window(size))
     edge = images.border(mode, cval, source.dtype)
-    return run(source, [_sweep(under, which, edge)], backend=backend, out=out)
+    return execute(plan_extreme, source, under, which, edge, backend=backend, out=out)
 
 
-class Pair(NamedTuple):
-    """Erosion and dilation by one footprint."""
-
-    erosion: Sweep
-    dilation: Sweep
+def plan_erosion(image: Value, under: Under, edge: Edge) -> Value:
+    return plan_extreme(image, under, MINIMUM, edge)
 
 
-def _pair(source: images.Source, footprint: Any, mode: str, cval: float) -> Pair:
-    under = images.footprint(footprint)
+def plan_dilation(image: Value, under: Under, edge: Edge) -> Value:
+    """The maximum over the reflected footprint."""
+    return plan_extreme(image, reflected(under), MAXIMUM, edge)
+
+
+def plan_opening(image: Value, under: Under, edge: Edge) -> Value:
+    return plan_dilation(plan_erosion(image, under, edge), under, edge)
+
+
+def plan_closing(image: Value, under: Under, edge: Edge) -> Value:
+    return plan_erosion(plan_dilation(image, under, edge), under, edge)
+
+
+def plan_white_tophat(image: Value, under: Under, edge: Edge) -> Value:
+    return point("difference", plan_opening(image, under, edge), other=image, turned=1)
+
+
+def plan_black_tophat(image: Value, under: Under, edge: Edge) -> Value:
+    return point("difference", plan_closing(image, under, edge), other=image, turned=0)
+
+
+def plan_morphological_gradient(image: Value, under: Under, edge: Edge) -> Value:
+    dilated, eroded = plan_dilation(image, under, edge), plan_erosion(image, under, edge)
+    return point("difference", dilated, other=eroded, turned=0)
+
+
+def _morphology(plan: Plan, image: Any, footprint: Any, mode: str, cval: float, backend: str | None, out: Any) -> Any:
+    source = images.accept(image)
+    given = images.footprint(footprint)
+    under = _window(given) if isinstance(given, tuple) else Footprint(given.shape, given.tobytes())
     edge = images.border(mode, cval, source.dtype)
-    plain = _window(under) if isinstance(under, tuple) else under
-    return Pair(_sweep(plain, LEAST, edge), _sweep(_mirrored(under), GREATEST, edge))
+    return execute(plan, source, under, edge, backend=backend, out=out)
 
 
 @register({"size": 3}, {"size": (2, 9)})
@@ -97,7 +145,7 @@ def minimum(
     >>> gpuimg.minimum(np.array([[5, 4, 9, 9, 9]], np.uint8))
     array([[4, 4, 4, 9, 9]], dtype=uint8)
     """
-    return _extreme(image, size, LEAST, mode, cval, backend, out)
+    return _extreme(image, size, MINIMUM, mode, cval, backend, out)
 
 
 @register({"size": 3}, {"size": (2, 9)})
@@ -132,7 +180,7 @@ def maximum(
     >>> gpuimg.maximum(np.array([[5, 4, 0, 0, 9]], np.uint8))
     array([[5, 5, 4, 9, 9]], dtype=uint8)
     """
-    return _extreme(image, size, GREATEST, mode, cval, backend, out)
+    return _extreme(image, size, MAXIMUM, mode, cval, backend, out)
 
 
 CROSS = np.array(
@@ -182,8 +230,7 @@ def erosion(
     >>> gpuimg.erosion(np.array([[0, 7, 7, 7, 0]], np.uint8))
     array([[0, 0, 7, 0, 0]], dtype=uint8)
     """
-    source = images.accept(image)
-    return run(source, [_pair(source, footprint, mode, cval).erosion], backend=backend, out=out)
+    return _morphology(plan_erosion, image, footprint, mode, cval, backend, out)
 
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
@@ -224,23 +271,22 @@ def dilation(
     >>> gpuimg.dilation(np.array([[0, 0, 7, 0, 0]], np.uint8))
     array([[0, 7, 7, 7, 0]], dtype=uint8)
     """
-    source = images.accept(image)
-    return run(source, [_pair(source, footprint, mode, cval).dilation], backend=backend, out=out)
+    return _morphology(plan_dilation, image, footprint, mode, cval, backend, out)
 
 
-def _mirrored(under: Array | tuple[int, int]) -> Under:
-    """A footprint turned by half a circle about its centre; an even side grows by a line, for the centre moves."""
-    if isinstance(under, tuple):
-        above, below, left, right = _window(under)
+def reflected(under: Under) -> Under:
+    """A footprint rotated by 180 degrees about its centre; an even side grows by a line, for the centre moves."""
+    if isinstance(under, Extents):
+        above, below, left, right = under
         return Extents(below, above, right, left)
-    return _mirrored_array(under.shape, under.tobytes())
+    return _reflected(under)
 
 
 @lru_cache(maxsize=64)
-def _mirrored_array(shape: tuple[int, int], content: bytes) -> Array:
-    under = np.frombuffer(content, np.uint8).reshape(shape)
-    grown = [(1 - side % 2, 0) for side in shape]
-    return np.ascontiguousarray(np.pad(under[::-1, ::-1], grown))
+def _reflected(under: Footprint) -> Footprint:
+    grown = [(1 - side % 2, 0) for side in under.shape]
+    turned = np.ascontiguousarray(np.pad(under.array()[::-1, ::-1], grown))
+    return Footprint((turned.shape[0], turned.shape[1]), turned.tobytes())
 
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
@@ -281,9 +327,7 @@ def opening(
     >>> gpuimg.opening(np.array([[0, 9, 0, 7, 7, 7, 0]], np.uint8))
     array([[0, 0, 0, 7, 7, 7, 0]], dtype=uint8)
     """
-    source = images.accept(image)
-    erosion, dilation = _pair(source, footprint, mode, cval)
-    return run(source, [erosion, dilation], backend=backend, out=out)
+    return _morphology(plan_opening, image, footprint, mode, cval, backend, out)
 
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
@@ -324,9 +368,7 @@ def closing(
     >>> gpuimg.closing(np.array([[7, 0, 7, 0, 0, 0, 7]], np.uint8))
     array([[7, 7, 7, 0, 0, 0, 7]], dtype=uint8)
     """
-    source = images.accept(image)
-    erosion, dilation = _pair(source, footprint, mode, cval)
-    return run(source, [dilation, erosion], backend=backend, out=out)
+    return _morphology(plan_closing, image, footprint, mode, cval, backend, out)
 
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
@@ -367,9 +409,7 @@ def white_tophat(
     >>> gpuimg.white_tophat(np.array([[0, 9, 0, 7, 7, 7, 0]], np.uint8))
     array([[0, 9, 0, 0, 0, 0, 0]], dtype=uint8)
     """
-    source = images.accept(image)
-    erosion, dilation = _pair(source, footprint, mode, cval)
-    return run(source, [erosion, dilation, Sweep("difference", (ORIGINAL, TURNED))], backend=backend, out=out)
+    return _morphology(plan_white_tophat, image, footprint, mode, cval, backend, out)
 
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
@@ -410,9 +450,7 @@ def black_tophat(
     >>> gpuimg.black_tophat(np.array([[7, 0, 7, 0, 0, 0, 7]], np.uint8))
     array([[0, 7, 0, 0, 0, 0, 0]], dtype=uint8)
     """
-    source = images.accept(image)
-    erosion, dilation = _pair(source, footprint, mode, cval)
-    return run(source, [dilation, erosion, Sweep("difference", (ORIGINAL, PLAIN))], backend=backend, out=out)
+    return _morphology(plan_black_tophat, image, footprint, mode, cval, backend, out)
 
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
@@ -453,7 +491,4 @@ def morphological_gradient(
     >>> gpuimg.morphological_gradient(np.array([[0, 0, 0, 7, 7, 7]], np.uint8))
     array([[0, 0, 7, 7, 0, 0]], dtype=uint8)
     """
-    source = images.accept(image)
-    erosion, dilation = _pair(source, footprint, mode, cval)
-    subtract = Sweep("difference", (Beside(passes=(erosion,)), PLAIN))
-    return run(source, [dilation, subtract], backend=backend, out=out)
+    return _morphology(plan_morphological_gradient, image, footprint, mode, cval, backend, out)

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuimg import images
-from gpuimg.passes import Sweep
+from gpuimg.plan.nodes import point, resample
+from gpuimg.plan.value import Value
 from gpuimg.registry import register
-from gpuimg.run import run
+from gpuimg.run import execute
 
 Array = np.ndarray[Any, Any]
 ONE = 1 << 14  # the sum of the fixed-point weights of uint8 images
@@ -157,13 +158,26 @@ def resize(
     order = images.whole("order", order, low=0, high=1)
     shape = (rows, cols, *source.shape[2:])
     smooth = _smooths(source, rows, cols, order, anti_aliasing)
-    if source.array.size == 0:
-        return run(source, [Sweep("resample", shape=shape)], backend=backend, out=out)
-    height, width = source.shape[:2]
-    down, along = resampling(height, rows, order, smooth), resampling(width, cols, order, smooth)
-    args = (source.channels, down.samples, down.weights, down.fixed, along.samples, along.weights, along.fixed)
-    work = 1.0 + down.weights.shape[1] + along.weights.shape[1]
-    return run(source, [Sweep("resample", args, halo=None, shape=shape, work=work)], backend=backend, out=out)
+    return execute(plan_resize, source, shape, order, smooth, backend=backend, out=out)
+
+
+def plan_resize(image: Value, shape: tuple[int, ...], order: int, smooth: bool) -> Value:
+    height, width = image.shape[:2]
+    if 0 in image.shape:  # nothing is computed
+        return Value(shape, image.dtype)
+    down, along = resampling(height, shape[0], order, smooth), resampling(width, shape[1], order, smooth)
+    return resample(
+        "resample",
+        image,
+        shape=shape,
+        work=1.0 + down.weights.shape[1] + along.weights.shape[1],
+        i0=down.samples,
+        w0=down.weights,
+        q0=down.fixed,
+        i1=along.samples,
+        w1=along.weights,
+        q1=along.fixed,
+    )
 
 
 @register({"axis": 0}, {"axis": 1}, {"axis": (0, 1)}, kinds="buif")
@@ -201,12 +215,13 @@ def flip(image: Any, axis: Any, *, backend: str | None = None, out: Any = None) 
     turned = {images.whole("axis", part, low=0, high=1) for part in axes}
     if not turned or len(turned) < len(axes):
         raise ValueError(f"axis must be 0, 1 or (0, 1), got {axis!r}")
-    return run(source, [_flipped(source, 0 in turned, 1 in turned)], backend=backend, out=out)
+    return execute(plan_flip, source, 0 in turned, 1 in turned, backend=backend, out=out)
 
 
-def _flipped(source: images.Source, vertical: bool, horizontal: bool) -> Sweep:
-    args = (source.channels, int(vertical), int(horizontal))
-    return Sweep("flip", args, halo=None if vertical else (0, 0), work=0.5)
+def plan_flip(image: Value, vertical: bool, horizontal: bool) -> Value:
+    if vertical:
+        return resample("flip", image, shape=image.shape, work=0.5, vertical=1, horizontal=int(horizontal))
+    return point("flip", image, work=0.5, vertical=0, horizontal=int(horizontal))
 
 
 @register({}, {"k": 2}, {"k": -1}, kinds="buif")
@@ -241,10 +256,12 @@ def rot90(image: Any, k: int = 1, *, backend: str | None = None, out: Any = None
     """
     source = images.accept(image, images.WITH_BOOL)
     quarters = images.whole("k", k, low=-(1 << 40)) % 4
+    return execute(plan_rot90, source, quarters, backend=backend, out=out)
+
+
+def plan_rot90(image: Value, quarters: int) -> Value:
     if quarters % 2 == 0:
-        task = _flipped(source, quarters == 2, quarters == 2)
-    else:
-        rows, cols, *channels = source.shape
-        args = (source.channels, int(quarters == 3), int(quarters == 1))
-        task = Sweep("transpose", args, halo=None, shape=(cols, rows, *channels), work=1.0)
-    return run(source, [task], backend=backend, out=out)
+        return plan_flip(image, quarters == 2, quarters == 2)
+    rows, cols, *channels = image.shape
+    shape = (cols, rows, *channels)
+    return resample("transpose", image, shape=shape, turned_rows=int(quarters == 3), turned_cols=int(quarters == 1))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from gpuimg.plan.nodes import Fold, Host, Node, Parts, Window
+from gpuimg.plan.nodes import AnyNode, Fold, Node, Parts, View, Window
 from gpuimg.plan.value import Small, Value
 
 Plan: TypeAlias = "Callable[..., Value | Small]"
@@ -26,7 +26,7 @@ class Group(NamedTuple):
     expired : values that are not used afterwards
     """
 
-    nodes: tuple[Node | Host, ...]
+    nodes: tuple[AnyNode, ...]
     expired: tuple[Value, ...]
 
 
@@ -36,8 +36,8 @@ class Graph:
 
     inputs: tuple[Value | Small, ...]
     result: Value | Small
-    writer: Node | Host | None  # that makes the memory of the result: what follows only changes it
-    nodes: tuple[Node | Host, ...]
+    writer: AnyNode | None  # that makes the memory of the result: what follows only changes it
+    nodes: tuple[AnyNode, ...]
     groups: tuple[Group, ...]
 
     @property
@@ -64,7 +64,7 @@ def graph_of(plan: Plan, specs: tuple[Spec, ...], tables: int, parameters: tuple
     return Graph(inputs, result, writer, nodes, tuple(_with_ends(_grouped(nodes, uses, wrap), result)))
 
 
-def _in_order(value: Value | Small) -> Iterator[Node | Host]:
+def _in_order(value: Value | Small) -> Iterator[AnyNode]:
     """The node that makes a value, behind all that it depends on; some may come more than once."""
     node = value.node
     if node is not None:
@@ -73,15 +73,17 @@ def _in_order(value: Value | Small) -> Iterator[Node | Host]:
         yield node
 
 
-def operands(node: Node | Host) -> list[Value | Small]:
+def operands(node: AnyNode) -> list[Value | Small]:
     """The values that a node reads."""
+    if isinstance(node, View):
+        return [node.image]
     given = [argument for argument in node.arguments if isinstance(argument, Value | Small)]
     return [node.image, *given] if isinstance(node, Node) else list(given)
 
 
-def _uses(nodes: tuple[Node | Host, ...]) -> dict[Any, set[Node | Host]]:
+def _uses(nodes: tuple[AnyNode, ...]) -> dict[Any, set[AnyNode]]:
     """For each node, the nodes that read what it makes."""
-    found: dict[Any, set[Node | Host]] = {node: set() for node in nodes}
+    found: dict[Any, set[AnyNode]] = {node: set() for node in nodes}
     for node in nodes:
         for value in operands(node):
             if value.node is not None:
@@ -89,16 +91,14 @@ def _uses(nodes: tuple[Node | Host, ...]) -> dict[Any, set[Node | Host]]:
     return found
 
 
-def _grouped(
-    nodes: tuple[Node | Host, ...], uses: dict[Any, set[Node | Host]], wrap: int
-) -> list[tuple[Node | Host, ...]]:
+def _grouped(nodes: tuple[AnyNode, ...], uses: dict[Any, set[AnyNode]], wrap: int) -> list[tuple[AnyNode, ...]]:
     """Groups of nodes in an order in which they can run."""
-    groups: dict[Node | Host, set[Node | Host]] = {}
-    taken: set[Node | Host] = set()
+    groups: dict[AnyNode, set[AnyNode]] = {}
+    taken: set[AnyNode] = set()
     for last in reversed(nodes):
         if last in taken:
             continue
-        members: set[Node | Host] = {last}
+        members: set[AnyNode] = {last}
         for node in reversed(nodes[: nodes.index(last)]):
             if node not in taken and _joins(node, members, uses, wrap):
                 members.add(node)
@@ -107,7 +107,7 @@ def _grouped(
     return [tuple([node for node in nodes if node in groups[last]]) for last in nodes if last in groups]
 
 
-def _joins(node: Node | Host, members: set[Node | Host], uses: dict[Any, set[Node | Host]], wrap: int) -> bool:
+def _joins(node: AnyNode, members: set[AnyNode], uses: dict[Any, set[AnyNode]], wrap: int) -> bool:
     """Whether a node can run with a group that reads what it makes, some rows at a time."""
     readers = uses[node]
     if not readers or not readers <= members or not _is_banded(node):
@@ -125,11 +125,11 @@ def _joins(node: Node | Host, members: set[Node | Host], uses: dict[Any, set[Nod
     return True
 
 
-def _is_banded(node: Node | Host) -> bool:
+def _is_banded(node: AnyNode) -> bool:
     return isinstance(node, Node) and not isinstance(node, Fold) and node.halo is not None
 
 
-def _with_ends(groups: list[tuple[Node | Host, ...]], result: Value | Small) -> Iterator[Group]:
+def _with_ends(groups: list[tuple[AnyNode, ...]], result: Value | Small) -> Iterator[Group]:
     last_use: dict[Value, int] = {}
     for number, nodes in enumerate(groups):
         for node in nodes:

@@ -109,9 +109,26 @@ class Host:
     count: int
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class View:
+    """The same memory under another dtype of the same size."""
+
+    image: Value
+    dtype: np.dtype[Any]
+
+
+AnyNode: TypeAlias = Node | Host | View
+
+
+def view(image: Value, dtype: np.dtype[Any]) -> Value:
+    """Take an image's elements for another dtype of the same size."""
+    return Value(image.shape, dtype, View(image, dtype))
+
+
 def point(
     kernel: str,
     image: Value,
+    /,
     *,
     shape: tuple[int, ...] | None = None,
     dtype: np.dtype[Any] | None = None,
@@ -126,6 +143,7 @@ def point(
 def window(
     kernel: str,
     image: Value,
+    /,
     *,
     halo: tuple[int, int],
     edge: Edge,
@@ -142,6 +160,7 @@ def window(
 def resample(
     kernel: str,
     image: Value,
+    /,
     *,
     shape: tuple[int, ...],
     dtype: np.dtype[Any] | None = None,
@@ -155,6 +174,7 @@ def resample(
 def parts(
     kernel: str,
     image: Value,
+    /,
     *,
     count: int,
     shape: tuple[int, ...],
@@ -166,7 +186,7 @@ def parts(
     return _made(Parts(kernel, image, _ordered(kernel, image, arguments), shape, dtype, work, count, False))
 
 
-def change(kernel: str, image: Value, *, count: int, work: float = 1.0, **arguments: Argument) -> Value:
+def change(kernel: str, image: Value, /, *, count: int, work: float = 1.0, **arguments: Argument) -> Value:
     """Change an image in independent parts; it is copied first where something else reads it."""
     ordered = _ordered(kernel, image, arguments)
     return _made(Parts(kernel, image, ordered, image.shape, image.dtype, work, count, True))
@@ -175,6 +195,7 @@ def change(kernel: str, image: Value, *, count: int, work: float = 1.0, **argume
 def fold(
     kernel: str,
     image: Value,
+    /,
     *,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],

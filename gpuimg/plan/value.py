@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from gpuimg.plan.nodes import Host, Node
+    from gpuimg.plan.nodes import AnyNode, Host, Node
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -24,7 +24,7 @@ class Value:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    node: Node | None = None
+    node: AnyNode | None = None
 
     @property
     def channels(self) -> int:

@@ -41,8 +41,8 @@ __device__ __forceinline__ float inverse_root(float value) {
   const float part = float(1.0 / N), ahead = float((N + 1.0) / N);
   float root = guess.number;
   for (int k = 0; k < 3; ++k) {
-    const float square = root * root;
-    root = root * (ahead - part * value * (N == 3 ? root * root : square * square) * root);
+    const float once = N == 3 ? root : root * root;  // multiplied in the CPU's order
+    root = root * (ahead - part * value * once * once * root);
   }
   return root;
 }
@@ -57,8 +57,8 @@ __device__ __forceinline__ double inverse_root(double value) {
   guess.bits = (long long)((1 + 1.0 / N) * (1023 - 0.045) * (1LL << 52)) - guess.bits / N;
   double root = guess.number;
   for (int k = 0; k < 5; ++k) {
-    const double square = root * root;
-    root = root * (ahead - part * value * (N == 3 ? root * root : square * square) * root);
+    const double once = N == 3 ? root : root * root;
+    root = root * (ahead - part * value * once * once * root);
   }
   return root;
 }
