@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from multiprocessing import connection
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -155,12 +156,9 @@ def _main() -> None:
     sys.path += [folder for folder in parents_path if folder and folder not in sys.path]
     # The parent's gpuimg and no other; but its folder must not come before the standard library's for good.
     sys.path.insert(0, home)
-    import gpuimg  # noqa: F401
-
+    package = import_module("gpuimg.backend.worker")  # what is unpickled are its classes, not this script's
     sys.path.remove(home)
-    from gpuimg.backend import worker
-
-    worker.work(messages)
+    package.work(messages)
 
 
 if __name__ == "__main__":
