@@ -1,13 +1,10 @@
-"""Traps of the CPU backends: caches, threads, forks, interrupts, dying workers."""
+"""Traps of the CPU backends: caches, threads, forks, interrupts."""
 
-import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +13,7 @@ from numba.core import caching
 
 import gpuimg
 from gpuimg import kernels
-from gpuimg.backend import compiled, driver, processes
-from gpuimg.errors import BackendFailed
+from gpuimg.backend import compiled, driver
 from tests.conftest import example
 
 IMAGE = np.random.default_rng(3).integers(0, 256, (200, 301), np.uint8)
@@ -163,23 +159,6 @@ def test_a_forked_child_takes_the_thread_pool(layer):
     python(code, NUMBA_THREADING_LAYER=layer)
 
 
-@NEEDS_FORK
-def test_a_forked_child_leaves_the_parents_workers_alone():
-    code = """
-    import os, sys, warnings, numpy as np, gpuimg
-    warnings.simplefilter("ignore", DeprecationWarning)
-    image = np.zeros((50, 50), np.uint8)
-    gpuimg.invert(image, backend="processes")
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if (gpuimg.invert(image, backend="processes") == 255).all() else 3)
-    _, status = os.waitpid(child, 0)
-    assert (gpuimg.invert(image, backend="processes") == 255).all()
-    sys.exit(os.waitstatus_to_exitcode(status))
-    """
-    python(code)
-
-
 def test_threads_are_those_numba_was_told_to_use():
     code = """
     import numba, numpy as np, gpuimg
@@ -257,102 +236,6 @@ def _children_named(script):
         except OSError:
             continue
     return found
-
-
-def _kill_worker_at(row_count, times):
-    """Kill workers while they work, ``times`` times; gives how often it happened."""
-    killed = []
-
-    def watch():
-        while len(killed) < times:
-            for worker in list(processes._workers._workers):
-                if worker.band is not None and worker.process.pid not in killed:
-                    os.kill(worker.process.pid, signal.SIGKILL)
-                    killed.append(worker.process.pid)
-                    break
-            time.sleep(0.001)
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    return thread, killed
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL on Windows")
-def test_a_worker_that_dies_is_replaced_and_its_band_done_again():
-    image = np.random.default_rng(0).random((300, 3000))
-    expected = gpuimg.median(image, 9, backend="single")
-    gpuimg.median(image[:9], 9, backend="processes")
-    thread, killed = _kill_worker_at(300, 1)
-    result = gpuimg.median(image, 9, backend="processes")
-    thread.join(10)
-    assert len(killed) == 1
-    np.testing.assert_array_equal(result, expected)
-
-
-def test_a_band_that_kills_every_worker_ends_in_a_clear_error(monkeypatch):
-    real = processes.Worker.give
-
-    def give(self, task, band):
-        real(self, task, band)
-        self.process.kill()
-
-    before = segments()
-    monkeypatch.setattr(processes.Worker, "give", give)
-    with pytest.raises(BackendFailed, match=r"died twice at rows .*__main__"):
-        gpuimg.invert(np.zeros((3000, 3000), np.uint8), backend="processes")
-    monkeypatch.undo()
-    assert segments() <= before
-    assert (gpuimg.invert(np.zeros((30, 30), np.uint8), backend="processes") == 255).all()
-
-
-def test_processes_leave_no_shared_memory():
-    before = segments()
-    for _ in range(3):
-        np.testing.assert_array_equal(gpuimg.invert(IMAGE, backend="processes"), EXPECTED)
-    assert segments() <= before
-
-
-def test_too_little_shared_memory_is_an_error_and_no_crash(monkeypatch):
-    def full(_file, _start, _length):
-        raise OSError(28, "No space left on device")
-
-    if not hasattr(os, "posix_fallocate"):
-        pytest.skip("this system cannot reserve shared memory")
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    before = segments()
-    with pytest.raises(BackendFailed, match=r"No space left on device.*shm"):
-        gpuimg.invert(IMAGE, backend="processes")
-    assert segments() <= before
-
-
-def test_processes_work_from_threads():
-    results = []
-    threads = [
-        threading.Thread(target=lambda: results.append(gpuimg.invert(IMAGE, backend="processes"))) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert len(results) == 4
-    for result in results:
-        np.testing.assert_array_equal(result, EXPECTED)
-
-
-def _in_daemon(send):
-    send.send(gpuimg.backends()[2])
-
-
-def test_a_daemonic_process_is_told_that_it_may_not_start_workers():
-    context = multiprocessing.get_context("spawn")
-    receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=_in_daemon, args=(send,), daemon=True)
-    process.start()
-    send.close()
-    status = receive.recv()
-    process.join(60)
-    assert status.name == "processes"
-    assert "daemonic" in status.reason
 
 
 def test_compiled_code_that_the_disk_has_no_room_for(monkeypatch, tmp_path):

@@ -22,7 +22,7 @@ LAYERS = [
     ("gpuimg.run",),
     ("gpuimg.dispatch",),
     ("gpuimg.backend.cuda", "gpuimg.backend.multicore", "gpuimg.backend.processes"),
-    ("gpuimg.backend.cupygpu", "gpuimg.backend.single"),
+    ("gpuimg.backend.cupygpu", "gpuimg.backend.single", "gpuimg.backend.worker"),
     ("gpuimg.backend.chain",),
     ("gpuimg.backend.device", "gpuimg.backend.driver"),
     ("gpuimg.backend.base", "gpuimg.backend.compiled"),

@@ -1,23 +1,29 @@
 """Worker processes: the same compiled kernels, with pixels in shared memory and only row numbers in messages.
 
-Workers are spawned, never forked, and kept for the next call. The parent alone creates and unlinks shared memory. A
-worker that dies is replaced and its band done again, once.
+Workers are started as `gpuimg.backend.worker`, never forked, and kept for the next call. Shared memory has no name in
+any folder, and workers end with their connection, so that nothing is left however a process ends. A worker that dies
+or is silent is replaced and its band done again.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import io
 import math
+import mmap
 import os
-import signal
+import subprocess
+import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+import uuid
+from collections import Counter, deque
 from itertools import pairwise
-from multiprocessing import connection, get_context
+from multiprocessing import Pipe, connection
 from multiprocessing.shared_memory import SharedMemory
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,186 +31,219 @@ from gpuimg.backend.base import Array, CpuBackend
 from gpuimg.backend.compiled import DONE, prepare
 from gpuimg.backend.single import check_done
 from gpuimg.backend.walk import Bound
+from gpuimg.backend.worker import PING, Shared, Task, map_block, send_task
 from gpuimg.errors import BackendFailed
 from gpuimg.machine import processor_count
 from gpuimg.memory import new_array
 
+SCRIPT = Path(__file__).with_name("worker.py")
 BANDS_PER_WORKER = 4  # so that a slow worker does not hold up the others
-START_SECONDS = 60.0
+MOST_DEATHS = 3  # at one band, while no other band is finished
+SILENT_SECONDS = 30.0  # a worker that does not answer for so long is stopped or stuck
+LOOKS = 10  # at silent workers in that time
+LARGEST_SENT = 1 << 14  # bytes of an array in a message: sending must not wait for a worker that is stopped
+RESERVED_AT_ONCE = 1 << 24  # bytes; an interrupted reservation starts again
+CHECKED = 1 << 26  # bytes from which on the system is asked whether it has them
 
 
-class Shared(NamedTuple):
-    """An array in shared memory, as a message names it."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-
-class Task(NamedTuple):
-    """A kernel with its arguments; sent to each worker once, before its first band."""
-
-    number: int
-    kernel: str
-    src: Shared
-    dst: Shared
-    args: tuple[Any, ...]
+def _available() -> float:
+    """Bytes of memory that the system could still give, where it says so."""
+    with contextlib.suppress(OSError, KeyError, ValueError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+        return found["MemAvailable"] + found["SwapFree"]
+    return math.inf
 
 
-def reserve(nbytes: int) -> SharedMemory:
-    """Create shared memory that is really there: writing to more than the system has would kill the process."""
-    memory = SharedMemory(create=True, size=max(1, nbytes))
-    try:
+def _unnamed_file(nbytes: int) -> io.FileIO:
+    """A file in memory that is gone when its last holder closes it."""
+    if hasattr(os, "memfd_create"):
+        with contextlib.suppress(OSError):  # forbidden in some containers
+            # No interrupt can come between the two calls: `next` makes both.
+            file = next(map(io.FileIO, map(os.memfd_create, ("gpuimg",)), ("r+",)))
+            file.truncate(nbytes)
+            return file
+    memory = SharedMemory(create=True, size=nbytes)
+    memory.unlink()
+    file = io.FileIO(os.dup(memory._fd), "r+")  # type: ignore[attr-defined]
+    memory.close()
+    return file
+
+
+class Block:
+    """Shared memory that is really there: writing to more than the system has would kill the process."""
+
+    def __init__(self, nbytes: int) -> None:
+        self.nbytes = max(1, nbytes)
+        self.tag = f"gpuimg-{uuid.uuid4()}" if sys.platform == "win32" else ""
+        self.file = None if self.tag else _unnamed_file(self.nbytes)
+        try:
+            self.memory = self._reserve()
+        except BaseException:
+            self.close()
+            raise
+
+    def _reserve(self) -> mmap.mmap:
+        if self.file is None:
+            return map_block(self.tag, self.nbytes, -1)
         if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(memory._fd, 0, max(1, nbytes))  # type: ignore[attr-defined]
-    except OSError as error:
-        memory.close()
-        memory.unlink()
+            for start in range(0, self.nbytes, RESERVED_AT_ONCE):
+                os.posix_fallocate(self.file.fileno(), start, min(RESERVED_AT_ONCE, self.nbytes - start))
+        return map_block("", self.nbytes, self.file.fileno())
+
+    def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        return np.ndarray(shape, dtype, self.memory)
+
+    def close(self) -> None:
+        """Close the file; the memory goes with the last array on it."""
+        if self.file is not None:
+            self.file.close()
+
+
+def reserve(nbytes: int) -> Block:
+    """Shared memory of so many bytes, or a `BackendFailed` that says why there is none."""
+    try:
+        if nbytes > CHECKED and nbytes > _available():
+            raise MemoryError("the system has less")
+        return Block(nbytes)
+    except (OSError, MemoryError) as error:
         raise BackendFailed(
-            f"no shared memory for {nbytes} bytes ({error.strerror}): enlarge /dev/shm (docker run --shm-size)"
+            f"no shared memory for {nbytes} bytes ({getattr(error, 'strerror', None) or error}): raise the memory "
+            "limit, enlarge /dev/shm (docker run --shm-size), or use backend='multicore', which needs none"
         ) from None
-    return memory
-
-
-def _array(memory: SharedMemory, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    return np.ndarray(shape, dtype, memory.buf)
 
 
 class Arena:
     """The shared memory of one call."""
 
     def __init__(self) -> None:
-        self._blocks: dict[str, SharedMemory] = {}
+        self._blocks: dict[int, Block] = {}  # by address
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        memory = reserve(math.prod(shape) * dtype.itemsize)
-        self._blocks[memory.name] = memory
-        return _array(memory, shape, dtype)
-
-    def describe(self, array: Array) -> Shared:
-        """How a message names an array of this arena."""
-        name = self._block_of(array)
-        if name is None:
-            raise KeyError("the array does not lie in this arena")
-        return Shared(name, array.shape, array.dtype.str)
+        block = reserve(math.prod(shape) * dtype.itemsize)
+        array = block.array(shape, dtype)
+        self._blocks[array.ctypes.data] = block
+        return array
 
     def shared(self, array: Array) -> Array:
         """The array itself if it lies in this arena, else a copy that does."""
-        if self._block_of(array) is not None:
+        if array.ctypes.data in self._blocks:
             return array
         copied = self.empty(array.shape, array.dtype)
         np.copyto(copied, array)
         return copied
 
-    def argument(self, value: Any) -> Any:
-        """A kernel's argument for a message: an array of this arena by name, all else as it is."""
-        return self.describe(value) if isinstance(value, np.ndarray) and self._block_of(value) else value
+    def job(self, kernel: str, arguments: tuple[Any, ...]) -> Job:
+        """A kernel's call for messages."""
+        used: dict[int, int] = {}
 
-    def _block_of(self, array: Array) -> str | None:
-        address = array.ctypes.data
-        for name, memory in self._blocks.items():
-            if _array(memory, (1,), np.dtype(np.uint8)).ctypes.data == address:
-                return name
-        return None
+        def sent(value: Any) -> Any:
+            if not isinstance(value, np.ndarray):
+                return value
+            array = self.shared(value) if value.nbytes > LARGEST_SENT else value
+            address = array.ctypes.data
+            if address not in self._blocks:
+                return array
+            return Shared(used.setdefault(address, len(used)), array.shape, array.dtype.str)
+
+        described = tuple([sent(argument) for argument in arguments])
+        blocks = [self._blocks[address] for address in used]
+        return Job(Task(kernel, described, tuple([(block.tag, block.nbytes) for block in blocks])), blocks)
 
     def close(self) -> None:
-        for memory in self._blocks.values():
-            memory.unlink()
-            with contextlib.suppress(BufferError):  # an array still looks at it: the mapping goes with that array
-                memory.close()
+        for block in self._blocks.values():
+            block.close()
         self._blocks.clear()
 
 
-def work(messages: connection.Connection) -> None:
-    """What a worker does: take a task, fill bands of rows, say when each is done."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it stops the workers
-    with contextlib.suppress(EOFError, OSError), contextlib.ExitStack() as attached:
-        while True:
-            message = messages.recv()
-            try:
-                if isinstance(message, Task):
-                    attached.close()
-                    run_band = attached.enter_context(_attached(message))
-                else:
-                    messages.send(run_band(*message))
-            except Exception as error:
-                messages.send(error)
+class Job:
+    """A task and the files to send with it."""
+
+    def __init__(self, task: Task, blocks: list[Block]) -> None:
+        self.task = task
+        self.files = [block.file.fileno() for block in blocks if block.file is not None]
 
 
-def _bands_of(kernel: str, arguments: tuple[Any, ...]) -> Callable[[int, int], tuple[int, float]]:
-    src, dst, *args = arguments
-    code, packed = prepare(kernel, src, dst, tuple(args))
+def _start(theirs: Any) -> subprocess.Popen[bytes]:
+    """Start a worker on its end of a connection.
 
-    def run_band(top: int, bottom: int) -> tuple[int, float]:
-        start = time.perf_counter()
-        done = code.call(packed.address, top, bottom)
-        return done, time.perf_counter() - start
-
-    return run_band
-
-
-@contextlib.contextmanager
-def _attached(task: Task) -> Iterator[Any]:
-    memories = []
-    try:
-        arguments: list[Any] = []
-        for argument in (task.src, task.dst, *task.args):
-            if isinstance(argument, Shared):
-                memories.append(SharedMemory(argument.name))
-                argument = _array(memories[-1], argument.shape, np.dtype(argument.dtype))
-            arguments.append(argument)
-        run_band = _bands_of(task.kernel, tuple(arguments))
-        del argument, arguments
-        yield run_band
-        del run_band
-    finally:
-        for memory in memories:
-            with contextlib.suppress(BufferError):
-                memory.close()
+    Its path is the interpreter's own, without the current folder. A process group of its own keeps Ctrl-C from it
+    while it starts.
+    """
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    command = [sys.executable, *flags, "-P", str(SCRIPT)]
+    if sys.platform == "win32":
+        os.set_handle_inheritable(theirs.fileno(), True)
+        return subprocess.Popen(
+            [*command, str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            startupinfo=subprocess.STARTUPINFO(lpAttributeList={"handle_list": [theirs.fileno()]}),
+            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
+        )
+    return subprocess.Popen(command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, process_group=0)
 
 
 class Worker:
-    """A worker process and the parent's end of its messages."""
+    """A worker process and the parent's end of its connection."""
 
     def __init__(self) -> None:
-        context = get_context("spawn")
-        self.messages, theirs = context.Pipe()
-        self.process = context.Process(target=work, args=(theirs,), daemon=True, name="gpuimg worker")
-        self.process.start()
-        theirs.close()
-        self.task = 0
+        self.messages, theirs = Pipe()
+        try:
+            self.process = _start(theirs)
+        except OSError as error:
+            raise BackendFailed(f"no worker process could be started with {sys.executable}: {error}") from error
+        finally:
+            theirs.close()
+        self.has_task = False
         self.band: tuple[int, int] | None = None
+        self.silent = 0  # looks since it was last heard of
+        with contextlib.suppress(OSError):  # died already: its first band will tell
+            self.messages.send((str(SCRIPT.parents[2]), sys.path))
 
-    def give(self, task: Task, band: tuple[int, int]) -> None:
+    def give(self, job: Job, band: tuple[int, int]) -> None:
         self.band = band
-        if self.task != task.number:
-            self.messages.send(task)
-            self.task = task.number
+        self.silent = 0
+        if not self.has_task:
+            send_task(self.messages, job.task, job.files)
+            self.has_task = True
         self.messages.send(band)
+
+    def end_task(self) -> None:
+        """Let go of the task's memory."""
+        if self.has_task:
+            self.has_task = False
+            with contextlib.suppress(OSError):  # died since: the next call will tell
+                self.messages.send(None)
 
     def stop(self) -> None:
         self.messages.close()
         self.process.kill()
-        self.process.join(5)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
 
 
 class Round:
-    """One pass over an image: which bands wait, which were done again, and the seconds spent in compiled code."""
+    """One pass over an image: which bands wait, at which ones workers died, the seconds spent in compiled code."""
 
-    def __init__(self, task: Task, bands: list[tuple[int, int]]) -> None:
-        self.task = task
+    def __init__(self, job: Job, bands: list[tuple[int, int]]) -> None:
+        self.job = job
         self.waiting = deque(bands)
-        self.repeated: set[tuple[int, int]] = set()
+        self.deaths: Counter[tuple[int, int]] = Counter()
         self.seconds = 0.0
 
-    def repeat(self, band: tuple[int, int], exit_code: int | None) -> None:
-        """Put a band back whose worker died, once."""
-        if band in self.repeated:
+    def finish(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.deaths.clear()
+
+    def repeat(self, band: tuple[int, int], why: str) -> None:
+        """Put a band back whose worker died, as long as other bands are finished in between."""
+        self.deaths[band] += 1
+        if self.deaths[band] >= MOST_DEATHS:
             raise BackendFailed(
-                f"a worker process died twice at rows {band[0]} to {band[1]} (exit code {exit_code}); in a script, "
-                'calls that start processes must stand under `if __name__ == "__main__":`'
+                f"{MOST_DEATHS} worker processes in a row died at rows {band[0]} to {band[1]} of the kernel "
+                f"{self.job.task.kernel!r} ({why}); the system may have killed them for lack of memory"
             )
-        self.repeated.add(band)
         self.waiting.appendleft(band)
 
 
@@ -213,20 +252,35 @@ class Workers:
 
     def __init__(self) -> None:
         self._workers: list[Worker] = []
-        self._lock = threading.Lock()
-        self._count = 0
+        self._lock = threading.RLock()
+        self._busy = False
+        self._looked = 0.0
 
-    def fill(self, task: Task, bands: list[tuple[int, int]], count: int) -> float:
+    def fill(self, job: Job, bands: list[tuple[int, int]], count: int) -> float:
         """Fill all bands; gives the seconds that compiled code took, all workers together."""
         with self._lock:
-            self._count += 1
-            current = Round(task._replace(number=self._count), bands)
+            if self._busy:  # a signal handler's call, in the midst of another one in this thread
+                return self._fill_apart(job, bands, count)
+            current = Round(job, bands)
             try:
+                self._busy = True
                 self._fill(current, count)
+                for worker in self._workers:
+                    worker.end_task()
             except BaseException:
                 self.stop()
                 raise
+            finally:
+                self._busy = False
             return current.seconds
+
+    @staticmethod
+    def _fill_apart(job: Job, bands: list[tuple[int, int]], count: int) -> float:
+        others = Workers()
+        try:
+            return others.fill(job, bands, count)
+        finally:
+            others.stop()
 
     def _fill(self, current: Round, count: int) -> None:
         while len(self._workers) < count:
@@ -234,8 +288,9 @@ class Workers:
         for worker in self._workers[: len(current.waiting)]:
             self._hand_out(worker, current)
         while busy := {worker.messages: worker for worker in self._workers if worker.band is not None}:
-            for ready in connection.wait(list(busy), timeout=1.0):
+            for ready in connection.wait(list(busy), timeout=SILENT_SECONDS / LOOKS):
                 self._take(busy[ready], current)  # type: ignore[index]
+            self._look(current)
 
     def _take(self, worker: Worker, current: Round) -> None:
         try:
@@ -243,25 +298,45 @@ class Workers:
         except (EOFError, OSError):
             self._replace(worker, current)
             return
-        if isinstance(answer, Exception):
-            raise BackendFailed(f"a worker process failed in the kernel {current.task.kernel!r}: {answer}") from answer
+        worker.silent = 0
+        if answer == PING:
+            return
+        kernel = current.job.task.kernel
+        if isinstance(answer, str):
+            raise BackendFailed(f"a worker process failed in the kernel {kernel!r}: {answer}")
         done, seconds = answer
-        check_done(current.task.kernel, done, DONE)
-        current.seconds += seconds
+        check_done(kernel, done, DONE)
+        current.finish(seconds)
         worker.band = None
         if current.waiting:
             self._hand_out(worker, current)
 
+    def _look(self, current: Round) -> None:
+        """Replace workers that are stopped. Looks are counted, not seconds: this process may have been stopped too."""
+        now = time.monotonic()
+        if now - self._looked < SILENT_SECONDS / LOOKS:
+            return
+        self._looked = now
+        for worker in [worker for worker in self._workers if worker.band is not None]:
+            worker.silent += 1
+            if worker.silent > LOOKS:
+                self._replace(worker, current, f"silent for {SILENT_SECONDS:g} s")
+            elif worker.silent == 2:
+                with contextlib.suppress(OSError):  # it died: its connection will tell
+                    worker.messages.send(PING)
+
     def _hand_out(self, worker: Worker, current: Round) -> None:
         try:
-            worker.give(current.task, current.waiting.popleft())
+            worker.give(current.job, current.waiting.popleft())
         except OSError:
             self._replace(worker, current)
 
-    def _replace(self, worker: Worker, current: Round) -> None:
-        worker.process.join(1)
+    def _replace(self, worker: Worker, current: Round, why: str = "") -> None:
         assert worker.band is not None
-        current.repeat(worker.band, worker.process.exitcode)
+        if not why:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.process.wait(1)
+        current.repeat(worker.band, why or f"exit code {worker.process.returncode}")
         worker.stop()
         fresh = Worker()
         self._workers[self._workers.index(worker)] = fresh
@@ -273,12 +348,21 @@ class Workers:
         for worker in workers:
             worker.stop()
 
+    def exit(self) -> None:
+        """End all workers with this process. If a thread still uses them, they end with the connection instead."""
+        if self._lock.acquire(blocking=False):
+            self.stop()
+
     def forget(self) -> None:
         """In a forked child: the workers are the parent's."""
+        for worker in self._workers:
+            worker.messages.close()
+            worker.process.returncode = 0  # not a child of this process: nothing to wait for
         self.__init__()  # type: ignore[misc]
 
 
 _workers = Workers()
+atexit.register(_workers.exit)
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_workers.forget)
@@ -300,10 +384,8 @@ class Processes(CpuBackend):
         return f"{self.workers} worker processes, started at first use"
 
     def unusable(self) -> str | None:
-        import multiprocessing
-
-        if multiprocessing.current_process().daemon:
-            return "this process is itself a daemonic worker, which may not start processes"
+        if getattr(sys, "frozen", False) or not sys.executable:
+            return "there is no Python interpreter to start workers with, as in a frozen application"
         return None
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -320,6 +402,7 @@ class Processes(CpuBackend):
         return arena.shared(other)
 
     def run(self, passes: Any, image: Array, out: Array | None) -> Any:
+        interrupted = getattr(self._arenas, "current", None)  # a signal handler may call in the midst of a call
         arena = self._arenas.current = Arena()
         try:
             # A graph's images are taken as the walk comes to them.
@@ -332,7 +415,7 @@ class Processes(CpuBackend):
             np.copyto(out, result.view(out.dtype))  # a mask's result is bytes
             return out
         finally:
-            del self._arenas.current
+            self._arenas.current = interrupted
             source = result = None  # type: ignore[assignment]
             arena.close()
 
@@ -341,7 +424,6 @@ class Processes(CpuBackend):
         prepare(kernel, src, dst, args)  # compiled once, on disk, before all workers want it
         count = 1 if bands == 1 else min(rows, self.workers * BANDS_PER_WORKER)
         edges = [rows * band // count for band in range(count + 1)]
-        sent = tuple([arena.argument(arg) for arg in args])
-        task = Task(0, kernel, arena.describe(src), arena.describe(dst), sent)
-        seconds = _workers.fill(task, list(pairwise(edges)), self.workers)
+        job = arena.job(kernel, (src, dst, *args))
+        seconds = _workers.fill(job, list(pairwise(edges)), self.workers)
         return seconds / self.speedup()
