@@ -26,6 +26,8 @@ LAYERS = [
     ("gpuimg.backend.chain",),
     ("gpuimg.backend.device", "gpuimg.backend.driver"),
     ("gpuimg.backend.base", "gpuimg.backend.compiled"),
+    ("gpuimg.backend.jit_fast",),
+    ("gpuimg.backend.jit",),
     ("gpuimg.backend",),
     ("gpuimg.files",),
     ("gpuimg.kernels",),
