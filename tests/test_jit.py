@@ -166,3 +166,52 @@ def test_a_newer_numba_than_tested_is_named_once():
 def test_the_oldest_numba_is_the_one_that_the_package_asks_for():
     root = Path(gpuimg.__file__).parent.parent
     assert f'"numba>={jit.OLDEST[0]}.{jit.OLDEST[1]}"' in (root / "pyproject.toml").read_text()
+
+
+ENVIRONMENT = """
+import numpy as np, gpuimg
+image = np.zeros((300, 300), np.uint8)
+for status in gpuimg.backends():
+    if status.name in ("single", "multicore"):
+        try:
+            gpuimg.invert(image, backend=status.name)
+            print(status.name, "works" if status.usable else "is said not to work")
+        except gpuimg.BackendUnavailable as error:
+            assert status.reason == error.reason
+            print(status.name, error.reason)
+try:
+    gpuimg.invert(image)
+except gpuimg.GpuimgError as error:
+    print("auto", error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("variable", "expected"),
+    [
+        ("NUMBA_DISABLE_JIT=1", "unset NUMBA_DISABLE_JIT"),
+        ("NUMBA_DISABLE_JIT=0", None),
+        ("NUMBA_OPT=0", None),
+        ("NUMBA_THREADING_LAYER=safe", None),
+        ("NUMBA_THREADING_LAYER=tbb", None),
+        ("NUMBA_THREADING_LAYER=threadsafe", None),
+        ("NUMBA_THREADING_LAYER=forksafe", None),
+    ],
+)
+def test_what_numba_is_told_by_the_environment_works_or_is_named(tmp_path, variable, expected):
+    name, value = variable.split("=")
+    done = subprocess.run(
+        [sys.executable, "-c", ENVIRONMENT],
+        env={**os.environ, name: value, "GPUIMG_CACHE_DIR": str(tmp_path)},
+        timeout=240,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    if expected is None:
+        assert lines == ["single works", "multicore works"]
+    else:
+        assert [line.split()[0] for line in lines] == ["single", "multicore", "auto"]
+        assert all(expected in line for line in lines)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gpuimg.kernels import uncompilable
 from gpuimg.machine import figures
 from gpuimg.memory import new_array
 from gpuimg.passes import Beside, Pass, Reduction, chains, writer
@@ -79,7 +80,7 @@ class CpuBackend(ABC):
     name: str
 
     def unusable(self) -> str | None:
-        return None
+        return uncompilable()
 
     def missing(self, passes: Sequence[Pass]) -> str | None:
         return None

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuimg import kernels
+from gpuimg.errors import BackendFailed
 
 log = logging.getLogger("gpuimg")
 
@@ -138,6 +139,9 @@ def compiled(kernel: str, form: str, fill: str = "fill") -> Compiled:
 
 
 def _compile(kernel: str, form: str, fill: str = "fill") -> Compiled:
+    reason = kernels.uncompilable()
+    if reason is not None:
+        raise BackendFailed(reason)
     from gpuimg.backend import jit, jit_fast  # they import Numba
 
     jit.warn_if_untested()

@@ -46,8 +46,11 @@ def numba_layer() -> str:
             return ""
         try:
             import_module(f"numba.np.ufunc.{layer}pool")
+            numba.get_num_threads()
         except ImportError:
             continue
+        except ValueError:  # a layer that was asked for by its qualities is not there
+            return ""
         return str(layer)
     return ""
 

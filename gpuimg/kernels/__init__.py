@@ -7,6 +7,8 @@ In a wheel the sources lie in this folder (``cpu/`` and ``cuda/``). In a source 
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +25,16 @@ if not (_here / "cpu").is_dir() and (_here.parent.parent / "pyproject.toml").is_
 def load(name: str) -> ModuleType:
     """The module of the CPU kernel ``name``."""
     return import_module(f"{__name__}.cpu.{name}")
+
+
+def uncompilable() -> str | None:
+    """Why no CPU kernel can be compiled in this process, or None."""
+    config = getattr(sys.modules.get("numba"), "config", None)
+    if config is None:
+        disabled = os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0")
+    else:
+        disabled = bool(config.DISABLE_JIT)
+    return "Numba is told to compile nothing: unset NUMBA_DISABLE_JIT" if disabled else None
 
 
 def cuda_path(name: str) -> Path:
