@@ -9,7 +9,6 @@ are, so an array that stands for some rows of a larger image can be given the ad
 from __future__ import annotations
 
 import ctypes
-import logging
 import struct
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -20,10 +19,8 @@ import numpy as np
 
 from gpuimg import kernels
 from gpuimg.errors import BackendFailed
+from gpuimg.kernels import DONE as DONE
 
-log = logging.getLogger("gpuimg")
-
-DONE = 1  # what an entry returns; an exception inside compiled code leaves 0
 _lock = RLock()
 
 

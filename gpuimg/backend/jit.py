@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import os
 import shutil
-import tempfile
+import threading
 import types as pytypes
 import warnings
 from collections.abc import Callable, Iterator
@@ -33,7 +34,6 @@ from gpuimg.machine import cache_folder
 log = logging.getLogger("gpuimg")
 
 OLDEST, NEWEST = (0, 62), (0, 68)  # versions of Numba that gpuimg is tested with
-DONE = 1  # what an entry returns; an exception inside compiled code leaves 0
 WORD = ir.IntType(64)
 
 _warned = False
@@ -71,16 +71,16 @@ def code_folder() -> Path:
     return cache_folder() / f"cpu-{code_digest()}"
 
 
-# Compiled by Numba; `unpack` and `fill` are set for each kernel.
+# Compiled by Numba; the names it uses are set for each kernel.
 def _entry(slots: int, top: int, bottom: int) -> int:
     arguments = unpack(slots)  # type: ignore[name-defined]  # noqa: F821
     fill(arguments[0], arguments[1], top, bottom, *arguments[2:])  # type: ignore[name-defined]  # noqa: F821
-    return DONE
+    return DONE  # type: ignore[name-defined,no-any-return]  # noqa: F821
 
 
 def entry(name: str, kernel: pytypes.ModuleType, fill: str, unpack: Any) -> Callable[[int, int, int], int]:
     """The function that Numba compiles for a kernel and a form of arguments."""
-    names = {"unpack": unpack, "fill": getattr(kernel, fill), "DONE": DONE, "__name__": kernel.__name__}
+    names = {"unpack": unpack, "fill": getattr(kernel, fill), "DONE": kernels.DONE, "__name__": kernel.__name__}
     return named(_entry, name, names)
 
 
@@ -105,6 +105,8 @@ def kept(build: Callable[[Callable[..., Any], bool], Any], function: Callable[..
         try:
             try:
                 return build(copied, True)
+            except OSError:
+                raise
             except Exception as error:  # a damaged file raises whatever unpickling it comes upon
                 if not forget(function.__name__):
                     raise
@@ -123,9 +125,9 @@ def _in_folder(function: Callable[..., Any]) -> Callable[..., Any] | None:
     try:
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-                shutil.copy2(source, file.name)  # some versions of Numba also ask for the time of the file
-            Path(file.name).replace(target)
+            part = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}")
+            shutil.copy2(source, part)  # some versions of Numba also ask for the time of the file
+            part.replace(target)
     except OSError as error:
         log.info("no disk cache for compiled kernels: %s", error)
         return None
