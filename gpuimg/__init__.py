@@ -68,6 +68,7 @@ _WHERE = {
         "FallbackWarning",
         "GpuimgError",
         "ImageFileError",
+        "UntestedVersionWarning",
     ),
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from gpuimg.errors import FallbackWarning as FallbackWarning
     from gpuimg.errors import GpuimgError as GpuimgError
     from gpuimg.errors import ImageFileError as ImageFileError
+    from gpuimg.errors import UntestedVersionWarning as UntestedVersionWarning
     from gpuimg.files import open_image as open_image
     from gpuimg.files import save_image as save_image
     from gpuimg.filters.color import hsv2rgb as hsv2rgb

@@ -8,7 +8,8 @@
     └── ImageFileError (OSError)            a file is missing, unreadable, truncated or cannot be written
 
     UserWarning
-    └── FallbackWarning                     the work was done elsewhere than planned, and why
+    ├── FallbackWarning                     the work was done elsewhere than planned, and why
+    └── UntestedVersionWarning              a library is newer than any that gpuimg was tested with
 
 Wrong arguments raise ``TypeError`` (wrong kind of object or dtype) or ``ValueError`` (wrong value), as in NumPy.
 """
@@ -40,3 +41,7 @@ class ImageFileError(GpuimgError, OSError):
 
 class FallbackWarning(UserWarning):
     """The work was done elsewhere than planned; the message says where and why."""
+
+
+class UntestedVersionWarning(UserWarning):
+    """A library is newer than any that gpuimg was tested with; the message names it."""

@@ -35,6 +35,9 @@ MODES = {
     "constant": Mode(4, "constant", "BORDER_CONSTANT"),  # k k k k | a b c d | k k k k
 }
 
+# How many numbers stand before the runs of a slab, in the tables by which regions are labelled.
+RUNS_HEADER = 4
+
 BOOL = np.dtype(bool)
 UINT8 = np.dtype("uint8")
 FLOAT32 = np.dtype("float32")

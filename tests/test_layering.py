@@ -27,6 +27,8 @@ LAYERS = [
     ("gpuimg.backend.device", "gpuimg.backend.driver"),
     ("gpuimg.backend.base", "gpuimg.backend.compiled"),
     ("gpuimg.backend.walk",),
+    ("gpuimg.backend.jit_fast",),
+    ("gpuimg.backend.jit",),
     ("gpuimg.backend",),
     ("gpuimg.files",),
     ("gpuimg.plan.graph",),

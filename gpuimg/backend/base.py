@@ -11,6 +11,7 @@ import numpy as np
 
 from gpuimg.backend import walk as walking
 from gpuimg.backend.walk import Bound, Lookup, flat, one_by_one, walk
+from gpuimg.kernels import uncompilable
 from gpuimg.machine import figures
 from gpuimg.memory import new_array
 from gpuimg.passes import Beside, Pass, Reduction, all_of, chains, writer
@@ -90,7 +91,7 @@ class CpuBackend(ABC):
     name: str
 
     def unusable(self) -> str | None:
-        return None
+        return uncompilable()
 
     def missing(self, passes: Sequence[Pass] | Bound) -> str | None:
         return None

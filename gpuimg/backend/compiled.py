@@ -8,27 +8,19 @@ are, so an array that stands for some rows of a larger image can be given the ad
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import hashlib
-import logging
 import struct
-import types as pytypes
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpuimg import kernels
-from gpuimg.machine import cache_folder
+from gpuimg.errors import BackendFailed
+from gpuimg.kernels import DONE as DONE
 
-log = logging.getLogger("gpuimg")
-
-DONE = 1  # what an entry returns; an exception inside compiled code leaves 0
 _lock = RLock()
 
 
@@ -130,129 +122,6 @@ def _address_of(array: np.ndarray[Any, Any]) -> int:
         return array.ctypes.data
 
 
-# Compiled by Numba; `unpack` and `fill` are set for each kernel.
-def _entry(slots: int, top: int, bottom: int) -> int:
-    arguments = unpack(slots)  # type: ignore[name-defined]  # noqa: F821
-    fill(arguments[0], arguments[1], top, bottom, *arguments[2:])  # type: ignore[name-defined]  # noqa: F821
-    return DONE
-
-
-def _numba_types(form: str) -> list[Any]:
-    from numba import types
-
-    scalars = {"u1": types.uint8, "u2": types.uint16, "u4": types.uint32, "i1": types.int8, "i2": types.int16}
-    scalars |= {"i4": types.int32, "i8": types.int64, "u8": types.uint64, "f4": types.float32, "f8": types.float64}
-    found = []
-    for part in form.split("_"):
-        scalar = scalars[part[:2]]
-        found.append(types.Array(scalar, int(part[2:]), "C") if part[2:] else scalar)
-    return found
-
-
-def _unpacker(form: str) -> Any:
-    from llvmlite import ir
-    from numba import types
-    from numba.extending import intrinsic
-    from numba.np.arrayobj import make_array, populate_array
-
-    members = _numba_types(form)
-    result = types.Tuple(members)
-    word = ir.IntType(64)
-
-    def build(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        base = builder.inttoptr(arguments[0], word.as_pointer())
-        following = iter(range(1 << 16))
-
-        def slot() -> Any:
-            return builder.load(builder.gep(base, [word(next(following))]))
-
-        values = []
-        for member in members:
-            if isinstance(member, types.Array):
-                element = context.get_data_type(member.dtype)
-                data = builder.inttoptr(slot(), element.as_pointer())
-                shape = [slot() for _ in range(member.ndim)]
-                itemsize = word(context.get_abi_sizeof(element))
-                strides = [itemsize]
-                for extent in reversed(shape[1:]):
-                    strides.insert(0, builder.mul(strides[0], extent))
-                array = make_array(member)(context, builder)
-                populate_array(array, data=data, shape=shape, strides=strides, itemsize=itemsize, meminfo=None)
-                values.append(array._getvalue())
-            else:
-                bits = slot()
-                values.append(builder.bitcast(bits, ir.DoubleType()) if member == types.float64 else bits)
-        return context.make_tuple(builder, result, values)
-
-    @intrinsic  # type: ignore[untyped-decorator]
-    def unpack(_context: Any, slots: Any) -> Any:
-        return result(types.int64), build
-
-    return unpack
-
-
-def disk_cache(name: str, digest: str) -> Any:
-    """A Numba cache for the function ``name`` in gpuimg's own folder, valid as long as ``digest`` is the same."""
-    from numba.core import caching
-
-    folder = cache_folder() / f"cpu-{digest}"
-
-    class Locator(caching._CacheLocator):  # type: ignore[misc]
-        def get_cache_path(self) -> str:
-            return str(folder)
-
-        def get_source_stamp(self) -> str:
-            return digest
-
-        def get_disambiguator(self) -> str:
-            return name
-
-        @classmethod
-        def from_function(cls, _function: Any, _file: str) -> Locator | None:
-            locator = cls()
-            try:
-                locator.ensure_cache_path()
-            except OSError:
-                return None
-            return locator
-
-    class Storage(caching.CompileResultCacheImpl):  # type: ignore[misc]
-        _locator_classes = (Locator,)
-
-    class Cache(caching.FunctionCache):  # type: ignore[misc]
-        _impl_class = Storage
-
-        def load_overload(self, signature: Any, context: Any) -> Any:
-            try:
-                return super().load_overload(signature, context)
-            except Exception as error:  # a damaged file raises whatever unpickling it comes upon
-                log.warning("compiled code of %s could not be read and is made anew: %r", name, error)
-                self.flush()
-                return None
-
-        def save_overload(self, signature: Any, compiled_code: Any) -> None:
-            with contextlib.suppress(OSError):  # a full disk costs time in the next process, nothing else
-                super().save_overload(signature, compiled_code)
-
-    return Cache
-
-
-def own_cache(name: str, digest: str, function: Callable[..., Any]) -> Any:
-    """The disk cache for ``function``, or None where no folder is writable."""
-    try:
-        return disk_cache(name, digest)(function)
-    except (RuntimeError, OSError) as error:
-        log.debug("no disk cache for compiled kernels: %s", error)
-        return None
-
-
-@cache
-def code_digest() -> str:
-    """What compiled code depends on besides Numba's version and the processor, which Numba's own key holds."""
-    glue = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
-    return hashlib.sha256(kernels.cpu_digest().encode() + b"".join(glue)).hexdigest()[:16]
-
-
 _compiled: dict[tuple[str, str, str], Compiled] = {}
 
 
@@ -266,109 +135,16 @@ def compiled(kernel: str, form: str, fill: str = "fill") -> Compiled:
     return found
 
 
-@contextlib.contextmanager
-def _alone_with(name: str) -> Iterator[None]:
-    """Hold other processes back that want the same code, so that one compiles it and the rest find it on disk."""
-    with ExitStack() as held:
-        with contextlib.suppress(ImportError, OSError):  # no locks on this system, or no writable folder
-            import fcntl
-
-            lock = held.enter_context((cache_folder() / f"cpu-{code_digest()}" / f"{name}.lock").open("w"))
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@cache
-def _plain_counts() -> Any:
-    """Numba's reference counting for code that shares no array it allocates with another thread.
-
-    Our kernels do not, and an atomic count at each slice of a scratch row took a fifth of the time of small images.
-    """
-    from llvmlite import ir
-    from numba.core.registry import cpu_target
-    from numba.core.runtime import nrtdynmod, rtsys
-
-    def define(module: Any, operation: str, ordering: str) -> Any:
-        word = ir.IntType(64)
-        function = ir.Function(module, ir.FunctionType(word, [word.as_pointer()]), f"nrt_plain_{operation}")
-        builder = ir.IRBuilder(function.append_basic_block())
-        count = getattr(builder, operation)(builder.load(function.args[0]), word(1))
-        builder.store(count, function.args[0])
-        builder.ret(count)
-        return function
-
-    rtsys.initialize(cpu_target.target_context)
-    real = nrtdynmod._define_atomic_inc_dec
-    nrtdynmod._define_atomic_inc_dec = define
-    try:
-        return nrtdynmod.compile_nrt_functions(cpu_target.target_context)
-    finally:
-        nrtdynmod._define_atomic_inc_dec = real
-
-
-@contextlib.contextmanager
-def _callees_optimized_with(name: str) -> Iterator[None]:
-    """Compile with nothing optimized and made machine code but the library ``name``, once all it calls is linked in.
-
-    Numba does both for each function that is called as well, level by level, which took twice as long in all.
-    """
-    from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
-    from numba.core.compiler_lock import global_compiler_lock
-    from numba.core.runtime import rtsys
-
-    optimize, finish = JITCodeLibrary._optimize_final_module, JITCodeLibrary._finalize_final_module
-    environments: list[tuple[Any, ...]] = []
-
-    def optimize_outermost(library: Any) -> None:
-        if library.name == name:
-            optimize(library)
-
-    def finish_outermost(library: Any) -> None:
-        if library.name == name:
-            finish(library)
-        else:
-            library._finalize_dynamic_globals()
-            library._finalized = True
-
-    with global_compiler_lock, ExitStack() as changes:
-        for owner, method, instead in (
-            (rtsys, "_library", _plain_counts()),
-            (JITCodeLibrary, "_optimize_final_module", optimize_outermost),
-            (JITCodeLibrary, "_finalize_final_module", finish_outermost),
-            # Where a callee finds its environment is known only once the outermost library has been made.
-            (JITCPUCodegen, "set_env", lambda *arguments: environments.append(arguments)),
-        ):
-            changes.callback(setattr, owner, method, getattr(owner, method))
-            setattr(owner, method, instead)
-        yield
-    for codegen, where, environment in environments:
-        if codegen._engine.get_global_value_address(where):
-            codegen.set_env(where, environment)
-
-
 def _compile(kernel: str, form: str, fill: str = "fill") -> Compiled:
-    from numba import types
-    from numba.core.ccallback import CFunc
+    reason = kernels.uncompilable()
+    if reason is not None:
+        raise BackendFailed(reason)
+    from gpuimg.backend import jit, jit_fast  # they import Numba
 
-    module = kernels.load(kernel)
+    jit.warn_if_untested()
     name = f"{kernel}-{form}" if fill == "fill" else f"{kernel}.{fill}-{form}"
-    function = pytypes.FunctionType(
-        _entry.__code__.replace(co_name=name, co_qualname=name),
-        {"unpack": _unpacker(form), "fill": getattr(module, fill), "DONE": DONE, "__name__": module.__name__},
-        name,
-    )
-    function.__module__, function.__qualname__ = module.__name__, name
-    entry: Any = CFunc(
-        function,
-        ((types.int64, types.int64, types.int64), types.int64),
-        locals={},
-        options={"error_model": "numpy"},
-    )
-    store = own_cache(name, code_digest(), function)
-    if store is not None:
-        entry._cache = store
-    with _alone_with(name), _callees_optimized_with(name):
-        entry.compile()
+    with jit.alone_with(name):
+        entry = jit_fast.compile_entry(name, kernels.load(kernel), fill, form)
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
     _alive.append(entry)
     return Compiled(entry.address, prototype(entry.address))

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import threading
-import types as pytypes
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
-from gpuimg.backend.compiled import Compiled, code_digest, own_cache
+from gpuimg import kernels
+from gpuimg.backend.compiled import Compiled
 from gpuimg.machine import processor_count
 
 _forked = False
@@ -46,8 +46,11 @@ def numba_layer() -> str:
             return ""
         try:
             import_module(f"numba.np.ufunc.{layer}pool")
+            numba.get_num_threads()
         except ImportError:
             continue
+        except ValueError:  # a layer that was asked for by its qualities is not there
+            return ""
         return str(layer)
     return ""
 
@@ -82,30 +85,19 @@ def _parallel_loop(address: int, slots: int, top: int, bottom: int, bands: int) 
 def parallel_loop() -> Any:
     """Numba's parallel loop over bands: ``loop(address, slots, top, bottom, bands)`` gives how many bands were done."""
     import numba
-    from llvmlite import ir
     from numba import types
-    from numba.extending import intrinsic
 
-    @intrinsic  # type: ignore[untyped-decorator]
-    def call(_context: Any, address: Any, slots: Any, top: Any, bottom: Any) -> Any:
-        def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            word = ir.IntType(64)
-            entry = ir.FunctionType(word, [word] * 3).as_pointer()
-            return builder.call(builder.inttoptr(arguments[0], entry), arguments[1:])
+    from gpuimg.backend import jit
 
-        return types.int64(types.int64, types.int64, types.int64, types.int64), build
+    def build(function: Any, cached: bool) -> Any:
+        loop = numba.njit(parallel=True, nogil=True, error_model="numpy", cache=cached)(function)
+        loop.compile((types.int64,) * 5)
+        loop.disable_compile()
+        return loop
 
     # A function of its own globals, for a closure over `call` would miss the disk cache in every new process.
-    names = {"prange": numba.prange, "call": call, "__name__": __name__}
-    function = pytypes.FunctionType(_parallel_loop.__code__, names, "_parallel_loop")
-    function.__module__ = __name__
-    loop = numba.njit(parallel=True, nogil=True, error_model="numpy")(function)
-    store = own_cache("parallel", code_digest(), function)
-    if store is not None:
-        loop._cache = store
-    loop.compile((types.int64,) * 5)
-    loop.disable_compile()
-    return loop
+    names = {"prange": numba.prange, "call": kernels.load("addresses").call_entry, "__name__": __name__}
+    return jit.kept(build, jit.named(_parallel_loop, "_parallel_loop", names))
 
 
 _pool: ThreadPoolExecutor | None = None

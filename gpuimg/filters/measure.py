@@ -79,7 +79,7 @@ def plan_integral_image(image: Value) -> Value:
 
 LABELLED_ROWS = 64
 GROUP = 8  # neighbouring slabs, or groups of slabs, that are united at a time
-HEADER = 4  # of a slab's components, before its runs
+HEADER = images.RUNS_HEADER
 
 
 @register({}, {"connectivity": 1}, kinds="bui")

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
+import sys
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+
+DONE = 1  # what a compiled kernel returns; an exception inside it leaves 0
 
 _here = Path(__file__).parent
 _checkout = _here.parent.parent / "kernels"
@@ -24,6 +28,16 @@ if not (_here / "cpu").is_dir() and (_here.parent.parent / "pyproject.toml").is_
 def load(name: str) -> ModuleType:
     """The module of the CPU kernel ``name``."""
     return import_module(f"{__name__}.cpu.{name}")
+
+
+def uncompilable() -> str | None:
+    """Why no CPU kernel can be compiled in this process, or None."""
+    config = getattr(sys.modules.get("numba"), "config", None)
+    if config is None:
+        disabled = os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0")
+    else:
+        disabled = bool(config.DISABLE_JIT)
+    return "Numba is told to compile nothing: unset NUMBA_DISABLE_JIT" if disabled else None
 
 
 def cuda_path(name: str) -> Path:

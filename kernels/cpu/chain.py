@@ -7,33 +7,13 @@ none). A kernel stands below those it depends on; the last one makes the result.
 """
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
+from gpuimg.kernels.cpu.addresses import call_entry, load_word
 from gpuimg.kernels.cpu.borders import kernel
 
 ENTRY, SLOTS, COUNT, SOURCE, HALO, ROW_BYTES, BESIDE_SLOT, BESIDE = range(8)
 SRC, DST = 0, 3  # slots: an image is its address and its shape
 LINE = 64  # bytes in a line of the cache
-
-
-@intrinsic
-def load_word(_context, address):
-    def build(_context, builder, _signature, arguments):
-        return builder.load(builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()))
-
-    return types.int64(types.int64), build
-
-
-@intrinsic
-def call_entry(_context, entry, slots, top, bottom):
-    def build(_context, builder, _signature, arguments):
-        word = ir.IntType(64)
-        function = ir.FunctionType(word, [word] * 3).as_pointer()
-        return builder.call(builder.inttoptr(arguments[0], function), arguments[1:])
-
-    return types.int64(types.int64, types.int64, types.int64, types.int64), build
 
 
 @kernel

@@ -4,7 +4,6 @@ The samples of sixteen (or eight) neighbouring output pixels lie close together.
 by an instruction or two; machines without it take them one by one.
 """
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -13,7 +12,6 @@ from numba.extending import intrinsic
 from gpuimg.kernels.cpu.borders import kernel
 from gpuimg.kernels.cpu.lanes import _address, _load, _store
 
-CAN_PICK = bool(llvm.get_host_cpu_features().get("avx512bw"))
 ROW_PIXELS = 64  # that `weigh_rows` sums at once
 BIAS = 1 << 15  # what brings 256ths of a grey level into a signed 16-bit number
 

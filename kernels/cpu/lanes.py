@@ -1,13 +1,14 @@
 """Vector operations that LLVM does not find by itself, as Numba intrinsics: comparator networks on whole vectors of
 neighbouring pixels, and sums over sixteen counters at once."""
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from gpuimg.kernels.cpu.target import HAS_AVX512
+
 # Explicit vectors are split by LLVM where the machine has shorter ones; too long a vector costs registers.
-VECTOR_BYTES = 64 if llvm.get_host_cpu_features().get("avx512bw") else 32
+VECTOR_BYTES = 64 if HAS_AVX512 else 32
 BINS = 16
 
 

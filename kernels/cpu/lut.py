@@ -1,6 +1,5 @@
 """``dst = table[src]``, with one table for all channels or one for each."""
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -8,8 +7,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from gpuimg.kernels.cpu.borders import kernel
+from gpuimg.kernels.cpu.target import HAS_BYTE_PICKS
 
-CAN_PICK = bool(llvm.get_host_cpu_features().get("avx512vbmi"))
 LANES = 64
 
 
@@ -40,7 +39,7 @@ def look_up(source, target, values):
 
 @overload(look_up)
 def _look_up(source, target, values):
-    if CAN_PICK and source.dtype == types.uint8 and values.dtype == target.dtype == types.uint8:
+    if HAS_BYTE_PICKS and source.dtype == types.uint8 and values.dtype == target.dtype == types.uint8:
         return look_up_bytes
     return look_up_singly
 

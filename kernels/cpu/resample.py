@@ -11,7 +11,6 @@ from numba.extending import overload
 from gpuimg.kernels.cpu.borders import kernel
 from gpuimg.kernels.cpu.gathers import (
     BIAS,
-    CAN_PICK,
     ROW_PIXELS,
     copy_4,
     copy_16,
@@ -22,6 +21,7 @@ from gpuimg.kernels.cpu.gathers import (
     weigh_rows,
 )
 from gpuimg.kernels.cpu.numbers import stored
+from gpuimg.kernels.cpu.target import HAS_AVX512
 
 LANES = 16  # uint8 pixels that `weigh_picked_pairs` makes at once
 REACH = 128  # elements of a line that it picks from
@@ -89,7 +89,7 @@ def _weigh(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
 
 def weigh_bytes(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
     count = dst.shape[1]
-    if CAN_PICK and count >= LANES and none_negative(q0) and none_negative(q1):
+    if HAS_AVX512 and count >= LANES and none_negative(q0) and none_negative(q1):
         groups = (count + LANES - 1) // LANES
         bases = np.empty(groups, np.int64)
         places = np.empty(groups * ((q1.shape[1] + 1) // 2) * 2 * LANES, np.int16)
@@ -131,7 +131,7 @@ def weigh_reals(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
     bases = np.empty(groups, np.int64)
     places = np.empty(groups * w1.shape[1] * lanes, index_type(line))
     heavy = np.empty(places.size, line.dtype)
-    picks = CAN_PICK and count >= lanes and plan_picks(step, i1, w1, lanes, 4 * lanes, 1, bases, places, heavy)
+    picks = HAS_AVX512 and count >= lanes and plan_picks(step, i1, w1, lanes, 4 * lanes, 1, bases, places, heavy)
     for row in range(top, bottom):
         weigh_real_rows(src, i0[row], w0[row], line[: src.shape[1]])
         target = dst[row]

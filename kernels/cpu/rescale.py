@@ -5,8 +5,9 @@ from numba import types
 from numba.extending import overload
 
 from gpuimg.kernels.cpu.borders import kernel
-from gpuimg.kernels.cpu.lut import CAN_PICK, look_up
+from gpuimg.kernels.cpu.lut import look_up
 from gpuimg.kernels.cpu.numbers import stored, widened
+from gpuimg.kernels.cpu.target import HAS_BYTE_PICKS
 
 
 @kernel
@@ -21,7 +22,7 @@ def spread_rows(src, dst, top, bottom, low, high, factor, least):
 
 @overload(spread_rows)
 def _spread_rows(src, dst, top, bottom, low, high, factor, least):
-    if CAN_PICK and src.dtype == types.uint8:
+    if HAS_BYTE_PICKS and src.dtype == types.uint8:
         return by_table
     return directly
 

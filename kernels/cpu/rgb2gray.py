@@ -1,6 +1,5 @@
 """Weighted sum of the first three channels; uint8 by weights in 65536ths, as whole numbers."""
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -9,11 +8,11 @@ from numba.extending import intrinsic, overload
 
 from gpuimg.kernels.cpu.borders import kernel
 from gpuimg.kernels.cpu.numbers import stored, widened
+from gpuimg.kernels.cpu.target import HAS_AVX512
 
 ONE = 65536
 HALF = 32768
 LONGEST = 32767  # weight that a signed 16-bit number holds
-CAN_PAIR = bool(llvm.get_host_cpu_features().get("avx512bw"))
 PIXELS = 16  # that are weighed at once in pairs of products
 
 
@@ -66,7 +65,7 @@ def weigh_pairs(source, target, step, q0, q1, q2):
 
 @overload(weigh_pairs)
 def _weigh_pairs(source, target, step, q0, q1, q2):
-    if not CAN_PAIR:
+    if not HAS_AVX512:
         return lambda source, target, step, q0, q1, q2: 0
 
     def weigh_in_blocks(source, target, step, q0, q1, q2):

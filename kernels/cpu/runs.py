@@ -10,10 +10,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from gpuimg.images import RUNS_HEADER
 from gpuimg.kernels.cpu.borders import kernel
 
 COUNT, LAST_ROW, ROOTS = 0, 1, 2  # in the header: the end of the runs, the first of the last row, the number of roots
-HEADER = 4
+HEADER = RUNS_HEADER
 WORD = 64
 BEYOND = (1 << 31) - 2  # more than any column
 

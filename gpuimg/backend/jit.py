@@ -1,0 +1,221 @@
+"""Machine code by Numba's public interface, kept on disk in gpuimg's own folder.
+
+Numba keeps compiled code beside the source file of a function. So that it lies in our folder, and is found as long as
+nothing has changed that it depends on, a function is shown to Numba as one from a copy of its source file there. The
+processor and its features are in Numba's own key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+import threading
+import types as pytypes
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numba
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from gpuimg import images, kernels
+from gpuimg.errors import UntestedVersionWarning
+from gpuimg.machine import cache_folder
+
+log = logging.getLogger("gpuimg")
+
+OLDEST, NEWEST = (0, 62), (0, 68)  # versions of Numba that gpuimg is tested with
+WORD = ir.IntType(64)
+
+_warned = False
+_SCALARS = {"u1": types.uint8, "u2": types.uint16, "u4": types.uint32, "u8": types.uint64}
+_SCALARS |= {"i1": types.int8, "i2": types.int16, "i4": types.int32, "i8": types.int64}
+_SCALARS |= {"f4": types.float32, "f8": types.float64}
+
+
+def version() -> tuple[int, int]:
+    """Numba's, without the last number."""
+    major, minor = numba.__version__.split(".")[:2]
+    return int(major), int(minor)
+
+
+def warn_if_untested() -> None:
+    """Warn once where Numba is newer than any that gpuimg was tested with."""
+    global _warned
+    if version() > NEWEST and not _warned:
+        _warned = True
+        tested = ".".join(map(str, NEWEST))
+        message = f"Numba {numba.__version__} is newer than {tested}, the newest that gpuimg was tested with"
+        warnings.warn(message, UntestedVersionWarning, stacklevel=2)
+
+
+@cache
+def code_digest() -> str:
+    """What compiled code depends on besides Numba's version and the target, which Numba's own key holds."""
+    here = Path(__file__).parent
+    glue = [here / "jit.py", here / "jit_fast.py", here / "driver.py", Path(images.__file__)]
+    return hashlib.sha256(b"".join([kernels.cpu_digest().encode(), *map(Path.read_bytes, glue)])).hexdigest()[:16]
+
+
+def code_folder() -> Path:
+    """Where compiled code is kept that is still valid."""
+    return cache_folder() / f"cpu-{code_digest()}"
+
+
+# Compiled by Numba; the names it uses are set for each kernel.
+def _entry(slots: int, top: int, bottom: int) -> int:
+    arguments = unpack(slots)  # type: ignore[name-defined]  # noqa: F821
+    fill(arguments[0], arguments[1], top, bottom, *arguments[2:])  # type: ignore[name-defined]  # noqa: F821
+    return DONE  # type: ignore[name-defined,no-any-return]  # noqa: F821
+
+
+def entry(name: str, kernel: pytypes.ModuleType, fill: str, unpack: Any) -> Callable[[int, int, int], int]:
+    """The function that Numba compiles for a kernel and a form of arguments."""
+    names = {"unpack": unpack, "fill": getattr(kernel, fill), "DONE": kernels.DONE, "__name__": kernel.__name__}
+    return named(_entry, name, names)
+
+
+def named(function: Callable[..., Any], name: str, names: dict[str, Any]) -> Callable[..., Any]:
+    """A function under another name, with other global names."""
+    assert isinstance(function, pytypes.FunctionType)
+    made = pytypes.FunctionType(function.__code__.replace(co_name=name, co_qualname=name), names, name)
+    made.__module__, made.__qualname__ = names["__name__"], name
+    return made
+
+
+def cfunc(function: Callable[..., Any]) -> Any:
+    """Compile an entry to a C function."""
+    signature = types.int64(types.int64, types.int64, types.int64)
+    return kept(lambda each, cached: numba.cfunc(signature, cache=cached, error_model="numpy")(each), function)
+
+
+def kept(build: Callable[[Callable[..., Any], bool], Any], function: Callable[..., Any]) -> Any:
+    """Compile by ``build(function, cache)``, with Numba's disk cache wherever it works."""
+    copied = _in_folder(function)
+    if copied is not None:
+        try:
+            try:
+                return build(copied, True)
+            except OSError:
+                raise
+            except Exception as error:  # a damaged file raises whatever unpickling it comes upon
+                if not forget(function.__name__):
+                    raise
+                log.warning("compiled code of %s could not be used and is made anew: %r", function.__name__, error)
+                return build(copied, True)
+        except (OSError, RuntimeError) as error:  # a full disk, or no folder that Numba can write to
+            log.info("compiled code of %s is not kept on disk: %r", function.__name__, error)
+    return build(function, False)
+
+
+def _in_folder(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """A function as one from a copy of its source file in our folder; None where that cannot be written."""
+    assert isinstance(function, pytypes.FunctionType)
+    source = Path(function.__code__.co_filename)
+    target = code_folder() / source.name
+    try:
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}")
+            shutil.copy2(source, part)  # some versions of Numba also ask for the time of the file
+            part.replace(target)
+    except OSError as error:
+        log.info("no disk cache for compiled kernels: %s", error)
+        return None
+    made = pytypes.FunctionType(
+        function.__code__.replace(co_filename=str(target)), function.__globals__, function.__name__
+    )
+    made.__module__, made.__qualname__ = function.__module__, function.__qualname__
+    return made
+
+
+def forget(name: str) -> bool:
+    """Remove what Numba's disk cache holds for a function; tells whether there was something."""
+    folders = [code_folder()]
+    if numba.config.CACHE_DIR:
+        folders.append(Path(numba.config.CACHE_DIR))
+    found = [path for folder in folders for path in folder.rglob(f"*.{name}-*.nb[ic]")]
+    for path in found:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return bool(found)
+
+
+@contextlib.contextmanager
+def alone_with(name: str) -> Iterator[None]:
+    """Hold other processes back that want the same code, so that one compiles it and the rest find it on disk."""
+    with ExitStack() as held:
+        with contextlib.suppress(ImportError, OSError):  # no locks on this system, or no writable folder
+            import fcntl
+
+            folder = code_folder()
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context((folder / f"{name}.lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def member_types(form: str) -> list[Any]:
+    """Numba's types of the arguments of a form."""
+    found = []
+    for part in form.split("_"):
+        scalar = _SCALARS[part[:2]]
+        found.append(types.Array(scalar, int(part[2:]), "C") if part[2:] else scalar)
+    return found
+
+
+def slots_from(builder: Any, address: Any) -> Callable[[], Any]:
+    """A function that loads one slot after the other."""
+    base = builder.inttoptr(address, WORD.as_pointer())
+    following = count()
+    return lambda: builder.load(builder.gep(base, [WORD(next(following))]))
+
+
+def from_bits(builder: Any, bits: Any, scalar: Any) -> Any:
+    """A number as it lies in a slot."""
+    return builder.bitcast(bits, ir.DoubleType()) if scalar == types.float64 else bits
+
+
+def unpacker(form: str) -> Any:
+    """``unpack(slots)``, which gives compiled code the arguments as a tuple."""
+    members = member_types(form)
+    parts = [
+        types.Tuple((types.CPointer(each.dtype), types.UniTuple(types.int64, each.ndim)))
+        if isinstance(each, types.Array)
+        else each
+        for each in members
+    ]
+    result = types.Tuple(parts)
+
+    def build(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        slot = slots_from(builder, arguments[0])
+        values = []
+        for part in parts:
+            if isinstance(part, types.BaseTuple):
+                data = builder.inttoptr(slot(), context.get_data_type(part[0]))
+                shape = context.make_tuple(builder, part[1], [slot() for _ in range(part[1].count)])
+                values.append(context.make_tuple(builder, part, [data, shape]))
+            else:
+                values.append(from_bits(builder, slot(), part))
+        return context.make_tuple(builder, result, values)
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def load_parts(_context: Any, slots: Any) -> Any:
+        return result(types.int64), build
+
+    joined = kernels.load("addresses").joined
+
+    @numba.njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    def unpack(slots: int) -> Any:
+        return joined(load_parts(slots))
+
+    return unpack

@@ -1,0 +1,167 @@
+"""What reaches inside Numba so that kernels compile in less than half the time.
+
+All names of Numba that are not public stand in one table. They are used with the versions they were tested with, if
+they are all there and do what they should; otherwise kernels are compiled by the public interface alone, see `jit`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import reduce
+from importlib import import_module
+from typing import Any
+
+import numba
+from numba import types
+from numba.extending import intrinsic
+
+from gpuimg.backend import jit
+
+log = logging.getLogger("gpuimg")
+
+TESTED = tuple((0, minor) for minor in range(jit.OLDEST[1], jit.NEWEST[1] + 1))  # versions of Numba
+
+PRIVATE = {
+    "library": ("numba.core.codegen", "JITCodeLibrary"),
+    "codegen": ("numba.core.codegen", "JITCPUCodegen"),
+    "optimize": ("numba.core.codegen", "JITCodeLibrary._optimize_final_module"),
+    "finish": ("numba.core.codegen", "JITCodeLibrary._finalize_final_module"),
+    "find_globals": ("numba.core.codegen", "JITCodeLibrary._finalize_dynamic_globals"),
+    "finished": ("numba.core.codegen", "JITCodeLibrary._finalized"),
+    "set_env": ("numba.core.codegen", "JITCPUCodegen.set_env"),
+    "engine": ("numba.core.registry", "cpu_target.target_context._internal_codegen._engine"),
+    "lock": ("numba.core.compiler_lock", "global_compiler_lock"),
+    "make_array": ("numba.np.arrayobj", "make_array"),
+    "populate_array": ("numba.np.arrayobj", "populate_array"),
+}
+_broken = False
+
+
+class NotAsExpected(Exception):
+    """Numba's inside is not as it was tested."""
+
+
+def private(key: str) -> Any:
+    """What a name of the table stands for."""
+    module, path = PRIVATE[key]
+    try:
+        return reduce(getattr, path.split("."), import_module(module))
+    except (ImportError, AttributeError):
+        raise NotAsExpected(f"{module} has no {path}") from None
+
+
+def usable() -> bool:
+    """Whether Numba's inside is as it was tested; says so where it is not, once."""
+    global _broken
+    if not _broken:
+        try:
+            if jit.version() not in TESTED:
+                raise NotAsExpected(f"Numba {numba.__version__} was not tested")
+            for key in PRIVATE:
+                private(key)
+        except NotAsExpected as error:
+            _give_up(error)
+    return not _broken
+
+
+def _give_up(error: Exception) -> None:
+    global _broken
+    _broken = True
+    log.info("kernels compile by Numba's public interface, which takes longer: %s", error)
+
+
+def compile_entry(name: str, kernel: Any, fill: str, form: str) -> Any:
+    """Compile a kernel for a form of arguments to a C function, or load it from disk."""
+    if usable():
+        try:
+            return _compile_outermost(jit.entry(name, kernel, fill, unpacker(form)))
+        except Exception as error:
+            _give_up(error)
+            jit.forget(name)
+    return jit.cfunc(jit.entry(name, kernel, fill, jit.unpacker(form)))
+
+
+def _compile_outermost(function: Callable[..., Any]) -> Any:
+    with _callees_optimized_with(function.__name__) as done:
+        made = jit.cfunc(function)
+    if not made.cache_hits and done[-2:] != ["optimized", "finished"]:
+        raise NotAsExpected(f"Numba went another way, {done}")
+    return made
+
+
+@contextlib.contextmanager
+def _callees_optimized_with(name: str) -> Iterator[list[str]]:
+    """Compile with nothing optimized and made machine code but the library ``name``, once all it calls is linked in;
+    gives what was done to it.
+
+    Numba does both for each function that is called as well, level by level, which took twice as long in all.
+    """
+    optimize, finish, find_globals = private("optimize"), private("finish"), private("find_globals")
+    done: list[str] = []
+    environments: list[tuple[Any, ...]] = []
+
+    def optimize_outermost(library: Any) -> None:
+        if library.name == name:
+            optimize(library)
+            done.append("optimized")
+
+    def finish_outermost(library: Any) -> None:
+        if library.name == name:
+            finish(library)
+            done.append("finished")
+        else:
+            find_globals(library)
+            library._finalized = True
+
+    def keep_environment(*arguments: Any) -> None:
+        # Where a callee finds its environment is known only once the outermost library has been made.
+        environments.append(arguments)
+
+    with private("lock"), ExitStack() as changes:
+        for key, instead in (
+            ("optimize", optimize_outermost),
+            ("finish", finish_outermost),
+            ("set_env", keep_environment),
+        ):
+            owner, method = private("codegen" if key == "set_env" else "library"), PRIVATE[key][1].rpartition(".")[2]
+            changes.callback(setattr, owner, method, getattr(owner, method))
+            setattr(owner, method, instead)
+        yield done
+    for codegen, where, environment in environments:
+        if codegen._engine.get_global_value_address(where):
+            codegen.set_env(where, environment)
+
+
+def unpacker(form: str) -> Any:
+    """As `jit.unpacker`, without functions that must be compiled for it."""
+    members = jit.member_types(form)
+    result = types.Tuple(members)
+    make_array, populate_array = private("make_array"), private("populate_array")
+
+    def build(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        slot = jit.slots_from(builder, arguments[0])
+        values = []
+        for member in members:
+            if isinstance(member, types.Array):
+                element = context.get_data_type(member.dtype)
+                data = builder.inttoptr(slot(), element.as_pointer())
+                shape = [slot() for _ in range(member.ndim)]
+                itemsize = jit.WORD(context.get_abi_sizeof(element))
+                strides = [itemsize]
+                for extent in reversed(shape[1:]):
+                    strides.insert(0, builder.mul(strides[0], extent))
+                array = make_array(member)(context, builder)
+                populate_array(array, data=data, shape=shape, strides=strides, itemsize=itemsize, meminfo=None)
+                values.append(array._getvalue())
+            else:
+                values.append(jit.from_bits(builder, slot(), member))
+        return context.make_tuple(builder, result, values)
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def unpack(_context: Any, slots: Any) -> Any:
+        return result(types.int64), build
+
+    return unpack

@@ -1,0 +1,41 @@
+"""Memory, arrays and compiled entries by their addresses."""
+
+import numba
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+
+WORD = ir.IntType(64)
+
+
+@intrinsic
+def load_word(_context, address):
+    def build(_context, builder, _signature, arguments):
+        return builder.load(builder.inttoptr(arguments[0], WORD.as_pointer()))
+
+    return types.int64(types.int64), build
+
+
+@intrinsic
+def call_entry(_context, entry, slots, top, bottom):
+    """Fill rows by a compiled kernel; gives 1, or 0 where it had no memory."""
+
+    def build(_context, builder, _signature, arguments):
+        function = ir.FunctionType(WORD, [WORD] * 3).as_pointer()
+        return builder.call(builder.inttoptr(arguments[0], function), arguments[1:])
+
+    return types.int64(types.int64, types.int64, types.int64, types.int64), build
+
+
+def joined(parts):
+    """Arguments of which the arrays come as pointers and shapes."""
+    raise NotImplementedError
+
+
+@overload(joined)
+def _joined(parts):
+    if len(parts) == 0:
+        return lambda parts: ()
+    if isinstance(parts[0], types.BaseTuple):
+        return lambda parts: (numba.carray(parts[0][0], parts[0][1]), *joined(parts[1:]))
+    return lambda parts: (parts[0], *joined(parts[1:]))
