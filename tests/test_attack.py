@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gpuimg
+from tests.conftest import assert_same
 
 NEEDS_SIGNALS = pytest.mark.skipif(sys.platform == "win32", reason="sends signals as POSIX systems do")
 
@@ -108,3 +109,97 @@ def test_first_call_in_a_thread_that_outlives_the_main_one(layer):
     threading.Thread(target=late).start()
     """
     assert python(code, NUMBA_THREADING_LAYER=layer) == "done\n"
+
+
+def _spread(low, high, dtype):
+    """Values all over a range, its ends among them, whose width may not be a number of that dtype."""
+    share = np.random.default_rng(9).random((23, 31))
+    share[0, :2] = 0, 1
+    wide = np.longdouble(low) + share * (np.longdouble(high) - np.longdouble(low))
+    return wide.astype(dtype)
+
+
+RANGES = [
+    _spread(1e-310, 2e-310, np.float64),
+    _spread(-3e-315, 1e-314, np.float64),
+    _spread(0, 1e-306, np.float64),
+    _spread(1e-300, 3e-299, np.float64),
+    _spread(-1e308, 1e308, np.float64),
+    _spread(-1.7e308, 1.2e308, np.float64),
+    _spread(0, 1.79e308, np.float64),
+    _spread(1e200, 3e200, np.float64),
+    _spread(1, 1 + 2**-30, np.float64),
+    _spread(1e-42, 4e-40, np.float32),
+    _spread(-3e-38, 1e-37, np.float32),
+    _spread(-3e38, 3.3e38, np.float32),
+    _spread(-1.5e38, 1.5e38, np.float32),
+    _spread(3e-30, 4e-30, np.float32),
+]
+EXTREME = pytest.mark.parametrize("image", RANGES, ids=lambda image: f"{image.dtype}-{image.min():g}-{image.max():g}")
+
+
+def _overflows(image):
+    with np.errstate(over="ignore"):
+        return not np.isfinite(image.max() - image.min())
+
+
+@EXTREME
+@pytest.mark.parametrize("bins", [1, 7, 256, 3000])
+def test_histograms_of_extreme_ranges(image, backend, bins):
+    if 0 < image.max() < bins * np.finfo(image.dtype).smallest_subnormal * 100:  # the edges are not distinct numbers
+        with pytest.raises(ValueError, match="Too many bins"):
+            np.histogram(image, bins)
+        with pytest.raises(ValueError, match="Too many bins"):
+            gpuimg.histogram(image, bins, backend=backend)
+        return
+    counts, edges = gpuimg.histogram(image, bins, backend=backend)
+    assert counts.sum() == image.size
+    assert np.isfinite(edges).all()
+    if _overflows(image):  # NumPy has no bins for these: it has them for a quarter, bar what rounding does
+        counted, quarters = np.histogram(image / 4, bins)
+        np.testing.assert_allclose(edges / 4, quarters, rtol=1e-6, atol=abs(quarters).max() * 1e-6)
+        assert np.abs(counts - counted).sum() <= 2 + bins // 100
+    else:
+        counted, expected = np.histogram(image, bins)
+        assert_same(counts, counted)
+        assert_same(edges, expected)
+
+
+@EXTREME
+def test_equalizing_extreme_ranges(image, backend):
+    found = gpuimg.equalize_hist(image, backend=backend)
+    counts, edges = gpuimg.histogram(image, backend="single")
+    centers = (edges[1:].astype(np.longdouble) + edges[:-1]) / 2
+    first, last = np.longdouble(edges.dtype.type(centers[0])), np.longdouble(edges.dtype.type(centers[-1]))
+    place = np.clip((image - first) / (last - first), 0, 1) * 255
+    expected = np.interp(place.astype(np.float64), np.arange(256), np.cumsum(counts) / image.size)
+    np.testing.assert_allclose(found, expected, atol=1e-4 if image.dtype == np.float64 else 5e-3)
+
+
+@EXTREME
+def test_otsu_in_extreme_ranges(image, backend):
+    level = gpuimg.threshold_otsu(image, backend=backend)
+    wide = image.astype(np.longdouble)
+    share = (np.longdouble(level) - wide.min()) / (wide.max() - wide.min())
+    normal = ((wide - wide.min()) / (wide.max() - wide.min())).astype(np.float64)
+    assert abs(share - gpuimg.threshold_otsu(normal, backend="single")) < 0.02
+
+
+@EXTREME
+@pytest.mark.parametrize("target", [(-1, 1), (0, 5), (-1e30, 2e30)])
+def test_rescaling_extreme_ranges(image, backend, target):
+    found = gpuimg.rescale_intensity(image, out_range=target, backend=backend)
+    wide = image.astype(np.longdouble)
+    expected = (wide - wide.min()) / (wide.max() - wide.min()) * (target[1] - target[0]) + target[0]
+    tolerance = (target[1] - target[0]) * (1e-6 if image.dtype == np.float32 else 1e-13)
+    np.testing.assert_allclose(found.astype(np.float64), expected.astype(np.float64), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["histogram", "equalize_hist", "threshold_otsu", "rescale_intensity"])
+def test_a_range_that_is_not_finite_is_refused(name, bad, backend):
+    for place in (0, 500, -1):
+        image = _spread(0, 1, np.float64)
+        image.flat[place] = bad
+        with pytest.raises(ValueError, match="image must be finite"):
+            gpuimg.FILTERS[name].function(image, backend=backend)

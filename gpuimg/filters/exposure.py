@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpuimg import images
-from gpuimg.images import BOOL, DTYPES, FLOAT64, Source
+from gpuimg.images import BOOL, DTYPES, FLOAT32, FLOAT64, Source
 from gpuimg.passes import Beside, Pass, Reduction, Sweep
 from gpuimg.registry import register
 from gpuimg.run import hand_over, run
@@ -280,12 +280,20 @@ def rescale_intensity(
         low, high = _range_of(given["in_range"], source.dtype, extrema, False)
         least, most = _range_of(given["out_range"], source.dtype, extrema, low >= 0)
         if low == high:  # nothing to spread
-            return low, high, 0.0, min(max(low, least), most)
-        return low, high, (most - least) / (high - low), least
+            return low, high, 1.0, 0.0, min(max(low, least), most)
+        unit = _unit(low, high, source.dtype)
+        return low, high, unit, (most - least) / (high * unit - low * unit), least
 
     last = Sweep("rescale", bounds)
     passes: list[Pass] = [_extrema(), last] if "image" in given.values() else [last]
     return run(source, passes, backend=backend, out=out)
+
+
+def _unit(low: float, high: float, dtype: np.dtype[Any]) -> float:
+    """What values are multiplied by, a power of two, so that neither their differences nor the inverse overflow."""
+    exponent = _exponent(high / 2 - low / 2) + 1
+    most = np.finfo(FLOAT64 if dtype == FLOAT64 else FLOAT32).maxexp - 8
+    return 1.0 if abs(exponent) < most - 32 else math.ldexp(1.0, max(-most, min(-exponent, most)))
 
 
 def _given_range(name: str, given: Any) -> str | tuple[float, float]:
@@ -325,8 +333,18 @@ def _extrema() -> Reduction:
 
 
 def _edges(low: float, high: float, bins: int, dtype: np.dtype[Any]) -> Array:
-    """The edges of numpy.histogram's bins for values from low to high."""
-    return np.histogram_bin_edges(np.array([low, high], dtype), bins)
+    """The edges of numpy.histogram's bins for values from low to high; for a range that overflows, which it does not
+    take, those of half the range, doubled."""
+    ends = np.array([low, high], dtype)
+    if float(high) - float(low) > float(np.finfo(dtype).max):
+        return 2 * np.histogram_bin_edges(ends / 2, bins)
+    return np.histogram_bin_edges(ends, bins)
+
+
+def _centers(edges: Array) -> Array:
+    with np.errstate(over="ignore"):
+        sums = edges[1:] + edges[:-1]
+    return np.where(np.isfinite(sums), sums / 2, edges[1:] / 2 + edges[:-1] / 2)
 
 
 @register({}, {"bins": 16})
@@ -456,25 +474,32 @@ def _otsu_integer(counts: Array, dtype: np.dtype[Any]) -> Any:
     first, last = int(present[0]), int(present[-1])
     low, _ = images.limits(dtype)
     centers = np.arange(first, last + 1) + low
-    return dtype.type(otsu(total[first : last + 1], centers))
+    return dtype.type(centers[otsu(total[first : last + 1], centers)])
 
 
 def _otsu_float(counts: Array, edges: Array) -> float:
     if np.count_nonzero(counts) == 1:  # a constant image, whose bins numpy.histogram spreads around the value
         return float((edges[0] + edges[-1]) / 2)
-    return float(otsu(counts, (edges[1:] + edges[:-1]) / 2))
+    centers = _centers(edges)
+    # By powers of two brought near 1, where their squares neither overflow nor vanish.
+    near = np.ldexp(centers.astype(np.float64), -_exponent(np.abs(centers).max()))
+    return float(centers[otsu(counts, near)])
+
+
+def _exponent(value: float) -> int:
+    return math.frexp(value)[1]
 
 
 def otsu(counts: Array, centers: Array) -> Any:
-    """The bin centre below which, inclusive, the dark class lies, by Otsu's criterion."""
+    """The bin below which, inclusive, the dark class lies, by Otsu's criterion."""
     if len(counts) == 1:
-        return centers[0]
+        return 0
     dark = np.cumsum(counts)
     bright = np.cumsum(counts[::-1])[::-1]
     dark_mean = np.cumsum(counts * centers) / dark
     bright_mean = (np.cumsum((counts * centers)[::-1]) / bright[::-1])[::-1]
     between = dark[:-1] * bright[1:].astype(np.float64) * (dark_mean[:-1] - bright_mean[1:]) ** 2
-    return centers[np.argmax(between)]
+    return np.argmax(between)
 
 
 @register()
@@ -548,7 +573,7 @@ def _equalize_float_passes(source: Source) -> list[Pass]:
 
     def table(counts: Array) -> tuple[int, Array, Array, Array]:
         share = np.cumsum(counts) / counts.sum()
-        centers = (edges[0][1:] + edges[0][:-1]) / 2
+        centers = _centers(edges[0])
         return 1, centers[:1].astype(FLOAT64), centers[-1:].astype(FLOAT64), share.reshape(1, -1)
 
     return [extrema, counting, Sweep("interpolate", table, work=6.0)]
