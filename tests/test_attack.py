@@ -1,5 +1,6 @@
 """Hostile circumstances: interrupts, values at the ends of their range, images that change, guarded memory."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 import gpuimg
+from gpuimg import machine, run, tuning
+from gpuimg.machine import Figures
 from tests.conftest import assert_same
 
 NEEDS_SIGNALS = pytest.mark.skipif(sys.platform == "win32", reason="sends signals as POSIX systems do")
@@ -203,3 +206,85 @@ def test_a_range_that_is_not_finite_is_refused(name, bad, backend):
         image.flat[place] = bad
         with pytest.raises(ValueError, match="image must be finite"):
             gpuimg.FILTERS[name].function(image, backend=backend)
+
+
+_NAMES = [name for name in Figures.__dataclass_fields__ if name != "revision"]
+_NOT_MEASURED = [
+    "fast",
+    None,
+    0,
+    0.0,
+    -1.5,
+    float("nan"),
+    float("inf"),
+    10**400,
+    1e-320,
+    [1.0],
+    {"a": 1},
+    {"a": None},
+    True,
+]
+
+
+def _file_contents():
+    own = machine.identity()
+    good = dict.fromkeys(_NAMES, 1e-3)
+    for value in _NOT_MEASURED:
+        yield json.dumps({own: dict.fromkeys(_NAMES, value)}).encode()
+        yield json.dumps({own: {**good, "speeds": {"threshold-BB": value, "threshold-B?": value}}}).encode()
+        yield json.dumps({own: value}).encode()
+        yield json.dumps(value).encode()
+    yield json.dumps({"another-host-64": good}).encode()
+    yield json.dumps({own: {}}).encode()
+    yield json.dumps({own: {"speeds": {}, "unknown": 1, "revision": "many"}}).encode()
+    yield b""
+    yield b"{"
+    yield b"\xff\xfe\x00binary\x80"
+    yield b"[" * 200_000
+    yield b'{"a":' * 5_000 + b"1" + b"}" * 5_000
+    yield b'{"' + own.encode() + b'": ' + b'{"speeds":' * 900 + b"1" + b"}" * 901
+    yield b" " * (machine.LONGEST_FILE + 10)
+    yield b'{"' + own.encode() + b'": {"gpu_call": ' + b"9" * 10_000 + b"}}"
+
+
+@pytest.fixture
+def figures_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "figures_path", lambda: tmp_path / "figures.json")
+    machine.figures.cache_clear()
+    yield tmp_path / "figures.json"
+    machine.figures.cache_clear()
+
+
+@pytest.mark.parametrize("content", list(_file_contents()), ids=lambda content: repr(content[:60]))
+def test_any_figures_file_is_read(figures_file, content):
+    figures_file.write_bytes(content)
+    image = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    source = gpuimg.images.accept(image)
+    assert_same(gpuimg.threshold(image, 3), image > 3)
+    for name in _NAMES:
+        found = getattr(machine.figures(), name)
+        assert all(0 < value < np.inf for value in (found.values() if name == "speeds" else [found]))
+    (estimate, *_) = run.candidates(run.planned(source, tuning._TINY).job, tuning._TINY)
+    assert 0 < estimate.seconds < np.inf
+    measured = Figures(speeds={"threshold-B?": 2e-10}, gpu_call=3e-5)
+    machine.store(measured)
+    machine.figures.cache_clear()
+    assert machine.figures().gpu_call == 3e-5
+    assert machine.figures().speeds == {"threshold-B?": 2e-10}
+    assert_same(gpuimg.threshold(image, 3), image > 3)
+
+
+def test_a_folder_in_the_place_of_the_figures(figures_file):
+    figures_file.mkdir()
+    assert machine.figures().gpu_call == Figures().gpu_call
+
+
+def test_figures_of_other_machines_stay(figures_file, monkeypatch):
+    machine.store(Figures(gpu_call=1e-5))
+    with monkeypatch.context() as other:
+        other.setattr(machine, "processor_count", lambda: 1234)
+        assert machine.figures().gpu_call == Figures().gpu_call
+        machine.store(Figures(gpu_call=2e-5))
+    machine.figures.cache_clear()
+    assert machine.figures().gpu_call == 1e-5
+    assert len(json.loads(figures_file.read_text())) == 2
