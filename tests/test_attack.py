@@ -288,3 +288,56 @@ def test_figures_of_other_machines_stay(figures_file, monkeypatch):
     machine.figures.cache_clear()
     assert machine.figures().gpu_call == 1e-5
     assert len(json.loads(figures_file.read_text())) == 2
+
+
+RACES = """
+import threading, time
+import numpy as np, gpuimg
+rng = np.random.default_rng(3)
+busy, sparse = rng.integers(0, 2, (200, 331), np.uint8), np.zeros((200, 331), np.uint8)
+sparse[::9, ::7] = 200
+image = busy.copy()
+calls = [
+    (lambda name: gpuimg.label(image, backend=name), 0, image.size),
+    (lambda name: gpuimg.label(image[..., None].repeat(2, 2), 1, backend=name), 0, image.size),
+    (lambda name: gpuimg.canny(image, 0.7, backend=name), 0, 1),
+    (lambda name: gpuimg.distance_transform_edt(image, backend=name), 0, np.inf),
+    (lambda name: gpuimg.median(image, 31, backend=name), 0, 255),
+    (lambda name: gpuimg.equalize_hist(image, backend=name), 0, 255),
+]
+over = threading.Event()
+def rewrite():
+    while not over.is_set():
+        image[:] = sparse
+        image[50:150, 3:] = rng.integers(0, 3, (100, 328), np.uint8)
+        image[:] = busy
+        image[rng.integers(0, 200, 50)] = 1
+writers = [threading.Thread(target=rewrite) for _ in range(2)]
+[each.start() for each in writers]
+try:
+    for call, low, high in calls:
+        for name in ("single", "multicore"):
+            end = time.perf_counter() + SECONDS
+            while time.perf_counter() < end:
+                result = call(name)
+                assert (result >= low).all() and (result <= high).all()
+finally:
+    over.set()
+"""
+
+
+@pytest.mark.parametrize("layer", ["default", "workqueue"])
+def test_images_that_change_meanwhile(layer):
+    python(RACES.replace("SECONDS", "0.6"), timeout=120, NUMBA_THREADING_LAYER=layer)
+
+
+def test_scratch_rows_are_long_enough(tmp_path):
+    code = """
+    import itertools
+    import numpy as np, gpuimg
+    image = np.random.default_rng(3).integers(0, 256, (11, 13), np.uint8)
+    for mode, sigma in itertools.product(("constant", "reflect"), (0, (1, 0), (0, 1), 0.6)):
+        for shape in ((11, 13), (1, 13), (11, 1), (3, 2), (2, 3, 3), (11, 4, 3)):
+            gpuimg.canny(image.ravel()[: np.prod(shape)].reshape(shape), sigma, mode=mode, backend="single")
+    """
+    python(code, NUMBA_BOUNDSCHECK="1", GPUIMG_CACHE_DIR=str(tmp_path))
