@@ -19,7 +19,7 @@ from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
 from gpuimg.images import BOOL, Source, check_out
 from gpuimg.machine import Figures, figures
-from gpuimg.passes import Beside, Pass, Reduction, branches
+from gpuimg.passes import Pass, Reduction, arrays_of, branches
 
 log = logging.getLogger("gpuimg")
 
@@ -89,9 +89,9 @@ def _usable_directly(out: Any, image: Any, passes: Sequence[Pass]) -> bool:
         return False
     if not isinstance(out, np.ndarray):
         return True
-    given = [arg for task in passes if isinstance(task.args, tuple) for arg in task.args]
-    others = [arg.array for arg in given if isinstance(arg, Beside) and arg.array is not None]
-    return not any(np.may_share_memory(out, each) for each in (image, *others))
+    return not any(
+        np.may_share_memory(out, each) for each in (image, *arrays_of(passes)) if isinstance(each, np.ndarray)
+    )
 
 
 def _empty_result(array: Any, passes: Sequence[Pass], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:

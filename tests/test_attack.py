@@ -11,8 +11,11 @@ import pytest
 
 import gpuimg
 from gpuimg import machine, run, tuning
+from gpuimg.advice import unwritten
 from gpuimg.machine import Figures
-from tests.conftest import assert_same
+from gpuimg.passes import Beside, Sweep
+from gpuimg.registry import arguments
+from tests.conftest import assert_same, example
 
 NEEDS_SIGNALS = pytest.mark.skipif(sys.platform == "win32", reason="sends signals as POSIX systems do")
 
@@ -341,3 +344,60 @@ def test_scratch_rows_are_long_enough(tmp_path):
             gpuimg.canny(image.ravel()[: np.prod(shape)].reshape(shape), sigma, mode=mode, backend="single")
     """
     python(code, NUMBA_BOUNDSCHECK="1", GPUIMG_CACHE_DIR=str(tmp_path))
+
+
+def test_results_over_a_table(backend):
+    image = np.random.default_rng(4).integers(0, 256, (16, 16), np.uint8)
+    table = np.random.default_rng(5).integers(0, 256, 256, np.uint8)
+    expected = table[image]
+    for turned in (False, True):
+        entries = table.copy()
+        out = entries.reshape(16, 16)[:, ::-1] if turned else entries.reshape(16, 16)
+        result = gpuimg.lut(image, entries, out=out, backend=backend)
+        assert result is out
+        assert_same(result, expected)
+    entries = table.copy()
+    assert_same(gpuimg.lut(image[:8], entries, out=entries[128:].reshape(8, 16), backend=backend), expected[:8])
+
+
+def test_results_over_every_other_array(backend):
+    """Each array that a filter takes beside its image, in the memory that the result goes to."""
+    checked = set()
+    for name, found in gpuimg.FILTERS.items():
+        if backend == "cuda" and unwritten(name):
+            continue
+        for given in found.examples:
+            image, _ = example(name, (16, 16))
+            named = arguments(given, image)
+            for key, value in named.items():
+                if not isinstance(value, np.ndarray):
+                    continue
+                expected = found.function(image, backend="single", **named)
+                memory = np.zeros(max(expected.nbytes, value.nbytes) + 64, np.uint8)
+                beside = memory[: value.nbytes].view(value.dtype).reshape(value.shape)
+                beside[...] = value
+                out = memory[: expected.nbytes].view(expected.dtype).reshape(expected.shape)
+                result = found.function(image, backend=backend, out=out, **{**named, key: beside})
+                assert_same(result, found.function(image, backend=backend, **named), f"{name}, {key}")
+                checked.add((name, key))
+    assert {("lut", "table"), ("blend", "other"), ("erosion", "footprint")} <= checked
+
+
+def test_all_arrays_of_passes_count_as_read():
+    table = np.zeros((1, 4), np.uint8)
+    nested = Sweep("weighted_sum", (Beside(None, (Sweep("lut", (1, table)),)),))
+    image = np.zeros((2, 2), np.uint8)
+    assert not run._usable_directly(table.reshape(2, 2), image, [nested])
+    assert run._usable_directly(np.zeros((2, 2), np.uint8), image, [nested])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="guards memory by Linux' mprotect")
+@pytest.mark.filterwarnings("ignore")
+def test_no_filter_reads_or_writes_beyond_its_arrays():
+    code = """
+    import sys
+    from tests.attack import fuzz
+    sys.argv = ["fuzz", "--seconds", "150", "--calls", "400", "--seed", "1"]
+    fuzz.main()
+    """
+    assert python(code, PYTHONWARNINGS="ignore").split()[1] == "calls"

@@ -16,7 +16,7 @@ from gpuimg.backend.base import Array, arguments, combine, flat, result_of
 from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists
 from gpuimg.images import MODES
 from gpuimg.memory import new_array
-from gpuimg.passes import Beside, Pass, Reduction, Sweep, all_of, branches, chains, writer
+from gpuimg.passes import Beside, Pass, Reduction, Sweep, all_of, arrays_of, branches, chains, writer
 
 WRAP = MODES["wrap"].code
 
@@ -99,7 +99,8 @@ class Cuda:
         gpu = self.gpu
         with gpu.using(image):
             try:
-                if out is not None and gpu.owns(out) and overlap(gpu, image, out):
+                read = (image, *arrays_of(passes))
+                if out is not None and gpu.owns(out) and any(overlap(gpu, each, out) for each in read):
                     gpu.copy(run_somehow(gpu, passes, image, None), out)
                     return out
                 return run_somehow(gpu, passes, image, out)
