@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import platform
@@ -11,6 +10,7 @@ import tempfile
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 
 def cache_folder() -> Path:
@@ -76,16 +76,42 @@ def figures_path() -> Path:
     return cache_folder() / "figures.json"
 
 
+LONGEST_FILE = 16 << 20
+PLAUSIBLE = 1e-18, 1e18  # limits of all that can have been measured, also after some arithmetic with it
+
+
+def _plausible(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and PLAUSIBLE[0] < value < PLAUSIBLE[1]
+
+
+def _stored() -> dict[str, dict[str, Any]]:
+    """What the file says of each machine, as far as it can have been measured; whatever else it holds is not there."""
+    try:
+        with figures_path().open("rb") as file:
+            content = file.read(LONGEST_FILE + 1)
+        everything = json.loads(content) if len(content) <= LONGEST_FILE else None
+    except (OSError, ValueError, RecursionError, MemoryError):
+        return {}
+    if not isinstance(everything, dict):
+        return {}
+    return {name: _measured(found) for name, found in everything.items() if isinstance(found, dict)}
+
+
+def _measured(found: dict[str, Any]) -> dict[str, Any]:
+    names = {each.name for each in fields(Figures)} - {"speeds", "revision"}
+    kept: dict[str, Any] = {name: float(found[name]) for name in names & set(found) if _plausible(found[name])}
+    speeds = found.get("speeds")
+    if isinstance(speeds, dict):
+        kept["speeds"] = {key: float(value) for key, value in speeds.items() if _plausible(value)}
+    return kept
+
+
 @cache
 def figures() -> Figures:
     """This machine's figures: the stored ones, else the shipped ones; they learn while the process lives."""
     found = Figures(multicore_speedup=max(1.0, 0.85 * processor_count()))
-    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-        stored = json.loads(figures_path().read_text())[identity()]
-        known = {each.name for each in fields(Figures)}
-        for name, value in stored.items():
-            if name in known and type(value) is type(getattr(found, name)):
-                setattr(found, name, value)
+    for name, value in _stored().get(identity(), {}).items():
+        setattr(found, name, value)
     return found
 
 
@@ -93,10 +119,7 @@ def store(measured: Figures) -> Path:
     """Write figures to disk, beside those of other machines that share the folder."""
     path = figures_path()
     path.parent.mkdir(parents=True, exist_ok=True)
-    everything = {}
-    with contextlib.suppress(OSError, ValueError):
-        everything = json.loads(path.read_text())
-    everything[identity()] = asdict(measured)
+    everything = {**_stored(), identity(): asdict(measured)}
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:
         json.dump(everything, file, indent=1)
     Path(file.name).replace(path)

@@ -102,6 +102,13 @@ def all_of(passes: Sequence[Pass]) -> list[Pass]:
     return [each for task in passes for each in (*(one for branch in branches(task) for one in all_of(branch)), task)]
 
 
+def arrays_of(passes: Sequence[Pass]) -> list[Any]:
+    """All arrays that passes are given besides the image: other images, tables, footprints, weights."""
+    given = [arg for task in all_of(passes) if not callable(task.args) for arg in task.args]
+    found = [arg.array if isinstance(arg, Beside) else arg for arg in given]
+    return [each for each in found if hasattr(each, "nbytes")]
+
+
 def chains(passes: Sequence[Pass]) -> list[list[Pass]]:
     """Split passes into runs that can be done band by band: sweeps whose rows are 1:1. A reduction stands alone."""
     found: list[list[Pass]] = []

@@ -20,7 +20,7 @@ from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
 from gpuimg.images import BOOL, MODES, Source, check_out
 from gpuimg.machine import Figures, figures
-from gpuimg.passes import Beside, Pass, Reduction, branches
+from gpuimg.passes import Pass, Reduction, arrays_of, branches
 from gpuimg.plan.graph import Graph, graph_of
 from gpuimg.plan.graph import Plan as PlanFunction
 from gpuimg.plan.nodes import Node
@@ -160,11 +160,8 @@ def _usable_directly(out: Any, image: Any, passes: Work) -> bool:
         return False
     if not isinstance(out, np.ndarray):
         return True
-    if isinstance(passes, Bound):
-        return not any(np.may_share_memory(out, each) for each in passes.images)
-    beside = [arg for task in passes if isinstance(task.args, tuple) for arg in task.args if isinstance(arg, Beside)]
-    others = [arg.array for arg in beside if arg.array is not None]
-    return not any(np.may_share_memory(out, each) for each in (image, *others))
+    read = passes.images if isinstance(passes, Bound) else (image, *arrays_of(passes))
+    return not any(np.may_share_memory(out, each) for each in read if isinstance(each, np.ndarray))
 
 
 def _empty_result(array: Any, passes: Work, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:

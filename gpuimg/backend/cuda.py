@@ -19,7 +19,7 @@ from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists
 from gpuimg.backend.walk import Bound, Lookup, flat, one_by_one, walk
 from gpuimg.images import MODES
 from gpuimg.memory import new_array
-from gpuimg.passes import Beside, Pass, Reduction, Sweep, branches, chains, writer
+from gpuimg.passes import Beside, Pass, Reduction, Sweep, arrays_of, branches, chains, writer
 from gpuimg.plan.nodes import Fold, Node
 from gpuimg.plan.value import Small, Value
 
@@ -106,7 +106,8 @@ class Cuda:
         gpu = self.gpu
         with gpu.using(image):
             try:
-                if out is not None and gpu.owns(out) and overlap(gpu, image, out):
+                read = passes.images if isinstance(passes, Bound) else (image, *arrays_of(passes))
+                if out is not None and gpu.owns(out) and any(overlap(gpu, each, out) for each in read):
                     gpu.copy(run_somehow(gpu, passes, image, None), out)
                     return out
                 return run_somehow(gpu, passes, image, out)

@@ -2,30 +2,32 @@
 
 It is compiled once and kept on disk; kernels have no parallel twin of their own. Numba's threads are used where their
 layer lets several Python threads in at once (OpenMP, TBB); elsewhere, and in a forked child, where GNU OpenMP would be
-killed, a thread pool of our own calls the same addresses.
+killed, threads of our own call the same addresses.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections import deque
 from functools import cache
 from importlib import import_module
 from itertools import pairwise
+from queue import SimpleQueue
 from typing import Any
 
 from gpuimg import kernels
-from gpuimg.backend.compiled import Compiled
+from gpuimg.backend.compiled import Compiled, Packed
 from gpuimg.machine import processor_count
 
 _forked = False
 
 
 def _after_fork() -> None:
-    global _forked, _pool
+    global _forked, _helpers
     _forked = True
-    _pool = None
+    _helpers = Helpers()
 
 
 if hasattr(os, "register_at_fork"):
@@ -100,31 +102,95 @@ def parallel_loop() -> Any:
     return jit.kept(build, jit.named(_parallel_loop, "_parallel_loop", names))
 
 
-_pool: ThreadPoolExecutor | None = None
-_pool_lock = threading.Lock()
+class Bands:
+    """Bands of rows that threads take, one after the other, until none is left.
+
+    Only whole operations on its queues, each of them atomic: an interrupt may come anywhere in the calling thread. Each
+    band holds the arrays itself, so their memory is not used again while a thread writes to it.
+    """
+
+    def __init__(self, code: Compiled, packed: Packed, edges: list[int]) -> None:
+        self._call = code.call
+        self._waiting = deque([(packed, *band) for band in pairwise(edges)])
+        self._busy: deque[None] = deque()
+        self._left: SimpleQueue[None] = SimpleQueue()
+        self._done: deque[int] = deque()
+
+    def work(self) -> None:
+        """Fill bands until none is left."""
+        while True:
+            try:
+                packed, top, bottom = self._waiting.popleft()
+            except IndexError:
+                return
+            self._done.append(self._call(packed.address, top, bottom))
+
+    def help(self) -> None:
+        """`work` in another thread than the caller's."""
+        self._busy.append(None)  # before a band is taken: `finish` must not miss it
+        try:
+            self.work()
+        finally:
+            self._busy.pop()
+            self._left.put(None)
+
+    def finish(self) -> None:
+        """Wait until no other thread works on a band, whatever interrupts that; raise the last interrupt then."""
+        self._waiting.clear()
+        interrupt: BaseException | None = None
+        while self._busy:
+            try:
+                self._left.get()
+            except BaseException as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
+
+    def count(self) -> int:
+        """How many bands were filled."""
+        return sum(self._done)
 
 
-def thread_pool() -> ThreadPoolExecutor:
-    """Our own threads, started at first use; a forked child starts its own."""
-    global _pool
-    with _pool_lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(processor_count(), thread_name_prefix="gpuimg")
-        return _pool
+class Helpers:
+    """Threads of our own that help a caller with its bands, started at first use."""
+
+    def __init__(self) -> None:
+        self._offers: SimpleQueue[Bands] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._started = 0
+
+    def offer(self, bands: Bands, count: int) -> None:
+        """Let up to ``count`` threads help."""
+        with self._lock, contextlib.suppress(RuntimeError):  # the system has no thread left: the caller works alone
+            while self._started < min(count, processor_count() - 1):
+                # Daemons, for they wait for ever; a caller waits for those that work for it.
+                threading.Thread(target=self._help, daemon=True, name=f"gpuimg {self._started}").start()
+                self._started += 1
+        for _ in range(min(count, self._started)):
+            self._offers.put(bands)
+
+    def _help(self) -> None:
+        while True:
+            self._offers.get().help()  # in no variable, which would hold the bands until the next offer
 
 
-def fill_bands(code: Compiled, slots: int, top: int, bottom: int, bands: int) -> int:
-    """Fill rows [top, bottom) in ``bands`` pieces on all cores; gives how many pieces were done."""
+_helpers = Helpers()
+
+
+def fill_bands(code: Compiled, packed: Packed, top: int, bottom: int, bands: int) -> int:
+    """Fill rows [top, bottom) in ``bands`` pieces on all cores; gives how many pieces were done.
+
+    No thread writes to the arrays any more when it returns or raises, also after Ctrl-C.
+    """
     if numba_is_safe():
-        return int(parallel_loop()(code.address, slots, top, bottom, bands))
-    edges = [top + (bottom - top) * band // bands for band in range(bands + 1)]
-    pool = thread_pool()
-    running: list[Future[int]] = []
+        return int(parallel_loop()(code.address, packed.address, top, bottom, bands))
+    shared = Bands(code, packed, [top + (bottom - top) * band // bands for band in range(bands + 1)])
     try:
-        running.extend(pool.submit(code.call, slots, *band) for band in pairwise(edges))
-        return sum(future.result() for future in running)
+        _helpers.offer(shared, bands - 1)
+        shared.work()
     finally:
-        wait(running)  # the arrays must outlive the threads that write to them, also after Ctrl-C
+        shared.finish()
+    return shared.count()
 
 
 def thread_count() -> int:

@@ -24,6 +24,6 @@ class Multicore(InProcess):
     def call(self, kernel: str, code: Compiled, packed: Packed, rows: int, elements: int, bands: int) -> float:
         def fill(top: int, bottom: int) -> tuple[int, int]:
             few = min(bands, bottom - top)
-            return fill_bands(code, packed.address, top, bottom, few), few
+            return fill_bands(code, packed, top, bottom, few), few
 
         return timed(kernel, fill, rows, elements // bands, rows <= bands)

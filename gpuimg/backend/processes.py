@@ -386,7 +386,7 @@ class Processes(CpuBackend):
     def unusable(self) -> str | None:
         if getattr(sys, "frozen", False) or not sys.executable:
             return "there is no Python interpreter to start workers with, as in a frozen application"
-        return None
+        return super().unusable()
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         arena: Arena = self._arenas.current

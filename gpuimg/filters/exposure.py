@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gpuimg import images
-from gpuimg.images import BOOL, DTYPES, FLOAT64, Source
+from gpuimg.images import BOOL, DTYPES, FLOAT32, FLOAT64, Source
 from gpuimg.plan.nodes import fold, host, point, view
 from gpuimg.plan.value import Small, Value
 from gpuimg.registry import register
@@ -304,21 +304,29 @@ Range: TypeAlias = "str | tuple[float, float]"
 def plan_rescale_intensity(image: Value, in_range: Range, out_range: Range) -> Value:
     given = partial(_rescaling, image.dtype, in_range, out_range)
     if "image" in (in_range, out_range):
-        low, high, factor, least = host(given, plan_extrema(image), count=4)
+        low, high, unit, factor, least = host(given, plan_extrema(image), count=5)
     else:
-        low, high, factor, least = given(None)
-    return point("rescale", image, low=low, high=high, factor=factor, least=least)
+        low, high, unit, factor, least = given(None)
+    return point("rescale", image, low=low, high=high, unit=unit, factor=factor, least=least)
 
 
 def _rescaling(
     dtype: np.dtype[Any], in_range: Range, out_range: Range, extrema: Array | None
-) -> tuple[float, float, float, float]:
-    """What the kernel takes: the range of the image, the factor, and the minimum of the result."""
+) -> tuple[float, float, float, float, float]:
+    """What the kernel takes: the range of the image, the unit that it is taken in, the factor, the result's minimum."""
     low, high = _range_of(in_range, dtype, extrema, False)
     least, most = _range_of(out_range, dtype, extrema, low >= 0)
     if low == high:  # nothing to spread
-        return low, high, 0.0, min(max(low, least), most)
-    return low, high, (most - least) / (high - low), least
+        return low, high, 1.0, 0.0, min(max(low, least), most)
+    unit = _unit(low, high, dtype)
+    return low, high, unit, (most - least) / (high * unit - low * unit), least
+
+
+def _unit(low: float, high: float, dtype: np.dtype[Any]) -> float:
+    """What values are multiplied by, a power of two, so that neither their differences nor the inverse overflow."""
+    exponent = _exponent(high / 2 - low / 2) + 1
+    most = np.finfo(FLOAT64 if dtype == FLOAT64 else FLOAT32).maxexp - 8
+    return 1.0 if abs(exponent) < most - 32 else math.ldexp(1.0, max(-most, min(-exponent, most)))
 
 
 def _given_range(name: str, given: Any) -> str | tuple[float, float]:
@@ -358,8 +366,18 @@ def plan_extrema(image: Value) -> Small:
 
 
 def _edges(low: float, high: float, bins: int, dtype: np.dtype[Any]) -> Array:
-    """The edges of numpy.histogram's bins for values from low to high."""
-    return np.histogram_bin_edges(np.array([low, high], dtype), bins)
+    """The edges of numpy.histogram's bins for values from low to high; for a range that overflows, which it does not
+    take, those of half the range, doubled."""
+    ends = np.array([low, high], dtype)
+    if float(high) - float(low) > float(np.finfo(dtype).max):
+        return 2 * np.histogram_bin_edges(ends / 2, bins)
+    return np.histogram_bin_edges(ends, bins)
+
+
+def _centers(edges: Array) -> Array:
+    with np.errstate(over="ignore"):
+        sums = edges[1:] + edges[:-1]
+    return np.where(np.isfinite(sums), sums / 2, edges[1:] / 2 + edges[:-1] / 2)
 
 
 @register({}, {"bins": 16})
@@ -501,25 +519,32 @@ def _otsu_integer(dtype: np.dtype[Any], counts: Array) -> Any:
     first, last = int(present[0]), int(present[-1])
     low, _ = images.limits(dtype)
     centers = np.arange(first, last + 1) + low
-    return dtype.type(otsu(total[first : last + 1], centers))
+    return dtype.type(centers[otsu(total[first : last + 1], centers)])
 
 
 def _otsu_float(dtype: np.dtype[Any], counts: Array, edges: Array) -> Any:
     if np.count_nonzero(counts) == 1:  # a constant image, whose bins numpy.histogram spreads around the value
         return dtype.type(float((edges[0] + edges[-1]) / 2))
-    return dtype.type(float(otsu(counts, (edges[1:] + edges[:-1]) / 2)))
+    centers = _centers(edges)
+    # By powers of two brought near 1, where their squares neither overflow nor vanish.
+    near = np.ldexp(centers.astype(np.float64), -_exponent(np.abs(centers).max()))
+    return dtype.type(float(centers[otsu(counts, near)]))
+
+
+def _exponent(value: float) -> int:
+    return math.frexp(value)[1]
 
 
 def otsu(counts: Array, centers: Array) -> Any:
-    """The bin centre below which, inclusive, the dark class lies, by Otsu's criterion."""
+    """The bin below which, inclusive, the dark class lies, by Otsu's criterion."""
     if len(counts) == 1:
-        return centers[0]
+        return 0
     dark = np.cumsum(counts)
     bright = np.cumsum(counts[::-1])[::-1]
     dark_mean = np.cumsum(counts * centers) / dark
     bright_mean = (np.cumsum((counts * centers)[::-1]) / bright[::-1])[::-1]
     between = dark[:-1] * bright[1:].astype(np.float64) * (dark_mean[:-1] - bright_mean[1:]) ** 2
-    return centers[np.argmax(between)]
+    return np.argmax(between)
 
 
 @register()
@@ -572,7 +597,7 @@ def plan_equalize_hist(image: Value) -> Value:
 
 def _cumulated(counts: Array, edges: Array) -> tuple[Array, Array, Array]:
     share = np.cumsum(counts) / counts.sum()
-    centers = (edges[1:] + edges[:-1]) / 2
+    centers = _centers(edges)
     return centers[:1].astype(FLOAT64), centers[-1:].astype(FLOAT64), share.reshape(1, -1)
 
 

@@ -15,6 +15,8 @@ def fill(src, dst, top, bottom, edges):
     bins = edges.size - 1
     turns = np.empty(TURNS * (bins + 1), np.int64)  # the last bin is for what lies in none
     scale = bins / (edges[bins] - edges[0])
+    if not 0 < scale < np.inf:  # the range is too small or too large for its inverse
+        scale = np.nan
     for slab in range(top, bottom):
         first, last = slab * rows // slabs, (slab + 1) * rows // slabs
         turns[:] = 0
@@ -43,10 +45,26 @@ def place(value, edges, scale):
     bins = edges.size - 1
     if not (edges[0] <= value <= edges[bins]):
         return np.uintp(bins)
-    # The edges lie at nearly equal distances: a guess finds the bin but for a step or two.
-    guess = np.uintp(min((value - edges[0]) * scale, np.float64(bins - 1)))
+    if scale != scale:
+        return search(value, edges)
+    # The edges lie at nearly equal distances: a guess finds the bin but for a step or two. It is limited as an integer,
+    # without a sign, so that it stays in the table whatever it was made of.
+    guess = min(np.uintp(np.int64((value - edges[0]) * scale)), np.uintp(bins - 1))
     while guess > 0 and value < edges[guess]:
         guess -= np.uintp(1)
     while guess < np.uintp(bins - 1) and value >= edges[guess + np.uintp(1)]:
         guess += np.uintp(1)
     return guess
+
+
+@kernel
+def search(value, edges):
+    """The bin of a value between the edges, by bisection."""
+    low, high = 0, edges.size - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if value < edges[middle]:
+            high = middle
+        else:
+            low = middle
+    return np.uintp(low)

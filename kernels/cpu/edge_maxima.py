@@ -94,13 +94,18 @@ def shares(cols, step, weights):
 @kernel
 def divide(values, inside, share, outside, reach):
     """Divide by what a smoothed row of ones is; it is 1 more than ``reach`` elements away from its ends."""
-    x = 0
-    while x < values.size:
-        if x == reach and share == 1:
-            x = max(x, values.size - reach)
+    size = values.size
+    ends = share == 1 and 2 * reach < size
+    divide_each(values[: reach if ends else size], inside, share, outside)
+    if ends:
+        divide_each(values[size - reach :], inside[size - reach :], share, outside)
+
+
+@kernel
+def divide_each(values, inside, share, outside):
+    for x in range(values.size):
         part = share * inside[x]
         values[x] = values[x] / (part + outside * (1 - part))
-        x += 1
 
 
 @kernel

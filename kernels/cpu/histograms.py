@@ -89,7 +89,7 @@ def median_row(coarse, fine, size, n0, n1, out, step):
         add_bins(total, 0, coarse, x * BINS, nothing, 0)
     for x in range(size - n1 + 1):
         add_bins(total, 0, coarse, (x + n1 - 1) * BINS, nothing, 0)
-        high = bins_within(total, 0, rank)
+        high = min(bins_within(total, 0, rank), BINS - 1)  # counts are not right if the image changes meanwhile
         begin = high * size
         if x - valid[high] >= n1:
             inner[high * BINS : high * BINS + BINS] = 0

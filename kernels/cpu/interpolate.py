@@ -1,6 +1,8 @@
 """Piecewise linear between a table's entries, which stand at equal distances from ``low`` to ``high``; beyond them the
 first and the last. NaN stays NaN. numpy.interp on such a grid, in float64."""
 
+import numpy as np
+
 from gpuimg.kernels.cpu.borders import kernel
 
 
@@ -14,6 +16,8 @@ def fill(src, dst, top, bottom, step, low, high, table):
 @kernel
 def interpolate(source, target, channel, step, low, high, values):
     last = values.size - 1
+    part = 1.0 if high - low < np.inf else 0.5  # of all, so that differences do not overflow
+    begin, span = low * part, high * part - low * part
     for x in range(channel, source.size, step):
         value = float(source[x])
         if value <= low:
@@ -21,8 +25,8 @@ def interpolate(source, target, channel, step, low, high, values):
         elif value >= high:
             result = values[last]
         elif value == value:
-            position = (value - low) / (high - low) * last
-            left = min(int(position), last - 1)
+            position = (value * part - begin) / span * last
+            left = max(min(int(position), last - 1), 0)
             result = values[left] + (position - left) * (values[left + 1] - values[left])
         else:
             result = value

@@ -6,7 +6,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from gpuimg.kernels.cpu.borders import kernel
-from gpuimg.kernels.cpu.runs import HEADER, ROOTS, channel_line, find_starts
+from gpuimg.kernels.cpu.runs import COUNT, HEADER, ROOTS, channel_line, find_starts
 
 LANES = 16
 
@@ -22,14 +22,14 @@ def fill(src, dst, top, bottom, image, step, height):
     starts = np.empty(cols + 1, np.int32)
     for part in range(top, bottom):
         channel, slab = part // slabs, part % slabs
-        node = part * src.shape[1] + HEADER
+        node, end = part * src.shape[1] + HEADER, part * src.shape[1] + src[part, COUNT]
         for row in range(slab * height, min((slab + 1) * height, rows)):
             values = channel_line(image, row, channel, step, line)
             count = find_starts(values, starts)
             if step == 1:
-                node = write(nodes, src.shape[1], before, node, values, starts, count, dst[row])
+                node = write(nodes, src.shape[1], before, node, end, values, starts, count, dst[row])
                 continue
-            node = write(nodes, src.shape[1], before, node, values, starts, count, labels)
+            node = write(nodes, src.shape[1], before, node, end, values, starts, count, labels)
             for x in range(cols):
                 dst[row, x * step + channel] = labels[x]
 
@@ -44,12 +44,13 @@ def labels_before(nodes, slabs):
 
 
 @kernel
-def write(nodes, stride, before, node, values, starts, count, out):
-    """One row of labels; ``node`` is its first run, and the next row's is given."""
+def write(nodes, stride, before, node, last, values, starts, count, out):
+    """One row of labels; ``node`` is its first run, and the next row's is given. From ``last`` on there are none: an
+    image that changes meanwhile may have more runs than were found before."""
     for run in range(count):
         start, end = np.int64(starts[np.uintp(run)]), np.int64(starts[np.uintp(run + 1)])
         label = np.int32(0)
-        if values[np.uintp(start)] != 0:
+        if values[np.uintp(start)] != 0 and node < last:
             label = label_of(nodes, stride, before, node)
             node += 1
         # Whole vectors, as long as they stay in the row: what is too much is written over by the next run.

@@ -4,7 +4,7 @@ seams between smaller groups in it, of ``span`` slabs each, are gone over; those
 import numpy as np
 
 from gpuimg.kernels.cpu.borders import kernel
-from gpuimg.kernels.cpu.runs import HEADER, LAST_ROW, channel_line, find_runs, unite_rows
+from gpuimg.kernels.cpu.runs import COUNT, HEADER, LAST_ROW, channel_line, end_runs, find_runs, unite_rows
 
 
 @kernel
@@ -22,9 +22,11 @@ def fill(src, dst, top, bottom, image, step, height, reach, span, group):
             row = slab * height
             above = channel_line(image, row - 1, channel, step, lines[0])
             below = channel_line(image, row, channel, step, lines[1])
-            find_runs(above, starts, upper)
-            count = find_runs(below, starts, lower)
             place = (channel * slabs + slab) * dst.shape[1]
             above_it = place - dst.shape[1]
             node_above = above_it + nodes[above_it + LAST_ROW]
+            # If the image changes meanwhile, there may be more runs than have nodes.
+            find_runs(above, starts, upper)
+            end_runs(upper, nodes[above_it + COUNT] - nodes[above_it + LAST_ROW])
+            count = min(find_runs(below, starts, lower), np.int64(nodes[place + COUNT] - HEADER))
             unite_rows(nodes, above, upper, node_above, below, lower, count, place + HEADER, reach)

@@ -96,9 +96,15 @@ def find_runs(line, starts, runs):
         begins[np.uintp(count)] = starts[np.uintp(piece)]
         ends[np.uintp(count)] = starts[np.uintp(piece + 1)]
         count += line[np.uintp(starts[np.uintp(piece)])] != 0
-    begins[np.uintp(count)] = BEYOND
-    ends[np.uintp(count)] = BEYOND
+    end_runs(runs, count)
     return count
+
+
+@kernel
+def end_runs(runs, count):
+    """Let there be no run after the first ``count`` ones."""
+    runs[0, min(count, runs.shape[1] - 1)] = BEYOND
+    runs[1, min(count, runs.shape[1] - 1)] = BEYOND
 
 
 @kernel

@@ -13,8 +13,16 @@ __global__ void bincount(const T* src, long long rows, long long cols, U* dst, l
   count_values(src + first * cols, (last - first) * cols, 1, dst + slab * dst_cols, bins, [=](T value, long long) {
     const double v = value;
     if (!(v >= low && v <= high)) return -1ll;
-    const double guess = (v - low) * scale;
-    long long bin = guess > 0 ? guess < double(bins) ? (long long)guess : bins - 1 : 0;
+    long long bin = 0;
+    if (scale > 0 && scale <= 1.7976931348623157e308) {
+      const double guess = (v - low) * scale;
+      bin = guess > 0 ? guess < double(bins) ? (long long)guess : bins - 1 : 0;
+    } else {  // the range is too small or too large for its inverse
+      for (long long end = bins; end - bin > 1;) {
+        const long long middle = (bin + end) / 2;
+        (v < edges[middle] ? end : bin) = middle;
+      }
+    }
     while (bin > 0 && v < edges[bin]) --bin;
     while (bin < bins - 1 && v >= edges[bin + 1]) ++bin;
     return bin;

@@ -23,8 +23,10 @@ __global__ void interpolate(const T* src, long long rows, long long cols, U* dst
                     } else if (v >= to) {
                       result = values[knots - 1];
                     } else {
-                      const double position = (v - from) / (to - from) * double(knots - 1);
-                      const long long left = min((long long)(is_nan(v) ? 0.0 : position), knots - 2);
+                      // Differences of halves do not overflow.
+                      const double part = to - from <= 1.7976931348623157e308 ? 1.0 : 0.5;
+                      const double position = (v * part - from * part) / (to * part - from * part) * double(knots - 1);
+                      const long long left = max(min((long long)(is_nan(v) ? 0.0 : position), knots - 2), 0ll);
                       const double share = position - double(left);
                       result = values[left] + share * (values[left + 1] - values[left]);
                     }

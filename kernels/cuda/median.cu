@@ -168,8 +168,9 @@ __global__ void slide(const T* src, long long rows, long long cols, T* dst, long
     for (long long row = first; row < last; ++row) {
       long long left = n0 * n1 / 2;
       int bin = 0;
-      for (; left >= coarse[bin * stride]; ++bin) left -= coarse[bin * stride];
-      for (bin *= 16; left >= fine[bin * stride]; ++bin) left -= fine[bin * stride];
+      // The limits hold where counts are not right, for the image changes meanwhile.
+      for (; bin < 15 && left >= coarse[bin * stride]; ++bin) left -= coarse[bin * stride];
+      for (bin *= 16; bin < 255 && left >= fine[bin * stride]; ++bin) left -= fine[bin * stride];
       dst[row * cols + x] = T(bin);
       if (row + 1 < last) {
         count(row - n0 / 2, -1);

@@ -2,14 +2,15 @@
 // instances: rescale<T, T>
 #include "vectors.cuh"
 
-// Values between two limits spread evenly between two others: (clip(src, low, high) - low) * factor + least.
+// Values between two limits spread evenly between two others: (clip(src, low, high) * unit - low * unit) * factor +
+// least. `unit` is a power of two.
 template <typename T, typename U>
 __global__ void rescale(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
-                        long long top, long long bottom, double low, double high, double factor, double least) {
+                        long long top, long long bottom, double low, double high, double unit, double factor, double least) {
   typedef Wide<T> A;
-  const A lower = A(low), upper = A(high), times = A(factor), from = A(least);
+  const A lower = A(low), upper = A(high), scale = A(unit), begin = lower * scale, times = A(factor), from = A(least);
   map_elements(src + top * cols, dst + top * cols, (bottom - top) * cols, [=](T v) {
     const A value = A(v), inside = value < lower ? lower : value > upper ? upper : value;
-    return rounded<U>((inside - lower) * times + from);
+    return rounded<U>((inside * scale - begin) * times + from);
   });
 }

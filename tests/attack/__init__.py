@@ -1,0 +1,1 @@
+"""Attacks on the filters, as long as wanted."""
