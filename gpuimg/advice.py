@@ -12,13 +12,12 @@ import numpy as np
 
 from gpuimg import dispatch
 from gpuimg import run as running
-from gpuimg.backend.base import kernels_of
+from gpuimg.backend.walk import Bound
 from gpuimg.dispatch import BACKENDS
 from gpuimg.filters import all_filters
 from gpuimg.images import DTYPES, Source
 from gpuimg.machine import figures
 from gpuimg.registry import arguments
-from gpuimg.run import Work
 
 ROUNDS = 3  # of each backend, where `explain` measures
 
@@ -73,8 +72,7 @@ def unwritten(name: str, backend: str = "cuda") -> str | None:
     planned = [
         plan(found.function, image, arguments(example, image))[1] for image in images for example in found.examples
     ]
-    reasons = [running.backend_named(backend).missing(passes) for passes in planned]
-    return next((reason for reason in reasons if reason is not None), None)
+    return running.backend_named(backend).missing([kernel for bound in planned for kernel in bound.graph.kernels])
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +149,11 @@ def explain(
     """
     function = _function(filter)
     backend = params.pop("backend", None)
-    source, passes = plan(function, image, params)
+    source, bound = plan(function, image, params)
     chosen = dispatch.requested(backend)
     if chosen == "auto":
-        chosen = running.candidates(running.job_for(source, passes), passes)[0].backend
-    rows = [_row(name, source, passes) for name in BACKENDS]
+        chosen = running.candidates(running.job_of(bound.graph, source.on_device), bound)[0].backend
+    rows = [_row(name, source, bound) for name in BACKENDS]
     if measure:
         rows = [_measured(row, function, image, params) for row in rows]
     rows.sort(key=lambda row: (row.predicted is None, row.predicted))
@@ -165,7 +163,7 @@ def explain(
         chosen=chosen,
         requested=dispatch.requested(backend),
         rows=tuple(rows),
-        passes=tuple(kernels_of(passes)),
+        passes=tuple(bound.graph.kernels),
     )
 
 
@@ -178,25 +176,25 @@ def _function(wanted: Callable[..., Any] | str) -> Callable[..., Any]:
     return known[wanted].function
 
 
-def plan(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> tuple[Source, Work]:
+def plan(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> tuple[Source, Bound]:
     """The image and what a filter would run."""
     token = running.PLANNING.set(True)
     try:
         function(image, **params)
-    except running.Plan as planned:
-        return planned.source, planned.passes
+    except running.Planned as planned:
+        return planned.source, planned.bound
     finally:
         running.PLANNING.reset(token)
-    raise TypeError(f"filter must be one of gpuimg's filters, {function!r} ran no passes")
+    raise TypeError(f"filter must be one of gpuimg's filters, {function!r} ran nothing")
 
 
-def _row(name: str, source: Source, passes: Work) -> Row:
-    reason = running.refusal(name, passes)
+def _row(name: str, source: Source, bound: Bound) -> Row:
+    reason = running.refusal(name, bound)
     if reason is None and source.on_device and name != "cuda":
         reason = "the image lies in GPU memory"
     if reason is not None:
         return Row(name, None, None, reason)
-    seconds = dispatch.predict(running.job_for(source, passes), figures())[name]
+    seconds = dispatch.predict(running.job_of(bound.graph, source.on_device), figures())[name]
     return Row(name, seconds, None, "")
 
 

@@ -21,14 +21,14 @@ _chosen: ContextVar[str | None] = ContextVar("gpuimg_backend", default=None)
 
 
 class Step(NamedTuple):
-    """One pass as the cost rule sees it.
+    """One node as the cost rule sees it.
 
     Attributes
     ----------
     key : names the kernel and its types; measured speeds are kept under it
     elements : input and output elements
     nbytes : bytes of them
-    work : operations for each of them, relative; see `gpuimg.passes.Sweep`
+    work : operations for each of them, relative; see `gpuimg.plan.nodes.Node`
     """
 
     key: str
@@ -74,7 +74,7 @@ def choose(job: Job, figures: Figures, usable: Sequence[str]) -> list[Estimate]:
 
     Parameters
     ----------
-    job : the passes and the image, as sizes
+    job : the nodes of a graph, as sizes
     figures : the machine's measured speeds
     usable : names of the backends that can run the job; an image in GPU memory stays there, so only "cuda" counts then
     """

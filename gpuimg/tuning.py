@@ -12,10 +12,10 @@ import numpy as np
 
 from gpuimg import machine
 from gpuimg import run as running
+from gpuimg.backend.walk import bound_to
 from gpuimg.filters import all_filters
-from gpuimg.images import BOOL, UINT8
+from gpuimg.images import UINT8
 from gpuimg.machine import Figures
-from gpuimg.passes import Sweep
 from gpuimg.registry import Filter, arguments
 
 SHAPE = (1024, 1536)
@@ -75,17 +75,16 @@ def median_seconds(call: Callable[[], Any], rounds: int, repeat: int = 1) -> flo
     return statistics.median(taken)
 
 
-_TINY = [Sweep("threshold", (100, 0), dtype=BOOL)]
-
-
 def _measure_calls(figures: Figures) -> None:
     """What a call costs beside the pixels: on one thread it is taken as zero point."""
-    image = np.zeros((16, 16), np.uint8)
+    from gpuimg.filters.exposure import plan_threshold
+
+    tiny = bound_to(partial(plan_threshold, value=100.0), np.zeros((16, 16), np.uint8))
     cost = {}
     for name, repeat in (("single", 200), ("multicore", 200), ("processes", 3)):
         backend = running.backend_named(name)
         if backend.unusable() is None:
-            cost[name] = median_seconds(partial(backend.run, _TINY, image, None), 9, repeat)
+            cost[name] = median_seconds(partial(backend.run, tiny, None), 9, repeat)
     figures.single_call = cost["single"]
     figures.multicore_call = cost["multicore"]
     figures.processes_call = cost.get("processes", figures.processes_call)

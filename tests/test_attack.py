@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 import gpuimg
-from gpuimg import machine, run, tuning
+from gpuimg import machine, run
 from gpuimg.advice import unwritten
+from gpuimg.backend.walk import bound_to
+from gpuimg.images import BOOL
 from gpuimg.machine import Figures
-from gpuimg.passes import Beside, Sweep
+from gpuimg.plan.nodes import point
 from gpuimg.registry import arguments
 from tests.conftest import assert_same, example
 
@@ -267,7 +269,8 @@ def test_any_figures_file_is_read(figures_file, content):
     for name in _NAMES:
         found = getattr(machine.figures(), name)
         assert all(0 < value < np.inf for value in (found.values() if name == "speeds" else [found]))
-    (estimate, *_) = run.candidates(run.planned(source, tuning._TINY).job, tuning._TINY)
+    bound = bound_to(lambda value: point("threshold", value, dtype=BOOL, value=100, always=0), image)
+    (estimate, *_) = run.candidates(run.job_of(bound.graph, False), bound)
     assert 0 < estimate.seconds < np.inf
     measured = Figures(speeds={"threshold-B?": 2e-10}, gpu_call=3e-5)
     machine.store(measured)
@@ -383,12 +386,12 @@ def test_results_over_every_other_array(backend):
     assert {("lut", "table"), ("blend", "other"), ("erosion", "footprint")} <= checked
 
 
-def test_all_arrays_of_passes_count_as_read():
-    table = np.zeros((1, 4), np.uint8)
-    nested = Sweep("weighted_sum", (Beside(None, (Sweep("lut", (1, table)),)),))
-    image = np.zeros((2, 2), np.uint8)
-    assert not run._usable_directly(table.reshape(2, 2), image, [nested])
-    assert run._usable_directly(np.zeros((2, 2), np.uint8), image, [nested])
+def test_all_arrays_of_a_graph_count_as_read():
+    table, image = np.zeros((1, 256), np.uint8), np.zeros((16, 16), np.uint8)
+    bound = bound_to(lambda image, table: point("lut", image, table=table), image, tables=(table,))
+    assert not run._usable_directly(table.reshape(16, 16), bound)
+    assert not run._usable_directly(image, bound)
+    assert run._usable_directly(np.zeros((16, 16), np.uint8), bound)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="guards memory by Linux' mprotect")

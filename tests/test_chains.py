@@ -8,8 +8,9 @@ import gpuimg
 from gpuimg.backend import chain
 from gpuimg.backend.base import CpuBackend
 from gpuimg.backend.single import Single
+from gpuimg.backend.walk import bound_to
 from gpuimg.images import FLOAT32, MODES, accept
-from gpuimg.passes import ORIGINAL, Beside, Reduction, Sweep, all_of
+from gpuimg.plan.nodes import change, fold, point, resample, window
 from gpuimg.run import run
 from tests.conftest import noise
 
@@ -36,7 +37,6 @@ def few_rows(request, monkeypatch):
 def one_by_one(call):
     """A call with every pass's result an image."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Single, "run_chain", CpuBackend.run_chain)
         patch.setattr(Single, "run_group", CpuBackend.run_group)
         return call()
 
@@ -71,27 +71,103 @@ def test_a_result_goes_straight_to_out():
     np.testing.assert_array_equal(out, gpuimg.opening(image, 5, backend="single"))
 
 
-def test_an_image_made_beside_may_have_one_beside_itself():
+def least(image, reach, mode="reflect"):
+    sides = dict.fromkeys(("above", "below", "left", "right"), reach)
+    return window("minimum", image, halo=(reach, reach), edge=(MODES[mode].code, 0.0), flip=0, **sides)
+
+
+def minus(image, other):
+    return point("difference", image, other=other, turned=0)
+
+
+def test_an_image_made_on_the_way_may_need_another_one_itself():
     image = noise((40, 30), "float32")
-    least, far = (Sweep("minimum", (reach,) * 4 + (0,), halo=(reach, reach), border=(0, 0.0)) for reach in (1, 2))
-    inner = Sweep("difference", (Beside(passes=(far,)), 0))
-    outer = Sweep("difference", (Beside(passes=(least, inner)), 0))
-    assert [task.kernel for task in all_of([outer])] == ["minimum", "minimum", "difference", "difference"]
+
+    def plan(value):
+        return minus(value, minus(least(value, 1), least(value, 2)))
+
+    graph = bound_to(plan, image).graph
+    assert graph.kernels == ["minimum", "minimum", "difference", "difference"]
+    assert [len(group.nodes) for group in graph.groups] == [4]
     expected = image - (gpuimg.minimum(image, 3) - gpuimg.minimum(image, 5))
     for backend in ("single", "multicore", "processes"):
-        np.testing.assert_array_equal(run(accept(image), [outer], backend=backend), expected, err_msg=backend)
+        np.testing.assert_array_equal(run(plan, accept(image), backend=backend), expected, err_msg=backend)
 
 
-def test_what_is_no_chain():
-    point, window = Sweep("invert", (0,)), Sweep("median", (3, 3), halo=(1, 1), border=(0, 0.0))
-    wrapping = window._replace(border=(MODES["wrap"].code, 0.0))
-    resize, parts = Sweep("resample", halo=None, shape=(3, 3)), Sweep("label", parts=4)
-    reduce = Reduction("minmax", (2,), FLOAT32)
-    assert chain.is_chain([point, window])
-    assert chain.is_chain([wrapping, point])  # the first one has the whole image
-    assert chain.is_chain([point._replace(args=(Beside(passes=(window,)),))])
-    for passes in ([point], [reduce], [point, wrapping], [point, resize], [point, parts], [point, reduce]):
-        assert not chain.is_chain(passes), passes
-    assert not chain.is_chain([Sweep("difference", (ORIGINAL, 0))])
-    assert not chain.is_chain([point._replace(args=(Beside(passes=(window, wrapping)),))])
-    assert not chain.is_chain([point, window._replace(in_place=True)])
+def groups(plan, shape=(20, 30)):
+    """The kernels of each group of a plan."""
+    graph = bound_to(plan, noise(shape, "uint8")).graph
+    return ["+".join(node.kernel for node in group.nodes) for group in graph.groups]
+
+
+def invert(image):
+    return point("invert", image, masked=0)
+
+
+def shrink(image):
+    one = np.zeros((3, 1))
+    return resample("resample", image, shape=(3, 3), i0=one, w0=one, q0=one, i1=one, w1=one, q1=one)
+
+
+def links(image):
+    return change("edge_links", image, count=1, height=64)
+
+
+def extrema(image):
+    return fold("minmax", image, shape=(2,), dtype=FLOAT32, combine="minmax")
+
+
+def scaled_by(image, extrema):
+    return point("power", image, exponent=extrema, factor=1.0)
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        (invert, ["invert"]),
+        (lambda image: least(invert(image), 1), ["invert+minimum"]),
+        # Beyond the first or last row "wrap" finds the rows at the other end, which are not there.
+        (lambda image: least(invert(image), 1, "wrap"), ["invert", "minimum"]),
+        (lambda image: invert(least(image, 1, "wrap")), ["minimum+invert"]),  # the first one has the whole image
+        (lambda image: least(least(image, 1, "wrap"), 2), ["minimum+minimum"]),
+        (lambda image: minus(image, least(image, 1)), ["minimum+difference"]),
+        (lambda image: minus(image, least(least(image, 1), 2, "wrap")), ["minimum", "minimum+difference"]),
+        (lambda image: minus(image, image), ["difference"]),
+        (lambda image: invert(shrink(invert(image))), ["invert", "resample", "invert"]),
+        (lambda image: invert(links(invert(image))), ["invert", "edge_links", "invert"]),
+        (lambda image: extrema(invert(image)), ["invert", "minmax"]),
+        (lambda image: scaled_by(invert(image), extrema(image)), ["minmax", "invert+power"]),
+        # What two groups read is an image.
+        (lambda image: scaled_by(mark := invert(image), extrema(mark)), ["invert", "minmax", "power"]),
+        (lambda image: minus(mark := invert(image), least(mark, 2)), ["invert+minimum+difference"]),
+    ],
+)
+def test_which_nodes_run_together(plan, expected):
+    assert groups(plan) == expected
+
+
+def test_a_value_that_is_read_again_is_kept():
+    """What a node changes in place is copied where something else reads it later, and so is the caller's image."""
+    image = noise((50, 60), "uint8")
+    untouched = image.copy()
+
+    def plan(value):
+        inverted = invert(value)
+        marked = change("edge_strong", inverted, count=inverted.shape[0])
+        return minus(inverted, marked)
+
+    def of_the_image(value):
+        return change("edge_strong", value, count=value.shape[0])
+
+    strong = image & 1
+    inverted = 255 - image
+    for backend in ("single", "multicore", "processes"):
+        found = run(plan, accept(image), backend=backend)
+        np.testing.assert_array_equal(found, inverted - (inverted & 1), err_msg=backend)
+        np.testing.assert_array_equal(run(of_the_image, accept(image), backend=backend), strong, err_msg=backend)
+        np.testing.assert_array_equal(image, untouched)
+
+
+def test_a_kernels_parameters_are_matched_by_name():
+    with pytest.raises(TypeError, match=r"the kernel 'median' takes the parameters .*n0, n1, got .*size"):
+        groups(lambda image: window("median", image, halo=(1, 1), edge=(0, 0.0), n0=3, size=3))

@@ -13,24 +13,45 @@ import pytest
 import gpuimg
 from gpuimg import kernels, run
 from gpuimg.backend import device
-from gpuimg.backend.cuda import Cuda, rows_needed
+from gpuimg.backend.cuda import Cuda, _rows_needed
 from gpuimg.backend.device import DeviceFailed, OutOfDeviceMemory
+from gpuimg.backend.walk import bound_to
 from gpuimg.errors import BackendUnavailable, FallbackWarning
 from gpuimg.images import MODES, border
-from gpuimg.passes import ORIGINAL, Beside, Sweep, chains
+from gpuimg.plan.nodes import point, window
 from tests.cuda_emulator.emulator import DeviceArray, EmulatedGpu, EmulationError, emulated
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")
 
 U8, BOOL = np.dtype("uint8"), np.dtype(bool)
 IMAGE = np.random.default_rng(5).integers(0, 256, (61, 47, 3), np.uint8)
-INVERT, MARK = Sweep("invert", (0,)), Sweep("threshold", (100, 0), dtype=BOOL)
-GRAY = Sweep("rgb2gray", (3, 13926, 46885, 4725, 0.2125, 0.7154, 0.0721), shape=IMAGE.shape[:2])
 
 
-def minimum(size, mode="reflect"):
+def invert(image):
+    return point("invert", image, masked=0)
+
+
+def mark(image):
+    return point("threshold", image, dtype=BOOL, value=100, always=0)
+
+
+def inverted_mark(image):
+    return mark(invert(image))
+
+
+def gray(image):
+    weights = {"q0": 13926, "q1": 46885, "q2": 4725, "w0": 0.2125, "w1": 0.7154, "w2": 0.0721}
+    return point("rgb2gray", image, shape=image.shape[:2], **weights)
+
+
+def gray_mark(image):
+    return mark(gray(invert(image)))
+
+
+def minimum(image, size, mode="reflect"):
     before, after = size // 2, (size - 1) // 2
-    return Sweep("minimum", (before, after, before, after, 0), halo=(size // 2, size // 2), border=border(mode, 7, U8))
+    reach = {"above": before, "below": after, "left": before, "right": after}
+    return window("minimum", image, halo=(size // 2,) * 2, edge=border(mode, 7, U8), flip=0, **reach)
 
 
 def needs(stem):
@@ -42,7 +63,7 @@ def needs(stem):
 
 def test_numpy_in_numpy_out():
     gpu = EmulatedGpu()
-    result = Cuda(gpu).run([INVERT, MARK], IMAGE, None)
+    result = Cuda(gpu).run(bound_to(inverted_mark, IMAGE), None)
     assert type(result) is np.ndarray
     assert result.dtype == BOOL
     np.testing.assert_array_equal(result, 255 - IMAGE > 100)
@@ -52,14 +73,14 @@ def test_numpy_in_numpy_out():
 
 def test_the_result_is_written_into_out():
     out = np.empty(IMAGE.shape, bool)
-    assert Cuda(EmulatedGpu()).run([INVERT, MARK], IMAGE, out) is out
+    assert Cuda(EmulatedGpu()).run(bound_to(inverted_mark, IMAGE), out) is out
     np.testing.assert_array_equal(out, 255 - IMAGE > 100)
 
 
 def test_device_arrays_stay_on_the_device():
     gpu = EmulatedGpu()
     image = gpu.put(IMAGE)
-    result = Cuda(gpu).run([INVERT], image, None)
+    result = Cuda(gpu).run(bound_to(invert, image), None)
     assert isinstance(result, DeviceArray)
     np.testing.assert_array_equal(gpu.get(result), 255 - IMAGE)
     np.testing.assert_array_equal(gpu.get(image), IMAGE)
@@ -68,10 +89,10 @@ def test_device_arrays_stay_on_the_device():
 def test_out_on_the_device_may_overlap_the_image():
     gpu = EmulatedGpu()
     image = gpu.put(IMAGE)
-    assert Cuda(gpu).run([INVERT], image, image) is image
+    assert Cuda(gpu).run(bound_to(invert, image), image) is image
     np.testing.assert_array_equal(gpu.get(image), 255 - IMAGE)
     both = gpu.put(np.concatenate((IMAGE, IMAGE)))
-    Cuda(gpu).run([INVERT], both[: len(IMAGE)], both[10 : 10 + len(IMAGE)])
+    Cuda(gpu).run(bound_to(invert, both[: len(IMAGE)]), both[10 : 10 + len(IMAGE)])
     np.testing.assert_array_equal(gpu.get(both)[10 : 10 + len(IMAGE)], 255 - IMAGE)
 
 
@@ -86,7 +107,7 @@ def test_a_chain_crosses_to_the_device_once():
     backend = Cuda(gpu)
     backend.unusable()
     moved.clear()
-    backend.run([INVERT, GRAY, MARK], IMAGE, None)
+    backend.run(bound_to(gray_mark, IMAGE), None)
     assert moved == [IMAGE.shape, IMAGE.shape[:2]]
 
 
@@ -132,7 +153,7 @@ def test_memory_is_freed_before_anything_else_is_tried():
     backend.unusable()
     gpu.full = True
     gpu.launches.clear()
-    np.testing.assert_array_equal(backend.run([INVERT], IMAGE, None), 255 - IMAGE)
+    np.testing.assert_array_equal(backend.run(bound_to(invert, IMAGE), None), 255 - IMAGE)
     assert len(gpu.launches) == 1
 
 
@@ -141,28 +162,31 @@ def test_tiles_give_the_same_pixels(limit):
     gpu = EmulatedGpu(limit=limit)
     backend = Cuda(gpu)
     backend._tried = True  # the probe needs more memory than the least limit
-    result = backend.run([INVERT, GRAY, MARK], IMAGE, None)
-    np.testing.assert_array_equal(result, Cuda(EmulatedGpu()).run([INVERT, GRAY, MARK], IMAGE, None))
+    result = backend.run(bound_to(gray_mark, IMAGE), None)
+    np.testing.assert_array_equal(result, Cuda(EmulatedGpu()).run(bound_to(gray_mark, IMAGE), None))
     assert gpu.peak <= limit
     assert len(gpu.launches) > 3
 
 
 @needs("minimum")
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("limit", [20000, 9000, 4500])
+@pytest.mark.parametrize("limit", [20000, 9000, 4500, 2500])
 def test_tiles_read_their_halo(limit, mode):
-    passes = [minimum(3, mode), INVERT, minimum(9, mode), minimum(1, mode)]
+
+    def passes(image):
+        return minimum(minimum(invert(minimum(image, 3, mode)), 9, mode), 1, mode)
+
     plane = np.ascontiguousarray(IMAGE[..., 0])
-    expected = Cuda(EmulatedGpu()).run(passes, plane, None)
+    expected = Cuda(EmulatedGpu()).run(bound_to(passes, plane), None)
     gpu = EmulatedGpu(limit=limit)
     backend = Cuda(gpu)
     backend._tried = True
-    if mode == "wrap" and limit < 9000:
+    if mode == "wrap" and limit < plane.nbytes:
         # A tile at one end needs the rows of the other, and thus the whole image.
         with pytest.raises(OutOfDeviceMemory):
-            backend.run(passes, plane, None)
+            backend.run(bound_to(passes, plane), None)
         return
-    np.testing.assert_array_equal(backend.run(passes, plane, None), expected)
+    np.testing.assert_array_equal(backend.run(bound_to(passes, plane), None), expected)
     assert gpu.peak <= limit
 
 
@@ -171,13 +195,19 @@ def test_tiles_read_their_halo(limit, mode):
 def test_tiles_read_other_images(limit):
     plane = np.ascontiguousarray(IMAGE[..., 0])
     other = np.ascontiguousarray(IMAGE[..., 1])
-    passes = [minimum(3), Sweep("difference", (ORIGINAL, 1)), minimum(5), Sweep("difference", (Beside(other), 0))]
-    expected = Cuda(EmulatedGpu()).run(passes, plane, None)
-    np.testing.assert_array_equal(expected, gpuimg.run.backend_named("single").run(passes, plane, None))
+
+    def passes(image, other):
+        least = point("difference", minimum(image, 3), other=image, turned=1)
+        return point("difference", minimum(least, 5), other=other, turned=0)
+
+    expected = Cuda(EmulatedGpu()).run(bound_to(passes, plane, other), None)
+    np.testing.assert_array_equal(
+        expected, gpuimg.run.backend_named("single").run(bound_to(passes, plane, other), None)
+    )
     gpu = EmulatedGpu(limit=limit)
     backend = Cuda(gpu)
     backend._tried = True
-    np.testing.assert_array_equal(backend.run(passes, plane, None), expected)
+    np.testing.assert_array_equal(backend.run(bound_to(passes, plane, other), None), expected)
     assert gpu.peak <= limit
     assert len(gpu.launches) > 5
 
@@ -185,7 +215,11 @@ def test_tiles_read_other_images(limit):
 @needs("difference")
 def test_other_images_on_the_device_stay_there():
     gpu = EmulatedGpu()
-    result = Cuda(gpu).run([Sweep("difference", (Beside(gpu.put(IMAGE)), 0))], gpu.put(255 - IMAGE), None)
+
+    def minus(image, other):
+        return point("difference", image, other=other, turned=0)
+
+    result = Cuda(gpu).run(bound_to(minus, gpu.put(255 - IMAGE), gpu.put(IMAGE)), None)
     expected = np.maximum(255 - 2 * IMAGE.astype(int), 0)
     np.testing.assert_array_equal(gpu.get(result), expected)
 
@@ -207,9 +241,9 @@ def test_tiles_of_an_image_on_the_device():
     backend = Cuda(gpu)
     backend._tried = True
     gpu.limit = gpu.used + 1000
-    result = backend.run([INVERT, GRAY, MARK], image, out)
+    result = backend.run(bound_to(gray_mark, image), out)
     assert result is out
-    np.testing.assert_array_equal(gpu.get(out), Cuda(EmulatedGpu()).run([INVERT, GRAY, MARK], IMAGE, None))
+    np.testing.assert_array_equal(gpu.get(out), Cuda(EmulatedGpu()).run(bound_to(gray_mark, IMAGE), None))
 
 
 def test_what_fits_nowhere_is_an_error_by_name_and_a_fallback_else():
@@ -255,17 +289,18 @@ def test_auto_goes_to_multicore_when_the_device_does_something_unexpected(monkey
     np.testing.assert_array_equal(result, 255 - IMAGE)
 
 
-def test_chains_end_where_rows_are_not_one_to_one():
-    resize, whole = Sweep("resample", halo=None), Sweep("label", halo=None, parts=1)
-    assert chains([INVERT, MARK, resize, INVERT, whole]) == [[INVERT, MARK], [resize], [INVERT], [whole]]
-
-
 def test_rows_needed():
-    assert rows_needed(minimum(9), 10, 20, 61) == (6, 24)
-    assert rows_needed(minimum(9), 0, 20, 61) == (0, 24)
-    assert rows_needed(minimum(9), 50, 61, 61) == (46, 61)
-    assert rows_needed(minimum(9, "wrap"), 10, 20, 61) == (6, 24)
-    assert rows_needed(minimum(9, "wrap"), 50, 61, 61) == (0, 61)
+    def rows(plan, top, bottom):
+        graph = bound_to(plan, np.zeros((61, 20), np.uint8)).graph
+        return _rows_needed(graph.nodes, top, bottom, 61)[graph.inputs[0]]
+
+    assert rows(lambda image: minimum(image, 9), 10, 20) == (6, 24)
+    assert rows(lambda image: minimum(image, 9), 0, 20) == (0, 24)
+    assert rows(lambda image: minimum(image, 9), 50, 61) == (46, 61)
+    assert rows(lambda image: minimum(image, 9, "wrap"), 10, 20) == (6, 24)
+    assert rows(lambda image: minimum(image, 9, "wrap"), 50, 61) == (0, 61)
+    assert rows(lambda image: minimum(minimum(image, 9), 3), 10, 20) == (5, 25)
+    assert rows(lambda image: point("difference", minimum(image, 9), other=image, turned=0), 10, 20) == (6, 24)
 
 
 # ---------------------------------------------------------------- what is refused
@@ -276,7 +311,7 @@ def test_without_cupy_the_reason_names_the_remedy(monkeypatch):
     backend = Cuda()
     assert "pip install 'gpuimg[cuda13]'" in backend.unusable()
     with pytest.raises(DeviceFailed, match="CuPy cannot be imported"):
-        backend.run([INVERT], IMAGE, None)
+        backend.run(bound_to(invert, IMAGE), None)
 
 
 def test_a_device_that_adds_wrongly_is_not_used():
@@ -307,15 +342,20 @@ def test_an_error_of_the_device_is_reported():
 
     gpu.load = load
     with pytest.raises(DeviceFailed, match="the GPU reported: an illegal memory access"):
-        backend.run([INVERT], IMAGE, None)
+        backend.run(bound_to(invert, IMAGE), None)
 
 
-def test_a_kernel_that_is_not_written_is_named():
+def test_a_kernel_that_is_not_written_is_named(tmp_path, monkeypatch):
     backend = Cuda(EmulatedGpu())
-    assert backend.missing([INVERT]) is None
-    assert backend.missing([INVERT, Sweep("sharpen")]) == "not written for CUDA yet: sharpen"
-    with emulated(), pytest.raises(BackendUnavailable, match="not written for CUDA yet: sharpen"):
-        run.run(gpuimg.images.accept(IMAGE), [Sweep("sharpen")], backend="cuda")
+    assert backend.missing(["invert"]) is None
+    assert backend.missing(["invert", "sharpen"]) == "not written for CUDA yet: sharpen"
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "sharpen.py").write_text("def fill(src, dst, top, bottom): pass\n")
+    monkeypatch.setattr(kernels, "_root", tmp_path)
+    with emulated() as gpu:
+        with pytest.raises(BackendUnavailable, match="not written for CUDA yet: sharpen"):
+            run.run(lambda image: point("sharpen", image), gpuimg.images.accept(IMAGE), backend="cuda")
+        assert gpu.launches == []
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")

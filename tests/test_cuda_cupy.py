@@ -2,6 +2,7 @@
 
 import shutil
 import types
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,13 +11,24 @@ from gpuimg import images, kernels
 from gpuimg.backend import cupygpu, device
 from gpuimg.backend.cuda import Cuda
 from gpuimg.backend.device import DeviceFailed
-from gpuimg.passes import Sweep
+from gpuimg.backend.walk import bound_to
+from gpuimg.plan.nodes import point
 from tests.cuda_emulator import fakecupy
 from tests.cuda_emulator.emulator import EmulatedGpu
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")
 
-INVERT = Sweep("invert", (0,))
+
+def invert(image):
+    return point("invert", image, masked=0)
+
+
+def three_times(image):
+    return invert(invert(invert(image)))
+
+
+def flip(image):
+    return point("flip", image, vertical=0, horizontal=1)
 
 
 @pytest.fixture
@@ -45,9 +57,9 @@ def test_small_and_large_images_from_numpy(gpu, monkeypatch):
     for shape in ((3, 5), (31, 33), (50, 777), (40, 100, 3)):
         image = noise(shape)
         out = np.empty_like(image)
-        assert backend.run([INVERT, INVERT, INVERT], image, out) is out
+        assert backend.run(bound_to(three_times, image), out) is out
         np.testing.assert_array_equal(out, 255 - image)
-        np.testing.assert_array_equal(backend.run([INVERT], noise(shape, np.float64), None), 1.0 - image)
+        np.testing.assert_array_equal(backend.run(bound_to(invert, noise(shape, np.float64)), None), 1.0 - image)
         assert fakecupy.late.copies == []
 
 
@@ -57,12 +69,12 @@ def test_masks_are_written_into_masks(gpu, monkeypatch, staged_from):
 
     monkeypatch.setattr(cupygpu, "STAGED_FROM", staged_from)
     mask = noise((31, 33)) > 100
-    backend, bytes_flipped = Cuda(), Sweep("flip", (1, 0, 1))
+    backend = Cuda()
     out = np.zeros_like(mask)
-    assert backend.run([bytes_flipped], mask.view(np.uint8), out) is out
+    assert backend.run(bound_to(flip, mask.view(np.uint8)), out) is out
     np.testing.assert_array_equal(out, mask[:, ::-1])
     resident = cupy.asarray(mask)
-    backend.run([bytes_flipped], resident.view(np.uint8), resident)
+    backend.run(bound_to(flip, resident.view(np.uint8)), resident)
     np.testing.assert_array_equal(resident.get(), mask[:, ::-1])
     assert resident.dtype == bool
 
@@ -94,7 +106,7 @@ def test_the_current_stream_waits_for_other_libraries(gpu):
     with cupy.cuda.Stream(non_blocking=True) as stream:
         assert stream.ptr != 0
         source = images.accept(tensor)
-        result = source.restore(Cuda().run([INVERT], source.array, None))
+        result = source.restore(Cuda().run(bound_to(invert, source.array), None))
     assert source.on_device
     assert tensor.waiting == [stream.ptr]
     assert isinstance(result, Tensor)
@@ -117,7 +129,7 @@ def test_cupy_in_cupy_out(gpu):
     import cupy
 
     image = noise((20, 30))
-    result = Cuda().run([INVERT], cupy.asarray(image), None)
+    result = Cuda().run(bound_to(invert, cupy.asarray(image)), None)
     assert isinstance(result, cupy.ndarray)
     np.testing.assert_array_equal(result.get(), 255 - image)
 
@@ -129,12 +141,12 @@ def test_machine_code_is_kept_and_damage_is_noticed(gpu, folder, monkeypatch):
         cupygpu.CupyGpu, "_compile", lambda self, stem, *rest: compiled.append(stem) or real(self, stem, *rest)
     )
     image = noise((9, 9))
-    Cuda().run([INVERT], image, None)
-    Cuda().run([INVERT], image, None)
+    Cuda().run(bound_to(invert, image), None)
+    Cuda().run(bound_to(invert, image), None)
     assert sorted(compiled) == ["invert", "probe"]
     for path in (folder / "cuda").glob("invert-*.cubin"):
         path.write_bytes(path.read_bytes()[:-3])
-    np.testing.assert_array_equal(Cuda().run([INVERT], image, None), 255 - image)
+    np.testing.assert_array_equal(Cuda().run(bound_to(invert, image), None), 255 - image)
     assert sorted(compiled) == ["invert", "invert", "probe"]
 
 
@@ -142,7 +154,7 @@ def test_it_works_where_no_folder_is_writable(gpu, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(cupygpu, "cache_folder", lambda: tmp_path / "file" / "inside")
     image = noise((9, 9))
-    np.testing.assert_array_equal(Cuda().run([INVERT], image, None), 255 - image)
+    np.testing.assert_array_equal(Cuda().run(bound_to(invert, image), None), 255 - image)
 
 
 def test_a_kernel_that_does_not_compile_is_an_error_with_the_log(gpu, tmp_path, monkeypatch):
@@ -154,8 +166,10 @@ def test_a_kernel_that_does_not_compile_is_an_error_with_the_log(gpu, tmp_path, 
     backend = Cuda()
     assert backend.unusable() is None
     monkeypatch.setattr(kernels, "_root", tmp_path)
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "broken.py").write_text("def fill(src, dst, top, bottom): pass\n")
     with pytest.raises(DeviceFailed, match=r"broken\.cu does not compile for sm_90: an error was found"):
-        backend.run([Sweep("broken")], noise((3, 3)), None)
+        backend.run(bound_to(partial(point, "broken"), noise((3, 3))), None)
     device.source.cache_clear()
 
 
@@ -176,7 +190,7 @@ def test_a_lost_device_is_an_error_of_ours(gpu):
     backend.gpu._cupy.cuda.runtime.memcpyAsync = lost
     backend.gpu._cupy.asarray = lost
     with pytest.raises(DeviceFailed, match="the GPU reported: cudaErrorDeviceUnavailable"):
-        backend.run([INVERT], noise((9, 9)), None)
+        backend.run(bound_to(invert, noise((9, 9))), None)
 
 
 def test_no_device_is_a_reason(gpu, monkeypatch):

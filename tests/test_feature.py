@@ -10,7 +10,7 @@ from gpuimg.demo import photo
 from gpuimg.filters import feature
 from gpuimg.images import BOOL, Source
 from gpuimg.plan.nodes import point
-from gpuimg.run import execute
+from gpuimg.run import run
 from tests.conftest import assert_close, assert_same, noise
 from tests.oracles import ORACLES
 from tests.test_filters import in_bands_of
@@ -94,7 +94,7 @@ def test_linking_for_any_height_of_slabs(name, levels, monkeypatch):
                 return feature._linked(point("convert", image, dtype=BOOL))
 
             for backend in ("single", "multicore"):
-                found = execute(plan, source, backend=backend)
+                found = run(plan, source, backend=backend)
                 assert_same(found, expected, f"{name}, {seeds} seeds, slabs of {height} on {backend}")
 
 

@@ -37,7 +37,7 @@ LAYERS = [
     ("gpuimg.plan",),
     ("gpuimg.kernels",),
     ("gpuimg.machine", "gpuimg.memory"),
-    ("gpuimg.errors", "gpuimg.images", "gpuimg.passes", "gpuimg.registry"),
+    ("gpuimg.errors", "gpuimg.images", "gpuimg.registry"),
 ]
 LEAVES = LAYERS[-1]
 

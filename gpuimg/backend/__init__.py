@@ -1,1 +1,1 @@
-"""Where passes run: one small class a backend, one interface (see `gpuimg.backend.base`)."""
+"""Where graphs run: one small class a backend, one interface (see `gpuimg.backend.base`)."""

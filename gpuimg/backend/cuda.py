@@ -14,20 +14,16 @@ from typing import Any
 import numpy as np
 
 from gpuimg.backend import walk as walking
-from gpuimg.backend.base import Array, arguments, combine, combined, kernels_of, result_of
+from gpuimg.backend.base import Array, combined
 from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists
-from gpuimg.backend.walk import Bound, Lookup, flat, one_by_one, walk
-from gpuimg.images import MODES
+from gpuimg.backend.walk import Bound, Lookup, bound_to, flat, one_by_one, walk
 from gpuimg.memory import new_array
-from gpuimg.passes import Beside, Pass, Reduction, Sweep, arrays_of, branches, chains, writer
-from gpuimg.plan.nodes import Fold, Node
+from gpuimg.plan.nodes import Fold, Node, point
 from gpuimg.plan.value import Small, Value
-
-WRAP = MODES["wrap"].code
 
 
 class Cuda:
-    """The backend: passes as launches on a device. ``gpu`` is a device to use instead of CuPy's current one."""
+    """The backend: nodes as launches on a device. ``gpu`` is a device to use instead of CuPy's current one."""
 
     name = "cuda"
 
@@ -80,8 +76,8 @@ class Cuda:
         found, right = int(gpu.get(total)[0, 0]), int(numbers.sum())
         return None if found == right else f"a test kernel gave the sum {found} instead of {right}"
 
-    def missing(self, passes: Sequence[Pass] | Bound) -> str | None:
-        absent = sorted({kernel for kernel in kernels_of(passes) if not exists(kernel)})
+    def missing(self, kernels: Sequence[str]) -> str | None:
+        absent = sorted({kernel for kernel in kernels if not exists(kernel)})
         return f"not written for CUDA yet: {', '.join(absent)}" if absent else None
 
     def detail(self) -> str:
@@ -94,51 +90,36 @@ class Cuda:
         first, second = gpu.put(host), gpu.empty(host.shape, host.dtype)
         small = np.zeros((8, 8), np.uint8)
         resident = gpu.put(small)
-        invert = [Sweep("invert", (0,))]
+        invert = partial(bound_to, partial(point, "invert", masked=0))
         return {
             "pcie_bandwidth": host.nbytes / _seconds(gpu, lambda: gpu.put(host)),
             "gpu_bandwidth": 2 * host.nbytes / _seconds(gpu, lambda: gpu.copy(first, second)),
-            "gpu_call": _seconds(gpu, lambda: self.run(invert, small, None)),
-            "gpu_launch": _seconds(gpu, lambda: self.run(invert, resident, None)),
+            "gpu_call": _seconds(gpu, lambda: self.run(invert(small), None)),
+            "gpu_launch": _seconds(gpu, lambda: self.run(invert(resident), None)),
         }
 
-    def run(self, passes: Sequence[Pass] | Bound, image: Any, out: Any | None) -> Any:
+    def run(self, bound: Bound, out: Any | None) -> Any:
         gpu = self.gpu
-        with gpu.using(image):
+        with gpu.using(bound.arrays[0]):
             try:
-                read = passes.images if isinstance(passes, Bound) else (image, *arrays_of(passes))
-                if out is not None and gpu.owns(out) and any(overlap(gpu, each, out) for each in read):
-                    gpu.copy(run_somehow(gpu, passes, image, None), out)
+                if out is not None and gpu.owns(out) and any(overlap(gpu, each, out) for each in bound.arrays):
+                    gpu.copy(run_somehow(gpu, bound, None), out)
                     return out
-                return run_somehow(gpu, passes, image, out)
+                return run_somehow(gpu, bound, out)
             except gpu.errors as error:
                 raise DeviceFailed(f"the GPU reported: {error}") from error
 
 
-def run_somehow(gpu: Gpu, passes: Sequence[Pass] | Bound, image: Any, out: Any | None) -> Any:
-    """Run passes at once, or once more with all kept memory given back, or in tiles."""
+def run_somehow(gpu: Gpu, bound: Bound, out: Any | None) -> Any:
+    """Run a graph at once, or once more with all kept memory given back, or in tiles."""
     for _ in range(2):
         try:
-            return walk_whole(gpu, passes, out) if isinstance(passes, Bound) else run_whole(gpu, passes, image, out)
+            return run_whole(gpu, bound, out)
         except gpu.out_of_memory:
             pass
         # Only here, behind the handler, are the arrays of the failed attempt let go.
         gpu.trim()
-    if isinstance(passes, Bound):
-        return walk(passes, Tiles(gpu, gpu.owns(image)), out)
-    return run_tiled(gpu, [_with_made(gpu, task, image) for task in passes], image, out)
-
-
-def _with_made(gpu: Gpu, task: Pass, image: Any) -> Pass:
-    """A pass whose other images are made: in tiles they are, each by itself, before what they go with."""
-    if not branches(task):
-        return task
-    assert isinstance(task.args, tuple)
-    made = [
-        Beside(run_somehow(gpu, arg.passes, image, None)) if isinstance(arg, Beside) and arg.passes else arg
-        for arg in task.args
-    ]
-    return task._replace(args=tuple(made))
+    return walk(bound, Tiles(gpu, gpu.owns(bound.arrays[0])), out)
 
 
 def _seconds(gpu: Gpu, work: Callable[[], Any]) -> float:
@@ -161,47 +142,19 @@ def overlap(gpu: Gpu, image: Any, out: Any) -> bool:
     return bool(first < second + out.nbytes and second < first + image.nbytes)
 
 
-def besides(gpu: Gpu, original: Any, top: int = 0, bottom: int | None = None) -> Callable[[Beside], Any]:
-    """Makes of a `Beside` flat rows on the device, of which [top, bottom) are there."""
-
-    def beside(other: Beside) -> Any:
-        rows = flat(original if other.array is None else other.array)
-        if other.passes:
-            return flat(run_whole(gpu, other.passes, rows.reshape(original.shape), None))
-        if gpu.owns(rows):
-            return rows
-        return gpu.rows(gpu.put(rows[top:bottom]), top, len(rows))
-
-    return beside
-
-
 def on_device(gpu: Gpu, args: Sequence[Any]) -> list[Any]:
     """A kernel's own arguments with arrays copied to the device."""
     return [gpu.put(arg) if isinstance(arg, np.ndarray) and not gpu.owns(arg) else arg for arg in args]
 
 
-def reduce_on(gpu: Gpu, task: Reduction, image: Any, args: Sequence[Any]) -> Array:
-    """The partial results of a reduction, on the host."""
-    slabs = gpu.slabs(task.kernel, image.shape[0])
-    parts = gpu.empty((slabs, int(np.prod(task.shape))), task.dtype)
-    gpu.launch(task.kernel, flat(image), parts, 0, slabs, *on_device(gpu, args))
-    return gpu.get(parts)
+# ---------------------------------------------------------------- whole images
 
 
-def finished(task: Reduction, parts: Array) -> Any:
-    """The result of a reduction out of its partial results."""
-    whole = combine(task, parts)
-    return whole if task.then is None else task.then(whole)
-
-
-# ---------------------------------------------------------------- graphs
-
-
-def walk_whole(gpu: Gpu, bound: Bound, out: Any | None) -> Any:
+def run_whole(gpu: Gpu, bound: Bound, out: Any | None) -> Any:
     """Run a graph with whole images in the device's memory; what lies between its ends stays there."""
     resident = out if out is not None and gpu.owns(out) else None
     result = walk(bound, Whole(gpu), resident)
-    is_host = not gpu.owns(bound.images[0])
+    is_host = not gpu.owns(bound.arrays[0])
     return gpu.get(result, out) if is_host and gpu.owns(result) else result
 
 
@@ -240,6 +193,9 @@ def _partial(gpu: Gpu, node: Fold, image: Any, args: Sequence[Any]) -> Array:
     parts = gpu.empty((slabs, int(np.prod(node.shape))), node.dtype)
     gpu.launch(node.kernel, flat(image), parts, 0, slabs, *on_device(gpu, args))
     return gpu.get(parts)
+
+
+# ---------------------------------------------------------------- tile by tile
 
 
 class Tiles:
@@ -335,7 +291,7 @@ def _rows_needed(nodes: Sequence[Node], top: int, bottom: int, rows: int) -> dic
     for node in reversed(nodes):
         low, high = needed[node]
         others = [value for value in node.arguments if isinstance(value, Value)]
-        read = walking.rows_read(node, low, high, rows, WRAP)
+        read = walking.rows_read(node, low, high, rows)
         for value, (first, last) in [(node.image, read), *((each, (low, high)) for each in others)]:
             key = value if value.node is None else value.node
             known = needed.get(key, (first, last))
@@ -343,120 +299,8 @@ def _rows_needed(nodes: Sequence[Node], top: int, bottom: int, rows: int) -> dic
     return needed
 
 
-# ---------------------------------------------------------------- the whole image at once
-
-
-def run_whole(
-    gpu: Gpu, passes: Sequence[Pass], image: Any, out: Any | None, reduced: Any = None, original: Any = None
-) -> Any:
-    """Run passes with the whole image in the device's memory; what lies between them stays there.
-
-    ``original`` is the image that the first of all passes got, where these are not the first.
-    """
-    host = not gpu.owns(image)
-    current = gpu.put(image) if host else image
-    beside = besides(gpu, current if original is None else original)
-    result: Any = None
-    last = writer(passes)
-    for number, task in enumerate(passes):
-        args = arguments(task, current, reduced, beside)
-        if isinstance(task, Reduction):
-            result = reduced = finished(task, reduce_on(gpu, task, current, args))
-            continue
-        shape, dtype = result_of(task, current.shape, current.dtype)
-        if task.in_place:
-            result = current
-        else:
-            result = out if out is not None and not host and number == last else gpu.empty(shape, dtype)
-        gpu.launch(task.kernel, flat(current), flat(result), 0, task.parts or shape[0], *on_device(gpu, args))
-        current = result
-    return gpu.get(result, out) if host and gpu.owns(result) else result
-
-
-# ---------------------------------------------------------------- tile by tile
-
-
-def run_tiled(gpu: Gpu, passes: Sequence[Pass], image: Any, out: Any | None) -> Any:
-    """Run passes in bands of rows, as many rows at a time as fit into the device's memory."""
-    current, reduced, result = image, None, None
-    for chain in (split := chains(passes)):
-        into = out if chain is split[-1] else None
-        first = chain[0]
-        if isinstance(first, Reduction):
-            # What follows a reduction starts again from the image that was reduced.
-            result = reduced = _reduce_tiles(gpu, first, current, reduced, image)
-        elif isinstance(first, Sweep) and first.halo is not None:
-            result = current = _sweep_tiles(gpu, chain, current, into, reduced, image)
-        else:
-            result = current = _run_at_once(gpu, chain, current, into, reduced, image)
-    return result
-
-
-def _run_at_once(gpu: Gpu, passes: Sequence[Pass], image: Any, out: Any | None, reduced: Any, original: Any) -> Any:
-    """Run what cannot be divided; alone it may fit."""
-    with contextlib.suppress(gpu.out_of_memory):
-        return run_whole(gpu, passes, image, out, reduced, original)
-    raise _too_large(", ".join(task.kernel for task in passes), image)
-
-
 def _too_large(kernels: str, image: Any) -> OutOfDeviceMemory:
     return OutOfDeviceMemory(f"{kernels} of an image of shape {image.shape} needs more than the GPU's free memory")
-
-
-def _reduce_tiles(gpu: Gpu, task: Reduction, image: Any, reduced: Any, original: Any) -> Any:
-    args = arguments(task, image, reduced, besides(gpu, original))
-    parts: list[Array] = []
-
-    def tile(top: int, bottom: int) -> None:
-        rows = image[top:bottom]
-        parts.append(reduce_on(gpu, task, rows if gpu.owns(image) else gpu.put(rows), args))
-
-    _in_tiles(gpu, image.shape[0], tile, [task], image)
-    return finished(task, np.concatenate(parts))
-
-
-def _sweep_tiles(gpu: Gpu, chain: Sequence[Pass], image: Any, out: Any | None, reduced: Any, original: Any) -> Any:
-    host = not gpu.owns(image)
-    rows = image.shape[0]
-    stages = [image]  # what every pass starts from: only shapes and dtypes count behind the first
-    for task in chain:
-        stages.append(_outline(*result_of(task, stages[-1].shape, stages[-1].dtype)))
-    shape, dtype = stages[-1].shape, stages[-1].dtype
-    if out is None:
-        out = new_array(shape, dtype) if host else gpu.empty(shape, dtype)
-
-    def tile(top: int, bottom: int) -> None:
-        spans = [(top, bottom)]
-        for task in reversed(chain):
-            spans.insert(0, rows_needed(task, *spans[0], rows))
-        low, high = spans[0]
-        current = gpu.rows(gpu.put(flat(image)[low:high]), low, rows) if host else flat(image)
-        for task, stage, after, (low, high) in zip(chain, stages[:-1], stages[1:], spans[1:], strict=True):
-            args = on_device(gpu, arguments(task, stage, reduced, besides(gpu, original, low, high)))
-            if after is stages[-1] and not host:
-                target = flat(out)
-            else:
-                target = gpu.rows(gpu.empty((high - low, _width(after)), after.dtype), low, rows)
-            gpu.launch(task.kernel, current, target, low, high, *args)
-            current = target
-        if host:
-            gpu.get(current.held, flat(out)[top:bottom])
-
-    _in_tiles(gpu, rows, tile, chain, image)
-    return out
-
-
-def _outline(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Shape and dtype of an image without its memory."""
-    return np.broadcast_to(np.empty((), dtype), shape)
-
-
-def _width(image: Any) -> int:
-    return int(np.prod(image.shape[1:]))
-
-
-def _in_tiles(gpu: Gpu, rows: int, tile: Callable[[int, int], None], passes: Sequence[Pass], image: Any) -> None:
-    _halving(gpu, rows, tile, ", ".join(task.kernel for task in passes), image)
 
 
 def _halving(gpu: Gpu, rows: int, tile: Callable[[int, int], None], kernels: str, image: Any) -> None:
@@ -473,14 +317,3 @@ def _halving(gpu: Gpu, rows: int, tile: Callable[[int, int], None], kernels: str
             raise _too_large(kernels, image)
         gpu.trim()
         size = (size + 1) // 2
-
-
-def rows_needed(task: Pass, top: int, bottom: int, rows: int) -> tuple[int, int]:
-    """The rows of an image with ``rows`` that a sweep reads for the rows [top, bottom) of its result."""
-    if not isinstance(task, Sweep) or task.halo is None:
-        return top, bottom
-    low, high = top - task.halo[0], bottom + task.halo[0]
-    if task.border is not None and task.border[0] == WRAP and (low < 0 or high > rows):
-        return 0, rows
-    # All other modes find what lies beyond an edge among the rows that the halo reaches inside of it.
-    return max(low, 0), min(high, rows)

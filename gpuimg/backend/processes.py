@@ -397,17 +397,11 @@ class Processes(CpuBackend):
         np.copyto(source, image)
         return source
 
-    def shared(self, other: Array) -> Array:
-        arena: Arena = self._arenas.current
-        return arena.shared(other)
-
-    def run(self, passes: Any, image: Array, out: Array | None) -> Any:
+    def run(self, bound: Bound, out: Array | None) -> Any:
         interrupted = getattr(self._arenas, "current", None)  # a signal handler may call in the midst of a call
         arena = self._arenas.current = Arena()
         try:
-            # A graph's images are taken as the walk comes to them.
-            source = image if isinstance(passes, Bound) else self.take(image)
-            result = super().run(passes, source, None)
+            result = super().run(bound, None)
             if not isinstance(result, np.ndarray) or result.base is None:
                 return result
             if out is None:
@@ -416,7 +410,7 @@ class Processes(CpuBackend):
             return out
         finally:
             self._arenas.current = interrupted
-            source = result = None  # type: ignore[assignment]
+            result = None
             arena.close()
 
     def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:

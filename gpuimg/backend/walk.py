@@ -7,9 +7,12 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from gpuimg.plan.graph import Graph, operands
+from gpuimg.images import MODES
+from gpuimg.plan.graph import Graph, Plan, graph_of, operands
 from gpuimg.plan.nodes import Fold, Host, Node, Parts, View
 from gpuimg.plan.value import Small, Value
+
+WRAP = MODES["wrap"].code
 
 Held: TypeAlias = Any  # an array where the executor works: host memory, shared memory, the device's
 Lookup: TypeAlias = "Callable[[Value | Small], Any]"
@@ -19,7 +22,13 @@ class Bound(NamedTuple):
     """A graph with the images and the tables that it is run on."""
 
     graph: Graph
-    images: tuple[Any, ...]
+    arrays: tuple[Any, ...]
+
+
+def bound_to(plan: Plan, *images: Any, tables: tuple[Any, ...] = ()) -> Bound:
+    """The graph of a plan for these images."""
+    specs = tuple([(image.shape, image.dtype) for image in images])
+    return Bound(graph_of(plan, specs, len(tables), (), WRAP), (*images, *tables))
 
 
 class Executor(Protocol):
@@ -48,7 +57,7 @@ def walk(bound: Bound, executor: Executor, out: Held | None) -> Any:
     """
     graph = bound.graph
     held: dict[Any, Any] = {}
-    for value, image in zip(graph.inputs, bound.images, strict=True):
+    for value, image in zip(graph.inputs, bound.arrays, strict=True):
         held[value] = image if isinstance(value, Small) else executor.take(image)
 
     def value_of(value: Value | Small) -> Any:
@@ -121,12 +130,12 @@ def flat(array: Any) -> Any:
     return array if array.ndim == 2 else array.reshape(array.shape[0], -1)
 
 
-def rows_read(node: Node, top: int, bottom: int, rows: int, wrap: int) -> tuple[int, int]:
+def rows_read(node: Node, top: int, bottom: int, rows: int) -> tuple[int, int]:
     """The rows of its image that a node reads for the rows [top, bottom) of its result."""
     above = node.halo[0] if node.halo else 0
     low, high = top - above, bottom + above
     edge = getattr(node, "edge", None)
-    if edge is not None and edge[0] == wrap and above and (low < 0 or high > rows):
+    if edge is not None and edge[0] == WRAP and above and (low < 0 or high > rows):
         return 0, rows
     # All other modes find what lies beyond an edge among the rows that the halo reaches inside of it.
     return max(low, 0), min(high, rows)

@@ -1,6 +1,6 @@
 """The public filters, a family per file.
 
-Every filter checks its arguments and says what is to be done as passes; `gpuimg.run.run` does it. What all of them
+Every filter checks its arguments; its plan says what is to be done, and `gpuimg.run.run` does it. What all of them
 share:
 
 backend : {None, "auto", "cuda", "multicore", "processes", "single"}

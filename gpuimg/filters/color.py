@@ -12,7 +12,7 @@ from gpuimg.images import FLOAT32, FLOAT64
 from gpuimg.plan.nodes import point
 from gpuimg.plan.value import Value
 from gpuimg.registry import register
-from gpuimg.run import execute
+from gpuimg.run import run
 
 Array = np.ndarray[Any, Any]
 
@@ -77,7 +77,7 @@ def rgb2gray(image: Any, weights: Any = "rec709", *, backend: str | None = None,
     """
     source = images.accept(image, color=True)
     shares = _luma_weights(weights)
-    return execute(plan_rgb2gray, source, shares, backend=backend, out=out)
+    return run(plan_rgb2gray, source, shares, backend=backend, out=out)
 
 
 def plan_rgb2gray(image: Value, weights: tuple[float, float, float]) -> Value:
@@ -165,7 +165,7 @@ def rgb2hsv(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
             [0.  , 0.  , 0.4 ]]], dtype=float32)
     """
     source = images.accept(image, channels=3)
-    return execute(plan_rgb2hsv, source, backend=backend, out=out)
+    return run(plan_rgb2hsv, source, backend=backend, out=out)
 
 
 @register(color=True, kinds="f")
@@ -196,7 +196,7 @@ def hsv2rgb(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
     array([[[0. , 0.8, 0.8]]])
     """
     source = images.accept(image, images.FLOATS, channels=3)
-    return execute(plan_hsv2rgb, source, backend=backend, out=out)
+    return run(plan_hsv2rgb, source, backend=backend, out=out)
 
 
 @register(color=True)
@@ -229,7 +229,7 @@ def rgb2ycbcr(image: Any, *, backend: str | None = None, out: Any = None) -> Any
             [ 81.5,  90.2, 240. ]]], dtype=float32)
     """
     source = images.accept(image, channels=3)
-    return execute(plan_rgb2ycbcr, source, backend=backend, out=out)
+    return run(plan_rgb2ycbcr, source, backend=backend, out=out)
 
 
 @register(color=True, kinds="f")
@@ -260,7 +260,7 @@ def ycbcr2rgb(image: Any, *, backend: str | None = None, out: Any = None) -> Any
     array([[[100., 100., 100.]]])
     """
     source = images.accept(image, images.FLOATS, channels=3)
-    return execute(plan_ycbcr2rgb, source, backend=backend, out=out)
+    return run(plan_ycbcr2rgb, source, backend=backend, out=out)
 
 
 @register(color=True)
@@ -294,7 +294,7 @@ def rgb2lab(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
             [53.2, 80.1, 67.2]]], dtype=float32)
     """
     source = images.accept(image, channels=3)
-    return execute(plan_rgb2lab, source, backend=backend, out=out)
+    return run(plan_rgb2lab, source, backend=backend, out=out)
 
 
 @register(color=True, kinds="f")
@@ -326,4 +326,4 @@ def lab2rgb(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
     array([[[1., 0., 0.]]])
     """
     source = images.accept(image, images.FLOATS, channels=3)
-    return execute(plan_lab2rgb, source, backend=backend, out=out)
+    return run(plan_lab2rgb, source, backend=backend, out=out)

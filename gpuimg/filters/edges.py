@@ -12,7 +12,7 @@ from gpuimg.images import FLOAT32, FLOAT64
 from gpuimg.plan.nodes import Edge, window
 from gpuimg.plan.value import Value
 from gpuimg.registry import register
-from gpuimg.run import execute
+from gpuimg.run import run
 
 MAGNITUDE = 2  # where kernels take the axis to differentiate along
 
@@ -31,7 +31,7 @@ def _gradient(image: Any, weights: Smoothing, axis: Any, mode: str, cval: float,
     source = images.accept(image)
     direction = MAGNITUDE if axis is None else images.whole("axis", axis, low=-2, high=1) % 2
     edge = images.border(mode, cval, source.dtype)
-    return execute(plan_gradient, source, weights, direction, edge, backend=backend, out=out)
+    return run(plan_gradient, source, weights, direction, edge, backend=backend, out=out)
 
 
 def plan_gradient(image: Value, weights: Smoothing, direction: int, edge: Edge) -> Value:
@@ -218,7 +218,7 @@ def laplace(image: Any, *, mode: str = "reflect", cval: float = 0, backend: str 
     """
     source = images.accept(image)
     edge = images.border(mode, cval, source.dtype)
-    return execute(plan_laplace, source, edge, backend=backend, out=out)
+    return run(plan_laplace, source, edge, backend=backend, out=out)
 
 
 def plan_laplace(image: Value, edge: Edge) -> Value:

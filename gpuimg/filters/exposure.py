@@ -13,7 +13,7 @@ from gpuimg.images import BOOL, DTYPES, FLOAT32, FLOAT64, Source
 from gpuimg.plan.nodes import fold, host, point, view
 from gpuimg.plan.value import Small, Value
 from gpuimg.registry import register
-from gpuimg.run import execute, hand_over
+from gpuimg.run import hand_over, run
 
 Array = np.ndarray[Any, Any]
 COUNTS = np.dtype(np.int64)
@@ -44,7 +44,7 @@ def invert(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
     array([[255,  55]], dtype=uint8)
     """
     source = images.accept(image, images.WITH_BOOL)
-    return execute(plan_invert, source, backend=backend, out=out)
+    return run(plan_invert, source, backend=backend, out=out)
 
 
 def plan_invert(image: Value) -> Value:
@@ -89,7 +89,7 @@ def blend(image: Any, other: Any, alpha: float, *, backend: str | None = None, o
     source = images.accept(image)
     share = images.number("alpha", alpha)
     second = images.accept_beside("other", other, source)
-    return execute(plan_blend, source, share, others=(second,), backend=backend, out=out)
+    return run(plan_blend, source, share, others=(second,), backend=backend, out=out)
 
 
 def plan_blend(image: Value, other: Value, alpha: float) -> Value:
@@ -139,7 +139,7 @@ def lut(image: Any, table: Any, *, backend: str | None = None, out: Any = None) 
         raise ValueError(f"table must have the shape ({needed},) for {source.dtype} images, got {entries.shape}")
     entries = np.ascontiguousarray(entries, entries.dtype.newbyteorder("=")).reshape(1, -1)
     stored = entries.view(np.uint8) if entries.dtype == BOOL else entries
-    return execute(plan_lut, source, entries.dtype, tables=(stored,), backend=backend, out=out)
+    return run(plan_lut, source, entries.dtype, tables=(stored,), backend=backend, out=out)
 
 
 def plan_lut(image: Value, table: Small, dtype: np.dtype[Any]) -> Value:
@@ -187,7 +187,7 @@ def adjust_gamma(image: Any, gamma: float = 1, gain: float = 1, *, backend: str 
     source = images.accept(image)
     power = images.number("gamma", gamma, low=0)
     factor = images.number("gain", gain)
-    return execute(plan_adjust_gamma, source, power, factor, backend=backend, out=out)
+    return run(plan_adjust_gamma, source, power, factor, backend=backend, out=out)
 
 
 def plan_adjust_gamma(image: Value, power: float, factor: float) -> Value:
@@ -238,7 +238,7 @@ def threshold(image: Any, value: Any, *, backend: str | None = None, out: Any = 
     """
     source = images.accept(image)
     number = images.number("value", value, finite=False)
-    return execute(plan_threshold, source, number, backend=backend, out=out)
+    return run(plan_threshold, source, number, backend=backend, out=out)
 
 
 def plan_threshold(image: Value, value: float) -> Value:
@@ -295,7 +295,7 @@ def rescale_intensity(
     """
     source = images.accept(image)
     ranges = _given_range("in_range", in_range), _given_range("out_range", out_range)
-    return execute(plan_rescale_intensity, source, *ranges, backend=backend, out=out)
+    return run(plan_rescale_intensity, source, *ranges, backend=backend, out=out)
 
 
 Range: TypeAlias = "str | tuple[float, float]"
@@ -418,7 +418,7 @@ def histogram(image: Any, bins: int = 256, *, backend: str | None = None, out: A
     if source.array.size == 0:
         counts, edges = np.zeros(bins, COUNTS), _edges(0, 1, bins, FLOAT64)
     else:
-        counts, edges = execute(plan_histogram, plain, bins, backend=backend)
+        counts, edges = run(plan_histogram, plain, bins, backend=backend)
     if out is not None:
         images.check_out(out, counts.shape, counts.dtype, counts)
     return hand_over(plain, counts, out), edges
@@ -503,7 +503,7 @@ def threshold_otsu(image: Any, *, backend: str | None = None, out: None = None) 
         raise TypeError("out must be None: threshold_otsu returns a number")
     if source.array.size == 0:
         raise ValueError(f"image must not be empty, got shape {source.shape}")
-    return execute(plan_threshold_otsu, source._replace(restore=None), backend=backend)
+    return run(plan_threshold_otsu, source._replace(restore=None), backend=backend)
 
 
 def plan_threshold_otsu(image: Value) -> Small:
@@ -580,7 +580,7 @@ def equalize_hist(image: Any, *, backend: str | None = None, out: Any = None) ->
     source = images.accept(image)
     if source.dtype.kind == "f" and source.channels > 1 and source.array.size:
         return _equalize_channels(source, backend, out)
-    return execute(plan_equalize_hist, source, backend=backend, out=out)
+    return run(plan_equalize_hist, source, backend=backend, out=out)
 
 
 def plan_equalize_hist(image: Value) -> Value:
@@ -613,5 +613,5 @@ def _equalize_channels(source: Source, backend: str | None, out: Any) -> Any:
     result = np.empty_like(source.array)
     for channel in range(source.channels):
         plane = images.accept(source.array[..., channel])
-        result[..., channel] = execute(plan_equalize_hist, plane, backend=backend)
+        result[..., channel] = run(plan_equalize_hist, plane, backend=backend)
     return hand_over(source, result, out)

@@ -10,7 +10,7 @@ from gpuimg.images import BOOL, FLOAT32, FLOAT64
 from gpuimg.plan.nodes import Edge, change, window
 from gpuimg.plan.value import Value
 from gpuimg.registry import register
-from gpuimg.run import execute
+from gpuimg.run import run
 
 
 @register({}, {"k": 0.2, "sigma": (0.5, 2)})
@@ -62,7 +62,7 @@ def corner_harris(
     sensitivity = images.number("k", k)
     width = widths(sigma)
     edge = images.border(mode, cval, source.dtype)
-    return execute(plan_corner_harris, source, sensitivity, width, edge, backend=backend, out=out)
+    return run(plan_corner_harris, source, sensitivity, width, edge, backend=backend, out=out)
 
 
 def plan_corner_harris(image: Value, k: float, width: Widths, edge: Edge) -> Value:
@@ -146,7 +146,7 @@ def canny(
         raise ValueError(f"low_threshold must be at most high_threshold, {high:g}, got {low:g}")
     width = widths(sigma)
     edge = images.border(mode, cval, source.dtype)
-    return execute(plan_canny, source, width, edge, edge[1] / greatest, low, high, backend=backend, out=out)
+    return run(plan_canny, source, width, edge, edge[1] / greatest, low, high, backend=backend, out=out)
 
 
 def plan_canny(image: Value, width: Widths, edge: Edge, outside: float, low: float, high: float) -> Value:

@@ -11,7 +11,7 @@ from gpuimg.images import FLOAT32, FLOAT64, WITH_BOOL
 from gpuimg.plan.nodes import change, parts, resample
 from gpuimg.plan.value import Value
 from gpuimg.registry import register
-from gpuimg.run import execute
+from gpuimg.run import run
 
 INT32 = np.dtype("int32")
 INT64 = np.dtype("int64")
@@ -54,7 +54,7 @@ def integral_image(image: Any, *, backend: str | None = None, out: Any = None) -
            [ 5, 12, 21]])
     """
     source = images.accept(image, WITH_BOOL)
-    return execute(plan_integral_image, source, backend=backend, out=out)
+    return run(plan_integral_image, source, backend=backend, out=out)
 
 
 def plan_integral_image(image: Value) -> Value:
@@ -118,7 +118,7 @@ def label(image: Any, connectivity: int = 2, *, backend: str | None = None, out:
     """
     source = images.accept(image, _LABELLED)
     reach = images.whole("connectivity", connectivity, high=2) - 1
-    return execute(plan_label, source, reach, backend=backend, out=out)
+    return run(plan_label, source, reach, backend=backend, out=out)
 
 
 def plan_label(image: Value, reach: int) -> Value:
@@ -196,7 +196,7 @@ def distance_transform_edt(image: Any, *, backend: str | None = None, out: Any =
     rows, cols = source.shape[:2]
     if max(rows, cols) > LONGEST_SIDE:
         raise ValueError(f"image must have at most {LONGEST_SIDE} rows and columns, got the shape {source.shape}")
-    return execute(plan_distance_transform_edt, source, backend=backend, out=out)
+    return run(plan_distance_transform_edt, source, backend=backend, out=out)
 
 
 def plan_distance_transform_edt(image: Value) -> Value:

@@ -12,7 +12,7 @@ from gpuimg.plan.graph import Plan
 from gpuimg.plan.nodes import Edge, point, window
 from gpuimg.plan.value import Value
 from gpuimg.registry import register
-from gpuimg.run import execute
+from gpuimg.run import run
 
 Array = np.ndarray[Any, Any]
 MINIMUM, MAXIMUM = 0, 1
@@ -72,7 +72,7 @@ def _extreme(image: Any, size: Any, which: int, mode: str, cval: float, backend:
     source = images.accept(image)
     under = _window(images.window(size))
     edge = images.border(mode, cval, source.dtype)
-    return execute(plan_extreme, source, under, which, edge, backend=backend, out=out)
+    return run(plan_extreme, source, under, which, edge, backend=backend, out=out)
 
 
 def plan_erosion(image: Value, under: Under, edge: Edge) -> Value:
@@ -110,7 +110,7 @@ def _morphology(plan: Plan, image: Any, footprint: Any, mode: str, cval: float, 
     given = images.footprint(footprint)
     under = _window(given) if isinstance(given, tuple) else Footprint(given.shape, given.tobytes())
     edge = images.border(mode, cval, source.dtype)
-    return execute(plan, source, under, edge, backend=backend, out=out)
+    return run(plan, source, under, edge, backend=backend, out=out)
 
 
 @register({"size": 3}, {"size": (2, 9)})

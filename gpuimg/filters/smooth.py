@@ -12,7 +12,7 @@ from gpuimg.images import FLOAT32, UINT8
 from gpuimg.plan.nodes import Edge, point, window
 from gpuimg.plan.value import Value
 from gpuimg.registry import register
-from gpuimg.run import execute
+from gpuimg.run import run
 
 Array = np.ndarray[Any, Any]
 LONGEST_RADIUS = 1 << 19
@@ -126,7 +126,7 @@ def gaussian(
     source = images.accept(image)
     width = widths(sigma, truncate)
     edge = images.border(mode, cval, source.dtype)
-    return execute(plan_gaussian, source, width, edge, backend=backend, out=out)
+    return run(plan_gaussian, source, width, edge, backend=backend, out=out)
 
 
 def plan_gaussian(image: Value, width: Widths, edge: Edge, dtype: np.dtype[Any] | None = None) -> Value:
@@ -199,7 +199,7 @@ def unsharp_mask(
     width = widths(radius, name="radius")
     share = images.number("amount", amount)
     edge = images.border(mode, cval, source.dtype)
-    return execute(plan_unsharp_mask, source, width, share, edge, backend=backend, out=out)
+    return run(plan_unsharp_mask, source, width, share, edge, backend=backend, out=out)
 
 
 def plan_unsharp_mask(image: Value, width: Widths, amount: float, edge: Edge) -> Value:
@@ -261,7 +261,7 @@ def difference_of_gaussians(
     if wide.rows < narrow.rows or wide.cols < narrow.cols:
         raise ValueError(f"high_sigma must be at least low_sigma, {low_sigma!r}, got {high_sigma!r}")
     edge = images.border(mode, cval, source.dtype)
-    return execute(plan_difference_of_gaussians, source, narrow, wide, edge, backend=backend, out=out)
+    return run(plan_difference_of_gaussians, source, narrow, wide, edge, backend=backend, out=out)
 
 
 def plan_difference_of_gaussians(image: Value, narrow: Widths, wide: Widths, edge: Edge) -> Value:
@@ -299,7 +299,7 @@ def uniform(
     source = images.accept(image)
     sides = images.window(size)
     edge = images.border(mode, cval, source.dtype)
-    return execute(plan_uniform, source, sides, edge, backend=backend, out=out)
+    return run(plan_uniform, source, sides, edge, backend=backend, out=out)
 
 
 def plan_uniform(image: Value, size: tuple[int, int], edge: Edge) -> Value:
@@ -341,7 +341,7 @@ def median(
     source = images.accept(image)
     sides = images.window(size, odd=True)
     edge = images.border(mode, cval, source.dtype)
-    return execute(plan_median, source, sides, edge, backend=backend, out=out)
+    return run(plan_median, source, sides, edge, backend=backend, out=out)
 
 
 def plan_median(image: Value, size: tuple[int, int], edge: Edge) -> Value:

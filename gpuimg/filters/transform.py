@@ -11,7 +11,7 @@ from gpuimg import images
 from gpuimg.plan.nodes import point, resample
 from gpuimg.plan.value import Value
 from gpuimg.registry import register
-from gpuimg.run import execute
+from gpuimg.run import run
 
 Array = np.ndarray[Any, Any]
 ONE = 1 << 14  # the sum of the fixed-point weights of uint8 images
@@ -158,7 +158,7 @@ def resize(
     order = images.whole("order", order, low=0, high=1)
     shape = (rows, cols, *source.shape[2:])
     smooth = _smooths(source, rows, cols, order, anti_aliasing)
-    return execute(plan_resize, source, shape, order, smooth, backend=backend, out=out)
+    return run(plan_resize, source, shape, order, smooth, backend=backend, out=out)
 
 
 def plan_resize(image: Value, shape: tuple[int, ...], order: int, smooth: bool) -> Value:
@@ -215,7 +215,7 @@ def flip(image: Any, axis: Any, *, backend: str | None = None, out: Any = None) 
     turned = {images.whole("axis", part, low=0, high=1) for part in axes}
     if not turned or len(turned) < len(axes):
         raise ValueError(f"axis must be 0, 1 or (0, 1), got {axis!r}")
-    return execute(plan_flip, source, 0 in turned, 1 in turned, backend=backend, out=out)
+    return run(plan_flip, source, 0 in turned, 1 in turned, backend=backend, out=out)
 
 
 def plan_flip(image: Value, vertical: bool, horizontal: bool) -> Value:
@@ -256,7 +256,7 @@ def rot90(image: Any, k: int = 1, *, backend: str | None = None, out: Any = None
     """
     source = images.accept(image, images.WITH_BOOL)
     quarters = images.whole("k", k, low=-(1 << 40)) % 4
-    return execute(plan_rot90, source, quarters, backend=backend, out=out)
+    return run(plan_rot90, source, quarters, backend=backend, out=out)
 
 
 def plan_rot90(image: Value, quarters: int) -> Value:
