@@ -264,7 +264,6 @@ def figures_file(tmp_path, monkeypatch):
 def test_any_figures_file_is_read(figures_file, content):
     figures_file.write_bytes(content)
     image = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    source = gpuimg.images.accept(image)
     assert_same(gpuimg.threshold(image, 3), image > 3)
     for name in _NAMES:
         found = getattr(machine.figures(), name)
