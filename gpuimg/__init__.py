@@ -59,7 +59,7 @@ _WHERE = {
     "gpuimg.filters.feature": ("canny", "corner_harris"),
     "gpuimg.filters.measure": ("distance_transform_edt", "integral_image", "label"),
     "gpuimg.dispatch": ("use_backend",),
-    "gpuimg.advice": ("backends", "explain"),
+    "gpuimg.advice": ("backends", "explain", "plan"),
     "gpuimg.tuning": ("calibrate",),
     "gpuimg.files": ("open_image", "save_image"),
     "gpuimg.errors": (
@@ -78,6 +78,7 @@ __all__ = ["FILTERS", "__version__", *sorted(_HOME)]
 if TYPE_CHECKING:
     from gpuimg.advice import backends as backends
     from gpuimg.advice import explain as explain
+    from gpuimg.advice import plan as plan
     from gpuimg.dispatch import use_backend as use_backend
     from gpuimg.errors import BackendFailed as BackendFailed
     from gpuimg.errors import BackendUnavailable as BackendUnavailable

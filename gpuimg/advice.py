@@ -17,6 +17,9 @@ from gpuimg.dispatch import BACKENDS
 from gpuimg.filters import all_filters
 from gpuimg.images import DTYPES, Source
 from gpuimg.machine import figures
+from gpuimg.plans.graph import Graph
+from gpuimg.plans.nodes import AnyNode, Host, View
+from gpuimg.plans.value import Value
 from gpuimg.registry import arguments
 
 ROUNDS = 3  # of each backend, where `explain` measures
@@ -69,10 +72,10 @@ def unwritten(name: str, backend: str = "cuda") -> str | None:
     found = all_filters()[name]
     shape = (16, 16, 3) if found.color else (16, 16)
     images = [np.zeros(shape, dtype) for dtype in DTYPES if dtype.kind in found.kinds]
-    planned = [
-        plan(found.function, image, arguments(example, image))[1] for image in images for example in found.examples
+    bounds = [
+        planned(found.function, image, arguments(example, image))[1] for image in images for example in found.examples
     ]
-    return running.backend_named(backend).missing([kernel for bound in planned for kernel in bound.graph.kernels])
+    return running.backend_named(backend).missing([kernel for bound in bounds for kernel in bound.graph.kernels])
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,7 @@ def explain(
     """
     function = _function(filter)
     backend = params.pop("backend", None)
-    source, bound = plan(function, image, params)
+    source, bound = planned(function, image, params)
     chosen = dispatch.requested(backend)
     if chosen == "auto":
         chosen = running.candidates(running.job_of(bound.graph, source.on_device), bound)[0].backend
@@ -176,13 +179,94 @@ def _function(wanted: Callable[..., Any] | str) -> Callable[..., Any]:
     return known[wanted].function
 
 
-def plan(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> tuple[Source, Bound]:
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What `plan` returns; ``str()`` is a table of the nodes.
+
+    Attributes
+    ----------
+    filter : name of the filter
+    graph : `gpuimg.plans.graph.Graph`
+    backend : on which "auto" would run all of it
+    """
+
+    filter: str
+    graph: Graph
+    backend: str
+
+    def __str__(self) -> str:
+        image, *_ = self.graph.inputs
+        assert isinstance(image, Value)
+        head = f"{self.filter} of {_shape(image.shape)} {image.dtype} on {self.backend}"
+        lines = [head, f"{'':3}{'node':<10}{'kernel':<20}{'result':<28}halo"]
+        for number, group in enumerate(self.graph.groups, 1):
+            for place, node in enumerate(group.nodes):
+                # Nodes with one number run some rows at a time, without images between them.
+                lines.append(f"{number if place == 0 else '':<3}{_described(node)}".rstrip())
+        return "\n".join(lines)
+
+
+def _described(node: AnyNode) -> str:
+    kind = type(node).__name__.lower()
+    if isinstance(node, Host):
+        return f"{kind:<10}{_name_of(node.function):<20}"
+    if isinstance(node, View):
+        return f"{kind:<10}{'':<20}{_shape(node.image.shape)} {node.dtype}"
+    result = f"{_shape(node.shape)} {node.dtype}"
+    halo = "" if node.halo is None else "x".join(map(str, node.halo))
+    return f"{kind:<10}{node.kernel:<20}{result:<28}{halo}"
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    return getattr(function, "func", function).__name__.strip("_")
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def plan(filter: Callable[..., Any] | str, shape: tuple[int, ...], dtype: Any, **params: Any) -> Description:
+    """Describe the graph that a filter runs for images of a shape and dtype; nothing is computed.
+
+    Parameters
+    ----------
+    filter : a filter or its name
+    shape : (H, W) or (H, W, C)
+    dtype : of the image
+    **params : the filter's parameters
+
+    Returns
+    -------
+    Description : its ``graph`` holds the nodes, ``str()`` shows them with their kernels, results and halos. Nodes under
+    one number run together, some rows at a time.
+
+    Raises
+    ------
+    ValueError : no filter has that name; and whatever the filter raises for these arguments
+
+    Examples
+    --------
+    >>> import gpuimg
+    >>> print(gpuimg.plan("threshold", (480, 640), "uint8", value=100, backend="single"))
+    threshold of 480x640 uint8 on single
+       node      kernel              result                      halo
+    1  point     threshold           480x640 bool                0x0
+    """
+    function = _function(filter)
+    backend = dispatch.requested(params.pop("backend", None))
+    source, bound = planned(function, np.zeros(shape, dtype), params)
+    if backend == "auto":
+        backend = running.candidates(running.job_of(bound.graph, source.on_device), bound)[0].backend
+    return Description(function.__name__, bound.graph, backend)
+
+
+def planned(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> tuple[Source, Bound]:
     """The image and what a filter would run."""
     token = running.PLANNING.set(True)
     try:
         function(image, **params)
-    except running.Planned as planned:
-        return planned.source, planned.bound
+    except running.Planned as found:
+        return found.source, found.bound
     finally:
         running.PLANNING.reset(token)
     raise TypeError(f"filter must be one of gpuimg's filters, {function!r} ran nothing")

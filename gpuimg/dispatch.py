@@ -28,7 +28,7 @@ class Step(NamedTuple):
     key : names the kernel and its types; measured speeds are kept under it
     elements : input and output elements
     nbytes : bytes of them
-    work : operations for each of them, relative; see `gpuimg.plan.nodes.Node`
+    work : operations for each of them, relative; see `gpuimg.plans.nodes.Node`
     """
 
     key: str

@@ -20,9 +20,9 @@ from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
 from gpuimg.images import BOOL, Source, check_out
 from gpuimg.machine import Figures, figures
-from gpuimg.plan.graph import Graph, Plan, graph_of
-from gpuimg.plan.nodes import Node
-from gpuimg.plan.value import Value
+from gpuimg.plans.graph import Graph, Plan, graph_of
+from gpuimg.plans.nodes import Node
+from gpuimg.plans.value import Value
 
 log = logging.getLogger("gpuimg")
 
@@ -58,7 +58,7 @@ def run(
 
     Parameters
     ----------
-    plan : function of values, one for each image, and parameters; see `gpuimg.plan`
+    plan : function of values, one for each image, and parameters; see `gpuimg.plans`
     source : the image, as `gpuimg.images.accept` returned it
     parameters : of the plan
     others : further images, of the same rows and in the same memory

@@ -15,7 +15,7 @@ from gpuimg.advice import unwritten
 from gpuimg.backend.walk import bound_to
 from gpuimg.images import BOOL
 from gpuimg.machine import Figures
-from gpuimg.plan.nodes import point
+from gpuimg.plans.nodes import point
 from gpuimg.registry import arguments
 from tests.conftest import assert_same, example
 

@@ -10,7 +10,7 @@ from gpuimg.backend.base import CpuBackend
 from gpuimg.backend.single import Single
 from gpuimg.backend.walk import bound_to
 from gpuimg.images import FLOAT32, MODES, accept
-from gpuimg.plan.nodes import change, fold, point, resample, window
+from gpuimg.plans.nodes import change, fold, point, resample, window
 from gpuimg.run import run
 from tests.conftest import noise
 

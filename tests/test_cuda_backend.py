@@ -18,7 +18,7 @@ from gpuimg.backend.device import DeviceFailed, OutOfDeviceMemory
 from gpuimg.backend.walk import bound_to
 from gpuimg.errors import BackendUnavailable, FallbackWarning
 from gpuimg.images import MODES, border
-from gpuimg.plan.nodes import point, window
+from gpuimg.plans.nodes import point, window
 from tests.cuda_emulator.emulator import DeviceArray, EmulatedGpu, EmulationError, emulated
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")

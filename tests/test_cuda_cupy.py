@@ -12,7 +12,7 @@ from gpuimg.backend import cupygpu, device
 from gpuimg.backend.cuda import Cuda
 from gpuimg.backend.device import DeviceFailed
 from gpuimg.backend.walk import bound_to
-from gpuimg.plan.nodes import point
+from gpuimg.plans.nodes import point
 from tests.cuda_emulator import fakecupy
 from tests.cuda_emulator.emulator import EmulatedGpu
 

@@ -11,6 +11,7 @@ import gpuimg
 from gpuimg import dispatch, machine, run
 from gpuimg.dispatch import BACKENDS, Job, Step
 from gpuimg.machine import Figures
+from gpuimg.registry import arguments
 
 LAPTOP = Figures(pcie_bandwidth=6e9, gpu_bandwidth=150e9, multicore_speedup=5.0)
 WORKSTATION = Figures(pcie_bandwidth=24e9, gpu_bandwidth=800e9, multicore_speedup=14.0)
@@ -135,10 +136,10 @@ def test_a_gpu_that_breaks_is_replaced_with_a_warning(monkeypatch):
         def unusable(self):
             return None
 
-        def missing(self, passes):
+        def missing(self, kernels):
             return None
 
-        def run(self, passes, image, out):
+        def run(self, bound, out):
             raise gpuimg.BackendFailed("the device was lost")
 
     real = run.backend_named
@@ -224,3 +225,45 @@ assert found.copy_bandwidth > 1e8
 
 def test_calibrate_measures_and_stores():
     subprocess.run([sys.executable, "-c", CALIBRATE], check=True, timeout=300)
+
+
+def test_a_plan_shows_the_whole_graph():
+    shown = str(gpuimg.plan(gpuimg.unsharp_mask, (100, 200, 3), "uint16", radius=2))
+    head, _, convert, smooth, add = shown.splitlines()
+    assert head.startswith("unsharp_mask of 100x200x3 uint16 on ")
+    assert convert.split() == ["1", "point", "convert", "100x200x3", "float32", "0x0"]
+    assert smooth.split() == ["window", "gaussian", "100x200x3", "float32", "8x8"]
+    assert add.split() == ["point", "weighted_sum", "100x200x3", "uint16", "0x0"]
+
+
+def test_a_plan_shows_folds_and_what_follows_them():
+    shown = str(gpuimg.plan("equalize_hist", (100, 200), "int16", backend="single"))
+    assert [line.split()[:3] for line in shown.splitlines()[2:]] == [
+        ["1", "view", "100x200"],
+        ["2", "fold", "histogram"],
+        ["3", "host", "equalizing"],
+        ["4", "point", "lut"],
+    ]
+    kernels = gpuimg.plan("adjust_gamma", (10, 10), "int16", gamma=2).graph.kernels
+    assert kernels == ["minmax", "lut"]
+    assert gpuimg.explain("adjust_gamma", np.ones((10, 10), np.int16), gamma=2).passes == ("minmax", "lut")
+
+
+@pytest.mark.parametrize("name", gpuimg.FILTERS)
+def test_plans_need_no_pixels(name):
+    entry = gpuimg.FILTERS[name]
+    kind = np.uint8 if "u" in entry.kinds else np.float32
+    shape = (60, 50, 3) if entry.color else (60, 50)
+    for given in entry.examples:
+        params = arguments(given, np.zeros(shape, kind))
+        described = gpuimg.plan(name, shape, kind, **params)
+        grouped = [node for group in described.graph.groups for node in group.nodes]
+        assert sorted(map(id, grouped)) == sorted(map(id, described.graph.nodes))
+        assert name in str(described)
+
+
+def test_plans_check_their_arguments():
+    with pytest.raises(ValueError, match="size must be odd and positive, got 4"):
+        gpuimg.plan("median", (10, 10), "uint8", size=4)
+    with pytest.raises(ValueError, match=r"filter must be one of .*, got 'blur'"):
+        gpuimg.plan("blur", (10, 10), "uint8")

@@ -9,7 +9,7 @@ import gpuimg
 from gpuimg.demo import photo
 from gpuimg.filters import feature
 from gpuimg.images import BOOL, Source
-from gpuimg.plan.nodes import point
+from gpuimg.plans.nodes import point
 from gpuimg.run import run
 from tests.conftest import assert_close, assert_same, noise
 from tests.oracles import ORACLES

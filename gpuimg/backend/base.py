@@ -14,7 +14,7 @@ from gpuimg.backend.walk import Bound, Lookup, flat, one_by_one, walk
 from gpuimg.kernels import uncompilable
 from gpuimg.machine import figures
 from gpuimg.memory import new_array
-from gpuimg.plan.nodes import Fold, Node
+from gpuimg.plans.nodes import Fold, Node
 
 Array = np.ndarray[Any, Any]
 

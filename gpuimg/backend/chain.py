@@ -16,8 +16,8 @@ from gpuimg.backend.base import Array, CpuBackend, speed_key
 from gpuimg.backend.compiled import Compiled, Packed, prepare
 from gpuimg.backend.walk import Lookup, flat
 from gpuimg.machine import figures
-from gpuimg.plan.nodes import Node
-from gpuimg.plan.value import Small, Value
+from gpuimg.plans.nodes import Node
+from gpuimg.plans.value import Small, Value
 
 SCRATCH_BYTES = 1 << 19  # of rows between nodes, for each thread
 ROWS_PER_HALO = 8  # at least: rows of a halo are made again for the next rows

@@ -18,8 +18,8 @@ from gpuimg.backend.base import Array, combined
 from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists
 from gpuimg.backend.walk import Bound, Lookup, bound_to, flat, one_by_one, walk
 from gpuimg.memory import new_array
-from gpuimg.plan.nodes import Fold, Node, point
-from gpuimg.plan.value import Small, Value
+from gpuimg.plans.nodes import Fold, Node, point
+from gpuimg.plans.value import Small, Value
 
 
 class Cuda:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from gpuimg.images import MODES
-from gpuimg.plan.graph import Graph, Plan, graph_of, operands
-from gpuimg.plan.nodes import Fold, Host, Node, Parts, View
-from gpuimg.plan.value import Small, Value
+from gpuimg.plans.graph import Graph, Plan, graph_of, operands
+from gpuimg.plans.nodes import Fold, Host, Node, Parts, View
+from gpuimg.plans.value import Small, Value
 
 WRAP = MODES["wrap"].code
 

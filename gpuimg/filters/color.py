@@ -9,8 +9,8 @@ import numpy as np
 
 from gpuimg import images
 from gpuimg.images import FLOAT32, FLOAT64
-from gpuimg.plan.nodes import point
-from gpuimg.plan.value import Value
+from gpuimg.plans.nodes import point
+from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
 

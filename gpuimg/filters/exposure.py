@@ -10,8 +10,8 @@ import numpy as np
 
 from gpuimg import images
 from gpuimg.images import BOOL, DTYPES, FLOAT32, FLOAT64, Source
-from gpuimg.plan.nodes import fold, host, point, view
-from gpuimg.plan.value import Small, Value
+from gpuimg.plans.nodes import fold, host, point, view
+from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
 from gpuimg.run import hand_over, run
 

@@ -7,8 +7,8 @@ from typing import Any
 from gpuimg import images
 from gpuimg.filters.smooth import Widths, widths
 from gpuimg.images import BOOL, FLOAT32, FLOAT64
-from gpuimg.plan.nodes import Edge, change, window
-from gpuimg.plan.value import Value
+from gpuimg.plans.nodes import Edge, change, window
+from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
 

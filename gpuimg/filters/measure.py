@@ -8,8 +8,8 @@ import numpy as np
 
 from gpuimg import images
 from gpuimg.images import FLOAT32, FLOAT64, WITH_BOOL
-from gpuimg.plan.nodes import change, parts, resample
-from gpuimg.plan.value import Value
+from gpuimg.plans.nodes import change, parts, resample
+from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
 

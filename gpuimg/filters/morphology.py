@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from gpuimg import images
-from gpuimg.plan.graph import Plan
-from gpuimg.plan.nodes import Edge, point, window
-from gpuimg.plan.value import Value
+from gpuimg.plans.graph import Plan
+from gpuimg.plans.nodes import Edge, point, window
+from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
 

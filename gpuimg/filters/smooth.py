@@ -9,8 +9,8 @@ import numpy as np
 
 from gpuimg import images
 from gpuimg.images import FLOAT32, UINT8
-from gpuimg.plan.nodes import Edge, point, window
-from gpuimg.plan.value import Value
+from gpuimg.plans.nodes import Edge, point, window
+from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
 

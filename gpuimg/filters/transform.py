@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuimg import images
-from gpuimg.plan.nodes import point, resample
-from gpuimg.plan.value import Value
+from gpuimg.plans.nodes import point, resample
+from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
 

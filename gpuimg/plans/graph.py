@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from gpuimg.plan.nodes import AnyNode, Fold, Node, Parts, View, Window
-from gpuimg.plan.value import Small, Value
+from gpuimg.plans.nodes import AnyNode, Fold, Node, Parts, View, Window
+from gpuimg.plans.value import Small, Value
 
 Plan: TypeAlias = "Callable[..., Value | Small]"
 Spec: TypeAlias = "tuple[tuple[int, ...], np.dtype[Any]]"

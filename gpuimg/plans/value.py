@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from gpuimg.plan.nodes import AnyNode, Host, Node
+    from gpuimg.plans.nodes import AnyNode, Host, Node
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from gpuimg import kernels
-from gpuimg.plan.value import Small, Value
+from gpuimg.plans.value import Small, Value
 
 Argument: TypeAlias = "int | float | np.ndarray[Any, Any] | Value | Small"
 Edge: TypeAlias = "tuple[int, float]"
