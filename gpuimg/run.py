@@ -20,7 +20,7 @@ from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
 from gpuimg.images import BOOL, Source, check_out
 from gpuimg.machine import Figures, figures
-from gpuimg.plans.graph import Graph, Plan, graph_of
+from gpuimg.plans.graph import GRAPHS_KEPT, Graph, Plan, graph_of
 from gpuimg.plans.nodes import Node
 from gpuimg.plans.value import Value
 
@@ -93,7 +93,7 @@ def run(
     return hand_over(source, made, out if into is None else None)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=2 * GRAPHS_KEPT)
 def job_of(graph: Graph, on_device: bool) -> Job:
     """What a graph amounts to for the cost rule."""
     steps = []

@@ -16,6 +16,9 @@ Plan: TypeAlias = "Callable[..., Value | Small]"
 Spec: TypeAlias = "tuple[tuple[int, ...], np.dtype[Any]]"
 
 
+GRAPHS_KEPT = 128  # with their tables, which may be as long as an image has rows and columns
+
+
 class Group(NamedTuple):
     """Nodes that run one after the other.
 
@@ -45,7 +48,7 @@ class Graph:
         return [node.kernel for node in self.nodes if isinstance(node, Node)]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=GRAPHS_KEPT)
 def graph_of(plan: Plan, specs: tuple[Spec, ...], tables: int, parameters: tuple[Hashable, ...], wrap: int) -> Graph:
     """The graph of a plan for images of these shapes and dtypes, some tables, and parameters.
 
