@@ -391,6 +391,28 @@ def test_every_kernel_names_its_launch_and_instances():
             assert device.parameters(stem, name)
 
 
+def test_parameters_have_the_names_of_the_cpu_kernels():
+    compared = [stem for stem in kernels.names("cuda") if (kernels._root / "cpu" / f"{stem}.py").is_file()]
+    assert len(compared) > 20
+    for stem in compared:
+        device.check_names(stem)
+
+
+def test_a_parameter_of_another_name_is_an_error(tmp_path, monkeypatch):
+    for folder in ("cpu", "cuda"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "cpu" / "differing.py").write_text("def fill(src, dst, top, bottom, table, amount): pass\n")
+    (tmp_path / "cuda" / "differing.cu").write_text(
+        "template <typename T, typename U> __global__ void differing(const T* src, long long rows, long long cols,"
+        " U* dst, long long dst_rows, long long dst_cols, long long top, long long bottom, const double* table,"
+        " long long tables, long long entries, double weight) {}\n"
+    )
+    monkeypatch.setattr(kernels, "_root", tmp_path)
+    message = "differing.cu has the parameters table, weight; the CPU's kernel has table, amount"
+    with pytest.raises(DeviceFailed, match=re.escape(message)):
+        EmulatedGpu().launch("differing", None, None, 0, 1)
+
+
 def test_instances_are_made_of_one_table():
     assert device._filled("sobel<I, A>") == [
         "sobel<unsigned char, float>",

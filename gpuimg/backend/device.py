@@ -22,6 +22,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from importlib import import_module
+from inspect import signature
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -250,6 +251,39 @@ def own_launch(stem: str) -> Callable[..., None] | None:
     return import_module(f"{kernels.__name__}.cuda.{stem}").launch  # type: ignore[no-any-return]
 
 
+IMAGES_AND_ROWS = 8  # parameters of a kernel before its own: two images with their shapes, and the rows to fill
+
+
+@cache
+def check_names(stem: str) -> None:
+    """Raise unless a kernel's own parameters have the names of the CPU kernel's, in the same order."""
+    try:
+        wanted = kernels.parameters(stem)
+    except FileNotFoundError:  # a kernel of the device's alone
+        return
+    own = own_launch(stem)
+    if own is not None:
+        where, names = f"launch in {stem}.py", tuple(signature(own).parameters)[5:]
+    else:
+        where, names = f"{stem}.cu", _own_names(stem, wanted)
+    if names != wanted:
+        raise DeviceFailed(f"{where} has the parameters {', '.join(names)}; the CPU's kernel has {', '.join(wanted)}")
+
+
+def _own_names(stem: str, wanted: Sequence[str]) -> tuple[str, ...]:
+    """The names of a kernel's own parameters without the extents that follow each array."""
+    kernel = next(found for found in _KERNEL.finditer(source(stem)) if found["name"] == stem)
+    names: list[str] = []
+    is_extent = False
+    for text in kernel["parameters"].split(",")[IMAGES_AND_ROWS:]:
+        name = text.split()[-1].lstrip("*")
+        is_extent = is_extent and "long long" in text and "*" not in text and name not in wanted
+        if not is_extent:
+            names.append(name)
+        is_extent = is_extent or "*" in text
+    return tuple(names)
+
+
 # ---------------------------------------------------------------- devices
 
 
@@ -417,6 +451,7 @@ class Gpu(ABC):
 
     def launch(self, stem: str, src: Any, dst: Any, top: int, bottom: int, *args: Any) -> None:
         """Fill rows [top, bottom) of ``dst`` by a kernel; all arrays are on the device, images as flat rows."""
+        check_names(stem)
         own = own_launch(stem)
         if own is not None:
             own(self, src, dst, top, bottom, *args)
