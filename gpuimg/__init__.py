@@ -1,137 +1,47 @@
-"""Image filters that run as CUDA kernels, on all cores or on one, and give the same pixels everywhere.
+"""Image filters for NumPy, CuPy and PIL images and torch tensors: as CUDA kernels, on all CPU cores, or on one thread.
 
-Importing gpuimg loads NumPy only; a filter's machinery is loaded when the filter is first named.
+A filter is a plain function, ``gpuimg.gaussian(image, sigma=2)``. Names and meanings are those of scikit-image and
+SciPy. Where it runs is decided by measured cost, or by ``backend=``; the pixels are the same everywhere. `explain` says
+what would run where, `plan` shows the steps, `backends` what this machine has, `calibrate` measures it. Importing
+gpuimg loads NumPy only.
+
+Filters by family:
+
 """
 
 from __future__ import annotations
 
+import ast
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from textwrap import fill
+from typing import Any
 
 __version__ = "0.1.0"
 
-_WHERE = {
-    "gpuimg.filters.color": (
-        "hsv2rgb",
-        "lab2rgb",
-        "rgb2gray",
-        "rgb2hsv",
-        "rgb2lab",
-        "rgb2ycbcr",
-        "ycbcr2rgb",
-    ),
-    "gpuimg.filters.exposure": (
-        "adjust_gamma",
-        "blend",
-        "equalize_hist",
-        "histogram",
-        "invert",
-        "lut",
-        "rescale_intensity",
-        "threshold",
-        "threshold_otsu",
-    ),
-    "gpuimg.filters.smooth": (
-        "difference_of_gaussians",
-        "gaussian",
-        "median",
-        "uniform",
-        "unsharp_mask",
-    ),
-    "gpuimg.filters.morphology": (
-        "black_tophat",
-        "closing",
-        "dilation",
-        "erosion",
-        "maximum",
-        "minimum",
-        "morphological_gradient",
-        "opening",
-        "white_tophat",
-    ),
-    "gpuimg.filters.edges": (
-        "laplace",
-        "prewitt",
-        "scharr",
-        "sobel",
-    ),
-    "gpuimg.filters.transform": ("flip", "resize", "rot90"),
-    "gpuimg.filters.feature": ("canny", "corner_harris"),
-    "gpuimg.filters.measure": ("distance_transform_edt", "integral_image", "label"),
-    "gpuimg.dispatch": ("use_backend",),
-    "gpuimg.advice": ("backends", "explain", "plan"),
-    "gpuimg.tuning": ("calibrate",),
-    "gpuimg.files": ("open_image", "save_image"),
-    "gpuimg.errors": (
-        "BackendFailed",
-        "BackendUnavailable",
-        "FallbackWarning",
-        "GpuimgError",
-        "ImageFileError",
-        "UntestedVersionWarning",
-    ),
-}
-_HOME = {name: module for module, names in _WHERE.items() for name in names}
 
-__all__ = ["FILTERS", "__version__", *sorted(_HOME)]
+def _homes() -> dict[str, str]:
+    """The module of each public name, from the stub file that type checkers read."""
+    stub = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    found = [
+        (node.module, alias.name) for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    ]
+    return {name: module for module, name in found if module is not None}
 
-if TYPE_CHECKING:
-    from gpuimg.advice import backends as backends
-    from gpuimg.advice import explain as explain
-    from gpuimg.advice import plan as plan
-    from gpuimg.dispatch import use_backend as use_backend
-    from gpuimg.errors import BackendFailed as BackendFailed
-    from gpuimg.errors import BackendUnavailable as BackendUnavailable
-    from gpuimg.errors import FallbackWarning as FallbackWarning
-    from gpuimg.errors import GpuimgError as GpuimgError
-    from gpuimg.errors import ImageFileError as ImageFileError
-    from gpuimg.errors import UntestedVersionWarning as UntestedVersionWarning
-    from gpuimg.files import open_image as open_image
-    from gpuimg.files import save_image as save_image
-    from gpuimg.filters.color import hsv2rgb as hsv2rgb
-    from gpuimg.filters.color import lab2rgb as lab2rgb
-    from gpuimg.filters.color import rgb2gray as rgb2gray
-    from gpuimg.filters.color import rgb2hsv as rgb2hsv
-    from gpuimg.filters.color import rgb2lab as rgb2lab
-    from gpuimg.filters.color import rgb2ycbcr as rgb2ycbcr
-    from gpuimg.filters.color import ycbcr2rgb as ycbcr2rgb
-    from gpuimg.filters.edges import laplace as laplace
-    from gpuimg.filters.edges import prewitt as prewitt
-    from gpuimg.filters.edges import scharr as scharr
-    from gpuimg.filters.edges import sobel as sobel
-    from gpuimg.filters.exposure import adjust_gamma as adjust_gamma
-    from gpuimg.filters.exposure import blend as blend
-    from gpuimg.filters.exposure import equalize_hist as equalize_hist
-    from gpuimg.filters.exposure import histogram as histogram
-    from gpuimg.filters.exposure import invert as invert
-    from gpuimg.filters.exposure import lut as lut
-    from gpuimg.filters.exposure import rescale_intensity as rescale_intensity
-    from gpuimg.filters.exposure import threshold as threshold
-    from gpuimg.filters.exposure import threshold_otsu as threshold_otsu
-    from gpuimg.filters.feature import canny as canny
-    from gpuimg.filters.feature import corner_harris as corner_harris
-    from gpuimg.filters.measure import distance_transform_edt as distance_transform_edt
-    from gpuimg.filters.measure import integral_image as integral_image
-    from gpuimg.filters.measure import label as label
-    from gpuimg.filters.morphology import black_tophat as black_tophat
-    from gpuimg.filters.morphology import closing as closing
-    from gpuimg.filters.morphology import dilation as dilation
-    from gpuimg.filters.morphology import erosion as erosion
-    from gpuimg.filters.morphology import maximum as maximum
-    from gpuimg.filters.morphology import minimum as minimum
-    from gpuimg.filters.morphology import morphological_gradient as morphological_gradient
-    from gpuimg.filters.morphology import opening as opening
-    from gpuimg.filters.morphology import white_tophat as white_tophat
-    from gpuimg.filters.smooth import difference_of_gaussians as difference_of_gaussians
-    from gpuimg.filters.smooth import gaussian as gaussian
-    from gpuimg.filters.smooth import median as median
-    from gpuimg.filters.smooth import uniform as uniform
-    from gpuimg.filters.smooth import unsharp_mask as unsharp_mask
-    from gpuimg.filters.transform import flip as flip
-    from gpuimg.filters.transform import resize as resize
-    from gpuimg.filters.transform import rot90 as rot90
-    from gpuimg.registry import FILTERS as FILTERS
-    from gpuimg.tuning import calibrate as calibrate
+
+def _families() -> str:
+    """The filters of each family, a paragraph each."""
+    names: dict[str, list[str]] = {}
+    for name, home in _HOME.items():
+        if home.startswith("gpuimg.filters."):
+            names.setdefault(home.rpartition(".")[2], []).append(name)
+    paragraphs = [f"{family}: {', '.join(found)}" for family, found in names.items()]
+    return "\n".join(fill(text, 100, subsequent_indent="    ") for text in paragraphs) + "\n"
+
+
+_HOME = _homes()
+__doc__ = f"{__doc__}{_families()}"
+__all__ = ["FILTERS", "__version__", *sorted(set(_HOME) - {"FILTERS"})]
 
 
 def __getattr__(name: str) -> Any:
@@ -146,4 +56,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -1,6 +1,7 @@
 """Imports go one way: each module may import from the layers below its own only, and none in a circle."""
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
@@ -128,7 +129,20 @@ def test_every_lazy_name_is_there():
 
 
 def test_type_checkers_know_every_lazy_name():
-    tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
-    (block,) = (node for node in tree.body if isinstance(node, ast.If))
-    known = {alias.name for node in block.body for alias in node.names}
+    tree = ast.parse((ROOT / "__init__.pyi").read_text(encoding="utf-8"))
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    known = {alias.asname for node in imports for alias in node.names}  # `as` makes a name public in a stub file
     assert known == set(gpuimg.__all__) - {"__version__"}
+    for node in imports:
+        for alias in node.names:
+            if alias.name != "FILTERS":
+                assert getattr(gpuimg, alias.name) is getattr(importlib.import_module(node.module), alias.name)
+
+
+def test_what_a_user_looks_at_holds_public_names_only():
+    assert dir(gpuimg) == sorted(gpuimg.__all__)
+    head, _, families = gpuimg.__doc__.partition("Filters by family:")
+    assert head.startswith("Image filters for NumPy, CuPy and PIL images")
+    listed = set(families.replace(",", " ").split())
+    assert set(gpuimg.FILTERS) <= listed
+    assert {f"{entry.family}:" for entry in gpuimg.FILTERS.values()} == listed - set(gpuimg.FILTERS)
