@@ -99,6 +99,7 @@ def run(steps: list[str], out: Path, budget: float, rehearse: bool) -> int:
         huge = rehearse or budget >= SECONDS_FOR_LARGEST
         watch(Setting(step, rehearse, sizes, huge, begin + budget * ENDS[step]), report)
         document["steps"][step]["seconds"] = round(time.time() - start, 2)
+    add_shares(document["steps"])
     document["goals"] = [goal._asdict() for goal in goals(document["steps"], rehearse)]
     document["seconds"] = round(time.time() - begin, 2)
     save(document, out)
@@ -126,6 +127,15 @@ def save(document: dict[str, Any], out: Path) -> None:
     with tempfile.NamedTemporaryFile("w", dir=out.parent, suffix=".part", delete=False) as file:
         json.dump(document, file, indent=1, default=str)
     Path(file.name).replace(out)
+
+
+def add_shares(steps: dict[str, Any]) -> None:
+    """Say for each measured speed what share of the copy's it is."""
+    results = steps.get("speed", {"results": []})["results"]
+    copy = next((result["copy"] for result in results if "copy" in result), None)
+    for result in results:
+        if copy is not None and "megapixels" in result:
+            result["share_of_copy"] = result["gigabytes_per_second"] / copy
 
 
 # ---------------------------------------------------------------- goals

@@ -176,6 +176,15 @@ def test_goals_are_judged_by_the_figures(modules, changed, failing):
         assert name.startswith(start)
 
 
+def test_speeds_are_shares_of_the_copys(modules):
+    gpu, _ = modules
+    steps = {"speed": {"results": speeds(gpu)}}
+    gpu.add_shares(steps)
+    shares = {result["share_of_copy"] for result in steps["speed"]["results"] if "megapixels" in result}
+    assert shares == {2500 / 3000, 1 / 3000}
+    assert all(("share_of_copy" in result) == ("params" in result) for result in steps["speed"]["results"])
+
+
 def test_what_was_not_measured_is_no_pass(modules):
     gpu, _ = modules
     goals = list(gpu.goals({"speed": {"results": [{"case": "x", "status": "failed"}]}}, rehearse=False))

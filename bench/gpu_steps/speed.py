@@ -54,8 +54,16 @@ def cases(setting: Setting) -> Iterator[Case]:
 
 
 def measured(dtype: str) -> list[Race]:
-    """The races of ``bench/run.py`` and some more, of one channel first: images are kept from one to the next."""
-    found = [race for race in (*races(dtype), *MORE) if not unwritten(race.filter)]
+    """The races of ``bench/run.py``, some more, and every filter that is in none of them.
+
+    Images of one channel come first, for an image is kept from one measurement to the next.
+    """
+    known = [*races(dtype), *MORE]
+    raced = {race.filter for race in known}
+    others = [
+        Race(name, dict(entry.examples[0]), entry.color) for name, entry in gpuimg.FILTERS.items() if name not in raced
+    ]
+    found = [race for race in (*known, *others) if not unwritten(race.filter)]
     taking = [race for race in found if np.dtype(dtype).kind in gpuimg.FILTERS[race.filter].kinds]
     return sorted(taking, key=lambda race: race.color)
 
