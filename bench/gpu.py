@@ -27,6 +27,7 @@ sys.path.insert(1, str(Path(__file__).parents[1]))
 
 from gpu_steps import STEPS
 from gpu_steps.running import Details, Setting, watch, work
+from measuring import commit
 
 BUDGET = 480
 # Where each step has to end at the latest, as a share of the budget: what is left over goes to the next ones.
@@ -78,7 +79,7 @@ def run(steps: list[str], out: Path, budget: float, rehearse: bool) -> int:
     begin = time.time()
     document: dict[str, Any] = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": commit(),
         "rehearsal": rehearse,
         "budget": budget,
         "steps": {},
@@ -107,12 +108,6 @@ def run(steps: list[str], out: Path, budget: float, rehearse: bool) -> int:
         print(f"{goal['status']:<6} {goal['goal']}: {goal['measured']}")
     print(f"{document['seconds']:.0f} seconds; {out}")
     return int(any(goal["status"] == "FAIL" for goal in document["goals"]))
-
-
-def _commit() -> str:
-    from measuring import _commit as commit
-
-    return commit()
 
 
 def _show(step: str, result: Details) -> None:

@@ -109,7 +109,7 @@ def machine(threads: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "gpu": _gpu(),
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
-        "commit": _commit(),
+        "commit": commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -135,7 +135,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit, marked where what was measured has changes of its own."""
     folder = Path(__file__).parent
 

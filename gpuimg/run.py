@@ -15,12 +15,12 @@ import numpy as np
 
 from gpuimg import dispatch
 from gpuimg.backend.base import Backend, speed_key
-from gpuimg.backend.walk import WRAP, Bound
+from gpuimg.backend.walk import Bound, bound_to
 from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
 from gpuimg.images import BOOL, Source, check_out
 from gpuimg.machine import Figures, figures
-from gpuimg.plans.graph import GRAPHS_KEPT, Graph, Plan, graph_of
+from gpuimg.plans.graph import GRAPHS_KEPT, Graph, Plan
 from gpuimg.plans.nodes import Node
 from gpuimg.plans.value import Value
 
@@ -70,14 +70,11 @@ def run(
     ------
     BackendUnavailable : a backend asked for by name cannot run here
     """
-    images = (source.array, *others)
-    specs = tuple([(array.shape, array.dtype) for array in images])
-    graph = graph_of(plan, specs, len(tables), parameters, WRAP)
-    bound = Bound(graph, (*images, *tables))
+    bound = bound_to(plan, source.array, *others, tables=tables, parameters=parameters)
     if PLANNING.get():
         raise Planned(source, bound)
     name = dispatch.requested(backend)
-    job, result = job_of(graph, source.on_device), graph.result
+    job, result = job_of(bound.graph, source.on_device), bound.graph.result
     if not isinstance(result, Value):
         return _run_on(name, job, bound, None)
     if out is not None:

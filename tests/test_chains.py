@@ -171,3 +171,21 @@ def test_a_value_that_is_read_again_is_kept():
 def test_a_kernels_parameters_are_matched_by_name():
     with pytest.raises(TypeError, match=r"the kernel 'median' takes the parameters .*n0, n1, got .*size"):
         groups(lambda image: window("median", image, halo=(1, 1), edge=(0, 0.0), n0=3, size=3))
+
+
+def test_values_that_are_read_twice_again_and_again():
+    """Each value once, however many ways lead to it."""
+
+    def plan(image):
+        for _ in range(60):
+            image = minus(invert(image), image)
+        return image
+
+    image = noise((9, 11), "uint8")
+    assert len(bound_to(plan, image).graph.nodes) == 120
+    expected = image
+    for _ in range(60):
+        inverted = 255 - expected
+        expected = np.where(inverted > expected, inverted - expected, 0).astype(np.uint8)
+    for backend in ("single", "processes"):
+        np.testing.assert_array_equal(run(plan, accept(image), backend=backend), expected, err_msg=backend)

@@ -31,7 +31,6 @@ class Stage(NamedTuple):
     source, beside : the stages that make its image, and another one beside it; None: they lie in memory
     slot : where the other image stands among the kernel's slots
     args : the kernel's, arrays of other images being outlines where a stage makes them
-    shape, dtype : of its result
     memory : its image where that lies in memory
     """
 
@@ -40,9 +39,7 @@ class Stage(NamedTuple):
     beside: int | None
     slot: int
     args: tuple[Any, ...]
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    memory: Array | None = None
+    memory: Array | None
 
 
 @lru_cache(maxsize=64)
@@ -73,7 +70,7 @@ def stages_of(nodes: Sequence[Node], value_of: Lookup) -> list[Stage]:
         memory = found(node.image) if source is None else None
         own = walking.arguments(node, found)
         beside, slot = _beside(node, own, places)
-        stages.append(Stage(node, source, beside, slot, own, node.shape, node.dtype, memory))
+        stages.append(Stage(node, source, beside, slot, own, memory))
     return stages
 
 
@@ -95,7 +92,7 @@ def prepare_chain(stages: Sequence[Stage], result: Array) -> tuple[Compiled, Pac
     for number, stage in enumerate(stages):
         last = number == len(stages) - 1
         src = flat(_image_of(stage, stages))
-        dst = flat(result if last else outline(stage.shape, stage.dtype))
+        dst = flat(result if last else outline(stage.node.shape, stage.node.dtype))
         code, packed = prepare(stage.node.kernel, src, dst, stage.args)
         row_bytes = 0 if last else dst.shape[1] * dst.itemsize
         assert stage.node.halo is not None
@@ -158,11 +155,11 @@ def _image_of(stage: Stage, stages: Sequence[Stage]) -> Array:
     if stage.source is None:
         assert stage.memory is not None
         return stage.memory
-    maker = stages[stage.source]
+    maker = stages[stage.source].node
     return outline(maker.shape, maker.dtype)
 
 
 def _work(stage: Stage, stages: Sequence[Stage]) -> tuple[str, int]:
     """The key of a stage's speed, and how many elements it reads and writes."""
-    source = _image_of(stage, stages)
-    return speed_key(stage.node.kernel, source.dtype, stage.dtype), source.size + math.prod(stage.shape)
+    source, node = _image_of(stage, stages), stage.node
+    return speed_key(node.kernel, source.dtype, node.dtype), source.size + math.prod(node.shape)

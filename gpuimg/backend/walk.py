@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from gpuimg.images import MODES
 from gpuimg.plans.graph import Graph, Plan, graph_of, operands
-from gpuimg.plans.nodes import Fold, Host, Node, Parts, View
+from gpuimg.plans.nodes import Fold, Host, Node, Parts, View, Window
 from gpuimg.plans.value import Small, Value
-
-WRAP = MODES["wrap"].code
 
 Held: TypeAlias = Any  # an array where the executor works: host memory, shared memory, the device's
 Lookup: TypeAlias = "Callable[[Value | Small], Any]"
@@ -25,10 +22,10 @@ class Bound(NamedTuple):
     arrays: tuple[Any, ...]
 
 
-def bound_to(plan: Plan, *images: Any, tables: tuple[Any, ...] = ()) -> Bound:
-    """The graph of a plan for these images."""
+def bound_to(plan: Plan, *images: Any, tables: tuple[Any, ...] = (), parameters: tuple[Hashable, ...] = ()) -> Bound:
+    """The graph of a plan for these images, tables and parameters."""
     specs = tuple([(image.shape, image.dtype) for image in images])
-    return Bound(graph_of(plan, specs, len(tables), (), WRAP), (*images, *tables))
+    return Bound(graph_of(plan, specs, len(tables), parameters), (*images, *tables))
 
 
 class Executor(Protocol):
@@ -134,8 +131,7 @@ def rows_read(node: Node, top: int, bottom: int, rows: int) -> tuple[int, int]:
     """The rows of its image that a node reads for the rows [top, bottom) of its result."""
     above = node.halo[0] if node.halo else 0
     low, high = top - above, bottom + above
-    edge = getattr(node, "edge", None)
-    if edge is not None and edge[0] == WRAP and above and (low < 0 or high > rows):
+    if isinstance(node, Window) and node.wraps and (low < 0 or high > rows):
         return 0, rows
     # All other modes find what lies beyond an edge among the rows that the halo reaches inside of it.
     return max(low, 0), min(high, rows)

@@ -49,30 +49,28 @@ class Graph:
 
 
 @lru_cache(maxsize=GRAPHS_KEPT)
-def graph_of(plan: Plan, specs: tuple[Spec, ...], tables: int, parameters: tuple[Hashable, ...], wrap: int) -> Graph:
-    """The graph of a plan for images of these shapes and dtypes, some tables, and parameters.
-
-    ``wrap`` is the number of the border mode for which a row may need the rows at the other end.
-    """
+def graph_of(plan: Plan, specs: tuple[Spec, ...], tables: int, parameters: tuple[Hashable, ...]) -> Graph:
+    """The graph of a plan for images of these shapes and dtypes, some tables, and parameters."""
     inputs: tuple[Value | Small, ...] = (
         *[Value(shape, dtype) for shape, dtype in specs],
         *[Small(index=index) for index in range(tables)],
     )
     result = plan(*inputs, *parameters)
-    nodes = tuple(dict.fromkeys(_in_order(result)))
+    nodes = tuple(_in_order(result, set()))
     uses = _uses(nodes)
     writer = result.node
     while isinstance(writer, Parts) and writer.changes:
         writer = writer.image.node
-    return Graph(inputs, result, writer, nodes, tuple(_with_ends(_grouped(nodes, uses, wrap), result)))
+    return Graph(inputs, result, writer, nodes, tuple(_with_ends(_grouped(nodes, uses), result)))
 
 
-def _in_order(value: Value | Small) -> Iterator[AnyNode]:
-    """The node that makes a value, behind all that it depends on; some may come more than once."""
+def _in_order(value: Value | Small, seen: set[AnyNode]) -> Iterator[AnyNode]:
+    """The node that makes a value, behind all that it depends on, without those that were seen."""
     node = value.node
-    if node is not None:
+    if node is not None and node not in seen:
+        seen.add(node)
         for needed in operands(node):
-            yield from _in_order(needed)
+            yield from _in_order(needed, seen)
         yield node
 
 
@@ -94,7 +92,7 @@ def _uses(nodes: tuple[AnyNode, ...]) -> dict[Any, set[AnyNode]]:
     return found
 
 
-def _grouped(nodes: tuple[AnyNode, ...], uses: dict[Any, set[AnyNode]], wrap: int) -> list[tuple[AnyNode, ...]]:
+def _grouped(nodes: tuple[AnyNode, ...], uses: dict[Any, set[AnyNode]]) -> list[tuple[AnyNode, ...]]:
     """Groups of nodes in an order in which they can run."""
     groups: dict[AnyNode, set[AnyNode]] = {}
     taken: set[AnyNode] = set()
@@ -103,14 +101,14 @@ def _grouped(nodes: tuple[AnyNode, ...], uses: dict[Any, set[AnyNode]], wrap: in
             continue
         members: set[AnyNode] = {last}
         for node in reversed(nodes[: nodes.index(last)]):
-            if node not in taken and _joins(node, members, uses, wrap):
+            if node not in taken and _joins(node, members, uses):
                 members.add(node)
         taken |= members
         groups[last] = members
     return [tuple([node for node in nodes if node in groups[last]]) for last in nodes if last in groups]
 
 
-def _joins(node: AnyNode, members: set[AnyNode], uses: dict[Any, set[AnyNode]], wrap: int) -> bool:
+def _joins(node: AnyNode, members: set[AnyNode], uses: dict[Any, set[AnyNode]]) -> bool:
     """Whether a node can run with a group that reads what it makes, some rows at a time."""
     readers = uses[node]
     if not readers or not readers <= members or not _is_banded(node):
@@ -119,7 +117,7 @@ def _joins(node: AnyNode, members: set[AnyNode], uses: dict[Any, set[AnyNode]], 
         if not _is_banded(reader):
             return False
         assert isinstance(reader, Node)
-        if isinstance(reader, Window) and reader.image.node is node and reader.reach[0] and reader.edge[0] == wrap:
+        if isinstance(reader, Window) and reader.image.node is node and reader.wraps:
             return False
         # The compiled chain knows one image beside the first that is made on the way.
         made = {value.node for value in reader.arguments if isinstance(value, Value)} & (members | {node})

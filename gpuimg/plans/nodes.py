@@ -14,10 +14,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from gpuimg import kernels
+from gpuimg.images import MODES
 from gpuimg.plans.value import Small, Value
 
 Argument: TypeAlias = "int | float | np.ndarray[Any, Any] | Value | Small"
 Edge: TypeAlias = "tuple[int, float]"
+WRAP = MODES["wrap"].code
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -70,6 +72,11 @@ class Window(Node):
     @property
     def halo(self) -> tuple[int, int]:
         return self.reach
+
+    @property
+    def wraps(self) -> bool:
+        """Whether the first and last rows need those at the other end."""
+        return self.edge[0] == WRAP and self.reach[0] > 0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
