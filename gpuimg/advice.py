@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,7 +18,7 @@ from gpuimg.filters import all_filters
 from gpuimg.images import DTYPES, Source
 from gpuimg.machine import figures
 from gpuimg.plans.graph import Graph
-from gpuimg.plans.nodes import AnyNode, Host, View
+from gpuimg.plans.nodes import AnyNode, Host, Loop, Spec, View
 from gpuimg.plans.value import Value
 from gpuimg.registry import arguments
 
@@ -199,11 +199,18 @@ class Description:
         assert isinstance(image, Value)
         head = f"{self.filter} of {_shape(image.shape)} {image.dtype} on {self.backend}"
         lines = [head, f"{'':3}{'node':<10}{'kernel':<20}{'result':<28}halo"]
-        for number, group in enumerate(self.graph.groups, 1):
-            for place, node in enumerate(group.nodes):
-                # Nodes with one number run some rows at a time, without images between them.
-                lines.append(f"{number if place == 0 else '':<3}{_described(node)}".rstrip())
-        return "\n".join(lines)
+        return "\n".join([*lines, *_table(self.graph, "")])
+
+
+def _table(graph: Graph, indent: str) -> list[str]:
+    """A line for each node; nodes with one number run some rows at a time, without images between them."""
+    lines = []
+    for number, group in enumerate(graph.chained, 1):
+        for place, node in enumerate(group.nodes):
+            lines.append(f"{indent}{number if place == 0 else '':<3}{_described(node)}".rstrip())
+            if isinstance(node, Loop):
+                lines += _table(node.body, indent + "   ")
+    return lines
 
 
 def _described(node: AnyNode) -> str:
@@ -212,9 +219,14 @@ def _described(node: AnyNode) -> str:
         return f"{kind:<10}{_name_of(node.function):<20}"
     if isinstance(node, View):
         return f"{kind:<10}{'':<20}{_shape(node.image.shape)} {node.dtype}"
-    result = f"{_shape(node.shape)} {node.dtype}"
+    if isinstance(node, Loop):
+        return f"{kind:<10}{'':<20}{_listed([(value.shape, value.dtype) for value in node.state])}"
     halo = "" if node.halo is None else "x".join(map(str, node.halo))
-    return f"{kind:<10}{node.kernel:<20}{result:<28}{halo}"
+    return f"{kind:<10}{node.kernel:<20}{_listed(node.results):<28}{halo}"
+
+
+def _listed(results: Sequence[Spec]) -> str:
+    return ", ".join([f"{_shape(shape)} {dtype}" for shape, dtype in results])
 
 
 def _name_of(function: Callable[..., Any]) -> str:

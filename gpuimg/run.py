@@ -5,24 +5,25 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from importlib import import_module
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from gpuimg import dispatch
 from gpuimg.backend.base import Backend, speed_key
-from gpuimg.backend.walk import Bound, bound_to
+from gpuimg.backend.walk import Bound, Outs, bound_to
 from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
-from gpuimg.images import BOOL, Source, check_out
+from gpuimg.images import Source, check_out
 from gpuimg.machine import Figures, figures
-from gpuimg.plans.graph import GRAPHS_KEPT, Graph, Plan
-from gpuimg.plans.nodes import Node
-from gpuimg.plans.value import Value
+from gpuimg.plans.graph import GRAPHS_KEPT, AnyValue, Graph, Plan
+from gpuimg.plans.nodes import Loop, Node
+from gpuimg.plans.value import Small, Value
 
 log = logging.getLogger("gpuimg")
 
@@ -54,7 +55,7 @@ def run(
     backend: str | None = None,
     out: Any | None = None,
 ) -> Any:
-    """Run the graph of a plan and return its result in the caller's kind of array.
+    """Run the graph of a plan and return its result, or a tuple of them, in the caller's kind of array.
 
     Parameters
     ----------
@@ -64,7 +65,8 @@ def run(
     others : further images, of the same rows and in the same memory
     tables : small arrays, which the plan gets behind the images; their contents are not part of it
     backend : a name, or None for the one in force
-    out : array for the result, of its shape and dtype; any memory layout, and it may overlap the image
+    out : array for the result, of its shape and dtype, or a tuple of them for several; any memory layout, and it may
+        overlap the image
 
     Raises
     ------
@@ -73,43 +75,79 @@ def run(
     bound = bound_to(plan, source.array, *others, tables=tables, parameters=parameters)
     if PLANNING.get():
         raise Planned(source, bound)
+    graph = bound.graph
+    job = job_of(graph, source.on_device)
     name = dispatch.requested(backend)
-    job, result = job_of(bound.graph, source.on_device), bound.graph.result
-    if not isinstance(result, Value):
-        return _run_on(name, job, bound, None)
+    outs = into = None
     if out is not None:
-        if source.restore is not None:
-            raise TypeError("out works with NumPy and CuPy images only; this image is of another kind")
-        check_out(out, result.shape, result.dtype, source.array)
-    if source.array.size == 0:
-        return hand_over(source, _empty_result(source.array, result), out)
-    into = out if out is not None and _usable_directly(out, bound) else None
-    made = _run_on(name, job, bound, into)
-    if result.dtype == BOOL and made.dtype != BOOL:  # kernels know masks as bytes
-        made = made.view(BOOL)
-    return hand_over(source, made, out if into is None else None)
+        outs = _checked_outs(out, source, graph)
+        into = tuple([each if _usable_directly(each, bound) else None for each in outs])
+    if source.array.size == 0 and isinstance(graph.results[0], Value):
+        made = tuple([_empty_result(source.array, each) for each in graph.results if isinstance(each, Value)])
+    else:
+        made = _run_on(name, job, bound, into)
+    results = [_handed(source, value, result) for value, result in zip(graph.results, made, strict=True)]
+    if outs is not None:
+        results = [_moved(*each) for each in zip(results, outs, strict=True)]
+    return results[0] if graph.is_single else tuple(results)
+
+
+def _checked_outs(out: Any, source: Source, graph: Graph) -> tuple[Any, ...]:
+    """Check what the results are to be written to: one array, or a tuple of as many as there are results."""
+    if source.restore is not None:
+        raise TypeError("out works with NumPy and CuPy images only; this image is of another kind")
+    outs = (out,) if graph.is_single else out
+    if not isinstance(outs, tuple) or len(outs) != len(graph.results):
+        raise TypeError(f"out must be a tuple of {len(graph.results)} arrays, got {type(out).__name__}")
+    for each, result in zip(outs, graph.results, strict=True):
+        assert isinstance(result, Value)
+        check_out(each, result.shape, result.dtype, source.array)
+    hosts = [each for each in outs if isinstance(each, np.ndarray)]
+    if any(np.may_share_memory(*both) for both in combinations(hosts, 2)):
+        raise ValueError("out must be arrays of memory of their own, got two that overlap")
+    return outs
 
 
 @lru_cache(maxsize=2 * GRAPHS_KEPT)
 def job_of(graph: Graph, on_device: bool) -> Job:
     """What a graph amounts to for the cost rule."""
-    steps = []
+    ends = [value for value in (*graph.inputs, *graph.results) if isinstance(value, Value)]
+    return Job(tuple(_steps(graph)), sum(_product(end.shape) * end.dtype.itemsize for end in ends), on_device)
+
+
+def _steps(graph: Graph, rounds: float = 1.0) -> Iterator[Step]:
     for node in graph.nodes:
-        if isinstance(node, Node):
+        if isinstance(node, Loop):
+            yield from _steps(node.body, rounds * node.rounds)
+        elif isinstance(node, Node):
             image = node.image
-            read, written = _product(image.shape), _product(node.shape)
-            nbytes = read * image.dtype.itemsize + written * node.dtype.itemsize
-            steps.append(Step(speed_key(node.kernel, image.dtype, node.dtype), read + written, nbytes, node.work))
-    ends = [value for value in (*graph.inputs, graph.result) if isinstance(value, Value)]
-    return Job(tuple(steps), sum(_product(end.shape) * end.dtype.itemsize for end in ends), on_device)
+            read = _product(image.shape)
+            written = [(_product(shape), dtype.itemsize) for shape, dtype in node.results]
+            elements = read + sum([count for count, _ in written])
+            nbytes = read * image.dtype.itemsize + sum([count * size for count, size in written])
+            yield Step(speed_key(node.kernel, image.dtype, node.dtype), elements, nbytes, node.work * rounds)
+
+
+def _handed(source: Source, value: AnyValue, made: Any) -> Any:
+    """A result in the kind of array that the image had."""
+    if isinstance(value, Small):
+        return made
+    if made.dtype != value.dtype:  # kernels know masks as bytes
+        made = made.view(value.dtype)
+    return made if source.restore is None else source.restore(made)
 
 
 def hand_over(source: Source, result: Any, out: Any | None) -> Any:
     """Hand a result over: into ``out``, or in the kind of array that the image had."""
     if out is not None:
-        out[...] = result
-        return out
+        return _moved(result, out)
     return result if source.restore is None else source.restore(result)
+
+
+def _moved(result: Any, out: Any) -> Any:
+    if result is not out:
+        out[...] = result
+    return out
 
 
 def _usable_directly(out: Any, bound: Bound) -> bool:
@@ -127,29 +165,29 @@ def _empty_result(array: Any, result: Value) -> Any:
     return np.empty_like(array, dtype=result.dtype, shape=result.shape)
 
 
-def _run_on(name: str, job: Job, bound: Bound, out: Any | None) -> Any:
+def _run_on(name: str, job: Job, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
     if job.on_device and name in ("auto", "cuda"):
         name = "cuda"
     elif job.on_device:
         raise BackendUnavailable(name, "the image lies in GPU memory; copy it to the host first (cupy.asnumpy)")
     if name == "auto":
-        return _run_auto(job, bound, out)
+        return _run_auto(job, bound, outs)
     reason = refusal(name, bound)
     if reason is not None:
         raise BackendUnavailable(name, reason)
-    return _timed(name, bound, out)
+    return _timed(name, bound, outs)
 
 
-def _run_auto(job: Job, bound: Bound, out: Any | None) -> Any:
+def _run_auto(job: Job, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
     best = candidates(job, bound)[0].backend
     if best != "cuda":
-        return _timed(best, bound, out)
+        return _timed(best, bound, outs)
     try:
-        return _timed(best, bound, out)
+        return _timed(best, bound, outs)
     except Exception as error:  # whatever CuPy or the driver raises; what is wrong with the call is raised again below
         message = str(error) if isinstance(error, BackendFailed | BackendUnavailable) else repr(error)
         warnings.warn(f"ran on multicore instead of cuda: {message}", FallbackWarning, stacklevel=4)
-        return _timed("multicore", bound, out)
+        return _timed("multicore", bound, outs)
 
 
 def refusal(name: str, bound: Bound) -> str | None:
@@ -182,10 +220,10 @@ def _product(shape: tuple[int, ...]) -> int:
     return count
 
 
-def _timed(name: str, bound: Bound, out: Any | None) -> Any:
+def _timed(name: str, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
     start = time.perf_counter()
     chosen = backend_named(name)
-    result = chosen.run(bound, out)
+    result = chosen.run(bound, outs)
     if log.isEnabledFor(logging.DEBUG):
         kernels, shape = ", ".join(bound.graph.kernels), bound.arrays[0].shape
         log.debug("%s of %s on %s: %.6f s", kernels, shape, name, time.perf_counter() - start)

@@ -117,3 +117,9 @@ def noise(shape, dtype, seed=0):
         return rng.normal(0.3, 1.0, shape).astype(dtype)
     info = np.iinfo(dtype)
     return rng.integers(info.min, info.max, shape, dtype, endpoint=True)
+
+
+def result_of(backend, bound, out=None):
+    """The only result of a graph on a backend."""
+    (result,) = backend.run(bound, None if out is None else (out,))
+    return result

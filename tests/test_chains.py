@@ -6,7 +6,6 @@ import pytest
 
 import gpuimg
 from gpuimg.backend import chain
-from gpuimg.backend.base import CpuBackend
 from gpuimg.backend.single import Single
 from gpuimg.backend.walk import bound_to
 from gpuimg.images import FLOAT32, MODES, accept
@@ -37,7 +36,7 @@ def few_rows(request, monkeypatch):
 def one_by_one(call):
     """A call with every pass's result an image."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Single, "run_group", CpuBackend.run_group)
+        patch.setattr(Single, "chains", False)
         return call()
 
 
@@ -88,7 +87,7 @@ def test_an_image_made_on_the_way_may_need_another_one_itself():
 
     graph = bound_to(plan, image).graph
     assert graph.kernels == ["minimum", "minimum", "difference", "difference"]
-    assert [len(group.nodes) for group in graph.groups] == [4]
+    assert [len(group.nodes) for group in graph.chained] == [4]
     expected = image - (gpuimg.minimum(image, 3) - gpuimg.minimum(image, 5))
     for backend in ("single", "multicore", "processes"):
         np.testing.assert_array_equal(run(plan, accept(image), backend=backend), expected, err_msg=backend)
@@ -97,7 +96,7 @@ def test_an_image_made_on_the_way_may_need_another_one_itself():
 def groups(plan, shape=(20, 30)):
     """The kernels of each group of a plan."""
     graph = bound_to(plan, noise(shape, "uint8")).graph
-    return ["+".join(node.kernel for node in group.nodes) for group in graph.groups]
+    return ["+".join(node.kernel for node in group.nodes) for group in graph.chained]
 
 
 def invert(image):

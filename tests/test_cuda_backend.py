@@ -19,6 +19,7 @@ from gpuimg.backend.walk import bound_to
 from gpuimg.errors import BackendUnavailable, FallbackWarning
 from gpuimg.images import MODES, border
 from gpuimg.plans.nodes import point, window
+from tests.conftest import result_of
 from tests.cuda_emulator.emulator import DeviceArray, EmulatedGpu, EmulationError, emulated
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")
@@ -63,7 +64,7 @@ def needs(stem):
 
 def test_numpy_in_numpy_out():
     gpu = EmulatedGpu()
-    result = Cuda(gpu).run(bound_to(inverted_mark, IMAGE), None)
+    result = result_of(Cuda(gpu), bound_to(inverted_mark, IMAGE), None)
     assert type(result) is np.ndarray
     assert result.dtype == BOOL
     np.testing.assert_array_equal(result, 255 - IMAGE > 100)
@@ -73,14 +74,14 @@ def test_numpy_in_numpy_out():
 
 def test_the_result_is_written_into_out():
     out = np.empty(IMAGE.shape, bool)
-    assert Cuda(EmulatedGpu()).run(bound_to(inverted_mark, IMAGE), out) is out
+    assert result_of(Cuda(EmulatedGpu()), bound_to(inverted_mark, IMAGE), out) is out
     np.testing.assert_array_equal(out, 255 - IMAGE > 100)
 
 
 def test_device_arrays_stay_on_the_device():
     gpu = EmulatedGpu()
     image = gpu.put(IMAGE)
-    result = Cuda(gpu).run(bound_to(invert, image), None)
+    result = result_of(Cuda(gpu), bound_to(invert, image), None)
     assert isinstance(result, DeviceArray)
     np.testing.assert_array_equal(gpu.get(result), 255 - IMAGE)
     np.testing.assert_array_equal(gpu.get(image), IMAGE)
@@ -89,10 +90,10 @@ def test_device_arrays_stay_on_the_device():
 def test_out_on_the_device_may_overlap_the_image():
     gpu = EmulatedGpu()
     image = gpu.put(IMAGE)
-    assert Cuda(gpu).run(bound_to(invert, image), image) is image
+    assert result_of(Cuda(gpu), bound_to(invert, image), image) is image
     np.testing.assert_array_equal(gpu.get(image), 255 - IMAGE)
     both = gpu.put(np.concatenate((IMAGE, IMAGE)))
-    Cuda(gpu).run(bound_to(invert, both[: len(IMAGE)]), both[10 : 10 + len(IMAGE)])
+    result_of(Cuda(gpu), bound_to(invert, both[: len(IMAGE)]), both[10 : 10 + len(IMAGE)])
     np.testing.assert_array_equal(gpu.get(both)[10 : 10 + len(IMAGE)], 255 - IMAGE)
 
 
@@ -107,7 +108,7 @@ def test_a_chain_crosses_to_the_device_once():
     backend = Cuda(gpu)
     backend.unusable()
     moved.clear()
-    backend.run(bound_to(gray_mark, IMAGE), None)
+    result_of(backend, bound_to(gray_mark, IMAGE), None)
     assert moved == [IMAGE.shape, IMAGE.shape[:2]]
 
 
@@ -153,7 +154,7 @@ def test_memory_is_freed_before_anything_else_is_tried():
     backend.unusable()
     gpu.full = True
     gpu.launches.clear()
-    np.testing.assert_array_equal(backend.run(bound_to(invert, IMAGE), None), 255 - IMAGE)
+    np.testing.assert_array_equal(result_of(backend, bound_to(invert, IMAGE), None), 255 - IMAGE)
     assert len(gpu.launches) == 1
 
 
@@ -162,8 +163,8 @@ def test_tiles_give_the_same_pixels(limit):
     gpu = EmulatedGpu(limit=limit)
     backend = Cuda(gpu)
     backend._tried = True  # the probe needs more memory than the least limit
-    result = backend.run(bound_to(gray_mark, IMAGE), None)
-    np.testing.assert_array_equal(result, Cuda(EmulatedGpu()).run(bound_to(gray_mark, IMAGE), None))
+    result = result_of(backend, bound_to(gray_mark, IMAGE), None)
+    np.testing.assert_array_equal(result, result_of(Cuda(EmulatedGpu()), bound_to(gray_mark, IMAGE), None))
     assert gpu.peak <= limit
     assert len(gpu.launches) > 3
 
@@ -177,16 +178,16 @@ def test_tiles_read_their_halo(limit, mode):
         return minimum(minimum(invert(minimum(image, 3, mode)), 9, mode), 1, mode)
 
     plane = np.ascontiguousarray(IMAGE[..., 0])
-    expected = Cuda(EmulatedGpu()).run(bound_to(passes, plane), None)
+    expected = result_of(Cuda(EmulatedGpu()), bound_to(passes, plane), None)
     gpu = EmulatedGpu(limit=limit)
     backend = Cuda(gpu)
     backend._tried = True
     if mode == "wrap" and limit < plane.nbytes:
         # A tile at one end needs the rows of the other, and thus the whole image.
         with pytest.raises(OutOfDeviceMemory):
-            backend.run(bound_to(passes, plane), None)
+            result_of(backend, bound_to(passes, plane), None)
         return
-    np.testing.assert_array_equal(backend.run(bound_to(passes, plane), None), expected)
+    np.testing.assert_array_equal(result_of(backend, bound_to(passes, plane), None), expected)
     assert gpu.peak <= limit
 
 
@@ -200,14 +201,14 @@ def test_tiles_read_other_images(limit):
         least = point("difference", minimum(image, 3), other=image, turned=1)
         return point("difference", minimum(least, 5), other=other, turned=0)
 
-    expected = Cuda(EmulatedGpu()).run(bound_to(passes, plane, other), None)
+    expected = result_of(Cuda(EmulatedGpu()), bound_to(passes, plane, other), None)
     np.testing.assert_array_equal(
-        expected, gpuimg.run.backend_named("single").run(bound_to(passes, plane, other), None)
+        expected, result_of(gpuimg.run.backend_named("single"), bound_to(passes, plane, other), None)
     )
     gpu = EmulatedGpu(limit=limit)
     backend = Cuda(gpu)
     backend._tried = True
-    np.testing.assert_array_equal(backend.run(bound_to(passes, plane, other), None), expected)
+    np.testing.assert_array_equal(result_of(backend, bound_to(passes, plane, other), None), expected)
     assert gpu.peak <= limit
     assert len(gpu.launches) > 5
 
@@ -219,7 +220,7 @@ def test_other_images_on_the_device_stay_there():
     def minus(image, other):
         return point("difference", image, other=other, turned=0)
 
-    result = Cuda(gpu).run(bound_to(minus, gpu.put(255 - IMAGE), gpu.put(IMAGE)), None)
+    result = result_of(Cuda(gpu), bound_to(minus, gpu.put(255 - IMAGE), gpu.put(IMAGE)), None)
     expected = np.maximum(255 - 2 * IMAGE.astype(int), 0)
     np.testing.assert_array_equal(gpu.get(result), expected)
 
@@ -241,9 +242,9 @@ def test_tiles_of_an_image_on_the_device():
     backend = Cuda(gpu)
     backend._tried = True
     gpu.limit = gpu.used + 1000
-    result = backend.run(bound_to(gray_mark, image), out)
+    result = result_of(backend, bound_to(gray_mark, image), out)
     assert result is out
-    np.testing.assert_array_equal(gpu.get(out), Cuda(EmulatedGpu()).run(bound_to(gray_mark, IMAGE), None))
+    np.testing.assert_array_equal(gpu.get(out), result_of(Cuda(EmulatedGpu()), bound_to(gray_mark, IMAGE), None))
 
 
 def test_what_fits_nowhere_is_an_error_by_name_and_a_fallback_else():
@@ -311,7 +312,7 @@ def test_without_cupy_the_reason_names_the_remedy(monkeypatch):
     backend = Cuda()
     assert "pip install 'gpuimg[cuda13]'" in backend.unusable()
     with pytest.raises(DeviceFailed, match="CuPy cannot be imported"):
-        backend.run(bound_to(invert, IMAGE), None)
+        result_of(backend, bound_to(invert, IMAGE), None)
 
 
 def test_a_device_that_adds_wrongly_is_not_used():
@@ -342,7 +343,7 @@ def test_an_error_of_the_device_is_reported():
 
     gpu.load = load
     with pytest.raises(DeviceFailed, match="the GPU reported: an illegal memory access"):
-        backend.run(bound_to(invert, IMAGE), None)
+        result_of(backend, bound_to(invert, IMAGE), None)
 
 
 def test_a_kernel_that_is_not_written_is_named(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from gpuimg.backend.cuda import Cuda
 from gpuimg.backend.device import DeviceFailed
 from gpuimg.backend.walk import bound_to
 from gpuimg.plans.nodes import point
+from tests.conftest import result_of
 from tests.cuda_emulator import fakecupy
 from tests.cuda_emulator.emulator import EmulatedGpu
 
@@ -57,9 +58,9 @@ def test_small_and_large_images_from_numpy(gpu, monkeypatch):
     for shape in ((3, 5), (31, 33), (50, 777), (40, 100, 3)):
         image = noise(shape)
         out = np.empty_like(image)
-        assert backend.run(bound_to(three_times, image), out) is out
+        assert result_of(backend, bound_to(three_times, image), out) is out
         np.testing.assert_array_equal(out, 255 - image)
-        np.testing.assert_array_equal(backend.run(bound_to(invert, noise(shape, np.float64)), None), 1.0 - image)
+        np.testing.assert_array_equal(result_of(backend, bound_to(invert, noise(shape, np.float64)), None), 1.0 - image)
         assert fakecupy.late.copies == []
 
 
@@ -71,10 +72,10 @@ def test_masks_are_written_into_masks(gpu, monkeypatch, staged_from):
     mask = noise((31, 33)) > 100
     backend = Cuda()
     out = np.zeros_like(mask)
-    assert backend.run(bound_to(flip, mask.view(np.uint8)), out) is out
+    assert result_of(backend, bound_to(flip, mask.view(np.uint8)), out) is out
     np.testing.assert_array_equal(out, mask[:, ::-1])
     resident = cupy.asarray(mask)
-    backend.run(bound_to(flip, resident.view(np.uint8)), resident)
+    result_of(backend, bound_to(flip, resident.view(np.uint8)), resident)
     np.testing.assert_array_equal(resident.get(), mask[:, ::-1])
     assert resident.dtype == bool
 
@@ -106,7 +107,7 @@ def test_the_current_stream_waits_for_other_libraries(gpu):
     with cupy.cuda.Stream(non_blocking=True) as stream:
         assert stream.ptr != 0
         source = images.accept(tensor)
-        result = source.restore(Cuda().run(bound_to(invert, source.array), None))
+        result = source.restore(result_of(Cuda(), bound_to(invert, source.array), None))
     assert source.on_device
     assert tensor.waiting == [stream.ptr]
     assert isinstance(result, Tensor)
@@ -129,7 +130,7 @@ def test_cupy_in_cupy_out(gpu):
     import cupy
 
     image = noise((20, 30))
-    result = Cuda().run(bound_to(invert, cupy.asarray(image)), None)
+    result = result_of(Cuda(), bound_to(invert, cupy.asarray(image)), None)
     assert isinstance(result, cupy.ndarray)
     np.testing.assert_array_equal(result.get(), 255 - image)
 
@@ -141,12 +142,12 @@ def test_machine_code_is_kept_and_damage_is_noticed(gpu, folder, monkeypatch):
         cupygpu.CupyGpu, "_compile", lambda self, stem, *rest: compiled.append(stem) or real(self, stem, *rest)
     )
     image = noise((9, 9))
-    Cuda().run(bound_to(invert, image), None)
-    Cuda().run(bound_to(invert, image), None)
+    result_of(Cuda(), bound_to(invert, image), None)
+    result_of(Cuda(), bound_to(invert, image), None)
     assert sorted(compiled) == ["invert", "probe"]
     for path in (folder / "cuda").glob("invert-*.cubin"):
         path.write_bytes(path.read_bytes()[:-3])
-    np.testing.assert_array_equal(Cuda().run(bound_to(invert, image), None), 255 - image)
+    np.testing.assert_array_equal(result_of(Cuda(), bound_to(invert, image), None), 255 - image)
     assert sorted(compiled) == ["invert", "invert", "probe"]
 
 
@@ -154,7 +155,7 @@ def test_it_works_where_no_folder_is_writable(gpu, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(cupygpu, "cache_folder", lambda: tmp_path / "file" / "inside")
     image = noise((9, 9))
-    np.testing.assert_array_equal(Cuda().run(bound_to(invert, image), None), 255 - image)
+    np.testing.assert_array_equal(result_of(Cuda(), bound_to(invert, image), None), 255 - image)
 
 
 def test_a_kernel_that_does_not_compile_is_an_error_with_the_log(gpu, tmp_path, monkeypatch):
@@ -169,7 +170,7 @@ def test_a_kernel_that_does_not_compile_is_an_error_with_the_log(gpu, tmp_path, 
     (tmp_path / "cpu").mkdir()
     (tmp_path / "cpu" / "broken.py").write_text("def fill(src, dst, top, bottom): pass\n")
     with pytest.raises(DeviceFailed, match=r"broken\.cu does not compile for sm_90: an error was found"):
-        backend.run(bound_to(partial(point, "broken"), noise((3, 3))), None)
+        result_of(backend, bound_to(partial(point, "broken"), noise((3, 3))), None)
     device.source.cache_clear()
 
 
@@ -190,7 +191,7 @@ def test_a_lost_device_is_an_error_of_ours(gpu):
     backend.gpu._cupy.cuda.runtime.memcpyAsync = lost
     backend.gpu._cupy.asarray = lost
     with pytest.raises(DeviceFailed, match="the GPU reported: cudaErrorDeviceUnavailable"):
-        backend.run(bound_to(invert, noise((9, 9))), None)
+        result_of(backend, bound_to(invert, noise((9, 9))), None)
 
 
 def test_no_device_is_a_reason(gpu, monkeypatch):

@@ -257,7 +257,7 @@ def test_plans_need_no_pixels(name):
     for given in entry.examples:
         params = arguments(given, np.zeros(shape, kind))
         described = gpuimg.plan(name, shape, kind, **params)
-        grouped = [node for group in described.graph.groups for node in group.nodes]
+        grouped = [node for group in described.graph.chained for node in group.nodes]
         assert sorted(map(id, grouped)) == sorted(map(id, described.graph.nodes))
         assert name in str(described)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from gpuimg.backend import walk as walking
-from gpuimg.backend.walk import Bound, Lookup, flat, one_by_one, walk
+from gpuimg.backend.walk import Bound, Lookup, Outs, flat, walk
 from gpuimg.kernels import uncompilable
 from gpuimg.machine import figures
 from gpuimg.memory import new_array
@@ -33,8 +33,8 @@ class Backend(Protocol):
     def detail(self) -> str:
         """What it runs on: threads, workers, the device."""
 
-    def run(self, bound: Bound, out: Any | None) -> Any:
-        """Run a graph and return its result; ``out`` is contiguous and fits it."""
+    def run(self, bound: Bound, outs: Outs | None = None) -> tuple[Any, ...]:
+        """Run a graph and return its results; ``outs`` are contiguous and fit them."""
 
 
 def combined(node: Fold, parts: Array) -> Array:
@@ -58,6 +58,7 @@ class CpuBackend(ABC):
     """Runs compiled kernels over bands of rows; how the bands are shared out is each backend's own."""
 
     name: str
+    chains = False
 
     def unusable(self) -> str | None:
         return uncompilable()
@@ -74,36 +75,40 @@ class CpuBackend(ABC):
     def detail(self) -> str: ...
 
     @abstractmethod
-    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
-        """Fill all rows of ``dst`` (or do as many parts of another kind), ``bands`` of them at a time; gives the
-        seconds that the compiled code took."""
+    def fill_rows(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
+        """Fill all rows of ``dst`` (or do as many parts of another kind), ``bands`` of them at a time.
+
+        Returns the seconds that the compiled code took.
+        """
 
     def speedup(self) -> float:
         """How many times faster than one thread this backend fills, by the machine's figures."""
         return figures().multicore_speedup
 
-    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """Memory for a result or an intermediate one."""
-        return new_array(shape, dtype)
-
-    def run(self, bound: Bound, out: Array | None) -> Any:
-        return walk(bound, _Walking(self), out)
+    def run(self, bound: Bound, outs: Outs | None = None) -> tuple[Any, ...]:
+        return walk(bound, self, outs)
 
     def take(self, image: Array) -> Array:
         """An image where all that fill can read it."""
         return image
 
-    def run_node(self, node: Node, value_of: Lookup, result: Array) -> None:
-        """Run one node over all rows of its result."""
-        image = flat(value_of(node.image))
-        args, pieces = walking.arguments(node, value_of), node.pieces
-        seconds = self.fill(node.kernel, image, flat(result), args, pieces, min(pieces, self.workers))
-        key = speed_key(node.kernel, image.dtype, result.dtype)
-        self.learn(key, node.work, image.size + result.size, seconds)
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Memory for a result or an intermediate one."""
+        return new_array(shape, dtype)
 
-    def run_group(self, nodes: Sequence[Node], value_of: Lookup, result: Array) -> bool:
-        """Run several nodes some rows at a time, without images between them; False: they must run one by one."""
-        return False
+    def copy(self, image: Array, target: Array) -> None:
+        """Copy an image into memory of the same size."""
+        np.copyto(target, image)
+
+    def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
+        """Run the only one of these nodes over all rows of its results."""
+        (node,) = nodes
+        image = flat(value_of(node.image))
+        args, pieces = walking.arguments(node, value_of, results), node.pieces
+        seconds = self.fill_rows(node.kernel, image, flat(results[0]), args, pieces, min(pieces, self.workers))
+        if image.size + results[0].size > WORTH_LEARNING:
+            elements = image.size + sum([result.size for result in results])
+            self.learn(speed_key(node.kernel, image.dtype, results[0].dtype), node.work, elements, seconds)
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
         image = value_of(node.image)
@@ -111,7 +116,7 @@ class CpuBackend(ABC):
         slabs = self._slabs(image, size)
         parts = self.empty((slabs, size), node.dtype)
         args = walking.arguments(node, value_of)
-        seconds = self.fill(node.kernel, flat(image), parts, args, slabs, slabs)
+        seconds = self.fill_rows(node.kernel, flat(image), parts, args, slabs, slabs)
         self.learn(speed_key(node.kernel, image.dtype, parts.dtype), node.work, image.size + size, seconds)
         return combined(node, parts)
 
@@ -124,28 +129,3 @@ class CpuBackend(ABC):
         # Partial results must stay small in comparison with the image they are made from.
         affordable = max(1, image.size // (4 * size))
         return min(self.workers, affordable, len(image))
-
-
-class _Walking(NamedTuple):
-    """A CPU backend as the walk's executor."""
-
-    backend: CpuBackend
-
-    def take(self, image: Array) -> Array:
-        return self.backend.take(image)
-
-    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        return self.backend.empty(shape, dtype)
-
-    def copy(self, image: Array) -> Array:
-        copied = self.empty(image.shape, image.dtype)
-        np.copyto(copied, image)
-        return copied
-
-    def fold(self, node: Fold, value_of: Lookup) -> Array:
-        return self.backend.fold(node, value_of)
-
-    def fill(self, nodes: Sequence[Node], value_of: Lookup, result: Array) -> None:
-        if len(nodes) > 1 and self.backend.run_group(nodes, value_of, result):
-            return
-        one_by_one(nodes, value_of, result, self.backend.empty, self.backend.run_node)

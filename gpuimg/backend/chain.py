@@ -55,8 +55,8 @@ def _strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     return tuple(strides)
 
 
-def stages_of(nodes: Sequence[Node], value_of: Lookup) -> list[Stage]:
-    """The stages of a group of nodes."""
+def stages_of(nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> list[Stage]:
+    """The stages of a group of nodes, the last of which makes the results."""
     places = {node: number for number, node in enumerate(nodes)}
 
     def found(value: Value | Small) -> Any:
@@ -68,7 +68,7 @@ def stages_of(nodes: Sequence[Node], value_of: Lookup) -> list[Stage]:
     for node in nodes:
         source = places.get(node.image.node)  # type: ignore[arg-type]
         memory = found(node.image) if source is None else None
-        own = walking.arguments(node, found)
+        own = walking.arguments(node, found, results)
         beside, slot = _beside(node, own, places)
         stages.append(Stage(node, source, beside, slot, own, memory))
     return stages
@@ -125,19 +125,24 @@ class InProcess(CpuBackend):
         ``elements`` are read and written in all; ``kernel`` is named in errors.
         """
 
-    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
+    chains = True
+
+    def fill_rows(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
         code, packed = prepare(kernel, src, dst, args)
         return self.call(kernel, code, packed, rows, src.size + dst.size, bands)
 
-    def run_group(self, nodes: Sequence[Node], value_of: Lookup, result: Array) -> bool:
-        stages = stages_of(nodes, value_of)
-        code, packed = prepare_chain(stages, result)
+    def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
+        """Run one node over all rows of its results, or several some rows at a time, without images between them."""
+        if len(nodes) == 1:
+            super().fill(nodes, value_of, results)
+            return
+        stages = stages_of(nodes, value_of, results)
+        code, packed = prepare_chain(stages, results[0])
         work = [_work(stage, stages) for stage in stages]
-        rows, elements = len(result), sum(elements for _, elements in work)
+        rows, elements = len(results[0]), sum(elements for _, elements in work)
         kernels = ", ".join(node.kernel for node in nodes)
         seconds = self.call(kernels, code, packed, rows, elements, min(rows, self.workers))
         self._share_out(stages, work, seconds)
-        return True
 
     def _share_out(self, stages: Sequence[Stage], work: Sequence[tuple[str, int]], seconds: float) -> None:
         """Learn the kernels' speeds from the seconds of them all, by what is known of each."""
@@ -162,4 +167,5 @@ def _image_of(stage: Stage, stages: Sequence[Stage]) -> Array:
 def _work(stage: Stage, stages: Sequence[Stage]) -> tuple[str, int]:
     """The key of a stage's speed, and how many elements it reads and writes."""
     source, node = _image_of(stage, stages), stage.node
-    return speed_key(node.kernel, source.dtype, node.dtype), source.size + math.prod(node.shape)
+    written = sum([math.prod(shape) for shape, _ in node.results])
+    return speed_key(node.kernel, source.dtype, node.dtype), source.size + written

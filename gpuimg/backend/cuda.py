@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import statistics
 import time
@@ -16,9 +17,9 @@ import numpy as np
 from gpuimg.backend import walk as walking
 from gpuimg.backend.base import Array, combined
 from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists
-from gpuimg.backend.walk import Bound, Lookup, bound_to, flat, one_by_one, walk
+from gpuimg.backend.walk import Bound, Lookup, Outs, bound_to, flat, walk
 from gpuimg.memory import new_array
-from gpuimg.plans.nodes import Fold, Node, point
+from gpuimg.plans.nodes import Fold, Node, Output, point
 from gpuimg.plans.value import Small, Value
 
 
@@ -94,32 +95,40 @@ class Cuda:
         return {
             "pcie_bandwidth": host.nbytes / _seconds(gpu, lambda: gpu.put(host)),
             "gpu_bandwidth": 2 * host.nbytes / _seconds(gpu, lambda: gpu.copy(first, second)),
-            "gpu_call": _seconds(gpu, lambda: self.run(invert(small), None)),
-            "gpu_launch": _seconds(gpu, lambda: self.run(invert(resident), None)),
+            "gpu_call": _seconds(gpu, lambda: self.run(invert(small))),
+            "gpu_launch": _seconds(gpu, lambda: self.run(invert(resident))),
         }
 
-    def run(self, bound: Bound, out: Any | None) -> Any:
+    def run(self, bound: Bound, outs: Outs | None = None) -> tuple[Any, ...]:
         gpu = self.gpu
         with gpu.using(bound.arrays[0]):
             try:
-                if out is not None and gpu.owns(out) and any(overlap(gpu, each, out) for each in bound.arrays):
-                    gpu.copy(run_somehow(gpu, bound, None), out)
-                    return out
-                return run_somehow(gpu, bound, out)
+                return self._run(gpu, bound, outs)
             except gpu.errors as error:
                 raise DeviceFailed(f"the GPU reported: {error}") from error
 
+    @staticmethod
+    def _run(gpu: Gpu, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
+        if outs is None:
+            return run_somehow(gpu, bound, None)
+        apart = tuple([None if _overlaps(gpu, out, bound.arrays) else out for out in outs])
+        results = run_somehow(gpu, bound, apart)
+        for result, out in zip(results, outs, strict=True):
+            if out is not None and result is not out:
+                gpu.copy(result, out)
+        return tuple([result if out is None else out for result, out in zip(results, outs, strict=True)])
 
-def run_somehow(gpu: Gpu, bound: Bound, out: Any | None) -> Any:
+
+def run_somehow(gpu: Gpu, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
     """Run a graph at once, or once more with all kept memory given back, or in tiles."""
     for _ in range(2):
         try:
-            return run_whole(gpu, bound, out)
+            return run_whole(gpu, bound, outs)
         except gpu.out_of_memory:
             pass
         # Only here, behind the handler, are the arrays of the failed attempt let go.
         gpu.trim()
-    return walk(bound, Tiles(gpu, gpu.owns(bound.arrays[0])), out)
+    return walk(bound, Tiles(gpu, gpu.owns(bound.arrays[0])), outs)
 
 
 def _seconds(gpu: Gpu, work: Callable[[], Any]) -> float:
@@ -134,12 +143,12 @@ def _seconds(gpu: Gpu, work: Callable[[], Any]) -> float:
     return statistics.median(times[1:])
 
 
-def overlap(gpu: Gpu, image: Any, out: Any) -> bool:
-    """Whether a result on the device would be written over the image it is made of."""
-    if not gpu.owns(image):
+def _overlaps(gpu: Gpu, out: Any | None, arrays: Sequence[Any]) -> bool:
+    """Whether a result on the device would be written over an image that it is made of."""
+    if out is None or not gpu.owns(out):
         return False
-    first, second = gpu.address(image), gpu.address(out)
-    return bool(first < second + out.nbytes and second < first + image.nbytes)
+    start, end = gpu.address(out), gpu.address(out) + out.nbytes
+    return any(gpu.address(each) < end and start < gpu.address(each) + each.nbytes for each in arrays if gpu.owns(each))
 
 
 def on_device(gpu: Gpu, args: Sequence[Any]) -> list[Any]:
@@ -150,16 +159,20 @@ def on_device(gpu: Gpu, args: Sequence[Any]) -> list[Any]:
 # ---------------------------------------------------------------- whole images
 
 
-def run_whole(gpu: Gpu, bound: Bound, out: Any | None) -> Any:
+def run_whole(gpu: Gpu, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
     """Run a graph with whole images in the device's memory; what lies between its ends stays there."""
-    resident = out if out is not None and gpu.owns(out) else None
-    result = walk(bound, Whole(gpu), resident)
-    is_host = not gpu.owns(bound.arrays[0])
-    return gpu.get(result, out) if is_host and gpu.owns(result) else result
+    targets = outs or (None,) * len(bound.graph.results)
+    resident = tuple([out if out is not None and gpu.owns(out) else None for out in targets])
+    results = walk(bound, Whole(gpu), resident)
+    if gpu.owns(bound.arrays[0]):
+        return results
+    return tuple([gpu.get(made, out) if gpu.owns(made) else made for made, out in zip(results, targets, strict=True)])
 
 
 class Whole:
     """The walk's executor with all images in the device's memory."""
+
+    chains = False
 
     def __init__(self, gpu: Gpu) -> None:
         self._gpu = gpu
@@ -170,17 +183,13 @@ class Whole:
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
         return self._gpu.empty(shape, dtype)
 
-    def fill(self, nodes: Sequence[Node], value_of: Lookup, result: Any) -> None:
-        one_by_one(nodes, value_of, result, self._gpu.empty, self._run)
+    def copy(self, image: Any, target: Any) -> None:
+        self._gpu.copy(image, target)
 
-    def _run(self, node: Node, value_of: Lookup, result: Any) -> None:
-        args = on_device(self._gpu, walking.arguments(node, value_of))
-        self._gpu.launch(node.kernel, flat(value_of(node.image)), flat(result), 0, node.pieces, *args)
-
-    def copy(self, image: Any) -> Any:
-        copied = self._gpu.empty(image.shape, image.dtype)
-        self._gpu.copy(image, copied)
-        return copied
+    def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Any]) -> None:
+        (node,) = nodes
+        args = on_device(self._gpu, walking.arguments(node, value_of, results))
+        self._gpu.launch(node.kernel, flat(value_of(node.image)), flat(results[0]), 0, node.pieces, *args)
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
         gpu, image = self._gpu, value_of(node.image)
@@ -204,6 +213,8 @@ class Tiles:
     An image that the caller has on the device stays there, and so does what is made from it.
     """
 
+    chains = True
+
     def __init__(self, gpu: Gpu, resident: bool) -> None:
         self._gpu = gpu
         self._resident = resident
@@ -213,6 +224,12 @@ class Tiles:
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
         return self._gpu.empty(shape, dtype) if self._resident else new_array(shape, dtype)
+
+    def copy(self, image: Any, target: Any) -> None:
+        if self._resident:
+            self._gpu.copy(image, target)
+        else:
+            np.copyto(target, image)
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
         image, args, parts = value_of(node.image), walking.arguments(node, value_of), []
@@ -225,45 +242,46 @@ class Tiles:
         _halving(gpu, image.shape[0], tile, node.kernel, image)
         return combined(node, np.concatenate(parts))
 
-    def fill(self, nodes: Sequence[Node], value_of: Lookup, result: Any) -> None:
-        rows = result.shape[0]
+    def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Any]) -> None:
+        rows = results[0].shape[0]
         if nodes[0].halo is None:
-            self._whole(nodes[0], value_of, result)
+            self._whole(nodes[0], value_of, results)
             return
         names = ", ".join(node.kernel for node in nodes)
-        _halving(self._gpu, rows, partial(self._tile, nodes, value_of, result), names, value_of(nodes[0].image))
+        _halving(self._gpu, rows, partial(self._tile, nodes, value_of, results), names, value_of(nodes[0].image))
 
-    def copy(self, image: Any) -> Any:
-        copied = self.empty(image.shape, image.dtype)
-        if self._resident:
-            self._gpu.copy(image, copied)
-        else:
-            np.copyto(copied, image)
-        return copied
-
-    def _whole(self, node: Node, value_of: Lookup, result: Any) -> None:
+    def _whole(self, node: Node, value_of: Lookup, results: Sequence[Any]) -> None:
         """Run what cannot be divided; alone it may fit."""
         gpu, image = self._gpu, value_of(node.image)
         there = Whole(gpu)
         with contextlib.suppress(gpu.out_of_memory):
-            source = there.take(image)
-            is_host = not gpu.owns(result)
-            target = source if result is image else gpu.empty(node.shape, node.dtype) if is_host else result
-            given = [flat(there.take(value_of(each))) if isinstance(each, Value) else each for each in node.arguments]
-            args = on_device(gpu, [value_of(each) if isinstance(each, Small) else each for each in given])
-            gpu.launch(node.kernel, flat(source), flat(target), 0, node.pieces, *args)
-            if is_host:
-                gpu.get(target, result)
+            moved = {node.image: there.take(image)}
+            targets = [result if gpu.owns(result) else gpu.empty(result.shape, result.dtype) for result in results]
+            if results[0] is image:
+                targets[0] = moved[node.image]
+
+            def found(value: Value | Small) -> Any:
+                if isinstance(value, Small):
+                    return value_of(value)
+                if value not in moved:
+                    moved[value] = there.take(value_of(value))
+                return moved[value]
+
+            there.fill((node,), found, targets)
+            for target, result in zip(targets, results, strict=True):
+                if target is not result:
+                    gpu.get(target, result)
             return
         raise _too_large(node.kernel, image)
 
-    def _tile(self, nodes: Sequence[Node], value_of: Lookup, result: Any, top: int, bottom: int) -> None:
-        gpu, rows = self._gpu, result.shape[0]
+    def _tile(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Any], top: int, bottom: int) -> None:
+        gpu, rows = self._gpu, results[0].shape[0]
         needed = _rows_needed(nodes, top, bottom, rows)
         there: dict[Any, Any] = {}
+        targets: list[Any] = []
 
         def found(value: Value | Small) -> Any:
-            key = value if value.node is None else value.node
+            key = _key(value, nodes)
             if key not in needed:
                 return value_of(value)
             if key not in there:
@@ -274,15 +292,30 @@ class Tiles:
 
         for node in nodes:
             low, high = needed[node]
-            args = [found(each) if isinstance(each, Value | Small) else each for each in node.arguments]
-            if node is nodes[-1] and gpu.owns(result):
-                target = flat(result)
-            else:
-                target = gpu.rows(gpu.empty((high - low, int(np.prod(node.shape[1:]))), node.dtype), low, rows)
-            gpu.launch(node.kernel, found(node.image), target, low, high, *on_device(gpu, args))
-            there[node] = target
-        if not gpu.owns(result):
-            gpu.get(target.held, flat(result)[top:bottom])
+            ends = node is nodes[-1]
+            targets = [
+                flat(results[number])
+                if ends and gpu.owns(results[number])
+                else gpu.rows(gpu.empty((high - low, math.prod(shape[1:])), dtype), low, rows)
+                for number, (shape, dtype) in enumerate(node.results)
+            ]
+            args = [_tiled(each, found, targets) for each in node.arguments]
+            gpu.launch(node.kernel, found(node.image), targets[0], low, high, *on_device(gpu, args))
+            there[node] = targets[0]
+        for target, result in zip(targets, results, strict=True):
+            if not gpu.owns(result):
+                gpu.get(target.held, flat(result)[top:bottom])
+
+
+def _key(value: Value | Small, nodes: Sequence[Node]) -> Any:
+    """What a value is known by in a group: the node of the group that makes it, or the value itself."""
+    return value.node if value.node in nodes else value
+
+
+def _tiled(given: Any, found: Lookup, targets: Sequence[Any]) -> Any:
+    if isinstance(given, Value | Small):
+        return found(given)
+    return targets[given.index] if isinstance(given, Output) else given
 
 
 def _rows_needed(nodes: Sequence[Node], top: int, bottom: int, rows: int) -> dict[Any, tuple[int, int]]:
@@ -293,7 +326,7 @@ def _rows_needed(nodes: Sequence[Node], top: int, bottom: int, rows: int) -> dic
         others = [value for value in node.arguments if isinstance(value, Value)]
         read = walking.rows_read(node, low, high, rows)
         for value, (first, last) in [(node.image, read), *((each, (low, high)) for each in others)]:
-            key = value if value.node is None else value.node
+            key = _key(value, nodes)
             known = needed.get(key, (first, last))
             needed[key] = min(known[0], first), max(known[1], last)
     return needed

@@ -30,11 +30,13 @@ import numpy as np
 from gpuimg.backend.base import Array, CpuBackend
 from gpuimg.backend.compiled import DONE, prepare
 from gpuimg.backend.single import check_done
-from gpuimg.backend.walk import Bound
+from gpuimg.backend.walk import Bound, Outs, walk
 from gpuimg.backend.worker import PING, Shared, Task, map_block, send_task
 from gpuimg.errors import BackendFailed
 from gpuimg.machine import processor_count
 from gpuimg.memory import new_array
+from gpuimg.plans.graph import AnyValue
+from gpuimg.plans.value import Small
 
 SCRIPT = Path(__file__).with_name("worker.py")
 BANDS_PER_WORKER = 4  # so that a slow worker does not hold up the others
@@ -397,23 +399,17 @@ class Processes(CpuBackend):
         np.copyto(source, image)
         return source
 
-    def run(self, bound: Bound, out: Array | None) -> Any:
+    def run(self, bound: Bound, outs: Outs | None = None) -> tuple[Any, ...]:
         interrupted = getattr(self._arenas, "current", None)  # a signal handler may call in the midst of a call
         arena = self._arenas.current = Arena()
         try:
-            result = super().run(bound, None)
-            if not isinstance(result, np.ndarray) or result.base is None:
-                return result
-            if out is None:
-                out = new_array(result.shape, result.dtype)
-            np.copyto(out, result.view(out.dtype))  # a mask's result is bytes
-            return out
+            targets = outs or (None,) * len(bound.graph.results)
+            return tuple(map(_out_of_arena, bound.graph.results, walk(bound, self), targets))
         finally:
             self._arenas.current = interrupted
-            result = None
             arena.close()
 
-    def fill(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
+    def fill_rows(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
         arena: Arena = self._arenas.current
         prepare(kernel, src, dst, args)  # compiled once, on disk, before all workers want it
         count = 1 if bands == 1 else min(rows, self.workers * BANDS_PER_WORKER)
@@ -421,3 +417,13 @@ class Processes(CpuBackend):
         job = arena.job(kernel, (src, dst, *args))
         seconds = _workers.fill(job, list(pairwise(edges)), self.workers)
         return seconds / self.speedup()
+
+
+def _out_of_arena(value: AnyValue, result: Any, out: Array | None) -> Any:
+    """A result in the caller's memory."""
+    if isinstance(value, Small):
+        return result
+    if out is None:
+        out = new_array(result.shape, result.dtype)
+    np.copyto(out, result.view(out.dtype))  # a mask's result is bytes
+    return out

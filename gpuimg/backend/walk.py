@@ -7,12 +7,14 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from gpuimg.plans.graph import Graph, Plan, graph_of, operands
-from gpuimg.plans.nodes import Fold, Host, Node, Parts, View, Window
+from gpuimg.errors import BackendFailed
+from gpuimg.plans.graph import AnyValue, Graph, Group, Plan, changed_by, graph_of
+from gpuimg.plans.nodes import Fold, Host, Loop, Node, Output, Spec, View, Window
 from gpuimg.plans.value import Small, Value
 
 Held: TypeAlias = Any  # an array where the executor works: host memory, shared memory, the device's
-Lookup: TypeAlias = "Callable[[Value | Small], Any]"
+Lookup: TypeAlias = "Callable[[AnyValue], Any]"
+Outs: TypeAlias = "tuple[Any | None, ...]"  # memory for each result, or None
 
 
 class Bound(NamedTuple):
@@ -29,7 +31,12 @@ def bound_to(plan: Plan, *images: Any, tables: tuple[Any, ...] = (), parameters:
 
 
 class Executor(Protocol):
-    """How nodes are run: all that the walk needs of a backend."""
+    """How nodes are run: all that the walk needs of a backend.
+
+    ``chains`` tells whether several nodes can be filled at once, some rows at a time.
+    """
+
+    chains: bool
 
     def take(self, image: Any) -> Held:
         """An image of the caller's, where the executor works."""
@@ -37,88 +44,127 @@ class Executor(Protocol):
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Held:
         """Memory for a result."""
 
-    def copy(self, image: Held) -> Held:
-        """A copy that may be written to."""
+    def copy(self, image: Held, target: Held) -> None:
+        """Copy an image into memory of the same size."""
 
-    def fill(self, nodes: Sequence[Node], value_of: Lookup, result: Held) -> None:
-        """Run the nodes of a group, the last of which makes ``result``."""
+    def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Held]) -> None:
+        """Run the nodes of a group, the last of which makes ``results``."""
 
     def fold(self, node: Fold, value_of: Lookup) -> np.ndarray[Any, Any]:
         """The combined array of a fold, on the host."""
 
 
-def walk(bound: Bound, executor: Executor, out: Held | None) -> Any:
-    """Run a graph; returns its result where the executor works, or on the host where that is a small array.
+def walk(bound: Bound, executor: Executor, outs: Outs | None = None) -> tuple[Any, ...]:
+    """Run a graph; returns its results where the executor works, or on the host where they are small arrays.
 
-    ``out`` is memory for the result, where it may be written to while the images are read.
+    ``outs`` is memory for the results, where it may be written to while the images are read.
     """
     graph = bound.graph
-    held: dict[Any, Any] = {}
-    for value, image in zip(graph.inputs, bound.arrays, strict=True):
-        held[value] = image if isinstance(value, Small) else executor.take(image)
+    taken = [
+        image if isinstance(value, Small) else executor.take(image)
+        for value, image in zip(graph.inputs, bound.arrays, strict=True)
+    ]
+    return _run(graph, taken, executor, outs)
 
-    def value_of(value: Value | Small) -> Any:
-        if isinstance(value, Small):
-            made = held[value if value.node is None else value.node]
-            return made[value.index] if isinstance(value.node, Host) and value.node.count > 1 else made
-        return held[value if value.node is None else value.node]
 
-    for nodes, expired in graph.groups:
-        last = nodes[-1]
-        if isinstance(last, Host):
-            held[last] = last.function(*map(value_of, last.arguments))
-        elif isinstance(last, View):
-            held[last] = value_of(last.image).view(last.dtype)
-        elif isinstance(last, Fold):
-            held[last] = executor.fold(last, value_of)
+def _run(graph: Graph, inputs: list[Held], executor: Executor, outs: Outs | None) -> tuple[Any, ...]:
+    held: dict[AnyValue, Any] = dict(zip(graph.inputs, inputs, strict=True))
+    inputs.clear()
+    for group in graph.chained if executor.chains else graph.separate:
+        nodes, is_filled, makes, _, _, expired = group
+        if is_filled:
+            results = _memory(group, held, executor, outs)
+            executor.fill(nodes, held.__getitem__, results)  # type: ignore[arg-type]
         else:
-            if isinstance(last, Parts) and last.changes:
-                image = value_of(last.image)
-                free = last.image in expired and isinstance(last.image.node, Node)
-                result = image if free else executor.copy(image)
-            elif graph.writer is last and out is not None:
-                result = out
-            else:
-                result = executor.empty(last.shape, last.dtype)
-            executor.fill(nodes, value_of, result)  # type: ignore[arg-type]
-            held[last] = result
+            results = _computed(group, held, executor, outs)
+        held.update(zip(makes, results, strict=True))
         for value in expired:
-            held.pop(value if value.node is None else value.node, None)
-    return value_of(graph.result)
+            del held[value]
+    results = [held[value] for value in graph.results]
+    if outs is not None:
+        results = [_in_target(*each, executor) for each in zip(results, outs, graph.written, strict=True)]
+    return tuple(results)
 
 
-def one_by_one(
-    nodes: Sequence[Node],
-    value_of: Lookup,
-    result: Held,
-    empty: Callable[[tuple[int, ...], np.dtype[Any]], Held],
-    run: Callable[[Node, Lookup, Held], None],
-) -> None:
-    """Run the nodes of a group each over the whole image."""
-    made: dict[Node, Held] = {}
-
-    def found(value: Value | Small) -> Any:
-        return made[value.node] if value.node in made else value_of(value)
-
-    for node in nodes:
-        made[node] = result if node is nodes[-1] else empty(node.shape, node.dtype)
-        run(node, found, made[node])
-        for done in [each for each in made if each is not node and not _is_read(each, nodes[nodes.index(node) + 1 :])]:
-            del made[done]
+def _computed(group: Group, held: dict[AnyValue, Any], executor: Executor, outs: Outs | None) -> list[Any]:
+    """What a node makes that no executor fills memory for."""
+    (node,) = group.nodes
+    if isinstance(node, Fold):
+        return [executor.fold(node, held.__getitem__)]
+    if isinstance(node, Host):
+        made = node.function(*[held[value] for value in node.arguments])
+        return [made] if node.count == 1 else list(made)
+    if isinstance(node, View):
+        return [held[node.image].view(node.dtype)]
+    assert isinstance(node, Loop)
+    return _repeat(node, group, held, executor, outs)
 
 
-def _is_read(node: Node, later: Sequence[Node]) -> bool:
-    return any(value.node is node for reader in later for value in operands(reader))
+def _memory(group: Group, held: dict[AnyValue, Any], executor: Executor, outs: Outs | None) -> list[Held]:
+    """Memory for what a group makes."""
+    specs = group.nodes[-1].results  # type: ignore[union-attr]
+    if outs is None and not group.in_place:
+        return [executor.empty(shape, dtype) for shape, dtype in specs]
+    changed = [_changeable(group, place, held, executor, outs) for place in range(len(group.in_place))]
+    others = list(zip(specs, group.targets, strict=True))[len(changed) :]
+    return changed + [_empty(spec, _given(outs, target), executor) for spec, target in others]
 
 
-def arguments(node: Node, value_of: Lookup) -> tuple[Any, ...]:
-    """What a kernel gets behind the rows to fill: numbers and arrays, images as flat rows."""
-    return tuple([_argument(each, value_of) for each in node.arguments])
+def _given(outs: Outs | None, target: int | None) -> Held | None:
+    """The caller's memory for a result."""
+    return None if outs is None or target is None else outs[target]
 
 
-def _argument(given: Any, value_of: Lookup) -> Any:
+def _empty(spec: Spec, given: Held | None, executor: Executor) -> Held:
+    return executor.empty(*spec) if given is None else _as(given, spec[1])
+
+
+def _as(out: Held, dtype: np.dtype[Any]) -> Held:
+    return out if out.dtype == dtype else out.view(dtype)
+
+
+def _changeable(group: Group, place: int, held: dict[AnyValue, Any], executor: Executor, outs: Outs | None) -> Held:
+    """The image that a node changes, or a copy of it."""
+    image = held[changed_by(group.nodes[-1])[place]]
+    if group.in_place[place]:
+        return image
+    copied = _empty((image.shape, image.dtype), _given(outs, group.targets[place]), executor)
+    executor.copy(image, copied)
+    return copied
+
+
+def _in_target(result: Any, out: Held | None, written: bool, executor: Executor) -> Any:
+    if out is None:
+        return result
+    if not written:
+        executor.copy(result, _as(out, result.dtype))
+    return out
+
+
+def _repeat(node: Loop, group: Group, held: dict[AnyValue, Any], executor: Executor, outs: Outs | None) -> list[Any]:
+    """Run the body of a loop until it says stop."""
+    state = [_changeable(group, place, held, executor, outs) for place in range(len(node.state))]
+    constants = [held[value] for value in node.constants]
+    for value in {*node.state, *node.constants} & set(group.expired):
+        held[value] = None  # let go of what the first round replaces
+    for _ in range(node.limit):
+        inputs, state = [*state, *constants], []
+        *state, again = _run(node.body, inputs, executor, None)
+        if not again:
+            return state
+    raise BackendFailed(f"a loop over {', '.join(node.body.kernels)} did not end within {node.limit} rounds")
+
+
+def arguments(node: Node, value_of: Lookup, results: Sequence[Held] = ()) -> tuple[Any, ...]:
+    """What a kernel gets behind the rows to fill: numbers and arrays, images and further results as flat rows."""
+    return tuple([_argument(each, value_of, results) for each in node.arguments])
+
+
+def _argument(given: Any, value_of: Lookup, results: Sequence[Held]) -> Any:
     if isinstance(given, Value):
         return flat(value_of(given))
+    if isinstance(given, Output):
+        return flat(results[given.index])
     return value_of(given) if isinstance(given, Small) else given
 
 

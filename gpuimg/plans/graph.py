@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-import numpy as np
-
-from gpuimg.plans.nodes import AnyNode, Fold, Node, Parts, View, Window
+from gpuimg.plans.nodes import AnyNode, Fold, Host, Loop, Node, Parts, Spec, View, Window
 from gpuimg.plans.value import Small, Value
 
-Plan: TypeAlias = "Callable[..., Value | Small]"
-Spec: TypeAlias = "tuple[tuple[int, ...], np.dtype[Any]]"
+AnyValue: TypeAlias = Value | Small
+Plan: TypeAlias = "Callable[..., AnyValue | tuple[AnyValue, ...]]"
 
 
 GRAPHS_KEPT = 128  # with their tables, which may be as long as an image has rows and columns
+NEVER = 1 << 60  # later than any group
 
 
 class Group(NamedTuple):
@@ -24,47 +23,119 @@ class Group(NamedTuple):
 
     Attributes
     ----------
-    nodes : one node; or several that can run some rows at a time, the last of which makes the only value that is used
+    nodes : one node; or several that can run some rows at a time, the last of which makes the only values that are used
         outside
+    is_filled : whether an executor fills memory for them
+    makes : these values
+    targets : for each of them, which of the graph's results has the same memory; None: neither of them
+    in_place : for each image that the last node changes, whether that may be done in its own memory
     expired : values that are not used afterwards
     """
 
     nodes: tuple[AnyNode, ...]
-    expired: tuple[Value, ...]
+    is_filled: bool
+    makes: tuple[AnyValue, ...]
+    targets: tuple[int | None, ...]
+    in_place: tuple[bool, ...]
+    expired: tuple[AnyValue, ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Graph:
-    """What a plan made of its inputs."""
+    """What a plan made of its inputs.
 
-    inputs: tuple[Value | Small, ...]
-    result: Value | Small
-    writer: AnyNode | None  # that makes the memory of the result: what follows only changes it
+    Attributes
+    ----------
+    inputs, results : values
+    is_single : whether the plan returned one value, not a tuple
+    written : for each result, whether a group makes it in the memory that is given for it
+    kept : for each result, whether it is the input of the same place, changed in its own memory
+    nodes : in an order in which they can run
+    chained : groups of nodes that run some rows at a time
+    separate : each node as a group
+    """
+
+    inputs: tuple[AnyValue, ...]
+    results: tuple[AnyValue, ...]
+    is_single: bool
+    written: tuple[bool, ...]
+    kept: tuple[bool, ...]
     nodes: tuple[AnyNode, ...]
-    groups: tuple[Group, ...]
+    chained: tuple[Group, ...]
+    separate: tuple[Group, ...]
 
     @property
     def kernels(self) -> list[str]:
-        return [node.kernel for node in self.nodes if isinstance(node, Node)]
+        """The kernels in the order of their nodes, those of loops once."""
+        return [kernel for node in self.nodes for kernel in _kernels(node)]
+
+
+def _kernels(node: AnyNode) -> list[str]:
+    if isinstance(node, Loop):
+        return node.body.kernels
+    return [node.kernel] if isinstance(node, Node) else []
 
 
 @lru_cache(maxsize=GRAPHS_KEPT)
 def graph_of(plan: Plan, specs: tuple[Spec, ...], tables: int, parameters: tuple[Hashable, ...]) -> Graph:
     """The graph of a plan for images of these shapes and dtypes, some tables, and parameters."""
-    inputs: tuple[Value | Small, ...] = (
+    inputs: tuple[AnyValue, ...] = (
         *[Value(shape, dtype) for shape, dtype in specs],
         *[Small(index=index) for index in range(tables)],
     )
-    result = plan(*inputs, *parameters)
-    nodes = tuple(_in_order(result, set()))
-    uses = _uses(nodes)
-    writer = result.node
-    while isinstance(writer, Parts) and writer.changes:
-        writer = writer.image.node
-    return Graph(inputs, result, writer, nodes, tuple(_with_ends(_grouped(nodes, uses), result)))
+    return made_graph(inputs, plan(*inputs, *parameters))
 
 
-def _in_order(value: Value | Small, seen: set[AnyNode]) -> Iterator[AnyNode]:
+def made_graph(inputs: tuple[AnyValue, ...], made: AnyValue | tuple[AnyValue, ...], owned: int = 0) -> Graph:
+    """The graph that makes one or several values of the inputs, the first ``owned`` of which may be overwritten."""
+    results = made if isinstance(made, tuple) else (made,)
+    if len(set(results)) < len(results):
+        raise TypeError("a plan must not return the same value twice")
+    seen: set[AnyNode] = set()
+    nodes = tuple([node for result in results for node in _in_order(result, seen)])
+    chains, singles = _grouped(nodes, _uses(nodes), results), [(node,) for node in nodes]
+    memory = _Memory(results, inputs[:owned], (chains, singles))
+    written = tuple([number in memory.targets.values() for number in range(len(results))])
+    kept = tuple([memory.origin(result) is value for result, value in zip(results, inputs, strict=False)])
+    chained, separate = _groups(chains, results, memory), _groups(singles, results, memory)
+    return Graph(inputs, results, not isinstance(made, tuple), written, kept, nodes, chained, separate)
+
+
+def loop(
+    body: Plan, *state: Value, constants: tuple[AnyValue, ...] = (), limit: int, rounds: float = 2.0
+) -> tuple[Value, ...]:
+    """Repeat a plan on its own results until it says stop.
+
+    Parameters
+    ----------
+    body : called with values like those of ``state`` and ``constants``; returns a new state of the same shapes and
+        dtypes, and a `Small`: 0 stops
+    state : the values before the first round; each round may overwrite its own
+    constants : further values that the body reads
+    limit : the most rounds; more raise an error when the graph is run
+    rounds : how many the cost rule reckons with
+
+    Returns
+    -------
+    the state after the last round
+    """
+    own = tuple([Value(value.shape, value.dtype) for value in state])
+    others = tuple([_like(value, number) for number, value in enumerate(constants)])
+    made = body(*own, *others)
+    if not isinstance(made, tuple) or len(made) != len(state) + 1 or not isinstance(made[-1], Small):
+        raise TypeError(f"the body of a loop over {len(state)} values must return as many and a small one")
+    for before, after in zip(state, made[:-1], strict=True):
+        if not isinstance(after, Value) or (after.shape, after.dtype) != (before.shape, before.dtype):
+            raise TypeError(f"the body of a loop must keep the state's shape {before.shape} and dtype {before.dtype}")
+    node = Loop(made_graph((*own, *others), made, len(own)), state, constants, limit, rounds)
+    return tuple([Value(value.shape, value.dtype, node, index) for index, value in enumerate(state)])
+
+
+def _like(value: AnyValue, number: int) -> AnyValue:
+    return Small(index=number) if isinstance(value, Small) else Value(value.shape, value.dtype)
+
+
+def _in_order(value: AnyValue, seen: set[AnyNode]) -> Iterator[AnyNode]:
     """The node that makes a value, behind all that it depends on, without those that were seen."""
     node = value.node
     if node is not None and node not in seen:
@@ -74,17 +145,19 @@ def _in_order(value: Value | Small, seen: set[AnyNode]) -> Iterator[AnyNode]:
         yield node
 
 
-def operands(node: AnyNode) -> list[Value | Small]:
+def operands(node: AnyNode) -> list[AnyValue]:
     """The values that a node reads."""
     if isinstance(node, View):
-        return [node.image]
+        return [node.image, *node.after]
+    if isinstance(node, Loop):
+        return [*node.state, *node.constants]
     given = [argument for argument in node.arguments if isinstance(argument, Value | Small)]
     return [node.image, *given] if isinstance(node, Node) else list(given)
 
 
-def _uses(nodes: tuple[AnyNode, ...]) -> dict[Any, set[AnyNode]]:
+def _uses(nodes: tuple[AnyNode, ...]) -> dict[AnyNode, set[AnyNode]]:
     """For each node, the nodes that read what it makes."""
-    found: dict[Any, set[AnyNode]] = {node: set() for node in nodes}
+    found: dict[AnyNode, set[AnyNode]] = {node: set() for node in nodes}
     for node in nodes:
         for value in operands(node):
             if value.node is not None:
@@ -92,8 +165,11 @@ def _uses(nodes: tuple[AnyNode, ...]) -> dict[Any, set[AnyNode]]:
     return found
 
 
-def _grouped(nodes: tuple[AnyNode, ...], uses: dict[Any, set[AnyNode]]) -> list[tuple[AnyNode, ...]]:
+def _grouped(
+    nodes: tuple[AnyNode, ...], uses: dict[AnyNode, set[AnyNode]], results: tuple[AnyValue, ...]
+) -> list[tuple[AnyNode, ...]]:
     """Groups of nodes in an order in which they can run."""
+    kept = {value.node for value in results}
     groups: dict[AnyNode, set[AnyNode]] = {}
     taken: set[AnyNode] = set()
     for last in reversed(nodes):
@@ -101,17 +177,17 @@ def _grouped(nodes: tuple[AnyNode, ...], uses: dict[Any, set[AnyNode]]) -> list[
             continue
         members: set[AnyNode] = {last}
         for node in reversed(nodes[: nodes.index(last)]):
-            if node not in taken and _joins(node, members, uses):
+            if node not in taken and node not in kept and _joins(node, members, uses):
                 members.add(node)
         taken |= members
         groups[last] = members
     return [tuple([node for node in nodes if node in groups[last]]) for last in nodes if last in groups]
 
 
-def _joins(node: AnyNode, members: set[AnyNode], uses: dict[Any, set[AnyNode]]) -> bool:
+def _joins(node: AnyNode, members: set[AnyNode], uses: dict[AnyNode, set[AnyNode]]) -> bool:
     """Whether a node can run with a group that reads what it makes, some rows at a time."""
     readers = uses[node]
-    if not readers or not readers <= members or not _is_banded(node):
+    if not readers or not readers <= members or not _is_banded(node) or len(node.results) > 1:  # type: ignore[union-attr]
         return False
     for reader in readers:
         if not _is_banded(reader):
@@ -130,11 +206,118 @@ def _is_banded(node: AnyNode) -> bool:
     return isinstance(node, Node) and not isinstance(node, Fold) and node.halo is not None
 
 
-def _with_ends(groups: list[tuple[AnyNode, ...]], result: Value | Small) -> Iterator[Group]:
-    last_use: dict[Value, int] = {}
-    for number, nodes in enumerate(groups):
+def changed_by(node: AnyNode) -> tuple[Value, ...]:
+    """The images that a node changes in their own memory, if that is free."""
+    if isinstance(node, Loop):
+        return node.state
+    return (node.image,) if isinstance(node, Parts) and node.changes else ()
+
+
+Members: TypeAlias = "Sequence[tuple[AnyNode, ...]]"
+
+
+def _last_uses(members: Members, results: tuple[AnyValue, ...]) -> dict[AnyValue, int]:
+    """The group in which each value is last used, without those that are made and used inside of a group."""
+    inner = {node for nodes in members for node in nodes[:-1]}
+    ends: dict[AnyValue, int] = {}
+    for number, nodes in enumerate(members):
         for node in nodes:
-            last_use |= {value: number for value in operands(node) if isinstance(value, Value)}
-    for number, nodes in enumerate(groups):
-        expired = [value for value, end in last_use.items() if end == number and value is not result]
-        yield Group(nodes, tuple(expired))
+            ends |= {value: number for value in operands(node) if value.node not in inner}
+    return ends | dict.fromkeys(results, NEVER)
+
+
+def _root(value: AnyValue) -> AnyValue:
+    """The value whose memory a view shows."""
+    while isinstance(value.node, View):
+        value = value.node.image
+    return value
+
+
+class _Memory:
+    """Which images may be changed in place, and which nodes make the memory of results.
+
+    Attributes
+    ----------
+    targets : by a node and the place of what it makes, the result that lies in that memory
+    """
+
+    def __init__(self, results: tuple[AnyValue, ...], owned: tuple[AnyValue, ...], orders: Sequence[Members]) -> None:
+        self._results = results
+        self._owned = owned
+        each = [self._changes(members) for members in orders]
+        self._in_place = {
+            node: tuple([all(found) for found in zip(*[one[node] for one in each], strict=True)]) for node in each[0]
+        }
+        self.targets = {
+            (origin.node, origin.index): number
+            for number, origin in enumerate(map(self.origin, results))
+            if isinstance(origin, Value) and origin.node is not None
+        }
+
+    def in_place(self, node: AnyNode) -> tuple[bool, ...]:
+        return self._in_place.get(node, ())
+
+    def _changes(self, members: Members) -> dict[AnyNode, tuple[bool, ...]]:
+        """By each node that changes images, whether they are its own and nothing looks at them afterwards."""
+        ends = _last_uses(members, self._results)
+        found = {}
+        for number, nodes in enumerate(members):
+            node = nodes[-1]
+            roots = [_root(value) for value in operands(node)]
+            images = [_root(image) for image in changed_by(node)]
+            found[node] = tuple(
+                [
+                    (root.node is not None or root in self._owned)
+                    and roots.count(root) == 1
+                    and all(end <= number for value, end in ends.items() if _root(value) is root)
+                    for root in images
+                ]
+            )
+        return {node: changes for node, changes in found.items() if changes}
+
+    def origin(self, value: AnyValue) -> AnyValue | None:
+        """The value whose memory a value lies in; None where that is not known before the graph is run."""
+        value = _root(value)
+        while isinstance(value, Value) and value.node is not None:
+            node, place = value.node, value.index
+            if isinstance(node, Loop) and not node.body.kept[place]:
+                return None
+            if place >= len(self.in_place(node)) or not self.in_place(node)[place]:
+                return value
+            value = _root(changed_by(node)[place])
+        return value
+
+
+def _groups(members: Members, results: tuple[AnyValue, ...], memory: _Memory) -> tuple[Group, ...]:
+    """Groups in this order, with what each makes and uses for the last time."""
+    ends = _last_uses(members, results)
+    used = {(value.node, value.index): value for value in ends}
+    groups = []
+    for number, nodes in enumerate(members):
+        last = nodes[-1]
+        places = [(last, place) for place in range(_count(last))]
+        made = [used.get(place) or _unused(*place) for place in places]
+        expired = [value for value, end in ends.items() if end == number]
+        groups.append(
+            Group(
+                nodes,
+                isinstance(last, Node) and not isinstance(last, Fold),
+                tuple(made),
+                tuple(map(memory.targets.get, places)),
+                memory.in_place(last),
+                (*expired, *[value for value in made if value not in ends]),
+            )
+        )
+    return tuple(groups)
+
+
+def _unused(node: AnyNode, place: int) -> AnyValue:
+    """A result that nothing reads."""
+    return Value(*node.results[place], node, place) if isinstance(node, Node) else Small(index=place)
+
+
+def _count(node: AnyNode) -> int:
+    """How many results a node has."""
+    if isinstance(node, Node):
+        return len(node.results)
+    return len(node.state) if isinstance(node, Loop) else node.count if isinstance(node, Host) else 1

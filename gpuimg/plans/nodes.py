@@ -3,13 +3,17 @@
 A kernel sees an image as flat rows: ``(H, W, C)`` becomes ``(H, W * C)``, so that horizontally neighbouring pixels are
 ``C`` elements apart. A node's keyword arguments are matched with the kernel's parameters by name: numbers, arrays,
 other images, and what folds return. The parameters ``step`` (the channels), ``mode`` and ``cval`` are filled in.
+
+A node with several results names the kernel's parameters that the further ones are written to, with their dtypes and,
+where that is not the first one's, their shapes: ``results={"direction": dtype}`` or ``{"changed": (shape, dtype)}``.
+All of them are the `Value.results` of the value that is returned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -17,9 +21,21 @@ from gpuimg import kernels
 from gpuimg.images import MODES
 from gpuimg.plans.value import Small, Value
 
-Argument: TypeAlias = "int | float | np.ndarray[Any, Any] | Value | Small"
+if TYPE_CHECKING:
+    from gpuimg.plans.graph import Graph
+
+Spec: TypeAlias = "tuple[tuple[int, ...], np.dtype[Any]]"
+Results: TypeAlias = "Mapping[str, np.dtype[Any] | Spec]"
+Argument: TypeAlias = "int | float | np.ndarray[Any, Any] | Value | Small | Output"
 Edge: TypeAlias = "tuple[int, float]"
 WRAP = MODES["wrap"].code
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a kernel takes the memory of a further result; ``index`` counts from 1."""
+
+    index: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -31,8 +47,9 @@ class Node:
     kernel : stem of the kernel's files
     image : the image that is read
     arguments : in the order of the kernel's parameters
-    shape, dtype : of the result
+    shape, dtype : of the first result
     work : operations an element relative to a simple one; the cost rule's guess before it has measured
+    results : shape and dtype of each result
     """
 
     kernel: str
@@ -41,6 +58,7 @@ class Node:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     work: float
+    results: tuple[Spec, ...]
 
     @property
     def halo(self) -> tuple[int, int] | None:
@@ -118,18 +136,43 @@ class Host:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class View:
-    """The same memory under another dtype of the same size."""
+    """The same memory under another dtype of the same size, once the numbers in ``after`` have been made."""
 
     image: Value
     dtype: np.dtype[Any]
+    after: tuple[Small, ...]
 
 
-AnyNode: TypeAlias = Node | Host | View
+@dataclass(frozen=True, eq=False, slots=True)
+class Loop:
+    """A graph that is repeated on its own results until it says stop.
+
+    Attributes
+    ----------
+    body : its inputs are the state and the constants, its results the new state and a number: 0 stops
+    state : values before the first round
+    constants : values that are the same in every round
+    limit : the most rounds; more are an error
+    rounds : how many the cost rule reckons with
+    """
+
+    body: Graph
+    state: tuple[Value, ...]
+    constants: tuple[Value | Small, ...]
+    limit: int
+    rounds: float
 
 
-def view(image: Value, dtype: np.dtype[Any]) -> Value:
-    """Take an image's elements for another dtype of the same size."""
-    return Value(image.shape, dtype, View(image, dtype))
+AnyNode: TypeAlias = Node | Host | View | Loop
+
+
+def view(image: Value, dtype: np.dtype[Any], after: tuple[Small, ...] = ()) -> Value:
+    """Take an image's elements for another dtype of the same size.
+
+    ``after`` are numbers that must have been made before the image is used, such as those of a host function that
+    raises an error for some images.
+    """
+    return Value(image.shape, dtype, View(image, dtype, after))
 
 
 def point(
@@ -140,11 +183,12 @@ def point(
     shape: tuple[int, ...] | None = None,
     dtype: np.dtype[Any] | None = None,
     work: float = 1.0,
+    results: Results | None = None,
     **arguments: Argument,
 ) -> Value:
     """Compute each pixel from the same pixel of one or several images."""
-    ordered = _ordered(kernel, image, arguments)
-    return _made(Point(kernel, image, ordered, shape or image.shape, dtype or image.dtype, work))
+    spec = shape or image.shape, dtype or image.dtype
+    return _made(Point(kernel, image, _ordered(kernel, image, arguments, results), *spec, work, _all(spec, results)))
 
 
 def window(
@@ -156,12 +200,14 @@ def window(
     edge: Edge,
     dtype: np.dtype[Any] | None = None,
     work: float = 1.0,
+    results: Results | None = None,
     **arguments: Argument,
 ) -> Value:
     """Compute each pixel from its neighbourhood of ``halo`` rows and columns on each side."""
     mode, cval = edge
-    ordered = _ordered(kernel, image, {**arguments, "mode": mode, "cval": cval})
-    return _made(Window(kernel, image, ordered, image.shape, dtype or image.dtype, work, halo, edge))
+    ordered = _ordered(kernel, image, {**arguments, "mode": mode, "cval": cval}, results)
+    spec = image.shape, dtype or image.dtype
+    return _made(Window(kernel, image, ordered, *spec, work, _all(spec, results), halo, edge))
 
 
 def resample(
@@ -172,10 +218,12 @@ def resample(
     shape: tuple[int, ...],
     dtype: np.dtype[Any] | None = None,
     work: float = 1.0,
+    results: Results | None = None,
     **arguments: Argument,
 ) -> Value:
     """Compute an image of another shape, whose rows may depend on any rows."""
-    return _made(Resample(kernel, image, _ordered(kernel, image, arguments), shape, dtype or image.dtype, work))
+    spec = shape, dtype or image.dtype
+    return _made(Resample(kernel, image, _ordered(kernel, image, arguments, results), *spec, work, _all(spec, results)))
 
 
 def parts(
@@ -187,16 +235,28 @@ def parts(
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     work: float = 1.0,
+    results: Results | None = None,
     **arguments: Argument,
 ) -> Value:
     """Compute an image or another array in independent parts that are not its rows."""
-    return _made(Parts(kernel, image, _ordered(kernel, image, arguments), shape, dtype, work, count, False))
+    ordered = _ordered(kernel, image, arguments, results)
+    return _made(Parts(kernel, image, ordered, shape, dtype, work, _all((shape, dtype), results), count, False))
 
 
-def change(kernel: str, image: Value, /, *, count: int, work: float = 1.0, **arguments: Argument) -> Value:
+def change(
+    kernel: str,
+    image: Value,
+    /,
+    *,
+    count: int,
+    work: float = 1.0,
+    results: Results | None = None,
+    **arguments: Argument,
+) -> Value:
     """Change an image in independent parts; it is copied first where something else reads it."""
-    ordered = _ordered(kernel, image, arguments)
-    return _made(Parts(kernel, image, ordered, image.shape, image.dtype, work, count, True))
+    ordered = _ordered(kernel, image, arguments, results)
+    spec = image.shape, image.dtype
+    return _made(Parts(kernel, image, ordered, *spec, work, _all(spec, results), count, True))
 
 
 def fold(
@@ -211,7 +271,8 @@ def fold(
     **arguments: Argument,
 ) -> Small:
     """Reduce an image to a small array."""
-    return Small(Fold(kernel, image, _ordered(kernel, image, arguments), shape, dtype, work, combine))
+    ordered = _ordered(kernel, image, arguments, None)
+    return Small(Fold(kernel, image, ordered, shape, dtype, work, ((shape, dtype),), combine))
 
 
 def host(function: Callable[..., Any], *arguments: Small, count: int = 1) -> Any:
@@ -221,13 +282,22 @@ def host(function: Callable[..., Any], *arguments: Small, count: int = 1) -> Any
 
 
 def _made(node: Node) -> Value:
-    return Value(node.shape, node.dtype, node)
+    others = [Value(shape, dtype, node, index) for index, (shape, dtype) in enumerate(node.results) if index]
+    return Value(node.shape, node.dtype, node, others=tuple(others))
 
 
-def _ordered(kernel: str, image: Value, given: Mapping[str, Argument]) -> tuple[Argument, ...]:
+def _all(first: Spec, results: Results | None) -> tuple[Spec, ...]:
+    """Shape and dtype of each result."""
+    more = [spec if isinstance(spec, tuple) else (first[0], spec) for spec in (results or {}).values()]
+    return (first, *more)
+
+
+def _ordered(kernel: str, image: Value, given: Mapping[str, Argument], results: Results | None) -> tuple[Argument, ...]:
     """Arguments in the order of the kernel's parameters."""
     wanted = kernels.parameters(kernel)
-    known = {"step": image.channels, **given} if "step" in wanted else given
+    known = {**given, **{name: Output(index) for index, name in enumerate(results or (), 1)}}
+    if "step" in wanted:
+        known.setdefault("step", image.channels)
     if set(known) != set(wanted):
         named, got = ", ".join(wanted) or "none", ", ".join(known) or "none"
         raise TypeError(f"the kernel {kernel!r} takes the parameters {named}, got {got}")

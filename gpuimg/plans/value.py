@@ -20,11 +20,20 @@ class Value:
     shape : (H, W) or (H, W, C)
     dtype : of the elements
     node : that makes it; None for an input of the graph
+    index : its place among the node's results
+    others : the node's further results, where this is the first
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     node: AnyNode | None = None
+    index: int = 0
+    others: tuple[Value, ...] = ()
+
+    @property
+    def results(self) -> tuple[Value, ...]:
+        """All results of a node whose first this is."""
+        return (self, *self.others)
 
     @property
     def channels(self) -> int:
