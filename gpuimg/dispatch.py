@@ -38,11 +38,20 @@ class Step(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What is to be done, as the cost rule sees it; ``transfer`` counts the bytes to and from a GPU."""
+    """What is to be done, as the cost rule sees it.
+
+    Attributes
+    ----------
+    steps : for one image
+    transfer : bytes to and from a GPU for it
+    on_device : whether it lies in GPU memory
+    images : how many of them are in a stack
+    """
 
     steps: tuple[Step, ...]
     transfer: int
     on_device: bool = False
+    images: int = 1
 
 
 class Estimate(NamedTuple):
@@ -58,14 +67,18 @@ def predict(job: Job, figures: Figures) -> dict[str, float]:
     for step in job.steps:
         alone += step.elements * step.work * figures.speeds.get(step.key, figures.seconds_per_work)
         moved += step.nbytes * max(1.0, step.work / figures.gpu_work_per_byte)
-    count = len(job.steps)
+    count, images = len(job.steps), job.images
     together = alone / figures.multicore_speedup
     device = figures.gpu_call + figures.gpu_launch * count + moved / figures.gpu_bandwidth
+    single = figures.single_call * count + alone
+    multicore = figures.multicore_call * count + together
+    if images > 1:  # many images are shared out whole, few in bands
+        multicore = figures.multicore_call / images + min(single / figures.multicore_speedup, multicore)
     return {
-        "single": figures.single_call * count + alone,
-        "multicore": figures.multicore_call * count + together,
-        "processes": figures.processes_call * count + together + job.transfer / figures.copy_bandwidth,
-        "cuda": device if job.on_device else device + job.transfer / figures.pcie_bandwidth,
+        "single": images * single,
+        "multicore": images * multicore,
+        "processes": images * (figures.processes_call * count + together + job.transfer / figures.copy_bandwidth),
+        "cuda": images * (device if job.on_device else device + job.transfer / figures.pcie_bandwidth),
     }
 
 

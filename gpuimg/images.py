@@ -1,7 +1,8 @@
 """What an image is: dtypes, border modes, kinds of array in and out, and the checks of arguments.
 
-An image is ``(H, W)`` or ``(H, W, C)`` with the channels last. `accept` takes any kind of array that holds one and
-gives a `Source`: a NumPy or CuPy array as kernels want it, and the way back to the caller's kind.
+An image is ``(H, W)`` or ``(H, W, C)`` with the channels last; an array with other axes says so by their letters.
+`accept` takes any kind of array that holds one image or a stack of them and returns a `Source`: a NumPy or CuPy array
+as kernels want it, and the way back to the caller's kind.
 """
 
 from __future__ import annotations
@@ -48,19 +49,69 @@ FLOATS: frozenset[np.dtype[Any]] = frozenset((FLOAT32, FLOAT64))
 WITH_BOOL: frozenset[np.dtype[Any]] = frozenset((*DTYPES, BOOL))
 
 
+MOST_CHANNELS = 4  # of an array that does not say what its axes are
+STACKED = "TZN"  # axes along which images lie that are filtered one by one
+
+
+class Axes(NamedTuple):
+    """What the axes of an array are: Y and X of the image, C for channels, T, Z and N for a stack of images.
+
+    Attributes
+    ----------
+    given : the letters in the caller's order
+    order : in the order that kernels want: axes of the stack, rows, columns, channels
+    stack : how many of them are axes of the stack
+    """
+
+    given: str
+    order: str
+    stack: int
+
+    def arranged(self, array: Any) -> Any:
+        """An array of the caller's with its axes in the order for kernels."""
+        return _transposed(array, self.given, self.order)
+
+    def restored(self, result: Any) -> Any:
+        """A result with its axes in the caller's order; it may have channels where the image has none, or none."""
+        own = self._of(result.ndim)
+        return _transposed(result, own, self._as_given(own))
+
+    def given_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a result as the caller has its axes."""
+        own = self._of(len(shape))
+        return tuple([shape[own.index(letter)] for letter in self._as_given(own)])
+
+    def arranged_out(self, out: Any, ndim: int) -> Any:
+        """The caller's memory for a result of ``ndim`` axes, as kernels want it."""
+        own = self._of(ndim)
+        return _transposed(out, self._as_given(own), own)
+
+    def _of(self, ndim: int) -> str:
+        return self.order[: self.stack] + "YXC"[: ndim - self.stack]
+
+    def _as_given(self, own: str) -> str:
+        return "".join([each for each in self.given if each in own]) + "".join([e for e in own if e not in self.given])
+
+
+def _transposed(array: Any, given: str, order: str) -> Any:
+    return array if given == order else array.transpose([given.index(letter) for letter in order])
+
+
 class Source(NamedTuple):
     """An image ready for kernels: C-contiguous, aligned, in native byte order.
 
     Attributes
     ----------
-    array : ndarray or cupy.ndarray, (H, W) or (H, W, C)
+    array : ndarray or cupy.ndarray, (H, W) or (H, W, C), with the axes of a stack before these
     restore : turns a result array into the caller's kind; None where it is that already
     on_device : whether the array lies in GPU memory
+    axes : what the caller said of them
     """
 
     array: Any
     restore: Callable[[Any], Any] | None = None
     on_device: bool = False
+    axes: Axes | None = None
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -68,17 +119,26 @@ class Source(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.array.shape  # type: ignore[no-any-return]
+        """Shape of one image."""
+        return self.array.shape if self.axes is None else self.array.shape[self.axes.stack :]  # type: ignore[no-any-return]
+
+    @property
+    def stack(self) -> tuple[int, ...]:
+        """Extents of the stack; () for a single image."""
+        return () if self.axes is None else self.array.shape[: self.axes.stack]
 
     @property
     def channels(self) -> int:
-        return self.array.shape[2] if self.array.ndim == 3 else 1
+        shape = self.shape
+        return shape[2] if len(shape) == 3 else 1
 
 
 def accept(
     image: Any,
     dtypes: Collection[np.dtype[Any]] = _ANY,
     *,
+    axes: str | None = None,
+    together: bool = False,
     color: bool = False,
     channels: int | None = None,
     name: str = "image",
@@ -89,6 +149,8 @@ def accept(
     ----------
     image : NumPy, CuPy or PIL image, or anything with ``__cuda_array_interface__`` or DLPack
     dtypes : the dtypes that the filter takes
+    axes : what the array's axes are, a letter each; None: (H, W), or (H, W, C) with at most four channels
+    together : whether the filter looks at all channels together; else they may be a stack of images
     color : whether the image must have three channels, or four of which the last is not looked at
     channels : how many the image must have
     name : the argument's, for errors
@@ -96,29 +158,87 @@ def accept(
     Raises
     ------
     TypeError : not an array, or its dtype is not among ``dtypes``
-    ValueError : not two- or three-dimensional
+    ValueError : not an image by its shape, or ``axes`` does not fit it
     """
     source = _native(image) if type(image) is np.ndarray else _convert(image, name)
     array = source.array
     if array.dtype not in dtypes:
         names = ", ".join(str(dtype) for dtype in (BOOL, *DTYPES) if dtype in dtypes)
         raise TypeError(f"{name} must have one of the dtypes {names}, got {array.dtype}")
-    if array.ndim not in (2, 3):
-        raise ValueError(f"{name} must have the shape (H, W) or (H, W, C), got {array.shape}")
-    if channels is not None and (array.ndim != 3 or array.shape[2] != channels):
-        raise ValueError(f"{name} must have the shape (H, W, {channels}), got {array.shape}")
-    if color and (array.ndim != 3 or array.shape[2] not in (3, 4)):
-        raise ValueError(f"{name} must have the shape (H, W, 3) or (H, W, 4), got {array.shape}")
+    if axes is not None:
+        source = _with_axes(source, axes, together or color or channels is not None, name)
+    elif array.ndim != 2 and (array.ndim != 3 or array.shape[2] > MOST_CHANNELS):
+        raise ValueError(_ambiguous(array.shape, name))
+    shape = source.shape
+    if channels is not None and (len(shape) != 3 or shape[2] != channels):
+        raise ValueError(f"{name} must have the shape (H, W, {channels}), got {shape}")
+    if color and (len(shape) != 3 or shape[2] not in (3, 4)):
+        raise ValueError(f"{name} must have the shape (H, W, 3) or (H, W, 4), got {shape}")
     return source
 
 
+def _with_axes(source: Source, axes: str, together: bool, name: str) -> Source:
+    known = _known_axes(axes, together)
+    array = source.array
+    if len(known.given) != array.ndim:
+        raise ValueError(f"axes must have a letter for each axis of {name}, whose shape is {array.shape}, got {axes!r}")
+    array = known.arranged(array)
+    return source._replace(array=array if array.flags.c_contiguous else array.copy(), axes=known)
+
+
+@lru_cache(maxsize=64)
+def _known_axes(axes: str, together: bool) -> Axes:
+    if not isinstance(axes, str) or set(axes) - set("YXC" + STACKED) or len(set(axes)) < len(axes):
+        raise ValueError(f"axes must be different letters out of Y, X, C and {', '.join(STACKED)}, got {axes!r}")
+    if not {"Y", "X"} <= set(axes):
+        raise ValueError(f"axes must have Y and X, the rows and columns of the image, got {axes!r}")
+    stack = [letter for letter in axes if letter in STACKED]
+    if "C" in axes and not together and axes.index("C") < min(axes.index("Y"), axes.index("X")):
+        stack = [letter for letter in axes if letter in STACKED or letter == "C"]
+    last = "C" if "C" in axes and "C" not in stack else ""
+    return Axes(axes, "".join(stack) + "YX" + last, len(stack))
+
+
+def _ambiguous(shape: tuple[int, ...], name: str) -> str:
+    """Why an array is not taken for an image, and how to say what it is."""
+    rule = f"{name} must have the shape (H, W) or (H, W, C) with at most {MOST_CHANNELS} channels, got {shape}"
+    spellings = {
+        3: (
+            f'axes="TYX" for {shape[0]} images of a stack',
+            f'"CYX" for {shape[0]} channels first',
+            f'"YXC" for {shape[-1]} channels last',
+        ),
+        4: (
+            'axes="TYXC" for a stack of colour images',
+            '"TCYX" with the channels first',
+            '"TZYX" for two axes of a stack',
+        ),
+        5: ('axes="TZYXC" for two axes of a stack', '"TZCYX" with the channels first', '"NTZYX" for three'),
+    }.get(len(shape))
+    return (
+        rule if spellings is None else f"{rule}; say what the axes are: {', '.join(spellings[:-1])} or {spellings[-1]}"
+    )
+
+
+def by_channels(source: Source) -> Source:
+    """The channels of an image as a stack, to be filtered one by one."""
+    axes = source.axes or Axes("YXC", "YXC", 0)
+    known = Axes(axes.given, axes.order[: axes.stack] + "CYX", axes.stack + 1)
+    array = _transposed(source.array, axes.order, known.order)
+    return source._replace(array=array if array.flags.c_contiguous else array.copy(), axes=known)
+
+
 def accept_beside(name: str, other: Any, source: Source) -> Any:
-    """Check an image that goes with the first one: of its shape and dtype, in the same memory. Gives its array."""
-    second = accept(other, name=name)
+    """Check an image that goes with the first one, of its shape and dtype, in the same memory; returns its array."""
+    axes = source.axes
+    if axes is None:
+        second = accept(other, name=name)
+    else:
+        second = accept(other, name=name, axes=axes.given, together=axes.order.endswith("C"))
     if second.on_device != source.on_device:
         raise TypeError(f"{name} must lie in {'GPU' if source.on_device else 'host'} memory, as the image does")
-    if second.shape != source.shape:
-        raise ValueError(f"{name} must have the image's shape {source.shape}, got {second.shape}")
+    if second.array.shape != source.array.shape:
+        raise ValueError(f"{name} must have the image's shape {source.array.shape}, got {second.array.shape}")
     if second.dtype != source.dtype:
         raise TypeError(f"{name} must have the image's dtype {source.dtype}, got {second.dtype}")
     return second.array

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from functools import cache, lru_cache
 from importlib import import_module
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
 from gpuimg.images import Source, check_out
 from gpuimg.machine import Figures, figures
-from gpuimg.plans.graph import GRAPHS_KEPT, AnyValue, Graph, Plan
+from gpuimg.memory import new_array
+from gpuimg.plans.graph import GRAPHS_KEPT, AnyValue, Graph, Plan, graph_of
 from gpuimg.plans.nodes import Loop, Node
 from gpuimg.plans.value import Small, Value
 
@@ -72,6 +73,8 @@ def run(
     ------
     BackendUnavailable : a backend asked for by name cannot run here
     """
+    if source.axes is not None:
+        return _run_stack(plan, source, parameters, others, tables, backend, out)
     bound = bound_to(plan, source.array, *others, tables=tables, parameters=parameters)
     if PLANNING.get():
         raise Planned(source, bound)
@@ -81,15 +84,35 @@ def run(
     outs = into = None
     if out is not None:
         outs = _checked_outs(out, source, graph)
-        into = tuple([each if _usable_directly(each, bound) else None for each in outs])
+        into = tuple([each if _usable_directly(each, bound.arrays) else None for each in outs])
     if source.array.size == 0 and isinstance(graph.results[0], Value):
-        made = tuple([_empty_result(source.array, each) for each in graph.results if isinstance(each, Value)])
+        made = tuple([_new(source, each) for each in graph.results if isinstance(each, Value)])
     else:
-        made = _run_on(name, job, bound, into)
+        made = _run_on(name, job, bound, _Once(bound, into))
     results = [_handed(source, value, result) for value, result in zip(graph.results, made, strict=True)]
     if outs is not None:
         results = [_moved(*each) for each in zip(results, outs, strict=True)]
     return results[0] if graph.is_single else tuple(results)
+
+
+class _Once(NamedTuple):
+    """One run of a graph."""
+
+    bound: Bound
+    outs: Outs | None
+
+    def on(self, backend: Backend) -> tuple[Any, ...]:
+        return backend.run(self.bound, self.outs)
+
+
+class _Each(NamedTuple):
+    """A run of a graph for each image of a stack."""
+
+    bounds: list[Bound]
+    outs: list[Outs]
+
+    def on(self, backend: Backend) -> list[tuple[Any, ...]]:
+        return backend.run_each(self.bounds, self.outs)
 
 
 def _checked_outs(out: Any, source: Source, graph: Graph) -> tuple[Any, ...]:
@@ -100,19 +123,92 @@ def _checked_outs(out: Any, source: Source, graph: Graph) -> tuple[Any, ...]:
     if not isinstance(outs, tuple) or len(outs) != len(graph.results):
         raise TypeError(f"out must be a tuple of {len(graph.results)} arrays, got {type(out).__name__}")
     for each, result in zip(outs, graph.results, strict=True):
-        assert isinstance(result, Value)
-        check_out(each, result.shape, result.dtype, source.array)
+        if isinstance(result, Small):
+            raise TypeError("out must be None: the result is not an image")
+        shape = result.shape if source.axes is None else source.axes.given_shape((*source.stack, *result.shape))
+        check_out(each, shape, result.dtype, source.array)
     hosts = [each for each in outs if isinstance(each, np.ndarray)]
     if any(np.may_share_memory(*both) for both in combinations(hosts, 2)):
         raise ValueError("out must be arrays of memory of their own, got two that overlap")
     return outs
 
 
+def _run_stack(
+    plan: Plan,
+    source: Source,
+    parameters: tuple[Hashable, ...],
+    others: tuple[Any, ...],
+    tables: tuple[np.ndarray[Any, Any], ...],
+    backend: str | None,
+    out: Any | None,
+) -> Any:
+    """`run` for each image of a stack, with the axes of the results in the caller's order."""
+    images = [_as_list(array, source) for array in (source.array, *others)]
+    graph = graph_of(plan, tuple([(each.shape[1:], each.dtype) for each in images]), len(tables), parameters)
+    bounds = [Bound(graph, (*each, *tables)) for each in zip(*images, strict=True)]
+    if PLANNING.get():
+        raise Planned(source, bounds[0] if bounds else Bound(graph, ()))
+    name = dispatch.requested(backend)
+    outs = (None,) * len(graph.results) if out is None else _checked_outs(out, source, graph)
+    read = (*images, *tables)
+    memory = [_memory_of(source, value, each, read) for value, each in zip(graph.results, outs, strict=True)]
+    made = _filled(name, source, bounds, memory) if source.array.size else memory
+    results = [_in_given_order(source, *each) for each in zip(graph.results, made, outs, strict=True)]
+    return results[0] if graph.is_single else tuple(results)
+
+
+def _as_list(array: Any, source: Source) -> Any:
+    """A stack with all its axes made one."""
+    stack = source.stack
+    return array.reshape(_product(stack), *array.shape[len(stack) :])
+
+
+def _memory_of(source: Source, value: AnyValue, out: Any | None, read: tuple[Any, ...]) -> Any | None:
+    """Memory for the results of a stack, that of ``out`` where it can be written to; None for numbers."""
+    if isinstance(value, Small):
+        return None
+    if out is not None:
+        own = source.axes.arranged_out(out, len(source.stack) + len(value.shape))  # type: ignore[union-attr]
+        if _usable_directly(own, read):
+            return own
+    return _new(source, value)
+
+
+def _filled(name: str, source: Source, bounds: list[Bound], memory: list[Any | None]) -> list[Any]:
+    """The results of a stack in this memory."""
+    count = len(bounds)
+    lists = [(None,) * count if array is None else _as_list(array, source) for array in memory]
+    job = job_of(bounds[0].graph, source.on_device, count)
+    made = _run_on(name, job, bounds[0], _Each(bounds, list(zip(*lists, strict=True))))
+    return [
+        _numbers([results[place] for results in made], source) if array is None else array
+        for place, array in enumerate(memory)
+    ]
+
+
+def _numbers(each: list[Any], source: Source) -> np.ndarray[Any, Any]:
+    """The small results of a stack as one array."""
+    stacked = np.stack(each)
+    return stacked.reshape(*source.stack, *stacked.shape[1:])
+
+
+def _in_given_order(source: Source, value: AnyValue, made: Any, out: Any | None) -> Any:
+    """A stack of results as the caller has its axes."""
+    if isinstance(value, Small):
+        return made
+    result = source.axes.restored(made)  # type: ignore[union-attr]
+    if out is None:
+        return result if source.restore is None else source.restore(result)
+    if not (isinstance(out, np.ndarray) and np.may_share_memory(result, out)):
+        out[...] = result
+    return out
+
+
 @lru_cache(maxsize=2 * GRAPHS_KEPT)
-def job_of(graph: Graph, on_device: bool) -> Job:
-    """What a graph amounts to for the cost rule."""
+def job_of(graph: Graph, on_device: bool, images: int = 1) -> Job:
+    """What a graph amounts to for the cost rule, for each image of a stack."""
     ends = [value for value in (*graph.inputs, *graph.results) if isinstance(value, Value)]
-    return Job(tuple(_steps(graph)), sum(_product(end.shape) * end.dtype.itemsize for end in ends), on_device)
+    return Job(tuple(_steps(graph)), sum(_product(end.shape) * end.dtype.itemsize for end in ends), on_device, images)
 
 
 def _steps(graph: Graph, rounds: float = 1.0) -> Iterator[Step]:
@@ -150,44 +246,48 @@ def _moved(result: Any, out: Any) -> Any:
     return out
 
 
-def _usable_directly(out: Any, bound: Bound) -> bool:
-    """Whether the result may be written to ``out`` while images and tables are read."""
+def _usable_directly(out: Any, read: tuple[Any, ...]) -> bool:
+    """Whether the result may be written to ``out`` while these arrays are read."""
     if not out.flags.c_contiguous:
         return False
     if not isinstance(out, np.ndarray):
         return True
-    return not any(np.may_share_memory(out, each) for each in bound.arrays if isinstance(each, np.ndarray))
+    return not any(np.may_share_memory(out, each) for each in read if isinstance(each, np.ndarray))
 
 
-def _empty_result(array: Any, result: Value) -> Any:
-    if 0 not in result.shape:
-        raise ValueError(f"image is empty, shape {array.shape}: there is nothing to make the shape {result.shape} of")
-    return np.empty_like(array, dtype=result.dtype, shape=result.shape)
+def _new(source: Source, result: Value) -> Any:
+    """Memory for a result, or for those of a stack."""
+    if 0 in source.shape and 0 not in result.shape:
+        raise ValueError(f"image is empty, shape {source.shape}: there is nothing to make the shape {result.shape} of")
+    shape = (*source.stack, *result.shape)
+    if source.on_device:
+        return np.empty_like(source.array, dtype=result.dtype, shape=shape)
+    return new_array(shape, result.dtype)
 
 
-def _run_on(name: str, job: Job, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
+def _run_on(name: str, job: Job, bound: Bound, call: _Once | _Each) -> Any:
     if job.on_device and name in ("auto", "cuda"):
         name = "cuda"
     elif job.on_device:
         raise BackendUnavailable(name, "the image lies in GPU memory; copy it to the host first (cupy.asnumpy)")
     if name == "auto":
-        return _run_auto(job, bound, outs)
+        return _run_auto(job, bound, call)
     reason = refusal(name, bound)
     if reason is not None:
         raise BackendUnavailable(name, reason)
-    return _timed(name, bound, outs)
+    return _timed(name, bound, call)
 
 
-def _run_auto(job: Job, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
+def _run_auto(job: Job, bound: Bound, call: _Once | _Each) -> Any:
     best = candidates(job, bound)[0].backend
     if best != "cuda":
-        return _timed(best, bound, outs)
+        return _timed(best, bound, call)
     try:
-        return _timed(best, bound, outs)
+        return _timed(best, bound, call)
     except Exception as error:  # whatever CuPy or the driver raises; what is wrong with the call is raised again below
         message = str(error) if isinstance(error, BackendFailed | BackendUnavailable) else repr(error)
         warnings.warn(f"ran on multicore instead of cuda: {message}", FallbackWarning, stacklevel=4)
-        return _timed("multicore", bound, outs)
+        return _timed("multicore", bound, call)
 
 
 def refusal(name: str, bound: Bound) -> str | None:
@@ -220,10 +320,9 @@ def _product(shape: tuple[int, ...]) -> int:
     return count
 
 
-def _timed(name: str, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
+def _timed(name: str, bound: Bound, call: _Once | _Each) -> Any:
     start = time.perf_counter()
-    chosen = backend_named(name)
-    result = chosen.run(bound, outs)
+    result = call.on(backend_named(name))
     if log.isEnabledFor(logging.DEBUG):
         kernels, shape = ", ".join(bound.graph.kernels), bound.arrays[0].shape
         log.debug("%s of %s on %s: %.6f s", kernels, shape, name, time.perf_counter() - start)

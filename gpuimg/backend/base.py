@@ -36,6 +36,9 @@ class Backend(Protocol):
     def run(self, bound: Bound, outs: Outs | None = None) -> tuple[Any, ...]:
         """Run a graph and return its results; ``outs`` are contiguous and fit them."""
 
+    def run_each(self, bounds: Sequence[Bound], outs: Sequence[Outs]) -> list[tuple[Any, ...]]:
+        """Run one graph for each image of a stack."""
+
 
 def combined(node: Fold, parts: Array) -> Array:
     """The result of a fold from the partial results of all slabs."""
@@ -87,6 +90,9 @@ class CpuBackend(ABC):
 
     def run(self, bound: Bound, outs: Outs | None = None) -> tuple[Any, ...]:
         return walk(bound, self, outs)
+
+    def run_each(self, bounds: Sequence[Bound], outs: Sequence[Outs]) -> list[tuple[Any, ...]]:
+        return list(map(self.run, bounds, outs))
 
     def take(self, image: Array) -> Array:
         """An image where all that fill can read it."""

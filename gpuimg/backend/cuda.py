@@ -107,6 +107,9 @@ class Cuda:
             except gpu.errors as error:
                 raise DeviceFailed(f"the GPU reported: {error}") from error
 
+    def run_each(self, bounds: Sequence[Bound], outs: Sequence[Outs]) -> list[tuple[Any, ...]]:
+        return list(map(self.run, bounds, outs))
+
     @staticmethod
     def _run(gpu: Gpu, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
         if outs is None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib import import_module
 from itertools import pairwise
@@ -102,32 +104,33 @@ def parallel_loop() -> Any:
     return jit.kept(build, jit.named(_parallel_loop, "_parallel_loop", names))
 
 
-class Bands:
-    """Bands of rows that threads take, one after the other, until none is left.
+class Shares(ABC):
+    """Work in pieces that threads take, one after the other, until none is left.
 
-    Only whole operations on its queues, each of them atomic: an interrupt may come anywhere in the calling thread. Each
-    band holds the arrays itself, so their memory is not used again while a thread writes to it.
+    Only whole operations on its queues, each of them atomic: an interrupt may come anywhere in the calling thread.
     """
 
-    def __init__(self, code: Compiled, packed: Packed, edges: list[int]) -> None:
-        self._call = code.call
-        self._waiting = deque([(packed, *band) for band in pairwise(edges)])
+    def __init__(self, pieces: Iterable[Any]) -> None:
+        self._waiting = deque(pieces)
         self._busy: deque[None] = deque()
         self._left: SimpleQueue[None] = SimpleQueue()
-        self._done: deque[int] = deque()
+
+    @abstractmethod
+    def do(self, piece: Any) -> None:
+        """Do one piece."""
 
     def work(self) -> None:
-        """Fill bands until none is left."""
+        """Do pieces until none is left."""
         while True:
             try:
-                packed, top, bottom = self._waiting.popleft()
+                piece = self._waiting.popleft()
             except IndexError:
                 return
-            self._done.append(self._call(packed.address, top, bottom))
+            self.do(piece)
 
     def help(self) -> None:
         """`work` in another thread than the caller's."""
-        self._busy.append(None)  # before a band is taken: `finish` must not miss it
+        self._busy.append(None)  # before a piece is taken: `finish` must not miss it
         try:
             self.work()
         finally:
@@ -135,7 +138,7 @@ class Bands:
             self._left.put(None)
 
     def finish(self) -> None:
-        """Wait until no other thread works on a band, whatever interrupts that; raise the last interrupt then."""
+        """Wait until no other thread works on a piece, whatever interrupts that; raise the last interrupt then."""
         self._waiting.clear()
         interrupt: BaseException | None = None
         while self._busy:
@@ -146,20 +149,65 @@ class Bands:
         if interrupt is not None:
             raise interrupt
 
+    def share(self, count: int) -> None:
+        """Do the pieces in up to ``count`` threads; none of them works on any more when it returns or raises."""
+        try:
+            _helpers.offer(self, count - 1)
+            self.work()
+        finally:
+            self.finish()
+
+
+class Bands(Shares):
+    """Bands of rows. Each holds the arrays itself, so their memory is not used again while a thread writes to it."""
+
+    def __init__(self, code: Compiled, packed: Packed, edges: list[int]) -> None:
+        super().__init__((packed, *band) for band in pairwise(edges))
+        self._call = code.call
+        self._done: deque[int] = deque()
+
+    def do(self, piece: tuple[Packed, int, int]) -> None:
+        packed, top, bottom = piece
+        self._done.append(self._call(packed.address, top, bottom))
+
     def count(self) -> int:
         """How many bands were filled."""
         return sum(self._done)
 
 
+class Calls(Shares):
+    """Calls of one function. After an error no more are begun."""
+
+    def __init__(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> None:
+        super().__init__(enumerate(arguments))
+        self._function = function
+        self._errors: deque[BaseException] = deque()
+        self._results: list[Any] = [None] * len(arguments)
+
+    def do(self, piece: tuple[int, tuple[Any, ...]]) -> None:
+        place, arguments = piece
+        try:
+            self._results[place] = self._function(*arguments)
+        except BaseException as error:
+            self._errors.append(error)
+            self._waiting.clear()
+
+    def results(self) -> list[Any]:
+        """What was returned, or the first error raised again."""
+        if self._errors:
+            raise self._errors[0]
+        return self._results
+
+
 class Helpers:
-    """Threads of our own that help a caller with its bands, started at first use."""
+    """Threads of our own that help a caller with its work, started at first use."""
 
     def __init__(self) -> None:
-        self._offers: SimpleQueue[Bands] = SimpleQueue()
+        self._offers: SimpleQueue[Shares] = SimpleQueue()
         self._lock = threading.Lock()
         self._started = 0
 
-    def offer(self, bands: Bands, count: int) -> None:
+    def offer(self, work: Shares, count: int) -> None:
         """Let up to ``count`` threads help."""
         with self._lock, contextlib.suppress(RuntimeError):  # the system has no thread left: the caller works alone
             while self._started < min(count, processor_count() - 1):
@@ -167,11 +215,11 @@ class Helpers:
                 threading.Thread(target=self._help, daemon=True, name=f"gpuimg {self._started}").start()
                 self._started += 1
         for _ in range(min(count, self._started)):
-            self._offers.put(bands)
+            self._offers.put(work)
 
     def _help(self) -> None:
         while True:
-            self._offers.get().help()  # in no variable, which would hold the bands until the next offer
+            self._offers.get().help()  # in no variable, which would hold its arrays until the next offer
 
 
 _helpers = Helpers()
@@ -185,12 +233,15 @@ def fill_bands(code: Compiled, packed: Packed, top: int, bottom: int, bands: int
     if numba_is_safe():
         return int(parallel_loop()(code.address, packed.address, top, bottom, bands))
     shared = Bands(code, packed, [top + (bottom - top) * band // bands for band in range(bands + 1)])
-    try:
-        _helpers.offer(shared, bands - 1)
-        shared.work()
-    finally:
-        shared.finish()
+    shared.share(bands)
     return shared.count()
+
+
+def call_each(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], threads: int) -> list[Any]:
+    """Call a function with each of these arguments in several threads; returns the results in their order."""
+    calls = Calls(function, arguments)
+    calls.share(min(threads, len(arguments)))
+    return calls.results()
 
 
 def thread_count() -> int:

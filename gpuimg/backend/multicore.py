@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from gpuimg.backend.chain import InProcess
 from gpuimg.backend.compiled import Compiled, Packed
-from gpuimg.backend.driver import fill_bands, numba_is_safe, numba_layer, thread_count
-from gpuimg.backend.single import timed
+from gpuimg.backend.driver import call_each, fill_bands, numba_is_safe, numba_layer, thread_count
+from gpuimg.backend.single import Single, timed
+from gpuimg.backend.walk import Bound, Outs
 
 
 class Multicore(InProcess):
@@ -27,3 +31,9 @@ class Multicore(InProcess):
             return fill_bands(code, packed, top, bottom, few), few
 
         return timed(kernel, fill, rows, elements // bands, rows <= bands)
+
+    def run_each(self, bounds: Sequence[Bound], outs: Sequence[Outs]) -> list[tuple[Any, ...]]:
+        """Whole images on one thread each, as long as there is one for every thread; the rest in bands."""
+        count = len(bounds) - len(bounds) % self.workers
+        calls = list(zip(bounds[:count], outs[:count], strict=True))
+        return call_each(Single().run, calls, self.workers) + super().run_each(bounds[count:], outs[count:])
