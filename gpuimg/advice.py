@@ -155,14 +155,14 @@ def explain(
     source, bound = planned(function, image, params)
     chosen = dispatch.requested(backend)
     if chosen == "auto":
-        chosen = running.candidates(running.job_of(bound.graph, source.on_device), bound)[0].backend
+        chosen = running.candidates(running.job_for(source, bound.graph), bound)[0].backend
     rows = [_row(name, source, bound) for name in BACKENDS]
     if measure:
         rows = [_measured(row, function, image, params) for row in rows]
     rows.sort(key=lambda row: (row.predicted is None, row.predicted))
     return Explanation(
         filter=function.__name__,
-        image=f"{'x'.join(map(str, source.shape))} {source.dtype}",
+        image=f"{_shape(source.array.shape)} {source.dtype}",
         chosen=chosen,
         requested=dispatch.requested(backend),
         rows=tuple(rows),
@@ -187,17 +187,20 @@ class Description:
     ----------
     filter : name of the filter
     graph : `gpuimg.plans.graph.Graph`
+    stack : extents of the stack of images for each of which the graph is run; () for one image
     backend : on which "auto" would run all of it
     """
 
     filter: str
     graph: Graph
+    stack: tuple[int, ...]
     backend: str
 
     def __str__(self) -> str:
         image, *_ = self.graph.inputs
         assert isinstance(image, Value)
-        head = f"{self.filter} of {_shape(image.shape)} {image.dtype} on {self.backend}"
+        count = f"{_shape(self.stack)} images of " if self.stack else ""
+        head = f"{self.filter} of {count}{_shape(image.shape)} {image.dtype} on {self.backend}"
         lines = [head, f"{'':3}{'node':<10}{'kernel':<20}{'result':<28}halo"]
         return "\n".join([*lines, *_table(self.graph, "")])
 
@@ -237,14 +240,17 @@ def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
-def plan(filter: Callable[..., Any] | str, shape: tuple[int, ...], dtype: Any, **params: Any) -> Description:
+def plan(
+    filter: Callable[..., Any] | str, shape: tuple[int, ...], dtype: Any, axes: str | None = None, **params: Any
+) -> Description:
     """Describe the graph that a filter runs for images of a shape and dtype; nothing is computed.
 
     Parameters
     ----------
     filter : a filter or its name
-    shape : (H, W) or (H, W, C)
+    shape : (H, W) or (H, W, C), or what ``axes`` says
     dtype : of the image
+    axes : what the axes are, see `gpuimg.filters`
     **params : the filter's parameters
 
     Returns
@@ -266,10 +272,10 @@ def plan(filter: Callable[..., Any] | str, shape: tuple[int, ...], dtype: Any, *
     """
     function = _function(filter)
     backend = dispatch.requested(params.pop("backend", None))
-    source, bound = planned(function, np.zeros(shape, dtype), params)
+    source, bound = planned(function, np.zeros(shape, dtype), {"axes": axes, **params})
     if backend == "auto":
-        backend = running.candidates(running.job_of(bound.graph, source.on_device), bound)[0].backend
-    return Description(function.__name__, bound.graph, backend)
+        backend = running.candidates(running.job_for(source, bound.graph), bound)[0].backend
+    return Description(function.__name__, bound.graph, source.stack, backend)
 
 
 def planned(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> tuple[Source, Bound]:
@@ -290,7 +296,7 @@ def _row(name: str, source: Source, bound: Bound) -> Row:
         reason = "the image lies in GPU memory"
     if reason is not None:
         return Row(name, None, None, reason)
-    seconds = dispatch.predict(running.job_of(bound.graph, source.on_device), figures())[name]
+    seconds = dispatch.predict(running.job_for(source, bound.graph), figures())[name]
     return Row(name, seconds, None, "")
 
 

@@ -29,7 +29,7 @@ from gpuimg.dispatch import CHOICES
 from gpuimg.errors import GpuimgError
 from gpuimg.registry import Filter
 
-NOT_PARAMETERS = ("backend", "out")  # of a filter, but not of a step: the command has its own
+NOT_PARAMETERS = ("axes", "backend", "out")  # of a filter, but not of a step: the command has its own
 PACKAGES = ("numpy", "numba", "pillow", "tifffile", "cupy-cuda12x", "cupy-cuda13x")
 
 

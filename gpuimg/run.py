@@ -178,8 +178,7 @@ def _filled(name: str, source: Source, bounds: list[Bound], memory: list[Any | N
     """The results of a stack in this memory."""
     count = len(bounds)
     lists = [(None,) * count if array is None else _as_list(array, source) for array in memory]
-    job = job_of(bounds[0].graph, source.on_device, count)
-    made = _run_on(name, job, bounds[0], _Each(bounds, list(zip(*lists, strict=True))))
+    made = _run_on(name, job_for(source, bounds[0].graph), bounds[0], _Each(bounds, list(zip(*lists, strict=True))))
     return [
         _numbers([results[place] for results in made], source) if array is None else array
         for place, array in enumerate(memory)
@@ -189,7 +188,7 @@ def _filled(name: str, source: Source, bounds: list[Bound], memory: list[Any | N
 def _numbers(each: list[Any], source: Source) -> np.ndarray[Any, Any]:
     """The small results of a stack as one array."""
     stacked = np.stack(each)
-    return stacked.reshape(*source.stack, *stacked.shape[1:])
+    return stacked.reshape(*source.stack, *stacked.shape[1:])[()]  # a scalar of a single image
 
 
 def _in_given_order(source: Source, value: AnyValue, made: Any, out: Any | None) -> Any:
@@ -198,6 +197,7 @@ def _in_given_order(source: Source, value: AnyValue, made: Any, out: Any | None)
         return made
     result = source.axes.restored(made)  # type: ignore[union-attr]
     if out is None:
+        result = result if result.flags.c_contiguous else result.copy()
         return result if source.restore is None else source.restore(result)
     if not (isinstance(out, np.ndarray) and np.may_share_memory(result, out)):
         out[...] = result
@@ -209,6 +209,11 @@ def job_of(graph: Graph, on_device: bool, images: int = 1) -> Job:
     """What a graph amounts to for the cost rule, for each image of a stack."""
     ends = [value for value in (*graph.inputs, *graph.results) if isinstance(value, Value)]
     return Job(tuple(_steps(graph)), sum(_product(end.shape) * end.dtype.itemsize for end in ends), on_device, images)
+
+
+def job_for(source: Source, graph: Graph) -> Job:
+    """What a graph amounts to for this image or stack."""
+    return job_of(graph, source.on_device, _product(source.stack))
 
 
 def _steps(graph: Graph, rounds: float = 1.0) -> Iterator[Step]:
@@ -231,13 +236,6 @@ def _handed(source: Source, value: AnyValue, made: Any) -> Any:
     if made.dtype != value.dtype:  # kernels know masks as bytes
         made = made.view(value.dtype)
     return made if source.restore is None else source.restore(made)
-
-
-def hand_over(source: Source, result: Any, out: Any | None) -> Any:
-    """Hand a result over: into ``out``, or in the kind of array that the image had."""
-    if out is not None:
-        return _moved(result, out)
-    return result if source.restore is None else source.restore(result)
 
 
 def _moved(result: Any, out: Any) -> Any:

@@ -14,6 +14,12 @@ mode : {"reflect", "nearest", "mirror", "wrap", "constant"}
     k k k`` (constant).
 cval : number
     The constant k of mode "constant"; it must be a value of the image's dtype.
+axes : str, optional
+    What the array's axes are, a letter each: Y rows, X columns, C channels; T, Z and N (time, depth, number) are axes
+    of a stack, whose images are filtered one by one, in parallel. ``"TYX"`` is a stack of grey images, ``"TYXC"`` of
+    colour ones, ``"CYX"`` an image with its channels first, ``"YXC"`` one with any number of channels. The result has
+    its axes in the same order. None: ``(H, W)``, or ``(H, W, C)`` with at most four channels; any other array must say
+    what it is.
 
 Images are ``(H, W)`` or ``(H, W, C)``, uint8, uint16, int16, float32 or float64, from NumPy, CuPy, PIL or anything
 that has DLPack; the result is of the same kind. Channels are filtered each on its own. Results are rounded half to

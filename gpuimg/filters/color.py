@@ -46,7 +46,9 @@ def fixed_weights(weights: tuple[float, ...], one: int) -> tuple[int, ...]:
 
 
 @register({}, {"weights": "rec601"}, color=True)
-def rgb2gray(image: Any, weights: Any = "rec709", *, backend: str | None = None, out: Any = None) -> Any:
+def rgb2gray(
+    image: Any, weights: Any = "rec709", *, axes: str | None = None, backend: str | None = None, out: Any = None
+) -> Any:
     """Weigh red, green and blue into one channel.
 
     Parameters
@@ -55,7 +57,7 @@ def rgb2gray(image: Any, weights: Any = "rec709", *, backend: str | None = None,
         The fourth channel, if any, is not looked at.
     weights : {"rec709", "rec601"} or three numbers
         Shares of red, green and blue: ITU-R BT.709 luminance (as scikit-image), BT.601 luma (as OpenCV), or your own.
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -75,7 +77,7 @@ def rgb2gray(image: Any, weights: Any = "rec709", *, backend: str | None = None,
     >>> gpuimg.rgb2gray(np.array([[[255, 0, 0], [255, 255, 255]]], np.uint8))
     array([[ 54, 255]], dtype=uint8)
     """
-    source = images.accept(image, color=True)
+    source = images.accept(image, color=True, axes=axes)
     shares = _luma_weights(weights)
     return run(plan_rgb2gray, source, shares, backend=backend, out=out)
 
@@ -135,14 +137,14 @@ def plan_lab2rgb(image: Value) -> Value:
 
 
 @register(color=True)
-def rgb2hsv(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+def rgb2hsv(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
     """Convert red, green and blue to hue, saturation and value.
 
     Parameters
     ----------
     image : (H, W, 3) array
         Integers are shares of the dtype's greatest value; floats run from 0 to 1.
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -164,18 +166,18 @@ def rgb2hsv(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
     array([[[0.33, 1.  , 1.  ],
             [0.  , 0.  , 0.4 ]]], dtype=float32)
     """
-    source = images.accept(image, channels=3)
+    source = images.accept(image, channels=3, axes=axes)
     return run(plan_rgb2hsv, source, backend=backend, out=out)
 
 
 @register(color=True, kinds="f")
-def hsv2rgb(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+def hsv2rgb(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
     """Convert hue, saturation and value to red, green and blue.
 
     Parameters
     ----------
     image : (H, W, 3) array of float32 or float64, from 0 to 1; hues beyond go round again
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -195,19 +197,19 @@ def hsv2rgb(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
     >>> gpuimg.hsv2rgb(np.array([[[0.5, 1, 0.8]]]))
     array([[[0. , 0.8, 0.8]]])
     """
-    source = images.accept(image, images.FLOATS, channels=3)
+    source = images.accept(image, images.FLOATS, channels=3, axes=axes)
     return run(plan_hsv2rgb, source, backend=backend, out=out)
 
 
 @register(color=True)
-def rgb2ycbcr(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+def rgb2ycbcr(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
     """Convert red, green and blue to luma and two differences of colour, for studio swing.
 
     Parameters
     ----------
     image : (H, W, 3) array
         Integers are shares of the dtype's greatest value; floats run from 0 to 1.
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -228,18 +230,18 @@ def rgb2ycbcr(image: Any, *, backend: str | None = None, out: Any = None) -> Any
     array([[[235. , 128. , 128. ],
             [ 81.5,  90.2, 240. ]]], dtype=float32)
     """
-    source = images.accept(image, channels=3)
+    source = images.accept(image, channels=3, axes=axes)
     return run(plan_rgb2ycbcr, source, backend=backend, out=out)
 
 
 @register(color=True, kinds="f")
-def ycbcr2rgb(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+def ycbcr2rgb(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
     """Convert luma and two differences of colour, for studio swing, to red, green and blue.
 
     Parameters
     ----------
     image : (H, W, 3) array of float32 or float64: Y from 16 to 235, Cb and Cr from 16 to 240
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -259,19 +261,19 @@ def ycbcr2rgb(image: Any, *, backend: str | None = None, out: Any = None) -> Any
     >>> (gpuimg.ycbcr2rgb(np.array([[[235.0, 128, 128]]])) * 100).round()
     array([[[100., 100., 100.]]])
     """
-    source = images.accept(image, images.FLOATS, channels=3)
+    source = images.accept(image, images.FLOATS, channels=3, axes=axes)
     return run(plan_ycbcr2rgb, source, backend=backend, out=out)
 
 
 @register(color=True)
-def rgb2lab(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+def rgb2lab(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
     """Convert sRGB to CIE L*, a* and b*, in which equal distances look about equally far.
 
     Parameters
     ----------
     image : (H, W, 3) array
         Integers are shares of the dtype's greatest value; floats run from 0 to 1.
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -293,18 +295,18 @@ def rgb2lab(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
     array([[[ 0. ,  0. ,  0. ],
             [53.2, 80.1, 67.2]]], dtype=float32)
     """
-    source = images.accept(image, channels=3)
+    source = images.accept(image, channels=3, axes=axes)
     return run(plan_rgb2lab, source, backend=backend, out=out)
 
 
 @register(color=True, kinds="f")
-def lab2rgb(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+def lab2rgb(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
     """Convert CIE L*, a* and b* to sRGB.
 
     Parameters
     ----------
     image : (H, W, 3) array of float32 or float64: L* from 0 to 100, a* and b* from about -107 to 98
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -325,5 +327,5 @@ def lab2rgb(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
     >>> gpuimg.lab2rgb(np.array([[[53.2, 80.1, 67.2]]])).round(2)
     array([[[1., 0., 0.]]])
     """
-    source = images.accept(image, images.FLOATS, channels=3)
+    source = images.accept(image, images.FLOATS, channels=3, axes=axes)
     return run(plan_lab2rgb, source, backend=backend, out=out)

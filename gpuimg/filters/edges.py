@@ -27,8 +27,10 @@ class Smoothing(NamedTuple):
 SOBEL, SCHARR, PREWITT = Smoothing(2, 1), Smoothing(10, 3), Smoothing(1, 1)
 
 
-def _gradient(image: Any, weights: Smoothing, axis: Any, mode: str, cval: float, backend: str | None, out: Any) -> Any:
-    source = images.accept(image)
+def _gradient(
+    image: Any, weights: Smoothing, axis: Any, mode: str, cval: float, axes: str | None, backend: str | None, out: Any
+) -> Any:
+    source = images.accept(image, axes=axes)
     direction = MAGNITUDE if axis is None else images.whole("axis", axis, low=-2, high=1) % 2
     edge = images.border(mode, cval, source.dtype)
     return run(plan_gradient, source, weights, direction, edge, backend=backend, out=out)
@@ -65,6 +67,7 @@ def sobel(
     *,
     mode: str = "reflect",
     cval: float = 0,
+    axes: str | None = None,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -76,7 +79,7 @@ def sobel(
     axis : {None, 0, 1}
         The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones; None gives the
         magnitude.
-    mode, cval, backend, out : see `gpuimg.filters`
+    mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -100,7 +103,7 @@ def sobel(
            [0., 8., 8., 0.],
            [0., 8., 8., 0.]], dtype=float32)
     """
-    return _gradient(image, SOBEL, axis, mode, cval, backend, out)
+    return _gradient(image, SOBEL, axis, mode, cval, axes, backend, out)
 
 
 @register({}, {"axis": 0}, {"axis": 1})
@@ -110,6 +113,7 @@ def scharr(
     *,
     mode: str = "reflect",
     cval: float = 0,
+    axes: str | None = None,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -121,7 +125,7 @@ def scharr(
     axis : {None, 0, 1}
         The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones; None gives the
         magnitude.
-    mode, cval, backend, out : see `gpuimg.filters`
+    mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -145,7 +149,7 @@ def scharr(
            [ 0., 16., 16.,  0.],
            [ 0., 16., 16.,  0.]], dtype=float32)
     """
-    return _gradient(image, SCHARR, axis, mode, cval, backend, out)
+    return _gradient(image, SCHARR, axis, mode, cval, axes, backend, out)
 
 
 @register({}, {"axis": 0}, {"axis": 1})
@@ -155,6 +159,7 @@ def prewitt(
     *,
     mode: str = "reflect",
     cval: float = 0,
+    axes: str | None = None,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -166,7 +171,7 @@ def prewitt(
     axis : {None, 0, 1}
         The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones; None gives the
         magnitude.
-    mode, cval, backend, out : see `gpuimg.filters`
+    mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -190,17 +195,25 @@ def prewitt(
            [ 0., 12., 12.,  0.],
            [ 0., 12., 12.,  0.]], dtype=float32)
     """
-    return _gradient(image, PREWITT, axis, mode, cval, backend, out)
+    return _gradient(image, PREWITT, axis, mode, cval, axes, backend, out)
 
 
 @register({})
-def laplace(image: Any, *, mode: str = "reflect", cval: float = 0, backend: str | None = None, out: Any = None) -> Any:
+def laplace(
+    image: Any,
+    *,
+    mode: str = "reflect",
+    cval: float = 0,
+    axes: str | None = None,
+    backend: str | None = None,
+    out: Any = None,
+) -> Any:
     """Sum the second differences along both axes.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-    mode, cval, backend, out : see `gpuimg.filters`
+    mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -216,7 +229,7 @@ def laplace(image: Any, *, mode: str = "reflect", cval: float = 0, backend: str 
     >>> gpuimg.laplace(np.array([[0, 0, 8, 8]], np.uint8))
     array([[ 0.,  8., -8.,  0.]], dtype=float32)
     """
-    source = images.accept(image)
+    source = images.accept(image, axes=axes)
     edge = images.border(mode, cval, source.dtype)
     return run(plan_laplace, source, edge, backend=backend, out=out)
 

@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gpuimg import images
-from gpuimg.images import BOOL, DTYPES, FLOAT32, FLOAT64, Source
+from gpuimg.images import BOOL, DTYPES, FLOAT32, FLOAT64
 from gpuimg.plans.nodes import fold, host, point, view
 from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
-from gpuimg.run import hand_over, run
+from gpuimg.run import run
 
 Array = np.ndarray[Any, Any]
 COUNTS = np.dtype(np.int64)
@@ -24,13 +24,13 @@ _INTEGERS: frozenset[np.dtype[Any]] = frozenset(dtype for dtype in DTYPES if dty
 
 
 @register(kinds="buif")
-def invert(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+def invert(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
     """Turn light into dark.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array, also bool
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -43,7 +43,7 @@ def invert(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
     >>> gpuimg.invert(np.array([[0, 200]], np.uint8))
     array([[255,  55]], dtype=uint8)
     """
-    source = images.accept(image, images.WITH_BOOL)
+    source = images.accept(image, images.WITH_BOOL, axes=axes)
     return run(plan_invert, source, backend=backend, out=out)
 
 
@@ -57,7 +57,9 @@ def _upside_down(image: Any) -> Any:
 
 
 @register({"other": _upside_down, "alpha": 0.3}, {"other": _upside_down, "alpha": -0.5}, images=("other",))
-def blend(image: Any, other: Any, alpha: float, *, backend: str | None = None, out: Any = None) -> Any:
+def blend(
+    image: Any, other: Any, alpha: float, *, axes: str | None = None, backend: str | None = None, out: Any = None
+) -> Any:
     """Mix two images.
 
     Parameters
@@ -66,7 +68,7 @@ def blend(image: Any, other: Any, alpha: float, *, backend: str | None = None, o
     other : array of the image's shape and dtype
     alpha : number
         The share of ``other``: 0 gives the image, 1 the other one; beyond these the difference is exaggerated.
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -86,7 +88,7 @@ def blend(image: Any, other: Any, alpha: float, *, backend: str | None = None, o
     >>> gpuimg.blend(np.array([[0, 200]], np.uint8), np.array([[100, 100]], np.uint8), 0.25)
     array([[ 25, 175]], dtype=uint8)
     """
-    source = images.accept(image)
+    source = images.accept(image, axes=axes)
     share = images.number("alpha", alpha)
     second = images.accept_beside("other", other, source)
     return run(plan_blend, source, share, others=(second,), backend=backend, out=out)
@@ -102,7 +104,7 @@ def _negative(image: Any) -> Array:
 
 
 @register({"table": _negative}, kinds="ui")
-def lut(image: Any, table: Any, *, backend: str | None = None, out: Any = None) -> Any:
+def lut(image: Any, table: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
     """Replace each value by the table's entry for it.
 
     Parameters
@@ -111,7 +113,7 @@ def lut(image: Any, table: Any, *, backend: str | None = None, out: Any = None) 
     table : (N,) array of bool, uint8, uint16, int16, int64, float32 or float64
         One entry for every value of the image's dtype: N is 256 for uint8 and 65536 else. The entries for negative
         int16 values stand in the second half, as NumPy's indexing has it.
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -129,7 +131,7 @@ def lut(image: Any, table: Any, *, backend: str | None = None, out: Any = None) 
     >>> gpuimg.lut(np.array([[2, 3]], np.uint8), squares)
     array([[4., 9.]], dtype=float32)
     """
-    source = images.accept(image, _INTEGERS)
+    source = images.accept(image, _INTEGERS, axes=axes)
     entries = np.asarray(table)
     known = (BOOL, *DTYPES, COUNTS)
     if entries.dtype not in known:
@@ -153,7 +155,15 @@ def _unsigned(image: Value) -> Value:
 
 
 @register({"gamma": 2.2}, {"gamma": 0.5, "gain": 1.3}, {"gamma": 0})
-def adjust_gamma(image: Any, gamma: float = 1, gain: float = 1, *, backend: str | None = None, out: Any = None) -> Any:
+def adjust_gamma(
+    image: Any,
+    gamma: float = 1,
+    gain: float = 1,
+    *,
+    axes: str | None = None,
+    backend: str | None = None,
+    out: Any = None,
+) -> Any:
     """Raise each value, as a share of the greatest, to a power.
 
     Parameters
@@ -163,7 +173,7 @@ def adjust_gamma(image: Any, gamma: float = 1, gain: float = 1, *, backend: str 
         The power: above 1 makes the image darker, below 1 brighter.
     gain : number
         What the result is multiplied by.
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -184,7 +194,7 @@ def adjust_gamma(image: Any, gamma: float = 1, gain: float = 1, *, backend: str 
     >>> gpuimg.adjust_gamma(np.array([[0, 128, 255]], np.uint8), 2)
     array([[  0,  64, 255]], dtype=uint8)
     """
-    source = images.accept(image)
+    source = images.accept(image, axes=axes)
     power = images.number("gamma", gamma, low=0)
     factor = images.number("gain", gain)
     return run(plan_adjust_gamma, source, power, factor, backend=backend, out=out)
@@ -216,7 +226,7 @@ def _if_not_negative(argument: Any, extrema: Array) -> Any:
 
 
 @register({"value": 100}, {"value": 0.5})
-def threshold(image: Any, value: Any, *, backend: str | None = None, out: Any = None) -> Any:
+def threshold(image: Any, value: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
     """Mark the pixels above a value.
 
     Parameters
@@ -224,7 +234,7 @@ def threshold(image: Any, value: Any, *, backend: str | None = None, out: Any = 
     image : (H, W) or (H, W, C) array
     value : number
         Need not be a value of the image's dtype. For a float32 image it is taken as float32, as NumPy does.
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -236,7 +246,7 @@ def threshold(image: Any, value: Any, *, backend: str | None = None, out: Any = 
     >>> gpuimg.threshold(np.array([[99, 100, 101]], np.uint8), 100)
     array([[False, False,  True]])
     """
-    source = images.accept(image)
+    source = images.accept(image, axes=axes)
     number = images.number("value", value, finite=False)
     return run(plan_threshold, source, number, backend=backend, out=out)
 
@@ -261,7 +271,13 @@ def threshold_args(value: float, dtype: np.dtype[Any]) -> tuple[int | float, int
 
 @register({}, {"in_range": (30, 120), "out_range": (5, 90)}, {"in_range": "dtype", "out_range": (40, 20)})
 def rescale_intensity(
-    image: Any, in_range: Any = "image", out_range: Any = "dtype", *, backend: str | None = None, out: Any = None
+    image: Any,
+    in_range: Any = "image",
+    out_range: Any = "dtype",
+    *,
+    axes: str | None = None,
+    backend: str | None = None,
+    out: Any = None,
 ) -> Any:
     """Stretch or shrink the range of values.
 
@@ -273,7 +289,7 @@ def rescale_intensity(
     out_range : {"dtype", "image"}, the name of a dtype, or two numbers
         What it is spread over. A dtype's range begins at 0 where that of ``in_range`` is not negative; that of floats
         is -1 to 1.
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -293,7 +309,7 @@ def rescale_intensity(
     >>> gpuimg.rescale_intensity(np.array([[51, 102, 153]], np.uint8))
     array([[  0, 128, 255]], dtype=uint8)
     """
-    source = images.accept(image)
+    source = images.accept(image, axes=axes, together=True)
     ranges = _given_range("in_range", in_range), _given_range("out_range", out_range)
     return run(plan_rescale_intensity, source, *ranges, backend=backend, out=out)
 
@@ -381,7 +397,9 @@ def _centers(edges: Array) -> Array:
 
 
 @register({}, {"bins": 16})
-def histogram(image: Any, bins: int = 256, *, backend: str | None = None, out: Any = None) -> tuple[Any, Any]:
+def histogram(
+    image: Any, bins: int = 256, *, axes: str | None = None, backend: str | None = None, out: Any = None
+) -> tuple[Any, Any]:
     """Count how often values occur.
 
     Parameters
@@ -389,7 +407,7 @@ def histogram(image: Any, bins: int = 256, *, backend: str | None = None, out: A
     image : (H, W) or (H, W, C) array; all channels are counted together
     bins : int
         Number of equal bins from the least to the greatest value, the last one closed.
-    backend : see `gpuimg.filters`
+    axes, backend : see `gpuimg.filters`
     out : (bins,) int64 array for the counts
 
     Returns
@@ -412,27 +430,30 @@ def histogram(image: Any, bins: int = 256, *, backend: str | None = None, out: A
     >>> counts, edges
     (array([3, 1]), array([0., 2., 4.]))
     """
-    source = images.accept(image)
+    source = images.accept(image, axes=axes, together=True)
     bins = images.whole("bins", bins, high=1 << 24)
-    plain = source._replace(restore=None)
     if source.array.size == 0:
-        counts, edges = np.zeros(bins, COUNTS), _edges(0, 1, bins, FLOAT64)
+        counts, edges = _nothing_counted(source.stack, bins)
     else:
-        counts, edges = run(plan_histogram, plain, bins, backend=backend)
-    if out is not None:
-        images.check_out(out, counts.shape, counts.dtype, counts)
-    return hand_over(plain, counts, out), edges
+        counts, edges = run(plan_histogram, source, bins, backend=backend)
+    if out is None:
+        return counts, edges
+    images.check_out(out, counts.shape, counts.dtype, counts)
+    out[...] = counts
+    return out, edges
 
 
-def plan_histogram(image: Value, bins: int) -> Small:
+def _nothing_counted(stack: tuple[int, ...], bins: int) -> tuple[Array, Array]:
+    edges = np.broadcast_to(_edges(0, 1, bins, FLOAT64), (*stack, bins + 1))
+    return np.zeros((*stack, bins), COUNTS), edges.copy()
+
+
+def plan_histogram(image: Value, bins: int) -> tuple[Small, Small]:
     """Counts and edges of the bins."""
     if image.dtype.kind == "f":
         edges, counts = plan_float_counts(image, bins)
-        return host(_both, counts, edges)  # type: ignore[no-any-return]
-    return host(partial(_rebin, image.dtype, bins), plan_value_counts(image))  # type: ignore[no-any-return]
-
-
-def _both(counts: Array, edges: Array) -> tuple[Array, Array]:
+        return counts, edges
+    counts, edges = host(partial(_rebin, image.dtype, bins), plan_value_counts(image), count=2)
     return counts, edges
 
 
@@ -465,13 +486,13 @@ def _as_doubles(edges: Array) -> Array:
 
 
 @register()
-def threshold_otsu(image: Any, *, backend: str | None = None, out: None = None) -> Any:
+def threshold_otsu(image: Any, *, axes: str | None = None, backend: str | None = None, out: None = None) -> Any:
     """Find the threshold that separates two classes of values best.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array; all channels are looked at together
-    backend : see `gpuimg.filters`
+    axes, backend : see `gpuimg.filters`
     out : must be None: the result is one number
 
     Returns
@@ -498,12 +519,12 @@ def threshold_otsu(image: Any, *, backend: str | None = None, out: None = None) 
     >>> print(gpuimg.threshold_otsu(np.array([[10, 11, 12, 200, 201]], np.uint8)))
     12
     """
-    source = images.accept(image)
+    source = images.accept(image, axes=axes, together=True)
     if out is not None:
         raise TypeError("out must be None: threshold_otsu returns a number")
     if source.array.size == 0:
         raise ValueError(f"image must not be empty, got shape {source.shape}")
-    return run(plan_threshold_otsu, source._replace(restore=None), backend=backend)
+    return run(plan_threshold_otsu, source, backend=backend)
 
 
 def plan_threshold_otsu(image: Value) -> Small:
@@ -548,13 +569,13 @@ def otsu(counts: Array, centers: Array) -> Any:
 
 
 @register()
-def equalize_hist(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+def equalize_hist(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
     """Spread the values so that each occurs about as often as any other.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array; each channel is equalised on its own
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -577,9 +598,9 @@ def equalize_hist(image: Any, *, backend: str | None = None, out: Any = None) ->
     >>> gpuimg.equalize_hist(np.array([[10, 11, 12, 13]], np.uint8))
     array([[ 64, 128, 191, 255]], dtype=uint8)
     """
-    source = images.accept(image)
-    if source.dtype.kind == "f" and source.channels > 1 and source.array.size:
-        return _equalize_channels(source, backend, out)
+    source = images.accept(image, axes=axes)
+    if source.dtype.kind == "f" and source.channels > 1:
+        source = images.by_channels(source)
     return run(plan_equalize_hist, source, backend=backend, out=out)
 
 
@@ -607,11 +628,3 @@ def _equalizing(dtype: np.dtype[Any], counts: Array) -> Array:
     share = np.cumsum(np.roll(counts, -low, axis=1), axis=1) / counts.sum(axis=1, keepdims=True)
     spread = np.rint(low + share * (high - low)).astype(dtype)
     return np.ascontiguousarray(np.roll(spread, low, axis=1))
-
-
-def _equalize_channels(source: Source, backend: str | None, out: Any) -> Any:
-    result = np.empty_like(source.array)
-    for channel in range(source.channels):
-        plane = images.accept(source.array[..., channel])
-        result[..., channel] = run(plan_equalize_hist, plane, backend=backend)
-    return hand_over(source, result, out)

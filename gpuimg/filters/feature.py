@@ -21,6 +21,7 @@ def corner_harris(
     *,
     mode: str = "constant",
     cval: float = 0,
+    axes: str | None = None,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -33,7 +34,8 @@ def corner_harris(
         How much edges count against a corner, usually 0 to 0.2.
     sigma : number >= 0, or two of them for rows and columns
         Standard deviation of the Gaussian that the products of the differences are smoothed with.
-    mode, cval, backend, out : see `gpuimg.filters`; beyond the edge of a "constant" image there are no differences
+    mode, cval, axes, backend, out : see `gpuimg.filters`
+        Beyond the edge of a "constant" image there are no differences.
 
     Returns
     -------
@@ -58,7 +60,7 @@ def corner_harris(
     >>> divmod(int(response.argmax()), 9)
     (3, 3)
     """
-    source = images.accept(image)
+    source = images.accept(image, axes=axes)
     sensitivity = images.number("k", k)
     width = widths(sigma)
     edge = images.border(mode, cval, source.dtype)
@@ -97,6 +99,7 @@ def canny(
     *,
     mode: str = "constant",
     cval: float = 0,
+    axes: str | None = None,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -113,8 +116,9 @@ def canny(
     low_threshold, high_threshold : number >= 0 or None
         Magnitudes of the gradient, in the image's own units (Sobel's differences, not divided). None: a tenth and a
         fifth of the dtype's greatest value, 0.1 and 0.2 for floats.
-    mode, cval, backend, out : see `gpuimg.filters`; what lies beyond the edge counts in the smoothing only. In mode
-        "constant" the smoothed image is divided by what a smoothed image of ones is.
+    mode, cval, axes, backend, out : see `gpuimg.filters`
+        What lies beyond the edge counts in the smoothing only. In mode "constant" the smoothed image is divided by what
+        a smoothed image of ones is.
 
     Returns
     -------
@@ -138,7 +142,7 @@ def canny(
     >>> gpuimg.canny(bright, mode="nearest")[3].nonzero()[0]
     array([3])
     """
-    source = images.accept(image)
+    source = images.accept(image, axes=axes)
     greatest = 1.0 if source.dtype.kind == "f" else float(images.limits(source.dtype)[1])
     low = DEFAULT_LOW * greatest if low_threshold is None else images.number("low_threshold", low_threshold, low=0)
     high = DEFAULT_HIGH * greatest if high_threshold is None else images.number("high_threshold", high_threshold, low=0)

@@ -29,13 +29,13 @@ def _column_blocks(width: int) -> int:
 
 
 @register({}, kinds="buif")
-def integral_image(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+def integral_image(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
     """Sum up all pixels above and to the left of each one, itself included.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array, bool too
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -53,7 +53,7 @@ def integral_image(image: Any, *, backend: str | None = None, out: Any = None) -
     array([[ 1,  3,  6],
            [ 5, 12, 21]])
     """
-    source = images.accept(image, WITH_BOOL)
+    source = images.accept(image, WITH_BOOL, axes=axes)
     return run(plan_integral_image, source, backend=backend, out=out)
 
 
@@ -83,7 +83,9 @@ HEADER = images.RUNS_HEADER
 
 
 @register({}, {"connectivity": 1}, kinds="bui")
-def label(image: Any, connectivity: int = 2, *, backend: str | None = None, out: Any = None) -> Any:
+def label(
+    image: Any, connectivity: int = 2, *, axes: str | None = None, backend: str | None = None, out: Any = None
+) -> Any:
     """Number the connected regions of equal value.
 
     Parameters
@@ -92,7 +94,7 @@ def label(image: Any, connectivity: int = 2, *, backend: str | None = None, out:
         Zeros are the background. Channels are numbered each on its own.
     connectivity : {1, 2}
         1: pixels touch at their edges, 2: at their corners too.
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -116,7 +118,7 @@ def label(image: Any, connectivity: int = 2, *, backend: str | None = None, out:
            [0, 1, 2],
            [0, 2, 0]], dtype=int32)
     """
-    source = images.accept(image, _LABELLED)
+    source = images.accept(image, _LABELLED, axes=axes)
     reach = images.whole("connectivity", connectivity, high=2) - 1
     return run(plan_label, source, reach, backend=backend, out=out)
 
@@ -160,14 +162,14 @@ LONGEST_SIDE = 1 << 20  # so that products of squared distances fit 64 bits
 
 
 @register({}, kinds="bui")
-def distance_transform_edt(image: Any, *, backend: str | None = None, out: Any = None) -> Any:
+def distance_transform_edt(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
     """Measure the Euclidean distance from each pixel to the nearest zero.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16 or int16
         Of at most 2**20 rows and columns. Channels are measured each on its own.
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -192,7 +194,7 @@ def distance_transform_edt(image: Any, *, backend: str | None = None, out: Any =
     array([[0.       , 1.       , 2.       ],
            [1.       , 1.4142135, 2.236068 ]], dtype=float32)
     """
-    source = images.accept(image, _LABELLED)
+    source = images.accept(image, _LABELLED, axes=axes)
     rows, cols = source.shape[:2]
     if max(rows, cols) > LONGEST_SIDE:
         raise ValueError(f"image must have at most {LONGEST_SIDE} rows and columns, got the shape {source.shape}")

@@ -68,8 +68,10 @@ def plan_extreme(image: Value, under: Under, which: int, edge: Edge) -> Value:
     return window("footprint", image, halo=halo, edge=edge, work=2.0 + rows, footprint=under.array(), flip=which)
 
 
-def _extreme(image: Any, size: Any, which: int, mode: str, cval: float, backend: str | None, out: Any) -> Any:
-    source = images.accept(image)
+def _extreme(
+    image: Any, size: Any, which: int, mode: str, cval: float, axes: str | None, backend: str | None, out: Any
+) -> Any:
+    source = images.accept(image, axes=axes)
     under = _window(images.window(size))
     edge = images.border(mode, cval, source.dtype)
     return run(plan_extreme, source, under, which, edge, backend=backend, out=out)
@@ -105,8 +107,10 @@ def plan_morphological_gradient(image: Value, under: Under, edge: Edge) -> Value
     return point("difference", dilated, other=eroded, turned=0)
 
 
-def _morphology(plan: Plan, image: Any, footprint: Any, mode: str, cval: float, backend: str | None, out: Any) -> Any:
-    source = images.accept(image)
+def _morphology(
+    plan: Plan, image: Any, footprint: Any, mode: str, cval: float, axes: str | None, backend: str | None, out: Any
+) -> Any:
+    source = images.accept(image, axes=axes)
     given = images.footprint(footprint)
     under = _window(given) if isinstance(given, tuple) else Footprint(given.shape, given.tobytes())
     edge = images.border(mode, cval, source.dtype)
@@ -115,7 +119,14 @@ def _morphology(plan: Plan, image: Any, footprint: Any, mode: str, cval: float, 
 
 @register({"size": 3}, {"size": (2, 9)})
 def minimum(
-    image: Any, size: Any = 3, *, mode: str = "reflect", cval: float = 0, backend: str | None = None, out: Any = None
+    image: Any,
+    size: Any = 3,
+    *,
+    mode: str = "reflect",
+    cval: float = 0,
+    axes: str | None = None,
+    backend: str | None = None,
+    out: Any = None,
 ) -> Any:
     """Replace each pixel by the least value of the window around it.
 
@@ -124,7 +135,7 @@ def minimum(
     image : (H, W) or (H, W, C) array
     size : positive int, or two of them for rows and columns
         An even window reaches one pixel further up and to the left, as SciPy's.
-    mode, cval, backend, out : see `gpuimg.filters`
+    mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -145,12 +156,19 @@ def minimum(
     >>> gpuimg.minimum(np.array([[5, 4, 9, 9, 9]], np.uint8))
     array([[4, 4, 4, 9, 9]], dtype=uint8)
     """
-    return _extreme(image, size, MINIMUM, mode, cval, backend, out)
+    return _extreme(image, size, MINIMUM, mode, cval, axes, backend, out)
 
 
 @register({"size": 3}, {"size": (2, 9)})
 def maximum(
-    image: Any, size: Any = 3, *, mode: str = "reflect", cval: float = 0, backend: str | None = None, out: Any = None
+    image: Any,
+    size: Any = 3,
+    *,
+    mode: str = "reflect",
+    cval: float = 0,
+    axes: str | None = None,
+    backend: str | None = None,
+    out: Any = None,
 ) -> Any:
     """Replace each pixel by the greatest value of the window around it.
 
@@ -159,7 +177,7 @@ def maximum(
     image : (H, W) or (H, W, C) array
     size : positive int, or two of them for rows and columns
         An even window reaches one pixel further up and to the left, as SciPy's.
-    mode, cval, backend, out : see `gpuimg.filters`
+    mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -180,7 +198,7 @@ def maximum(
     >>> gpuimg.maximum(np.array([[5, 4, 0, 0, 9]], np.uint8))
     array([[5, 5, 4, 9, 9]], dtype=uint8)
     """
-    return _extreme(image, size, MAXIMUM, mode, cval, backend, out)
+    return _extreme(image, size, MAXIMUM, mode, cval, axes, backend, out)
 
 
 CROSS = np.array(
@@ -200,6 +218,7 @@ def erosion(
     *,
     mode: str = "reflect",
     cval: float = 0,
+    axes: str | None = None,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -210,7 +229,7 @@ def erosion(
     image : (H, W) or (H, W, C) array
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``.
-    mode, cval, backend, out : see `gpuimg.filters`
+    mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -230,7 +249,7 @@ def erosion(
     >>> gpuimg.erosion(np.array([[0, 7, 7, 7, 0]], np.uint8))
     array([[0, 0, 7, 0, 0]], dtype=uint8)
     """
-    return _morphology(plan_erosion, image, footprint, mode, cval, backend, out)
+    return _morphology(plan_erosion, image, footprint, mode, cval, axes, backend, out)
 
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
@@ -240,6 +259,7 @@ def dilation(
     *,
     mode: str = "reflect",
     cval: float = 0,
+    axes: str | None = None,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -251,7 +271,7 @@ def dilation(
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; it is mirrored in both axes, so that dilation is erosion's
         counterpart.
-    mode, cval, backend, out : see `gpuimg.filters`
+    mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -271,7 +291,7 @@ def dilation(
     >>> gpuimg.dilation(np.array([[0, 0, 7, 0, 0]], np.uint8))
     array([[0, 7, 7, 7, 0]], dtype=uint8)
     """
-    return _morphology(plan_dilation, image, footprint, mode, cval, backend, out)
+    return _morphology(plan_dilation, image, footprint, mode, cval, axes, backend, out)
 
 
 def reflected(under: Under) -> Under:
@@ -296,6 +316,7 @@ def opening(
     *,
     mode: str = "reflect",
     cval: float = 0,
+    axes: str | None = None,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -306,7 +327,7 @@ def opening(
     image : (H, W) or (H, W, C) array
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
-    mode, cval, backend, out : see `gpuimg.filters`; the border is the same in every step
+    mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
 
     Returns
     -------
@@ -327,7 +348,7 @@ def opening(
     >>> gpuimg.opening(np.array([[0, 9, 0, 7, 7, 7, 0]], np.uint8))
     array([[0, 0, 0, 7, 7, 7, 0]], dtype=uint8)
     """
-    return _morphology(plan_opening, image, footprint, mode, cval, backend, out)
+    return _morphology(plan_opening, image, footprint, mode, cval, axes, backend, out)
 
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
@@ -337,6 +358,7 @@ def closing(
     *,
     mode: str = "reflect",
     cval: float = 0,
+    axes: str | None = None,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -347,7 +369,7 @@ def closing(
     image : (H, W) or (H, W, C) array
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
-    mode, cval, backend, out : see `gpuimg.filters`; the border is the same in every step
+    mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
 
     Returns
     -------
@@ -368,7 +390,7 @@ def closing(
     >>> gpuimg.closing(np.array([[7, 0, 7, 0, 0, 0, 7]], np.uint8))
     array([[7, 7, 7, 0, 0, 0, 7]], dtype=uint8)
     """
-    return _morphology(plan_closing, image, footprint, mode, cval, backend, out)
+    return _morphology(plan_closing, image, footprint, mode, cval, axes, backend, out)
 
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
@@ -378,6 +400,7 @@ def white_tophat(
     *,
     mode: str = "reflect",
     cval: float = 0,
+    axes: str | None = None,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -388,7 +411,7 @@ def white_tophat(
     image : (H, W) or (H, W, C) array
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
-    mode, cval, backend, out : see `gpuimg.filters`; the border is the same in every step
+    mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
 
     Returns
     -------
@@ -409,7 +432,7 @@ def white_tophat(
     >>> gpuimg.white_tophat(np.array([[0, 9, 0, 7, 7, 7, 0]], np.uint8))
     array([[0, 9, 0, 0, 0, 0, 0]], dtype=uint8)
     """
-    return _morphology(plan_white_tophat, image, footprint, mode, cval, backend, out)
+    return _morphology(plan_white_tophat, image, footprint, mode, cval, axes, backend, out)
 
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
@@ -419,6 +442,7 @@ def black_tophat(
     *,
     mode: str = "reflect",
     cval: float = 0,
+    axes: str | None = None,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -429,7 +453,7 @@ def black_tophat(
     image : (H, W) or (H, W, C) array
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
-    mode, cval, backend, out : see `gpuimg.filters`; the border is the same in every step
+    mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
 
     Returns
     -------
@@ -450,7 +474,7 @@ def black_tophat(
     >>> gpuimg.black_tophat(np.array([[7, 0, 7, 0, 0, 0, 7]], np.uint8))
     array([[0, 7, 0, 0, 0, 0, 0]], dtype=uint8)
     """
-    return _morphology(plan_black_tophat, image, footprint, mode, cval, backend, out)
+    return _morphology(plan_black_tophat, image, footprint, mode, cval, axes, backend, out)
 
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
@@ -460,6 +484,7 @@ def morphological_gradient(
     *,
     mode: str = "reflect",
     cval: float = 0,
+    axes: str | None = None,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -470,7 +495,7 @@ def morphological_gradient(
     image : (H, W) or (H, W, C) array
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
-    mode, cval, backend, out : see `gpuimg.filters`; the border is the same in every step
+    mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
 
     Returns
     -------
@@ -491,4 +516,4 @@ def morphological_gradient(
     >>> gpuimg.morphological_gradient(np.array([[0, 0, 0, 7, 7, 7]], np.uint8))
     array([[0, 0, 7, 7, 0, 0]], dtype=uint8)
     """
-    return _morphology(plan_morphological_gradient, image, footprint, mode, cval, backend, out)
+    return _morphology(plan_morphological_gradient, image, footprint, mode, cval, axes, backend, out)

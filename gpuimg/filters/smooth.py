@@ -86,6 +86,7 @@ def gaussian(
     truncate: float = 4.0,
     mode: str = "reflect",
     cval: float = 0,
+    axes: str | None = None,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -98,7 +99,7 @@ def gaussian(
         Standard deviation in pixels; 0 leaves that axis as it is.
     truncate : number >= 0
         The kernel ends this many standard deviations from its centre: radius ``int(truncate * sigma + 0.5)``.
-    mode, cval, backend, out : see `gpuimg.filters`
+    mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -123,7 +124,7 @@ def gaussian(
            [ 20, 149,  20],
            [  3,  20,   3]], dtype=uint8)
     """
-    source = images.accept(image)
+    source = images.accept(image, axes=axes)
     width = widths(sigma, truncate)
     edge = images.border(mode, cval, source.dtype)
     return run(plan_gaussian, source, width, edge, backend=backend, out=out)
@@ -162,6 +163,7 @@ def unsharp_mask(
     *,
     mode: str = "reflect",
     cval: float = 0,
+    axes: str | None = None,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -174,7 +176,7 @@ def unsharp_mask(
         Standard deviation of the Gaussian in pixels.
     amount : number
         How much of the difference is added; below 0 it smooths.
-    mode, cval, backend, out : see `gpuimg.filters`
+    mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -195,7 +197,7 @@ def unsharp_mask(
     >>> gpuimg.unsharp_mask(np.array([[50, 50, 90, 90]], np.uint8), radius=0.5)
     array([[50, 46, 94, 90]], dtype=uint8)
     """
-    source = images.accept(image)
+    source = images.accept(image, axes=axes)
     width = widths(radius, name="radius")
     share = images.number("amount", amount)
     edge = images.border(mode, cval, source.dtype)
@@ -222,6 +224,7 @@ def difference_of_gaussians(
     *,
     mode: str = "reflect",
     cval: float = 0,
+    axes: str | None = None,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -234,7 +237,7 @@ def difference_of_gaussians(
         Standard deviation of the narrower Gaussian in pixels.
     high_sigma : the same, not below ``low_sigma``
         That of the wider one; None: 1.6 times ``low_sigma``.
-    mode, cval, backend, out : see `gpuimg.filters`
+    mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -254,7 +257,7 @@ def difference_of_gaussians(
     >>> gpuimg.difference_of_gaussians(np.array([[0, 0, 16, 0, 0]], np.uint8), 0, 0.5).round(1)
     array([[-0. , -1.7,  3.4, -1.7, -0. ]], dtype=float32)
     """
-    source = images.accept(image)
+    source = images.accept(image, axes=axes)
     if high_sigma is None:
         high_sigma = [1.6 * images.number("low_sigma", part, low=0) for part in images.pair("low_sigma", low_sigma)]
     narrow, wide = widths(low_sigma, name="low_sigma"), widths(high_sigma, name="high_sigma")
@@ -271,7 +274,14 @@ def plan_difference_of_gaussians(image: Value, narrow: Widths, wide: Widths, edg
 
 @register({"size": 3}, {"size": (4, 9)}, {"size": 21})
 def uniform(
-    image: Any, size: Any = 3, *, mode: str = "reflect", cval: float = 0, backend: str | None = None, out: Any = None
+    image: Any,
+    size: Any = 3,
+    *,
+    mode: str = "reflect",
+    cval: float = 0,
+    axes: str | None = None,
+    backend: str | None = None,
+    out: Any = None,
 ) -> Any:
     """Replace each pixel by the mean of the window around it.
 
@@ -280,7 +290,7 @@ def uniform(
     image : (H, W) or (H, W, C) array
     size : positive int, or two of them for rows and columns
         An even window reaches one pixel further up and to the left, as SciPy's.
-    mode, cval, backend, out : see `gpuimg.filters`
+    mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -296,7 +306,7 @@ def uniform(
     >>> gpuimg.uniform(np.array([[0, 0, 90, 0, 0]], np.uint8))
     array([[ 0, 30, 30, 30,  0]], dtype=uint8)
     """
-    source = images.accept(image)
+    source = images.accept(image, axes=axes)
     sides = images.window(size)
     edge = images.border(mode, cval, source.dtype)
     return run(plan_uniform, source, sides, edge, backend=backend, out=out)
@@ -309,7 +319,14 @@ def plan_uniform(image: Value, size: tuple[int, int], edge: Edge) -> Value:
 
 @register({"size": 3}, {"size": (5, 7)}, {"size": 5}, {"size": 15})
 def median(
-    image: Any, size: Any = 3, *, mode: str = "reflect", cval: float = 0, backend: str | None = None, out: Any = None
+    image: Any,
+    size: Any = 3,
+    *,
+    mode: str = "reflect",
+    cval: float = 0,
+    axes: str | None = None,
+    backend: str | None = None,
+    out: Any = None,
 ) -> Any:
     """Replace each pixel by the median of the window around it.
 
@@ -317,7 +334,7 @@ def median(
     ----------
     image : (H, W) or (H, W, C) array
     size : odd positive int, or two of them for rows and columns
-    mode, cval, backend, out : see `gpuimg.filters`
+    mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -338,7 +355,7 @@ def median(
     >>> gpuimg.median(np.array([[1, 2, 200, 3, 4]], np.uint8))
     array([[1, 2, 3, 4, 4]], dtype=uint8)
     """
-    source = images.accept(image)
+    source = images.accept(image, axes=axes)
     sides = images.window(size, odd=True)
     edge = images.border(mode, cval, source.dtype)
     return run(plan_median, source, sides, edge, backend=backend, out=out)

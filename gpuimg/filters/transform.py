@@ -90,7 +90,7 @@ def _trimmed(index: Array, weights: Array) -> tuple[Array, Array, Array]:
 def _wanted_shape(source: images.Source, output_shape: Any) -> tuple[int, int]:
     if not hasattr(output_shape, "__len__") or isinstance(output_shape, str | bytes):
         raise TypeError(f"output_shape must be (rows, columns), got {output_shape!r}")
-    if len(output_shape) == 3 and source.array.ndim == 3 and output_shape[2] == source.channels:
+    if len(output_shape) == 3 and len(source.shape) == 3 and output_shape[2] == source.channels:
         output_shape = output_shape[:2]
     if len(output_shape) != 2:
         raise ValueError(f"output_shape must be (rows, columns), got {output_shape!r}")
@@ -118,6 +118,7 @@ def resize(
     order: int = 1,
     anti_aliasing: bool | None = None,
     *,
+    axes: str | None = None,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -133,7 +134,7 @@ def resize(
     anti_aliasing : bool, optional
         Whether to smooth before shrinking, by a Gaussian of ``sigma = (factor - 1) / 2`` for each axis that shrinks.
         None: when an axis shrinks, but not for integers with order 0, as scikit-image decides.
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -153,7 +154,7 @@ def resize(
     >>> gpuimg.resize(np.array([[0, 60, 120]], np.uint8), (1, 6))
     array([[ 15,  15,  45,  75, 105, 105]], dtype=uint8)
     """
-    source = images.accept(image)
+    source = images.accept(image, axes=axes)
     rows, cols = _wanted_shape(source, output_shape)
     order = images.whole("order", order, low=0, high=1)
     shape = (rows, cols, *source.shape[2:])
@@ -181,7 +182,7 @@ def plan_resize(image: Value, shape: tuple[int, ...], order: int, smooth: bool) 
 
 
 @register({"axis": 0}, {"axis": 1}, {"axis": (0, 1)}, kinds="buif")
-def flip(image: Any, axis: Any, *, backend: str | None = None, out: Any = None) -> Any:
+def flip(image: Any, axis: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
     """Turn the order of rows or columns round.
 
     Parameters
@@ -189,7 +190,7 @@ def flip(image: Any, axis: Any, *, backend: str | None = None, out: Any = None) 
     image : (H, W) or (H, W, C) array, also bool
     axis : 0, 1 or (0, 1)
         0 turns the image upside down, 1 swaps left and right, both turn it by half a circle.
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -210,10 +211,10 @@ def flip(image: Any, axis: Any, *, backend: str | None = None, out: Any = None) 
     array([[2, 1],
            [4, 3]], dtype=uint8)
     """
-    source = images.accept(image, images.WITH_BOOL)
-    axes = axis if isinstance(axis, tuple | list) else (axis,)
-    turned = {images.whole("axis", part, low=0, high=1) for part in axes}
-    if not turned or len(turned) < len(axes):
+    source = images.accept(image, images.WITH_BOOL, axes=axes)
+    given = axis if isinstance(axis, tuple | list) else (axis,)
+    turned = {images.whole("axis", part, low=0, high=1) for part in given}
+    if not turned or len(turned) < len(given):
         raise ValueError(f"axis must be 0, 1 or (0, 1), got {axis!r}")
     return run(plan_flip, source, 0 in turned, 1 in turned, backend=backend, out=out)
 
@@ -225,7 +226,7 @@ def plan_flip(image: Value, vertical: bool, horizontal: bool) -> Value:
 
 
 @register({}, {"k": 2}, {"k": -1}, kinds="buif")
-def rot90(image: Any, k: int = 1, *, backend: str | None = None, out: Any = None) -> Any:
+def rot90(image: Any, k: int = 1, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
     """Turn an image by quarters, anticlockwise.
 
     Parameters
@@ -233,7 +234,7 @@ def rot90(image: Any, k: int = 1, *, backend: str | None = None, out: Any = None
     image : (H, W) or (H, W, C) array, also bool
     k : int
         How many quarters; negative ones turn clockwise.
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -254,7 +255,7 @@ def rot90(image: Any, k: int = 1, *, backend: str | None = None, out: Any = None
     array([[2, 4],
            [1, 3]], dtype=uint8)
     """
-    source = images.accept(image, images.WITH_BOOL)
+    source = images.accept(image, images.WITH_BOOL, axes=axes)
     quarters = images.whole("k", k, low=-(1 << 40)) % 4
     return run(plan_rot90, source, quarters, backend=backend, out=out)
 
