@@ -27,26 +27,28 @@ class Smoothing(NamedTuple):
 SOBEL, SCHARR, PREWITT = Smoothing(2, 1), Smoothing(10, 3), Smoothing(1, 1)
 
 
-def _gradient(image: Any, weights: Smoothing, axis: Any, mode: str, cval: float, backend: str | None, out: Any) -> Any:
+def _derivative(
+    image: Any, weights: Smoothing, axis: Any, mode: str, cval: float, backend: str | None, out: Any
+) -> Any:
     source = images.accept(image)
-    direction = MAGNITUDE if axis is None else images.whole("axis", axis, low=-2, high=1) % 2
+    chosen = MAGNITUDE if axis is None else images.whole("axis", axis, low=-2, high=1) % 2
     edge = images.border(mode, cval, source.dtype)
-    return run(plan_gradient, source, weights, direction, edge, backend=backend, out=out)
+    return run(plan_derivative, source, weights, chosen, edge, backend=backend, out=out)
 
 
-def plan_gradient(image: Value, weights: Smoothing, direction: int, edge: Edge) -> Value:
+def plan_derivative(image: Value, weights: Smoothing, axis: int, edge: Edge) -> Value:
     """Smoothed differences along one axis, or the magnitude of both."""
     factor = 1 / (weights.centre + 2 * weights.outer)
-    if direction == MAGNITUDE:
+    if axis == MAGNITUDE:
         factor /= math.sqrt(2)
     return window(
-        "gradient",
+        "derivative",
         image,
         halo=(1, 1),
         edge=edge,
         dtype=_real(image.dtype),
         work=2.0,
-        axis=direction,
+        axis=axis,
         centre=weights.centre,
         outer=weights.outer,
         factor=factor,
@@ -100,7 +102,7 @@ def sobel(
            [0., 8., 8., 0.],
            [0., 8., 8., 0.]], dtype=float32)
     """
-    return _gradient(image, SOBEL, axis, mode, cval, backend, out)
+    return _derivative(image, SOBEL, axis, mode, cval, backend, out)
 
 
 @register({}, {"axis": 0}, {"axis": 1})
@@ -145,7 +147,7 @@ def scharr(
            [ 0., 16., 16.,  0.],
            [ 0., 16., 16.,  0.]], dtype=float32)
     """
-    return _gradient(image, SCHARR, axis, mode, cval, backend, out)
+    return _derivative(image, SCHARR, axis, mode, cval, backend, out)
 
 
 @register({}, {"axis": 0}, {"axis": 1})
@@ -190,7 +192,7 @@ def prewitt(
            [ 0., 12., 12.,  0.],
            [ 0., 12., 12.,  0.]], dtype=float32)
     """
-    return _gradient(image, PREWITT, axis, mode, cval, backend, out)
+    return _derivative(image, PREWITT, axis, mode, cval, backend, out)
 
 
 @register({})

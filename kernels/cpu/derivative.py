@@ -35,11 +35,7 @@ def _square_sum(a, b):
 def fill(src, dst, top, bottom, step, mode, cval, axis, centre, outer, factor):
     """``centre`` and ``outer`` weigh a pixel and its two neighbours; the result is multiplied by ``factor``."""
     width = src.shape[1]
-    padded = lines_for(src, 3, width + 2 * step)
-    smooth = lines_for(src, 3, width)
-    column = lines_for(src, 1, width + 2 * step)[0]
-    for row in range(top - 1, top + 1):
-        load(src, row, padded[row % 3], smooth[row % 3], step, mode, cval, centre, outer)
+    padded, smooth, column = rows_around(src, top, step, mode, cval, centre, outer)
     for row in range(top, bottom):
         above, below = (row - 1) % 3, (row + 1) % 3
         load(src, row + 1, padded[below], smooth[below], step, mode, cval, centre, outer)
@@ -51,6 +47,20 @@ def fill(src, dst, top, bottom, step, mode, cval, axis, centre, outer, factor):
             scale(column[2 * step :], column[:width], dst[row], factor)
         else:
             root(column[2 * step :], column[:width], smooth[below], smooth[above], dst[row], factor)
+
+
+@kernel
+def rows_around(src, top, step, mode, cval, centre, outer):
+    """Room for three rows with their border, for the same smoothed, and for sums down the columns.
+
+    A row lies at its number modulo 3; those before and at ``top`` are loaded.
+    """
+    width = src.shape[1]
+    padded = lines_for(src, 3, width + 2 * step)
+    smooth = lines_for(src, 3, width)
+    for row in range(top - 1, top + 1):
+        load(src, row, padded[row % 3], smooth[row % 3], step, mode, cval, centre, outer)
+    return padded, smooth, lines_for(src, 1, width + 2 * step)[0]
 
 
 @kernel
