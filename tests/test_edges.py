@@ -120,8 +120,24 @@ def test_both_kernels_give_the_same_bits(dtype, step):
 def test_the_magnitude_is_sobels_and_the_direction_that_of_its_parts(dtype, mode):
     real = np.float64 if dtype == np.float64 else np.float32
     image = noise((33, 61), dtype)
-    magnitude, direction = compiled(image, real, 1, MODES[mode].code, 3.0)
     edge = {"mode": mode, "cval": 3, "backend": "single"}
+    magnitude, direction = gpuimg.gradient(image, **edge)
     assert_same(magnitude, gpuimg.sobel(image, **edge))
     down, along = (gpuimg.sobel(image, axis=axis, **edge) for axis in (0, 1))
     np.testing.assert_array_max_ulp(direction, np.arctan2(down.astype(np.float64), along).astype(real), 4)
+
+
+def test_directions_of_ramps():
+    """0 is to the right and pi / 2 downwards."""
+    rows, cols = np.mgrid[:9, :9]
+    inner = (slice(1, -1), slice(1, -1))
+    for degrees, ramp in {0: cols, 45: cols + rows, 90: rows, 135: rows - cols, 180: -cols, -90: -rows}.items():
+        _, direction = gpuimg.gradient(ramp.astype(np.int16))
+        np.testing.assert_array_equal(direction[inner], np.float32(np.deg2rad(degrees)))
+
+
+def test_a_flat_image_has_the_direction_0(backend):
+    for value in (-0.0, 0.0, 5.0):
+        magnitude, direction = gpuimg.gradient(np.full((7, 9), value, np.float32), backend=backend)
+        np.testing.assert_array_equal(magnitude, 0)
+        np.testing.assert_array_equal(direction, 0)
