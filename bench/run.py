@@ -110,6 +110,7 @@ def cases(dtype: str) -> list[Case]:
         Case("white_tophat", {"footprint": 15}),
         Case("morphological_gradient", {"footprint": 3}),
         Case("sobel"),
+        Case("gradient", tolerance=None),  # OpenCV's angles go from 0 to 2 pi
         Case("scharr"),
         Case("laplace"),
         Case("unsharp_mask", {"radius": 1.5, "amount": 1}),
@@ -169,6 +170,12 @@ def opencv() -> Library:
             cv2.Sobel(image, cv2.CV_32F, *axis, scale=0.25 / np.sqrt(2), **edge) for axis in ((1, 0), (0, 1))
         )
         return cv2.magnitude(across, down)
+
+    def gradient(image: Any) -> Any:
+        across, down = (
+            cv2.Sobel(image, cv2.CV_32F, *axis, scale=0.25 / np.sqrt(2), **edge) for axis in ((1, 0), (0, 1))
+        )
+        return cv2.cartToPolar(across, down, angleInDegrees=False)
 
     def scharr(image: Any) -> Any:
         across, down = (
@@ -248,6 +255,7 @@ def opencv() -> Library:
             "white_tophat": morphology(cv2.MORPH_TOPHAT),
             "morphological_gradient": morphology(cv2.MORPH_GRADIENT),
             "sobel": sobel,
+            "gradient": gradient,
             "scharr": scharr,
             "laplace": lambda image: cv2.Laplacian(image, cv2.CV_32F, **edge),
             "unsharp_mask": unsharp_mask,
@@ -288,6 +296,10 @@ def scikit_image() -> Library:
             "erosion": lambda image, footprint: morphology.erosion(image, footprint),
             "dilation": lambda image, footprint: morphology.dilation(image, footprint),
             "sobel": lambda image: filters.sobel(image),
+            "gradient": lambda image: (
+                filters.sobel(image),
+                np.arctan2(filters.sobel(image, axis=0), filters.sobel(image, axis=1)),
+            ),
             "histogram": lambda image: exposure.histogram(image, 256),
             "threshold_otsu": lambda image: image > filters.threshold_otsu(image),
             "equalize_hist": lambda image: exposure.equalize_hist(image),

@@ -19,6 +19,7 @@ from gpuimg.filters.color import rgb2hsv as rgb2hsv
 from gpuimg.filters.color import rgb2lab as rgb2lab
 from gpuimg.filters.color import rgb2ycbcr as rgb2ycbcr
 from gpuimg.filters.color import ycbcr2rgb as ycbcr2rgb
+from gpuimg.filters.edges import gradient as gradient
 from gpuimg.filters.edges import laplace as laplace
 from gpuimg.filters.edges import prewitt as prewitt
 from gpuimg.filters.edges import scharr as scharr

@@ -201,7 +201,7 @@ class Description:
         assert isinstance(image, Value)
         count = f"{_shape(self.stack)} images of " if self.stack else ""
         head = f"{self.filter} of {count}{_shape(image.shape)} {image.dtype} on {self.backend}"
-        lines = [head, f"{'':3}{'node':<10}{'kernel':<20}{'result':<28}halo"]
+        lines = [head, f"{'':3}{'node':<10}{'kernel':<20}{'result':<37} halo"]
         return "\n".join([*lines, *_table(self.graph, "")])
 
 
@@ -225,7 +225,7 @@ def _described(node: AnyNode) -> str:
     if isinstance(node, Loop):
         return f"{kind:<10}{'':<20}{_listed([(value.shape, value.dtype) for value in node.state])}"
     halo = "" if node.halo is None else "x".join(map(str, node.halo))
-    return f"{kind:<10}{node.kernel:<20}{_listed(node.results):<28}{halo}"
+    return f"{kind:<10}{node.kernel:<20}{_listed(node.results):<37} {halo}"
 
 
 def _listed(results: Sequence[Spec]) -> str:

@@ -217,6 +217,8 @@ def run(
         for number, step in enumerate(steps):
             begin(step.text)
             result = _apply(step, result, explaining)
+            if isinstance(result, tuple) and all(map(_is_image, result)):
+                raise click.UsageError(f"{step.filter.name} gives {len(result)} images: call it from Python")
             if not _is_image(result) and number < len(steps) - 1:
                 raise click.UsageError(f"{step.filter.name} gives no image, so it must be the last filter")
         if _is_image(result):

@@ -188,7 +188,7 @@ def _filled(name: str, source: Source, bounds: list[Bound], memory: list[Any | N
 def _numbers(each: list[Any], source: Source) -> np.ndarray[Any, Any]:
     """The small results of a stack as one array."""
     stacked = np.stack(each)
-    return stacked.reshape(*source.stack, *stacked.shape[1:])[()]  # a scalar of a single image
+    return stacked.reshape((*source.stack, *stacked.shape[1:]))[()]  # a scalar of a single image
 
 
 def _in_given_order(source: Source, value: AnyValue, made: Any, out: Any | None) -> Any:

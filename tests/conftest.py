@@ -99,6 +99,22 @@ def assert_close(actual, expected, image, message=""):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance, err_msg=message)
 
 
+def assert_angles_close(actual, expected, uncertainty=0.0, ulps=4):
+    """Equal within ``uncertainty`` radians and some units in the last place; -pi is pi. NaN in the same places."""
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    np.testing.assert_array_equal(np.isnan(actual), np.isnan(expected))
+    apart = np.abs(actual.astype(np.float64) - expected)
+    apart = np.minimum(apart, 2 * np.pi - apart)
+    allowed = ulps * np.spacing(np.abs(expected)).astype(np.float64) + uncertainty
+    np.testing.assert_array_less(np.nan_to_num(apart), np.nan_to_num(allowed, nan=np.inf))
+
+
+def parts(result):
+    """All results of a filter, also where it is one."""
+    return result if isinstance(result, tuple) else (result,)
+
+
 def example(name, shape=(12, 17)):
     """An image of noise that a filter takes, uint8 where it can be, and arguments for it."""
     found = gpuimg.FILTERS[name]

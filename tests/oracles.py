@@ -206,6 +206,17 @@ def prewitt(image, axis=None, *, mode="reflect", cval=0):
 
 
 @each_channel
+def _direction(image, *, mode, cval):
+    plain = image.astype(np.float64)
+    down, along = (filters.sobel(plain, axis=axis, mode=mode, cval=cval) for axis in (0, 1))
+    return np.arctan2(down + 0.0, along + 0.0).astype(_real(image))  # no zero is negative
+
+
+def gradient(image, *, mode="reflect", cval=0):
+    return sobel(image, mode=mode, cval=cval), _direction(image, mode=mode, cval=cval)
+
+
+@each_channel
 def laplace(image, *, mode="reflect", cval=0):
     return ndimage.laplace(image.astype(np.float64), mode=mode, cval=cval).astype(_real(image))
 
@@ -332,6 +343,7 @@ ORACLES = {
     "resize": resize,
     "scharr": scharr,
     "prewitt": prewitt,
+    "gradient": gradient,
     "laplace": laplace,
     "unsharp_mask": unsharp_mask,
     "difference_of_gaussians": difference_of_gaussians,

@@ -50,7 +50,7 @@ def test_each_image_of_a_stack_on_its_own(name, axes, backend):
     results, expected = (result, list(zip(*each, strict=True))) if isinstance(result, tuple) else ((result,), [each])
     for one, wanted in zip(results, expected, strict=True):
         if np.ndim(wanted[0]) < 2:
-            wanted = np.stack(wanted).reshape(*stack, *np.shape(wanted[0]))
+            wanted = np.stack(wanted).reshape((*stack, *np.shape(wanted[0])))
         else:
             wanted = in_order(wanted, stack, axes)
         if name in ("uniform", "adjust_gamma") and backend == "cuda" and dtype.kind == "f":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gpuimg
-from tests.conftest import example
+from tests.conftest import example, parts
 
 GREY = np.random.default_rng(1).integers(0, 256, (12, 17), np.uint8)
 COLOR = np.random.default_rng(2).integers(0, 256, (12, 17, 3), np.uint8)
@@ -194,13 +194,28 @@ OUTS = {
 def test_out(name, kind):
     function = gpuimg.FILTERS[name].function
     image, given = example(name)
-    like = function(image, **given)
+    result = function(image, **given)
     make, error, message = OUTS[kind]
-    with pytest.raises(error, match=re.escape(message.format(like=like))):
-        function(image, out=make(like), **given)
-    out = np.empty_like(like)
-    assert function(image, out=out, **given) is out
-    np.testing.assert_array_equal(out, like)
+    for place, like in enumerate(parts(result)):
+        outs = [np.empty_like(each) for each in parts(result)]
+        outs[place] = make(like)
+        with pytest.raises(error, match=re.escape(message.format(like=like))):
+            function(image, out=tuple(outs) if isinstance(result, tuple) else outs[0], **given)
+    outs = tuple([np.empty_like(each) for each in parts(result)])
+    returned = function(image, out=outs if isinstance(result, tuple) else outs[0], **given)
+    for out, like, each in zip(outs, parts(result), parts(returned), strict=True):
+        assert each is out
+        np.testing.assert_array_equal(out, like)
+
+
+def test_out_of_several_results():
+    like = np.empty(GREY.shape, np.float32)
+    for wrong in (like, [like, like], (like,), (like, like, like)):
+        with pytest.raises(TypeError, match=f"out must be a tuple of 2 arrays, got {type(wrong).__name__}"):
+            gpuimg.gradient(GREY, out=wrong)
+    both = np.empty((2 * GREY.shape[0], GREY.shape[1]), np.float32)
+    with pytest.raises(ValueError, match="got two that overlap"):
+        gpuimg.gradient(GREY, out=(both[: GREY.shape[0]], both[1 : GREY.shape[0] + 1]))
 
 
 def test_out_of_a_histogram():

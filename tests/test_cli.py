@@ -136,6 +136,12 @@ def test_no_image_ends_the_chain(folder):
     assert_fails(result, 2, "threshold_otsu gives no image, so it must be the last filter")
 
 
+def test_several_images_are_not_for_the_command_line(folder):
+    for more in ([], ["-o", "out.png"], ["-f", "minimum"]):
+        result = gpuimg_command("run", "grey.png", "-f", "gradient", *more)
+        assert_fails(result, 2, "gradient gives 2 images: call it from Python")
+
+
 def test_no_image_has_no_output_file(folder):
     assert_fails(gpuimg_command("run", "grey.png", "-o", "out.png", "-f", "threshold_otsu"), 2, "leave out -o")
     assert names(folder) == ["deep.png", "grey.png"]

@@ -5,6 +5,7 @@ point; floats within the tolerance of their dtype. All backends must agree with 
 """
 
 import inspect
+import math
 import warnings
 from contextlib import contextmanager
 
@@ -16,7 +17,7 @@ import gpuimg
 from gpuimg.backend import single
 from gpuimg.images import DTYPES, MODES
 from gpuimg.registry import arguments
-from tests.conftest import assert_close, assert_same, noise
+from tests.conftest import assert_angles_close, assert_close, assert_same, noise, parts
 from tests.oracles import ORACLES
 
 FILTERS = gpuimg.FILTERS
@@ -105,6 +106,8 @@ def check(name, image, given, message):
     if name == "histogram":
         assert_same(actual[0], expected[0].astype(np.int64), message)
         assert_same(actual[1], expected[1], message)
+    elif name == "gradient":
+        check_gradient(image, given, actual, expected, message)
     elif name == "threshold_otsu":
         assert type(actual) is image.dtype.type, message
         np.testing.assert_allclose(actual, expected, rtol=1e-6, err_msg=message)
@@ -117,6 +120,29 @@ def check(name, image, given, message):
         assert np.abs(difference).max(initial=0) <= 1, message
     else:
         assert_same(actual, expected, message)
+
+
+def check_gradient(image, given, actual, expected, message):
+    magnitude, direction = actual
+    assert_close(magnitude, expected[0], image, message)
+    if image.dtype.kind == "f":
+        assert_angles_close(direction, expected[1], uncertainty(image, given, expected[0]))
+    else:  # differences of whole numbers are exact
+        assert_angles_close(direction, expected[1])
+
+
+def uncertainty(image, given, magnitude):
+    """How far a direction may be off where differences of floats are rounded.
+
+    A difference adds up eight values, which are at most ``largest`` in magnitude: its rounding errors are at most 10
+    eps of that. Here and in the oracle both differences may have such an error, of a vector as long as
+    ``4 * sqrt(2)`` times the magnitude.
+    """
+    reach = given | {"cval": abs(given["cval"])}
+    largest = ORACLES["maximum"](np.abs(image), 3, **reach).astype(np.float64)
+    error = 2 * math.sqrt(2) * 10 * np.finfo(image.dtype).eps * largest
+    length = 4 * math.sqrt(2) * magnitude.astype(np.float64)
+    return np.where(error < length, np.arcsin(np.minimum(error / np.maximum(length, 1e-300), 1)), np.pi)
 
 
 def short(given):
@@ -232,7 +258,8 @@ def test_empty_images_stay_empty(name, backend):
         image = np.empty(shape, np.uint8 if "u" in FILTERS[name].kinds else np.float32)
         result = FILTERS[name].function(image, backend=backend, **params(name, image)[0])
         expected = {"rgb2gray": shape[:2], "rot90": (shape[1], shape[0], *shape[2:])}
-        assert result.shape == expected.get(name, shape)
+        for part in parts(result):
+            assert part.shape == expected.get(name, shape)
 
 
 def test_empty_images_without_a_result_of_their_own():
@@ -253,7 +280,7 @@ def touched(name, image, given):
         return ORACLES["gaussian"](there.astype(np.float64), **given) > 0
     if name == "canny":  # there are no edges
         return np.zeros(image.shape, bool)
-    if name in ("sobel", "scharr", "prewitt"):
+    if name in ("sobel", "scharr", "prewitt", "gradient"):
         return neighbours(there, **given)
     if name in COMPOSED:
         return np.isnan(ORACLES[name](image, **given))
@@ -278,7 +305,8 @@ def test_nan_stays_nan_where_it_touches(name, dtype, backend):
     image[11, 18] = np.nan
     for given in params(name, image):
         actual = FILTERS[name].function(image, backend=backend, **given)
-        np.testing.assert_array_equal(np.isnan(actual), touched(name, image, given), err_msg=f"{name} {short(given)}")
+        for part in parts(actual):
+            np.testing.assert_array_equal(np.isnan(part), touched(name, image, given), err_msg=f"{name} {short(given)}")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -131,15 +131,20 @@ def compare(
             continue
         first, second = next(offsets)
         arguments = on_device(device, entry, given, first)
-        if isinstance(expected, np.ndarray):
-            second -= second % expected.dtype.itemsize
-            arguments["out"] = device.poisoned(expected.shape, expected.dtype, second)
+        if all(getattr(part, "ndim", 0) > 1 for part in _parts(expected)):
+            outs = tuple([poisoned_like(device, part, second) for part in _parts(expected)])
+            arguments["out"] = outs if isinstance(expected, tuple) else outs[0]
         device.poison_free_memory(2 * image.nbytes)
         result = entry.function(device.put(image, first), backend="cuda", **arguments)
         what = f"{image.shape} with {_brief(given)}, offsets {first} and {second}"
         report.add(what, device.get(result), expected)
         report.add(f"{what}, from NumPy", entry.function(image, backend="cuda", **given), expected)
     return report.details()
+
+
+def poisoned_like(device: Device, result: Array, offset: int) -> Any:
+    """Memory for a result on the device that begins nearly ``offset`` bytes off the alignment."""
+    return device.poisoned(result.shape, result.dtype, offset - offset % result.dtype.itemsize)
 
 
 def compare_huge(rehearse: bool, entry: Any, shape: tuple[int, int]) -> Details:

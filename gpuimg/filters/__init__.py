@@ -8,6 +8,7 @@ backend : {None, "auto", "cuda", "multicore", "processes", "single"}
     predicted seconds on this machine. A backend asked for by name runs there or raises `gpuimg.BackendUnavailable`.
 out : ndarray
     Array for the result, of the result's shape and dtype. Any memory layout; it may overlap the image. It is returned.
+    A filter with several images as results takes a tuple of arrays, none of which may overlap another.
 mode : {"reflect", "nearest", "mirror", "wrap", "constant"}
     What lies beyond the image's edge, in SciPy's words: ``d c b a | a b c d | d c b a`` (reflect), ``a a a | a b c d
     | d d d`` (nearest), ``d c b | a b c d | c b a`` (mirror), ``b c d | a b c d | a b c`` (wrap), ``k k k | a b c d |

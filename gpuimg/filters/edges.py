@@ -27,32 +27,35 @@ class Smoothing(NamedTuple):
 SOBEL, SCHARR, PREWITT = Smoothing(2, 1), Smoothing(10, 3), Smoothing(1, 1)
 
 
-def _gradient(
+def _derivative(
     image: Any, weights: Smoothing, axis: Any, mode: str, cval: float, axes: str | None, backend: str | None, out: Any
 ) -> Any:
     source = images.accept(image, axes=axes)
-    direction = MAGNITUDE if axis is None else images.whole("axis", axis, low=-2, high=1) % 2
+    chosen = MAGNITUDE if axis is None else images.whole("axis", axis, low=-2, high=1) % 2
     edge = images.border(mode, cval, source.dtype)
-    return run(plan_gradient, source, weights, direction, edge, backend=backend, out=out)
+    return run(plan_derivative, source, weights, chosen, edge, backend=backend, out=out)
 
 
-def plan_gradient(image: Value, weights: Smoothing, direction: int, edge: Edge) -> Value:
+def plan_derivative(image: Value, weights: Smoothing, axis: int, edge: Edge) -> Value:
     """Smoothed differences along one axis, or the magnitude of both."""
-    factor = 1 / (weights.centre + 2 * weights.outer)
-    if direction == MAGNITUDE:
-        factor /= math.sqrt(2)
     return window(
-        "gradient",
+        "derivative",
         image,
         halo=(1, 1),
         edge=edge,
         dtype=_real(image.dtype),
         work=2.0,
-        axis=direction,
+        axis=axis,
         centre=weights.centre,
         outer=weights.outer,
-        factor=factor,
+        factor=_factor(weights, axis),
     )
+
+
+def _factor(weights: Smoothing, axis: int) -> float:
+    """What differences of sums with these weights, or the root of both squares, are multiplied by."""
+    mean = 1 / (weights.centre + 2 * weights.outer)
+    return mean / math.sqrt(2) if axis == MAGNITUDE else mean
 
 
 def _real(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -103,7 +106,7 @@ def sobel(
            [0., 8., 8., 0.],
            [0., 8., 8., 0.]], dtype=float32)
     """
-    return _gradient(image, SOBEL, axis, mode, cval, axes, backend, out)
+    return _derivative(image, SOBEL, axis, mode, cval, axes, backend, out)
 
 
 @register({}, {"axis": 0}, {"axis": 1})
@@ -149,7 +152,7 @@ def scharr(
            [ 0., 16., 16.,  0.],
            [ 0., 16., 16.,  0.]], dtype=float32)
     """
-    return _gradient(image, SCHARR, axis, mode, cval, axes, backend, out)
+    return _derivative(image, SCHARR, axis, mode, cval, axes, backend, out)
 
 
 @register({}, {"axis": 0}, {"axis": 1})
@@ -195,7 +198,68 @@ def prewitt(
            [ 0., 12., 12.,  0.],
            [ 0., 12., 12.,  0.]], dtype=float32)
     """
-    return _gradient(image, PREWITT, axis, mode, cval, axes, backend, out)
+    return _derivative(image, PREWITT, axis, mode, cval, axes, backend, out)
+
+
+@register({})
+def gradient(
+    image: Any,
+    *,
+    mode: str = "reflect",
+    cval: float = 0,
+    axes: str | None = None,
+    backend: str | None = None,
+    out: Any = None,
+) -> tuple[Any, Any]:
+    """Compute magnitude and direction of the gradient by the Sobel operator.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array
+    mode, cval, backend : see `gpuimg.filters`
+    out : tuple of two arrays, for both results; see `gpuimg.filters`
+
+    Returns
+    -------
+    magnitude : float32 array of the same shape (float64 for float64 images)
+        As `sobel` returns it.
+    direction : array of the same shape and dtype
+        The angle in which the image gets brighter, in radians from -pi to pi: ``arctan2(sobel(image, axis=0),
+        sobel(image, axis=1))``, so 0 is to the right and pi / 2 downwards. 0 where the image is flat; NaN where a
+        neighbour is NaN. Within 3 units in the last place of the angle of the differences.
+
+    References
+    ----------
+    .. [1] I. Sobel, G. Feldman, "A 3x3 isotropic gradient operator for image processing", Stanford Artificial
+       Intelligence Project, 1968. Signs and scale as `skimage.filters.sobel`; signed zeros and infinity as
+       `numpy.arctan2`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> magnitude, direction = gpuimg.gradient(np.array([[0, 0, 9, 9], [0, 0, 0, 0]], np.uint8))
+    >>> np.rint(np.rad2deg(direction))
+    array([[  0., -18., -45., -90.],
+           [  0., -45., -72., -90.]], dtype=float32)
+    """
+    source = images.accept(image, axes=axes)
+    edge = images.border(mode, cval, source.dtype)
+    return run(plan_gradient, source, edge, backend=backend, out=out)  # type: ignore[no-any-return]
+
+
+def plan_gradient(image: Value, edge: Edge) -> tuple[Value, ...]:
+    return window(
+        "gradient",
+        image,
+        halo=(1, 1),
+        edge=edge,
+        dtype=_real(image.dtype),
+        work=4.0,
+        results={"direction": _real(image.dtype)},
+        centre=SOBEL.centre,
+        outer=SOBEL.outer,
+        factor=_factor(SOBEL, MAGNITUDE),
+    ).results
 
 
 @register({})

@@ -1,83 +1,29 @@
-"""Differences of smoothed neighbours (weights such as 1 2 1), along one axis or the root of both squares."""
+"""The gradient in polar form: the root of both squares of differences of smoothed neighbours, and their angle."""
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
-from gpuimg.kernels.cpu.borders import kernel, pad_row
-
-DOWN, ALONG = 0, 1
-
-
-def lines_for(src, count, length):
-    """Rows of numbers that sums of the image's values are computed in."""
-
-
-@overload(lines_for)
-def _lines_for(src, count, length):
-    # Sums of bytes, for weights up to 64 in all, are exact in 16 bits, and twice as many fit a vector.
-    kind = {types.uint8: np.int16, types.float64: np.float64}.get(src.dtype, np.float32)
-    return lambda src, count, length: np.empty((count, length), kind)
-
-
-def square_sum(a, b):
-    """``a * a + b * b``; whole numbers without overflow."""
-
-
-@overload(square_sum, inline="always")
-def _square_sum(a, b):
-    if isinstance(a, types.Float):
-        return lambda a, b: a * a + b * b
-    return lambda a, b: np.float32(np.int32(a) * np.int32(a) + np.int32(b) * np.int32(b))
+from gpuimg.kernels.cpu.angles import arctan2
+from gpuimg.kernels.cpu.borders import kernel
+from gpuimg.kernels.cpu.derivative import load, rows_around, square_sum, weigh
 
 
 @kernel
-def fill(src, dst, top, bottom, step, mode, cval, axis, centre, outer, factor):
-    """``centre`` and ``outer`` weigh a pixel and its two neighbours; the result is multiplied by ``factor``."""
+def fill(src, dst, top, bottom, direction, step, mode, cval, centre, outer, factor):
+    """``centre`` and ``outer`` weigh a pixel and its two neighbours; the magnitude is multiplied by ``factor``."""
     width = src.shape[1]
-    padded = lines_for(src, 3, width + 2 * step)
-    smooth = lines_for(src, 3, width)
-    column = lines_for(src, 1, width + 2 * step)[0]
-    for row in range(top - 1, top + 1):
-        load(src, row, padded[row % 3], smooth[row % 3], step, mode, cval, centre, outer)
+    padded, smooth, column = rows_around(src, top, step, mode, cval, centre, outer)
     for row in range(top, bottom):
         above, below = (row - 1) % 3, (row + 1) % 3
         load(src, row + 1, padded[below], smooth[below], step, mode, cval, centre, outer)
-        if axis == DOWN:
-            scale(smooth[below], smooth[above], dst[row], factor)
-            continue
         weigh(padded[above], padded[row % 3], padded[below], column, centre, outer)
-        if axis == ALONG:
-            scale(column[2 * step :], column[:width], dst[row], factor)
-        else:
-            root(column[2 * step :], column[:width], smooth[below], smooth[above], dst[row], factor)
+        polar(column[2 * step :], column[:width], smooth[below], smooth[above], dst[row], direction[row], factor)
 
 
 @kernel
-def load(src, row, padded, smooth, step, mode, cval, centre, outer):
-    """A row with its border, and smoothed along itself."""
-    pad_row(src, row, padded, 1, 1, step, mode, cval)
-    weigh(padded[: smooth.size], padded[step:], padded[2 * step :], smooth, centre, outer)
-
-
-@kernel
-def weigh(before, middle, after, out, centre, outer):
-    number = out.dtype.type
-    inner, sides = number(centre), number(outer)
-    for x in range(out.size):
-        out[x] = number(number(number(before[x] + after[x]) * sides) + number(middle[x] * inner))
-
-
-@kernel
-def scale(ahead, behind, out, factor):
-    number, times = ahead.dtype.type, out.dtype.type(factor)
-    for x in range(out.size):
-        out[x] = out.dtype.type(number(ahead[x] - behind[x])) * times
-
-
-@kernel
-def root(right, left, below, above, out, factor):
-    number, times = right.dtype.type, out.dtype.type(factor)
-    for x in range(out.size):
+def polar(right, left, below, above, magnitude, direction, factor):
+    number, result = right.dtype.type, magnitude.dtype.type
+    times = result(factor)
+    for x in range(magnitude.size):
         along, down = number(right[x] - left[x]), number(below[x] - above[x])
-        out[x] = np.sqrt(square_sum(along, down)) * times
+        magnitude[x] = np.sqrt(square_sum(along, down)) * times
+        direction[x] = arctan2(result(down), result(along))

@@ -9,7 +9,7 @@ from numba import types
 from numba.extending import overload
 
 from gpuimg.kernels.cpu.borders import fold, kernel
-from gpuimg.kernels.cpu.gradient import lines_for, load, weigh
+from gpuimg.kernels.cpu.derivative import lines_for, load, weigh
 from gpuimg.kernels.cpu.rows import edge_columns, neighbour_addresses, pad_edges, row_address
 from gpuimg.kernels.cpu.rows import weigh as smooth_rows
 
