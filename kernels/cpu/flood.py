@@ -1,4 +1,5 @@
-"""Spreads from strong pixels to weak ones that touch them, at corners too, by looking at single pixels."""
+"""Spreads from strong pixels to weak ones that touch them, by looking at single pixels: at their edges, and with
+``reach`` 1 at their corners too."""
 
 import numpy as np
 from llvmlite import ir
@@ -30,24 +31,24 @@ def bits_of(_context, line, at, wanted):
 
 
 @kernel
-def flood_row(edges, row, first, last, step, waiting):
+def flood_row(edges, row, first, last, step, reach, waiting):
     """Flood from all the strong pixels of a row, inside of the rows from ``first`` to ``last``; see `flood`."""
     line = edges[row]
     x = 0
     while x + WORD <= line.size:
         bits = bits_of(line, x, np.uint8(STRONG))
         while bits:
-            waiting = flood(edges, row, x + lowest_bit(bits), first, last, step, waiting)
+            waiting = flood(edges, row, x + lowest_bit(bits), first, last, step, reach, waiting)
             bits &= bits - np.uint64(1)
         x += WORD
     for col in range(x, line.size):
         if line[col] == STRONG:
-            waiting = flood(edges, row, col, first, last, step, waiting)
+            waiting = flood(edges, row, col, first, last, step, reach, waiting)
     return waiting
 
 
 @kernel
-def flood(edges, row, col, first, last, step, waiting):
+def flood(edges, row, col, first, last, step, reach, waiting):
     """Make strong all weak pixels that are linked with a strong one, inside of some rows. ``waiting`` is memory for
     pixels whose neighbours are to be looked at; it, or a larger one, is given."""
     width = edges.shape[1]
@@ -60,7 +61,8 @@ def flood(edges, row, col, first, last, step, waiting):
         col = place - row * width
         for near in range(max(row - 1, first), min(row + 2, last)):
             line = edges[near]
-            for beside in range(col - step, col + step + 1, step):
+            side = step if reach == 1 or near == row else 0
+            for beside in range(col - side if col >= side else col, min(col + side + 1, width), step):
                 if line[np.uintp(beside)] == WEAK:
                     line[np.uintp(beside)] = STRONG
                     if count == waiting.size:
