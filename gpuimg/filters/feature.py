@@ -198,8 +198,17 @@ def plan_smoothed(image: Value, width: Widths, edge: Edge, outside: float) -> Va
 
 def plan_derivative(image: Value, axis: int) -> Value:
     """Sobel's differences, not divided; beyond its edge the smoothed image goes on as in mode "reflect"."""
-    weights = {"centre": SOBEL.centre, "outer": SOBEL.outer}
-    return window("gradient", image, halo=(1, 1), edge=REFLECT, work=2.0, axis=axis, factor=1.0, **weights)
+    return window(
+        "gradient",
+        image,
+        halo=(1, 1),
+        edge=REFLECT,
+        work=2.0,
+        axis=axis,
+        centre=SOBEL.centre,
+        outer=SOBEL.outer,
+        factor=1.0,
+    )
 
 
 def plan_suppressed(magnitude: Value, down: Value, along: Value, low: float, high: float) -> Value:
@@ -226,8 +235,8 @@ def apply_hysteresis_threshold(
     Returns
     -------
     bool array of the same shape: True where ``image > low`` and pixels above ``low`` that touch at their edges (four
-    neighbours, not eight) lead to one where ``image > high``; False where the image is NaN. The values of a float32 image
-    are compared with ``low`` itself and with ``high`` as float32, as in scikit-image.
+    neighbours, not eight) lead to one where ``image > high``; False where the image is NaN. The values of a float32
+    image are compared with ``low`` itself and with ``high`` as float32, as in scikit-image.
 
     Raises
     ------
@@ -255,28 +264,32 @@ def apply_hysteresis_threshold(
 
 
 def plan_apply_hysteresis_threshold(image: Value, low: float, high: float) -> Value:
-    lower, always_low = threshold_args(low, image.dtype)
-    upper, always_high = threshold_args(high, image.dtype)
-    if image.dtype == FLOAT32 and lower > low:
-        lower = float(np.nextafter(FLOAT32.type(lower), FLOAT32.type(-np.inf)))  # above which the same values lie
-    levels = point(
-        "double_threshold",
-        image,
-        dtype=BOOL,
-        work=0.5,
-        low=lower,
-        high=upper,
-        always_low=always_low,
-        always_high=always_high,
-    )
+    lower, upper, rest = _double_threshold(low, high, image.dtype)
+    levels = point("double_threshold", image, dtype=BOOL, work=0.5, low=lower, high=upper, rest=rest)
     return _linked(levels, reach=AT_EDGES)
 
 
+def _double_threshold(low: float, high: float, dtype: np.dtype[Any]) -> tuple[int | float, int | float, int]:
+    """Two thresholds in the image's own type, and the level of what lies above neither: 0, but strong or weak where
+    every pixel lies above a threshold, which then is the dtype's maximum."""
+    (lower, every_weak), (upper, every_strong) = threshold_args(low, dtype), threshold_args(high, dtype)
+    if every_strong:
+        upper, rest = images.limits(dtype)[1], STRONG
+    else:
+        rest = WEAK if every_weak else 0
+    if every_weak:
+        lower = images.limits(dtype)[1]
+    if dtype == FLOAT32 and lower > low:
+        lower = float(np.nextafter(FLOAT32.type(lower), FLOAT32.type(-np.inf)))  # above which the same values lie
+    return lower, upper, rest
+
+
+STRONG, WEAK = 1, 2  # levels, as in the kernels of the hysteresis
 AT_EDGES, AT_CORNERS = 0, 1  # where neighbours touch
 
 
 def _linked(edges: Value, reach: int = AT_CORNERS) -> Value:
-    """Hysteresis: keep weak edges that are connected with strong ones, within slabs of rows, then across their seams."""
+    """Hysteresis: keep weak edges that are connected with strong ones, in slabs of rows, then across their seams."""
     slabs = max(1, -(-edges.shape[0] // LINKED_ROWS))
     edges = change("edge_links", edges, count=slabs, work=0.5, height=LINKED_ROWS, reach=reach)
     span = 1

@@ -1,4 +1,4 @@
-"""Two thresholds: 1 for strong pixels, above ``high``, 2 for weak ones, above ``low`` only, else 0."""
+"""Two thresholds: 1 for strong pixels, above ``high``, 2 for weak ones, above ``low`` only, ``rest`` for all others."""
 
 import numpy as np
 
@@ -6,14 +6,13 @@ from gpuimg.kernels.cpu.borders import kernel
 
 
 @kernel
-def fill(src, dst, top, bottom, low, high, always_low, always_high):
-    """The thresholds are values of the image's own type; ``always_`` is 1 where every pixel lies above one."""
+def fill(src, dst, top, bottom, low, high, rest):
+    """The thresholds are values of the image's own type."""
     lower, upper = src.dtype.type(low), src.dtype.type(high)
-    every_low, every_high = np.uint8(always_low), np.uint8(always_high)
+    strong, weak, other = np.uint8(1), np.uint8(2), np.uint8(rest)
     for row in range(top, bottom):
         source, target = src[row], dst[row]
         for x in range(source.size):
-            # Each step in bytes again: vectors of 64-bit numbers would hold an eighth as many.
-            above = np.uint8(np.uint8(source[x] > lower) | every_low)
-            strong = np.uint8(np.uint8(source[x] > upper) | every_high)
-            target[x] = np.uint8(np.uint8(above << 1) - strong)
+            value = source[x]
+            above = weak if value > lower else other
+            target[x] = strong if value > upper else above

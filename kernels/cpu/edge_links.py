@@ -1,5 +1,5 @@
-"""Makes a 1 of every 2 that a chain of neighbours links with a 1 in the same slab of rows, in place. Neighbours touch at
-their edges, and with ``reach`` 1 at their corners too. Slabs are the parts.
+"""Makes a 1 of every 2 that a chain of neighbours links with a 1 in the same slab of rows, in place. Neighbours touch
+at their edges, and with ``reach`` 1 at their corners too. Slabs are the parts.
 
 64 pixels are the bits of a word. Rows are gone over downwards and upwards in turn: what touches the row before is
 strong, and all that stands in a row with it. That ends soon but for lines that wind; these are left to `flood`.

@@ -1,5 +1,5 @@
-"""Canny's method up to its weak and strong edges, in one pass: `gaussian` in floating point, in mode "constant" `normalize`,
-the `gradient` by Sobel's weights, `nonmaximum`.
+"""Canny's method up to its weak and strong edges, in one pass: `gaussian` in floating point, in mode "constant"
+`normalize`, the `gradient` by Sobel's weights, `nonmaximum`.
 
 It gives bit for bit what these kernels do one after the other; here each row is still in the cache for the next step.
 """
