@@ -11,6 +11,7 @@ from gpuimg.kernels.cpu.runs import WORD, lowest_bit
 
 STRONG, WEAK = 1, 2  # in bits; strong is what True is
 FEW = 1024
+SHIFT = 32  # of a row's number, above that of an element in it
 
 
 @intrinsic
@@ -52,22 +53,24 @@ def flood(edges, row, col, first, last, step, reach, waiting):
     """Make strong all weak pixels that are linked with a strong one, inside of some rows. ``waiting`` is memory for
     pixels whose neighbours are to be looked at; it, or a larger one, is given."""
     width = edges.shape[1]
-    waiting[0] = row * width + col
+    waiting[0] = (row << SHIFT) + col
     count = 1
     while count:
         count -= 1
         place = waiting[count]
-        row = place // width
-        col = place - row * width
+        row = place >> SHIFT
+        col = place - (row << SHIFT)
+        left = col - step if col >= step else col
+        right = col + step if col + step < width else col
         for near in range(max(row - 1, first), min(row + 2, last)):
             line = edges[near]
-            side = step if reach == 1 or near == row else 0
-            for beside in range(col - side if col >= side else col, min(col + side + 1, width), step):
+            whole = reach == 1 or near == row
+            for beside in range(left if whole else col, (right if whole else col) + 1, step):
                 if line[np.uintp(beside)] == WEAK:
                     line[np.uintp(beside)] = STRONG
                     if count == waiting.size:
                         waiting = longer(waiting)
-                    waiting[count] = near * width + beside
+                    waiting[count] = (near << SHIFT) + beside
                     count += 1
     return waiting
 
