@@ -74,6 +74,7 @@ def cases(dtype: str) -> list[Case]:
     import numpy as np
 
     level = {"uint8": 100, "uint16": 25700, "float32": 0.4}[dtype]
+    thresholds = {"low": level, "high": {"uint8": 200, "uint16": 51400, "float32": 0.8}[dtype]}
     size = 65536 if dtype == "uint16" else 256
     wanted_range = {"uint8": (10, 240), "uint16": (2570, 61680), "float32": (0.1, 0.9)}[dtype]
     table = np.arange(size)[::-1].astype(dtype)
@@ -128,6 +129,7 @@ def cases(dtype: str) -> list[Case]:
         Case("resize", {"scale": 0.4, "anti_aliasing": True}),
         Case("integral_image"),
         Case("corner_harris", tolerance=None),  # OpenCV's window is a box
+        Case("apply_hysteresis_threshold", thresholds),
         Case("canny", tolerance=0.1),  # OpenCV looks at the nearest neighbours, without interpolation
         Case("distance_transform_edt"),
         Case("label", tolerance=None),  # OpenCV's order of the labels is another
@@ -306,6 +308,7 @@ def scikit_image() -> Library:
             "resize": resize,
             "integral_image": transform.integral_image,
             "corner_harris": lambda image: feature.corner_harris(image),
+            "apply_hysteresis_threshold": lambda image, low, high: filters.apply_hysteresis_threshold(image, low, high),
             "canny": lambda image: feature.canny(image),
             "label": measure.label,
         }

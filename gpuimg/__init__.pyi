@@ -33,6 +33,7 @@ from gpuimg.filters.exposure import lut as lut
 from gpuimg.filters.exposure import rescale_intensity as rescale_intensity
 from gpuimg.filters.exposure import threshold as threshold
 from gpuimg.filters.exposure import threshold_otsu as threshold_otsu
+from gpuimg.filters.feature import apply_hysteresis_threshold as apply_hysteresis_threshold
 from gpuimg.filters.feature import canny as canny
 from gpuimg.filters.feature import corner_harris as corner_harris
 from gpuimg.filters.measure import distance_transform_edt as distance_transform_edt

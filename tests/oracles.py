@@ -311,7 +311,13 @@ def canny(image, sigma=1, low_threshold=None, high_threshold=None, *, mode="cons
     return feature.canny(image, sigma, low_threshold, high_threshold, mode=mode, cval=cval / greatest)
 
 
+@each_channel
+def apply_hysteresis_threshold(image, low, high):
+    return filters.apply_hysteresis_threshold(image, low, high)
+
+
 ORACLES = {
+    "apply_hysteresis_threshold": apply_hysteresis_threshold,
     "canny": canny,
     "corner_harris": corner_harris,
     "distance_transform_edt": distance_transform_edt,

@@ -279,7 +279,6 @@ def test_masks_are_written_into_masks(backend):
 
 # Their kernels are to be written for CUDA too; until then they run on the CPU.
 ONLY_ON_CPU = {
-    "canny",
     "corner_harris",
     "distance_transform_edt",
     "integral_image",

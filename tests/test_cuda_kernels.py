@@ -197,6 +197,45 @@ def test_bincount(gpu, dtype, bins):
         np.testing.assert_array_equal(found[0], np.histogram(finite, bins)[0])
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_double_threshold(gpu, dtype, shape):
+    low, high = (60, 150) if dtype.kind in "iu" else (-0.5, float(dtype.type(0.3)))
+    for rest in (0, 2):
+        found, image = swept(gpu, "double_threshold", noise(shape, dtype), (low, high, rest), np.uint8)
+        np.testing.assert_array_equal(found, np.where(image > high, 1, np.where(image > low, 2, rest)))
+
+
+def linked(levels, step, reach):
+    """Weak pixels that are connected with strong ones, grown pixel by pixel."""
+    strong = levels == 1
+    while True:
+        grown = np.pad(strong, ((1, 1), (step, step)))
+        rows = grown[:-2] | grown[1:-1] | grown[2:]
+        middle = grown[1:-1]
+        side = rows if reach else middle
+        more = (levels != 0) & (rows[:, step:-step] | side[:, : -2 * step] | side[:, 2 * step :])
+        if (more == strong).all():
+            return strong
+        strong = more
+
+
+@pytest.mark.parametrize("reach", [0, 1])
+@pytest.mark.parametrize("step", [1, 3])
+def test_hysteresis(gpu, step, reach):
+    """Slabs of four rows, then groups of two and of all of them."""
+    rng = np.random.default_rng(8)
+    for rows, cols in ((1, 1), (3, 40), (4, 32), (17, 33), (29, 70)):
+        levels = rng.choice(np.array([0, 1, 2], np.uint8), (rows, cols * step), p=(0.4, 0.02, 0.58))
+        image = gpu.put(levels)
+        slabs = -(-rows // 4)
+        gpu.launch("edge_links", image, image, 0, slabs, step, 4, reach)
+        gpu.launch("edge_seams", image, image, 0, -(-slabs // 2), step, 4, 1, 2, reach)
+        gpu.launch("edge_seams", image, image, 0, 1, step, 4, 2, slabs, reach)
+        gpu.launch("edge_strong", image, image, 0, rows)
+        np.testing.assert_array_equal(gpu.get(image), linked(levels, step, reach))
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_minmax(gpu, dtype):
     for shape in (*SHAPES, (70, 300)):

@@ -1,17 +1,23 @@
 """Corners and thin edges: what is theirs alone."""
 
+import contextlib
+import shutil
+
 import numpy as np
 import pytest
 from scipy import ndimage
 from skimage import feature as theirs
+from skimage.filters import apply_hysteresis_threshold
 
 import gpuimg
 from gpuimg.demo import photo
 from gpuimg.filters import feature
-from gpuimg.images import BOOL, Source
+from gpuimg.filters.smooth import widths
+from gpuimg.images import BOOL, MODES, Source
 from gpuimg.plans.nodes import point
 from gpuimg.run import run
 from tests.conftest import assert_close, assert_same, noise
+from tests.cuda_emulator.emulator import emulated
 from tests.oracles import ORACLES
 from tests.test_filters import in_bands_of
 from tests.test_measure import comb, spiral
@@ -47,11 +53,11 @@ def test_an_even_image_has_no_corners_but_at_its_border():
     assert gpuimg.corner_harris(image)[0, 0] > 0
 
 
-def linked(levels):
+def linked(levels, structure=((1, 1, 1),) * 3):
     """The definition: of what is connected, all is kept where something is strong."""
     if levels.ndim == 3:
-        return np.stack([linked(levels[..., channel]) for channel in range(levels.shape[2])], axis=-1)
-    labels, count = ndimage.label(levels, np.ones((3, 3)))
+        return np.stack([linked(levels[..., channel], structure) for channel in range(levels.shape[2])], axis=-1)
+    labels, count = ndimage.label(levels, structure)
     kept = np.zeros(count + 1, bool)
     kept[labels[levels == 1]] = True
     kept[0] = False
@@ -135,3 +141,120 @@ def test_a_higher_threshold_keeps_fewer_edges():
     assert fewer.any()
     assert (some & ~fewer).any()
     assert not (fewer & ~some).any()
+
+
+@contextlib.contextmanager
+def on(backend):
+    """A context in which a backend can run; "cuda" is emulated."""
+    if backend == "cuda" and shutil.which("g++") is None:
+        pytest.skip("the emulator needs g++")
+    with emulated() if backend == "cuda" else contextlib.nullcontext():
+        yield
+
+
+def serpentine(rows, cols):
+    """One line up and down the columns."""
+    image = np.zeros((rows, cols), np.uint8)
+    image[:, ::2] = 1
+    image[-1, 1::4] = image[0, 3::4] = 1
+    return image
+
+
+def full_maps():
+    """Images of 0 and 1 whose outermost pixels may be 1: lines that wind across the seams of slabs, and noise."""
+    rng = np.random.default_rng(6)
+    row, col = np.ogrid[:129, :70]
+    yield "spiral", spiral(131)
+    yield "diagonal lines", ((row + 2 * col) % 9 == 0).astype(np.uint8)
+    yield "checkerboard", ((row + col) % 2).astype(np.uint8)
+    for rows in (1, 2, 63, 64, 65, 127, 128, 129, 130, 193):
+        yield f"serpentine of {rows} rows", serpentine(rows, 41)
+        yield f"lying serpentine of {rows} columns", serpentine(41, rows).T
+        yield f"comb of {rows} rows", comb(rows, 67, upwards=rows % 2 == 0)
+        yield f"noise of {rows} rows", (rng.random((rows, 65)) < 0.55).astype(np.uint8)
+    for cols in (1, 2, 31, 32, 33, 64, 96, 1024, 1025, 2100):
+        yield f"noise of {cols} columns", (rng.random((70, cols)) < 0.6).astype(np.uint8)
+        yield f"rows of {cols} columns", np.ones((3, cols), np.uint8)
+    yield "channels", (rng.random((131, 40, 3)) < 0.6).astype(np.uint8)
+    yield "many channels", (rng.random((70, 3, 37)) < 0.6).astype(np.uint8)
+
+
+def thresholded(image, reach):
+    """The plan of hysteresis with thresholds between 0 and 1 and between 1 and 2."""
+    return feature._linked(point("double_threshold", image, dtype=BOOL, low=0, high=1, rest=0), reach=reach)
+
+
+@pytest.mark.parametrize("backend", ["single", "multicore", "cuda"])
+@pytest.mark.parametrize("name", [name for name, _ in full_maps()])
+def test_hysteresis_for_four_and_eight_neighbours(name, backend):
+    levels = dict(full_maps())[name]
+    rng = np.random.default_rng(4)
+    for reach, structure in enumerate((ndimage.generate_binary_structure(2, 1), np.ones((3, 3)))):
+        for seeds in (0, 1, 20):
+            image = levels.copy()
+            image.reshape(-1)[rng.permutation(np.flatnonzero(levels))[:seeds]] = 2
+            with on(backend):
+                found = run(thresholded, Source(image), reach, backend=backend)
+            expected = linked(np.array([0, 2, 1])[image], structure)
+            assert_same(found, expected, f"{name}, {seeds} seeds, reach {reach} on {backend}")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
+def test_hysteresis_thresholds_are_scikit_images(dtype):
+    image = np.random.default_rng(1).integers(-3 if dtype[0] != "u" else 0, 12, (67, 80)).astype(dtype)
+    values = (-np.inf, -40000, -3, -0.5, 0, 3, 3.5, 7, 7.999, 8, 254, 255, 70000, 1e300, np.inf)
+    with np.errstate(over="ignore"):
+        for low in values:
+            for high in values:
+                if low <= high:
+                    found = gpuimg.apply_hysteresis_threshold(image, low, high, backend="single")
+                    assert_same(found, apply_hysteresis_threshold(image, low, high), f"{low} to {high}")
+
+
+@pytest.mark.parametrize("low", [0.1, 0.3, 0.7])
+def test_hysteresis_thresholds_between_two_numbers_of_float32(low):
+    """scikit-image compares with the low threshold in float64, with the high one in float32."""
+    image = (np.random.default_rng(2).integers(0, 11, (50, 60)) / 10).astype(np.float32)
+    for high in (low, 0.7, 0.8, 0.9):
+        found = gpuimg.apply_hysteresis_threshold(image, low, high, backend="single")
+        assert_same(found, apply_hysteresis_threshold(image, low, high), f"{low} to {high}")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_hysteresis_does_not_cross_nan(dtype, backend):
+    image = np.array([[9, 5, np.nan, 5, 5, 0, 5], [0, 0, 0, 0, 0, 9, 5]], dtype)
+    found = gpuimg.apply_hysteresis_threshold(image, 3, 8, backend=backend)
+    assert_same(found, np.array([[1, 1, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 1, 1]], bool))
+
+
+@pytest.mark.parametrize("backend", ["single", "multicore", "cuda"])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
+def test_edges_are_the_composition_of_their_steps(dtype, backend):
+    """The kernel that fuses smoothing, gradient and suppression equals them one after the other, bit for bit."""
+
+    def composed(*given):
+        return feature._linked(feature.plan_edge_maxima(*given))
+
+    for shape in ((1, 1), (1, 9), (9, 2), (3, 3), (61, 45), (20, 16, 3)):
+        image = noise(shape, dtype)
+        low, high = (0.05, 0.4) if image.dtype.kind == "f" else (90.0, 300.0)
+        for mode, sigma in [*((mode, (0.7, 1.4)) for mode in MODES), ("constant", 0), ("constant", 6), ("wrap", 6)]:
+            given = (widths(sigma), (MODES[mode].code, 7.0), 0.25, low, high)
+            with on(backend):
+                found = run(composed, Source(image), *given, backend=backend)
+            expected = run(feature.plan_canny, Source(image), *given, backend="single")
+            assert_same(found, expected, f"{shape} {mode} {sigma}")
+
+
+def test_suppression_alone():
+    """A ridge that runs down the image, one that is as high in two places, and one that is too low."""
+    magnitude = np.tile(np.array([0, 2, 5, 2, 0, 4, 4, 0, 1, 0], np.float32), (5, 1))
+    along = np.ones_like(magnitude)
+
+    def plan(image, *derivatives):
+        return feature.plan_suppressed(image, *derivatives, 1.5, 4.5)
+
+    found = run(plan, Source(magnitude), others=(np.zeros_like(along), along), backend="single").view(np.uint8)
+    expected = np.tile(np.array([0, 0, 1, 0, 0, 2, 2, 0, 0, 0], np.uint8), (5, 1))
+    expected[[0, -1]] = 0
+    assert_same(found, expected)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
+
 from gpuimg import images
-from gpuimg.filters.smooth import Widths, widths
-from gpuimg.images import BOOL, FLOAT32, FLOAT64
-from gpuimg.plans.nodes import Edge, change, window
+from gpuimg.filters.edges import MAGNITUDE, SOBEL
+from gpuimg.filters.exposure import threshold_args
+from gpuimg.filters.smooth import Widths, plan_gaussian, widths
+from gpuimg.images import BOOL, FLOAT32, FLOAT64, MODES
+from gpuimg.plans.nodes import Edge, change, point, window
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
@@ -154,7 +159,7 @@ def canny(
 
 
 def plan_canny(image: Value, width: Widths, edge: Edge, outside: float, low: float, high: float) -> Value:
-    """Smoothing, gradient and non-maximum suppression in one kernel, then hysteresis over slabs of rows."""
+    """The steps up to weak and strong edges in one kernel, which `plan_edge_maxima` defines, then hysteresis."""
     down, along = width.taps()
     maxima = window(
         "edge_maxima",
@@ -174,14 +179,129 @@ def plan_canny(image: Value, width: Widths, edge: Edge, outside: float, low: flo
     return _linked(maxima)
 
 
-def _linked(edges: Value) -> Value:
-    """Keep weak edges that are connected with strong ones: within slabs of rows, then across their seams."""
+DOWN, ALONG = 0, 1
+REFLECT: Edge = (MODES["reflect"].code, 0.0)
+
+
+def plan_edge_maxima(image: Value, width: Widths, edge: Edge, outside: float, low: float, high: float) -> Value:
+    """What the kernel "edge_maxima" computes, by its steps: smoothing, gradient and non-maximum suppression."""
+    smooth = plan_smoothed(image, width, edge, outside)
+    down, along, magnitude = (plan_derivative(smooth, axis) for axis in (DOWN, ALONG, MAGNITUDE))
+    return plan_suppressed(magnitude, down, along, low, high)
+
+
+def plan_smoothed(image: Value, width: Widths, edge: Edge, outside: float) -> Value:
+    """A Gaussian in floating point; in mode "constant" over what that of an image of ones is."""
+    numbers = image if image.dtype.kind == "f" else point("convert", image, dtype=FLOAT32, work=0.5)
+    smooth = plan_gaussian(numbers, width, edge)
+    if edge[0] != MODES["constant"].code:
+        return smooth
+    down, along = width.taps()
+    return point("normalize", smooth, w0=down.weights, w1=along.weights, outside=outside)
+
+
+def plan_derivative(image: Value, axis: int) -> Value:
+    """Sobel's differences, not divided; beyond its edge the smoothed image goes on as in mode "reflect"."""
+    return window(
+        "gradient",
+        image,
+        halo=(1, 1),
+        edge=REFLECT,
+        work=2.0,
+        axis=axis,
+        centre=SOBEL.centre,
+        outer=SOBEL.outer,
+        factor=1.0,
+    )
+
+
+def plan_suppressed(magnitude: Value, down: Value, along: Value, low: float, high: float) -> Value:
+    """Non-maximum suppression: 1 for strong edges, 2 for weak ones."""
+    return window(
+        "nonmaximum", magnitude, halo=(1, 1), edge=REFLECT, dtype=BOOL, down=down, along=along, low=low, high=high
+    )
+
+
+@register({"low": 60, "high": 180}, {"low": -3, "high": 1.5}, {"low": 99.5, "high": 99.5})
+def apply_hysteresis_threshold(
+    image: Any, low: float, high: float, *, backend: str | None = None, out: Any = None
+) -> Any:
+    """Mark the pixels above a high threshold, and those above a low one that are connected with them.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array
+        Channels are thresholded each on its own.
+    low, high : number
+        Thresholds in the image's own units; they need not be values of its dtype.
+    backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    bool array of the same shape: True where ``image > low`` and pixels above ``low`` that touch at their edges (four
+    neighbours, not eight) lead to one where ``image > high``; False where the image is NaN. The values of a float32
+    image are compared with ``low`` itself and with ``high`` as float32, as in scikit-image.
+
+    Raises
+    ------
+    ValueError : ``low`` is above ``high``, or either is NaN
+
+    References
+    ----------
+    .. [1] J. Canny, "A computational approach to edge detection", IEEE Transactions on Pattern Analysis and Machine
+       Intelligence 8(6), 1986, 679-698. As `skimage.filters.apply_hysteresis_threshold`, which lowers ``low`` to
+       ``high`` where it is above.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.apply_hysteresis_threshold(np.array([[1, 2, 3, 2, 1, 2, 1]], np.uint8), 1.5, 2.5)
+    array([[False,  True,  True,  True, False, False, False]])
+    """
+    source = images.accept(image)
+    lower, upper = images.number("low", low, finite=False), images.number("high", high, finite=False)
+    if math.isnan(upper):
+        raise ValueError(f"high must not be NaN, got {high!r}")
+    if not lower <= upper:
+        raise ValueError(f"low must be at most high, {upper:g}, got {low!r}")
+    return run(plan_apply_hysteresis_threshold, source, lower, upper, backend=backend, out=out)
+
+
+def plan_apply_hysteresis_threshold(image: Value, low: float, high: float) -> Value:
+    lower, upper, rest = _double_threshold(low, high, image.dtype)
+    levels = point("double_threshold", image, dtype=BOOL, work=0.5, low=lower, high=upper, rest=rest)
+    return _linked(levels, reach=AT_EDGES)
+
+
+def _double_threshold(low: float, high: float, dtype: np.dtype[Any]) -> tuple[int | float, int | float, int]:
+    """Two thresholds in the image's own type, and the level of what lies above neither: 0, but strong or weak where
+    every pixel lies above a threshold, which then is the dtype's maximum."""
+    (lower, every_weak), (upper, every_strong) = threshold_args(low, dtype), threshold_args(high, dtype)
+    if every_strong:
+        upper, rest = images.limits(dtype)[1], STRONG
+    else:
+        rest = WEAK if every_weak else 0
+    if every_weak:
+        lower = images.limits(dtype)[1]
+    if dtype == FLOAT32 and lower > low:
+        lower = float(np.nextafter(FLOAT32.type(lower), FLOAT32.type(-np.inf)))  # above which the same values lie
+    return lower, upper, rest
+
+
+STRONG, WEAK = 1, 2  # levels, as in the kernels of the hysteresis
+AT_EDGES, AT_CORNERS = 0, 1  # where neighbours touch
+
+
+def _linked(edges: Value, reach: int = AT_CORNERS) -> Value:
+    """Hysteresis: keep weak edges that are connected with strong ones, in slabs of rows, then across their seams."""
     slabs = max(1, -(-edges.shape[0] // LINKED_ROWS))
-    edges = change("edge_links", edges, count=slabs, work=0.5, height=LINKED_ROWS)
+    edges = change("edge_links", edges, count=slabs, work=0.5, height=LINKED_ROWS, reach=reach)
     span = 1
     while span < slabs:
         group = span * GROUP
         count = -(-slabs // group)
-        edges = change("edge_seams", edges, count=count, work=0.02, height=LINKED_ROWS, span=span, group=group)
+        edges = change(
+            "edge_seams", edges, count=count, work=0.02, height=LINKED_ROWS, span=span, group=group, reach=reach
+        )
         span = group
     return change("edge_strong", edges, count=edges.shape[0], work=0.2)

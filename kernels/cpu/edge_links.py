@@ -1,5 +1,5 @@
-"""Makes a 1 of every 2 that a chain of neighbours, at corners too, links with a 1 in the same slab of rows, in place.
-Slabs are the parts. The image's outermost pixels must be 0.
+"""Makes a 1 of every 2 that a chain of neighbours links with a 1 in the same slab of rows, in place. Neighbours touch
+at their edges, and with ``reach`` 1 at their corners too. Slabs are the parts.
 
 64 pixels are the bits of a word. Rows are gone over downwards and upwards in turn: what touches the row before is
 strong, and all that stands in a row with it. That ends soon but for lines that wind; these are left to `flood`.
@@ -20,21 +20,21 @@ ONE = np.uint64(1)
 
 
 @kernel
-def fill(src, dst, top, bottom, step, height):
+def fill(src, dst, top, bottom, step, height, reach):
     words = (dst.shape[1] + WORD - 1) // WORD
     weak, strong = np.empty((height, words), np.uint64), np.empty((height, words), np.uint64)
     waiting = np.empty(FEW, np.int64)
     for slab in range(top, bottom):
         first, last = slab * height, min((slab + 1) * height, dst.shape[0])
         # Bits of one channel are not neighbours where there are more.
-        if step == 1 and link_words(dst[first:last], weak, strong):
+        if step == 1 and link_words(dst[first:last], weak, strong, reach):
             continue
         for row in range(first, last):
-            waiting = flood_row(dst, row, first, last, step, waiting)
+            waiting = flood_row(dst, row, first, last, step, reach, waiting)
 
 
 @kernel
-def link_words(edges, weak, strong):
+def link_words(edges, weak, strong, reach):
     """Link by words; gives whether that is all."""
     rows = edges.shape[0]
     for row in range(rows):
@@ -48,7 +48,7 @@ def link_words(edges, weak, strong):
             down = place < rows
             row = place if down else 2 * rows - 1 - place
             beside = max(row - 1, 0) if down else min(row + 1, rows - 1)
-            changed |= spread(strong[beside], weak[row], strong[row], turn == 0 and down)
+            changed |= spread(strong[beside], weak[row], strong[row], reach, turn == 0 and down)
         turn += 1
     for row in range(rows):
         store_words(weak[row], strong[row], edges[row])
@@ -56,15 +56,16 @@ def link_words(edges, weak, strong):
 
 
 @kernel
-def spread(beside, weak, strong, first):
+def spread(beside, weak, strong, reach, first):
     """Make strong what touches a strong pixel of the row beside, and what stands in a row with it; ``first``: or with
     one that has been strong before. Gives whether anything touched."""
     changed = False
     before = np.uint64(0)
+    corners = np.uint64(0) - np.uint64(reach)  # all bits or none
     for word in range(weak.size):
         here = beside[word]
         after = beside[word + 1] if word + 1 < weak.size else np.uint64(0)
-        touched = here | (here << ONE) | (here >> ONE) | (before >> LAST) | (after << LAST)
+        touched = here | (corners & ((here << ONE) | (here >> ONE) | (before >> LAST) | (after << LAST)))
         before = here
         if touched & weak[word] & ~strong[word]:
             strong[word] |= touched & weak[word]

@@ -1,4 +1,5 @@
-"""Spreads from strong pixels to weak ones that touch them, at corners too, by looking at single pixels."""
+"""Spreads from strong pixels to weak ones that touch them, by looking at single pixels: at their edges, and with
+``reach`` 1 at their corners too."""
 
 import numpy as np
 from llvmlite import ir
@@ -10,6 +11,7 @@ from gpuimg.kernels.cpu.runs import WORD, lowest_bit
 
 STRONG, WEAK = 1, 2  # in bits; strong is what True is
 FEW = 1024
+SHIFT = 32  # of a row's number, above that of an element in it
 
 
 @intrinsic
@@ -30,42 +32,45 @@ def bits_of(_context, line, at, wanted):
 
 
 @kernel
-def flood_row(edges, row, first, last, step, waiting):
+def flood_row(edges, row, first, last, step, reach, waiting):
     """Flood from all the strong pixels of a row, inside of the rows from ``first`` to ``last``; see `flood`."""
     line = edges[row]
     x = 0
     while x + WORD <= line.size:
         bits = bits_of(line, x, np.uint8(STRONG))
         while bits:
-            waiting = flood(edges, row, x + lowest_bit(bits), first, last, step, waiting)
+            waiting = flood(edges, row, x + lowest_bit(bits), first, last, step, reach, waiting)
             bits &= bits - np.uint64(1)
         x += WORD
     for col in range(x, line.size):
         if line[col] == STRONG:
-            waiting = flood(edges, row, col, first, last, step, waiting)
+            waiting = flood(edges, row, col, first, last, step, reach, waiting)
     return waiting
 
 
 @kernel
-def flood(edges, row, col, first, last, step, waiting):
+def flood(edges, row, col, first, last, step, reach, waiting):
     """Make strong all weak pixels that are linked with a strong one, inside of some rows. ``waiting`` is memory for
     pixels whose neighbours are to be looked at; it, or a larger one, is given."""
     width = edges.shape[1]
-    waiting[0] = row * width + col
+    waiting[0] = (row << SHIFT) + col
     count = 1
     while count:
         count -= 1
         place = waiting[count]
-        row = place // width
-        col = place - row * width
+        row = place >> SHIFT
+        col = place - (row << SHIFT)
+        left = col - step if col >= step else col
+        right = col + step if col + step < width else col
         for near in range(max(row - 1, first), min(row + 2, last)):
             line = edges[near]
-            for beside in range(col - step, col + step + 1, step):
+            whole = reach == 1 or near == row
+            for beside in range(left if whole else col, (right if whole else col) + 1, step):
                 if line[np.uintp(beside)] == WEAK:
                     line[np.uintp(beside)] = STRONG
                     if count == waiting.size:
                         waiting = longer(waiting)
-                    waiting[count] = near * width + beside
+                    waiting[count] = (near << SHIFT) + beside
                     count += 1
     return waiting
 
