@@ -36,8 +36,8 @@ def _derivative(
     return run(plan_derivative, source, weights, chosen, edge, backend=backend, out=out)
 
 
-def plan_derivative(image: Value, weights: Smoothing, axis: int, edge: Edge) -> Value:
-    """Smoothed differences along one axis, or the magnitude of both."""
+def plan_derivative(image: Value, weights: Smoothing, axis: int, edge: Edge, factor: float | None = None) -> Value:
+    """Smoothed differences along one axis, or the magnitude of both; by default divided as scikit-image's are."""
     return window(
         "derivative",
         image,
@@ -48,7 +48,7 @@ def plan_derivative(image: Value, weights: Smoothing, axis: int, edge: Edge) -> 
         axis=axis,
         centre=weights.centre,
         outer=weights.outer,
-        factor=_factor(weights, axis),
+        factor=_factor(weights, axis) if factor is None else factor,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpuimg import images
-from gpuimg.filters.edges import MAGNITUDE, SOBEL
+from gpuimg.filters.edges import MAGNITUDE, SOBEL, plan_derivative
 from gpuimg.filters.exposure import threshold_args
 from gpuimg.filters.smooth import Widths, plan_gaussian, widths
 from gpuimg.images import BOOL, FLOAT32, FLOAT64, MODES
@@ -184,9 +184,14 @@ REFLECT: Edge = (MODES["reflect"].code, 0.0)
 
 
 def plan_edge_maxima(image: Value, width: Widths, edge: Edge, outside: float, low: float, high: float) -> Value:
-    """What the kernel "edge_maxima" computes, by its steps: smoothing, gradient and non-maximum suppression."""
+    """What the kernel "edge_maxima" computes, by its steps: smoothing, gradient and non-maximum suppression.
+
+    Beyond its edge the smoothed image goes on as in mode "reflect".
+    """
     smooth = plan_smoothed(image, width, edge, outside)
-    down, along, magnitude = (plan_derivative(smooth, axis) for axis in (DOWN, ALONG, MAGNITUDE))
+    down, along, magnitude = (
+        plan_derivative(smooth, SOBEL, axis, REFLECT, factor=1.0) for axis in (DOWN, ALONG, MAGNITUDE)
+    )
     return plan_suppressed(magnitude, down, along, low, high)
 
 
@@ -200,21 +205,6 @@ def plan_smoothed(image: Value, width: Widths, edge: Edge, outside: float) -> Va
     return point("normalize", smooth, w0=down.weights, w1=along.weights, outside=outside)
 
 
-def plan_derivative(image: Value, axis: int) -> Value:
-    """Sobel's differences, not divided; beyond its edge the smoothed image goes on as in mode "reflect"."""
-    return window(
-        "gradient",
-        image,
-        halo=(1, 1),
-        edge=REFLECT,
-        work=2.0,
-        axis=axis,
-        centre=SOBEL.centre,
-        outer=SOBEL.outer,
-        factor=1.0,
-    )
-
-
 def plan_suppressed(magnitude: Value, down: Value, along: Value, low: float, high: float) -> Value:
     """Non-maximum suppression: 1 for strong edges, 2 for weak ones."""
     return window(
@@ -224,7 +214,7 @@ def plan_suppressed(magnitude: Value, down: Value, along: Value, low: float, hig
 
 @register({"low": 60, "high": 180}, {"low": -3, "high": 1.5}, {"low": 99.5, "high": 99.5})
 def apply_hysteresis_threshold(
-    image: Any, low: float, high: float, *, backend: str | None = None, out: Any = None
+    image: Any, low: float, high: float, *, axes: str | None = None, backend: str | None = None, out: Any = None
 ) -> Any:
     """Mark the pixels above a high threshold, and those above a low one that are connected with them.
 
@@ -234,7 +224,7 @@ def apply_hysteresis_threshold(
         Channels are thresholded each on its own.
     low, high : number
         Thresholds in the image's own units; they need not be values of its dtype.
-    backend, out : see `gpuimg.filters`
+    axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -258,7 +248,7 @@ def apply_hysteresis_threshold(
     >>> gpuimg.apply_hysteresis_threshold(np.array([[1, 2, 3, 2, 1, 2, 1]], np.uint8), 1.5, 2.5)
     array([[False,  True,  True,  True, False, False, False]])
     """
-    source = images.accept(image)
+    source = images.accept(image, axes=axes)
     lower, upper = images.number("low", low, finite=False), images.number("high", high, finite=False)
     if math.isnan(upper):
         raise ValueError(f"high must not be NaN, got {high!r}")

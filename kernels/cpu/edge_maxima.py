@@ -1,5 +1,5 @@
 """Canny's method up to its weak and strong edges, in one pass: `gaussian` in floating point, in mode "constant"
-`normalize`, the `gradient` by Sobel's weights, `nonmaximum`.
+`normalize`, the `derivative` by Sobel's weights, `nonmaximum`.
 
 It gives bit for bit what these kernels do one after the other; here each row is still in the cache for the next step.
 """
@@ -7,8 +7,8 @@ It gives bit for bit what these kernels do one after the other; here each row is
 import numpy as np
 
 from gpuimg.kernels.cpu.borders import CONSTANT, kernel
-from gpuimg.kernels.cpu.gradient import root, scale
-from gpuimg.kernels.cpu.gradient import weigh as weigh_three
+from gpuimg.kernels.cpu.derivative import root, scale
+from gpuimg.kernels.cpu.derivative import weigh as weigh_three
 from gpuimg.kernels.cpu.harris import CENTRE, OUTER, real_weights
 from gpuimg.kernels.cpu.nonmaximum import suppress
 from gpuimg.kernels.cpu.normalize import divide, share_inside, shares
