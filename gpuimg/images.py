@@ -199,25 +199,20 @@ def _known_axes(axes: str, together: bool) -> Axes:
     return Axes(axes, "".join(stack) + "YX" + last, len(stack))
 
 
+# What an array of so many axes is likely to be.
+SPELLINGS = {
+    3: 'axes="TYX" for {first} images of a stack, "CYX" for {first} channels first or "YXC" for {last} channels last',
+    4: 'axes="TYXC" for a stack of colour images, "TCYX" with the channels first or "TZYX" for two axes of a stack',
+    5: 'axes="TZYXC" for two axes of a stack, "TZCYX" with the channels first or "NTZYX" for three axes',
+}
+
+
 def _ambiguous(shape: tuple[int, ...], name: str) -> str:
     """Why an array is not taken for an image, and how to say what it is."""
     rule = f"{name} must have the shape (H, W) or (H, W, C) with at most {MOST_CHANNELS} channels, got {shape}"
-    spellings = {
-        3: (
-            f'axes="TYX" for {shape[0]} images of a stack',
-            f'"CYX" for {shape[0]} channels first',
-            f'"YXC" for {shape[-1]} channels last',
-        ),
-        4: (
-            'axes="TYXC" for a stack of colour images',
-            '"TCYX" with the channels first',
-            '"TZYX" for two axes of a stack',
-        ),
-        5: ('axes="TZYXC" for two axes of a stack', '"TZCYX" with the channels first', '"NTZYX" for three'),
-    }.get(len(shape))
-    return (
-        rule if spellings is None else f"{rule}; say what the axes are: {', '.join(spellings[:-1])} or {spellings[-1]}"
-    )
+    if len(shape) not in SPELLINGS:
+        return rule
+    return f"{rule}; say what its axes are: {SPELLINGS[len(shape)].format(first=shape[0], last=shape[-1])}"
 
 
 def by_channels(source: Source) -> Source:
