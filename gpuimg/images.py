@@ -112,15 +112,18 @@ def accept(
     return source
 
 
-def accept_beside(name: str, other: Any, source: Source) -> Any:
-    """Check an image that goes with the first one: of its shape and dtype, in the same memory. Gives its array."""
-    second = accept(other, name=name)
+def accept_beside(name: str, other: Any, source: Source, *, first: str = "image") -> Any:
+    """Check an image that goes with the one called ``first``: of its shape and dtype, in the same memory.
+
+    Returns its array.
+    """
+    second = accept(other, {source.dtype, *_ANY}, name=name)
     if second.on_device != source.on_device:
-        raise TypeError(f"{name} must lie in {'GPU' if source.on_device else 'host'} memory, as the image does")
+        raise TypeError(f"{name} must lie in {'GPU' if source.on_device else 'host'} memory, as the {first} does")
     if second.shape != source.shape:
-        raise ValueError(f"{name} must have the image's shape {source.shape}, got {second.shape}")
+        raise ValueError(f"{name} must have the {first}'s shape {source.shape}, got {second.shape}")
     if second.dtype != source.dtype:
-        raise TypeError(f"{name} must have the image's dtype {source.dtype}, got {second.dtype}")
+        raise TypeError(f"{name} must have the {first}'s dtype {source.dtype}, got {second.dtype}")
     return second.array
 
 

@@ -1,4 +1,4 @@
-"""Raising the pixels of a row to their neighbours, as far as a mask allows: the steps of morphological reconstruction."""
+"""Raises the pixels of a row to their neighbours, at most to a mask: the steps of morphological reconstruction."""
 
 from gpuimg.kernels.cpu.borders import kernel
 from gpuimg.kernels.cpu.orders import (
