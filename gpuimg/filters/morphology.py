@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from gpuimg import images
-from gpuimg.filters.exposure import plan_invert
 from gpuimg.images import BOOL, WITH_BOOL
 from gpuimg.plans.graph import Plan
 from gpuimg.plans.nodes import Edge, change, fold, host, parts, point, view, window
@@ -604,7 +603,9 @@ def _check(method: str, rule: str, exceeding: Array) -> None:
 
 def _reversed(image: Value) -> Value:
     """The image's values in reversed order; twice, the image."""
-    return point("negate", image, work=0.5) if image.dtype.kind == "f" else plan_invert(image)
+    if image.dtype.kind == "f":
+        return point("negate", image, work=0.5)
+    return point("invert", image, work=0.5, masked=int(image.dtype == BOOL))
 
 
 def _reconstructed(seed: Value, mask: Value, connectivity: int, check: Callable[[Array], None] | None) -> Value:
