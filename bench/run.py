@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 SIZES = ("512", "2", "50")  # megapixels; 512 stands for 512x512
 DTYPES = ("uint8", "uint16", "float32")
 TRIAL_MEGAPIXELS = 0.05
-MASKS = ("distance_transform_edt", "label")  # raced on masks, of uint8
+MASKS = ("distance_transform_edt", "label", "fill_holes")  # raced on masks, of uint8
 MARGIN = 24  # pixels at the edge that comparisons leave out: border modes differ
 UNSUPPORTED = "does not take this"
 
@@ -78,6 +78,7 @@ def cases(dtype: str) -> list[Case]:
     size = 65536 if dtype == "uint16" else 256
     wanted_range = {"uint8": (10, 240), "uint16": (2570, 61680), "float32": (0.1, 0.9)}[dtype]
     table = np.arange(size)[::-1].astype(dtype)
+    step, top = {"uint8": (40, 255), "uint16": (10280, 65535), "float32": (0.16, 1)}[dtype]
     cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
     rows, cols = np.ogrid[-3:4, -3:4]
     disk = (rows**2 + cols**2 <= 9).astype(np.uint8)
@@ -110,6 +111,8 @@ def cases(dtype: str) -> list[Case]:
         Case("opening", {"footprint": 5}),
         Case("white_tophat", {"footprint": 15}),
         Case("morphological_gradient", {"footprint": 3}),
+        Case("reconstruction", {"mask": lambda image: (np.minimum(image, top - step) + step).astype(dtype)}),
+        Case("fill_holes"),
         Case("sobel"),
         Case("gradient", tolerance=None),  # OpenCV's angles go from 0 to 2 pi
         Case("scharr"),
@@ -287,6 +290,11 @@ def scikit_image() -> Library:
         shape = scaled(image.shape, scale)
         return transform.resize(image, shape, order, anti_aliasing=anti_aliasing, preserve_range=True)
 
+    def fill_holes(image: Any) -> Any:
+        seed = image.copy()
+        seed[1:-1, 1:-1] = image.max()
+        return morphology.reconstruction(seed, image, "erosion", np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]]))
+
     return Library(
         {
             "rgb2gray": lambda image, weights: color.rgb2gray(image),
@@ -311,6 +319,8 @@ def scikit_image() -> Library:
             "apply_hysteresis_threshold": lambda image, low, high: filters.apply_hysteresis_threshold(image, low, high),
             "canny": lambda image: feature.canny(image),
             "label": measure.label,
+            "reconstruction": lambda image, mask: morphology.reconstruction(image, mask),
+            "fill_holes": fill_holes,
         }
     )
 
@@ -332,6 +342,7 @@ def scipy() -> Library:
             "maximum": lambda image, size: ndimage.maximum_filter(image, size),
             "distance_transform_edt": ndimage.distance_transform_edt,
             "label": lambda image: ndimage.label(image, np.ones((3, 3)))[0],
+            "fill_holes": ndimage.binary_fill_holes,
             "erosion": lambda image, footprint: ndimage.grey_erosion(image, footprint=footprint),
             "dilation": lambda image, footprint: ndimage.grey_dilation(image, footprint=footprint),
             "sobel": sobel,

@@ -43,10 +43,12 @@ from gpuimg.filters.morphology import black_tophat as black_tophat
 from gpuimg.filters.morphology import closing as closing
 from gpuimg.filters.morphology import dilation as dilation
 from gpuimg.filters.morphology import erosion as erosion
+from gpuimg.filters.morphology import fill_holes as fill_holes
 from gpuimg.filters.morphology import maximum as maximum
 from gpuimg.filters.morphology import minimum as minimum
 from gpuimg.filters.morphology import morphological_gradient as morphological_gradient
 from gpuimg.filters.morphology import opening as opening
+from gpuimg.filters.morphology import reconstruction as reconstruction
 from gpuimg.filters.morphology import white_tophat as white_tophat
 from gpuimg.filters.smooth import difference_of_gaussians as difference_of_gaussians
 from gpuimg.filters.smooth import gaussian as gaussian

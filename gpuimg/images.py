@@ -223,19 +223,25 @@ def by_channels(source: Source) -> Source:
     return source._replace(array=array if array.flags.c_contiguous else array.copy(), axes=known)
 
 
-def accept_beside(name: str, other: Any, source: Source) -> Any:
-    """Check an image that goes with the first one, of its shape and dtype, in the same memory; returns its array."""
+def accept_beside(name: str, other: Any, source: Source, *, first: str = "image") -> Any:
+    """Check an image that goes with the one called ``first``, of its shape and dtype, in the same memory.
+
+    Returns its array.
+    """
     axes = source.axes
-    if axes is None:
-        second = accept(other, name=name)
-    else:
-        second = accept(other, name=name, axes=axes.given, together=axes.order.endswith("C"))
+    second = accept(
+        other,
+        {source.dtype, *_ANY},
+        axes=axes and axes.given,
+        together=axes is not None and axes.order.endswith("C"),
+        name=name,
+    )
     if second.on_device != source.on_device:
-        raise TypeError(f"{name} must lie in {'GPU' if source.on_device else 'host'} memory, as the image does")
+        raise TypeError(f"{name} must lie in {'GPU' if source.on_device else 'host'} memory, as the {first} does")
     if second.array.shape != source.array.shape:
-        raise ValueError(f"{name} must have the image's shape {source.array.shape}, got {second.array.shape}")
+        raise ValueError(f"{name} must have the {first}'s shape {source.array.shape}, got {second.array.shape}")
     if second.dtype != source.dtype:
-        raise TypeError(f"{name} must have the image's dtype {source.dtype}, got {second.dtype}")
+        raise TypeError(f"{name} must have the {first}'s dtype {source.dtype}, got {second.dtype}")
     return second.array
 
 

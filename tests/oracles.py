@@ -8,7 +8,7 @@ import functools
 
 import numpy as np
 from scipy import ndimage
-from skimage import color, exposure, feature, filters, measure, transform, util
+from skimage import color, exposure, feature, filters, measure, morphology, transform, util
 from skimage.exposure.exposure import intensity_range
 
 
@@ -285,6 +285,27 @@ def label(image, connectivity=2):
     return measure.label(image, background=0, connectivity=connectivity).astype(np.int32)
 
 
+FOOTPRINTS = {1: ndimage.generate_binary_structure(2, 1), 2: ndimage.generate_binary_structure(2, 2)}
+
+
+def reconstruction(seed, mask, method="dilation", connectivity=2):
+    if seed.ndim == 3:
+        planes = [reconstruction(seed[..., c], mask[..., c], method, connectivity) for c in range(seed.shape[2])]
+        return np.stack(planes, axis=-1)
+    made = morphology.reconstruction(seed.astype(np.float64), mask.astype(np.float64), method, FOOTPRINTS[connectivity])
+    return made.astype(seed.dtype)
+
+
+@each_channel
+def fill_holes(image, connectivity=1):
+    if image.dtype == bool:
+        return ndimage.binary_fill_holes(image, FOOTPRINTS[connectivity])
+    seed = np.full_like(image, np.inf if image.dtype.kind == "f" else np.iinfo(image.dtype).max)
+    for line in (np.s_[:1], np.s_[-1:], np.s_[:, :1], np.s_[:, -1:]):
+        seed[line] = image[line]
+    return reconstruction(seed, image, "erosion", connectivity)
+
+
 @each_channel
 def distance_transform_edt(image):
     if np.all(image):
@@ -322,6 +343,8 @@ ORACLES = {
     "corner_harris": corner_harris,
     "distance_transform_edt": distance_transform_edt,
     "label": label,
+    "reconstruction": reconstruction,
+    "fill_holes": fill_holes,
     "integral_image": integral_image,
     "rgb2gray": rgb2gray,
     "rgb2hsv": rgb2hsv,

@@ -302,11 +302,15 @@ rng = np.random.default_rng(3)
 busy, sparse = rng.integers(0, 2, (200, 331), np.uint8), np.zeros((200, 331), np.uint8)
 sparse[::9, ::7] = 200
 image = busy.copy()
+dots = np.where(sparse > 0, busy, np.uint8(0))  # where the image is never 0
+dots[50:150] = 0
 calls = [
     (lambda name: gpuimg.label(image, backend=name), 0, image.size),
     (lambda name: gpuimg.label(image[..., None].repeat(2, 2), 1, backend=name), 0, image.size),
     (lambda name: gpuimg.canny(image, 0.7, backend=name), 0, 1),
     (lambda name: gpuimg.distance_transform_edt(image, backend=name), 0, np.inf),
+    (lambda name: gpuimg.reconstruction(dots, image, backend=name), 0, 255),
+    (lambda name: gpuimg.fill_holes(image, backend=name), 0, 255),
     (lambda name: gpuimg.median(image, 31, backend=name), 0, 255),
     (lambda name: gpuimg.equalize_hist(image, backend=name), 0, 255),
 ]
@@ -344,6 +348,10 @@ def test_scratch_rows_are_long_enough(tmp_path):
     for mode, sigma in itertools.product(("constant", "reflect"), (0, (1, 0), (0, 1), 0.6)):
         for shape in ((11, 13), (1, 13), (11, 1), (3, 2), (2, 3, 3), (11, 4, 3)):
             gpuimg.canny(image.ravel()[: np.prod(shape)].reshape(shape), sigma, mode=mode, backend="single")
+    for cols, connectivity, step in itertools.product((1, 2, 64, 66, 67, 131), (1, 2), (1, 3)):
+        mask = np.random.default_rng(cols).integers(0, 9, (67, cols, step), np.uint8)
+        gpuimg.fill_holes(mask, connectivity, backend="single")
+        gpuimg.reconstruction(mask // 2, mask, connectivity=connectivity, backend="single")
     """
     python(code, NUMBA_BOUNDSCHECK="1", GPUIMG_CACHE_DIR=str(tmp_path))
 

@@ -1,11 +1,13 @@
 """Wrong arguments: right, or an error naming argument, rule and value; never a crash or a wrong image."""
 
+import inspect
 import re
 
 import numpy as np
 import pytest
 
 import gpuimg
+from gpuimg.registry import arguments
 from tests.conftest import example, parts
 
 GREY = np.random.default_rng(1).integers(0, 256, (12, 17), np.uint8)
@@ -65,6 +67,15 @@ WRONG = [
     ("erosion", {"footprint": np.ones((3, 3, 3))}, ValueError, "footprint must be a size or a two-dimensional array"),
     ("dilation", {"footprint": "disk"}, TypeError, "footprint must be a whole number, got 'disk'"),
     ("dilation", {"footprint": [["a"]]}, ValueError, "footprint must hold zeros and ones only"),
+    (
+        "reconstruction",
+        {"mask": GREY, "method": "opening"},
+        ValueError,
+        "method must be 'dilation' or 'erosion', got 'o",
+    ),
+    ("reconstruction", {"mask": GREY, "connectivity": 3}, ValueError, "connectivity must be at most 2, got 3"),
+    ("reconstruction", {"mask": GREY.tolist()}, TypeError, "mask must be"),
+    ("fill_holes", {"connectivity": 0}, ValueError, "connectivity must be positive, got 0"),
     # the rest
     ("sobel", {"axis": 2}, ValueError, "axis must be at most 1, got 2"),
     ("sobel", {"axis": "x"}, TypeError, "axis must be a whole number, got 'x'"),
@@ -156,15 +167,21 @@ def test_weights_of_luminance(weights):
         gpuimg.rgb2gray(COLOR, weights)
 
 
+def first_name(name):
+    """What a filter calls its image."""
+    return next(iter(inspect.signature(gpuimg.FILTERS[name].function).parameters))
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint32", "int64", "float16", "complex64", "bool", "object", "U1", "M8[s]"])
 @pytest.mark.parametrize("name", gpuimg.FILTERS)
 def test_dtypes(name, dtype):
     good, given = example(name)
     image = good.astype(dtype)
     if dtype == "bool" and "b" in gpuimg.FILTERS[name].kinds:
-        gpuimg.FILTERS[name].function(image, **given)
+        gpuimg.FILTERS[name].function(image, **arguments(gpuimg.FILTERS[name].examples[0], image))
         return
-    with pytest.raises(TypeError, match=f"image must have one of the dtypes .*got {re.escape(str(image.dtype))}"):
+    message = f"{first_name(name)} must have one of the dtypes .*got {re.escape(str(image.dtype))}"
+    with pytest.raises(TypeError, match=message):
         gpuimg.FILTERS[name].function(image, **given)
 
 
@@ -172,7 +189,8 @@ def test_dtypes(name, dtype):
 @pytest.mark.parametrize("name", gpuimg.FILTERS)
 def test_dimensions(name, shape):
     good, given = example(name)
-    with pytest.raises(ValueError, match=r"image must have the shape \(H, W.*got " + re.escape(str(shape))):
+    message = rf"{first_name(name)} must have the shape \(H, W.*got {re.escape(str(shape))}"
+    with pytest.raises(ValueError, match=message):
         gpuimg.FILTERS[name].function(np.zeros(shape, good.dtype), **given)
 
 

@@ -255,3 +255,39 @@ def test_launch_code_refuses_wrong_arguments(gpu):
         gpu.launch("threshold", image, mask, 0, 4, 1.0)
     with pytest.raises(EmulationError, match="does not lie on the device"):
         gpu.launch("threshold", np.zeros((4, 4), np.float32), mask, 0, 4, 1.0, 0)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_negate(gpu, dtype, shape):
+    found, image = swept(gpu, "negate", noise(shape, dtype), ())
+    np.testing.assert_array_equal(found, 0 - image)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("step", [1, 2])
+def test_outermost(gpu, dtype, shape, step):
+    image = noise((shape[0], shape[1] * step), dtype)
+    expected = image.copy()
+    expected[1:-1, step:-step] = 3
+    found, _ = swept(gpu, "outermost", image, (step, 3.0))
+    np.testing.assert_array_equal(found, expected[shape[0] // 4 : shape[0] - shape[0] // 5])
+
+
+@pytest.mark.parametrize("slabs", [1, 3, 7])
+def test_sum(gpu, slabs):
+    for shape in ((7, 1), (9, 300), (2500, 1)):
+        counts = np.random.default_rng(8).integers(0, 1 << 40, shape)
+        found = reduced(gpu, "sum", counts, (), 1, np.int64, slabs)
+        np.testing.assert_array_equal(found[:, 0], [slab.sum() for slab in slabs_of(counts, slabs)])
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_reconstruction_rows(gpu, dtype, shape):
+    seed, mask = noise(shape, dtype), noise(shape[::-1], dtype).reshape(shape)
+    limited, counts = gpu.empty(shape, dtype), gpu.empty((shape[0], 1), np.int64)
+    gpu.launch("reconstruction_rows", gpu.put(seed), limited, 0, shape[0], gpu.put(mask), 1, counts)
+    np.testing.assert_array_equal(gpu.get(limited), np.minimum(seed, mask))
+    np.testing.assert_array_equal(gpu.get(counts)[:, 0], (seed > mask).sum(1))

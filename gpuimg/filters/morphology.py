@@ -1,15 +1,17 @@
-"""Morphology: the least and the greatest value under a window or footprint."""
+"""Morphology: the least and the greatest value under a window or footprint, and reconstruction."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from gpuimg import images
+from gpuimg.images import BOOL, WITH_BOOL
 from gpuimg.plans.graph import Plan
-from gpuimg.plans.nodes import Edge, point, window
+from gpuimg.plans.nodes import Edge, change, fold, host, parts, point, view, window
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
@@ -517,3 +519,199 @@ def morphological_gradient(
     array([[0, 0, 7, 7, 0, 0]], dtype=uint8)
     """
     return _morphology(plan_morphological_gradient, image, footprint, mode, cval, axes, backend, out)
+
+
+DILATION, EROSION = "dilation", "erosion"
+INT64 = np.dtype(np.int64)
+SLAB_ROWS = 64  # of the first slabs, which are independent of each other
+GROUP = 8  # slabs that are joined at a time
+
+
+def _brighter(seed: Any) -> Any:
+    """An example of a mask: nowhere below the seed."""
+    return _moved(seed, True)
+
+
+def _darker(seed: Any) -> Any:
+    """An example of a mask: nowhere above the seed."""
+    return _moved(seed, False)
+
+
+def _moved(seed: Any, up: bool) -> Any:
+    if seed.dtype == BOOL:
+        return seed | ~seed[::-1] if up else seed & seed[::-1]
+    if seed.dtype.kind == "f":
+        return seed + seed.dtype.type(0.2 if up else -0.2)
+    low, high = images.limits(seed.dtype)
+    return np.minimum(seed, high - 40) + seed.dtype.type(40) if up else np.maximum(seed, low + 40) - seed.dtype.type(40)
+
+
+@register(
+    {"mask": _brighter},
+    {"mask": _darker, "method": "erosion", "connectivity": 1},
+    kinds="buif",
+    images=("mask",),
+)
+def reconstruction(
+    seed: Any,
+    mask: Any,
+    method: str = "dilation",
+    connectivity: int = 2,
+    *,
+    axes: str | None = None,
+    backend: str | None = None,
+    out: Any = None,
+) -> Any:
+    """Dilate an image repeatedly, limited by a mask, until nothing changes; or erode it.
+
+    Parameters
+    ----------
+    seed : (H, W) or (H, W, C) array, also bool
+    mask : array of the seed's shape and dtype
+        The maximum of each pixel (for erosion, the minimum).
+    method : {"dilation", "erosion"}
+        "dilation" raises pixels to their neighbours, at most to the mask; "erosion" lowers them, at least to the mask.
+    connectivity : {1, 2}
+        1: pixels touch at their edges, 2: at their corners too.
+    axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype. A pixel that is NaN in either image is NaN, and passes nothing on; 0.0 stands for
+    -0.0.
+
+    Raises
+    ------
+    TypeError, ValueError : ``mask`` has another shape or dtype; the seed exceeds the mask somewhere (for erosion, is
+        below it); ``method`` or ``connectivity`` is none of these
+
+    References
+    ----------
+    .. [1] L. Vincent, "Morphological grayscale reconstruction in image analysis: applications and efficient
+       algorithms", IEEE Transactions on Image Processing 2(2), 1993, 176-201. The same as
+       `skimage.morphology.reconstruction`, whose footprint has ones only, or four around the centre.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> image = np.array([[1, 5, 3, 4, 1, 9, 1]], np.uint8)
+    >>> gpuimg.reconstruction(np.maximum(image, 2) - np.uint8(2), image)  # cut off peaks by 2
+    array([[1, 3, 3, 3, 1, 7, 1]], dtype=uint8)
+    """
+    source = images.accept(seed, WITH_BOOL, axes=axes, name="seed")
+    limits = images.accept_beside("mask", mask, source, first="seed")
+    if method not in (DILATION, EROSION):
+        raise ValueError(f"method must be {DILATION!r} or {EROSION!r}, got {method!r}")
+    touching = images.whole("connectivity", connectivity, high=2)
+    return run(plan_reconstruction, source, method, touching, others=(limits,), backend=backend, out=out)
+
+
+def plan_reconstruction(seed: Value, mask: Value, method: str, connectivity: int) -> Value:
+    """Reconstruction by dilation; erosion is the same in the reversed order of values."""
+    if method == EROSION:
+        return _reversed(_reconstructed(_reversed(seed), _reversed(mask), connectivity, _check_above))
+    return _reconstructed(seed, mask, connectivity, _check_below)
+
+
+def _check_below(exceeding: Array) -> None:
+    _check(DILATION, "at most", exceeding)
+
+
+def _check_above(exceeding: Array) -> None:
+    _check(EROSION, "at least", exceeding)
+
+
+def _check(method: str, rule: str, exceeding: Array) -> None:
+    count = int(exceeding[0])
+    if count:
+        raise ValueError(f"seed must be {rule} mask for the method {method!r}, got {count} values that are not")
+
+
+def _reversed(image: Value) -> Value:
+    """The image's values in reversed order; twice, the image."""
+    if image.dtype.kind == "f":
+        return point("negate", image, work=0.5)
+    return point("invert", image, work=0.5, masked=int(image.dtype == BOOL))
+
+
+def _reconstructed(seed: Value, mask: Value, connectivity: int, check: Callable[[Array], None] | None) -> Value:
+    """Rows on their own, then slabs of rows, then groups of slabs across their seams, until one has all rows."""
+    rows = seed.shape[0]
+    made = parts(
+        "reconstruction_rows",
+        seed,
+        count=rows,
+        shape=seed.shape,
+        dtype=seed.dtype,
+        work=4.0,
+        mask=mask,
+        results={"exceeding": ((rows, 1), INT64)},
+    )
+    if check is not None:
+        total = fold("sum", made.results[1], shape=(1,), dtype=INT64)
+        made = view(made, made.dtype, after=(host(check, total),))
+    done, height, work = 1, SLAB_ROWS, 20.0
+    while True:
+        count = max(1, -(-rows // height))
+        made = change(
+            "reconstruction",
+            made,
+            count=count,
+            work=work,
+            mask=mask,
+            connectivity=connectivity,
+            height=height,
+            done=done,
+        )
+        if count == 1:
+            return made
+        done, height, work = height, height * GROUP, 4.0
+
+
+@register({}, {"connectivity": 2}, kinds="buif")
+def fill_holes(
+    image: Any, connectivity: int = 1, *, axes: str | None = None, backend: str | None = None, out: Any = None
+) -> Any:
+    """Fill holes: dark regions that are not connected with the image's border.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array, also bool
+    connectivity : {1, 2}
+        Of the dark regions. 1: pixels touch at their edges, 2: at their corners too.
+    axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype. Masks are True in holes, too. In other images each pixel is raised to the level
+    at which water would flow from it to the border. NaN stays NaN and lets nothing pass; what it encloses becomes
+    infinite.
+
+    Raises
+    ------
+    ValueError : ``connectivity`` is neither 1 nor 2
+
+    References
+    ----------
+    .. [1] P. Soille, "Morphological Image Analysis", 2nd edition, 2003, section 6.3.7. For masks the same as
+       `scipy.ndimage.binary_fill_holes`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.fill_holes(np.array([[7, 7, 7, 7], [7, 0, 3, 5], [7, 7, 7, 7]], np.uint8))
+    array([[7, 7, 7, 7],
+           [7, 5, 5, 5],
+           [7, 7, 7, 7]], dtype=uint8)
+    """
+    source = images.accept(image, WITH_BOOL, axes=axes)
+    touching = images.whole("connectivity", connectivity, high=2)
+    return run(plan_fill_holes, source, touching, backend=backend, out=out)
+
+
+def plan_fill_holes(image: Value, connectivity: int) -> Value:
+    """Reconstruction by erosion from the image at its border and the maximum inside of it."""
+    mask = _reversed(image)
+    inside = -np.inf if image.dtype.kind == "f" else 0 if image.dtype == BOOL else images.limits(image.dtype)[0]
+    seed = point("outermost", mask, work=0.5, inside=float(inside))
+    return _reversed(_reconstructed(seed, mask, connectivity, None))

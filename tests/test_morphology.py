@@ -1,0 +1,206 @@
+"""Morphological reconstruction: images whose paths wind, seams between slabs, what NaN does, and errors."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+import gpuimg
+from gpuimg.filters import morphology
+from gpuimg.images import DTYPES
+from tests.conftest import assert_same, noise
+from tests.oracles import ORACLES
+
+CPU = ("single", "multicore", "processes")
+HEIGHTS = (1, 2, 63, 64, 65, 127, 130, 513, 600)
+
+
+def spiral(size):
+    """A path of ones that winds inwards, its turns two pixels apart."""
+    image = np.zeros((size, size), np.uint8)
+    row, col, down, along = 0, -1, 0, 1
+    length, turns = size, 0
+    while length > 0:
+        for _ in range(length):
+            row, col = row + down, col + along
+            image[row, col] = 1
+        down, along = along, -down
+        turns += 1
+        length -= 2 * (turns % 2 == 1 and turns > 1) or (turns == 1)
+    return image
+
+
+def comb(shape):
+    """A path of ones that goes down and up, a column apart."""
+    image = np.zeros(shape, np.uint8)
+    image[:, ::2] = 1
+    image[-1, 1::4] = 1
+    image[0, 3::4] = 1
+    return image
+
+
+def blobs(shape, seed=0, sigma=2.0):
+    rough = np.random.default_rng(seed).standard_normal(shape)
+    return np.uint8(np.clip(128 + 400 * ndimage.gaussian_filter(rough, sigma), 0, 255))
+
+
+def dotted(mask, seed=1, share=0.01):
+    """A seed: the mask at a few pixels, its minimum in all others."""
+    return np.where(np.random.default_rng(seed).random(mask.shape) < share, mask, mask.min())
+
+
+PATTERNS = {
+    "spiral": spiral(97),
+    "comb": comb((150, 61)),
+    "comb across": np.ascontiguousarray(comb((61, 150)).T),
+    "checkerboard": np.indices((90, 77)).sum(0).astype(np.uint8) % 2,
+    "ramp": np.add.outer(np.arange(140), np.arange(90)).astype(np.uint8),
+    "blobs": blobs((200, 140)),
+}
+
+
+@pytest.mark.parametrize("connectivity", [1, 2])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_patterns(pattern, connectivity, backend):
+    mask = PATTERNS[pattern]
+    corner = np.zeros_like(mask)
+    corner[0, 0] = mask[0, 0]
+    for seed in (corner, dotted(mask)):
+        found = gpuimg.reconstruction(seed, mask, connectivity=connectivity, backend=backend)
+        assert_same(found, ORACLES["reconstruction"](seed, mask, connectivity=connectivity))
+        found = gpuimg.reconstruction(255 - seed, 255 - mask, "erosion", connectivity, backend=backend)
+        assert_same(found, ORACLES["reconstruction"](255 - seed, 255 - mask, "erosion", connectivity))
+
+
+def test_winding_paths_of_every_value(backend):
+    """Each pixel of a path is lower than the one before it, so that no two are of one level."""
+    path = np.argwhere(comb((75, 21)))
+    mask = np.zeros((75, 21), np.uint16)
+    mask[tuple(path.T)] = 5000 - 2 * path[:, 1] - path[:, 0] % 7
+    seed = dotted(mask)
+    found = gpuimg.reconstruction(seed, mask, connectivity=1, backend=backend)
+    assert_same(found, ORACLES["reconstruction"](seed, mask, connectivity=1))
+
+
+@pytest.mark.parametrize("height", HEIGHTS)
+def test_heights_around_seams(height):
+    mask = blobs((height, 50), height)
+    seed = dotted(mask)
+    expected = ORACLES["reconstruction"](seed, mask)
+    for name in CPU:
+        assert_same(gpuimg.reconstruction(seed, mask, backend=name), expected, name)
+    for flat in (mask, spiral(height), comb((height, 33))):
+        holes = flat < 128 if flat is mask else flat == 0
+        assert_same(gpuimg.fill_holes(holes, backend="single"), ORACLES["fill_holes"](holes))
+
+
+@pytest.mark.parametrize(("rows", "group"), [(1, 2), (3, 2), (5, 3)])
+def test_results_do_not_depend_on_the_slabs(rows, group, monkeypatch):
+    monkeypatch.setattr(morphology, "SLAB_ROWS", rows)
+    monkeypatch.setattr(morphology, "GROUP", group)
+    # Graphs are kept by shape: these are of shapes that no other test has.
+    for mask in (blobs((77 + rows, 39)), spiral(61 + rows), comb((70 + rows, 41))):
+        seed = dotted(mask)
+        for connectivity in (1, 2):
+            found = gpuimg.reconstruction(seed, mask, connectivity=connectivity, backend="multicore")
+            assert_same(found, ORACLES["reconstruction"](seed, mask, connectivity=connectivity))
+
+
+@pytest.mark.parametrize("cols", [1, 2, 62, 63, 64, 65, 66, 67, 127, 128, 130, 131, 193])
+def test_rows_of_every_length(cols):
+    for dtype in ("uint8", "float32"):
+        mask = blobs((20, cols), cols, 1).astype(dtype)
+        seed = dotted(mask, share=0.05)
+        for connectivity in (1, 2):
+            found = gpuimg.reconstruction(seed, mask, connectivity=connectivity, backend="single")
+            assert_same(found, ORACLES["reconstruction"](seed, mask, connectivity=connectivity))
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, np.dtype(bool)], ids=str)
+@pytest.mark.parametrize("shape", [(70, 45), (40, 70, 3), (9, 70, 2)], ids=str)
+def test_dtypes_and_channels(dtype, shape, backend):
+    mask = noise(shape, dtype)
+    seed = np.where(np.random.default_rng(3).random(shape) < 0.1, mask, mask.min())
+    for connectivity in (1, 2):
+        found = gpuimg.reconstruction(seed, mask, connectivity=connectivity, backend=backend)
+        assert_same(found, ORACLES["reconstruction"](seed, mask, connectivity=connectivity))
+        above = np.where(seed == mask, mask, mask.max())
+        found = gpuimg.reconstruction(above, mask, "erosion", connectivity, backend=backend)
+        assert_same(found, ORACLES["reconstruction"](above, mask, "erosion", connectivity))
+        assert_same(gpuimg.fill_holes(mask, connectivity, backend=backend), ORACLES["fill_holes"](mask, connectivity))
+
+
+def test_many_channels():
+    mask = noise((20, 9, 70), np.uint8)
+    seed = dotted(mask, share=0.1)
+    assert_same(gpuimg.reconstruction(seed, mask), ORACLES["reconstruction"](seed, mask))
+
+
+@pytest.mark.parametrize("method", ["dilation", "erosion"])
+def test_nan_stays_and_passes_nothing_on(method, backend):
+    sign = np.float32(1 if method == "dilation" else -1)
+    mask = np.full((9, 80), 5, np.float32)
+    mask[2] = 3
+    mask[:, 40] = np.nan  # a wall
+    seed = np.zeros_like(mask)
+    seed[4, 3] = 4
+    seed[6, 70] = np.nan
+    expected = np.minimum(mask, 4)
+    expected[:2] = 3  # beyond the row of that value
+    expected[:, 40] = np.nan
+    expected[:, 41:] = 0
+    expected[6, 70] = np.nan
+    found = gpuimg.reconstruction(sign * seed, sign * mask, method, backend=backend)
+    assert_same(found, sign * expected)
+
+
+def test_zeros_have_no_sign(backend):
+    mask = np.array([[0.0, -0.0, 1.0, -0.0]] * 70)
+    seed = np.array([[-0.0, -0.0, 0.0, -1.0]] * 70)
+    for method, first, second in (("dilation", seed, mask), ("erosion", mask, seed)):
+        found = gpuimg.reconstruction(first, second, method, backend=backend)
+        assert_same(found, np.zeros_like(mask) if method == "dilation" else found)
+        assert not np.signbit(found[found == 0]).any()
+
+
+def test_reconstruction_is_idempotent_and_bounded():
+    mask = blobs((150, 100))
+    seed = np.maximum(mask, 40) - np.uint8(40)
+    found = gpuimg.reconstruction(seed, mask)
+    assert (found >= seed).all()
+    assert (found <= mask).all()
+    assert_same(gpuimg.reconstruction(found, mask), found)
+    filled = gpuimg.fill_holes(mask)
+    assert (filled >= mask).all()
+    assert_same(gpuimg.fill_holes(filled), filled)
+
+
+def test_seeds_beyond_the_mask_are_errors(backend):
+    seed, mask = np.zeros((70, 9), np.int16), np.zeros((70, 9), np.int16)
+    seed[[3, 66, 69], 4] = 1
+    out = np.full_like(seed, 7)
+    with pytest.raises(
+        ValueError, match="seed must be at most mask for the method 'dilation', got 3 values that are not"
+    ):
+        gpuimg.reconstruction(seed, mask, backend=backend, out=out)
+    with pytest.raises(ValueError, match="seed must be at least mask for the method 'erosion', got 3 values"):
+        gpuimg.reconstruction(mask, seed, "erosion", backend=backend)
+
+
+def test_masks_that_do_not_go_with_the_seed():
+    seed = np.zeros((5, 6), np.uint8)
+    with pytest.raises(ValueError, match=r"mask must have the seed's shape \(5, 6\), got \(6, 5\)"):
+        gpuimg.reconstruction(seed, seed.T)
+    with pytest.raises(TypeError, match="mask must have the seed's dtype uint8, got int16"):
+        gpuimg.reconstruction(seed, seed.astype(np.int16))
+    with pytest.raises(TypeError, match="mask must have the seed's dtype bool, got uint8"):
+        gpuimg.reconstruction(seed > 0, seed)
+
+
+def test_holes_of_masks_are_scipys(backend):
+    for seed in range(3):
+        mask = blobs((140, 90), seed) > 128
+        for connectivity in (1, 2):
+            expected = ORACLES["fill_holes"](mask, connectivity)
+            assert_same(gpuimg.fill_holes(mask, connectivity, backend=backend), expected)
+            filled = gpuimg.fill_holes(mask.astype(np.uint8), connectivity, backend=backend)
+            assert_same(filled, expected.astype(np.uint8))
