@@ -284,6 +284,17 @@ def planned(function: Callable[..., Any], image: Any, params: dict[str, Any]) ->
     raise TypeError(f"filter must be one of gpuimg's filters, {function!r} ran nothing")
 
 
+def planned_result(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> Value | None:
+    """What a filter would return for an image, without its pixels; None where that is no image."""
+    source, bound = planned(function, image, params)
+    result = bound.graph.results[0]
+    if not (bound.graph.is_single and isinstance(result, Value)):
+        return None
+    if len(source.shape) == 2 and image.ndim == 3:  # it is called for each channel
+        return Value((*result.shape, image.shape[2]), result.dtype)
+    return result
+
+
 def _row(name: str, source: Source, bound: Bound) -> Row:
     reason = running.refusal(name, bound)
     if reason is None and source.on_device and name != "cuda":

@@ -46,6 +46,13 @@ DTYPES = (UINT8, np.dtype("uint16"), np.dtype("int16"), FLOAT32, FLOAT64)
 _ANY: frozenset[np.dtype[Any]] = frozenset(DTYPES)
 FLOATS: frozenset[np.dtype[Any]] = frozenset((FLOAT32, FLOAT64))
 WITH_BOOL: frozenset[np.dtype[Any]] = frozenset((*DTYPES, BOOL))
+INT32 = np.dtype("int32")
+# What filters take that choose among values or compare them: masks and labels as well.
+WITH_LABELS: frozenset[np.dtype[Any]] = WITH_BOOL | {INT32}
+_OTHERS = tuple(map(np.dtype, ("int8", "uint32", "int64", "uint64", "float16", "complex64")))
+KNOWN = (BOOL, *DTYPES, INT32, *_OTHERS)
+# What filters take that only move pixels: every dtype of 1, 2, 4 or 8 bytes.
+MOVED: frozenset[np.dtype[Any]] = frozenset(KNOWN)
 
 
 class Source(NamedTuple):
@@ -101,8 +108,7 @@ def accept(
     source = _native(image) if type(image) is np.ndarray else _convert(image, name)
     array = source.array
     if array.dtype not in dtypes:
-        names = ", ".join(str(dtype) for dtype in (BOOL, *DTYPES) if dtype in dtypes)
-        raise TypeError(f"{name} must have one of the dtypes {names}, got {array.dtype}")
+        raise TypeError(_wrong_dtype(name, array.dtype, dtypes))
     if array.ndim not in (2, 3):
         raise ValueError(f"{name} must have the shape (H, W) or (H, W, C), got {array.shape}")
     if channels is not None and (array.ndim != 3 or array.shape[2] != channels):
@@ -110,6 +116,14 @@ def accept(
     if color and (array.ndim != 3 or array.shape[2] not in (3, 4)):
         raise ValueError(f"{name} must have the shape (H, W, 3) or (H, W, 4), got {array.shape}")
     return source
+
+
+def _wrong_dtype(name: str, dtype: np.dtype[Any], dtypes: Collection[np.dtype[Any]]) -> str:
+    names = ", ".join(str(each) for each in KNOWN if each in dtypes)
+    message = f"{name} must have one of the dtypes {names}, got {dtype}"
+    if dtype in WITH_LABELS:
+        return f"{message}: convert it first, for example gpuimg.astype({name}, 'float32')"
+    return f"{message}: convert it first, for example {name}.astype('float32')" if dtype in MOVED else message
 
 
 def accept_beside(name: str, other: Any, source: Source) -> Any:
@@ -154,7 +168,7 @@ def _convert(image: Any, name: str) -> Source:
     )
 
 
-_PIL_MODES = ("1", "L", "RGB", "RGBA", "I;16", "F")
+_PIL_MODES = ("1", "L", "RGB", "RGBA", "I;16", "I", "F")
 
 
 def _from_pil(image: Any) -> Source:

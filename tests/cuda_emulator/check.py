@@ -30,7 +30,9 @@ TINY = ((4, 37),)
 def image_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """A noisy image that has flat areas, and the dtype's least and greatest value."""
     rng = np.random.default_rng(len(shape) + shape[0])
-    if dtype.kind == "f":
+    if dtype.kind == "b":
+        image = rng.random(shape) < 0.5
+    elif dtype.kind == "f":
         image = rng.normal(0.5, 1, shape).astype(dtype)
     else:
         info = np.iinfo(dtype)
