@@ -54,7 +54,7 @@ def share(value, like):
     """A value as a share of its dtype's greatest, in the dtype of ``like``; at least -1. Floats stay as they are."""
 
 
-@overload(share)
+@overload(share, inline="always")
 def _share(value, like):
     number = np.float64 if like.dtype == types.float64 else np.float32
     if isinstance(value, types.Float):
