@@ -237,7 +237,7 @@ def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
-def plan(filter: Callable[..., Any] | str, shape: tuple[int, ...], dtype: Any, **params: Any) -> Description:
+def plan(filter: Callable[..., Any] | str, shape: tuple[int, ...], dtype: Any, /, **params: Any) -> Description:
     """Describe the graph that a filter runs for images of a shape and dtype; nothing is computed.
 
     Parameters
