@@ -76,6 +76,7 @@ def cases(dtype: str) -> list[Case]:
     level = {"uint8": 100, "uint16": 25700, "float32": 0.4}[dtype]
     thresholds = {"low": level, "high": {"uint8": 200, "uint16": 51400, "float32": 0.8}[dtype]}
     size = 65536 if dtype == "uint16" else 256
+    converted = "float32" if dtype == "uint8" else "uint8"
     wanted_range = {"uint8": (10, 240), "uint16": (2570, 61680), "float32": (0.1, 0.9)}[dtype]
     table = np.arange(size)[::-1].astype(dtype)
     step, top = {"uint8": (40, 255), "uint16": (10280, 65535), "float32": (0.16, 1)}[dtype]
@@ -90,6 +91,7 @@ def cases(dtype: str) -> list[Case]:
         *[Case(f"{space}2rgb", color=True, tolerance=None) for space in ("hsv", "ycbcr") if dtype == "float32"],
         *[Case("lab2rgb", color=True) for _ in range(dtype == "float32")],
         Case("invert"),
+        Case("astype", {"dtype": converted, "scale": True}),
         Case("lut", {"table": table}),
         Case("adjust_gamma", {"gamma": 2.2}),
         Case("blend", {"other": lambda image: np.ascontiguousarray(image[::-1]), "alpha": 0.3}),
@@ -200,6 +202,11 @@ def opencv() -> Library:
         image = image.astype(np.float32, copy=False)
         return cv2.subtract(gaussian(image, low_sigma), gaussian(image, high_sigma))
 
+    def astype(image: Any, dtype: str, scale: bool) -> Any:
+        if dtype == "float32":
+            return cv2.multiply(image, 1 / 255, dtype=cv2.CV_32F)
+        return cv2.convertScaleAbs(image, alpha=1 / 257 if image.dtype == np.uint16 else 255)
+
     def rescale_intensity(image: Any, out_range: tuple[float, float]) -> Any:
         return cv2.normalize(image, None, *out_range, cv2.NORM_MINMAX)
 
@@ -245,6 +252,7 @@ def opencv() -> Library:
             "lab2rgb": convert(cv2.COLOR_Lab2RGB),
             "rgb2gray": lambda image, weights: cv2.cvtColor(image, cv2.COLOR_RGB2GRAY),
             "invert": lambda image: cv2.bitwise_not(image) if image.dtype.kind == "u" else cv2.subtract(1.0, image),
+            "astype": astype,
             "lut": lambda image, table: cv2.LUT(image, table),
             "adjust_gamma": adjust_gamma,
             "blend": lambda image, other, alpha: cv2.addWeighted(image, 1 - alpha, other, alpha, 0),
@@ -299,6 +307,9 @@ def scikit_image() -> Library:
         {
             "rgb2gray": lambda image, weights: color.rgb2gray(image),
             "invert": lambda image: util.invert(image),
+            "astype": lambda image, dtype, scale: (
+                util.img_as_float32(image) if dtype == "float32" else util.img_as_ubyte(image)
+            ),
             "gaussian": lambda image, sigma: filters.gaussian(
                 image, sigma, mode="reflect", preserve_range=True, channel_axis=-1 if image.ndim == 3 else None
             ),
@@ -353,8 +364,14 @@ def scipy() -> Library:
 def numpy() -> Library:
     import numpy as np
 
+    def astype(image: Any, dtype: str, scale: bool) -> Any:
+        if dtype == "float32":
+            return image * np.float32(1 / 255)
+        return np.rint(image * np.float32(1 / 257 if image.dtype == np.uint16 else 255)).astype(np.uint8)
+
     return Library(
         {
+            "astype": astype,
             "lut": lambda image, table: table[image],
             "threshold": lambda image, value: image > value,
             "histogram": lambda image: np.histogram(image, 256),

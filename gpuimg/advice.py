@@ -15,7 +15,7 @@ from gpuimg import run as running
 from gpuimg.backend.walk import Bound
 from gpuimg.dispatch import BACKENDS
 from gpuimg.filters import all_filters
-from gpuimg.images import DTYPES, Source
+from gpuimg.images import DTYPES, Source, given_shape
 from gpuimg.machine import figures
 from gpuimg.plans.graph import Graph
 from gpuimg.plans.nodes import AnyNode, Host, Loop, Spec, View
@@ -241,7 +241,13 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def plan(
-    filter: Callable[..., Any] | str, shape: tuple[int, ...], dtype: Any, axes: str | None = None, **params: Any
+    filter: Callable[..., Any] | str,
+    shape: tuple[int, ...],
+    dtype: Any,
+    /,
+    *,
+    axes: str | None = None,
+    **params: Any,
 ) -> Description:
     """Describe the graph that a filter runs for images of a shape and dtype; nothing is computed.
 
@@ -288,6 +294,13 @@ def planned(function: Callable[..., Any], image: Any, params: dict[str, Any]) ->
     finally:
         running.PLANNING.reset(token)
     raise TypeError(f"filter must be one of gpuimg's filters, {function!r} ran nothing")
+
+
+def planned_results(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> tuple[Value, ...]:
+    """The images that a filter would return, without their pixels; () where it returns numbers."""
+    source, bound = planned(function, image, params)
+    images = [value for value in bound.graph.results if isinstance(value, Value)]
+    return tuple([Value(given_shape(source, value.shape), value.dtype) for value in images])
 
 
 def _row(name: str, source: Source, bound: Bound) -> Row:

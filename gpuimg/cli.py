@@ -203,7 +203,8 @@ def run(
 
     \b
     gpuimg run photo.tif -o out.tif -f median:size=5 -f gaussian:sigma=2
-    gpuimg run photo.png -o mask.png -f rgb2gray -f threshold:value=100
+    gpuimg run photo.png -o mask.png -f rgb2gray -f threshold:value=100 -f opening:footprint=5
+    gpuimg run deep.tif -o small.png -f astype:dtype=uint8,scale=True
     gpuimg run photo.png -f rgb2gray -f threshold_otsu
     gpuimg run photo.jpg -o small.jpg -f 'resize:output_shape=(480, 640)'
     gpuimg run one.png -o both.png -f "blend:other='two.png',alpha=0.3"
@@ -214,18 +215,13 @@ def run(
         begin(f"reading {src}")
         result = gpuimg.open_image(src, max_pixels=max_pixels)
         steps = [_with_images(step, max_pixels) for step in steps]
-        for number, step in enumerate(steps):
+        _check_chain(steps, result, output)
+        for step in steps:
             begin(step.text)
             result = _apply(step, result, explaining)
-            if isinstance(result, tuple) and all(map(_is_image, result)):
-                raise click.UsageError(f"{step.filter.name} gives {len(result)} images: call it from Python")
-            if not _is_image(result) and number < len(steps) - 1:
-                raise click.UsageError(f"{step.filter.name} gives no image, so it must be the last filter")
-        if _is_image(result):
-            _save(result, output, begin)
-    if not _is_image(result):
         if output is not None:
-            raise click.UsageError(f"{steps[-1].filter.name} gives no image but a result to print: leave out -o")
+            _save(result, output, begin)
+    if output is None:
         click.echo(json.dumps(_plain(result)))
 
 
@@ -257,30 +253,74 @@ def _with_images(step: Step, max_pixels: int | None) -> Step:
     return step._replace(params={**step.params, **opened})
 
 
-def _apply(step: Step, image: Any, explaining: bool) -> Any:
+def _check_chain(steps: Sequence[Step], image: Any, output: str | None) -> None:
+    """Raise before anything is computed, where a step's arguments are wrong or the result cannot go where it should."""
+    import numpy as np
+
+    from gpuimg.advice import planned_results
+    from gpuimg.files import check_fits
+    from gpuimg.plans.value import Value
+
+    value = Value(image.shape, image.dtype)
+    for number, step in enumerate(steps):
+        # Zeros that nothing is written to take no memory.
+        before = np.zeros(value.shape, value.dtype) if number else image
+        with _errors_of(step):
+            made = planned_results(step.filter.function, before, step.params)
+        if len(made) > 1:
+            raise click.UsageError(f"{step.filter.name} gives {len(made)} images: call it from Python")
+        if not made:
+            if number < len(steps) - 1:
+                raise click.UsageError(f"{step.filter.name} gives no image, so it must be the last filter")
+            if output is not None:
+                raise click.UsageError(f"{step.filter.name} gives no image but a result to print: leave out -o")
+            return
+        (value,) = made
+    if output is None:
+        raise click.UsageError(
+            f"the result is an image, {value.dtype} of shape {value.shape}: say with -o where it goes"
+        )
     try:
-        if explaining:
-            click.echo(str(gpuimg.explain(step.filter.function, image, **step.params)) + "\n", err=True)
-        return step.filter.function(image, **step.params)
+        check_fits(output, value.shape, value.dtype, _conversion(value.dtype))
+    except (TypeError, ValueError) as error:
+        raise click.ClickException(_message(error)) from error
+
+
+def _conversion(dtype: Any) -> str:
+    """What to add to a chain so that any format holds its result."""
+    if dtype.name in ("uint16", "int16", "float32", "float64"):
+        added = "add -f astype:dtype=uint8,scale=True"
+        if dtype.kind == "f":
+            added += " for values from 0 to 1, or without scale for values from 0 to 255"
+        return f"{added}; a .tif file holds {dtype}"
+    if dtype.name == "int32":
+        return f"add -f astype:dtype=uint16, or uint8 for values up to 255; a .tif file holds {dtype}"
+    return f"save it as .tif, which holds {dtype}"
+
+
+@contextmanager
+def _errors_of(step: Step) -> Iterator[None]:
+    """Turn what a filter says of its arguments into a line that names it."""
+    try:
+        yield
     except (TypeError, ValueError) as error:
         logging.getLogger("gpuimg").debug("%s failed", step.text, exc_info=True)
         raise click.ClickException(f"{step.filter.name}: {_message(error)}") from error
 
 
-def _save(image: Any, output: str | None, begin: Callable[[str], None]) -> None:
-    if output is None:
-        raise click.UsageError(
-            f"the result is an image, {image.dtype} of shape {image.shape}: say with -o where it goes"
-        )
+def _apply(step: Step, image: Any, explaining: bool) -> Any:
+    with _errors_of(step):
+        if explaining:
+            click.echo(str(gpuimg.explain(step.filter.function, image, **step.params)) + "\n", err=True)
+        return step.filter.function(image, **step.params)
+
+
+def _save(image: Any, output: str, begin: Callable[[str], None]) -> None:
     begin(f"writing {output}")
     try:
         gpuimg.save_image(output, image)
     except (TypeError, ValueError) as error:
         raise click.ClickException(_message(error)) from error
-
-
-def _is_image(result: Any) -> bool:
-    return getattr(result, "ndim", 0) in (2, 3)
 
 
 def _plain(result: Any) -> Any:

@@ -129,7 +129,7 @@ def save_image(path: PathLike, array: Any) -> None:
     image = np.asarray(array)
     if image.dtype == bool:
         image = image.view(np.uint8) * np.uint8(255)
-    _check_fits(image, form, path)
+    check_fits(path, image.shape, image.dtype)
     with _one_line(path), _replacing(path) as file:
         form.write(file, image)
 
@@ -151,17 +151,20 @@ def format_of(path: Path) -> Format:
     raise ValueError(f"{path}: the name must end in one of {known}, got {path.suffix or 'none'!r}")
 
 
-def _check_fits(image: Pixels, form: Format, path: Path) -> None:
-    if image.ndim not in (2, 3) or image.size == 0:
-        raise ValueError(f"{path}: an image to save must have shape (H, W) or (H, W, C), none 0, got {image.shape}")
-    if image.dtype.name not in form.dtypes:
+def check_fits(path: PathLike, shape: tuple[int, ...], dtype: np.dtype[Any], remedy: str | None = None) -> None:
+    """Raise unless the format of a file's name holds images of a shape and dtype; ``remedy`` says what would help."""
+    path = Path(path)
+    form = format_of(path)
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise ValueError(f"{path}: an image to save must have shape (H, W) or (H, W, C), none 0, got {shape}")
+    if dtype.name not in ("bool", *form.dtypes):
         held = " and ".join(form.dtypes) if len(form.dtypes) < 3 else "real numbers"
-        remedy = "save it as .tif" if image.dtype.name in TIFF_DTYPES else "convert it first"
-        raise TypeError(f"{path}: a {form.name} file holds {held}, not {image.dtype}; {remedy}")
-    channels = image.shape[2] if image.ndim == 3 else 1
+        tiff = "save it as .tif" if dtype.name in TIFF_DTYPES else "convert it first"
+        raise TypeError(f"{path}: a {form.name} file holds {held}, not {dtype}; {remedy or tiff}")
+    channels = shape[2] if len(shape) == 3 else 1
     if form.channels and channels not in form.channels:
         raise ValueError(f"{path}: a {form.name} file has {_listed(form.channels)} channels, not {channels}")
-    if max(image.shape[:2]) > form.longest_side:
+    if max(shape[:2]) > form.longest_side:
         raise ValueError(f"{path}: a {form.name} image is at most {form.longest_side} pixels wide and high")
 
 

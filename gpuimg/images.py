@@ -47,6 +47,13 @@ DTYPES = (UINT8, np.dtype("uint16"), np.dtype("int16"), FLOAT32, FLOAT64)
 _ANY: frozenset[np.dtype[Any]] = frozenset(DTYPES)
 FLOATS: frozenset[np.dtype[Any]] = frozenset((FLOAT32, FLOAT64))
 WITH_BOOL: frozenset[np.dtype[Any]] = frozenset((*DTYPES, BOOL))
+INT32 = np.dtype("int32")
+# What filters take that choose among values or compare them: masks and labels as well.
+WITH_LABELS: frozenset[np.dtype[Any]] = WITH_BOOL | {INT32}
+_OTHERS = tuple(map(np.dtype, ("int8", "uint32", "int64", "uint64", "float16", "complex64")))
+KNOWN = (BOOL, *DTYPES, INT32, *_OTHERS)
+# What filters take that only move pixels: every dtype of 1, 2, 4 or 8 bytes.
+MOVED: frozenset[np.dtype[Any]] = frozenset(KNOWN)
 
 
 MOST_CHANNELS = 4  # of an array that does not say what its axes are
@@ -163,8 +170,7 @@ def accept(
     source = _native(image) if type(image) is np.ndarray else _convert(image, name)
     array = source.array
     if array.dtype not in dtypes:
-        names = ", ".join(str(dtype) for dtype in (BOOL, *DTYPES) if dtype in dtypes)
-        raise TypeError(f"{name} must have one of the dtypes {names}, got {array.dtype}")
+        raise TypeError(_wrong_dtype(name, array.dtype, dtypes))
     if axes is not None:
         source = _with_axes(source, axes, together or color or channels is not None, name)
     elif array.ndim != 2 and (array.ndim != 3 or array.shape[2] > MOST_CHANNELS):
@@ -175,6 +181,14 @@ def accept(
     if color and (len(shape) != 3 or shape[2] not in (3, 4)):
         raise ValueError(f"{name} must have the shape (H, W, 3) or (H, W, 4), got {shape}")
     return source
+
+
+def _wrong_dtype(name: str, dtype: np.dtype[Any], dtypes: Collection[np.dtype[Any]]) -> str:
+    names = ", ".join(str(each) for each in KNOWN if each in dtypes)
+    message = f"{name} must have one of the dtypes {names}, got {dtype}"
+    if dtype in WITH_LABELS:
+        return f"{message}: convert it first, for example gpuimg.astype({name}, 'float32')"
+    return f"{message}: convert it first, for example {name}.astype('float32')" if dtype in MOVED else message
 
 
 def _with_axes(source: Source, axes: str, together: bool, name: str) -> Source:
@@ -221,6 +235,11 @@ def by_channels(source: Source) -> Source:
     known = Axes(axes.given, axes.order[: axes.stack] + "CYX", axes.stack + 1)
     array = _transposed(source.array, axes.order, known.order)
     return source._replace(array=array if array.flags.c_contiguous else array.copy(), axes=known)
+
+
+def given_shape(source: Source, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of all results of a source, each of which has this shape, as the caller has the axes."""
+    return shape if source.axes is None else source.axes.given_shape((*source.stack, *shape))
 
 
 def accept_beside(name: str, other: Any, source: Source, *, first: str = "image") -> Any:
@@ -275,7 +294,7 @@ def _convert(image: Any, name: str) -> Source:
     )
 
 
-_PIL_MODES = ("1", "L", "RGB", "RGBA", "I;16", "F")
+_PIL_MODES = ("1", "L", "RGB", "RGBA", "I;16", "I", "F")
 
 
 def _from_pil(image: Any) -> Source:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
+from gpuimg.images import BOOL, DTYPES, KNOWN
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -17,8 +21,9 @@ class Filter(NamedTuple):
     family : the module in `gpuimg.filters` that it stands in
     examples : keyword arguments to call it with; a value that is a function is made by it, out of the image
     color : whether it takes images of three channels only
-    kinds : of dtypes that it takes, by NumPy's letters: b, u, i and f
+    kinds : of dtypes that it takes, by NumPy's letters: b is bool; u, i and f are those of `gpuimg.images.DTYPES`
     images : the parameters that are images (or arrays of an image's shape) themselves
+    also : dtypes that it takes besides
     """
 
     name: str
@@ -28,6 +33,13 @@ class Filter(NamedTuple):
     color: bool = False
     kinds: str = "uif"
     images: tuple[str, ...] = ()
+    also: frozenset[np.dtype[Any]] = frozenset()
+
+    @property
+    def dtypes(self) -> tuple[np.dtype[Any], ...]:
+        """All dtypes that it takes, whatever its other arguments are."""
+        usual = [dtype for dtype in (BOOL, *DTYPES) if dtype.kind in self.kinds]
+        return tuple([dtype for dtype in KNOWN if dtype in usual or dtype in self.also])
 
 
 FILTERS: dict[str, Filter] = {}
@@ -39,13 +51,17 @@ def arguments(example: Mapping[str, Any], image: Any) -> dict[str, Any]:
 
 
 def register(
-    *examples: Mapping[str, Any], color: bool = False, kinds: str = "uif", images: tuple[str, ...] = ()
+    *examples: Mapping[str, Any],
+    color: bool = False,
+    kinds: str = "uif",
+    images: tuple[str, ...] = (),
+    also: frozenset[np.dtype[Any]] = frozenset(),
 ) -> Callable[[Function], Function]:
     """Enter a function into `FILTERS`, with what `Filter` says of it, and return it untouched."""
 
     def enter(function: Function) -> Function:
         name, family = function.__name__, function.__module__.rpartition(".")[2]
-        FILTERS[name] = Filter(name, function, family, examples or ({},), color, kinds, images)
+        FILTERS[name] = Filter(name, function, family, examples or ({},), color, kinds, images, also)
         return function
 
     return enter

@@ -19,7 +19,7 @@ from gpuimg.backend.base import Backend, speed_key
 from gpuimg.backend.walk import Bound, Outs, bound_to
 from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
-from gpuimg.images import Source, check_out
+from gpuimg.images import Source, check_out, given_shape
 from gpuimg.machine import Figures, figures
 from gpuimg.memory import new_array
 from gpuimg.plans.graph import GRAPHS_KEPT, AnyValue, Graph, Plan, graph_of
@@ -125,8 +125,7 @@ def _checked_outs(out: Any, source: Source, graph: Graph) -> tuple[Any, ...]:
     for each, result in zip(outs, graph.results, strict=True):
         if isinstance(result, Small):
             raise TypeError("out must be None: the result is not an image")
-        shape = result.shape if source.axes is None else source.axes.given_shape((*source.stack, *result.shape))
-        check_out(each, shape, result.dtype, source.array)
+        check_out(each, given_shape(source, result.shape), result.dtype, source.array)
     hosts = [each for each in outs if isinstance(each, np.ndarray)]
     if any(np.may_share_memory(*both) for both in combinations(hosts, 2)):
         raise ValueError("out must be arrays of memory of their own, got two that overlap")

@@ -131,6 +131,8 @@ def noise(shape, dtype, seed=0):
         return rng.random(shape) < 0.5
     if dtype.kind == "f":
         return rng.normal(0.3, 1.0, shape).astype(dtype)
+    if dtype.kind == "c":
+        return (rng.normal(0.3, 1.0, shape) + 1j * rng.normal(0.3, 1.0, shape)).astype(dtype)
     info = np.iinfo(dtype)
     return rng.integers(info.min, info.max, shape, dtype, endpoint=True)
 

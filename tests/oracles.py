@@ -16,6 +16,8 @@ def stored(values, dtype):
     """float64 values in the dtype of the result."""
     if np.dtype(dtype).kind == "f":
         return values.astype(dtype)
+    if np.dtype(dtype).kind == "b":
+        return np.clip(np.rint(values), 0, 1).astype(dtype)
     info = np.iinfo(dtype)
     return np.clip(np.rint(values), info.min, info.max).astype(dtype)
 
@@ -176,9 +178,10 @@ def equalize_hist(image):
 
 @each_channel
 def resize(image, output_shape, order=1, anti_aliasing=None):
+    if order == 0 and not anti_aliasing:
+        return image.ravel()[_indices(image.shape, output_shape[:2])]
     if anti_aliasing is None:
-        shrinks = any(new < old for new, old in zip(output_shape, image.shape, strict=False))
-        anti_aliasing = shrinks and not (order == 0 and image.dtype.kind in "iu")
+        anti_aliasing = any(new < old for new, old in zip(output_shape, image.shape, strict=False))
     resized = transform.resize(
         image.astype(np.float64),
         output_shape[:2],
@@ -189,6 +192,33 @@ def resize(image, output_shape, order=1, anti_aliasing=None):
         clip=False,
     )
     return stored(resized, image.dtype)
+
+
+def _indices(shape, output_shape):
+    """Which pixel is the nearest to each of another number of pixels, by scikit-image."""
+    numbered = np.arange(shape[0] * shape[1], dtype=np.float64).reshape(shape)
+    return transform.resize(numbered, output_shape, order=0, mode="reflect", anti_aliasing=False).astype(np.int64)
+
+
+def astype(image, dtype, scale=False):
+    dtype = np.dtype(dtype)
+    if scale:
+        return _spread(image, dtype)
+    if dtype.kind in "bf":
+        return image.astype(dtype)
+    info = np.iinfo(dtype)
+    plain = np.rint(np.where(np.isnan(image), 0, image)) if image.dtype.kind == "f" else image.astype(np.int64)
+    return np.clip(plain.astype(np.longdouble), info.min, info.max).astype(dtype)
+
+
+def _spread(image, dtype):
+    if image.dtype.kind == "f" and dtype.kind in "ui":
+        image = np.clip(np.where(np.isnan(image), 0, image), -1, 1).astype(image.dtype)
+    if image.dtype.kind in "ui" and dtype.kind in "ui" and image.dtype != dtype:  # scikit-image rounds down
+        most, wanted = np.iinfo(image.dtype).max, np.iinfo(dtype).max
+        return stored(np.maximum(image, 0).astype(np.float64) * wanted / most, dtype)
+    words = {"uint8": "ubyte", "uint16": "uint", "int16": "int"}
+    return getattr(util, f"img_as_{words.get(dtype.name, dtype.name)}")(image)
 
 
 def _real(image):
@@ -356,6 +386,7 @@ ORACLES = {
     "invert": invert,
     "lut": lut,
     "adjust_gamma": adjust_gamma,
+    "astype": astype,
     "blend": blend,
     "threshold": threshold,
     "gaussian": gaussian,

@@ -42,11 +42,11 @@ def test_each_image_of_a_stack_on_its_own(name, axes, backend):
     array = image_for("invert", shape, dtype) if dtype.kind == "u" else np.abs(noise(shape, dtype))
     images, stack = images_of(array, axes)
     plain = np.ascontiguousarray(images)
-    given = params(name, plain[0])[0]
-    beside = {key: in_order([value] * len(plain), stack, axes) for key, value in given.items() if key in entry.images}
-    own = {} if plain.ndim == 3 else {"axes": "YXC"}
-    each = [entry.function(image, backend="single", **{**given, **own}) for image in plain]
-    result = entry.function(array, axes=axes, backend=backend, **{**given, **beside})
+    given = [params(name, image)[0] for image in plain]
+    beside = {key: in_order([one[key] for one in given], stack, axes) for key in given[0] if key in entry.images}
+    own = "YXC"[: plain.ndim - 1]
+    each = [entry.function(image, backend="single", axes=own, **one) for image, one in zip(plain, given, strict=True)]
+    result = entry.function(array, axes=axes, backend=backend, **{**given[0], **beside})
     results, expected = (result, list(zip(*each, strict=True))) if isinstance(result, tuple) else ((result,), [each])
     for one, wanted in zip(results, expected, strict=True):
         if np.ndim(wanted[0]) < 2:

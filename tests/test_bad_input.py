@@ -101,6 +101,17 @@ WRONG = [
     ("flip", {"axis": 2}, ValueError, "axis must be at most 1, got 2"),
     ("flip", {"axis": (0, 0)}, ValueError, "axis must be 0, 1 or (0, 1), got (0, 0)"),
     ("flip", {"axis": None}, TypeError, "axis must be a whole number, got None"),
+    (
+        "astype",
+        {"dtype": "float16"},
+        TypeError,
+        "dtype must be one of bool, uint8, uint16, int16, float32, float64, int32",
+    ),
+    ("astype", {"dtype": "byte string"}, TypeError, "dtype must be one of bool, uint8"),
+    ("astype", {"dtype": None}, TypeError, "float64, int32, got None"),
+    ("astype", {"dtype": np.dtype(">u2")}, TypeError, "float64, int32, got dtype('>u2')"),
+    ("astype", {"dtype": "uint8", "scale": 2}, TypeError, "scale must be True or False, got 2"),
+    ("minimum", {"mode": "constant", "cval": 1 << 31}, ValueError, "cval must be a whole number from 0 to 255"),
     ("rot90", {"k": 0.5}, TypeError, "k must be a whole number, got 0.5"),
     ("threshold", {"value": "100"}, TypeError, "value must be a number, got '100'"),
     ("threshold", {"value": [1, 2]}, TypeError, "value must be"),
@@ -172,12 +183,14 @@ def first_name(name):
     return next(iter(inspect.signature(gpuimg.FILTERS[name].function).parameters))
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint32", "int64", "float16", "complex64", "bool", "object", "U1", "M8[s]"])
+@pytest.mark.parametrize(
+    "dtype", ["int8", "uint32", "int32", "int64", "float16", "complex64", "bool", "object", "U1", "M8[s]"]
+)
 @pytest.mark.parametrize("name", gpuimg.FILTERS)
 def test_dtypes(name, dtype):
     good, given = example(name)
     image = good.astype(dtype)
-    if dtype == "bool" and "b" in gpuimg.FILTERS[name].kinds:
+    if image.dtype in gpuimg.FILTERS[name].dtypes:
         gpuimg.FILTERS[name].function(image, **arguments(gpuimg.FILTERS[name].examples[0], image))
         return
     message = f"{first_name(name)} must have one of the dtypes .*got {re.escape(str(image.dtype))}"
@@ -253,6 +266,31 @@ def test_out_of_another_kind_of_image():
 
     with pytest.raises(TypeError, match="out works with NumPy and CuPy images only"):
         gpuimg.invert(Image.fromarray(GREY), out=np.zeros_like(GREY))
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int32])
+@pytest.mark.parametrize(
+    "name", ["gaussian", "uniform", "unsharp_mask", "difference_of_gaussians", "resize", "rescale_intensity"]
+)
+def test_smoothing_masks_and_labels_needs_another_dtype(name, dtype):
+    image = GREY.astype(dtype)
+    with pytest.raises(TypeError, match=r"got (bool|int32): convert it first, for example gpuimg\.astype\(image, 'fl"):
+        gpuimg.FILTERS[name].function(image, **gpuimg.FILTERS[name].examples[0])
+    gpuimg.FILTERS[name].function(gpuimg.astype(image, "float32"), **gpuimg.FILTERS[name].examples[0])
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int32", "int8", "float16", "complex64"])
+def test_nearest_neighbours_that_would_be_smoothed(dtype):
+    with pytest.raises(TypeError, match=f"anti_aliasing must be False for {dtype} images"):
+        gpuimg.resize(GREY.astype(dtype), (6, 6), order=0, anti_aliasing=True)
+    with pytest.raises(TypeError, match=f"image must have one of the dtypes .*got {dtype}"):
+        gpuimg.resize(GREY.astype(dtype), (6, 6), order=1)
+
+
+def test_scaling_labels():
+    for image, dtype in ((GREY.astype(np.int32), "uint8"), (GREY, "int32"), (GREY.astype(np.int32), "int32")):
+        with pytest.raises(TypeError, match=r"scale must be False from .*int32 holds labels or counts"):
+            gpuimg.astype(image, dtype, scale=True)
 
 
 def test_unknown_arguments_are_refused():

@@ -87,13 +87,56 @@ def test_the_input_may_be_the_output(folder):
 def test_backend(folder, backend, monkeypatch):
     seen = []
 
+    invert = gpuimg.FILTERS["invert"].function
+
     def telling(image, *, backend=None, out=None):
         seen.append(requested(backend))
-        return image
+        return invert(image, backend="single")
 
     monkeypatch.setitem(gpuimg.FILTERS, "invert", gpuimg.FILTERS["invert"]._replace(function=telling))
     assert gpuimg_command("run", "grey.png", "-o", "out.png", "-f", "invert", "--backend", backend).exit_code == 0
-    assert seen == [backend]
+    assert seen == [backend, backend]  # planned and run
+
+
+def test_a_mask_is_cleaned(folder):
+    steps = ("-f", "rgb2gray", "-f", "threshold:value=30000", "-f", "opening:footprint=5")
+    assert gpuimg_command("run", "deep.png", "-o", "out.png", *steps).exit_code == 0
+    mask = gpuimg.opening(gpuimg.threshold(gpuimg.rgb2gray(gpuimg.open_image("deep.png")), 30000), 5)
+    np.testing.assert_array_equal(gpuimg.open_image("out.png"), mask * np.uint8(255))
+
+
+def test_a_result_is_converted(folder):
+    steps = ("-f", "rgb2gray", "-f", "astype:dtype=float32,scale=True", "-f", "sobel")
+    result = gpuimg_command("run", "deep.png", "-o", "out.png", *steps, "-f", "astype:dtype=uint8,scale=True")
+    assert result.exit_code == 0, result.output
+    image = gpuimg.astype(gpuimg.rgb2gray(gpuimg.open_image("deep.png")), "float32", scale=True)
+    expected = gpuimg.astype(gpuimg.sobel(image), np.uint8, scale=True)
+    np.testing.assert_array_equal(gpuimg.open_image("out.png"), expected)
+
+
+@pytest.mark.parametrize(
+    ("steps", "output", "words"),
+    [
+        (["sobel"], "out.png", "not float32; add -f astype:dtype=uint8,scale=True for values from 0 to 1"),
+        (["sobel"], "out.jpg", "a .tif file holds float32"),
+        (["invert", "astype:dtype=int16"], "out.png", "not int16; add -f astype:dtype=uint8,scale=True; a .tif file"),
+        (["label"], "out.png", "not int32; add -f astype:dtype=uint16"),
+        (["integral_image", "rot90"], "out.png", "not int64; save it as .tif, which holds int64"),
+        (["astype:dtype=float32", "equalize_hist", "rgb2gray"], "out.png", "not float32"),
+        (["median", "hsv2rgb"], "out.tif", "hsv2rgb: image must have one of the dtypes float32, float64, got uint16"),
+        (["threshold:value=9", "gaussian"], "out.tif", "gaussian: image must have one of the dtypes uint8"),
+        (["threshold:value=9", "gaussian"], "out.tif", "got bool: convert it first"),
+        (["median", "erosion:footprint=0"], "out.tif", "erosion: footprint must be positive"),
+    ],
+)
+def test_what_cannot_be_saved_is_not_computed(folder, steps, output, words, monkeypatch):
+    def computed(*_args):
+        raise AssertionError("something was computed")
+
+    monkeypatch.setattr("gpuimg.run._run_on", computed)
+    given = [word for step in steps for word in ("-f", step)]
+    assert_fails(gpuimg_command("run", "deep.png", "-o", output, *given), 1, words)
+    assert names(folder) == ["deep.png", "grey.png"]
 
 
 def test_backend_of_the_environment(folder, monkeypatch):

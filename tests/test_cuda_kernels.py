@@ -103,6 +103,68 @@ def test_invert_of_bool(gpu):
     np.testing.assert_array_equal(found, 1 - image)
 
 
+WITH_INT32 = [*DTYPES, np.dtype("int32")]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("wanted", WITH_INT32, ids=str)
+@pytest.mark.parametrize("dtype", WITH_INT32, ids=str)
+def test_convert(gpu, dtype, wanted, shape):
+    values = noise(shape, dtype)
+    if dtype.kind == "f":
+        values *= dtype.type(1e5)
+    found, image = swept(gpu, "convert", values, (), wanted)
+    if wanted.kind == "f":
+        np.testing.assert_array_equal(found, image.astype(wanted))
+        return
+    info = np.iinfo(wanted)
+    plain = np.rint(np.where(image == image, image, 0).astype(np.float64))
+    np.testing.assert_array_equal(found, np.clip(plain, info.min, info.max).astype(wanted))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("wanted", DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_convert_range(gpu, dtype, wanted, shape):
+    found, image = swept(gpu, "convert_range", noise(shape, dtype), (), wanted)
+    image = np.where(image == image, image, 0).astype(dtype) if wanted.kind != "f" else image
+    np.testing.assert_array_equal(found, ranged(image, wanted))
+
+
+def ranged(image, wanted):
+    dtype = image.dtype
+    if wanted.kind == "f":
+        if dtype.kind == "f":
+            return image.astype(wanted)
+        return np.maximum(image.astype(wanted) * wanted.type(1 / np.iinfo(dtype).max), wanted.type(-1))
+    low, high = int(np.iinfo(wanted).min), int(np.iinfo(wanted).max)
+    if dtype.kind != "f":
+        return np.rint(np.maximum(image.astype(np.float64), 0) * high / np.iinfo(dtype).max).astype(wanted)
+    shares = image * dtype.type((high - low) / 2) - dtype.type(0.5) if low < 0 else image * dtype.type(high)
+    return np.clip(np.rint(shares), low, high).astype(wanted)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", WITH_INT32, ids=str)
+def test_nonzero(gpu, dtype, shape):
+    values = noise(shape, dtype)
+    values[..., ::3] = 0
+    found, image = swept(gpu, "nonzero", values, (), np.uint8)
+    np.testing.assert_array_equal(found, image != 0)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+@pytest.mark.parametrize("step", [1, 3])
+def test_pick(gpu, step, dtype):
+    image = noise((9, 11 * step), np.dtype(dtype))
+    rng = np.random.default_rng(1)
+    down, along = rng.integers(0, 9, (8, 1)), rng.integers(0, 11, (37, 1))
+    target = gpu.empty((8, 37 * step), dtype)
+    gpu.launch("pick", gpu.put(image), target, 0, 8, step, gpu.put(down), gpu.put(along))
+    pixels = image.reshape(9, 11, step)
+    np.testing.assert_array_equal(gpu.get(target), pixels[down, along[:, 0]].reshape(8, -1))
+
+
 @pytest.mark.parametrize("kind", [*DTYPES, np.dtype("int64")], ids=str)
 @pytest.mark.parametrize("dtype", INTEGERS[:2], ids=str)
 @pytest.mark.parametrize("step", [1, 3])

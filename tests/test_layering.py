@@ -38,7 +38,8 @@ LAYERS = [
     ("gpuimg.plans",),
     ("gpuimg.kernels",),
     ("gpuimg.machine", "gpuimg.memory"),
-    ("gpuimg.errors", "gpuimg.images", "gpuimg.registry"),
+    ("gpuimg.registry",),
+    ("gpuimg.errors", "gpuimg.images"),
 ]
 LEAVES = LAYERS[-1]
 

@@ -140,7 +140,7 @@ def test_too_many_pixels_for_labels():
     image = np.broadcast_to(np.zeros((1, 1), bool), (1 << 16, 1 << 15))
     source = images.Source(image)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(images, "accept", lambda *_: source)
+        patch.setattr(images, "accept", lambda *_, **__: source)
         with pytest.raises(
             ValueError, match=r"image must have less than 2\*\*31 pixels, got the shape \(65536, 32768\)"
         ):

@@ -30,13 +30,12 @@ def chosen(rehearse: bool) -> Iterator[tuple[Any, np.dtype[Any]]]:
     """The filters that have CUDA kernels, with the dtypes that each takes."""
     from gpuimg.advice import unwritten
     from gpuimg.filters import all_filters
-    from gpuimg.images import BOOL, DTYPES
 
     for name, entry in all_filters().items():
         if unwritten(name):
             continue
-        for dtype in (BOOL, *DTYPES):
-            if dtype.kind in entry.kinds and (not rehearse or dtype.name in ("bool", "uint8", "float32")):
+        for dtype in entry.dtypes:
+            if not rehearse or dtype.name in ("bool", "uint8", "int32", "float32"):
                 yield entry, dtype
 
 
@@ -69,7 +68,7 @@ def noise(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:
     image: Array
     if kind.kind == "b":
         image = rng.random(shape) < 0.5
-    elif kind.kind == "f":
+    elif kind.kind in "fc":
         image = rng.normal(0.5, 1, shape).astype(kind)
     else:
         info = np.iinfo(kind)

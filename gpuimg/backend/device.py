@@ -113,6 +113,8 @@ _SETS = {
     "I": _INTEGERS,
     "F": _FLOATS,
     "U": (*_INTEGERS, *_FLOATS, "long long"),
+    "L": (*_INTEGERS, "int", *_FLOATS),
+    "M": tuple(CTYPES[np.dtype(f"u{size}")] for size in (1, 2, 4, 8)),
 }
 
 
@@ -120,8 +122,9 @@ _SETS = {
 def instances(stem: str) -> tuple[str, ...]:
     """All instances that a kernel's file names, with the placeholders filled in.
 
-    ``T`` stands for every pixel type, ``I`` for the integer and ``F`` for the floating ones, ``U`` for every type of a
-    result; ``A`` is what the other one is accumulated in: double for double, else float.
+    ``T`` stands for every pixel type, ``I`` for the integer and ``F`` for the floating ones, ``L`` for those of labels
+    too, ``M`` for unsigned integers of every size, ``U`` for every type of a result; ``A`` is what the other one is
+    accumulated in: double for double, else float.
     """
     found: list[str] = []
     for line in re.findall(r"^// instances: (.*)$", source(stem), re.MULTILINE):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+from contextlib import suppress
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from gpuimg import images
 from gpuimg.images import BOOL, DTYPES, FLOAT32, FLOAT64
-from gpuimg.plans.nodes import fold, host, point, view
+from gpuimg.plans.nodes import fold, host, moved, point, view
 from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
 from gpuimg.run import run
@@ -96,6 +97,93 @@ def blend(
 
 def plan_blend(image: Value, other: Value, alpha: float) -> Value:
     return point("weighted_sum", image, other=other, weight=1 - alpha, other_weight=alpha)
+
+
+_CONVERTED = tuple(dtype for dtype in images.KNOWN if dtype in images.WITH_LABELS)
+
+
+@register({"dtype": "float32"}, {"dtype": "uint8"}, kinds="buif", also=images.WITH_LABELS)
+def astype(
+    image: Any, dtype: Any, scale: bool = False, *, axes: str | None = None, backend: str | None = None, out: Any = None
+) -> Any:
+    """Convert an image to another dtype, rounded and saturated.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
+    dtype : one of these, as a name or a NumPy dtype
+    scale : bool
+        Whether to map the range of the image's dtype to that of ``dtype``. The ranges are 0 to the maximum for unsigned
+        integers and bool, and 0 to 1 for floats. The range of int16 is that of the floats from -1 to 1: its maximum is
+        1, and negative values become 0 in unsigned integers. The ranges of float32 and float64 are the same.
+    axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and of ``dtype``. Floats are rounded half to even in integers; what these do not hold is
+    saturated; NaN becomes 0. In bool, all but 0 is True; with ``scale``, what is above half of the range.
+
+    Raises
+    ------
+    TypeError : the dtype of the image or ``dtype`` is none of these, or ``scale`` is true and one of them is int32,
+        whose values are labels or counts
+
+    References
+    ----------
+    .. [1] `skimage.util.img_as_ubyte`, `img_as_uint`, `img_as_int`, `img_as_float32` and `img_as_bool` for ``scale``;
+       they do not round integers to the nearest but down, and refuse floats beyond -1 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.astype(np.array([[-1, 0.5, 1.5, 300]], np.float32), "uint8")
+    array([[  0,   0,   2, 255]], dtype=uint8)
+    >>> gpuimg.astype(np.array([[0, 0.5, 1]], np.float32), "uint8", scale=True)
+    array([[  0, 128, 255]], dtype=uint8)
+    """
+    source = images.accept(image, images.WITH_LABELS, axes=axes)
+    wanted = _converted_dtype(dtype)
+    if not isinstance(scale, bool | np.bool_):
+        raise TypeError(f"scale must be True or False, got {scale!r}")
+    if scale and images.INT32 in (source.dtype, wanted):
+        raise TypeError(
+            f"scale must be False from {source.dtype} to {wanted}: int32 holds labels or counts, which have no range"
+        )
+    return run(plan_astype, source, wanted, bool(scale), backend=backend, out=out)
+
+
+def _converted_dtype(dtype: Any) -> np.dtype[Any]:
+    with suppress(TypeError, ValueError):
+        wanted: np.dtype[Any] = np.dtype(dtype)
+        if dtype is not None and wanted in _CONVERTED:  # NumPy takes None for float64
+            return wanted
+    raise TypeError(f"dtype must be one of {', '.join(map(str, _CONVERTED))}, got {dtype!r}")
+
+
+def plan_astype(image: Value, dtype: np.dtype[Any], scale: bool) -> Value:
+    """A copy where the dtype stays; else what suits: masks are made by comparisons, and scaled by a table."""
+    if image.dtype == dtype:
+        return moved(image, partial(point, "flip", work=0.5, vertical=0, horizontal=0))
+    if dtype == BOOL:
+        return plan_threshold(image, _middle(image.dtype)) if scale else point("nonzero", image, dtype=BOOL, work=0.5)
+    if not scale or {image.dtype, dtype} == {FLOAT32, FLOAT64}:
+        return point("convert", image, dtype=dtype, work=0.5)
+    if image.dtype == BOOL:
+        return point("lut", image, dtype=dtype, table=_mask_values(dtype))
+    return point("convert_range", image, dtype=dtype)
+
+
+def _middle(dtype: np.dtype[Any]) -> float:
+    """Half of the maximum."""
+    return 0.5 if dtype.kind == "f" else images.limits(dtype)[1] / 2
+
+
+@cache
+def _mask_values(dtype: np.dtype[Any]) -> Array:
+    """The table of what False and True become."""
+    table = np.zeros((1, 256), dtype)
+    table[0, 1:] = 1 if dtype.kind == "f" else images.limits(dtype)[1]
+    return table
 
 
 def _negative(image: Any) -> Array:

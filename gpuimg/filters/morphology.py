@@ -73,7 +73,7 @@ def plan_extreme(image: Value, under: Under, which: int, edge: Edge) -> Value:
 def _extreme(
     image: Any, size: Any, which: int, mode: str, cval: float, axes: str | None, backend: str | None, out: Any
 ) -> Any:
-    source = images.accept(image, axes=axes)
+    source = images.accept(image, images.WITH_LABELS, axes=axes)
     under = _window(images.window(size))
     edge = images.border(mode, cval, source.dtype)
     return run(plan_extreme, source, under, which, edge, backend=backend, out=out)
@@ -112,14 +112,14 @@ def plan_morphological_gradient(image: Value, under: Under, edge: Edge) -> Value
 def _morphology(
     plan: Plan, image: Any, footprint: Any, mode: str, cval: float, axes: str | None, backend: str | None, out: Any
 ) -> Any:
-    source = images.accept(image, axes=axes)
+    source = images.accept(image, images.WITH_LABELS, axes=axes)
     given = images.footprint(footprint)
     under = _window(given) if isinstance(given, tuple) else Footprint(given.shape, given.tobytes())
     edge = images.border(mode, cval, source.dtype)
     return run(plan, source, under, edge, backend=backend, out=out)
 
 
-@register({"size": 3}, {"size": (2, 9)})
+@register({"size": 3}, {"size": (2, 9)}, kinds="buif", also=images.WITH_LABELS)
 def minimum(
     image: Any,
     size: Any = 3,
@@ -134,7 +134,7 @@ def minimum(
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array
+    image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     size : positive int, or two of them for rows and columns
         An even window reaches one pixel further up and to the left, as SciPy's.
     mode, cval, axes, backend, out : see `gpuimg.filters`
@@ -161,7 +161,7 @@ def minimum(
     return _extreme(image, size, MINIMUM, mode, cval, axes, backend, out)
 
 
-@register({"size": 3}, {"size": (2, 9)})
+@register({"size": 3}, {"size": (2, 9)}, kinds="buif", also=images.WITH_LABELS)
 def maximum(
     image: Any,
     size: Any = 3,
@@ -176,7 +176,7 @@ def maximum(
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array
+    image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     size : positive int, or two of them for rows and columns
         An even window reaches one pixel further up and to the left, as SciPy's.
     mode, cval, axes, backend, out : see `gpuimg.filters`
@@ -213,7 +213,7 @@ CROSS = np.array(
 )
 
 
-@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
+@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def erosion(
     image: Any,
     footprint: Any = 3,
@@ -228,7 +228,7 @@ def erosion(
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array
+    image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``.
     mode, cval, axes, backend, out : see `gpuimg.filters`
@@ -254,7 +254,7 @@ def erosion(
     return _morphology(plan_erosion, image, footprint, mode, cval, axes, backend, out)
 
 
-@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
+@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def dilation(
     image: Any,
     footprint: Any = 3,
@@ -269,7 +269,7 @@ def dilation(
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array
+    image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; it is mirrored in both axes, so that dilation is erosion's
         counterpart.
@@ -311,7 +311,7 @@ def _reflected(under: Footprint) -> Footprint:
     return Footprint((turned.shape[0], turned.shape[1]), turned.tobytes())
 
 
-@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
+@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def opening(
     image: Any,
     footprint: Any = 3,
@@ -326,7 +326,7 @@ def opening(
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array
+    image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
     mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
@@ -353,7 +353,7 @@ def opening(
     return _morphology(plan_opening, image, footprint, mode, cval, axes, backend, out)
 
 
-@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
+@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def closing(
     image: Any,
     footprint: Any = 3,
@@ -368,7 +368,7 @@ def closing(
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array
+    image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
     mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
@@ -395,7 +395,7 @@ def closing(
     return _morphology(plan_closing, image, footprint, mode, cval, axes, backend, out)
 
 
-@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
+@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def white_tophat(
     image: Any,
     footprint: Any = 3,
@@ -410,7 +410,7 @@ def white_tophat(
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array
+    image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
     mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
@@ -437,7 +437,7 @@ def white_tophat(
     return _morphology(plan_white_tophat, image, footprint, mode, cval, axes, backend, out)
 
 
-@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
+@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def black_tophat(
     image: Any,
     footprint: Any = 3,
@@ -452,7 +452,7 @@ def black_tophat(
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array
+    image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
     mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
@@ -479,7 +479,7 @@ def black_tophat(
     return _morphology(plan_black_tophat, image, footprint, mode, cval, axes, backend, out)
 
 
-@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)})
+@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def morphological_gradient(
     image: Any,
     footprint: Any = 3,
@@ -494,7 +494,7 @@ def morphological_gradient(
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array
+    image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
     mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step

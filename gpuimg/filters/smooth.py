@@ -94,7 +94,7 @@ def gaussian(
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array
+    image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
     sigma : number >= 0, or two of them for rows and columns
         Standard deviation in pixels; 0 leaves that axis as it is.
     truncate : number >= 0
@@ -171,7 +171,7 @@ def unsharp_mask(
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array
+    image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
     radius : number >= 0, or two of them for rows and columns
         Standard deviation of the Gaussian in pixels.
     amount : number
@@ -232,7 +232,7 @@ def difference_of_gaussians(
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array
+    image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
     low_sigma : number >= 0, or two of them for rows and columns
         Standard deviation of the narrower Gaussian in pixels.
     high_sigma : the same, not below ``low_sigma``
@@ -287,7 +287,7 @@ def uniform(
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array
+    image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
     size : positive int, or two of them for rows and columns
         An even window reaches one pixel further up and to the left, as SciPy's.
     mode, cval, axes, backend, out : see `gpuimg.filters`
@@ -317,7 +317,7 @@ def plan_uniform(image: Value, size: tuple[int, int], edge: Edge) -> Value:
     return window("uniform", image, halo=(rows // 2, cols // 2), edge=edge, work=3.0, n0=rows, n1=cols)
 
 
-@register({"size": 3}, {"size": (5, 7)}, {"size": 5}, {"size": 15})
+@register({"size": 3}, {"size": (5, 7)}, {"size": 5}, {"size": 15}, kinds="buif", also=images.WITH_LABELS)
 def median(
     image: Any,
     size: Any = 3,
@@ -332,7 +332,7 @@ def median(
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array
+    image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     size : odd positive int, or two of them for rows and columns
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
@@ -355,7 +355,7 @@ def median(
     >>> gpuimg.median(np.array([[1, 2, 200, 3, 4]], np.uint8))
     array([[1, 2, 3, 4, 4]], dtype=uint8)
     """
-    source = images.accept(image, axes=axes)
+    source = images.accept(image, images.WITH_LABELS, axes=axes)
     sides = images.window(size, odd=True)
     edge = images.border(mode, cval, source.dtype)
     return run(plan_median, source, sides, edge, backend=backend, out=out)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpuimg import images
-from gpuimg.plans.nodes import point, resample
+from gpuimg.plans.nodes import moved, point, resample
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
@@ -100,10 +100,11 @@ def _wanted_shape(source: images.Source, output_shape: Any) -> tuple[int, int]:
 
 def _smooths(source: images.Source, rows: int, cols: int, order: int, anti_aliasing: Any) -> bool:
     if anti_aliasing is None:
-        shrinks = rows < source.shape[0] or cols < source.shape[1]
-        return shrinks and not (order == 0 and source.dtype.kind in "iu")
+        return order > 0 and (rows < source.shape[0] or cols < source.shape[1])
     if not isinstance(anti_aliasing, bool | np.bool_):
         raise TypeError(f"anti_aliasing must be True, False or None, got {anti_aliasing!r}")
+    if anti_aliasing and source.dtype not in images.DTYPES:
+        raise TypeError(f"anti_aliasing must be False for {source.dtype} images: smoothing would mix their values")
     return bool(anti_aliasing)
 
 
@@ -126,14 +127,15 @@ def resize(
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array
+    image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
+        With order 0 and without smoothing: of any dtype of 1, 2, 4 or 8 bytes, masks and labels among them.
     output_shape : (rows, columns), positive ints
         The channels may follow if they are the image's.
     order : {0, 1}
         0 takes the nearest pixel, 1 interpolates linearly.
     anti_aliasing : bool, optional
         Whether to smooth before shrinking, by a Gaussian of ``sigma = (factor - 1) / 2`` for each axis that shrinks.
-        None: when an axis shrinks, but not for integers with order 0, as scikit-image decides.
+        None: when an axis shrinks, but never with order 0.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -143,10 +145,12 @@ def resize(
     Raises
     ------
     ValueError : a side of ``output_shape`` is not positive, ``order`` is none of these, or the image is empty
+    TypeError : the dtype can only be resized with order 0 and without ``anti_aliasing``
 
     References
     ----------
-    .. [1] `skimage.transform.resize` (pixel centres at half coordinates, edges mirrored) with ``preserve_range=True``.
+    .. [1] `skimage.transform.resize` (pixel centres at half coordinates, edges mirrored) with ``preserve_range=True``,
+       which smooths floats with order 0 too.
 
     Examples
     --------
@@ -154,9 +158,9 @@ def resize(
     >>> gpuimg.resize(np.array([[0, 60, 120]], np.uint8), (1, 6))
     array([[ 15,  15,  45,  75, 105, 105]], dtype=uint8)
     """
-    source = images.accept(image, axes=axes)
-    rows, cols = _wanted_shape(source, output_shape)
     order = images.whole("order", order, low=0, high=1)
+    source = images.accept(image, images.DTYPES if order else images.MOVED, axes=axes)
+    rows, cols = _wanted_shape(source, output_shape)
     shape = (rows, cols, *source.shape[2:])
     smooth = _smooths(source, rows, cols, order, anti_aliasing)
     return run(plan_resize, source, shape, order, smooth, backend=backend, out=out)
@@ -167,6 +171,9 @@ def plan_resize(image: Value, shape: tuple[int, ...], order: int, smooth: bool) 
     if 0 in image.shape:  # nothing is computed
         return Value(shape, image.dtype)
     down, along = resampling(height, shape[0], order, smooth), resampling(width, shape[1], order, smooth)
+    if down.weights.shape[1] == along.weights.shape[1] == 1:
+        pick = partial(resample, "pick", shape=shape, work=3.0, i0=down.samples, i1=along.samples)
+        return moved(image, pick)
     return resample(
         "resample",
         image,
@@ -181,13 +188,13 @@ def plan_resize(image: Value, shape: tuple[int, ...], order: int, smooth: bool) 
     )
 
 
-@register({"axis": 0}, {"axis": 1}, {"axis": (0, 1)}, kinds="buif")
+@register({"axis": 0}, {"axis": 1}, {"axis": (0, 1)}, kinds="buif", also=images.MOVED)
 def flip(image: Any, axis: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
     """Turn the order of rows or columns round.
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array, also bool
+    image : (H, W) or (H, W, C) array of any dtype of 1, 2, 4 or 8 bytes: bool, integers, floats, complex64
     axis : 0, 1 or (0, 1)
         0 turns the image upside down, 1 swaps left and right, both turn it by half a circle.
     axes, backend, out : see `gpuimg.filters`
@@ -211,7 +218,7 @@ def flip(image: Any, axis: Any, *, axes: str | None = None, backend: str | None 
     array([[2, 1],
            [4, 3]], dtype=uint8)
     """
-    source = images.accept(image, images.WITH_BOOL, axes=axes)
+    source = images.accept(image, images.MOVED, axes=axes)
     given = axis if isinstance(axis, tuple | list) else (axis,)
     turned = {images.whole("axis", part, low=0, high=1) for part in given}
     if not turned or len(turned) < len(given):
@@ -221,17 +228,18 @@ def flip(image: Any, axis: Any, *, axes: str | None = None, backend: str | None 
 
 def plan_flip(image: Value, vertical: bool, horizontal: bool) -> Value:
     if vertical:
-        return resample("flip", image, shape=image.shape, work=0.5, vertical=1, horizontal=int(horizontal))
-    return point("flip", image, work=0.5, vertical=0, horizontal=int(horizontal))
+        shape = image.shape
+        return moved(image, partial(resample, "flip", shape=shape, work=0.5, vertical=1, horizontal=int(horizontal)))
+    return moved(image, partial(point, "flip", work=0.5, vertical=0, horizontal=int(horizontal)))
 
 
-@register({}, {"k": 2}, {"k": -1}, kinds="buif")
+@register({}, {"k": 2}, {"k": -1}, kinds="buif", also=images.MOVED)
 def rot90(image: Any, k: int = 1, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
     """Turn an image by quarters, anticlockwise.
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array, also bool
+    image : (H, W) or (H, W, C) array of any dtype of 1, 2, 4 or 8 bytes: bool, integers, floats, complex64
     k : int
         How many quarters; negative ones turn clockwise.
     axes, backend, out : see `gpuimg.filters`
@@ -255,7 +263,7 @@ def rot90(image: Any, k: int = 1, *, axes: str | None = None, backend: str | Non
     array([[2, 4],
            [1, 3]], dtype=uint8)
     """
-    source = images.accept(image, images.WITH_BOOL, axes=axes)
+    source = images.accept(image, images.MOVED, axes=axes)
     quarters = images.whole("k", k, low=-(1 << 40)) % 4
     return run(plan_rot90, source, quarters, backend=backend, out=out)
 
@@ -265,4 +273,5 @@ def plan_rot90(image: Value, quarters: int) -> Value:
         return plan_flip(image, quarters == 2, quarters == 2)
     rows, cols, *channels = image.shape
     shape = (cols, rows, *channels)
-    return resample("transpose", image, shape=shape, turned_rows=int(quarters == 3), turned_cols=int(quarters == 1))
+    down, along = int(quarters == 3), int(quarters == 1)
+    return moved(image, partial(resample, "transpose", shape=shape, turned_rows=down, turned_cols=along))

@@ -172,7 +172,16 @@ def view(image: Value, dtype: np.dtype[Any], after: tuple[Small, ...] = ()) -> V
     ``after`` are numbers that must have been made before the image is used, such as those of a host function that
     raises an error for some images.
     """
+    if image.dtype == dtype and not after:
+        return image
     return Value(image.shape, dtype, View(image, dtype, after))
+
+
+def moved(image: Value, move: Callable[[Value], Value]) -> Value:
+    """Move pixels as unsigned integers of their size: a few kernels serve all dtypes."""
+    if image.dtype.kind in "bu":
+        return move(image)
+    return view(move(view(image, np.dtype(f"u{image.dtype.itemsize}"))), image.dtype)
 
 
 def point(

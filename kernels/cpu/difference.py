@@ -32,5 +32,5 @@ def _less(a, b):
         return lambda a, b: a - b
     if not a.signed:
         return lambda a, b: a - min(a, b)
-    low, high = a.minval, a.maxval
-    return lambda a, b: min(max(types.int32(a) - types.int32(b), low), high)
+    low, high, wide = a.minval, a.maxval, types.int64 if a.bitwidth == 32 else types.int32
+    return lambda a, b: min(max(wide(a) - wide(b), low), high)

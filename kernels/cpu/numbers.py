@@ -34,11 +34,27 @@ def _stored(value, like):
     return store
 
 
+def rounded(value, like):
+    """A floating value in the integer dtype of ``like``: rounded half to even and saturated, NaN as 0."""
+
+
+@overload(rounded, inline="always")
+def _rounded(value, like):
+    kind = like.dtype
+    low, high, nothing = value(kind.minval), value(kind.maxval), value(0)
+
+    def store(value, like):
+        whole = np.rint(value if value == value else nothing)
+        return kind(min(max(whole, low), high))
+
+    return store
+
+
 def share(value, like):
     """A value as a share of its dtype's greatest, in the dtype of ``like``; at least -1. Floats stay as they are."""
 
 
-@overload(share)
+@overload(share, inline="always")
 def _share(value, like):
     number = np.float64 if like.dtype == types.float64 else np.float32
     if isinstance(value, types.Float):

@@ -38,6 +38,8 @@ def _order_key(value):
         return key
     if value == types.int16:
         return lambda value: np.uint16(value ^ -0x8000)
+    if value == types.int32:
+        return lambda value: np.uint32(value ^ -0x80000000)
     return lambda value: np.uint16(value)
 
 

@@ -1,7 +1,7 @@
 """Rows, then columns, as weighted sums of a few samples each, which tables name.
 
 uint8 counts in 16384ths: a row is kept in 256ths of a grey level, and the last sum is rounded to whole ones. The other
-types are summed in floating point, tap after tap. One tap for both axes is a mere copy.
+types are summed in floating point, tap after tap.
 """
 
 import numpy as np
@@ -12,8 +12,6 @@ from gpuimg.kernels.cpu.borders import kernel
 from gpuimg.kernels.cpu.gathers import (
     BIAS,
     ROW_PIXELS,
-    copy_4,
-    copy_16,
     none_negative,
     plan_picks,
     weigh_picked,
@@ -29,52 +27,7 @@ REACH = 128  # elements of a line that it picks from
 
 @kernel
 def fill(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
-    if i0.shape[1] == 1 and i1.shape[1] == 1:
-        pick(src, dst, top, bottom, step, i0, i1)
-    else:
-        weigh(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1)
-
-
-@kernel
-def pick(src, dst, top, bottom, step, i0, i1):
-    """Copy single samples."""
-    columns = np.empty(len(i1), np.uint32)
-    for col in range(columns.size):
-        columns[col] = i1[col, 0] * step
-    size = step * src.itemsize
-    # Pixels that can be copied with some bytes more, which the next pixels then cover.
-    chunk = 4 if size <= 4 else 16
-    more = (chunk + src.itemsize - 1) // src.itemsize
-    loose = 0
-    while step > 1 and size <= 16 and loose + more < columns.size and columns[loose] + more <= src.shape[1]:
-        loose += 1
-    for row in range(top, bottom):
-        source, target = src[i0[row, 0]], dst[row]
-        if row > top and i0[row, 0] == i0[row - 1, 0]:
-            copy(dst[row - 1], target)
-        elif step == 1:
-            pick_single(source, columns, target)
-        else:
-            for col in range(loose):
-                if chunk == 4:
-                    copy_4(source, columns[col], target, col * step)
-                else:
-                    copy_16(source, columns[col], target, col * step)
-            for col in range(loose, columns.size):
-                for channel in range(step):
-                    target[col * step + channel] = source[columns[col] + channel]
-
-
-@kernel
-def copy(source, target):
-    for x in range(target.size):
-        target[x] = source[x]
-
-
-@kernel
-def pick_single(source, columns, target):
-    for x in range(target.size):
-        target[x] = source[columns[x]]
+    weigh(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1)
 
 
 def weigh(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):

@@ -3,17 +3,6 @@
 #include "columns.cuh"
 #include "numbers.cuh"
 
-// A value as a share of its type's greatest; at least -1. Floats stay as they are.
-template <typename A, typename T>
-__device__ __forceinline__ A share(T v) {
-  if constexpr (!Number<T>::whole) {
-    return A(v);
-  } else {
-    const A scaled = A(v) * A(1.0 / Number<T>::high);
-    return Number<T>::low < 0 && scaled < A(-1) ? A(-1) : scaled;
-  }
-}
-
 // Calls convert(first, second, third, out) for each pixel of a tile; out[0 .. 2] take the result.
 template <typename T, typename A, typename Convert>
 __device__ __forceinline__ void each_color(const T* src, A* dst, long long cols, long long top, long long bottom,

@@ -1,5 +1,5 @@
 // launch: tile 32x8, pixels 4x1
-// instances: difference<T, T>
+// instances: difference<L, L>
 #include "columns.cuh"
 #include "numbers.cuh"
 
@@ -11,7 +11,7 @@ __global__ void difference(const T* src, long long rows, long long cols, U* dst,
   each_column(cols, top, bottom, [=](long long row, long long x) {
     const T a = src[row * cols + x], b = other[row * cols + x], first = turned ? b : a, second = turned ? a : b;
     if constexpr (Number<T>::whole)
-      dst[row * cols + x] = saturated<T>(int(first) - int(second));
+      dst[row * cols + x] = saturated<T>((typename Number<T>::Exact)first - second);
     else
       dst[row * cols + x] = first - second;
   });

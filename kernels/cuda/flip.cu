@@ -1,5 +1,5 @@
 // launch: tile 32x8, pixels 4x1
-// instances: flip<T, T>
+// instances: flip<M, M>
 #include "columns.cuh"
 
 // Rows or columns in the opposite order.

@@ -1,5 +1,5 @@
 // launch: tile 32x8, pixels 4x1
-// instances: footprint<T, T>
+// instances: footprint<L, L>
 #include "borders.cuh"
 #include "columns.cuh"
 #include "numbers.cuh"

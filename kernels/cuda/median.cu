@@ -1,5 +1,5 @@
 // launch: tile 32x8, pixels 4x1
-// instances: nine<T, T>; twentyfive<T, T>; slide<unsigned char>; search<T, T>
+// instances: nine<L, L>; twentyfive<L, L>; slide<unsigned char>; search<L, L>
 #include "borders.cuh"
 #include "columns.cuh"
 #include "numbers.cuh"
@@ -15,6 +15,7 @@ __device__ __forceinline__ void sort(T& a, T& b) {
 __device__ __forceinline__ unsigned int key_of(unsigned char v) { return v; }
 __device__ __forceinline__ unsigned int key_of(unsigned short v) { return v; }
 __device__ __forceinline__ unsigned int key_of(short v) { return (unsigned int)(int(v) + 32768); }
+__device__ __forceinline__ unsigned int key_of(int v) { return (unsigned int)v ^ 0x80000000u; }
 __device__ __forceinline__ unsigned int key_of(float v) {
   union {
     float number;
@@ -36,6 +37,7 @@ __device__ __forceinline__ unsigned long long key_of(double v) {
 __device__ __forceinline__ unsigned char value_of(unsigned int key, unsigned char) { return (unsigned char)key; }
 __device__ __forceinline__ unsigned short value_of(unsigned int key, unsigned short) { return (unsigned short)key; }
 __device__ __forceinline__ short value_of(unsigned int key, short) { return (short)(int(key) - 32768); }
+__device__ __forceinline__ int value_of(unsigned int key, int) { return (int)(key ^ 0x80000000u); }
 __device__ __forceinline__ float value_of(unsigned int key, float) {
   union {
     unsigned int bits;

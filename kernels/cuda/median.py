@@ -1,7 +1,5 @@
 """Networks for 3x3 and 5x5, sliding histograms for uint8, a search by bits for all else."""
 
-import numpy as np
-
 from gpuimg.kernels.cuda.rows import GREATEST_GRID
 
 NETWORKS = {(3, 3): "nine", (5, 5): "twentyfive"}
@@ -13,7 +11,7 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
     kind = gpu.ctype(src.dtype)
     if (n0, n1) in NETWORKS:
         gpu.fill_rows("median", f"{NETWORKS[n0, n1]}<{kind}, {kind}>", src, dst, top, bottom, step, mode, cval)
-    elif src.dtype == np.uint8:
+    elif kind == "unsigned char":
         strip = max(SHORTEST_STRIP, n0)
         grid = (-(-src.shape[1] // THREADS), min(-(-(bottom - top) // strip), GREATEST_GRID))
         args = (src, dst, top, bottom, step, mode, cval, n0, n1, strip)

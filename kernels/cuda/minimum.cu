@@ -1,5 +1,5 @@
 // launch: tile 32x8, pixels 4x1
-// instances: columns<T, T>; along<T, T>; along_far<T, T>
+// instances: columns<L, L>; along<L, L>; along_far<L, L>
 #include "borders.cuh"
 #include "numbers.cuh"
 

@@ -14,19 +14,29 @@ struct Number;
 template <>
 struct Number<unsigned char> {
   typedef float Wide;
+  typedef int Exact;  // holds differences
   static constexpr int low = 0, high = 255;
   static constexpr bool whole = true;
 };
 template <>
 struct Number<unsigned short> {
   typedef float Wide;
+  typedef int Exact;
   static constexpr int low = 0, high = 65535;
   static constexpr bool whole = true;
 };
 template <>
 struct Number<short> {
   typedef float Wide;
+  typedef int Exact;
   static constexpr int low = -32768, high = 32767;
+  static constexpr bool whole = true;
+};
+template <>
+struct Number<int> {
+  typedef double Wide;
+  typedef long long Exact;
+  static constexpr int low = -2147483647 - 1, high = 2147483647;
   static constexpr bool whole = true;
 };
 template <>
@@ -40,7 +50,7 @@ struct Number<double> {
   static constexpr bool whole = false;
 };
 
-// What sums of T are made in: double for double, float for all others.
+// What sums of T are made in: double for double and int, float for all others.
 template <typename T>
 using Wide = typename Number<T>::Wide;
 
@@ -80,5 +90,16 @@ __device__ __forceinline__ T rounded(A v) {
     return T(int(rint(v < low ? low : v > high ? high : v)));
   } else {
     return T(v);
+  }
+}
+
+// A value as a share of its type's greatest; at least -1. Floats stay as they are.
+template <typename A, typename T>
+__device__ __forceinline__ A share(T v) {
+  if constexpr (!Number<T>::whole) {
+    return A(v);
+  } else {
+    const A scaled = A(v) * A(1.0 / Number<T>::high);
+    return Number<T>::low < 0 && scaled < A(-1) ? A(-1) : scaled;
   }
 }

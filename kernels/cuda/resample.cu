@@ -1,5 +1,5 @@
 // launch: tile 32x8, pixels 4x1
-// instances: fixed_rows<unsigned char>; fixed_cols<unsigned char>; rows_of<T, A>; cols_of<A, T>; pick<T>
+// instances: fixed_rows<unsigned char>; fixed_cols<unsigned char>; rows_of<T, A>; cols_of<A, T>
 #include "columns.cuh"
 #include "numbers.cuh"
 
@@ -57,16 +57,5 @@ __global__ void fixed_cols(const int* src, long long rows, long long cols, T* ds
     for (long long tap = 0; tap < taps; ++tap)
       total += weights[pixel * taps + tap] * line[index[pixel * taps + tap] * step];
     dst[row * dst_cols + x] = saturated<T>(total >> 22);
-  });
-}
-
-// One sample for each output pixel, whose weight is 1.
-template <typename T>
-__global__ void pick(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
-                     long long top, long long bottom, long long step, const long long* down, long long downs,
-                     long long down_taps, const long long* along, long long alongs, long long along_taps) {
-  each_column(dst_cols, top, bottom, [=](long long row, long long x) {
-    const long long pixel = x / step, channel = x - pixel * step;
-    dst[row * dst_cols + x] = src[down[row] * cols + along[pixel] * step + channel];
   });
 }

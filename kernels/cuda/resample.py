@@ -1,14 +1,10 @@
-"""Sums of rows into a scratch image, then of columns; one launch where each output pixel is a copy of one of the
-input."""
+"""Sums of rows into a scratch image, then of columns."""
 
 import numpy as np
 
 
 def launch(gpu, src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
     kind = gpu.ctype(src.dtype)
-    if i0.shape[1] == 1 and i1.shape[1] == 1:
-        gpu.fill_rows("resample", f"pick<{kind}>", src, dst, top, bottom, step, i0, i1)
-        return
     fixed = src.dtype == np.uint8
     wide = np.dtype(np.int32 if fixed else np.float64 if src.dtype == np.float64 else np.float32)
     held = gpu.rows(gpu.empty((bottom - top, src.shape[1]), wide), top, dst.shape[0])

@@ -1,5 +1,5 @@
 // launch: tile 32x8, pixels 4x1
-// instances: transpose<T, T>
+// instances: transpose<M, M>
 #include "columns.cuh"
 
 // Rows as columns, either of them in the opposite order: an image turned by a quarter.
