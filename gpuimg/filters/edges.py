@@ -216,7 +216,7 @@ def gradient(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-    mode, cval, backend : see `gpuimg.filters`
+    mode, cval, axes, backend : see `gpuimg.filters`
     out : tuple of two arrays, for both results; see `gpuimg.filters`
 
     Returns
