@@ -174,7 +174,7 @@ def accept(
     if axes is not None:
         source = _with_axes(source, axes, together or color or channels is not None, name)
     elif array.ndim != 2 and (array.ndim != 3 or array.shape[2] > MOST_CHANNELS):
-        raise ValueError(_ambiguous(array.shape, name))
+        raise ValueError(ambiguous_axes(array.shape, name))
     shape = source.shape
     if channels is not None and (len(shape) != 3 or shape[2] != channels):
         raise ValueError(f"{name} must have the shape (H, W, {channels}), got {shape}")
@@ -200,6 +200,11 @@ def _with_axes(source: Source, axes: str, together: bool, name: str) -> Source:
     return source._replace(array=array if array.flags.c_contiguous else array.copy(), axes=known)
 
 
+def check_axes(axes: str) -> Axes:
+    """What letters say of an array's axes, channels being a part of each image."""
+    return _known_axes(axes, True)
+
+
 @lru_cache(maxsize=64)
 def _known_axes(axes: str, together: bool) -> Axes:
     if not isinstance(axes, str) or set(axes) - set("YXC" + STACKED) or len(set(axes)) < len(axes):
@@ -221,7 +226,7 @@ SPELLINGS = {
 }
 
 
-def _ambiguous(shape: tuple[int, ...], name: str) -> str:
+def ambiguous_axes(shape: tuple[int, ...], name: str) -> str:
     """Why an array is not taken for an image, and how to say what it is."""
     rule = f"{name} must have the shape (H, W) or (H, W, C) with at most {MOST_CHANNELS} channels, got {shape}"
     if len(shape) not in SPELLINGS:

@@ -26,14 +26,15 @@ _SUPPORTED = hasattr(mmap, "MADV_FREE") and hasattr(mmap, "MAP_PRIVATE")
 _kept: deque[mmap.mmap] = deque()
 
 
-def _most_kept() -> int:
+def machine_memory() -> int:
+    """Bytes of memory that the machine has; 8 GiB where the system does not say."""
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
-        return 1 << 30
+        return 8 << 30
 
 
-MOST_KEPT = _most_kept()
+MOST_KEPT = machine_memory() // 8
 
 
 def new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:

@@ -1,10 +1,13 @@
 """Image files: depth kept or refused, damage told in one line, and nothing half-written."""
 
+import lzma
 import os
 import stat
 import struct
 import subprocess
 import sys
+import time
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageFile
 
+from gpuimg import files
 from gpuimg.errors import ImageFileError
 from gpuimg.files import check_target, open_image, save_image
 
@@ -274,12 +278,139 @@ def test_orientation_is_applied(tmp_path, orientation, suffix):
     np.testing.assert_allclose(open_image(path).astype(int), upright, atol=3)
 
 
-def test_several_pages_are_refused(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", sample((3, 9, 8)), photometric="minisblack")
-    tifffile.imwrite(tmp_path / "b.tif", sample((4, 9, 8)), imagej=True)
-    for name, count in (("a.tif", 3), ("b.tif", 4)):
-        with pytest.raises(ImageFileError, match=f"holds {count} pages"):
-            open_image(tmp_path / name)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+@pytest.mark.parametrize(
+    ("shape", "axes"), [((3, 9, 8), "NYX"), ((5, 9, 8, 3), "TYXC"), ((2, 9, 8, 2), "ZYXC"), ((4, 1, 1), "TYX")]
+)
+def test_a_stack_is_saved_as_pages(tmp_path, shape, axes, dtype):
+    stack = sample(shape, dtype)
+    save_image(tmp_path / "a.tif", stack, axes=axes)
+    assert_same_image(open_image(tmp_path / "a.tif"), stack)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert len(tiff.pages) == len(stack)
+    for page, image in enumerate(stack):
+        assert_same_image(open_image(tmp_path / "a.tif", page=page), image)
+
+
+def test_axes_of_a_stack_are_put_in_order_and_flattened(tmp_path):
+    array = sample((2, 3, 4, 9, 8))
+    save_image(tmp_path / "a.tif", array, axes="TCZYX")
+    expected = array.transpose(0, 2, 3, 4, 1).reshape(8, 9, 8, 3)
+    assert_same_image(open_image(tmp_path / "a.tif"), expected)
+
+
+def test_a_stack_of_masks_is_saved_as_0_and_255(tmp_path):
+    masks = sample((3, 9, 8)) > 100
+    save_image(tmp_path / "a.tif", masks, axes="NYX")
+    assert_same_image(open_image(tmp_path / "a.tif"), masks * np.uint8(255))
+
+
+def test_stacks_that_cannot_be_saved(tmp_path):
+    stack = sample((3, 9, 8))
+    with pytest.raises(ValueError, match='say what its axes are: axes="TYX"'):
+        save_image(tmp_path / "a.tif", stack)
+    with pytest.raises(ValueError, match="axes must have a letter for each axis"):
+        save_image(tmp_path / "a.tif", stack, axes="YX")
+    for suffix in (".png", ".jpg"):
+        with pytest.raises(ValueError, match=r"not a stack; a \.tif file holds one as pages"):
+            save_image(tmp_path / f"a{suffix}", stack, axes="NYX")
+    assert only(tmp_path) == []
+
+
+def test_stacks_of_other_writers(tmp_path):
+    stack = sample((4, 9, 8), "uint16")
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", compression="zlib", byteorder=">")
+    tifffile.imwrite(tmp_path / "b.tif", stack, imagej=True)
+    pages = [Image.fromarray(page) for page in stack]
+    pages[0].save(tmp_path / "c.tif", save_all=True, append_images=pages[1:], compression="tiff_lzw")
+    for name in ("a.tif", "b.tif", "c.tif"):
+        assert_same_image(open_image(tmp_path / name), stack)
+        assert_same_image(open_image(tmp_path / name, page=3), stack[3])
+
+
+def test_a_page_that_is_not_there(tmp_path):
+    save_image(tmp_path / "a.tif", sample((3, 9, 8)), axes="NYX")
+    save_image(tmp_path / "a.png", sample((9, 8)))
+    for page in (-1, 3):
+        with pytest.raises(ImageFileError, match=f"has 3 pages, so page must be from 0 to 2, got {page}"):
+            open_image(tmp_path / "a.tif", page=page)
+    with pytest.raises(ImageFileError, match="has 1 page"):
+        open_image(tmp_path / "a.png", page=1)
+
+
+def test_pages_that_differ_are_named(tmp_path):
+    images = [sample((9, 8)), sample((9, 8)), sample((5, 8)), sample((9, 8), "uint16")]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for image in images:
+            tiff.write(image)
+    with pytest.raises(ImageFileError, match=r"page 0 is \(9, 8\) uint8, page 2 is \(5, 8\) uint8, page 3 is .*uint16"):
+        open_image(tmp_path / "a.tif")
+    for page, image in enumerate(images):
+        assert_same_image(open_image(tmp_path / "a.tif", page=page), image)
+
+
+def test_each_page_is_turned_upright(tmp_path):
+    upright = sample((2, 9, 8))
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(upright[0], metadata=None)
+        tiff.write(upright[1].T, extratags=[(274, 3, 1, 5, False)], metadata=None)
+    assert_same_image(open_image(tmp_path / "a.tif"), upright)
+
+
+def directories(order, big, count, last):
+    """A TIFF file of empty directories; the last one points to ``last``."""
+    pointer, number = ("Q", "Q") if big else ("I", "H")
+    start = 16 if big else 8
+    size = struct.calcsize("<" + number) + struct.calcsize("<" + pointer)
+    head = {"<": b"II", ">": b"MM"}[order] + struct.pack(order + "H", 43 if big else 42)
+    head += struct.pack(order + "HHQ", 8, 0, start) if big else struct.pack(order + "I", start)
+    places = [start + size * number for number in range(1, count)] + [last]
+    nothing = struct.pack(order + number, 0)
+    return head + b"".join(nothing + struct.pack(order + pointer, place) for place in places)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("big", [False, True])
+def test_directories_that_loop_or_never_end(tmp_path, order, big):
+    start = 16 if big else 8
+    for count, last, words in ((1, start, "form a loop"), (3, start, "form a loop"), (300_000, 0, "more than 10000")):
+        (tmp_path / "a.tif").write_bytes(directories(order, big, count, last))
+        begun = time.perf_counter()
+        with pytest.raises(ImageFileError, match=words):
+            open_image(tmp_path / "a.tif")
+        assert time.perf_counter() - begun < 2
+
+
+def test_bytes_over_the_limit_are_refused(tmp_path):
+    save_image(tmp_path / "a.tif", sample((3, 20, 30, 2), "uint16"), axes="NYXC")
+    save_image(tmp_path / "a.png", sample((20, 30, 3), "uint16"))
+    save_image(tmp_path / "a.jpg", sample((20, 30, 3)))
+    for suffix, nbytes in ((".tif", 7200), (".png", 3600), (".jpg", 1800)):
+        assert open_image(tmp_path / f"a{suffix}", max_bytes=nbytes).nbytes == nbytes
+        with pytest.raises(ImageFileError, match=rf"{nbytes} bytes .* over the limit of 99; .*--max-bytes {nbytes}"):
+            open_image(tmp_path / f"a{suffix}", max_bytes=99)
+    assert open_image(tmp_path / "a.tif", page=1, max_bytes=2400).shape == (20, 30, 2)
+
+
+@pytest.mark.parametrize(("compression", "encode"), [(8, zlib.compress), (34925, lzma.compress)])
+def test_a_strip_longer_than_its_header_says(tmp_path, compression, encode):
+    packed = encode(bytes(300_000_000 if compression == 34925 else 64_000_000))
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((16, 16), np.uint8), metadata=None)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as tiff:
+        tags = tiff.pages[0].tags
+        end = (tmp_path / "a.tif").stat().st_size
+        tags["Compression"].overwrite(compression)
+        tags["StripOffsets"].overwrite(end)
+        tags["StripByteCounts"].overwrite(len(packed), dtype="I")
+    with (tmp_path / "a.tif").open("r+b") as file:
+        file.seek(end)
+        file.write(packed)
+    tracemalloc.start()
+    with pytest.raises(ImageFileError, match="decodes to more than its header says"):
+        open_image(tmp_path / "a.tif")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 32_000_000
 
 
 def test_a_thumbnail_is_no_second_page(tmp_path):
@@ -389,6 +520,7 @@ def test_denied_access_is_one_line(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", deny)
+    monkeypatch.setattr(os, "open", deny)
     with pytest.raises(ImageFileError, match=r"a\.png: permission denied"):
         open_image(tmp_path / "a.png")
     with pytest.raises(ImageFileError, match=r"a\.png: permission denied"):
@@ -455,3 +587,58 @@ def test_links_and_modes_are_kept(tmp_path):
     assert (tmp_path / "link.png").is_symlink()
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert open_image(path).shape == (6, 5)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs file modes")
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_a_draft_has_its_mode_from_the_start(tmp_path, suffix, monkeypatch):
+    path = tmp_path / f"a{suffix}"
+    save_image(path, sample((4, 4)))
+    path.chmod(0o600)
+    seen = []
+    replace = Path.replace
+    encode = files._create
+
+    def created(draft, target):
+        file = encode(draft, target)
+        seen.append(stat.S_IMODE(draft.stat().st_mode))
+        return file
+
+    def replaced(draft, target):
+        seen.append(stat.S_IMODE(draft.stat().st_mode))
+        return replace(draft, target)
+
+    monkeypatch.setattr(files, "_create", created)
+    monkeypatch.setattr(Path, "replace", replaced)
+    save_image(path, sample((5, 5)))
+    assert [*seen, stat.S_IMODE(path.stat().st_mode)] == [0o600] * 3
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_the_owner_is_kept(tmp_path):
+    save_image(tmp_path / "a.png", sample((4, 4)))
+    os.chown(tmp_path / "a.png", 1234, 2345)
+    save_image(tmp_path / "a.png", sample((5, 5)))
+    found = (tmp_path / "a.png").stat()
+    assert (found.st_uid, found.st_gid) == (1234, 2345)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links")
+def test_a_loop_of_links_is_one_line(tmp_path):
+    (tmp_path / "a.png").symlink_to("b.png")
+    (tmp_path / "b.png").symlink_to("a.png")
+    with pytest.raises(ImageFileError, match=r"a\.png: symbolic links form a loop"):
+        save_image(tmp_path / "a.png", sample((2, 2)))
+    with pytest.raises(ImageFileError, match=r"a\.png: "):
+        open_image(tmp_path / "a.png")
+    assert only(tmp_path) == ["a.png", "b.png"]
+
+
+def test_old_drafts_are_removed(tmp_path):
+    old, new, foreign = (f".gpuimg-{12 * '0'}.part", f".gpuimg-{12 * '1'}.part", ".gpuimg-notes.part")
+    for name in (old, new, foreign):
+        (tmp_path / name).touch()
+    for name in (old, foreign):
+        os.utime(tmp_path / name, (time.time() - 90_000,) * 2)
+    save_image(tmp_path / "a.png", sample((2, 2)))
+    assert only(tmp_path) == sorted([new, foreign, "a.png"])
