@@ -28,6 +28,7 @@ import gpuimg
 from gpuimg.dispatch import CHOICES
 from gpuimg.errors import GpuimgError
 from gpuimg.registry import Filter
+from gpuimg.typing import Backend
 
 NOT_PARAMETERS = ("axes", "backend", "out")  # of a filter, but not of a step: the command has its own
 PACKAGES = ("numpy", "numba", "pillow", "tifffile", "cupy-cuda12x", "cupy-cuda13x")
@@ -192,7 +193,7 @@ def run(
     src: str,
     output: str | None,
     steps: Sequence[Step],
-    backend: str | None,
+    backend: Backend | None,
     explaining: bool,
     max_pixels: int | None,
 ) -> None:
@@ -225,7 +226,7 @@ def run(
         click.echo(json.dumps(_plain(result)))
 
 
-def _default_backend() -> str:
+def _default_backend() -> Backend:
     from gpuimg.dispatch import requested
 
     try:

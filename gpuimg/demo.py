@@ -29,6 +29,7 @@ from gpuimg.errors import GpuimgError
 from gpuimg.files import check_target, save_image
 from gpuimg.filters.smooth import gaussian_taps
 from gpuimg.machine import processor_count
+from gpuimg.typing import Backend
 
 TITLE = "median 5x5, Gaussian of sigma 1.5, Sobel, Otsu threshold"
 SIZE = 5
@@ -194,7 +195,7 @@ def middle(image: Image) -> Image:
 # The routes --------------------------------------------------------------------------------------------------------
 
 
-def by_gpuimg(image: Image, backend: str) -> Outcome:
+def by_gpuimg(image: Image, backend: Backend) -> Outcome:
     """The job as calls of gpuimg."""
     with gpuimg.use_backend(backend):
         smooth = gpuimg.gaussian(gpuimg.median(image, SIZE), SIGMA)

@@ -10,14 +10,15 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from gpuimg.machine import Figures
+from gpuimg.typing import Backend
 
-BACKENDS = ("single", "multicore", "processes", "cuda")
-CHOICES = ("auto", *BACKENDS)
+CHOICES: tuple[Backend, ...] = get_args(Backend)
+BACKENDS = CHOICES[1:]  # without "auto"
 
-_chosen: ContextVar[str | None] = ContextVar("gpuimg_backend", default=None)
+_chosen: ContextVar[Backend | None] = ContextVar("gpuimg_backend", default=None)
 
 
 class Step(NamedTuple):
@@ -95,14 +96,14 @@ def choose(job: Job, figures: Figures, usable: Sequence[str]) -> list[Estimate]:
     return sorted([Estimate(seconds[name], name) for name in usable if name == "cuda" or not job.on_device])
 
 
-def check_name(name: object, where: str = "backend") -> str:
+def check_name(name: object, where: str = "backend") -> Backend:
     """Check a backend's name, wherever it came from."""
     if not isinstance(name, str) or name not in CHOICES:
         raise ValueError(f"{where} must be one of {', '.join(CHOICES)}, got {name!r}")
     return name
 
 
-def requested(backend: str | None) -> str:
+def requested(backend: Backend | None) -> Backend:
     """The backend asked for: by the call, else by `use_backend`, else by ``GPUIMG_BACKEND``, else "auto"."""
     if backend is not None:
         return check_name(backend)
@@ -114,7 +115,7 @@ def requested(backend: str | None) -> str:
 
 
 @contextmanager
-def use_backend(name: str) -> Iterator[None]:
+def use_backend(name: Backend) -> Iterator[None]:
     """Run the filters called in this context on one backend.
 
     Parameters

@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpuimg.typing import ImageLike, Mode
+
 Array = np.ndarray[Any, Any]
 
 
-class Mode(NamedTuple):
+class Border(NamedTuple):
     """A border mode: its number in kernels, and the words that numpy.pad and OpenCV have for it."""
 
     code: int
@@ -28,12 +30,12 @@ class Mode(NamedTuple):
 
 
 # SciPy's names. The letters show what lies beyond the edge of the row a b c d.
-MODES = {
-    "reflect": Mode(0, "symmetric", "BORDER_REFLECT"),  # d c b a | a b c d | d c b a
-    "nearest": Mode(1, "edge", "BORDER_REPLICATE"),  # a a a a | a b c d | d d d d
-    "mirror": Mode(2, "reflect", "BORDER_REFLECT_101"),  # d c b | a b c d | c b a
-    "wrap": Mode(3, "wrap", "BORDER_WRAP"),  # a b c d | a b c d | a b c d
-    "constant": Mode(4, "constant", "BORDER_CONSTANT"),  # k k k k | a b c d | k k k k
+MODES: dict[Mode, Border] = {
+    "reflect": Border(0, "symmetric", "BORDER_REFLECT"),  # d c b a | a b c d | d c b a
+    "nearest": Border(1, "edge", "BORDER_REPLICATE"),  # a a a a | a b c d | d d d d
+    "mirror": Border(2, "reflect", "BORDER_REFLECT_101"),  # d c b | a b c d | c b a
+    "wrap": Border(3, "wrap", "BORDER_WRAP"),  # a b c d | a b c d | a b c d
+    "constant": Border(4, "constant", "BORDER_CONSTANT"),  # k k k k | a b c d | k k k k
 }
 
 # How many numbers stand before the runs of a slab, in the tables by which regions are labelled.
@@ -141,7 +143,7 @@ class Source(NamedTuple):
 
 
 def accept(
-    image: Any,
+    image: ImageLike,
     dtypes: Collection[np.dtype[Any]] = _ANY,
     *,
     axes: str | None = None,
@@ -357,7 +359,7 @@ def _returner(image: Any) -> Callable[[Any], Any]:
     return restore
 
 
-def border(mode: str, cval: float, dtype: np.dtype[Any]) -> tuple[int, float]:
+def border(mode: Mode, cval: float, dtype: np.dtype[Any]) -> tuple[int, float]:
     """Check a border mode and its constant for images of ``dtype``; as kernels want them."""
     if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(_unknown_mode(mode))

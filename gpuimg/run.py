@@ -25,6 +25,7 @@ from gpuimg.memory import new_array
 from gpuimg.plans.graph import GRAPHS_KEPT, AnyValue, Graph, Plan, graph_of
 from gpuimg.plans.nodes import Loop, Node
 from gpuimg.plans.value import Small, Value
+from gpuimg.typing import Backend as BackendName
 
 log = logging.getLogger("gpuimg")
 
@@ -53,7 +54,7 @@ def run(
     *parameters: Hashable,
     others: tuple[Any, ...] = (),
     tables: tuple[np.ndarray[Any, Any], ...] = (),
-    backend: str | None = None,
+    backend: BackendName | None = None,
     out: Any | None = None,
 ) -> Any:
     """Run the graph of a plan and return its result, or a tuple of them, in the caller's kind of array.
@@ -138,7 +139,7 @@ def _run_stack(
     parameters: tuple[Hashable, ...],
     others: tuple[Any, ...],
     tables: tuple[np.ndarray[Any, Any], ...],
-    backend: str | None,
+    backend: BackendName | None,
     out: Any | None,
 ) -> Any:
     """`run` for each image of a stack, with the axes of the results in the caller's order."""

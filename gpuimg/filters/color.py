@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from gpuimg.plans.nodes import point
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
+from gpuimg.typing import Backend, ImageLike, Out, SameImage
 
 Array = np.ndarray[Any, Any]
 
@@ -47,7 +49,12 @@ def fixed_weights(weights: tuple[float, ...], one: int) -> tuple[int, ...]:
 
 @register({}, {"weights": "rec601"}, color=True)
 def rgb2gray(
-    image: Any, weights: Any = "rec709", *, axes: str | None = None, backend: str | None = None, out: Any = None
+    image: ImageLike,
+    weights: Literal["rec709", "rec601"] | Sequence[float] = "rec709",
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Weigh red, green and blue into one channel.
 
@@ -137,7 +144,9 @@ def plan_lab2rgb(image: Value) -> Value:
 
 
 @register(color=True)
-def rgb2hsv(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
+def rgb2hsv(
+    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> Any:
     """Convert red, green and blue to hue, saturation and value.
 
     Parameters
@@ -171,7 +180,9 @@ def rgb2hsv(image: Any, *, axes: str | None = None, backend: str | None = None, 
 
 
 @register(color=True, kinds="f")
-def hsv2rgb(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
+def hsv2rgb(
+    image: SameImage, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> SameImage:
     """Convert hue, saturation and value to red, green and blue.
 
     Parameters
@@ -202,7 +213,9 @@ def hsv2rgb(image: Any, *, axes: str | None = None, backend: str | None = None, 
 
 
 @register(color=True)
-def rgb2ycbcr(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
+def rgb2ycbcr(
+    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> Any:
     """Convert red, green and blue to luma and two differences of colour, for studio swing.
 
     Parameters
@@ -235,7 +248,9 @@ def rgb2ycbcr(image: Any, *, axes: str | None = None, backend: str | None = None
 
 
 @register(color=True, kinds="f")
-def ycbcr2rgb(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
+def ycbcr2rgb(
+    image: SameImage, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> SameImage:
     """Convert luma and two differences of colour, for studio swing, to red, green and blue.
 
     Parameters
@@ -266,7 +281,9 @@ def ycbcr2rgb(image: Any, *, axes: str | None = None, backend: str | None = None
 
 
 @register(color=True)
-def rgb2lab(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
+def rgb2lab(
+    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> Any:
     """Convert sRGB to CIE L*, a* and b*, in which equal distances look about equally far.
 
     Parameters
@@ -300,7 +317,9 @@ def rgb2lab(image: Any, *, axes: str | None = None, backend: str | None = None, 
 
 
 @register(color=True, kinds="f")
-def lab2rgb(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
+def lab2rgb(
+    image: SameImage, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> SameImage:
     """Convert CIE L*, a* and b* to sRGB.
 
     Parameters

@@ -13,6 +13,7 @@ from gpuimg.plans.nodes import Edge, window
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
+from gpuimg.typing import Backend, ImageLike, Mode, Out
 
 MAGNITUDE = 2  # where kernels take the axis to differentiate along
 
@@ -28,7 +29,14 @@ SOBEL, SCHARR, PREWITT = Smoothing(2, 1), Smoothing(10, 3), Smoothing(1, 1)
 
 
 def _derivative(
-    image: Any, weights: Smoothing, axis: Any, mode: str, cval: float, axes: str | None, backend: str | None, out: Any
+    image: ImageLike,
+    weights: Smoothing,
+    axis: Any,
+    mode: Mode,
+    cval: float,
+    axes: str | None,
+    backend: Backend | None,
+    out: Out | None,
 ) -> Any:
     source = images.accept(image, axes=axes)
     chosen = MAGNITUDE if axis is None else images.whole("axis", axis, low=-2, high=1) % 2
@@ -65,14 +73,14 @@ def _real(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 @register({}, {"axis": 0}, {"axis": 1})
 def sobel(
-    image: Any,
+    image: ImageLike,
     axis: int | None = None,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Find edges by the Sobel operator.
 
@@ -111,14 +119,14 @@ def sobel(
 
 @register({}, {"axis": 0}, {"axis": 1})
 def scharr(
-    image: Any,
+    image: ImageLike,
     axis: int | None = None,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Find edges by the Scharr operator, which is nearer to the same for all directions than Sobel's.
 
@@ -157,14 +165,14 @@ def scharr(
 
 @register({}, {"axis": 0}, {"axis": 1})
 def prewitt(
-    image: Any,
+    image: ImageLike,
     axis: int | None = None,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Find edges by the Prewitt operator.
 
@@ -203,13 +211,13 @@ def prewitt(
 
 @register({})
 def gradient(
-    image: Any,
+    image: ImageLike,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: tuple[Out, Out] | None = None,
 ) -> tuple[Any, Any]:
     """Compute magnitude and direction of the gradient by the Sobel operator.
 
@@ -244,7 +252,7 @@ def gradient(
     """
     source = images.accept(image, axes=axes)
     edge = images.border(mode, cval, source.dtype)
-    return run(plan_gradient, source, edge, backend=backend, out=out)  # type: ignore[no-any-return]
+    return run(plan_gradient, source, edge, backend=backend, out=out)
 
 
 def plan_gradient(image: Value, edge: Edge) -> tuple[Value, ...]:
@@ -264,13 +272,13 @@ def plan_gradient(image: Value, edge: Edge) -> tuple[Value, ...]:
 
 @register({})
 def laplace(
-    image: Any,
+    image: ImageLike,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Sum the second differences along both axes.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from functools import cache, partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from gpuimg.plans.nodes import fold, host, moved, point, view
 from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
 from gpuimg.run import run
+from gpuimg.typing import Backend, ImageLike, Out, SameImage
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
 
 Array = np.ndarray[Any, Any]
 COUNTS = np.dtype(np.int64)
@@ -25,7 +29,9 @@ _INTEGERS: frozenset[np.dtype[Any]] = frozenset(dtype for dtype in DTYPES if dty
 
 
 @register(kinds="buif")
-def invert(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
+def invert(
+    image: SameImage, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> SameImage:
     """Turn light into dark.
 
     Parameters
@@ -59,8 +65,14 @@ def _upside_down(image: Any) -> Any:
 
 @register({"other": _upside_down, "alpha": 0.3}, {"other": _upside_down, "alpha": -0.5}, images=("other",))
 def blend(
-    image: Any, other: Any, alpha: float, *, axes: str | None = None, backend: str | None = None, out: Any = None
-) -> Any:
+    image: SameImage,
+    other: ImageLike,
+    alpha: float,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Mix two images.
 
     Parameters
@@ -104,7 +116,13 @@ _CONVERTED = tuple(dtype for dtype in images.KNOWN if dtype in images.WITH_LABEL
 
 @register({"dtype": "float32"}, {"dtype": "uint8"}, kinds="buif", also=images.WITH_LABELS)
 def astype(
-    image: Any, dtype: Any, scale: bool = False, *, axes: str | None = None, backend: str | None = None, out: Any = None
+    image: ImageLike,
+    dtype: DTypeLike,
+    scale: bool = False,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Convert an image to another dtype, rounded and saturated.
 
@@ -192,7 +210,14 @@ def _negative(image: Any) -> Array:
 
 
 @register({"table": _negative}, kinds="ui")
-def lut(image: Any, table: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
+def lut(
+    image: ImageLike,
+    table: ArrayLike,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> Any:
     """Replace each value by the table's entry for it.
 
     Parameters
@@ -244,13 +269,13 @@ def _unsigned(image: Value) -> Value:
 
 @register({"gamma": 2.2}, {"gamma": 0.5, "gain": 1.3}, {"gamma": 0})
 def adjust_gamma(
-    image: Any,
+    image: ImageLike,
     gamma: float = 1,
     gain: float = 1,
     *,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Raise each value, as a share of the greatest, to a power.
 
@@ -314,7 +339,9 @@ def _if_not_negative(argument: Any, extrema: Array) -> Any:
 
 
 @register({"value": 100}, {"value": 0.5})
-def threshold(image: Any, value: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
+def threshold(
+    image: ImageLike, value: float, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> Any:
     """Mark the pixels above a value.
 
     Parameters
@@ -359,13 +386,13 @@ def threshold_args(value: float, dtype: np.dtype[Any]) -> tuple[int | float, int
 
 @register({}, {"in_range": (30, 120), "out_range": (5, 90)}, {"in_range": "dtype", "out_range": (40, 20)})
 def rescale_intensity(
-    image: Any,
-    in_range: Any = "image",
-    out_range: Any = "dtype",
+    image: ImageLike,
+    in_range: str | tuple[float, float] = "image",
+    out_range: str | tuple[float, float] = "dtype",
     *,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Stretch or shrink the range of values.
 
@@ -486,7 +513,12 @@ def _centers(edges: Array) -> Array:
 
 @register({}, {"bins": 16})
 def histogram(
-    image: Any, bins: int = 256, *, axes: str | None = None, backend: str | None = None, out: Any = None
+    image: ImageLike,
+    bins: int = 256,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Array | None = None,
 ) -> tuple[Any, Any]:
     """Count how often values occur.
 
@@ -574,7 +606,9 @@ def _as_doubles(edges: Array) -> Array:
 
 
 @register()
-def threshold_otsu(image: Any, *, axes: str | None = None, backend: str | None = None, out: None = None) -> Any:
+def threshold_otsu(
+    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: None = None
+) -> Any:
     """Find the threshold that separates two classes of values best.
 
     Parameters
@@ -618,8 +652,8 @@ def threshold_otsu(image: Any, *, axes: str | None = None, backend: str | None =
 def plan_threshold_otsu(image: Value) -> Small:
     if image.dtype.kind == "f":
         edges, counts = plan_float_counts(image, FLOAT_BINS)
-        return host(partial(_otsu_float, image.dtype), counts, edges)  # type: ignore[no-any-return]
-    return host(partial(_otsu_integer, image.dtype), plan_value_counts(image))  # type: ignore[no-any-return]
+        return host(partial(_otsu_float, image.dtype), counts, edges)
+    return host(partial(_otsu_integer, image.dtype), plan_value_counts(image))
 
 
 def _otsu_integer(dtype: np.dtype[Any], counts: Array) -> Any:
@@ -657,7 +691,9 @@ def otsu(counts: Array, centers: Array) -> Any:
 
 
 @register()
-def equalize_hist(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
+def equalize_hist(
+    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> Any:
     """Spread the values so that each occurs about as often as any other.
 
     Parameters

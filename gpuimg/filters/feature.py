@@ -16,19 +16,20 @@ from gpuimg.plans.nodes import Edge, change, point, window
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
+from gpuimg.typing import Backend, ImageLike, Mode, Out, Sigma
 
 
 @register({}, {"k": 0.2, "sigma": (0.5, 2)})
 def corner_harris(
-    image: Any,
+    image: ImageLike,
     k: float = 0.05,
-    sigma: Any = 1,
+    sigma: Sigma = 1,
     *,
-    mode: str = "constant",
+    mode: Mode = "constant",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Find corners by Harris' measure: determinant less ``k`` times squared trace of the structure tensor.
 
@@ -97,16 +98,16 @@ DEFAULT_LOW, DEFAULT_HIGH = 0.1, 0.2  # of the greatest value of an integer dtyp
 
 @register({}, {"sigma": (0.7, 2), "low_threshold": 0.1, "high_threshold": 0.5})
 def canny(
-    image: Any,
-    sigma: Any = 1,
+    image: ImageLike,
+    sigma: Sigma = 1,
     low_threshold: float | None = None,
     high_threshold: float | None = None,
     *,
-    mode: str = "constant",
+    mode: Mode = "constant",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Find edges one pixel wide by Canny's method.
 
@@ -214,7 +215,13 @@ def plan_suppressed(magnitude: Value, down: Value, along: Value, low: float, hig
 
 @register({"low": 60, "high": 180}, {"low": -3, "high": 1.5}, {"low": 99.5, "high": 99.5})
 def apply_hysteresis_threshold(
-    image: Any, low: float, high: float, *, axes: str | None = None, backend: str | None = None, out: Any = None
+    image: ImageLike,
+    low: float,
+    high: float,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Mark the pixels above a high threshold, and those above a low one that are connected with them.
 

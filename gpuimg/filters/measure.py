@@ -12,6 +12,7 @@ from gpuimg.plans.nodes import change, parts, resample
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
+from gpuimg.typing import Backend, ImageLike, Out
 
 INT32 = np.dtype("int32")
 INT64 = np.dtype("int64")
@@ -29,7 +30,9 @@ def _column_blocks(width: int) -> int:
 
 
 @register({}, kinds="buif")
-def integral_image(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
+def integral_image(
+    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> Any:
     """Sum up all pixels above and to the left of each one, itself included.
 
     Parameters
@@ -84,7 +87,12 @@ HEADER = images.RUNS_HEADER
 
 @register({}, {"connectivity": 1}, kinds="bui")
 def label(
-    image: Any, connectivity: int = 2, *, axes: str | None = None, backend: str | None = None, out: Any = None
+    image: ImageLike,
+    connectivity: int = 2,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Number the connected regions of equal value.
 
@@ -162,7 +170,9 @@ LONGEST_SIDE = 1 << 20  # so that products of squared distances fit 64 bits
 
 
 @register({}, kinds="bui")
-def distance_transform_edt(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
+def distance_transform_edt(
+    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> Any:
     """Measure the Euclidean distance from each pixel to the nearest zero.
 
     Parameters

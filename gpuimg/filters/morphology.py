@@ -15,6 +15,7 @@ from gpuimg.plans.nodes import Edge, change, fold, host, parts, point, view, win
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
+from gpuimg.typing import Backend, FootprintLike, ImageLike, Method, Mode, Out, SameImage, Size
 
 Array = np.ndarray[Any, Any]
 MINIMUM, MAXIMUM = 0, 1
@@ -71,7 +72,14 @@ def plan_extreme(image: Value, under: Under, which: int, edge: Edge) -> Value:
 
 
 def _extreme(
-    image: Any, size: Any, which: int, mode: str, cval: float, axes: str | None, backend: str | None, out: Any
+    image: ImageLike,
+    size: Any,
+    which: int,
+    mode: Mode,
+    cval: float,
+    axes: str | None,
+    backend: Backend | None,
+    out: Out | None,
 ) -> Any:
     source = images.accept(image, images.WITH_LABELS, axes=axes)
     under = _window(images.window(size))
@@ -110,7 +118,14 @@ def plan_morphological_gradient(image: Value, under: Under, edge: Edge) -> Value
 
 
 def _morphology(
-    plan: Plan, image: Any, footprint: Any, mode: str, cval: float, axes: str | None, backend: str | None, out: Any
+    plan: Plan,
+    image: ImageLike,
+    footprint: Any,
+    mode: Mode,
+    cval: float,
+    axes: str | None,
+    backend: Backend | None,
+    out: Out | None,
 ) -> Any:
     source = images.accept(image, images.WITH_LABELS, axes=axes)
     given = images.footprint(footprint)
@@ -121,15 +136,15 @@ def _morphology(
 
 @register({"size": 3}, {"size": (2, 9)}, kinds="buif", also=images.WITH_LABELS)
 def minimum(
-    image: Any,
-    size: Any = 3,
+    image: SameImage,
+    size: Size = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Replace each pixel by the least value of the window around it.
 
     Parameters
@@ -163,15 +178,15 @@ def minimum(
 
 @register({"size": 3}, {"size": (2, 9)}, kinds="buif", also=images.WITH_LABELS)
 def maximum(
-    image: Any,
-    size: Any = 3,
+    image: SameImage,
+    size: Size = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Replace each pixel by the greatest value of the window around it.
 
     Parameters
@@ -215,15 +230,15 @@ CROSS = np.array(
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def erosion(
-    image: Any,
-    footprint: Any = 3,
+    image: SameImage,
+    footprint: FootprintLike = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Shrink what is bright: the least value under a footprint.
 
     Parameters
@@ -256,15 +271,15 @@ def erosion(
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def dilation(
-    image: Any,
-    footprint: Any = 3,
+    image: SameImage,
+    footprint: FootprintLike = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Grow what is bright: the greatest value under the mirrored footprint.
 
     Parameters
@@ -313,15 +328,15 @@ def _reflected(under: Footprint) -> Footprint:
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def opening(
-    image: Any,
-    footprint: Any = 3,
+    image: SameImage,
+    footprint: FootprintLike = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Remove what is bright and smaller than the footprint: erosion, then dilation.
 
     Parameters
@@ -355,15 +370,15 @@ def opening(
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def closing(
-    image: Any,
-    footprint: Any = 3,
+    image: SameImage,
+    footprint: FootprintLike = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Fill what is dark and smaller than the footprint: dilation, then erosion.
 
     Parameters
@@ -397,15 +412,15 @@ def closing(
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def white_tophat(
-    image: Any,
-    footprint: Any = 3,
+    image: SameImage,
+    footprint: FootprintLike = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Show what is bright and smaller than the footprint: the image less its opening.
 
     Parameters
@@ -439,15 +454,15 @@ def white_tophat(
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def black_tophat(
-    image: Any,
-    footprint: Any = 3,
+    image: SameImage,
+    footprint: FootprintLike = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Show what is dark and smaller than the footprint: the closing of the image less the image.
 
     Parameters
@@ -481,15 +496,15 @@ def black_tophat(
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def morphological_gradient(
-    image: Any,
-    footprint: Any = 3,
+    image: SameImage,
+    footprint: FootprintLike = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Show edges: dilation less erosion.
 
     Parameters
@@ -553,15 +568,15 @@ def _moved(seed: Any, up: bool) -> Any:
     images=("mask",),
 )
 def reconstruction(
-    seed: Any,
-    mask: Any,
-    method: str = "dilation",
+    seed: SameImage,
+    mask: ImageLike,
+    method: Method = "dilation",
     connectivity: int = 2,
     *,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Dilate an image repeatedly, limited by a mask, until nothing changes; or erode it.
 
     Parameters
@@ -670,8 +685,13 @@ def _reconstructed(seed: Value, mask: Value, connectivity: int, check: Callable[
 
 @register({}, {"connectivity": 2}, kinds="buif")
 def fill_holes(
-    image: Any, connectivity: int = 1, *, axes: str | None = None, backend: str | None = None, out: Any = None
-) -> Any:
+    image: SameImage,
+    connectivity: int = 1,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Fill holes: dark regions that are not connected with the image's border.
 
     Parameters

@@ -13,6 +13,7 @@ from gpuimg.plans.nodes import Edge, point, window
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
+from gpuimg.typing import Backend, ImageLike, Mode, Out, SameImage, Sigma, Size
 
 Array = np.ndarray[Any, Any]
 LONGEST_RADIUS = 1 << 19
@@ -80,16 +81,16 @@ def widths(sigma: Any, truncate: Any = 4.0, name: str = "sigma") -> Widths:
 
 @register({"sigma": 1}, {"sigma": (0.5, 2.5)}, {"sigma": 5, "truncate": 3.0})
 def gaussian(
-    image: Any,
-    sigma: Any = 1,
+    image: SameImage,
+    sigma: Sigma = 1,
     *,
     truncate: float = 4.0,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Smooth with a Gaussian.
 
     Parameters
@@ -157,16 +158,16 @@ def as_floats(image: Value) -> Value:
 
 @register({}, {"radius": (2, 0.7), "amount": 0.5}, {"radius": 3, "amount": -0.4})
 def unsharp_mask(
-    image: Any,
-    radius: Any = 1,
+    image: SameImage,
+    radius: Sigma = 1,
     amount: float = 1,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Sharpen: add what a Gaussian takes away.
 
     Parameters
@@ -218,15 +219,15 @@ def plan_unsharp_mask(image: Value, width: Widths, amount: float, edge: Edge) ->
 
 @register({"low_sigma": 1}, {"low_sigma": (0.5, 2), "high_sigma": 3})
 def difference_of_gaussians(
-    image: Any,
-    low_sigma: Any,
-    high_sigma: Any = None,
+    image: ImageLike,
+    low_sigma: Sigma,
+    high_sigma: Sigma | None = None,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Keep details of one range of sizes: a Gaussian less a wider one.
 
@@ -259,7 +260,8 @@ def difference_of_gaussians(
     """
     source = images.accept(image, axes=axes)
     if high_sigma is None:
-        high_sigma = [1.6 * images.number("low_sigma", part, low=0) for part in images.pair("low_sigma", low_sigma)]
+        rows, cols = (images.number("low_sigma", part, low=0) for part in images.pair("low_sigma", low_sigma))
+        high_sigma = 1.6 * rows, 1.6 * cols
     narrow, wide = widths(low_sigma, name="low_sigma"), widths(high_sigma, name="high_sigma")
     if wide.rows < narrow.rows or wide.cols < narrow.cols:
         raise ValueError(f"high_sigma must be at least low_sigma, {low_sigma!r}, got {high_sigma!r}")
@@ -274,15 +276,15 @@ def plan_difference_of_gaussians(image: Value, narrow: Widths, wide: Widths, edg
 
 @register({"size": 3}, {"size": (4, 9)}, {"size": 21})
 def uniform(
-    image: Any,
-    size: Any = 3,
+    image: SameImage,
+    size: Size = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Replace each pixel by the mean of the window around it.
 
     Parameters
@@ -319,15 +321,15 @@ def plan_uniform(image: Value, size: tuple[int, int], edge: Edge) -> Value:
 
 @register({"size": 3}, {"size": (5, 7)}, {"size": 5}, {"size": 15}, kinds="buif", also=images.WITH_LABELS)
 def median(
-    image: Any,
-    size: Any = 3,
+    image: SameImage,
+    size: Size = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Replace each pixel by the median of the window around it.
 
     Parameters

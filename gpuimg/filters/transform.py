@@ -12,6 +12,7 @@ from gpuimg.plans.nodes import moved, point, resample
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
+from gpuimg.typing import Backend, ImageLike, Out, SameImage
 
 Array = np.ndarray[Any, Any]
 ONE = 1 << 14  # the sum of the fixed-point weights of uint8 images
@@ -114,14 +115,14 @@ def _smooths(source: images.Source, rows: int, cols: int, order: int, anti_alias
     {"output_shape": (50, 31), "anti_aliasing": False},
 )
 def resize(
-    image: Any,
-    output_shape: Any,
+    image: ImageLike,
+    output_shape: tuple[int, ...],
     order: int = 1,
     anti_aliasing: bool | None = None,
     *,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Make an image larger or smaller.
 
@@ -189,7 +190,14 @@ def plan_resize(image: Value, shape: tuple[int, ...], order: int, smooth: bool) 
 
 
 @register({"axis": 0}, {"axis": 1}, {"axis": (0, 1)}, kinds="buif", also=images.MOVED)
-def flip(image: Any, axis: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
+def flip(
+    image: SameImage,
+    axis: int | tuple[int, int],
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Turn the order of rows or columns round.
 
     Parameters
@@ -234,7 +242,9 @@ def plan_flip(image: Value, vertical: bool, horizontal: bool) -> Value:
 
 
 @register({}, {"k": 2}, {"k": -1}, kinds="buif", also=images.MOVED)
-def rot90(image: Any, k: int = 1, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
+def rot90(
+    image: SameImage, k: int = 1, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> SameImage:
     """Turn an image by quarters, anticlockwise.
 
     Parameters
