@@ -12,6 +12,7 @@ import inspect
 import json
 import logging
 import math
+import re
 import signal
 import sys
 import warnings
@@ -114,7 +115,7 @@ def find_filter(name: str) -> Filter:
     filters = gpuimg.FILTERS
     if name in filters:
         return filters[name]
-    close = difflib.get_close_matches(name, filters, cutoff=0.5)
+    close = difflib.get_close_matches(name, filters)
     hint = f"did you mean {' or '.join(close)}?" if close else "`gpuimg filters` lists them"
     raise ValueError(f"there is no filter {name!r}; {hint}")
 
@@ -442,6 +443,8 @@ def filters(name: str | None) -> None:
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     click.echo(f"{found.name}{_signature(found)}\n\n{inspect.getdoc(found.function)}\n")
+    if shared := _shared_parameters(found):
+        click.echo(f"Shared parameters\n-----------------\n{shared}\n")
     click.echo(f"On the command line: gpuimg run SRC -o DST -f {_example(found)}")
 
 
@@ -450,6 +453,17 @@ def _signature(found: Filter) -> inspect.Signature:
     full = inspect.signature(found.function)
     bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in full.parameters.values()]
     return full.replace(parameters=bare, return_annotation=inspect.Signature.empty)
+
+
+def _shared_parameters(found: Filter) -> str:
+    """What `gpuimg.filters` says of the parameters for which the filter's help refers to it."""
+    import gpuimg.filters
+
+    referring = re.findall(r"^([\w, ]+) : .*see `gpuimg\.filters`", inspect.getdoc(found.function) or "", re.MULTILINE)
+    names = ", ".join(referring).split(", ")
+    entries = re.finditer(r"^(\w+) : .+\n(?:    .+\n)+", inspect.getdoc(gpuimg.filters) or "", re.MULTILINE)
+    texts = {entry[1]: entry[0] for entry in entries}
+    return "".join([texts[name] for name in names if name in texts]).rstrip()
 
 
 def _summary(found: Filter) -> str:

@@ -1,5 +1,6 @@
 """The command line: chains of filters over files, errors of one line, results as JSON."""
 
+import inspect
 import json
 import os
 import shlex
@@ -297,6 +298,17 @@ def test_out_of_memory_is_one_line(folder, monkeypatch):
 
 
 # info, filters, calibrate
+
+
+@pytest.mark.parametrize("name", gpuimg.FILTERS)
+def test_filters_explains_parameters_that_filters_share(name):
+    known = inspect.signature(gpuimg.FILTERS[name].function).parameters
+    listed, _, shared = gpuimg_command("filters", name).output.partition("Shared parameters\n")
+    lines = [line.partition(" : ") for line in listed.splitlines() if "see `gpuimg.filters`" in line]
+    referred = [parameter for names, _, _ in lines for parameter in names.split(", ")]
+    explained = [line.partition(" : ")[0] for line in shared.splitlines() if " : " in line and line[0].isalpha()]
+    assert {"axes", "backend"} <= set(explained) <= set(known)
+    assert explained == referred
 
 
 def test_filters_lists_all():
