@@ -1,6 +1,6 @@
 """Which backend: the cost rule, one pure function, and the name that the caller, a context or the environment gave.
 
-`choose` predicts the seconds that each backend would need for a job on this machine and takes the least. All it knows
+`choose` predicts the seconds that each backend would need for a job on this machine and takes the minimum. All it knows
 comes in as arguments, so it can be tested with the figures of machines that are not here.
 """
 
@@ -56,7 +56,7 @@ class Job(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """Predicted seconds on one backend; the less come first."""
+    """Predicted seconds on one backend; sorts by them."""
 
     seconds: float
     backend: str
@@ -128,8 +128,8 @@ def use_backend(name: Backend) -> Iterator[None]:
 
     Notes
     -----
-    Contexts nest, and each thread and each asyncio task has its own. A filter's ``backend=`` goes before the context,
-    the context before the variable ``GPUIMG_BACKEND``.
+    Contexts nest, and each thread and each asyncio task has a separate one. A filter's ``backend=`` overrides the
+    context, the context overrides the variable ``GPUIMG_BACKEND``.
 
     Examples
     --------

@@ -129,7 +129,7 @@ def _checked_outs(out: Any, source: Source, graph: Graph) -> tuple[Any, ...]:
         check_out(each, given_shape(source, result.shape), result.dtype, source.array)
     hosts = [each for each in outs if isinstance(each, np.ndarray)]
     if any(np.may_share_memory(*both) for both in combinations(hosts, 2)):
-        raise ValueError("out must be arrays of memory of their own, got two that overlap")
+        raise ValueError("out must be arrays that do not overlap, got two that overlap")
     return outs
 
 
@@ -168,9 +168,9 @@ def _memory_of(source: Source, value: AnyValue, out: Any | None, read: tuple[Any
     if isinstance(value, Small):
         return None
     if out is not None:
-        own = source.axes.arranged_out(out, len(source.stack) + len(value.shape))  # type: ignore[union-attr]
-        if _usable_directly(own, read):
-            return own
+        arranged = source.axes.arranged_out(out, len(source.stack) + len(value.shape))  # type: ignore[union-attr]
+        if _usable_directly(arranged, read):
+            return arranged
     return _new(source, value)
 
 
@@ -192,7 +192,7 @@ def _numbers(each: list[Any], source: Source) -> np.ndarray[Any, Any]:
 
 
 def _in_given_order(source: Source, value: AnyValue, made: Any, out: Any | None) -> Any:
-    """A stack of results as the caller has its axes."""
+    """A stack of results in the caller's order of axes."""
     if isinstance(value, Small):
         return made
     result = source.axes.restored(made)  # type: ignore[union-attr]

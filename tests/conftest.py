@@ -12,7 +12,7 @@ from gpuimg.registry import arguments
 
 BACKENDS = ("single", "multicore", "processes", "cuda")
 
-# Relative to the greatest magnitude in the image: a few units in the last place, and what float32 sums add up.
+# Relative to the maximum magnitude in the image: a few units in the last place, and what float32 sums add up.
 TOLERANCES = {"float32": 2e-6, "float64": 1e-13}
 
 # Skipped tests fail where GPUIMG_REQUIRE_TOOLS is set, but for these reasons.

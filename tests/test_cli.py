@@ -177,13 +177,13 @@ def test_a_histogram_is_printed(folder):
 
 def test_no_image_ends_the_chain(folder):
     result = gpuimg_command("run", "grey.png", "-o", "out.png", "-f", "threshold_otsu", "-f", "minimum")
-    assert_fails(result, 2, "threshold_otsu gives no image, so it must be the last filter")
+    assert_fails(result, 2, "threshold_otsu returns no image, so it must be the last filter")
 
 
 def test_several_images_are_not_for_the_command_line(folder):
     for more in ([], ["-o", "out.png"], ["-f", "minimum"]):
         result = gpuimg_command("run", "grey.png", "-f", "gradient", *more)
-        assert_fails(result, 2, "gradient gives 2 images: call it from Python")
+        assert_fails(result, 2, "gradient returns 2 images: call it from Python")
 
 
 def test_no_image_has_no_output_file(folder):
@@ -319,7 +319,7 @@ def test_filters_lists_all():
 
 def test_filters_shows_one():
     result = gpuimg_command("filters", "gaussian")
-    assert "Smooth with a Gaussian." in result.output
+    assert "Smooth with a Gaussian filter." in result.output
     assert "gpuimg run SRC -o DST -f gaussian:sigma=1" in result.output
     assert_fails(gpuimg_command("filters", "gausian"), 2, "did you mean gaussian?")
 

@@ -142,7 +142,7 @@ def test_too_many_pixels_for_labels():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(images, "accept", lambda *_, **__: source)
         with pytest.raises(
-            ValueError, match=r"image must have less than 2\*\*31 pixels, got the shape \(65536, 32768\)"
+            ValueError, match=r"image must have fewer than 2\*\*31 pixels, got the shape \(65536, 32768\)"
         ):
             gpuimg.label(image)
 

@@ -19,7 +19,7 @@ MAGNITUDE = 2  # where kernels take the axis to differentiate along
 
 
 class Smoothing(NamedTuple):
-    """Weights of a pixel and of the two beside it, across the direction of the difference."""
+    """Weights of a pixel and of its two neighbours, across the direction of the difference."""
 
     centre: int
     outer: int
@@ -45,7 +45,7 @@ def _derivative(
 
 
 def plan_derivative(image: Value, weights: Smoothing, axis: int, edge: Edge, factor: float | None = None) -> Value:
-    """Smoothed differences along one axis, or the magnitude of both; by default divided as scikit-image's are."""
+    """Smoothed differences along one axis, or the magnitude of both; by default normalised as in scikit-image."""
     return window(
         "derivative",
         image,
@@ -61,13 +61,13 @@ def plan_derivative(image: Value, weights: Smoothing, axis: int, edge: Edge, fac
 
 
 def _factor(weights: Smoothing, axis: int) -> float:
-    """What differences of sums with these weights, or the root of both squares, are multiplied by."""
+    """Return the normalising factor of the differences, or of their magnitude."""
     mean = 1 / (weights.centre + 2 * weights.outer)
     return mean / math.sqrt(2) if axis == MAGNITUDE else mean
 
 
 def _real(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """What differences of an image's values are stored in."""
+    """Return the dtype of the derivatives of an image."""
     return FLOAT64 if dtype == FLOAT64 else FLOAT32
 
 
@@ -82,20 +82,20 @@ def sobel(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Find edges by the Sobel operator.
+    """Find edges with the Sobel operator.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
     axis : {None, 0, 1}
-        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones; None gives the
-        magnitude.
+        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones, None both:
+        the magnitude.
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
     float32 array of the same shape (float64 for float64 images); the image's values are not rescaled. One axis: the
-    smoothed difference of the neighbours on both sides; None: the root of the mean of both squares, as in scikit-image.
+    smoothed difference of the neighbours on both sides; None: the root of the mean of the squares, as in scikit-image.
 
     Raises
     ------
@@ -128,20 +128,20 @@ def scharr(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Find edges by the Scharr operator, which is nearer to the same for all directions than Sobel's.
+    """Find edges with the Scharr operator, which is closer to rotation invariant than Sobel's.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
     axis : {None, 0, 1}
-        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones; None gives the
-        magnitude.
+        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones, None both:
+        the magnitude.
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
     float32 array of the same shape (float64 for float64 images); the image's values are not rescaled. One axis: the
-    smoothed difference of the neighbours on both sides; None: the root of the mean of both squares, as in scikit-image.
+    smoothed difference of the neighbours on both sides; None: the root of the mean of the squares, as in scikit-image.
 
     Raises
     ------
@@ -174,20 +174,20 @@ def prewitt(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Find edges by the Prewitt operator.
+    """Find edges with the Prewitt operator.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
     axis : {None, 0, 1}
-        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones; None gives the
-        magnitude.
+        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones, None both:
+        the magnitude.
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
     float32 array of the same shape (float64 for float64 images); the image's values are not rescaled. One axis: the
-    smoothed difference of the neighbours on both sides; None: the root of the mean of both squares, as in scikit-image.
+    smoothed difference of the neighbours on both sides; None: the root of the mean of the squares, as in scikit-image.
 
     Raises
     ------
@@ -219,12 +219,12 @@ def gradient(
     backend: Backend | None = None,
     out: tuple[Out, Out] | None = None,
 ) -> tuple[Any, Any]:
-    """Compute magnitude and direction of the gradient by the Sobel operator.
+    """Compute magnitude and direction of the gradient with the Sobel operator.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-    mode, cval, backend : see `gpuimg.filters`
+    mode, cval, axes, backend : see `gpuimg.filters`
     out : tuple of two arrays, for both results; see `gpuimg.filters`
 
     Returns
@@ -232,7 +232,7 @@ def gradient(
     magnitude : float32 array of the same shape (float64 for float64 images)
         As `sobel` returns it.
     direction : array of the same shape and dtype
-        The angle in which the image gets brighter, in radians from -pi to pi: ``arctan2(sobel(image, axis=0),
+        The direction in which the image gets brighter, in radians from -pi to pi: ``arctan2(sobel(image, axis=0),
         sobel(image, axis=1))``, so 0 is to the right and pi / 2 downwards. 0 where the image is flat; NaN where a
         neighbour is NaN. Within 3 units in the last place of the angle of the differences.
 
@@ -280,7 +280,7 @@ def laplace(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Sum the second differences along both axes.
+    """Compute the Laplacian: the sum of the second differences along both axes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Grey values: pointwise changes, histograms and what follows from them."""
+"""Intensities: pointwise filters and histograms."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _INTEGERS: frozenset[np.dtype[Any]] = frozenset(dtype for dtype in DTYPES if dty
 def invert(
     image: SameImage, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
 ) -> SameImage:
-    """Turn light into dark.
+    """Invert intensities.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def invert(
     Returns
     -------
     array of the same shape and dtype: ``max - image`` for unsigned integers, ``-1 - image`` for signed ones (the
-    least value becomes the greatest), ``1 - image`` for floats, ``not image`` for bool, as in scikit-image.
+    minimum becomes the maximum), ``1 - image`` for floats, ``not image`` for bool, as in scikit-image.
 
     Examples
     --------
@@ -73,14 +73,14 @@ def blend(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
-    """Mix two images.
+    """Blend two images linearly.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
     other : array of the image's shape and dtype
     alpha : number
-        The share of ``other``: 0 gives the image, 1 the other one; beyond these the difference is exaggerated.
+        Weight of ``other``: 0 returns the image, 1 the other one; values outside of [0, 1] extrapolate.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -103,7 +103,7 @@ def blend(
     """
     source = images.accept(image, axes=axes)
     share = images.number("alpha", alpha)
-    second = images.accept_beside("other", other, source)
+    second = images.accept_second("other", other, source)
     return run(plan_blend, source, share, others=(second,), backend=backend, out=out)
 
 
@@ -138,8 +138,8 @@ def astype(
 
     Returns
     -------
-    array of the same shape and of ``dtype``. Floats are rounded half to even in integers; what these do not hold is
-    saturated; NaN becomes 0. In bool, all but 0 is True; with ``scale``, what is above half of the range.
+    array of the same shape and of ``dtype``. Floats are rounded half to even in integers; values out of
+    range are saturated; NaN becomes 0. In bool, all but 0 is True; with ``scale``, values above half of the range.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def _converted_dtype(dtype: Any) -> np.dtype[Any]:
 
 
 def plan_astype(image: Value, dtype: np.dtype[Any], scale: bool) -> Value:
-    """A copy where the dtype stays; else what suits: masks are made by comparisons, and scaled by a table."""
+    """A copy if the dtype stays; masks are made by comparisons, and scaled by a look-up table."""
     if image.dtype == dtype:
         return moved(image, partial(point, "flip", work=0.5, vertical=0, horizontal=0))
     if dtype == BOOL:
@@ -198,7 +198,7 @@ def _middle(dtype: np.dtype[Any]) -> float:
 
 @cache
 def _mask_values(dtype: np.dtype[Any]) -> Array:
-    """The table of what False and True become."""
+    """Return the look-up table for False and True."""
     table = np.zeros((1, 256), dtype)
     table[0, 1:] = 1 if dtype.kind == "f" else images.limits(dtype)[1]
     return table
@@ -218,14 +218,14 @@ def lut(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Replace each value by the table's entry for it.
+    """Apply a look-up table.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16 or int16
     table : (N,) array of bool, uint8, uint16, int16, int64, float32 or float64
-        One entry for every value of the image's dtype: N is 256 for uint8 and 65536 else. The entries for negative
-        int16 values stand in the second half, as NumPy's indexing has it.
+        One entry for every value of the image's dtype: N is 256 for uint8, otherwise 65536. The entries for
+        negative int16 values are the second half, as in NumPy's indexing.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -258,7 +258,7 @@ def lut(
 
 
 def plan_lut(image: Value, table: Small, dtype: np.dtype[Any]) -> Value:
-    """The table's entry for each value; the table has a row for each channel, or one for all."""
+    """Look up each value; the table has one row for each channel, or one for all."""
     return point("lut", _unsigned(image), dtype=dtype, table=table)
 
 
@@ -277,21 +277,21 @@ def adjust_gamma(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Raise each value, as a share of the greatest, to a power.
+    """Apply gamma correction: raise each value, scaled by the maximum, to a power.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array without negative values
     gamma : number >= 0
-        The power: above 1 makes the image darker, below 1 brighter.
+        Exponent: above 1 makes the image darker, below 1 brighter.
     gain : number
-        What the result is multiplied by.
+        Factor of the result.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
     array of the same shape and dtype: ``gain * scale * (image / scale) ** gamma``, where the scale is the dtype's
-    greatest value, and 1 for floats. Integers are rounded half to even and saturated.
+    maximum, or 1 for floats. Integers are rounded half to even and saturated.
 
     Raises
     ------
@@ -299,7 +299,7 @@ def adjust_gamma(
 
     References
     ----------
-    .. [1] `skimage.exposure.adjust_gamma`, which truncates 16-bit integers and lets them wrap round.
+    .. [1] `skimage.exposure.adjust_gamma`, which truncates 16-bit integers and lets them wrap around.
 
     Examples
     --------
@@ -314,7 +314,7 @@ def adjust_gamma(
 
 
 def plan_adjust_gamma(image: Value, power: float, factor: float) -> Value:
-    """Integers by a table, floats by series; first it is checked that no value is negative."""
+    """Integers by a look-up table, floats by series; raise if a value is negative."""
     if image.dtype.kind == "f":
         exponent = host(partial(_if_not_negative, power), plan_extrema(image))
         return point("power", image, work=6.0, exponent=exponent, factor=factor)
@@ -325,7 +325,7 @@ def plan_adjust_gamma(image: Value, power: float, factor: float) -> Value:
 
 
 def _powers(dtype: np.dtype[Any], power: float, factor: float) -> Array:
-    """The table of `adjust_gamma`; the entries for negative values are not looked at."""
+    """Return the table of `adjust_gamma`; entries for negative values are never used."""
     low, high = images.limits(dtype)
     shares = np.arange(1 << 8 * dtype.itemsize) / high
     values = np.clip(np.rint(high * factor * shares**power), low, high)
@@ -342,13 +342,13 @@ def _if_not_negative(argument: Any, extrema: Array) -> Any:
 def threshold(
     image: ImageLike, value: float, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
 ) -> Any:
-    """Mark the pixels above a value.
+    """Return a binary mask of pixels above a threshold.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
     value : number
-        Need not be a value of the image's dtype. For a float32 image it is taken as float32, as NumPy does.
+        Threshold; need not be a value of the image's dtype. Converted to float32 for a float32 image, as in NumPy.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -372,7 +372,7 @@ def plan_threshold(image: Value, value: float) -> Value:
 
 
 def threshold_args(value: float, dtype: np.dtype[Any]) -> tuple[int | float, int]:
-    """A threshold in the image's own type, and whether every pixel lies above it."""
+    """A threshold in the image's dtype, and whether every pixel lies above it."""
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             return float(dtype.type(value)), 0
@@ -394,15 +394,15 @@ def rescale_intensity(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Stretch or shrink the range of values.
+    """Stretch or shrink the intensity range.
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array; all channels are stretched alike
+    image : (H, W) or (H, W, C) array; all channels share one range
     in_range : {"image", "dtype"}, the name of a dtype, or two numbers
-        What is spread over ``out_range``; values outside are clipped. "image": from the least value to the greatest.
+        Range that is mapped to ``out_range``; values outside are clipped. "image": the minimum to the maximum.
     out_range : {"dtype", "image"}, the name of a dtype, or two numbers
-        What it is spread over. A dtype's range begins at 0 where that of ``in_range`` is not negative; that of floats
+        Range of the result. A dtype's range begins at 0 where that of ``in_range`` is not negative; that of floats
         is -1 to 1.
     axes, backend, out : see `gpuimg.filters`
 
@@ -412,11 +412,11 @@ def rescale_intensity(
 
     Raises
     ------
-    ValueError : a range is none of these or not finite, or a float image whose range is asked for holds NaN or infinity
+    ValueError : a range is none of these or not finite, or a float image whose range is needed holds NaN or infinity
 
     References
     ----------
-    .. [1] `skimage.exposure.rescale_intensity`, which gives floats where ``out_range`` is two numbers.
+    .. [1] `skimage.exposure.rescale_intensity`, which returns floats where ``out_range`` is two numbers.
 
     Examples
     --------
@@ -444,7 +444,7 @@ def plan_rescale_intensity(image: Value, in_range: Range, out_range: Range) -> V
 def _rescaling(
     dtype: np.dtype[Any], in_range: Range, out_range: Range, extrema: Array | None
 ) -> tuple[float, float, float, float, float]:
-    """What the kernel takes: the range of the image, the unit that it is taken in, the factor, the result's minimum."""
+    """Return the kernel's arguments: the range of the image, its unit, the factor, the result's minimum."""
     low, high = _range_of(in_range, dtype, extrema, False)
     least, most = _range_of(out_range, dtype, extrema, low >= 0)
     if low == high:  # nothing to spread
@@ -454,7 +454,7 @@ def _rescaling(
 
 
 def _unit(low: float, high: float, dtype: np.dtype[Any]) -> float:
-    """What values are multiplied by, a power of two, so that neither their differences nor the inverse overflow."""
+    """Return a power of two to scale values by, so that neither their differences nor the inverse overflow."""
     exponent = _exponent(high / 2 - low / 2) + 1
     most = np.finfo(FLOAT64 if dtype == FLOAT64 else FLOAT32).maxexp - 8
     return 1.0 if abs(exponent) < most - 32 else math.ldexp(1.0, max(-most, min(-exponent, most)))
@@ -485,7 +485,7 @@ def _range_of(
 
 
 def plan_value_counts(image: Value) -> Small:
-    """How often each value of an integer image occurs, for each channel."""
+    """Histogram of the values of an integer image, for each channel."""
     low, high = images.limits(image.dtype)
     shape = (image.channels, high - low + 1)
     return fold("histogram", image, shape=shape, dtype=COUNTS, work=1.5, low=low)
@@ -520,13 +520,13 @@ def histogram(
     backend: Backend | None = None,
     out: Array | None = None,
 ) -> tuple[Any, Any]:
-    """Count how often values occur.
+    """Return the histogram of an image.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array; all channels are counted together
     bins : int
-        Number of equal bins from the least to the greatest value, the last one closed.
+        Number of equal bins from the minimum to the maximum, the last one closed.
     axes, backend : see `gpuimg.filters`
     out : (bins,) int64 array for the counts
 
@@ -609,11 +609,11 @@ def _as_doubles(edges: Array) -> Array:
 def threshold_otsu(
     image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: None = None
 ) -> Any:
-    """Find the threshold that separates two classes of values best.
+    """Return the threshold value by Otsu's method.
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array; all channels are looked at together
+    image : (H, W) or (H, W, C) array; all channels together
     axes, backend : see `gpuimg.filters`
     out : must be None: the result is one number
 
@@ -627,8 +627,8 @@ def threshold_otsu(
 
     Notes
     -----
-    The threshold between two bins that maximises the variance between the classes [1]_. Integers have a bin for each
-    value, floats 256 from the least to the greatest value, as in scikit-image. A constant image gives its value.
+    The threshold maximises the variance between the two classes [1]_. Integers have a bin for each value, floats
+    256 from the minimum to the maximum, as in scikit-image. For a constant image it is its value.
 
     References
     ----------
@@ -679,7 +679,7 @@ def _exponent(value: float) -> int:
 
 
 def otsu(counts: Array, centers: Array) -> Any:
-    """The bin below which, inclusive, the dark class lies, by Otsu's criterion."""
+    """Return the last bin of the dark class by Otsu's criterion."""
     if len(counts) == 1:
         return 0
     dark = np.cumsum(counts)
@@ -694,17 +694,17 @@ def otsu(counts: Array, centers: Array) -> Any:
 def equalize_hist(
     image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
 ) -> Any:
-    """Spread the values so that each occurs about as often as any other.
+    """Equalise the histogram.
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array; each channel is equalised on its own
+    image : (H, W) or (H, W, C) array; each channel is equalised independently
     axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape and dtype. An integer becomes the share of pixels that are no brighter, scaled to the
-    dtype's whole range and rounded half to even; a float becomes that share itself, from 0 to 1, interpolated between
+    array of the same shape and dtype. An integer becomes the fraction of pixels that are no brighter, scaled to the
+    dtype's full range and rounded half to even; a float becomes that fraction itself, from 0 to 1, interpolated between
     256 bins.
 
     Raises
@@ -747,7 +747,7 @@ def _cumulated(counts: Array, edges: Array) -> tuple[Array, Array, Array]:
 
 
 def _equalizing(dtype: np.dtype[Any], counts: Array) -> Array:
-    """The look-up table of each channel; counts and table in the order of the bits without a sign."""
+    """Return the look-up table of each channel; counts and table are indexed by the unsigned bit pattern."""
     low, high = images.limits(dtype)
     share = np.cumsum(np.roll(counts, -low, axis=1), axis=1) / counts.sum(axis=1, keepdims=True)
     spread = np.rint(low + share * (high - low)).astype(dtype)

@@ -1,4 +1,4 @@
-"""Morphology: the least and the greatest value under a window or footprint, and reconstruction."""
+"""Morphology: minimum and maximum over a window or footprint, and reconstruction."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Extents(NamedTuple):
 
 
 def _window(size: tuple[int, int]) -> Extents:
-    """A window of ``size``; an even one reaches further up and to the left."""
+    """A window of ``size``; an even one extends further up and to the left."""
     rows, cols = size
     return Extents(rows // 2, (rows - 1) // 2, cols // 2, (cols - 1) // 2)
 
 
 class Footprint(NamedTuple):
-    """Zeros and ones as what can be compared: the shape, and a byte for each element."""
+    """A hashable array of zeros and ones: the shape, and a byte for each element."""
 
     shape: tuple[int, int]
     content: bytes
@@ -145,7 +145,7 @@ def minimum(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
-    """Replace each pixel by the least value of the window around it.
+    """Compute the minimum of the window around each pixel.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def maximum(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
-    """Replace each pixel by the greatest value of the window around it.
+    """Compute the maximum of the window around each pixel.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def erosion(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
-    """Shrink what is bright: the least value under a footprint.
+    """Erode an image: minimum over the footprint.
 
     Parameters
     ----------
@@ -280,7 +280,7 @@ def dilation(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
-    """Grow what is bright: the greatest value under the mirrored footprint.
+    """Dilate an image: maximum over the reflected footprint.
 
     Parameters
     ----------
@@ -312,7 +312,7 @@ def dilation(
 
 
 def reflected(under: Under) -> Under:
-    """A footprint rotated by 180 degrees about its centre; an even side grows by a line, for the centre moves."""
+    """A footprint rotated by 180 degrees about its centre; an even side grows by one, because the centre moves."""
     if isinstance(under, Extents):
         above, below, left, right = under
         return Extents(below, above, right, left)
@@ -337,13 +337,13 @@ def opening(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
-    """Remove what is bright and smaller than the footprint: erosion, then dilation.
+    """Remove bright details smaller than the footprint: erosion, then dilation.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
-        Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
+        Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
     mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
 
     Returns
@@ -379,13 +379,13 @@ def closing(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
-    """Fill what is dark and smaller than the footprint: dilation, then erosion.
+    """Remove dark details smaller than the footprint: dilation, then erosion.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
-        Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
+        Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
     mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
 
     Returns
@@ -421,18 +421,18 @@ def white_tophat(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
-    """Show what is bright and smaller than the footprint: the image less its opening.
+    """Extract bright details smaller than the footprint: image minus opening.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
-        Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
+        Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
     mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
 
     Returns
     -------
-    array of the same shape and dtype; a difference that the dtype does not hold is saturated
+    array of the same shape and dtype; differences are saturated
 
     Raises
     ------
@@ -463,18 +463,18 @@ def black_tophat(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
-    """Show what is dark and smaller than the footprint: the closing of the image less the image.
+    """Extract dark details smaller than the footprint: closing minus image.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
-        Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
+        Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
     mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
 
     Returns
     -------
-    array of the same shape and dtype; a difference that the dtype does not hold is saturated
+    array of the same shape and dtype; differences are saturated
 
     Raises
     ------
@@ -505,18 +505,18 @@ def morphological_gradient(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
-    """Show edges: dilation less erosion.
+    """Compute the morphological gradient: dilation minus erosion.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
-        Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
+        Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
     mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
 
     Returns
     -------
-    array of the same shape and dtype; a difference that the dtype does not hold is saturated
+    array of the same shape and dtype; differences are saturated
 
     Raises
     ------
@@ -577,7 +577,7 @@ def reconstruction(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
-    """Dilate an image repeatedly, limited by a mask, until nothing changes; or erode it.
+    """Reconstruct an image: dilate (or erode) it repeatedly under a mask until nothing changes.
 
     Parameters
     ----------
@@ -592,8 +592,8 @@ def reconstruction(
 
     Returns
     -------
-    array of the same shape and dtype. A pixel that is NaN in either image is NaN, and passes nothing on; 0.0 stands for
-    -0.0.
+    array of the same shape and dtype. A pixel that is NaN in either image is NaN and does not propagate; -0.0 becomes
+    0.0.
 
     Raises
     ------
@@ -614,7 +614,7 @@ def reconstruction(
     array([[1, 3, 3, 3, 1, 7, 1]], dtype=uint8)
     """
     source = images.accept(seed, WITH_BOOL, axes=axes, name="seed")
-    limits = images.accept_beside("mask", mask, source, first="seed")
+    limits = images.accept_second("mask", mask, source, first="seed")
     if method not in (DILATION, EROSION):
         raise ValueError(f"method must be {DILATION!r} or {EROSION!r}, got {method!r}")
     touching = images.whole("connectivity", connectivity, high=2)

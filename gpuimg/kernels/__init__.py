@@ -1,7 +1,7 @@
 """The one door to kernel sources.
 
 In a wheel the sources lie in this folder (``cpu/`` and ``cuda/``). In a source checkout they lie in the folder
-``kernels/`` beside the package, which is then appended to this package's path.
+``kernels/`` next to the package, which is then appended to this package's path.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def names(target: str) -> list[str]:
 
 @cache
 def parameters(name: str) -> tuple[str, ...]:
-    """The names of a kernel's own parameters, which follow the images and the rows to fill; read from its source.
+    """The names of a kernel's parameters, which follow the images and the rows to fill; read from its source.
 
     A kernel of several variants states them in its function ``variant``, behind the image.
     """
