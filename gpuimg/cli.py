@@ -115,7 +115,7 @@ def find_filter(name: str) -> Filter:
     filters = gpuimg.FILTERS
     if name in filters:
         return filters[name]
-    close = difflib.get_close_matches(name, filters)
+    close = difflib.get_close_matches(name, filters, cutoff=0.7)
     hint = f"did you mean {' or '.join(close)}?" if close else "`gpuimg filters` lists them"
     raise ValueError(f"there is no filter {name!r}; {hint}")
 

@@ -396,9 +396,9 @@ def test_results_over_every_other_array(backend):
 def test_all_arrays_of_a_graph_count_as_read():
     table, image = np.zeros((1, 256), np.uint8), np.zeros((16, 16), np.uint8)
     bound = bound_to(lambda image, table: point("lut", image, table=table), image, tables=(table,))
-    assert not run._usable_directly(table.reshape(16, 16), bound)
-    assert not run._usable_directly(image, bound)
-    assert run._usable_directly(np.zeros((16, 16), np.uint8), bound)
+    assert not run._usable_directly(table.reshape(16, 16), bound.arrays)
+    assert not run._usable_directly(image, bound.arrays)
+    assert run._usable_directly(np.zeros((16, 16), np.uint8), bound.arrays)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="guards memory by Linux' mprotect")

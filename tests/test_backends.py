@@ -55,13 +55,17 @@ def test_compiled_code_is_kept_on_disk_between_processes(tmp_path):
 
 
 def test_an_edit_in_any_kernel_source_changes_the_cache_folder(tmp_path, monkeypatch):
-    (tmp_path / "cpu").mkdir()
-    for path in (kernels._root / "cpu").glob("*.py"):
-        (tmp_path / "cpu" / path.name).write_bytes(path.read_bytes())
+    for path in kernels._root.glob("*/*.*"):
+        (tmp_path / path.parent.name).mkdir(exist_ok=True)
+        (tmp_path / path.parent.name / path.name).write_bytes(path.read_bytes())
     monkeypatch.setattr(kernels, "_root", tmp_path)
     same = kernels.cpu_digest.__wrapped__()
     assert same == kernels.cpu_digest()
-    with (tmp_path / "cpu" / "borders.py").open("a") as source:
+    for name in ("borders.cuh", "gaussian.cu", "gaussian_launch.py"):
+        with kernels.find(name).open("a") as source:
+            source.write("// edited\n")
+        assert kernels.cpu_digest.__wrapped__() == same, name
+    with kernels.find("borders.py").open("a") as source:
         source.write("# edited\n")
     assert kernels.cpu_digest.__wrapped__() != same
 

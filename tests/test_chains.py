@@ -109,7 +109,7 @@ def shrink(image):
 
 
 def links(image):
-    return change("edge_links", image, count=1, height=64)
+    return change("edge_links", image, count=1, height=64, reach=1)
 
 
 def extrema(image):

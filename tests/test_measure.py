@@ -131,7 +131,7 @@ def test_labels_of_a_large_image():
 
 
 def test_kernels_and_filter_agree_on_the_header():
-    from gpuimg.kernels.cpu import runs
+    from gpuimg.kernels.lib import runs
 
     assert measure.HEADER == runs.HEADER
 

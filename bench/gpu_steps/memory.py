@@ -71,7 +71,7 @@ def tiled(rehearse: bool, name: str, given: dict[str, Any]) -> Details:
 
 def shared_memory(rehearse: bool) -> Details:
     """A long row of sums in more than 48 KB, which a kernel must be granted first."""
-    from gpuimg.kernels.cuda import uniform
+    from gpuimg.kernels.smooth import uniform_launch as uniform
 
     device = devices.device(rehearse)
     image = noise((3, 5000), np.float64)

@@ -10,7 +10,7 @@ A kernel's file says in its first comment lines how it is launched and which ins
 
 Every parameter of a kernel takes eight bytes: a pointer, a ``long long`` or a ``double``. An array is passed as its
 pointer and then its shape, an integer as ``long long``, a float as ``double``. A stem that needs several launches or
-scratch memory has a ``<stem>.py`` next to the ``.cu`` with ``launch(gpu, src, dst, top, bottom, *args)``.
+scratch memory has a ``<stem>_launch.py`` next to the ``.cu`` with ``launch(gpu, src, dst, top, bottom, *args)``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from importlib import import_module
 from inspect import signature
 from typing import Any, NamedTuple, TypeAlias
 
@@ -72,15 +71,17 @@ class OutOfDeviceMemory(BackendFailed):
 @cache
 def source(stem: str) -> str:
     """The whole source of a kernel: the numbers of the border modes, then the file with its headers put in."""
-    path = kernels.cuda_path(stem)
     modes = "".join(f"#define MODE_{name.upper()} {mode.code}\n" for name, mode in MODES.items())
-    return modes + _joined(path.name, set())
+    return modes + _joined(f"{stem}.cu", set())
 
 
 def _joined(name: str, seen: set[str]) -> str:
     """A file with every ``#include "header.cuh"`` replaced by the header, once."""
     lines = [f'#line 1 "{name}"']
-    text = kernels.cuda_path("").with_name(name).read_text(encoding="utf-8")
+    path = kernels.find(name)
+    if path is None:
+        raise FileNotFoundError(f"there is no kernel source {name}")
+    text = path.read_text(encoding="utf-8")
     for number, line in enumerate(text.splitlines(), 1):
         header = re.fullmatch(r'\s*#include "(\w+\.cuh)"\s*', line)
         if line.strip() == "#pragma once":
@@ -103,7 +104,7 @@ def digest(stem: str) -> str:
 
 def exists(stem: str) -> bool:
     """Whether a kernel has been written for CUDA."""
-    return kernels.cuda_path(stem).is_file()
+    return kernels.find(f"{stem}.cu") is not None
 
 
 _INTEGERS = tuple(CTYPES[dtype] for dtype in DTYPES if dtype.kind in "iu")
@@ -249,9 +250,8 @@ def launch_of(stem: str) -> Launch:
 @cache
 def own_launch(stem: str) -> Callable[..., None] | None:
     """The launch code of a kernel that needs more than one launch, or None."""
-    if not kernels.cuda_path(stem).with_suffix(".py").is_file():
-        return None
-    return import_module(f"{kernels.__name__}.cuda.{stem}").launch  # type: ignore[no-any-return]
+    name = stem + kernels.LAUNCH
+    return kernels.load(name).launch if kernels.find(f"{name}.py") is not None else None
 
 
 IMAGES_AND_ROWS = 8  # parameters of a kernel before these: two images with their shapes, and the rows to fill
@@ -266,7 +266,7 @@ def check_names(stem: str) -> None:
         return
     launch = own_launch(stem)
     if launch is not None:
-        where, names = f"launch in {stem}.py", tuple(signature(launch).parameters)[5:]
+        where, names = f"launch in {stem}_launch.py", tuple(signature(launch).parameters)[5:]
     else:
         where, names = f"{stem}.cu", _own_names(stem, wanted)
     if names != wanted:

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from multiprocessing import connection
 from queue import SimpleQueue
@@ -46,8 +47,10 @@ class Task(NamedTuple):
     blocks: tuple[tuple[str, int], ...]
 
 
-def _socket_of(messages: Any) -> socket.socket:
-    return socket.socket(fileno=os.dup(messages.fileno()))
+def _socket_of(messages: Any) -> contextlib.closing[Any]:
+    """The connection as a socket."""
+    # No interrupt can come between the copy of the descriptor and its owner: `next` makes both.
+    return contextlib.closing(next(map(partial(socket.SocketType, -1, -1, -1), map(os.dup, (messages.fileno(),)))))
 
 
 def send_task(messages: Any, task: Task, files: Sequence[int]) -> None:

@@ -1,7 +1,0 @@
-"""Slabs of rows, each linked by a warp; see `links`."""
-
-from gpuimg.kernels.cuda.links import link
-
-
-def launch(gpu, src, dst, top, bottom, step, height, reach):
-    link(gpu, "edge_links", src, dst, top, bottom, step, height, reach)

@@ -1,7 +1,0 @@
-"""Groups of slabs, each linked by a warp across its seams; see `links`."""
-
-from gpuimg.kernels.cuda.links import link
-
-
-def launch(gpu, src, dst, top, bottom, step, height, span, group, reach):
-    link(gpu, "edge_seams", src, dst, top, bottom, step, height, span, group, reach)

@@ -1,0 +1,34 @@
+"""The first and the last row of each slab that holds a zero, for each column: row ``s`` of ``dst`` has the first ones
+of slab ``s``, then the last ones; `NEVER` and ``-NEVER`` where there is none."""
+
+import numpy as np
+
+from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.spans import least
+
+NEVER = 1 << 28
+HIGHEST = 254  # rows of a slab: they are counted in bytes
+
+
+@kernel
+def fill(src, dst, top, bottom, height):
+    rows, width = src.shape
+    soonest, latest = np.empty(width, np.uint8), np.empty(width, np.uint8)
+    for slab in range(top, bottom):
+        first, last = slab * height, min((slab + 1) * height, rows)
+        soonest[:] = HIGHEST + 1
+        latest[:] = HIGHEST + 1  # counted from below
+        for row in range(first, last):
+            notice(src[row], row - first, soonest)
+            notice(src[row], last - 1 - row, latest)
+        for x in range(width):
+            never = soonest[x] > HIGHEST
+            dst[slab, x] = NEVER if never else first + soonest[x]
+            dst[slab, width + x] = -NEVER if never else last - 1 - latest[x]
+
+
+@kernel
+def notice(line, number, nearest):
+    place = np.uint8(number)
+    for x in range(nearest.size):
+        nearest[x] = least(np.uint8(np.uint8(-np.uint8(line[x] != 0)) | place), nearest[x])

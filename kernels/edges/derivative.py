@@ -1,0 +1,93 @@
+"""Differences of smoothed neighbours (weights such as 1 2 1), along one axis or the root of both squares."""
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from gpuimg.kernels.lib.borders import kernel, pad_row
+
+DOWN, ALONG = 0, 1
+
+
+def lines_for(src, count, length):
+    """Rows of numbers that sums of the image's values are computed in."""
+
+
+@overload(lines_for)
+def _lines_for(src, count, length):
+    # Sums of bytes, for weights up to 64 in all, are exact in 16 bits, and twice as many fit a vector.
+    kind = {types.uint8: np.int16, types.float64: np.float64}.get(src.dtype, np.float32)
+    return lambda src, count, length: np.empty((count, length), kind)
+
+
+def square_sum(a, b):
+    """``a * a + b * b``; whole numbers without overflow."""
+
+
+@overload(square_sum, inline="always")
+def _square_sum(a, b):
+    if isinstance(a, types.Float):
+        return lambda a, b: a * a + b * b
+    return lambda a, b: np.float32(np.int32(a) * np.int32(a) + np.int32(b) * np.int32(b))
+
+
+@kernel
+def fill(src, dst, top, bottom, step, mode, cval, axis, centre, outer, factor):
+    """``centre`` and ``outer`` weigh a pixel and its two neighbours; the result is multiplied by ``factor``."""
+    width = src.shape[1]
+    padded, smooth, column = rows_around(src, top, step, mode, cval, centre, outer)
+    for row in range(top, bottom):
+        above, below = (row - 1) % 3, (row + 1) % 3
+        load(src, row + 1, padded[below], smooth[below], step, mode, cval, centre, outer)
+        if axis == DOWN:
+            scale(smooth[below], smooth[above], dst[row], factor)
+            continue
+        weigh(padded[above], padded[row % 3], padded[below], column, centre, outer)
+        if axis == ALONG:
+            scale(column[2 * step :], column[:width], dst[row], factor)
+        else:
+            root(column[2 * step :], column[:width], smooth[below], smooth[above], dst[row], factor)
+
+
+@kernel
+def rows_around(src, top, step, mode, cval, centre, outer):
+    """Room for three rows with their border, for the same smoothed, and for sums down the columns.
+
+    A row lies at its number modulo 3; those before and at ``top`` are loaded.
+    """
+    width = src.shape[1]
+    padded = lines_for(src, 3, width + 2 * step)
+    smooth = lines_for(src, 3, width)
+    for row in range(top - 1, top + 1):
+        load(src, row, padded[row % 3], smooth[row % 3], step, mode, cval, centre, outer)
+    return padded, smooth, lines_for(src, 1, width + 2 * step)[0]
+
+
+@kernel
+def load(src, row, padded, smooth, step, mode, cval, centre, outer):
+    """A row with its border, and smoothed along itself."""
+    pad_row(src, row, padded, 1, 1, step, mode, cval)
+    weigh(padded[: smooth.size], padded[step:], padded[2 * step :], smooth, centre, outer)
+
+
+@kernel
+def weigh(before, middle, after, out, centre, outer):
+    number = out.dtype.type
+    inner, sides = number(centre), number(outer)
+    for x in range(out.size):
+        out[x] = number(number(number(before[x] + after[x]) * sides) + number(middle[x] * inner))
+
+
+@kernel
+def scale(ahead, behind, out, factor):
+    number, times = ahead.dtype.type, out.dtype.type(factor)
+    for x in range(out.size):
+        out[x] = out.dtype.type(number(ahead[x] - behind[x])) * times
+
+
+@kernel
+def root(right, left, below, above, out, factor):
+    number, times = right.dtype.type, out.dtype.type(factor)
+    for x in range(out.size):
+        along, down = number(right[x] - left[x]), number(below[x] - above[x])
+        out[x] = np.sqrt(square_sum(along, down)) * times

@@ -1,0 +1,1 @@
+"""Intensities: look-up tables, histograms and conversions of dtypes."""

@@ -1,0 +1,70 @@
+"""How many values lie in each bin ``edges[i] <= v < edges[i + 1]``, the last one closed: what numpy.histogram
+counts."""
+
+import numpy as np
+
+from gpuimg.kernels.lib.borders import kernel
+
+TURNS = 4  # neighbours are often in one bin: counted in turn in several places, they need not wait for each other
+
+
+@kernel
+def fill(src, dst, top, bottom, edges):
+    rows, width = src.shape
+    slabs = dst.shape[0]
+    bins = edges.size - 1
+    turns = np.empty(TURNS * (bins + 1), np.int64)  # the last bin is for what lies in none
+    scale = bins / (edges[bins] - edges[0])
+    if not 0 < scale < np.inf:  # the range is too small or too large for its inverse
+        scale = np.nan
+    for slab in range(top, bottom):
+        first, last = slab * rows // slabs, (slab + 1) * rows // slabs
+        turns[:] = 0
+        count_all(src[first:last].reshape((last - first) * width), edges, scale, turns, np.uintp(bins + 1))
+        for bin in range(bins):
+            dst[slab, bin] = 0
+            for turn in range(TURNS):
+                dst[slab, bin] += turns[turn * (bins + 1) + bin]
+
+
+@kernel
+def count_all(values, edges, scale, turns, size):
+    whole = np.uintp(values.size // TURNS * TURNS)
+    for x in range(np.uintp(0), whole, np.uintp(TURNS)):
+        turns[place(values[x], edges, scale)] += 1
+        turns[size + place(values[x + np.uintp(1)], edges, scale)] += 1
+        turns[size * np.uintp(2) + place(values[x + np.uintp(2)], edges, scale)] += 1
+        turns[size * np.uintp(3) + place(values[x + np.uintp(3)], edges, scale)] += 1
+    for x in range(whole, np.uintp(values.size)):
+        turns[place(values[x], edges, scale)] += 1
+
+
+@kernel
+def place(value, edges, scale):
+    """The bin of a value."""
+    bins = edges.size - 1
+    if not (edges[0] <= value <= edges[bins]):
+        return np.uintp(bins)
+    if scale != scale:
+        return search(value, edges)
+    # The edges lie at nearly equal distances: a guess finds the bin but for a step or two. It is limited as an integer,
+    # without a sign, so that it stays in the table whatever it was made of.
+    guess = min(np.uintp(np.int64((value - edges[0]) * scale)), np.uintp(bins - 1))
+    while guess > 0 and value < edges[guess]:
+        guess -= np.uintp(1)
+    while guess < np.uintp(bins - 1) and value >= edges[guess + np.uintp(1)]:
+        guess += np.uintp(1)
+    return guess
+
+
+@kernel
+def search(value, edges):
+    """The bin of a value between the edges, by bisection."""
+    low, high = 0, edges.size - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if value < edges[middle]:
+            high = middle
+        else:
+            low = middle
+    return np.uintp(low)

@@ -1,0 +1,49 @@
+"""Values between two limits spread evenly between two others."""
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from gpuimg.kernels.exposure.lut import look_up
+from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.numbers import stored, widened
+from gpuimg.kernels.lib.target import HAS_BYTE_PICKS
+
+
+@kernel
+def fill(src, dst, top, bottom, low, high, unit, factor, least):
+    """``(clip(src, low, high) * unit - low * unit) * factor + least``; ``unit`` is a power of two."""
+    low, high, unit = widened(low, src), widened(high, src), widened(unit, src)
+    spread_rows(src, dst, top, bottom, low, high, unit, widened(factor, src), widened(least, src))
+
+
+def spread_rows(src, dst, top, bottom, low, high, unit, factor, least):
+    raise NotImplementedError
+
+
+@overload(spread_rows)
+def _spread_rows(src, dst, top, bottom, low, high, unit, factor, least):
+    if HAS_BYTE_PICKS and src.dtype == types.uint8:
+        return by_table
+    return directly
+
+
+def by_table(src, dst, top, bottom, low, high, unit, factor, least):
+    values, table = np.arange(256).astype(np.uint8), np.empty(256, np.uint8)
+    spread(values, table, low, high, unit, factor, least)
+    for row in range(top, bottom):
+        look_up(src[row], dst[row], table)
+
+
+def directly(src, dst, top, bottom, low, high, unit, factor, least):
+    for row in range(top, bottom):
+        spread(src[row], dst[row], low, high, unit, factor, least)
+
+
+@kernel
+def spread(source, out, low, high, unit, factor, least):
+    begin = low * unit
+    for x in range(out.size):
+        value = widened(source[x], out)
+        value = low if value < low else high if value > high else value
+        out[x] = stored((value * unit - begin) * factor + least, out)

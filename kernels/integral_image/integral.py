@@ -1,0 +1,89 @@
+"""Sums of all pixels above and to the left. The parts are slabs of rows; row ``s`` of ``src`` has the column sums
+of all rows above slab ``s``.
+
+Floats are summed in one order, however the slabs are shared out: rows in blocks of `LANES`, slabs of a fixed height.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from gpuimg.kernels.lib.borders import kernel
+
+LANES = 8
+
+
+@kernel
+def fill(src, dst, top, bottom, image, step, height):
+    rows, width = image.shape
+    zeros = np.zeros(width, src.dtype)
+    start = np.empty(width, src.dtype)
+    for slab in range(top, bottom):
+        add_sums(src[slab], zeros, start, step)
+        above = start
+        for row in range(slab * height, min((slab + 1) * height, rows)):
+            add_sums(image[row], above, dst[row], step)
+            above = dst[row]
+
+
+@kernel
+def add_sums(line, above, out, step):
+    """``above`` and the sums of ``line`` up to each pixel, channel by channel."""
+    number = out.dtype.type
+    if step > 1:
+        for channel in range(step):
+            total = number(0)
+            for x in range(channel, out.size, step):
+                total = number(total + number(line[x]))
+                out[x] = number(above[x] + total)
+        return
+    total = number(0)
+    zero = number(step - 1)  # not known to LLVM, which shifts in constant zeros by a slow instruction
+    whole = out.size // LANES * LANES
+    for x in range(0, whole, LANES):
+        total = add_block(line, above, out, x, total, zero)
+    for x in range(whole, out.size):
+        total = number(total + number(line[x]))
+        out[x] = number(above[x] + total)
+
+
+@intrinsic
+def add_block(_context, line, above, out, at, total, zero):
+    """Apply `add_sums` to the `LANES` elements after those of the sum ``total``, and return the new sum."""
+
+    def build(context, builder, signature, arguments):
+        values, held_above, held_out, at, total, zero = arguments
+        floating = isinstance(out.dtype, types.Float)
+        add = builder.fadd if floating else builder.add
+        vector = ir.VectorType(context.get_data_type(out.dtype), LANES)
+        zeros = builder.insert_element(ir.Constant(vector, ir.Undefined), zero, ir.IntType(32)(0))
+
+        def address(kind, array):
+            element = context.get_data_type(kind.dtype)
+            place = builder.gep(context.make_array(kind)(context, builder, array).data, [at])
+            return builder.bitcast(place, ir.VectorType(element, LANES).as_pointer()), kind.dtype.bitwidth // 8
+
+        def shuffled(one, other, order):
+            return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), LANES), order))
+
+        zeros = shuffled(zeros, zeros, [0] * LANES)
+
+        def load(kind, array):
+            place, align = address(kind, array)
+            return builder.load(place, align=align)
+
+        sums = load(line, values)
+        if line.dtype != out.dtype:
+            widen = builder.fpext if floating else builder.sext if line.dtype.signed else builder.zext
+            sums = widen(sums, vector)
+        for shift in (1, 2, 4):
+            moved = shuffled(sums, zeros, [LANES] * shift + list(range(LANES - shift)))
+            sums = add(sums, moved)
+        before = builder.insert_element(ir.Constant(vector, ir.Undefined), total, ir.IntType(32)(0))
+        before = shuffled(before, zeros, [0] * LANES)
+        place, align = address(out, held_out)
+        builder.store(add(load(above, held_above), add(sums, before)), place, align=align)
+        return add(total, builder.extract_element(sums, ir.IntType(32)(LANES - 1)))
+
+    return out.dtype(line, above, out, types.int64, out.dtype, out.dtype), build

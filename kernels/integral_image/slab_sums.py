@@ -1,0 +1,42 @@
+"""The sum of each column of a slab of ``height`` rows: row ``s`` of ``dst`` has those of slab ``s``."""
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from gpuimg.kernels.lib.borders import kernel
+
+PIECE = 1024  # columns whose sums stay in the first-level cache
+EXACT_ROWS = 32768  # this many 16-bit values add up in 32 bits
+
+
+def sums_of_few(src, count):
+    """Zeros to add up to `EXACT_ROWS` values each in."""
+
+
+@overload(sums_of_few)
+def _sums_of_few(src, count):
+    kind = np.float64 if isinstance(src.dtype, types.Float) else np.int32
+    return lambda src, count: np.zeros(count, kind)
+
+
+@kernel
+def fill(src, dst, top, bottom, height):
+    rows, width = src.shape
+    sums = sums_of_few(src, PIECE)
+    for slab in range(top, bottom):
+        first, last = slab * height, min((slab + 1) * height, rows)
+        for start in range(0, width, PIECE):
+            count = min(PIECE, width - start)
+            inner = sums[:count]
+            inner[:] = 0
+            for row in range(first, last):
+                add(src[row, start : start + count], inner)
+            dst[slab, start : start + count] = inner
+
+
+@kernel
+def add(line, sums):
+    number = sums.dtype.type
+    for x in range(sums.size):
+        sums[x] = number(sums[x] + number(line[x]))

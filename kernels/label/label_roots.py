@@ -1,0 +1,18 @@
+"""Numbers the roots of each slab's components, as in `runs`, in place: the one with ``n`` before it gets
+``-1 - n``."""
+
+from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.runs import COUNT, HEADER, ROOTS
+
+
+@kernel
+def fill(src, dst, top, bottom):
+    for part in range(top, bottom):
+        nodes = dst[part]
+        base = part * dst.shape[1]
+        roots = 0
+        for node in range(HEADER, nodes[COUNT]):
+            if nodes[node] == base + node or nodes[node] < 0:  # the latter where a part is done again
+                roots += 1
+                nodes[node] = -roots
+        nodes[ROOTS] = roots

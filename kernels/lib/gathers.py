@@ -1,0 +1,198 @@
+"""Weighted sums of samples from tables, for vectors of pixels: what `resample` is made of.
+
+The samples of sixteen (or eight) neighbouring output pixels lie close together. AVX-512 picks them out of a few vectors
+by an instruction or two; machines without it take them one by one.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.lanes import _address, _load, _store
+
+ROW_PIXELS = 64  # that `weigh_rows` sums at once
+BIAS = 1 << 15  # what brings 256ths of a grey level into a signed 16-bit number
+
+INT16, INT32, INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+
+
+def _splat(builder, value, lanes):
+    vector = ir.VectorType(value.type, lanes)
+    first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, INT32(0))
+    return builder.shuffle_vector(
+        first, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(INT32, lanes), None)
+    )
+
+
+def _whole(vector, value):
+    return ir.Constant(vector, [value] * vector.count)
+
+
+@intrinsic
+def weigh_rows(_context, src, rows, weights, x, line):
+    """``line[x : x + 64]`` becomes the sum of ``weights[k] * src[rows[k], x : x + 64]``, in 256ths: in a 16-bit line
+    minus `BIAS`, in a 32-bit one as it is. The weights are 16384ths, int32."""
+
+    def build(context, builder, signature, arguments):
+        image, rows_, weights_, x, line_ = arguments
+        wide = ir.VectorType(INT32, ROW_PIXELS)
+        pixels = context.make_array(src)(context, builder, image)
+        pitch = cgutils.unpack_tuple(builder, pixels.strides)[0]
+        count = cgutils.unpack_tuple(builder, context.make_array(rows)(context, builder, rows_).shape)[0]
+        total = cgutils.alloca_once_value(builder, _whole(wide, 32))
+        with cgutils.for_range(builder, count) as loop:
+            row = builder.load(_address(context, builder, rows, rows_, loop.index))
+            weight = builder.load(_address(context, builder, weights, weights_, loop.index))
+            at = builder.gep(pixels.data, [builder.add(builder.mul(row, pitch), x)])
+            values = builder.zext(_load(builder, at, ir.VectorType(ir.IntType(8), ROW_PIXELS), 1), wide)
+            # Weights fit into 16 bits: so known, a multiplication is one instruction.
+            known = builder.sext(builder.trunc(weight, INT16), INT32)
+            product = builder.mul(values, _splat(builder, known, ROW_PIXELS))
+            builder.store(builder.add(builder.load(total), product), total)
+        result = builder.ashr(builder.load(total), _whole(wide, 6))
+        if line.dtype == types.int16:
+            result = builder.trunc(builder.sub(result, _whole(wide, BIAS)), ir.VectorType(INT16, ROW_PIXELS))
+        _store(builder, result, _address(context, builder, line, line_, x), line.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.none(src, rows, weights, types.int64, line), build
+
+
+def _per_group(context, builder, kind, table, bases_kind, bases, lanes):
+    """How many vectors a table holds for each group of pixels."""
+    elements = cgutils.unpack_tuple(builder, context.make_array(kind)(context, builder, table).shape)[0]
+    groups = cgutils.unpack_tuple(builder, context.make_array(bases_kind)(context, builder, bases).shape)[0]
+    return builder.udiv(elements, builder.mul(groups, INT64(lanes)))
+
+
+def _pick(builder, name, sources, index):
+    """The elements that ``index`` names of four vectors."""
+    vector = index.type
+    kind = ir.FunctionType(sources[0].type, [sources[0].type, vector, sources[0].type])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.avx512.vpermi2var.{name}.512")
+    near = builder.call(function, [sources[0], index, sources[1]])
+    far = builder.call(function, [sources[2], index, sources[3]])
+    beyond = builder.icmp_signed(">=", index, _whole(vector, 2 * vector.count))
+    return builder.select(beyond, far, near)
+
+
+def _load_all(builder, context, line, values, base, vector, size):
+    """Four vectors in a row."""
+    at = [builder.add(base, INT64(part * vector.count)) for part in range(4)]
+    return [_load(builder, _address(context, builder, line, values, index), vector, size) for index in at]
+
+
+@intrinsic
+def weigh_picked_pairs(_context, line, bases, places, weights, group, out, to):
+    """Sixteen uint8 pixels, from ``out[to]`` on, as sums along a biased 16-bit line. For each group of pixels there is
+    where its samples begin, ``bases``, and vectors of where pairs of them stand, ``places``, and of their weights."""
+
+    def build(context, builder, signature, arguments):
+        line_, bases_, places_, weights_, group, out_, to = arguments
+        pairs = ir.VectorType(INT16, 32)
+        sums = ir.VectorType(INT32, 16)
+        base = builder.load(_address(context, builder, bases, bases_, group))
+        sources = _load_all(builder, context, line, line_, base, pairs, 2)
+        rounds = _per_group(context, builder, places, places_, bases, bases_, 32)
+        total = cgutils.alloca_once_value(builder, _whole(sums, (BIAS << 14) + (1 << 21)))
+        madd = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(sums, [pairs, pairs]), "llvm.x86.avx512.pmaddw.d.512"
+        )
+        with cgutils.for_range(builder, rounds) as loop:
+            at = builder.mul(builder.add(builder.mul(group, rounds), loop.index), INT64(32))
+            index = _load(builder, _address(context, builder, places, places_, at), pairs, 2)
+            weight = _load(builder, _address(context, builder, weights, weights_, at), pairs, 2)
+            product = builder.call(madd, [_pick(builder, "hi", sources, index), weight])
+            builder.store(builder.add(builder.load(total), product), total)
+        result = builder.trunc(builder.lshr(builder.load(total), _whole(sums, 22)), ir.VectorType(ir.IntType(8), 16))
+        _store(builder, result, _address(context, builder, out, out_, to), 1)
+        return context.get_dummy_value()
+
+    return types.none(line, bases, places, weights, types.int64, out, types.int64), build
+
+
+@intrinsic
+def weigh_picked(_context, line, bases, places, weights, group, out, to):
+    """The same for float lines, one sample after the other: as many pixels as fit into a vector, as floats."""
+
+    def build(context, builder, signature, arguments):
+        line_, bases_, places_, weights_, group, out_, to = arguments
+        size = line.dtype.bitwidth // 8
+        lanes = 64 // size
+        values = ir.VectorType(context.get_data_type(line.dtype), lanes)
+        indices = ir.VectorType(ir.IntType(8 * size), lanes)
+        name = "ps" if size == 4 else "pd"
+        base = builder.load(_address(context, builder, bases, bases_, group))
+        sources = _load_all(builder, context, line, line_, base, values, size)
+        taps = _per_group(context, builder, places, places_, bases, bases_, lanes)
+
+        def product(tap):
+            at = builder.mul(builder.add(builder.mul(group, taps), tap), INT64(lanes))
+            index = _load(builder, _address(context, builder, places, places_, at), indices, size)
+            weight = _load(builder, _address(context, builder, weights, weights_, at), values, size)
+            return builder.fmul(weight, _pick(builder, name, sources, index))
+
+        total = cgutils.alloca_once_value(builder, product(INT64(0)))
+        with cgutils.for_range_slice(builder, INT64(1), taps, INT64(1), inc=True) as (tap, _):
+            builder.store(builder.fadd(builder.load(total), product(tap)), total)
+        _store(builder, builder.load(total), _address(context, builder, out, out_, to), size)
+        return context.get_dummy_value()
+
+    return types.none(line, bases, places, weights, types.int64, out, types.int64), build
+
+
+@kernel
+def plan_picks(step, index, weights, lanes, reach, at_once, bases, places, heavy):
+    """Fill the tables of `weigh_picked` (``at_once`` 1) or `weigh_picked_pairs` (2) for groups of ``lanes`` pixels, of
+    which the last overlaps the one before. False where some group's samples do not lie within ``reach`` elements."""
+    count, taps = len(index) * step, index.shape[1]
+    rounds = (taps + at_once - 1) // at_once
+    for slot in range(places.size):
+        places[slot], heavy[slot] = 0, 0
+    for group in range(len(bases)):
+        begin = min(group * lanes, count - lanes)
+        first, last = index[begin // step, 0], index[begin // step, 0]
+        for col in range(begin // step, (begin + lanes - 1) // step + 1):
+            for tap in range(taps):
+                first, last = min(first, index[col, tap]), max(last, index[col, tap])
+        if (last - first + 1) * step > reach:
+            return False
+        bases[group] = first * step
+        for lane in range(lanes):
+            col, channel = (begin + lane) // step, (begin + lane) % step
+            for tap in range(taps):
+                slot = ((group * rounds + tap // at_once) * lanes + lane) * at_once + tap % at_once
+                places[slot] = (index[col, tap] - first) * step + channel
+                heavy[slot] = weights[col, tap]
+    return True
+
+
+@kernel
+def none_negative(weights):
+    least = 0
+    for row in range(weights.shape[0]):
+        for tap in range(weights.shape[1]):
+            least = min(least, weights[row, tap])
+    return least >= 0
+
+
+def copier(size):
+    """An intrinsic that copies ``size`` bytes between two arrays of one type."""
+
+    @intrinsic
+    def copy(_context, source, begin, target, to):
+        def build(context, builder, signature, arguments):
+            source_, begin, target_, to = arguments
+            chunk = ir.VectorType(ir.IntType(8), size)
+            held = _load(builder, _address(context, builder, source, source_, begin), chunk, 1)
+            _store(builder, held, _address(context, builder, target, target_, to), 1)
+            return context.get_dummy_value()
+
+        return types.none(source, types.int64, target, types.int64), build
+
+    return copy
+
+
+copy_4, copy_16 = copier(4), copier(16)

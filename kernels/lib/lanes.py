@@ -1,0 +1,127 @@
+"""Vector operations that LLVM does not find by itself, as Numba intrinsics: comparator networks on whole vectors of
+neighbouring pixels, and sums over sixteen counters at once."""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from gpuimg.kernels.lib.target import HAS_AVX512
+
+# Explicit vectors are split by LLVM where the machine has shorter ones; too long a vector costs registers.
+VECTOR_BYTES = 64 if HAS_AVX512 else 32
+BINS = 16
+
+
+def _address(context, builder, kind, array, index):
+    base = context.make_array(kind)(context, builder, array).data
+    return builder.gep(base, [index])
+
+
+def _load(builder, address, vector, align):
+    return builder.load(builder.bitcast(address, vector.as_pointer()), align=align)
+
+
+def _store(builder, value, address, align):
+    builder.store(value, builder.bitcast(address, value.type.as_pointer()), align=align)
+
+
+def _compare(builder, dtype, a, b):
+    """The smaller and the greater of two vectors' elements. With NaN either is arbitrary."""
+    if isinstance(dtype, types.Float):
+        return builder.select(builder.fcmp_ordered("<", a, b), a, b), builder.select(
+            builder.fcmp_ordered(">", a, b), a, b
+        )
+    compare = builder.icmp_signed if dtype.signed else builder.icmp_unsigned
+    less = compare("<", a, b)
+    return builder.select(less, a, b), builder.select(less, b, a)
+
+
+def network(wires, comparators, results):
+    """An intrinsic that sorts or selects among neighbouring values, for a vector of pixels at once.
+
+    Parameters
+    ----------
+    wires : (row, pixel) of each input, relative to the vector's first element
+    comparators : pairs of wires (a, b): the smaller value goes to a, the greater one to b
+    results : the wires that are kept, each as a row of the target
+
+    Returns
+    -------
+    ``apply(source, stride, step, at, target, target_stride, to)``: rows lie ``stride`` elements apart in the 1-D
+    ``source``, pixels ``step``; the vector's first element is ``source[at]``, its first result ``target[to]``.
+    """
+
+    @intrinsic
+    def apply(_context, source, stride, step, at, target, target_stride, to):
+        def build(context, builder, signature, arguments):
+            values, stride, step, at, kept, target_stride, to = arguments
+            size = context.get_abi_sizeof(context.get_data_type(source.dtype))
+            vector = ir.VectorType(context.get_data_type(source.dtype), VECTOR_BYTES // size)
+
+            def offset(row, pixel):
+                down = builder.mul(stride, ir.Constant(stride.type, row))
+                return builder.add(builder.add(at, down), builder.mul(step, ir.Constant(step.type, pixel)))
+
+            held = [
+                _load(builder, _address(context, builder, source, values, offset(*wire)), vector, size)
+                for wire in wires
+            ]
+            for a, b in comparators:
+                held[a], held[b] = _compare(builder, source.dtype, held[a], held[b])
+            for row, wire in enumerate(results):
+                index = builder.add(to, builder.mul(target_stride, ir.Constant(target_stride.type, row)))
+                _store(builder, held[wire], _address(context, builder, target, kept, index), size)
+            return context.get_dummy_value()
+
+        signature = types.none(source, types.int64, types.int64, types.int64, target, types.int64, types.int64)
+        return signature, build
+
+    return apply
+
+
+@intrinsic
+def lanes(_context, array):
+    """How many pixels a network takes at once."""
+
+    def build(context, builder, signature, arguments):
+        size = context.get_abi_sizeof(context.get_data_type(array.dtype))
+        return ir.Constant(ir.IntType(64), VECTOR_BYTES // size)
+
+    return types.int64(array), build
+
+
+@intrinsic
+def add_bins(_context, bins, at, more, plus, less, minus):
+    """``bins[at : at + 16] += more[plus : plus + 16] - less[minus : minus + 16]``."""
+
+    def build(context, builder, signature, arguments):
+        counts, at, added, plus, removed, minus = arguments
+        size = context.get_abi_sizeof(context.get_data_type(bins.dtype))
+        vector = ir.VectorType(context.get_data_type(bins.dtype), BINS)
+        target = _address(context, builder, bins, counts, at)
+        total = _load(builder, target, vector, size)
+        total = builder.add(total, _load(builder, _address(context, builder, more, added, plus), vector, size))
+        total = builder.sub(total, _load(builder, _address(context, builder, less, removed, minus), vector, size))
+        _store(builder, total, target, size)
+        return context.get_dummy_value()
+
+    return types.none(bins, types.int64, more, types.int64, less, types.int64), build
+
+
+@intrinsic
+def bins_within(_context, bins, at, limit):
+    """How many of ``bins[at : at + 16]`` are at most ``limit``."""
+
+    def build(context, builder, signature, arguments):
+        counts, at, limit = arguments
+        element = context.get_data_type(bins.dtype)
+        size = context.get_abi_sizeof(element)
+        vector = ir.VectorType(element, BINS)
+        limits = ir.Constant(vector, ir.Undefined)
+        for lane in range(BINS):
+            limits = builder.insert_element(limits, limit, ir.Constant(ir.IntType(32), lane))
+        held = _load(builder, _address(context, builder, bins, counts, at), vector, size)
+        mask = builder.bitcast(builder.icmp_unsigned("<=", held, limits), ir.IntType(BINS))
+        return builder.zext(builder.ctpop(mask), ir.IntType(64))
+
+    return types.int64(bins, types.int64, bins.dtype), build

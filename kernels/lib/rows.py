@@ -1,0 +1,248 @@
+"""Rows of an image for kernels that sum along columns and then along rows: borders beside a row, and symmetric
+weighted sums of rows or neighbours as vector operations, whose number of taps is known at run time only."""
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+from gpuimg.kernels.lib.borders import fold, kernel
+from gpuimg.kernels.lib.lanes import VECTOR_BYTES
+
+ACCUMULATORS = 4  # vectors of sums held at once: enough to hide an addition's latency
+HALF = 128  # fixed-point sums count in 256ths
+
+
+@kernel
+def edge_columns(before, after, cols, mode):
+    """The columns that stand ``before`` and ``after`` a row of ``cols`` pixels; -1 where the constant does."""
+    columns = np.empty(before + after, np.int64)
+    for place in range(before):
+        columns[place] = fold(place - before, cols, mode)
+    for place in range(after):
+        columns[before + place] = fold(cols + place, cols, mode)
+    return columns
+
+
+@kernel
+def pad_edges(line, width, columns, before, step, outside):
+    """Fill the border in ``line``, whose ``width`` elements after ``before`` pixels are there already."""
+    start = before * step
+    for place in range(columns.size):
+        to = place * step if place < before else place * step + width
+        source = start + columns[place] * step
+        for channel in range(step):
+            line[to + channel] = outside if columns[place] < 0 else line[source + channel]
+
+
+@kernel
+def row_address(array, row):
+    """Where a row is in memory."""
+    return array.ctypes.data + row * array.strides[0]
+
+
+@kernel
+def row_addresses(array, first, mode, border, addresses):
+    """Where the rows from ``first`` on are in memory, folded into the image; ``border`` stands for the constant."""
+    for place in range(addresses.size):
+        row = fold(first + place, array.shape[0], mode)
+        addresses[place] = border.ctypes.data if row < 0 else row_address(array, row)
+
+
+@kernel
+def neighbour_addresses(line, step, addresses):
+    """Where a row begins if shifted by 0, 1, 2, ... pixels."""
+    for place in range(addresses.size):
+        addresses[place] = line.ctypes.data + place * step * line.itemsize
+
+
+def _pixels(source, weights):
+    """How many pixels one vector of a weighted sum's source holds."""
+    if isinstance(weights.dtype, types.Float):
+        return VECTOR_BYTES * 8 // weights.dtype.bitwidth
+    return VECTOR_BYTES * 8 // source.dtype.bitwidth
+
+
+def pixels_at_once(source, weights):
+    raise NotImplementedError
+
+
+@overload(pixels_at_once)
+def _pixels_at_once(source, weights):
+    pixels = _pixels(source, weights)
+    return lambda source, weights: pixels
+
+
+class _Sums:
+    """Builds one weighted sum, held in one or two vectors, from the types of its source, weights and target."""
+
+    def __init__(self, context, builder, source, weights, target, pixels):
+        self.builder = builder
+        self.source, self.target = source.dtype, target.dtype
+        self.pixels = pixels
+        self.floating = isinstance(weights.dtype, types.Float)
+        # Bytes spread by interleaving them with zeros inside each 16, the one way that is cheap on x86.
+        self.spread = not self.floating and source.dtype.bitwidth == 8 and pixels > 1
+        self.loaded = ir.VectorType(context.get_data_type(source.dtype), pixels)
+        lanes = pixels // 2 if self.spread else pixels
+        self.vector = ir.VectorType(context.get_data_type(weights.dtype), lanes)
+        self.wide = ir.VectorType(ir.IntType(32), lanes)
+        self.parts = 2 if self.spread else 1
+
+    def splat(self, scalar):
+        first = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), scalar, ir.IntType(32)(0))
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), [0] * self.vector.count)
+        return self.builder.shuffle_vector(first, ir.Constant(self.vector, ir.Undefined), mask)
+
+    def constant(self, vector, number):
+        return ir.Constant(vector, [number] * vector.count)
+
+    def load(self, address, at):
+        """Pixels as numbers of the sum's type; fixed-point ones in 256ths."""
+        builder = self.builder
+        base = builder.inttoptr(address, self.loaded.element.as_pointer())
+        pointer = builder.bitcast(builder.gep(base, [at]), self.loaded.as_pointer())
+        values = builder.load(pointer, align=self.source.bitwidth // 8)
+        if self.floating:
+            if self.source == types.float32 and self.vector.element == ir.DoubleType():
+                return [builder.fpext(values, self.vector)]
+            if isinstance(self.source, types.Float):
+                return [values]
+            convert = builder.sitofp if self.source.signed else builder.uitofp
+            return [convert(values, self.vector)]
+        if self.source.bitwidth == 16:
+            return [values]
+        if not self.spread:
+            return [builder.shl(builder.zext(values, self.vector), self.constant(self.vector, 8))]
+        return [builder.bitcast(self.interleaved(values, start), self.vector) for start in (0, 8)]
+
+    def interleaved(self, values, start):
+        zeros = self.constant(self.loaded, 0)
+        order = []
+        for place in range(self.pixels // 2):
+            order += [self.pixels, 16 * (place // 8) + start + place % 8]
+        return self.builder.shuffle_vector(values, zeros, self.indices(order))
+
+    def indices(self, order):
+        return ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
+
+    def scaled(self, value, weight):
+        if self.floating:
+            return self.builder.fmul(value, weight)
+        product = self.builder.mul(self.builder.zext(value, self.wide), self.builder.zext(weight, self.wide))
+        return self.builder.trunc(self.builder.lshr(product, self.constant(self.wide, 16)), self.vector)
+
+    def add(self, a, b):
+        return self.builder.fadd(a, b) if self.floating else self.builder.add(a, b)
+
+    def with_pair(self, total, one, other, weight):
+        """``total + weight * (one + other)``; each fixed-point product is truncated by itself."""
+        if self.floating:
+            return self.add(total, self.scaled(self.add(one, other), weight))
+        return self.add(self.add(total, self.scaled(one, weight)), self.scaled(other, weight))
+
+    def result(self, totals):
+        """Sums as values of the target's type, in the pixels' order."""
+        builder = self.builder
+        whole = ir.VectorType(ir.IntType(self.target.bitwidth), self.pixels)
+        if self.floating:
+            return totals[0] if isinstance(self.target, types.Float) else self.saturated(totals[0], whole)
+        total = totals[0]
+        if self.spread:
+            lanes = self.vector.count
+            order = [place // 16 * 8 + place % 8 + (lanes if place % 16 >= 8 else 0) for place in range(self.pixels)]
+            total = builder.shuffle_vector(totals[0], totals[1], self.indices(order))
+        if self.target.bitwidth == 16:
+            return total
+        total = builder.add(total, self.constant(self.vector, HALF))
+        return builder.trunc(builder.lshr(total, self.constant(self.vector, 8)), whole)
+
+    def saturated(self, total, whole):
+        builder = self.builder
+        bits = "f64" if self.vector.element == ir.DoubleType() else "f32"
+        rint = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(self.vector, [self.vector]), f"llvm.rint.v{self.vector.count}{bits}"
+        )
+        total = builder.call(rint, [total])
+        low, high = self.constant(self.vector, self.target.minval), self.constant(self.vector, self.target.maxval)
+        total = builder.select(builder.fcmp_ordered("<", total, low), low, total)
+        total = builder.select(builder.fcmp_ordered(">", total, high), high, total)
+        return builder.trunc(builder.fptosi(total, self.wide), whole)
+
+
+def _weigher(blocks, single=False):
+    """An intrinsic that makes ``blocks`` vectors of weighted sums, or a single sum; see `weigh`."""
+
+    @intrinsic
+    def apply(_context, addresses, source, at, weights, radius, offset, target, to):
+        def build(context, builder, signature, arguments):
+            held_addresses, _, at, held_weights, radius, offset, held_target, to = arguments
+            sums = _Sums(context, builder, source, weights, target, 1 if single else _pixels(source, weights))
+            table = context.make_array(addresses)(context, builder, held_addresses).data
+            taps = context.make_array(weights)(context, builder, held_weights).data
+            places = [builder.add(at, ir.IntType(64)(block * sums.pixels)) for block in range(blocks)]
+            centre = builder.load(builder.gep(table, [radius]))
+            weight = sums.splat(builder.load(taps))
+            totals = []
+            for place in places:
+                for value in sums.load(centre, place):
+                    total = sums.scaled(value, weight)
+                    if not sums.floating:
+                        total = sums.add(total, sums.splat(offset))
+                    totals.append(cgutils.alloca_once_value(builder, total))
+            with cgutils.for_range(builder, radius) as loop:
+                tap = builder.add(loop.index, ir.IntType(64)(1))
+                weight = sums.splat(builder.load(builder.gep(taps, [tap])))
+                before = builder.load(builder.gep(table, [builder.sub(radius, tap)]))
+                after = builder.load(builder.gep(table, [builder.add(radius, tap)]))
+                for number, place in enumerate(places):
+                    pairs = zip(sums.load(before, place), sums.load(after, place), strict=True)
+                    for part, (one, other) in enumerate(pairs):
+                        total = totals[number * sums.parts + part]
+                        builder.store(sums.with_pair(builder.load(total), one, other, weight), total)
+            data = context.make_array(target)(context, builder, held_target).data
+            for number in range(blocks):
+                parts = totals[number * sums.parts : (number + 1) * sums.parts]
+                result = sums.result([builder.load(part) for part in parts])
+                address = builder.gep(data, [builder.add(to, ir.IntType(64)(number * sums.pixels))])
+                address = builder.bitcast(address, result.type.as_pointer())
+                builder.store(result, address, align=target.dtype.bitwidth // 8)
+            return context.get_dummy_value()
+
+        index = types.int64
+        signature = types.none(addresses, source, index, weights, index, weights.dtype, target, index)
+        return signature, build
+
+    return apply
+
+
+_weigh_blocks = _weigher(ACCUMULATORS)
+_weigh_block = _weigher(1)
+_weigh_single = _weigher(1, single=True)
+
+
+@kernel
+def weigh(addresses, source, at, weights, radius, offset, target):
+    """``target[x]``: the weighted sum of what stands ``at + x`` elements after each of ``2 * radius + 1`` addresses.
+
+    ``weights`` is one half of a symmetric kernel, from the centre outwards. Floating-point weights: the values,
+    converted to the weights' type, are summed from the centre outwards in pairs, and rounded at the end where the
+    target is of whole numbers. uint16 weights: values in 256ths, each product truncated to 256ths, plus ``offset``;
+    a uint16 target takes the sum, a uint8 one rounds it. ``source`` only tells the type of what is at the addresses.
+    """
+    count = target.size
+    pixels = pixels_at_once(source, weights)
+    x = 0
+    while x + ACCUMULATORS * pixels <= count:
+        _weigh_blocks(addresses, source, at + x, weights, radius, offset, target, x)
+        x += ACCUMULATORS * pixels
+    while x + pixels <= count:
+        _weigh_block(addresses, source, at + x, weights, radius, offset, target, x)
+        x += pixels
+    if x < count and count >= pixels:  # again some that are done, instead of single ones
+        _weigh_block(addresses, source, at + count - pixels, weights, radius, offset, target, count - pixels)
+        x = count
+    while x < count:
+        _weigh_single(addresses, source, at + x, weights, radius, offset, target, x)
+        x += 1

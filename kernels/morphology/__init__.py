@@ -1,0 +1,1 @@
+"""Minima and maxima over windows and footprints."""

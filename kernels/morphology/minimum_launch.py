@@ -1,0 +1,28 @@
+"""Two launches with a scratch image of the columns' minima between them."""
+
+from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, THREADS, along_rows, far_along_rows
+
+SHARED_BYTES = 32768
+
+
+def launch(gpu, src, dst, top, bottom, step, mode, cval, above, below, left, right, flip):
+    rows, cols = src.shape
+    # A window that covers a border's whole period holds every value already.
+    above, below = min(above, 2 * rows), min(below, 2 * rows)
+    left, right = min(left, 2 * cols), min(right, 2 * cols)
+    n0, n1 = above + below + 1, left + right + 1
+    held = gpu.rows(gpu.empty((bottom - top, cols), src.dtype), top, rows)
+    kind = gpu.ctype(src.dtype)
+    groups = -(-(bottom - top) // n0)
+    down = gpu.kernel("minimum", f"columns<{kind}, {kind}>")
+    args = (src, held, top, bottom, mode, cval, n0, above, flip)
+    down((-(-cols // THREADS), min(groups, GREATEST_GRID)), (THREADS, 1), args)
+    args = (held, dst, top, bottom, step, mode, cval, n1, left, flip)
+    fitting = along_rows(cols, bottom - top, (n1 - 1) * step, SHARED_BYTES // (2 * src.dtype.itemsize))
+    if fitting is None:
+        grid = far_along_rows(cols, bottom - top, step, n1)
+        gpu.kernel("minimum", f"along_far<{kind}, {kind}>")(grid, (THREADS, 1), args)
+    else:
+        span, grid = fitting
+        shared = 2 * span * src.dtype.itemsize
+        gpu.kernel("minimum", f"along<{kind}, {kind}>")(grid, (THREADS, 1), (*args, span), shared)

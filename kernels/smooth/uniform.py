@@ -1,0 +1,303 @@
+"""Mean of the window around a pixel, at a cost that hardly grows with the window.
+
+Whole numbers: sums down the columns move along with the rows, exactly. Floats, in their own type: sums of 1, then 2 or
+3, then 4 to 7, ... rows are put together, so that nothing is ever subtracted: neither NaN nor a large value leaves a
+trace outside of its windows, the errors of few additions add up, and their order does not depend on where a band
+begins. Along the rows the same, for both.
+"""
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from gpuimg.kernels.lib.borders import fold, kernel
+from gpuimg.kernels.lib.rows import edge_columns, pad_edges
+from gpuimg.kernels.lib.spans import load_span
+
+FITS_UINT16 = 1 << 16
+FITS_INT32 = 1 << 31
+PIECE = 1024  # elements of a row that are summed at a time, in the first-level cache
+SCRATCH_BYTES = 1 << 18  # rows of sums should stay in the second-level cache
+
+
+def variant(src, step, mode, cval, n0, n1):
+    """The numbers to sum in: the shortest that hold all sums."""
+    if src.dtype.kind == "f":
+        return "fill_floats"
+    brightest = 255 if src.itemsize == 1 else FITS_UINT16 - 1
+    bound = n0 * n1 * brightest
+    if bound < FITS_UINT16 and plain_quotient(n0 * n1, bound)[0]:
+        return "fill_short"
+    if bound >= FITS_INT32:
+        return "fill_exact"
+    return "fill_mixed" if n0 * brightest < FITS_UINT16 else "fill_long"
+
+
+@kernel
+def fill_short(src, dst, top, bottom, step, mode, cval, n0, n1):
+    slide(src, dst, top, bottom, step, mode, cval, n0, n1, np.uint16(0), np.uint16(0))
+
+
+@kernel
+def fill_mixed(src, dst, top, bottom, step, mode, cval, n0, n1):
+    slide(src, dst, top, bottom, step, mode, cval, n0, n1, np.uint16(0), np.int32(0))
+
+
+@kernel
+def fill_long(src, dst, top, bottom, step, mode, cval, n0, n1):
+    slide(src, dst, top, bottom, step, mode, cval, n0, n1, np.int32(0), np.int32(0))
+
+
+@kernel
+def fill_exact(src, dst, top, bottom, step, mode, cval, n0, n1):
+    slide(src, dst, top, bottom, step, mode, cval, n0, n1, 0.0, 0.0)
+
+
+@kernel
+def slide(src, dst, top, bottom, step, mode, cval, n0, n1, column_zero, zero):
+    """Sums down the columns, of the type of ``column_zero``, gain a row and lose one from row to row."""
+    rows, width = src.shape
+    before = n1 // 2
+    columns = edge_columns(before, n1 - before - 1, width // step, mode)
+    line = np.full(width + (n1 - 1) * step, column_zero)
+    inner = line[before * step : before * step + width]
+    outside = line.dtype.type(line.dtype.type(cval) * line.dtype.type(n0))
+    spare = spare_for(width, step, n1, zero)
+    for row in range(top - n0 // 2, top - n0 // 2 + n0):
+        add_row(src, fold(row, rows, mode), inner, cval)
+    for row in range(top, bottom):
+        if row > top:
+            leaving = fold(row - n0 // 2 - 1, rows, mode)
+            entering = fold(row - n0 // 2 + n0 - 1, rows, mode)
+            replace_row(src, entering, leaving, inner, cval)
+        pad_edges(line, width, columns, before, step, outside)
+        add_neighbours(line, spare, step, n1, dst[row], n0 * n1)
+
+
+@kernel
+def add_row(src, row, sums, cval):
+    kind = sums.dtype.type
+    if row < 0:
+        for x in range(sums.size):
+            sums[x] = kind(sums[x] + kind(cval))
+        return
+    line = src[row]
+    for x in range(sums.size):
+        sums[x] = kind(sums[x] + kind(line[x]))
+
+
+@kernel
+def replace_row(src, entering, leaving, sums, cval):
+    kind = sums.dtype.type
+    if entering < 0 or leaving < 0:
+        add_row(src, entering, sums, cval)
+        if leaving < 0:
+            for x in range(sums.size):
+                sums[x] = kind(sums[x] - kind(cval))
+        else:
+            line = src[leaving]
+            for x in range(sums.size):
+                sums[x] = kind(sums[x] - kind(line[x]))
+    elif entering != leaving:
+        new, old = src[entering], src[leaving]
+        for x in range(sums.size):
+            sums[x] = kind(kind(sums[x] + kind(new[x])) - kind(old[x]))
+
+
+@kernel
+def piece_for(width, step, count):
+    """How many elements to sum at a time: many beside those of neighbours, which are summed again."""
+    return min(max(PIECE, 4 * (count - 1) * step), width)
+
+
+@kernel
+def spare_for(width, step, count, zero):
+    """What `add_neighbours` needs: two rows to work in, and one of zeros."""
+    return np.full((3, piece_for(width, step, count) + count * step), zero)
+
+
+@kernel
+def halvings(count):
+    """How often a count can be halved until it is 1."""
+    levels = 0
+    while count >> (levels + 1):
+        levels += 1
+    return levels
+
+
+@kernel
+def add_neighbours(line, spare, step, count, out, area):
+    """Sums of ``count`` neighbours in ``line``, divided by ``area``.
+
+    A sum of ``2 * n`` or ``2 * n + 1`` values is put together from two of ``n`` and, if need be, one more."""
+    levels, zeros = halvings(count), spare[2]
+    piece = piece_for(out.size, step, count)
+    for start in range(0, out.size, piece):
+        target, values = out[start : start + piece], line[start:]
+        if levels == 0:
+            divide(values, zeros, zeros, zeros, target, area)
+        elif levels == 1:
+            finish(values, values, zeros, step, count, target, area)
+        else:
+            add_up(values, values, zeros, step, count, levels - 1, target.size, spare[(levels - 1) % 2])
+            for level in range(levels - 2, 0, -1):
+                part, out_part = spare[(level + 1) % 2], spare[level % 2]
+                add_up(values, part, zeros, step, count, level, target.size, out_part)
+            finish(values, spare[1], zeros, step, count, target, area)
+
+
+@kernel
+def add_up(values, part, zeros, step, count, level, wanted, out):
+    """Sums of ``count >> level`` values out of sums of half as many."""
+    size = count >> level
+    half = size // 2 * step
+    target = out[: wanted + (count - size) * step]
+    if size % 2:
+        add_three(part, part[half:], values[2 * half :], target)
+    else:
+        add_three(part, part[half:], zeros, target)
+
+
+@kernel
+def add_three(one, other, third, out):
+    kind = out.dtype.type
+    for x in range(out.size):
+        out[x] = kind(kind(kind(one[x]) + kind(other[x])) + kind(third[x]))
+
+
+@kernel
+def finish(values, part, zeros, step, count, target, area):
+    """The last sums, and the means."""
+    half = count // 2 * step
+    if count % 2:
+        divide(part, part[half:], values[2 * half :], zeros, target, area)
+    else:
+        divide(part, part[half:], zeros, zeros, target, area)
+
+
+def divide(one, other, third, like, out, area):
+    """Means from sums in three parts, which are added in the type of ``like``."""
+    raise NotImplementedError
+
+
+@overload(divide)
+def _divide(one, other, third, like, out, area):
+    if isinstance(out.dtype, types.Float):
+        return divide_floats
+    return {types.uint16: divide_uint16, types.int32: divide_int32, types.float64: divide_float64}[like.dtype]
+
+
+def divide_floats(one, other, third, like, out, area):
+    number = out.dtype.type
+    divisor = number(area)
+    for x in range(out.size):
+        out[x] = number(number(one[x] + other[x]) + third[x]) / divisor
+
+
+def plain_quotient(area, bound):
+    """Whether ``(n * factor >> 16) >> shift`` is ``n // area`` for all n that sums up to ``bound`` are rounded by, and
+    the factor and the shift."""
+    shift = 0
+    while area > 2 << shift:
+        shift += 1
+    factor = ((FITS_UINT16 << shift) + area - 1) // area
+    greatest = bound + area // 2
+    excess = factor * area - (FITS_UINT16 << shift)
+    return area > 1 and greatest < FITS_UINT16 and greatest * excess < FITS_UINT16 << shift, factor, shift
+
+
+quick_quotient = kernel(plain_quotient)
+
+
+def divide_uint16(one, other, third, like, out, area):
+    _, factor, shift = quick_quotient(area, area * 255)
+    number = np.uint16
+    half, even = number(area // 2), number(1 - area % 2)
+    factor, scale = number(factor), number(1 << (8 - shift))
+    for x in range(out.size):
+        total = number(number(number(one[x] + other[x]) + third[x]) + half)
+        up = quotient(total, factor, scale)
+        down = quotient(number(total - even), factor, scale)
+        # They differ in the middle between two numbers only.
+        out[x] = number(down + number(number(up - down) & down))
+
+
+@kernel
+def quotient(value, factor, scale):
+    high = np.uint16(np.uint32(np.uint32(value) * np.uint32(factor)) >> np.uint32(16))
+    return np.uint16(np.uint16(high * scale) >> np.uint16(8))  # shorter numbers make more of a vector than a shift does
+
+
+def divide_int32(one, other, third, like, out, area):
+    inverse, whole = np.float32(1) / np.float32(area), np.int32(area)
+    for x in range(out.size):
+        total = np.int32(np.int32(np.int32(one[x]) + np.int32(other[x])) + np.int32(third[x]))
+        # At most one beside the mean, which what is left over tells: rounded half to even, it is at most half the area.
+        guess = np.int32(np.rint(np.float32(total) * inverse))
+        left = np.int32(np.int32(total - np.int32(guess * whole)) * np.int32(2))
+        odd = np.int32(guess & np.int32(1))
+        up, down = np.int32(np.int32(left + odd) > whole), np.int32(np.int32(odd - left) > whole)
+        out[x] = out.dtype.type(np.int32(guess + np.int32(up - down)))
+
+
+def divide_float64(one, other, third, like, out, area):
+    inverse, whole = 1.0 / area, np.float64(area)
+    for x in range(out.size):
+        total = np.float64(one[x]) + np.float64(other[x]) + np.float64(third[x])
+        guess = np.rint(total * inverse)
+        left = (total - guess * whole) * 2.0
+        odd = guess - 2.0 * np.floor(guess * 0.5)
+        up, down = np.float64(left + odd > whole), np.float64(odd - left > whole)
+        out[x] = out.dtype.type(np.int32(guess + (up - down)))
+
+
+@kernel
+def fill_floats(src, dst, top, bottom, step, mode, cval, n0, n1):
+    width = src.shape[1]
+    cols = width // step
+    levels, held = halvings(n0), 0
+    for level in range(levels, 0, -1):
+        held += (n0 >> level) + 2
+    affordable = SCRATCH_BYTES // (max(held, 1) * src.itemsize * step)
+    pixels = min(cols, max(affordable, 4 * (n1 - 1), PIECE // step))
+    length = (pixels + n1 - 1) * step
+    zero = src.dtype.type(0)
+    rings, line = np.empty((max(held, 1), length), src.dtype), np.empty(length, src.dtype)
+    spare = spare_for(pixels * step, step, n1, zero)
+    for first in range(0, cols, pixels):
+        wanted = min(pixels, cols - first)
+        size = (wanted + n1 - 1) * step
+        for row in range(top - n0 // 2, bottom + n0 - n0 // 2 - 1):
+            newest = rings[row % 3] if levels else line
+            load_span(src, row, first - n1 // 2, wanted + n1 - 1, newest, step, mode, cval)
+            add_rows(rings, line, row, row - (top - n0 // 2) + 1, n0, levels, size)
+            target = row - (n0 - n0 // 2 - 1)
+            if target >= top:
+                out = dst[target, first * step : (first + wanted) * step]
+                add_neighbours(line, spare, step, n1, out, n0 * n1)
+
+
+@kernel
+def add_rows(rings, line, row, loaded, count, levels, size):
+    """Sums that end with row ``row``: of 2 or 3, ... and at last of ``count`` rows, which go to ``line``. ``rings``
+    holds the latest rows, the latest sums of 2 or 3 rows, and so on, up to half of ``count``."""
+    base = 0
+    for level in range(levels - 1, -1, -1):
+        total, half = count >> level, count >> (level + 1)
+        if total > loaded:
+            return
+        begin = row - total + 1
+        following = base + half + 2
+        one, other = rings[base + begin % (half + 2)], rings[base + (begin + half) % (half + 2)]
+        out = rings[following + begin % (total + 2)] if level else line
+        if total % 2:
+            add_three(one, other, rings[row % 3], out[:size])
+        else:
+            add_two(one, other, out[:size])
+        base = following
+
+
+@kernel
+def add_two(one, other, out):
+    for x in range(out.size):
+        out[x] = out.dtype.type(one[x] + other[x])

@@ -1,0 +1,30 @@
+"""Two launches with a scratch image of column sums between them."""
+
+import numpy as np
+
+from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, THREADS, along_rows, far_along_rows
+
+SHARED_BYTES = 48 << 10
+EXACT_FLOAT32 = 1 << 22  # as on the CPU
+
+
+def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
+    rows, cols = src.shape
+    bound = n0 * n1 * (1 if src.dtype.kind == "f" else max(-int(np.iinfo(src.dtype).min), int(np.iinfo(src.dtype).max)))
+    wide = np.dtype(np.int32 if src.dtype.kind in "iu" and bound < 1 << 31 else np.float64)
+    held = gpu.rows(gpu.empty((bottom - top, cols), wide), top, rows)
+    kind, sums = gpu.ctype(src.dtype), gpu.ctype(wide)
+    groups = -(-bottom // n0) - top // n0
+    down = gpu.kernel("uniform", f"columns<{kind}, {sums}>")
+    down((-(-cols // THREADS), min(groups, GREATEST_GRID)), (THREADS, 1), (src, held, top, bottom, mode, cval, n0))
+    small = int(bound < EXACT_FLOAT32)
+    args = (held, dst, top, bottom, step, mode, cval, n0, n1, small)
+    fitting = along_rows(cols, bottom - top, (n1 - 1) * step, SHARED_BYTES // (3 * wide.itemsize))
+    if fitting is None:
+        parts = gpu.rows(gpu.empty((bottom - top, cols), wide), top, rows)
+        grid = far_along_rows(cols, bottom - top, step, n1)
+        gpu.kernel("uniform", f"along_far<{sums}, {kind}>")(grid, (THREADS, 1), (*args, parts))
+    else:
+        span, grid = fitting
+        shared = 3 * span * wide.itemsize
+        gpu.kernel("uniform", f"along<{sums}, {kind}>")(grid, (THREADS, 1), (*args, span), shared)

@@ -1,0 +1,126 @@
+"""Rows as columns, either of them in the opposite order: an image rotated by 90 degrees."""
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+
+from gpuimg.kernels.lib.borders import kernel
+
+BLOCK = 64  # pixels a side: what is read of a block stays in the first-level cache until all of it is used
+VECTOR_BYTES = 16
+
+
+@kernel
+def fill(src, dst, top, bottom, step, turned_rows, turned_cols):
+    """The pixel (i, j) is the source's (j, i), counted from its end where its rows or columns are turned."""
+    rows, cols = src.shape[0], src.shape[1] // step
+    stride = -1 if turned_rows else 1
+    side = block_side(src) if step == 1 else 1
+    for first in range(0, rows, BLOCK):
+        count = min(BLOCK, rows - first)
+        begin = rows - 1 - first if turned_rows else first
+        squares = count // side * side if side > 1 else 0
+        row = top
+        while squares > 0 and row + side <= bottom:
+            # The block's columns in the source's order: the last one is the first row where they are turned.
+            col = cols - row - side if turned_cols else row
+            for at in range(0, squares, side):
+                last = row + side - 1 if turned_cols else row
+                turn_square(src, begin + stride * at, stride, col, dst, last, -1 if turned_cols else 1, first + at)
+            gather_rows(src, begin, stride, squares, count, step, dst, row, row + side, first, cols, turned_cols)
+            row += side
+        gather_rows(src, begin, stride, 0, count, step, dst, row, bottom, first, cols, turned_cols)
+
+
+@kernel
+def gather_rows(src, begin, stride, skip, count, step, dst, top, bottom, first, cols, turned_cols):
+    """The pixels from ``skip`` to ``count`` of a block in rows [top, bottom), one at a time."""
+    for row in range(top, bottom):
+        col = (cols - 1 - row if turned_cols else row) * step
+        out = dst[row, (first + skip) * step : (first + count) * step]
+        if step == 3:
+            gather_colors(src, begin + stride * skip, stride, np.uintp(col), out)
+        else:
+            gather(src, begin + stride * skip, stride, col, step, out)
+
+
+@kernel
+def gather_colors(src, first, stride, col, out):
+    row = first
+    for x in range(np.uintp(out.size // 3)):
+        source, at = np.uintp(row), np.uintp(3) * x
+        out[at] = src[source, col]
+        out[at + np.uintp(1)] = src[source, col + np.uintp(1)]
+        out[at + np.uintp(2)] = src[source, col + np.uintp(2)]
+        row += stride
+
+
+@kernel
+def gather(src, first, stride, col, step, out):
+    """Pixels of one column, from row ``first`` on."""
+    row = first
+    for x in range(0, out.size, step):
+        for channel in range(step):
+            out[x + channel] = src[np.uintp(row), np.uintp(col + channel)]
+        row += stride
+
+
+def block_side(array):
+    """The side of the squares that `turn_square` turns."""
+    raise NotImplementedError
+
+
+@overload(block_side)
+def _block_side(array):
+    side = VECTOR_BYTES * 8 // array.dtype.bitwidth
+    return lambda array: side
+
+
+@intrinsic
+def turn_square(_context, src, row, row_stride, col, dst, out_row, out_stride, out_col):
+    """A square's columns as rows: read from (row, col) on, written from (out_row, out_col) on, row after row.
+
+    Each round interleaves the rows of the first half with those of the second; as many rounds as the side has bits
+    turn the square [1].
+
+    .. [1] H. S. Stone, "Parallel processing with the perfect shuffle", IEEE Transactions on Computers C-20, 1971.
+    """
+
+    def build(context, builder, signature, arguments):
+        src_, row_, row_stride_, col_, dst_, out_row_, out_stride_, out_col_ = arguments
+        side = VECTOR_BYTES * 8 // src.dtype.bitwidth
+        vector = ir.VectorType(context.get_data_type(src.dtype), side)
+        word = ir.IntType(64)
+
+        def place(array_type, held, row, stride, col):
+            array = context.make_array(array_type)(context, builder, held)
+            width = builder.extract_value(array.shape, 1)
+            base = builder.gep(array.data, [builder.add(builder.mul(row, width), col)])
+            return base, builder.mul(stride, width)
+
+        def pointer(base, step, number):
+            return builder.bitcast(builder.gep(base, [builder.mul(step, word(number))]), vector.as_pointer())
+
+        base, step = place(src, src_, row_, row_stride_, col_)
+        align = src.dtype.bitwidth // 8
+        rows = [builder.load(pointer(base, step, number), align=align) for number in range(side)]
+        for _ in range(side.bit_length() - 1):
+            rows = [
+                builder.shuffle_vector(rows[number], rows[number + side // 2], _interleaved(side, half))
+                for number in range(side // 2)
+                for half in (0, 1)
+            ]
+        base, step = place(dst, dst_, out_row_, out_stride_, out_col_)
+        for number, values in enumerate(rows):
+            builder.store(values, pointer(base, step, number), align=align)
+        return context.get_dummy_value()
+
+    index = types.int64
+    return types.none(src, index, index, index, dst, index, index, index), build
+
+
+def _interleaved(side, half):
+    """The order that takes the first or second half of two vectors in turns."""
+    order = [place for at in range(side // 2) for place in (half * side // 2 + at, side + half * side // 2 + at)]
+    return ir.Constant(ir.VectorType(ir.IntType(32), side), order)
