@@ -193,7 +193,7 @@ def _shares(passed: list[Details], wanted: Callable[[str], bool]) -> dict[str, f
 
 
 def _within(passed: list[Details], names: tuple[str, ...], times: float) -> tuple[str, bool]:
-    """Whether filters take at most so many times as long as the copy of their bytes."""
+    """Whether filters take at most this many times as long as the copy of their bytes."""
     shares = _shares(passed, lambda params: params in names)
     low = min(shares, key=lambda name: shares[name])
     slow = ", ".join(f"{name} {shares[name]:.0%}" for name in sorted(shares, key=shares.__getitem__)[:6])

@@ -1,4 +1,4 @@
-"""What gpuimg costs beside the pixels: import, the first filters, a small call, and a wrong choice of backend."""
+"""The overhead of gpuimg: import, the first filters, a small call, and a wrong choice of backend."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CASES = [
 
 
 def in_new_process(code: str) -> float:
-    """The median of what a script prints, each time in a process of its own."""
+    """The median of what a script prints, each time in a separate process."""
     command = [sys.executable, "-c", code]
     subprocess.run(command, check=True, capture_output=True)  # fills the disk caches
     printed = [float(subprocess.check_output(command)) for _ in range(ROUNDS)]
@@ -89,7 +89,7 @@ def choice(name: str, params: dict[str, Any], side: int) -> dict[str, Any]:
             taken[backend].append((time.perf_counter() - start) / count)
     seconds = {backend: statistics.median(values) for backend, values in taken.items()}
     best = min((backend for backend in backends if backend != "auto"), key=lambda backend: seconds[backend])
-    # Round by round, for the machine's own speed changes within seconds.
+    # Round by round, for the machine's speed changes within seconds.
     ratio = statistics.median(mine / theirs for mine, theirs in zip(taken["auto"], taken[best], strict=True))
     return {"case": f"{name} {params} {side}x{side}", "seconds": seconds, "best": best, "auto_over_best": ratio}
 

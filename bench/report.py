@@ -132,7 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("result", type=Path)
     parser.add_argument(
-        "--plots", action="store_true", help="write NAME-ratios.png and NAME-times.png beside the result"
+        "--plots", action="store_true", help="write NAME-ratios.png and NAME-times.png next to the result"
     )
     parser.add_argument("--summary", action="store_true", help="only the README's table, of the largest size")
     options = parser.parse_args()

@@ -153,7 +153,7 @@ def explain(
     function = _function(filter)
     backend = params.pop("backend", None)
     source, bound = planned(function, image, params)
-    chosen = dispatch.requested(backend)
+    chosen: str = dispatch.requested(backend)
     if chosen == "auto":
         chosen = running.candidates(running.job_for(source, bound.graph), bound)[0].backend
     rows = [_row(name, source, bound) for name in BACKENDS]
@@ -277,7 +277,7 @@ def plan(
     1  point     threshold           480x640 bool                0x0
     """
     function = _function(filter)
-    backend = dispatch.requested(params.pop("backend", None))
+    backend: str = dispatch.requested(params.pop("backend", None))
     source, bound = planned(function, np.zeros(shape, dtype), {"axes": axes, **params})
     if backend == "auto":
         backend = running.candidates(running.job_for(source, bound.graph), bound)[0].backend

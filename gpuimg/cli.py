@@ -12,6 +12,7 @@ import inspect
 import json
 import logging
 import math
+import re
 import signal
 import sys
 import warnings
@@ -28,8 +29,9 @@ import gpuimg
 from gpuimg.dispatch import CHOICES
 from gpuimg.errors import GpuimgError
 from gpuimg.registry import Filter
+from gpuimg.typing import Backend
 
-NOT_PARAMETERS = ("axes", "backend", "out")  # of a filter, but not of a step: the command has its own
+NOT_PARAMETERS = ("axes", "backend", "out")  # of a filter, but not of a step: the command sets them
 PACKAGES = ("numpy", "numba", "pillow", "tifffile", "cupy-cuda12x", "cupy-cuda13x")
 
 
@@ -120,12 +122,12 @@ def find_filter(name: str) -> Filter:
 
 def parameters(found: Filter) -> dict[str, inspect.Parameter]:
     """What can be set in a step: the function's parameters without the image, the backend and the output array."""
-    own = list(inspect.signature(found.function).parameters.values())[1:]
-    return {parameter.name: parameter for parameter in own if parameter.name not in NOT_PARAMETERS}
+    signature = list(inspect.signature(found.function).parameters.values())[1:]
+    return {parameter.name: parameter for parameter in signature if parameter.name not in NOT_PARAMETERS}
 
 
 def _keywords(name: str, arguments: str) -> list[tuple[str, ast.expr]]:
-    """Split ``a=1,b=(2,3)``: it looks like a call's arguments, so Python's own parser reads it, and runs nothing."""
+    """Split ``a=1,b=(2,3)``: it looks like a call's arguments, so Python's parser reads it, and runs nothing."""
     try:
         call = ast.parse(f"f({arguments})", mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
@@ -183,23 +185,23 @@ max_pixels_option = click.option(
     callback=read_steps,
     multiple=True,
     required=True,
-    help="A filter; repeat it for a chain. See `gpuimg filters`.",
+    help="A filter; repeat the option for a chain. See `gpuimg filters`.",
 )
-@click.option("--backend", type=click.Choice(CHOICES), help="Where to run. Default: $GPUIMG_BACKEND, else auto.")
-@click.option("--explain", "explaining", is_flag=True, help="Say on stderr what runs where, and why.")
+@click.option("--backend", type=click.Choice(CHOICES), help="Where to run. Default: $GPUIMG_BACKEND, otherwise auto.")
+@click.option("--explain", "explaining", is_flag=True, help="Print to stderr what runs where, and why.")
 @max_pixels_option
 def run(
     src: str,
     output: str | None,
     steps: Sequence[Step],
-    backend: str | None,
+    backend: Backend | None,
     explaining: bool,
     max_pixels: int | None,
 ) -> None:
     """Run filters over an image file.
 
     The depth of the file is kept: 8 and 16 bits, floats in TIFF. A bool result is saved as 0 and 255. A result that is
-    no image, such as that of threshold_otsu or histogram, ends the chain and is printed as JSON.
+    not an image, such as of threshold_otsu or histogram, ends the chain and is printed as JSON.
 
     \b
     gpuimg run photo.tif -o out.tif -f median:size=5 -f gaussian:sigma=2
@@ -225,7 +227,7 @@ def run(
         click.echo(json.dumps(_plain(result)))
 
 
-def _default_backend() -> str:
+def _default_backend() -> Backend:
     from gpuimg.dispatch import requested
 
     try:
@@ -268,12 +270,12 @@ def _check_chain(steps: Sequence[Step], image: Any, output: str | None) -> None:
         with _errors_of(step):
             made = planned_results(step.filter.function, before, step.params)
         if len(made) > 1:
-            raise click.UsageError(f"{step.filter.name} gives {len(made)} images: call it from Python")
+            raise click.UsageError(f"{step.filter.name} returns {len(made)} images: call it from Python")
         if not made:
             if number < len(steps) - 1:
-                raise click.UsageError(f"{step.filter.name} gives no image, so it must be the last filter")
+                raise click.UsageError(f"{step.filter.name} returns no image, so it must be the last filter")
             if output is not None:
-                raise click.UsageError(f"{step.filter.name} gives no image but a result to print: leave out -o")
+                raise click.UsageError(f"{step.filter.name} returns no image but a result to print: leave out -o")
             return
         (value,) = made
     if output is None:
@@ -333,26 +335,28 @@ def _plain(result: Any) -> Any:
 
 
 @cli.command()
-@click.option("--image", "path", metavar="FILE", type=click.Path(), help="Your picture in place of the drawn one.")
 @click.option(
-    "--megapixels", metavar="N", type=click.FloatRange(1e-4, 2000), help="The size of the drawn picture. Default: 50."
+    "--image", "path", metavar="FILE", type=click.Path(), help="An image file in place of the synthetic image."
 )
 @click.option(
-    *("--out", "folder"), metavar="DIR", type=click.Path(), default="gpuimg-demo", help="Where the pictures go."
+    "--megapixels", metavar="N", type=click.FloatRange(1e-4, 2000), help="Size of the synthetic image. Default: 50."
+)
+@click.option(
+    *("--out", "folder"), metavar="DIR", type=click.Path(), default="gpuimg-demo", help="Folder for the results."
 )
 @max_pixels_option
 def demo(path: str | None, megapixels: float | None, folder: str, max_pixels: int | None) -> None:
-    """Run one job on a large image by every route this machine has.
+    """Run one job on a large image in every way this machine supports.
 
     Median 5x5, Gaussian, Sobel, Otsu's threshold: in plain Python loops (alone, in threads, in processes), in NumPy
-    slices, and by gpuimg on each backend; with seconds, and whether all give the same pixels.
+    slices, and with gpuimg on each backend. Shows the seconds, and whether all pixels are the same.
     """
     from gpuimg import demo as story
 
     if path is not None and megapixels is not None:
-        raise click.UsageError("--megapixels is for the drawn picture; leave it out with --image")
+        raise click.UsageError("--megapixels is for the synthetic image; omit it with --image")
     with progress(1 + story.steps()) as begin:
-        begin(f"reading {path}" if path else "drawing a picture")
+        begin(f"reading {path}" if path else "drawing an image")
         try:
             if path is None:
                 image = story.photo(megapixels or 50)
@@ -441,6 +445,8 @@ def filters(name: str | None) -> None:
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     click.echo(f"{found.name}{_signature(found)}\n\n{inspect.getdoc(found.function)}\n")
+    if shared := _shared_parameters(found):
+        click.echo(f"Shared parameters\n-----------------\n{shared}\n")
     click.echo(f"On the command line: gpuimg run SRC -o DST -f {_example(found)}")
 
 
@@ -449,6 +455,17 @@ def _signature(found: Filter) -> inspect.Signature:
     full = inspect.signature(found.function)
     bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in full.parameters.values()]
     return full.replace(parameters=bare, return_annotation=inspect.Signature.empty)
+
+
+def _shared_parameters(found: Filter) -> str:
+    """What `gpuimg.filters` says of the parameters for which the filter's help refers to it."""
+    import gpuimg.filters
+
+    referring = re.findall(r"^([\w, ]+) : .*see `gpuimg\.filters`", inspect.getdoc(found.function) or "", re.MULTILINE)
+    names = ", ".join(referring).split(", ")
+    entries = re.finditer(r"^(\w+) : .+\n(?:    .+\n)+", inspect.getdoc(gpuimg.filters) or "", re.MULTILINE)
+    texts = {entry[1]: entry[0] for entry in entries}
+    return "".join([texts[name] for name in names if name in texts]).rstrip()
 
 
 def _summary(found: Filter) -> str:
@@ -473,7 +490,7 @@ def _example(found: Filter) -> str:
 
 @cli.command()
 def calibrate() -> None:
-    """Measure this machine, so that "auto" chooses by its own speeds."""
+    """Measure this machine, so that "auto" uses its measured speeds."""
     from gpuimg import machine
 
     with progress(len(gpuimg.FILTERS) + 4) as begin:

@@ -29,6 +29,7 @@ from gpuimg.errors import GpuimgError
 from gpuimg.files import check_target, save_image
 from gpuimg.filters.smooth import gaussian_taps
 from gpuimg.machine import processor_count
+from gpuimg.typing import Backend
 
 TITLE = "median 5x5, Gaussian of sigma 1.5, Sobel, Otsu threshold"
 SIZE = 5
@@ -107,7 +108,7 @@ def steps() -> int:
 def photo(megapixels: float) -> Image:
     """Draw something like a photograph, the same at each call: light and shade, shapes, texture, and noise.
 
-    Two pixels in a hundred are black or white: salt and pepper, as a bad sensor or line gives them.
+    Two pixels in a hundred are black or white: salt and pepper noise, as from a bad sensor or line.
     """
     rows = max(1, round(math.sqrt(megapixels * 1e6 * 2 / 3)))
     cols = max(1, round(megapixels * 1e6 / rows))
@@ -194,7 +195,7 @@ def middle(image: Image) -> Image:
 # The routes --------------------------------------------------------------------------------------------------------
 
 
-def by_gpuimg(image: Image, backend: str) -> Outcome:
+def by_gpuimg(image: Image, backend: Backend) -> Outcome:
     """The job as calls of gpuimg."""
     with gpuimg.use_backend(backend):
         smooth = gpuimg.gaussian(gpuimg.median(image, SIZE), SIGMA)
@@ -204,7 +205,7 @@ def by_gpuimg(image: Image, backend: str) -> Outcome:
 
 
 def gaussian_weights() -> Weights:
-    """The integer weights of gpuimg's own Gaussian, for the routes that are written without it."""
+    """The integer weights of gpuimg's Gaussian, for the routes that are written without it."""
     taps = gaussian_taps(SIGMA, 4.0)
     outwards = taps.fixed.tolist()
     return Weights((*outwards[:0:-1], *outwards), taps.offset)

@@ -1,6 +1,6 @@
 """The demo's job written without gpuimg: in plain Python loops, and in NumPy slices.
 
-Both follow the definitions that gpuimg's own filters follow, step by step, so that their pixels can be compared with
+Both follow the definitions that gpuimg's filters follow, step by step, so that their pixels can be compared with
 ``==``: median 5x5, then a Gaussian in 16-bit fixed point, then the Sobel magnitude in float32, then Otsu's threshold.
 """
 
@@ -145,7 +145,7 @@ def plain_sobel(rows: Rows) -> Rows:
 
 
 def plain_extrema(rows: Rows) -> tuple[float, float]:
-    """The least and the greatest value."""
+    """The minimum and maximum."""
     return min(map(min, rows)), max(map(max, rows))
 
 
@@ -157,7 +157,7 @@ def plain_bins(low: float, high: float) -> list[float]:
 
 
 def plain_counts(rows: Rows, bounds: list[float]) -> list[int]:
-    """How many values lie in each bin; the greatest value belongs to the last one."""
+    """How many values lie in each bin; the maximum belongs to the last one."""
     counts = [0] * (BINS + 1)
     for row in rows:
         for value in row:
@@ -172,7 +172,7 @@ def plain_threshold(rows: Rows, level: float) -> Rows:
 
 
 def otsu(counts: Sequence[int], bounds: Sequence[float]) -> float:
-    """The centre of the bin after which a cut separates the two classes best [1]_; one value alone is its own cut.
+    """The centre of the bin after which a cut separates the two classes best [1]_; a constant image's value is the cut.
 
     .. [1] N. Otsu, "A threshold selection method from gray-level histograms", IEEE Transactions on Systems, Man, and
        Cybernetics 9(1), 1979, 62-66.
@@ -236,9 +236,9 @@ def sliced_median(band: Image) -> Image:
 
 @cache
 def median_network(length: int) -> list[tuple[int, int, bool, bool]]:
-    """Batcher's merge exchange [1]_, less what the middle place does not depend on.
+    """Batcher's merge exchange [1]_ without the comparators that the middle place does not depend on.
 
-    Each entry: two places to put in order, and whether the lesser and the greater value are needed later.
+    Each entry: two places to put in order, and whether the smaller and the larger value are needed later.
 
     .. [1] D. E. Knuth, "The Art of Computer Programming", volume 3, 2nd edition, 1998, algorithm 5.2.2M.
     """
@@ -281,9 +281,9 @@ def sliced_gaussian(band: Image, weights: Weights) -> Image:
 def sliced_sobel(band: Image) -> Image:
     """Gradient magnitudes, as `plain_sobel`."""
     band = band.astype(np.float32)
-    beside = band[:, :-2] + 2 * band[:, 1:-1] + band[:, 2:]
+    smoothed = band[:, :-2] + 2 * band[:, 1:-1] + band[:, 2:]
     above = band[:-2] + 2 * band[1:-1] + band[2:]
-    down = beside[2:] - beside[:-2]
+    down = smoothed[2:] - smoothed[:-2]
     right = above[:, 2:] - above[:, :-2]
     edges: Image = np.sqrt(down * down + right * right) * np.float32(SOBEL_SCALE)
     return edges

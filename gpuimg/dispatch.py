@@ -1,6 +1,6 @@
 """Which backend: the cost rule, one pure function, and the name that the caller, a context or the environment gave.
 
-`choose` predicts the seconds that each backend would need for a job on this machine and takes the least. All it knows
+`choose` predicts the seconds that each backend would need for a job on this machine and takes the minimum. All it knows
 comes in as arguments, so it can be tested with the figures of machines that are not here.
 """
 
@@ -10,14 +10,15 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from gpuimg.machine import Figures
+from gpuimg.typing import Backend
 
-BACKENDS = ("single", "multicore", "processes", "cuda")
-CHOICES = ("auto", *BACKENDS)
+CHOICES: tuple[Backend, ...] = get_args(Backend)
+BACKENDS = CHOICES[1:]  # without "auto"
 
-_chosen: ContextVar[str | None] = ContextVar("gpuimg_backend", default=None)
+_chosen: ContextVar[Backend | None] = ContextVar("gpuimg_backend", default=None)
 
 
 class Step(NamedTuple):
@@ -55,7 +56,7 @@ class Job(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """Predicted seconds on one backend; the less come first."""
+    """Predicted seconds on one backend; sorts by them."""
 
     seconds: float
     backend: str
@@ -95,14 +96,14 @@ def choose(job: Job, figures: Figures, usable: Sequence[str]) -> list[Estimate]:
     return sorted([Estimate(seconds[name], name) for name in usable if name == "cuda" or not job.on_device])
 
 
-def check_name(name: object, where: str = "backend") -> str:
+def check_name(name: object, where: str = "backend") -> Backend:
     """Check a backend's name, wherever it came from."""
     if not isinstance(name, str) or name not in CHOICES:
         raise ValueError(f"{where} must be one of {', '.join(CHOICES)}, got {name!r}")
     return name
 
 
-def requested(backend: str | None) -> str:
+def requested(backend: Backend | None) -> Backend:
     """The backend asked for: by the call, else by `use_backend`, else by ``GPUIMG_BACKEND``, else "auto"."""
     if backend is not None:
         return check_name(backend)
@@ -114,7 +115,7 @@ def requested(backend: str | None) -> str:
 
 
 @contextmanager
-def use_backend(name: str) -> Iterator[None]:
+def use_backend(name: Backend) -> Iterator[None]:
     """Run the filters called in this context on one backend.
 
     Parameters
@@ -127,8 +128,8 @@ def use_backend(name: str) -> Iterator[None]:
 
     Notes
     -----
-    Contexts nest, and each thread and each asyncio task has its own. A filter's ``backend=`` goes before the context,
-    the context before the variable ``GPUIMG_BACKEND``.
+    Contexts nest, and each thread and each asyncio task has a separate one. A filter's ``backend=`` overrides the
+    context, the context overrides the variable ``GPUIMG_BACKEND``.
 
     Examples
     --------

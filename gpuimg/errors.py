@@ -16,7 +16,7 @@ Wrong arguments raise ``TypeError`` (wrong kind of object or dtype) or ``ValueEr
 
 
 class GpuimgError(Exception):
-    """Base of the errors that are gpuimg's own."""
+    """Base class of gpuimg's errors."""
 
 
 class BackendUnavailable(GpuimgError, RuntimeError):

@@ -1,4 +1,4 @@
-"""What an image is: dtypes, border modes, kinds of array in and out, and the checks of arguments.
+"""Images and arguments: dtypes, border modes, kinds of array, and checks.
 
 An image is ``(H, W)`` or ``(H, W, C)`` with the channels last; an array with other axes says so by their letters.
 `accept` takes any kind of array that holds one image or a stack of them and returns a `Source`: a NumPy or CuPy array
@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpuimg.typing import ImageLike, Mode
+
 Array = np.ndarray[Any, Any]
 
 
-class Mode(NamedTuple):
-    """A border mode: its number in kernels, and the words that numpy.pad and OpenCV have for it."""
+class Border(NamedTuple):
+    """A border mode: its number in kernels, and its names in numpy.pad and OpenCV."""
 
     code: int
     numpy: str
@@ -28,12 +30,12 @@ class Mode(NamedTuple):
 
 
 # SciPy's names. The letters show what lies beyond the edge of the row a b c d.
-MODES = {
-    "reflect": Mode(0, "symmetric", "BORDER_REFLECT"),  # d c b a | a b c d | d c b a
-    "nearest": Mode(1, "edge", "BORDER_REPLICATE"),  # a a a a | a b c d | d d d d
-    "mirror": Mode(2, "reflect", "BORDER_REFLECT_101"),  # d c b | a b c d | c b a
-    "wrap": Mode(3, "wrap", "BORDER_WRAP"),  # a b c d | a b c d | a b c d
-    "constant": Mode(4, "constant", "BORDER_CONSTANT"),  # k k k k | a b c d | k k k k
+MODES: dict[Mode, Border] = {
+    "reflect": Border(0, "symmetric", "BORDER_REFLECT"),  # d c b a | a b c d | d c b a
+    "nearest": Border(1, "edge", "BORDER_REPLICATE"),  # a a a a | a b c d | d d d d
+    "mirror": Border(2, "reflect", "BORDER_REFLECT_101"),  # d c b | a b c d | c b a
+    "wrap": Border(3, "wrap", "BORDER_WRAP"),  # a b c d | a b c d | a b c d
+    "constant": Border(4, "constant", "BORDER_CONSTANT"),  # k k k k | a b c d | k k k k
 }
 
 # How many numbers stand before the runs of a slab, in the tables by which regions are labelled.
@@ -48,16 +50,16 @@ _ANY: frozenset[np.dtype[Any]] = frozenset(DTYPES)
 FLOATS: frozenset[np.dtype[Any]] = frozenset((FLOAT32, FLOAT64))
 WITH_BOOL: frozenset[np.dtype[Any]] = frozenset((*DTYPES, BOOL))
 INT32 = np.dtype("int32")
-# What filters take that choose among values or compare them: masks and labels as well.
+# For filters that select or compare values: masks and labels as well.
 WITH_LABELS: frozenset[np.dtype[Any]] = WITH_BOOL | {INT32}
 _OTHERS = tuple(map(np.dtype, ("int8", "uint32", "int64", "uint64", "float16", "complex64")))
 KNOWN = (BOOL, *DTYPES, INT32, *_OTHERS)
-# What filters take that only move pixels: every dtype of 1, 2, 4 or 8 bytes.
+# For filters that only move pixels: every dtype of 1, 2, 4 or 8 bytes.
 MOVED: frozenset[np.dtype[Any]] = frozenset(KNOWN)
 
 
 MOST_CHANNELS = 4  # of an array that does not say what its axes are
-STACKED = "TZN"  # axes along which images lie that are filtered one by one
+STACKED = "TZN"  # axes of a stack, whose images are filtered independently
 
 
 class Axes(NamedTuple):
@@ -80,24 +82,24 @@ class Axes(NamedTuple):
 
     def restored(self, result: Any) -> Any:
         """A result with its axes in the caller's order; it may have channels where the image has none, or none."""
-        own = self._of(result.ndim)
-        return _transposed(result, own, self._as_given(own))
+        order = self._of(result.ndim)
+        return _transposed(result, order, self._as_given(order))
 
     def given_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of a result as the caller has its axes."""
-        own = self._of(len(shape))
-        return tuple([shape[own.index(letter)] for letter in self._as_given(own)])
+        """The shape of a result in the caller's order of axes."""
+        order = self._of(len(shape))
+        return tuple([shape[order.index(letter)] for letter in self._as_given(order)])
 
     def arranged_out(self, out: Any, ndim: int) -> Any:
         """The caller's memory for a result of ``ndim`` axes, as kernels want it."""
-        own = self._of(ndim)
-        return _transposed(out, self._as_given(own), own)
+        order = self._of(ndim)
+        return _transposed(out, self._as_given(order), order)
 
     def _of(self, ndim: int) -> str:
         return self.order[: self.stack] + "YXC"[: ndim - self.stack]
 
-    def _as_given(self, own: str) -> str:
-        return "".join([each for each in self.given if each in own]) + "".join([e for e in own if e not in self.given])
+    def _as_given(self, order: str) -> str:
+        return "".join([e for e in self.given if e in order]) + "".join([e for e in order if e not in self.given])
 
 
 def _transposed(array: Any, given: str, order: str) -> Any:
@@ -110,7 +112,7 @@ class Source(NamedTuple):
     Attributes
     ----------
     array : ndarray or cupy.ndarray, (H, W) or (H, W, C), with the axes of a stack before these
-    restore : turns a result array into the caller's kind; None where it is that already
+    restore : converts a result to the caller's kind of array; None if it already is
     on_device : whether the array lies in GPU memory
     axes : what the caller said of them
     """
@@ -141,7 +143,7 @@ class Source(NamedTuple):
 
 
 def accept(
-    image: Any,
+    image: ImageLike,
     dtypes: Collection[np.dtype[Any]] = _ANY,
     *,
     axes: str | None = None,
@@ -156,11 +158,11 @@ def accept(
     ----------
     image : NumPy, CuPy or PIL image, or anything with ``__cuda_array_interface__`` or DLPack
     dtypes : the dtypes that the filter takes
-    axes : what the array's axes are, a letter each; None: (H, W), or (H, W, C) with at most four channels
-    together : whether the filter looks at all channels together; else they may be a stack of images
-    color : whether the image must have three channels, or four of which the last is not looked at
+    axes : the array's axes, one letter each; None: (H, W), or (H, W, C) with at most four channels
+    together : whether the filter combines channels; otherwise they may be a stack of images
+    color : whether the image must have three channels, or four of which the last is ignored
     channels : how many the image must have
-    name : the argument's, for errors
+    name : the argument's name, for error messages
 
     Raises
     ------
@@ -218,7 +220,7 @@ def _known_axes(axes: str, together: bool) -> Axes:
     return Axes(axes, "".join(stack) + "YX" + last, len(stack))
 
 
-# What an array of so many axes is likely to be.
+# What an array with this number of axes is likely to be.
 SPELLINGS = {
     3: 'axes="TYX" for {first} images of a stack, "CYX" for {first} channels first or "YXC" for {last} channels last',
     4: 'axes="TYXC" for a stack of colour images, "TCYX" with the channels first or "TZYX" for two axes of a stack',
@@ -235,7 +237,7 @@ def ambiguous_axes(shape: tuple[int, ...], name: str) -> str:
 
 
 def by_channels(source: Source) -> Source:
-    """The channels of an image as a stack, to be filtered one by one."""
+    """The channels of an image as a stack, to be filtered separately."""
     axes = source.axes or Axes("YXC", "YXC", 0)
     known = Axes(axes.given, axes.order[: axes.stack] + "CYX", axes.stack + 1)
     array = _transposed(source.array, axes.order, known.order)
@@ -243,11 +245,11 @@ def by_channels(source: Source) -> Source:
 
 
 def given_shape(source: Source, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of all results of a source, each of which has this shape, as the caller has the axes."""
+    """The shape of all results of a source, each of which has this shape, in the caller's order of axes."""
     return shape if source.axes is None else source.axes.given_shape((*source.stack, *shape))
 
 
-def accept_beside(name: str, other: Any, source: Source, *, first: str = "image") -> Any:
+def accept_second(name: str, other: Any, source: Source, *, first: str = "image") -> Any:
     """Check an image that goes with the one called ``first``, of its shape and dtype, in the same memory.
 
     Returns its array.
@@ -349,7 +351,7 @@ def _from_dlpack(image: Any) -> Source:
 
 
 def _returner(image: Any) -> Callable[[Any], Any]:
-    """The way from an array back to the library that ``image`` came from, by its own ``from_dlpack``."""
+    """Return the conversion of an array to the library that ``image`` came from, by its ``from_dlpack``."""
     origin = type(image).__module__.partition(".")[0]
     library = image.__array_namespace__() if hasattr(image, "__array_namespace__") else sys.modules.get(origin)
     importer = getattr(library, "from_dlpack", None)
@@ -362,8 +364,8 @@ def _returner(image: Any) -> Callable[[Any], Any]:
     return restore
 
 
-def border(mode: str, cval: float, dtype: np.dtype[Any]) -> tuple[int, float]:
-    """Check a border mode and its constant for images of ``dtype``; as kernels want them."""
+def border(mode: Mode, cval: float, dtype: np.dtype[Any]) -> tuple[int, float]:
+    """Check a border mode and its constant for images of ``dtype``, and return both as kernels take them."""
     if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(_unknown_mode(mode))
     if mode != "constant":
@@ -386,7 +388,7 @@ def _unknown_mode(mode: object) -> str:
 
 @cache
 def limits(dtype: np.dtype[Any]) -> tuple[int, int]:
-    """The least and the greatest value of an integer dtype."""
+    """The minimum and maximum of an integer dtype."""
     info = np.iinfo(dtype)
     return int(info.min), int(info.max)
 

@@ -116,7 +116,7 @@ def figures() -> Figures:
 
 
 def store(measured: Figures) -> Path:
-    """Write figures to disk, beside those of other machines that share the folder."""
+    """Write figures to disk, next to those of other machines that share the folder."""
     path = figures_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     everything = {**_stored(), identity(): asdict(measured)}

@@ -19,7 +19,7 @@ import numpy as np
 
 SMALLEST = 8 << 20  # below, malloc keeps memory itself
 HUGE_PAGE = 2 << 20
-LARGEST_WASTE = 1.25  # a block may be so many times as large as what is asked for
+LARGEST_WASTE = 1.25  # a block may be larger than requested by this factor
 _SUPPORTED = hasattr(mmap, "MADV_FREE") and hasattr(mmap, "MAP_PRIVATE")
 
 # Only whole operations on it, each of them atomic: arrays die in any thread, and while the garbage collector runs.
@@ -38,7 +38,7 @@ MOST_KEPT = machine_memory() // 8
 
 
 def new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """A C-contiguous array as `numpy.empty` gives it, of used memory if there is some of that size."""
+    """A C-contiguous array, as `numpy.empty` returns, in used memory if there is some of that size."""
     nbytes = math.prod(shape) * dtype.itemsize
     if nbytes < SMALLEST or not _SUPPORTED:
         return np.empty(shape, dtype)

@@ -25,6 +25,7 @@ from gpuimg.memory import new_array
 from gpuimg.plans.graph import GRAPHS_KEPT, AnyValue, Graph, Plan, graph_of
 from gpuimg.plans.nodes import Loop, Node
 from gpuimg.plans.value import Small, Value
+from gpuimg.typing import Backend as BackendName
 
 log = logging.getLogger("gpuimg")
 
@@ -53,7 +54,7 @@ def run(
     *parameters: Hashable,
     others: tuple[Any, ...] = (),
     tables: tuple[np.ndarray[Any, Any], ...] = (),
-    backend: str | None = None,
+    backend: BackendName | None = None,
     out: Any | None = None,
 ) -> Any:
     """Run the graph of a plan and return its result, or a tuple of them, in the caller's kind of array.
@@ -128,7 +129,7 @@ def _checked_outs(out: Any, source: Source, graph: Graph) -> tuple[Any, ...]:
         check_out(each, given_shape(source, result.shape), result.dtype, source.array)
     hosts = [each for each in outs if isinstance(each, np.ndarray)]
     if any(np.may_share_memory(*both) for both in combinations(hosts, 2)):
-        raise ValueError("out must be arrays of memory of their own, got two that overlap")
+        raise ValueError("out must be arrays that do not overlap, got two that overlap")
     return outs
 
 
@@ -138,7 +139,7 @@ def _run_stack(
     parameters: tuple[Hashable, ...],
     others: tuple[Any, ...],
     tables: tuple[np.ndarray[Any, Any], ...],
-    backend: str | None,
+    backend: BackendName | None,
     out: Any | None,
 ) -> Any:
     """`run` for each image of a stack, with the axes of the results in the caller's order."""
@@ -167,9 +168,9 @@ def _memory_of(source: Source, value: AnyValue, out: Any | None, read: tuple[Any
     if isinstance(value, Small):
         return None
     if out is not None:
-        own = source.axes.arranged_out(out, len(source.stack) + len(value.shape))  # type: ignore[union-attr]
-        if _usable_directly(own, read):
-            return own
+        arranged = source.axes.arranged_out(out, len(source.stack) + len(value.shape))  # type: ignore[union-attr]
+        if _usable_directly(arranged, read):
+            return arranged
     return _new(source, value)
 
 
@@ -191,7 +192,7 @@ def _numbers(each: list[Any], source: Source) -> np.ndarray[Any, Any]:
 
 
 def _in_given_order(source: Source, value: AnyValue, made: Any, out: Any | None) -> Any:
-    """A stack of results as the caller has its axes."""
+    """A stack of results in the caller's order of axes."""
     if isinstance(value, Small):
         return made
     result = source.axes.restored(made)  # type: ignore[union-attr]

@@ -76,7 +76,7 @@ def median_seconds(call: Callable[[], Any], rounds: int, repeat: int = 1) -> flo
 
 
 def _measure_calls(figures: Figures) -> None:
-    """What a call costs beside the pixels: on one thread it is taken as zero point."""
+    """The overhead of a call; that on one thread is the zero point."""
     from gpuimg.filters.exposure import plan_threshold
 
     tiny = bound_to(partial(plan_threshold, value=100.0), np.zeros((16, 16), np.uint8))

@@ -2,17 +2,19 @@
 
 import os
 import shutil
+from functools import partial
 
 import hypothesis
 import numpy as np
 import pytest
 
 import gpuimg
+from gpuimg.plans.graph import graph_of
 from gpuimg.registry import arguments
 
 BACKENDS = ("single", "multicore", "processes", "cuda")
 
-# Relative to the greatest magnitude in the image: a few units in the last place, and what float32 sums add up.
+# Relative to the maximum magnitude in the image: a few units in the last place, and what float32 sums add up.
 TOLERANCES = {"float32": 2e-6, "float64": 1e-13}
 
 # Skipped tests fail where GPUIMG_REQUIRE_TOOLS is set, but for these reasons.
@@ -141,3 +143,18 @@ def result_of(backend, bound, out=None):
     """The only result of a graph on a backend."""
     (result,) = backend.run(bound, None if out is None else (out,))
     return result
+
+
+def set_constants(monkeypatch, module, **values):
+    """Set constants that plans are made from, and forget the graphs that were made from others."""
+    for name, value in values.items():
+        monkeypatch.setattr(module, name, value)
+    graph_of.cache_clear()
+
+
+@pytest.fixture
+def constants(monkeypatch):
+    """`set_constants`; afterwards the constants are what they were, and no graph made from others is left."""
+    with monkeypatch.context() as patch:
+        yield partial(set_constants, patch)
+    graph_of.cache_clear()

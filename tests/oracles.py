@@ -23,7 +23,7 @@ def stored(values, dtype):
 
 
 def each_channel(oracle):
-    """Call an oracle for two-dimensional images with each channel on its own."""
+    """Call an oracle for two-dimensional images with each channel independently."""
 
     @functools.wraps(oracle)
     def per_channel(image, *args, **kwargs):

@@ -1,5 +1,6 @@
 """The command line: chains of filters over files, errors of one line, results as JSON."""
 
+import inspect
 import json
 import os
 import shlex
@@ -176,13 +177,13 @@ def test_a_histogram_is_printed(folder):
 
 def test_no_image_ends_the_chain(folder):
     result = gpuimg_command("run", "grey.png", "-o", "out.png", "-f", "threshold_otsu", "-f", "minimum")
-    assert_fails(result, 2, "threshold_otsu gives no image, so it must be the last filter")
+    assert_fails(result, 2, "threshold_otsu returns no image, so it must be the last filter")
 
 
 def test_several_images_are_not_for_the_command_line(folder):
     for more in ([], ["-o", "out.png"], ["-f", "minimum"]):
         result = gpuimg_command("run", "grey.png", "-f", "gradient", *more)
-        assert_fails(result, 2, "gradient gives 2 images: call it from Python")
+        assert_fails(result, 2, "gradient returns 2 images: call it from Python")
 
 
 def test_no_image_has_no_output_file(folder):
@@ -299,6 +300,17 @@ def test_out_of_memory_is_one_line(folder, monkeypatch):
 # info, filters, calibrate
 
 
+@pytest.mark.parametrize("name", gpuimg.FILTERS)
+def test_filters_explains_parameters_that_filters_share(name):
+    known = inspect.signature(gpuimg.FILTERS[name].function).parameters
+    listed, _, shared = gpuimg_command("filters", name).output.partition("Shared parameters\n")
+    lines = [line.partition(" : ") for line in listed.splitlines() if "see `gpuimg.filters`" in line]
+    referred = [parameter for names, _, _ in lines for parameter in names.split(", ")]
+    explained = [line.partition(" : ")[0] for line in shared.splitlines() if " : " in line and line[0].isalpha()]
+    assert {"axes", "backend"} <= set(explained) <= set(known)
+    assert explained == referred
+
+
 def test_filters_lists_all():
     result = gpuimg_command("filters")
     listed = [line.split()[0] for line in result.output.splitlines()[1:]]
@@ -307,7 +319,7 @@ def test_filters_lists_all():
 
 def test_filters_shows_one():
     result = gpuimg_command("filters", "gaussian")
-    assert "Smooth with a Gaussian." in result.output
+    assert "Smooth with a Gaussian filter." in result.output
     assert "gpuimg run SRC -o DST -f gaussian:sigma=1" in result.output
     assert_fails(gpuimg_command("filters", "gausian"), 2, "did you mean gaussian?")
 

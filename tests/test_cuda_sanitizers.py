@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def sanitized(name, *command):
-    """Run Python with a sanitizer's libraries; gives its exit code and what it wrote."""
+    """Run Python with a sanitizer's libraries, and return its exit code and what it wrote."""
     if not all(Path(path).is_file() for path in build.environment(name)["LD_PRELOAD"].split(":")):
         pytest.skip(f"g++ has no runtime library for {name}")
     variables = {

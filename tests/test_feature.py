@@ -84,7 +84,7 @@ def maps():
 
 
 @pytest.mark.parametrize(("name", "levels"), list(maps()), ids=lambda value: value if isinstance(value, str) else "")
-def test_linking_for_any_height_of_slabs(name, levels, monkeypatch):
+def test_linking_for_any_height_of_slabs(name, levels, constants):
     rng = np.random.default_rng(4)
     for seeds in (0, 1, 20):
         seeded = (2 * levels).copy()
@@ -92,8 +92,7 @@ def test_linking_for_any_height_of_slabs(name, levels, monkeypatch):
         seeded.reshape(-1)[places] = 1
         expected = linked(seeded)
         for height, group in ((1, 2), (2, 3), (7, 2), (64, 8), (1000, 8)):
-            monkeypatch.setattr(feature, "LINKED_ROWS", height)
-            monkeypatch.setattr(feature, "GROUP", group)
+            constants(feature, LINKED_ROWS=height, GROUP=group)
             source = Source(seeded)
 
             def plan(image):

@@ -1,10 +1,14 @@
 """Kinds of image in and out, and where results go."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import gpuimg
+from gpuimg.images import MODES
+from gpuimg.typing import Mode
 from tests.conftest import example
 
 RNG = np.random.default_rng(5)
@@ -145,3 +149,7 @@ def test_the_image_is_never_written_to():
         before = image.copy()
         found.function(image, **given)
         np.testing.assert_array_equal(image, before, err_msg=name)
+
+
+def test_every_border_mode_of_the_signatures_is_in_the_table():
+    assert get_args(Mode) == tuple(MODES)

@@ -142,7 +142,7 @@ def test_out_of_several_results_is_checked():
         check(out=image)
     with pytest.raises(ValueError, match=r"out must have the shape \(4, 5\), got \(3, 5\)"):
         check(out=(np.empty_like(image), np.empty((3, 5), np.uint8)))
-    with pytest.raises(ValueError, match="out must be arrays of memory of their own"):
+    with pytest.raises(ValueError, match="out must be arrays that do not overlap"):
         check(out=(image, image))
 
 

@@ -107,11 +107,10 @@ def figures():
 
 @pytest.mark.parametrize("connectivity", [1, 2])
 @pytest.mark.parametrize(("name", "image"), list(figures()), ids=lambda value: value if isinstance(value, str) else "")
-def test_labels_for_any_height_of_slabs(name, image, connectivity, monkeypatch):
+def test_labels_for_any_height_of_slabs(name, image, connectivity, constants):
     expected = ORACLES["label"](image, connectivity)
     for height, group in ((1, 2), (2, 3), (3, 8), (7, 2), (64, 8), (1000, 8)):
-        monkeypatch.setattr(measure, "LABELLED_ROWS", height)
-        monkeypatch.setattr(measure, "GROUP", group)
+        constants(measure, LABELLED_ROWS=height, GROUP=group)
         for backend in ("single", "multicore"):
             found = gpuimg.label(image, connectivity, backend=backend)
             assert_same(found, expected, f"{name}, slabs of {height} rows on {backend}")
@@ -142,7 +141,7 @@ def test_too_many_pixels_for_labels():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(images, "accept", lambda *_, **__: source)
         with pytest.raises(
-            ValueError, match=r"image must have less than 2\*\*31 pixels, got the shape \(65536, 32768\)"
+            ValueError, match=r"image must have fewer than 2\*\*31 pixels, got the shape \(65536, 32768\)"
         ):
             gpuimg.label(image)
 
@@ -167,8 +166,8 @@ def test_distances_near_and_far(shape, zeros):
 
 
 @pytest.mark.parametrize("height", [1, 2, 31, 254])
-def test_distances_for_any_height_of_slabs(height, monkeypatch):
-    monkeypatch.setattr(measure, "DISTANCE_ROWS", height)
+def test_distances_for_any_height_of_slabs(height, constants):
+    constants(measure, DISTANCE_ROWS=height)
     for zeros in (1, 30, 9000):
         image = distant((301, 203), zeros, np.int16)
         assert_same(gpuimg.distance_transform_edt(image), ORACLES["distance_transform_edt"](image), str(zeros))

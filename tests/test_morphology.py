@@ -11,7 +11,7 @@ from tests.conftest import assert_same, noise
 from tests.oracles import ORACLES
 
 CPU = ("single", "multicore", "processes")
-HEIGHTS = (1, 2, 63, 64, 65, 127, 130, 513, 600)
+HEIGHTS = (1, 2, 31, 32, 33, 63, 64, 65, 127, 130, 513, 600)
 
 
 def spiral(size):
@@ -93,12 +93,10 @@ def test_heights_around_seams(height):
         assert_same(gpuimg.fill_holes(holes, backend="single"), ORACLES["fill_holes"](holes))
 
 
-@pytest.mark.parametrize(("rows", "group"), [(1, 2), (3, 2), (5, 3)])
-def test_results_do_not_depend_on_the_slabs(rows, group, monkeypatch):
-    monkeypatch.setattr(morphology, "SLAB_ROWS", rows)
-    monkeypatch.setattr(morphology, "GROUP", group)
-    # Graphs are kept by shape: these are of shapes that no other test has.
-    for mask in (blobs((77 + rows, 39)), spiral(61 + rows), comb((70 + rows, 41))):
+@pytest.mark.parametrize(("rows", "group"), [(1, 2), (3, 2), (5, 3), (38, 2), (39, 2), (77, 8), (1000, 8)])
+def test_results_do_not_depend_on_the_slabs(rows, group, constants):
+    constants(morphology, SLAB_ROWS=rows, GROUP=group)
+    for mask in (blobs((77, 39)), spiral(61), comb((70, 41)), noise((40, 19, 3), np.uint8)):
         seed = dotted(mask)
         for connectivity in (1, 2):
             found = gpuimg.reconstruction(seed, mask, connectivity=connectivity, backend="multicore")
@@ -127,6 +125,14 @@ def test_dtypes_and_channels(dtype, shape, backend):
         found = gpuimg.reconstruction(above, mask, "erosion", connectivity, backend=backend)
         assert_same(found, ORACLES["reconstruction"](above, mask, "erosion", connectivity))
         assert_same(gpuimg.fill_holes(mask, connectivity, backend=backend), ORACLES["fill_holes"](mask, connectivity))
+
+
+def test_stacks():
+    masks = np.stack([blobs((150, 40), seed) for seed in range(3)])
+    seeds = dotted(masks)
+    found = gpuimg.reconstruction(seeds, masks, axes="NYX")
+    for each, seed, mask in zip(found, seeds, masks, strict=True):
+        assert_same(each, ORACLES["reconstruction"](seed, mask))
 
 
 def test_many_channels():

@@ -125,7 +125,7 @@ def test_the_users_code_needs_no_guard_and_runs_once(tmp_path, kind):
 POOLS = """
 import sys, warnings
 import numpy as np, gpuimg
-warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads
+warnings.simplefilter("ignore", DeprecationWarning)  # a fork while threads run
 
 def call(value):
     assert {status.name: status.usable for status in gpuimg.backends()}["processes"]
@@ -294,7 +294,7 @@ def test_too_little_shared_memory_is_an_error_and_no_crash(monkeypatch, error):
 def test_more_memory_than_the_system_has_is_not_asked_for(monkeypatch):
     monkeypatch.setattr(processes, "_available", lambda: 3 * processes.CHECKED)
     processes.reserve(2 * processes.CHECKED).close()
-    with pytest.raises(BackendFailed, match="the system has less"):
+    with pytest.raises(BackendFailed, match="the system has not enough"):
         processes.reserve(4 * processes.CHECKED)
 
 
@@ -341,7 +341,7 @@ def test_idle_workers_that_died_are_replaced():
 
 
 def killing(monkeypatch, times):
-    """Kill the worker that is given a band, so many times for each band."""
+    """Kill the worker that is given a band, a number of times for each band."""
     real = processes.Worker.give
     killed = []
 

@@ -104,7 +104,7 @@ def _healthy() -> bool:
 
 
 def watch(setting: Setting, report: Callable[[Details], None]) -> None:
-    """Run a step in processes of its own until all its cases are reported; `report` gets each as it ends."""
+    """Run a step in separate processes until all its cases are reported; `report` gets each as it ends."""
     done: list[str] = []
 
     def take(result: Details) -> None:

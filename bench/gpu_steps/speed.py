@@ -39,7 +39,7 @@ CACHES = 4  # rotating buffers take so many times the L2 cache
 
 def cases(setting: Setting) -> Iterator[Case]:
     rehearse = setting.rehearse
-    # A small copy is done in the cache; the largest has the least overhead.
+    # A small copy is done in the cache; the largest has the smallest overhead.
     yield Case("copy on the device", partial(copy_speed, rehearse))
     yield Case("pinned copies", partial(pinned_copies, rehearse))
     for name, given in (("threshold", {"value": 100}), ("gaussian", {"sigma": 1.5}), ("histogram", {})):
@@ -245,7 +245,7 @@ def _calls(
 
 
 def end_to_end(rehearse: bool, name: str, given: dict[str, Any], dtype: str, megapixels: float) -> Details:
-    """Seconds of a call from NumPy to NumPy, beside multicore."""
+    """Seconds of a call from NumPy to NumPy, compared with multicore."""
     device = devices.device(rehearse)
     image, _ = image_of(megapixels, dtype)
     call = partial(getattr(gpuimg, name), image, **given)

@@ -58,7 +58,7 @@ WORTH_LEARNING = 1 << 20
 
 
 class CpuBackend(ABC):
-    """Runs compiled kernels over bands of rows; how the bands are shared out is each backend's own."""
+    """Runs compiled kernels over bands of rows; each backend decides how to distribute the bands."""
 
     name: str
     chains = False
@@ -127,7 +127,7 @@ class CpuBackend(ABC):
         return combined(node, parts)
 
     def learn(self, key: str, work: float, elements: int, seconds: float) -> None:
-        """Take what a kernel took for so many elements read and written."""
+        """Record what a kernel took for this many elements read and written."""
         if elements > WORTH_LEARNING:
             figures().learn(key, seconds * self.speedup(), elements * work)
 

@@ -28,7 +28,7 @@ class Stage(NamedTuple):
 
     Attributes
     ----------
-    source, beside : the stages that make its image, and another one beside it; None: they lie in memory
+    source, second : the stages that make its image, and a second one; None: they lie in memory
     slot : where the other image stands among the kernel's slots
     args : the kernel's, arrays of other images being outlines where a stage makes them
     memory : its image where that lies in memory
@@ -36,7 +36,7 @@ class Stage(NamedTuple):
 
     node: Node
     source: int | None
-    beside: int | None
+    second: int | None
     slot: int
     args: tuple[Any, ...]
     memory: Array | None
@@ -68,16 +68,16 @@ def stages_of(nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array])
     for node in nodes:
         source = places.get(node.image.node)  # type: ignore[arg-type]
         memory = found(node.image) if source is None else None
-        own = walking.arguments(node, found, results)
-        beside, slot = _beside(node, own, places)
-        stages.append(Stage(node, source, beside, slot, own, memory))
+        arguments = walking.arguments(node, found, results)
+        second, slot = _second(node, arguments, places)
+        stages.append(Stage(node, source, second, slot, arguments, memory))
     return stages
 
 
-def _beside(node: Node, own: tuple[Any, ...], places: dict[Node, int]) -> tuple[int | None, int]:
+def _second(node: Node, arguments: tuple[Any, ...], places: dict[Node, int]) -> tuple[int | None, int]:
     """Which stage makes another image for a node, and the slot of its address."""
     slot = 6
-    for given, argument in zip(node.arguments, own, strict=True):
+    for given, argument in zip(node.arguments, arguments, strict=True):
         if isinstance(given, Value) and given.node in places:
             return places[given.node], slot
         slot += 1 + getattr(argument, "ndim", 0)
@@ -104,7 +104,7 @@ def prepare_chain(stages: Sequence[Stage], result: Array) -> tuple[Compiled, Pac
             stage.node.halo[0],
             row_bytes,
             stage.slot,
-            -1 if stage.beside is None else stage.beside,
+            -1 if stage.second is None else stage.second,
         )
         keep.append(packed)
         bytes_a_row += row_bytes
@@ -116,11 +116,11 @@ def prepare_chain(stages: Sequence[Stage], result: Array) -> tuple[Compiled, Pac
 
 
 class InProcess(CpuBackend):
-    """Calls compiled kernels by their addresses; in how many threads is each backend's own."""
+    """Calls compiled kernels by their addresses; the backend decides in how many threads."""
 
     @abstractmethod
     def call(self, kernel: str, code: Compiled, packed: Packed, rows: int, elements: int, bands: int) -> float:
-        """Call compiled code for all rows, ``bands`` of them at a time; gives the seconds it took.
+        """Call compiled code for all rows, ``bands`` of them at a time, and return the seconds it took.
 
         ``elements`` are read and written in all; ``kernel`` is named in errors.
         """

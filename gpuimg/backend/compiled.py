@@ -72,7 +72,7 @@ def prepare(
 ) -> tuple[Compiled, Packed]:
     """Machine code for a kernel, and its arguments in slots.
 
-    A kernel's module has a function ``fill``; or several, of which a plain function ``variant(src, *args)`` gives the
+    A kernel's module has a function ``fill``; or several, of which a plain function ``variant(src, *args)`` returns the
     name: only what is called for is compiled.
     """
     choose = _variant(kernel)

@@ -155,7 +155,7 @@ def _overlaps(gpu: Gpu, out: Any | None, arrays: Sequence[Any]) -> bool:
 
 
 def on_device(gpu: Gpu, args: Sequence[Any]) -> list[Any]:
-    """A kernel's own arguments with arrays copied to the device."""
+    """A kernel's arguments with arrays copied to the device."""
     return [gpu.put(arg) if isinstance(arg, np.ndarray) and not gpu.owns(arg) else arg for arg in args]
 
 

@@ -1,4 +1,4 @@
-"""CuPy's current device: its memory pool, the stream in use, and kernels compiled by NVRTC with gpuimg's own flags.
+"""CuPy's current device: its memory pool, the stream in use, and kernels compiled by NVRTC with gpuimg's flags.
 
 CuPy's `RawModule` would add ``-ftz=true``, so that float32 results differed from the CPU's for the smallest numbers.
 """
@@ -23,7 +23,7 @@ from gpuimg.memory import new_array
 
 # Copies between host and device pass through two pinned buffers of this size: one is filled while the other travels.
 STAGE_BYTES = 16 << 20
-# CuPy's own pinned copy serves smaller arrays.
+# CuPy's pinned copy serves smaller arrays.
 STAGED_FROM = 1 << 20
 
 _DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
@@ -186,7 +186,7 @@ class CupyGpu(Gpu):
         return kept
 
     def _target(self) -> str:
-        """The architecture to compile for: the device's own, else the newest that this NVRTC knows, as PTX."""
+        """The architecture to compile for: the device's, else the newest that this NVRTC knows, as PTX."""
         wanted = int(self._cupy.cuda.Device().compute_capability)
         known = self._nvrtc.getSupportedArchs()
         return f"sm_{wanted}" if wanted in known else f"compute_{max(arch for arch in known if arch < wanted)}"

@@ -10,7 +10,7 @@ A kernel's file says in its first comment lines how it is launched and which ins
 
 Every parameter of a kernel takes eight bytes: a pointer, a ``long long`` or a ``double``. An array is passed as its
 pointer and then its shape, an integer as ``long long``, a float as ``double``. A stem that needs several launches or
-memory of its own has a ``<stem>_launch.py`` beside the ``.cu`` with ``launch(gpu, src, dst, top, bottom, *args)``.
+scratch memory has a ``<stem>_launch.py`` next to the ``.cu`` with ``launch(gpu, src, dst, top, bottom, *args)``.
 """
 
 from __future__ import annotations
@@ -249,24 +249,24 @@ def launch_of(stem: str) -> Launch:
 
 @cache
 def own_launch(stem: str) -> Callable[..., None] | None:
-    """The launch code beside a kernel that needs more than one launch, or None."""
+    """The launch code of a kernel that needs more than one launch, or None."""
     name = stem + kernels.LAUNCH
     return kernels.load(name).launch if kernels.find(f"{name}.py") is not None else None
 
 
-IMAGES_AND_ROWS = 8  # parameters of a kernel before its own: two images with their shapes, and the rows to fill
+IMAGES_AND_ROWS = 8  # parameters of a kernel before these: two images with their shapes, and the rows to fill
 
 
 @cache
 def check_names(stem: str) -> None:
-    """Raise unless a kernel's own parameters have the names of the CPU kernel's, in the same order."""
+    """Raise unless a kernel's parameters have the names of the CPU kernel's, in the same order."""
     try:
         wanted = kernels.parameters(stem)
     except FileNotFoundError:  # a kernel of the device's alone
         return
-    own = own_launch(stem)
-    if own is not None:
-        where, names = f"launch in {stem}_launch.py", tuple(signature(own).parameters)[5:]
+    launch = own_launch(stem)
+    if launch is not None:
+        where, names = f"launch in {stem}_launch.py", tuple(signature(launch).parameters)[5:]
     else:
         where, names = f"{stem}.cu", _own_names(stem, wanted)
     if names != wanted:
@@ -274,7 +274,7 @@ def check_names(stem: str) -> None:
 
 
 def _own_names(stem: str, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The names of a kernel's own parameters without the extents that follow each array."""
+    """The names of a kernel's parameters without the extents that follow each array."""
     kernel = next(found for found in _KERNEL.finditer(source(stem)) if found["name"] == stem)
     names: list[str] = []
     is_extent = False
@@ -349,7 +349,7 @@ class Gpu(ABC):
     """A device: memory, copies, and kernels. Launch code and the backend know a device only by this."""
 
     out_of_memory: type[Exception] = MemoryError
-    errors: tuple[type[Exception], ...] = ()  # what the device's own library raises
+    errors: tuple[type[Exception], ...] = ()  # what the device's library raises
 
     @property
     @abstractmethod
@@ -455,9 +455,9 @@ class Gpu(ABC):
     def launch(self, stem: str, src: Any, dst: Any, top: int, bottom: int, *args: Any) -> None:
         """Fill rows [top, bottom) of ``dst`` by a kernel; all arrays are on the device, images as flat rows."""
         check_names(stem)
-        own = own_launch(stem)
-        if own is not None:
-            own(self, src, dst, top, bottom, *args)
+        launch = own_launch(stem)
+        if launch is not None:
+            launch(self, src, dst, top, bottom, *args)
             return
         if launch_of(stem).added:
             self.zero(dst[top:bottom])

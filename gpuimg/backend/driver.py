@@ -1,8 +1,8 @@
 """The one parallel loop: calls any compiled kernel by its address for bands of rows on all cores.
 
-It is compiled once and kept on disk; kernels have no parallel twin of their own. Numba's threads are used where their
+It is compiled once and kept on disk; kernels have no parallel version. Numba's threads are used where their
 layer lets several Python threads in at once (OpenMP, TBB); elsewhere, and in a forked child, where GNU OpenMP would be
-killed, threads of our own call the same addresses.
+killed, gpuimg's threads call the same addresses.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _parallel_loop(address: int, slots: int, top: int, bottom: int, bands: int) 
 
 @cache
 def parallel_loop() -> Any:
-    """Numba's parallel loop over bands: ``loop(address, slots, top, bottom, bands)`` gives how many bands were done."""
+    """Numba's parallel loop over bands: ``loop(address, slots, top, bottom, bands)`` returns the bands done."""
     import numba
     from numba import types
 
@@ -99,7 +99,7 @@ def parallel_loop() -> Any:
         loop.disable_compile()
         return loop
 
-    # A function of its own globals, for a closure over `call` would miss the disk cache in every new process.
+    # A function with separate globals, for a closure over `call` would miss the disk cache in every new process.
     names = {"prange": numba.prange, "call": kernels.load("addresses").call_entry, "__name__": __name__}
     return jit.kept(build, jit.named(_parallel_loop, "_parallel_loop", names))
 
@@ -200,7 +200,7 @@ class Calls(Shares):
 
 
 class Helpers:
-    """Threads of our own that help a caller with its work, started at first use."""
+    """Threads that help a caller with its work, started at first use."""
 
     def __init__(self) -> None:
         self._offers: SimpleQueue[Shares] = SimpleQueue()
@@ -226,7 +226,7 @@ _helpers = Helpers()
 
 
 def fill_bands(code: Compiled, packed: Packed, top: int, bottom: int, bands: int) -> int:
-    """Fill rows [top, bottom) in ``bands`` pieces on all cores; gives how many pieces were done.
+    """Fill rows [top, bottom) in ``bands`` pieces on all cores, and return the number of pieces done.
 
     No thread writes to the arrays any more when it returns or raises, also after Ctrl-C.
     """

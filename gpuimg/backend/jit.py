@@ -1,8 +1,8 @@
-"""Machine code by Numba's public interface, kept on disk in gpuimg's own folder.
+"""Machine code by Numba's public interface, kept on disk in gpuimg's folder.
 
-Numba keeps compiled code beside the source file of a function. So that it lies in our folder, and is found as long as
+Numba keeps compiled code next to the source file of a function. So that it lies in our folder, and is found as long as
 nothing has changed that it depends on, a function is shown to Numba as one from a copy of its source file there. The
-processor and its features are in Numba's own key.
+processor and its features are in Numba's key.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def warn_if_untested() -> None:
 
 @cache
 def code_digest() -> str:
-    """What compiled code depends on besides Numba's version and the target, which Numba's own key holds."""
+    """What compiled code depends on besides Numba's version and the target, which Numba's key holds."""
     here = Path(__file__).parent
     glue = [here / "jit.py", here / "jit_fast.py", here / "driver.py", Path(images.__file__)]
     return hashlib.sha256(b"".join([kernels.cpu_digest().encode(), *map(Path.read_bytes, glue)])).hexdigest()[:16]
@@ -186,7 +186,7 @@ def from_bits(builder: Any, bits: Any, scalar: Any) -> Any:
 
 
 def unpacker(form: str) -> Any:
-    """``unpack(slots)``, which gives compiled code the arguments as a tuple."""
+    """``unpack(slots)``, which returns the arguments to compiled code as a tuple."""
     members = member_types(form)
     parts = [
         types.Tuple((types.CPointer(each.dtype), types.UniTuple(types.int64, each.ndim)))

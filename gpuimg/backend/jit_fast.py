@@ -1,4 +1,4 @@
-"""What reaches inside Numba so that kernels compile in less than half the time.
+"""Changes to Numba's internals by which kernels compile in under half the time.
 
 All names of Numba that are not public stand in one table. They are used with the versions they were tested with, if
 they are all there and do what they should; otherwise kernels are compiled by the public interface alone, see `jit`.

@@ -103,10 +103,10 @@ class Block:
 
 
 def reserve(nbytes: int) -> Block:
-    """Shared memory of so many bytes, or a `BackendFailed` that says why there is none."""
+    """Shared memory of this many bytes, or a `BackendFailed` that says why there is none."""
     try:
         if nbytes > CHECKED and nbytes > _available():
-            raise MemoryError("the system has less")
+            raise MemoryError("the system has not enough")
         return Block(nbytes)
     except (OSError, MemoryError) as error:
         raise BackendFailed(
@@ -169,7 +169,7 @@ class Job:
 def _start(theirs: Any) -> subprocess.Popen[bytes]:
     """Start a worker on its end of a connection.
 
-    Its path is the interpreter's own, without the current folder. A process group of its own keeps Ctrl-C from it
+    Its path is the interpreter's, without the current folder. A separate process group keeps Ctrl-C from it
     while it starts.
     """
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
@@ -259,7 +259,7 @@ class Workers:
         self._looked = 0.0
 
     def fill(self, job: Job, bands: list[tuple[int, int]], count: int) -> float:
-        """Fill all bands; gives the seconds that compiled code took, all workers together."""
+        """Fill all bands, and return the seconds that compiled code took, all workers together."""
         with self._lock:
             if self._busy:  # a signal handler's call, in the midst of another one in this thread
                 return self._fill_apart(job, bands, count)

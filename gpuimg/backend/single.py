@@ -37,7 +37,7 @@ def check_done(kernel: str, done: int, expected: int) -> None:
 
 
 def timed(kernel: str, fill: Callable[[int, int], tuple[int, int]], rows: int, elements: int, whole: bool) -> float:
-    """Fill all rows by ``fill(top, bottom)``, which gives the pieces done and expected; gives the seconds it took."""
+    """Return the seconds for all rows by ``fill(top, bottom)``, which returns the pieces done and expected."""
     start = time.perf_counter()
     if whole or elements <= FIRST_PIECE_ELEMENTS:
         check_done(kernel, *fill(0, rows))

@@ -87,7 +87,7 @@ def _map_blocks(task: Task, files: list[int]) -> list[mmap.mmap]:
 
 
 def _bands_of(task: Task, files: list[int]) -> Callable[[int, int], tuple[int, float]]:
-    """A function that fills the rows from ``top`` to ``bottom``; gives the kernel's result and the seconds it took."""
+    """A function of ``top`` and ``bottom`` that fills these rows; returns the kernel's result and the seconds."""
     import numpy as np
 
     from gpuimg.backend.compiled import prepare

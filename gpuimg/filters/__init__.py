@@ -1,31 +1,31 @@
 """The public filters, a family per file.
 
-Every filter checks its arguments; its plan says what is to be done, and `gpuimg.run.run` does it. What all of them
-share:
+Every filter checks its arguments; its plan describes the computation, and `gpuimg.run.run` runs it. Parameters that
+filters share:
 
 backend : {None, "auto", "cuda", "multicore", "processes", "single"}
-    Where to run. None: what `gpuimg.use_backend` or the variable ``GPUIMG_BACKEND`` says, else "auto", the least
-    predicted seconds on this machine. A backend asked for by name runs there or raises `gpuimg.BackendUnavailable`.
+    Where to run. None: what `gpuimg.use_backend` or the variable ``GPUIMG_BACKEND`` says, otherwise "auto", the minimum
+    predicted time on this machine. A backend requested by name runs there or raises `gpuimg.BackendUnavailable`.
 out : ndarray
-    Array for the result, of the result's shape and dtype. Any memory layout; it may overlap the image. It is returned.
-    A filter with several images as results takes a tuple of arrays, none of which may overlap another.
+    Array for the result, of its shape and dtype, with any memory layout; it may overlap the image. It is returned.
+    A filter that returns several images takes a tuple of arrays, none of which may overlap another.
 mode : {"reflect", "nearest", "mirror", "wrap", "constant"}
-    What lies beyond the image's edge, in SciPy's words: ``d c b a | a b c d | d c b a`` (reflect), ``a a a | a b c d
+    Extension of the image beyond its border, as in SciPy: ``d c b a | a b c d | d c b a`` (reflect), ``a a a | a b c d
     | d d d`` (nearest), ``d c b | a b c d | c b a`` (mirror), ``b c d | a b c d | a b c`` (wrap), ``k k k | a b c d |
     k k k`` (constant).
 cval : number
     The constant k of mode "constant"; it must be a value of the image's dtype.
 axes : str, optional
-    What the array's axes are, a letter each: Y rows, X columns, C channels; T, Z and N (time, depth, number) are axes
-    of a stack, whose images are filtered one by one, in parallel. ``"TYX"`` is a stack of grey images, ``"TYXC"`` of
+    The array's axes, one letter each: Y rows, X columns, C channels; T, Z and N (time, depth, number) are axes
+    of a stack, whose images are filtered independently, in parallel. ``"TYX"`` is a stack of grey images, ``"TYXC"`` of
     colour ones, ``"CYX"`` an image with its channels first, ``"YXC"`` one with any number of channels. The result has
-    its axes in the same order. None: ``(H, W)``, or ``(H, W, C)`` with at most four channels; any other array must say
-    what it is.
+    its axes in the same order. None: ``(H, W)``, or ``(H, W, C)`` with at most four channels; any other array needs
+    ``axes``.
 
 Images are ``(H, W)`` or ``(H, W, C)``, uint8, uint16, int16, float32 or float64, from NumPy, CuPy, PIL or anything
-that has DLPack; the result is of the same kind. Channels are filtered each on its own. Results are rounded half to
-even and saturated. Minimum, maximum, median and morphology also take masks (bool) and labels (int32), and what only
-moves pixels takes any dtype of 1, 2, 4 or 8 bytes. `gpuimg.astype` converts between dtypes.
+that has DLPack; the result is of the same kind. Channels are filtered separately. Results are rounded half to
+even and saturated. Minimum, maximum, median and morphology also take masks (bool) and labels (int32); filters that
+only move pixels take any dtype of 1, 2, 4 or 8 bytes. `gpuimg.astype` converts between dtypes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Between colour spaces."""
+"""Conversions between colour spaces."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from gpuimg.plans.nodes import point
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
+from gpuimg.typing import Backend, ImageLike, Out, SameImage
 
 Array = np.ndarray[Any, Any]
 
@@ -38,25 +40,30 @@ def _luma_weights(weights: Any) -> tuple[float, float, float]:
 
 
 def fixed_weights(weights: tuple[float, ...], one: int) -> tuple[int, ...]:
-    """Weights as whole multiples of ``1 / one``; the greatest takes up what rounding left, so that their sum stays."""
+    """Weights in fixed point, as multiples of ``1 / one``; the largest absorbs the rounding error of the sum."""
     scaled = [round(weight * one) for weight in weights]
-    greatest = max(range(len(scaled)), key=lambda index: abs(weights[index]))
-    scaled[greatest] += round(math.fsum(weights) * one) - sum(scaled)
+    largest = max(range(len(scaled)), key=lambda index: abs(weights[index]))
+    scaled[largest] += round(math.fsum(weights) * one) - sum(scaled)
     return tuple(scaled)
 
 
 @register({}, {"weights": "rec601"}, color=True)
 def rgb2gray(
-    image: Any, weights: Any = "rec709", *, axes: str | None = None, backend: str | None = None, out: Any = None
+    image: ImageLike,
+    weights: Literal["rec709", "rec601"] | Sequence[float] = "rec709",
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
-    """Weigh red, green and blue into one channel.
+    """Convert an RGB image to grey: a weighted sum of red, green and blue.
 
     Parameters
     ----------
     image : (H, W, 3) or (H, W, 4) array
-        The fourth channel, if any, is not looked at.
+        A fourth channel is ignored.
     weights : {"rec709", "rec601"} or three numbers
-        Shares of red, green and blue: ITU-R BT.709 luminance (as scikit-image), BT.601 luma (as OpenCV), or your own.
+        Weights of red, green and blue: ITU-R BT.709 luminance (as scikit-image), BT.601 luma (as OpenCV).
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -101,13 +108,13 @@ YCBCR_FROM_RGB = np.array([
     [112.0,   -93.786, -18.214],
 ])
 # fmt: on
-WHITE = np.array([0.95047, 1.0, 1.08883])  # D65, seen by the observer of 1931 (2 degrees)
+WHITE = np.array([0.95047, 1.0, 1.08883])  # D65 (2-degree observer, 1931)
 YCBCR_OFFSETS = np.array([16.0, 128.0, 128.0])
 NOTHING = np.zeros(3)
 
 
 def _converted(kernel: str, image: Value, work: float, **tables: Any) -> Value:
-    """Convert three channels to floats; kernels take integers as shares of their dtype's maximum."""
+    """Convert three channels to floats; kernels scale integers by their dtype's maximum."""
     return point(kernel, image, dtype=FLOAT64 if image.dtype == FLOAT64 else FLOAT32, work=work, **tables)
 
 
@@ -137,19 +144,21 @@ def plan_lab2rgb(image: Value) -> Value:
 
 
 @register(color=True)
-def rgb2hsv(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
-    """Convert red, green and blue to hue, saturation and value.
+def rgb2hsv(
+    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> Any:
+    """Convert RGB to HSV.
 
     Parameters
     ----------
     image : (H, W, 3) array
-        Integers are shares of the dtype's greatest value; floats run from 0 to 1.
+        Integers are scaled by the dtype's maximum; floats range from 0 to 1.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    float32 array of the same shape (float64 for float64 images). Hue runs round from 0 (red) over 1/3 (green) and 2/3
-    (blue) to 1; where there is none it is 0. Saturation and value run from 0 to 1.
+    float32 array of the same shape (float64 for float64 images). Hue ranges from 0 (red) through 1/3 (green) and 2/3
+    (blue) to 1, and is 0 for grey. Saturation and value range from 0 to 1.
 
     Raises
     ------
@@ -171,12 +180,14 @@ def rgb2hsv(image: Any, *, axes: str | None = None, backend: str | None = None, 
 
 
 @register(color=True, kinds="f")
-def hsv2rgb(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
-    """Convert hue, saturation and value to red, green and blue.
+def hsv2rgb(
+    image: SameImage, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> SameImage:
+    """Convert HSV to RGB.
 
     Parameters
     ----------
-    image : (H, W, 3) array of float32 or float64, from 0 to 1; hues beyond go round again
+    image : (H, W, 3) array of float32 or float64, from 0 to 1; other hues wrap around
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -202,13 +213,15 @@ def hsv2rgb(image: Any, *, axes: str | None = None, backend: str | None = None, 
 
 
 @register(color=True)
-def rgb2ycbcr(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
-    """Convert red, green and blue to luma and two differences of colour, for studio swing.
+def rgb2ycbcr(
+    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> Any:
+    """Convert RGB to YCbCr (studio swing).
 
     Parameters
     ----------
     image : (H, W, 3) array
-        Integers are shares of the dtype's greatest value; floats run from 0 to 1.
+        Integers are scaled by the dtype's maximum; floats range from 0 to 1.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -235,8 +248,10 @@ def rgb2ycbcr(image: Any, *, axes: str | None = None, backend: str | None = None
 
 
 @register(color=True, kinds="f")
-def ycbcr2rgb(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
-    """Convert luma and two differences of colour, for studio swing, to red, green and blue.
+def ycbcr2rgb(
+    image: SameImage, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> SameImage:
+    """Convert YCbCr (studio swing) to RGB.
 
     Parameters
     ----------
@@ -245,7 +260,7 @@ def ycbcr2rgb(image: Any, *, axes: str | None = None, backend: str | None = None
 
     Returns
     -------
-    array of the same shape and dtype, from 0 to 1; colours that RGB does not hold lie beyond
+    array of the same shape and dtype, from 0 to 1; colours outside of RGB's gamut lie beyond
 
     Raises
     ------
@@ -266,19 +281,21 @@ def ycbcr2rgb(image: Any, *, axes: str | None = None, backend: str | None = None
 
 
 @register(color=True)
-def rgb2lab(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
-    """Convert sRGB to CIE L*, a* and b*, in which equal distances look about equally far.
+def rgb2lab(
+    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> Any:
+    """Convert sRGB to CIE L*a*b*, a perceptually uniform colour space.
 
     Parameters
     ----------
     image : (H, W, 3) array
-        Integers are shares of the dtype's greatest value; floats run from 0 to 1.
+        Integers are scaled by the dtype's maximum; floats range from 0 to 1.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
     float32 array of the same shape (float64 for float64 images): L* from 0 to 100, a* (green to red) and b* (blue to
-    yellow) from about -107 to 98. The white point is D65, seen by the observer of 1931.
+    yellow) from about -107 to 98. The white point is D65 (2-degree observer, 1931).
 
     Raises
     ------
@@ -300,8 +317,10 @@ def rgb2lab(image: Any, *, axes: str | None = None, backend: str | None = None, 
 
 
 @register(color=True, kinds="f")
-def lab2rgb(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
-    """Convert CIE L*, a* and b* to sRGB.
+def lab2rgb(
+    image: SameImage, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> SameImage:
+    """Convert CIE L*a*b* to sRGB.
 
     Parameters
     ----------
@@ -310,7 +329,7 @@ def lab2rgb(image: Any, *, axes: str | None = None, backend: str | None = None, 
 
     Returns
     -------
-    array of the same shape and dtype, from 0 to 1; colours that sRGB does not hold are cut off there
+    array of the same shape and dtype, from 0 to 1; colours outside of sRGB's gamut are clipped
 
     Raises
     ------

@@ -13,12 +13,13 @@ from gpuimg.plans.nodes import Edge, window
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
+from gpuimg.typing import Backend, ImageLike, Mode, Out
 
 MAGNITUDE = 2  # where kernels take the axis to differentiate along
 
 
 class Smoothing(NamedTuple):
-    """Weights of a pixel and of the two beside it, across the direction of the difference."""
+    """Weights of a pixel and of its two neighbours, across the direction of the difference."""
 
     centre: int
     outer: int
@@ -28,7 +29,14 @@ SOBEL, SCHARR, PREWITT = Smoothing(2, 1), Smoothing(10, 3), Smoothing(1, 1)
 
 
 def _derivative(
-    image: Any, weights: Smoothing, axis: Any, mode: str, cval: float, axes: str | None, backend: str | None, out: Any
+    image: ImageLike,
+    weights: Smoothing,
+    axis: Any,
+    mode: Mode,
+    cval: float,
+    axes: str | None,
+    backend: Backend | None,
+    out: Out | None,
 ) -> Any:
     source = images.accept(image, axes=axes)
     chosen = MAGNITUDE if axis is None else images.whole("axis", axis, low=-2, high=1) % 2
@@ -37,7 +45,7 @@ def _derivative(
 
 
 def plan_derivative(image: Value, weights: Smoothing, axis: int, edge: Edge, factor: float | None = None) -> Value:
-    """Smoothed differences along one axis, or the magnitude of both; by default divided as scikit-image's are."""
+    """Smoothed differences along one axis, or the magnitude of both; by default normalised as in scikit-image."""
     return window(
         "derivative",
         image,
@@ -53,41 +61,41 @@ def plan_derivative(image: Value, weights: Smoothing, axis: int, edge: Edge, fac
 
 
 def _factor(weights: Smoothing, axis: int) -> float:
-    """What differences of sums with these weights, or the root of both squares, are multiplied by."""
+    """Return the normalising factor of the differences, or of their magnitude."""
     mean = 1 / (weights.centre + 2 * weights.outer)
     return mean / math.sqrt(2) if axis == MAGNITUDE else mean
 
 
 def _real(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """What differences of an image's values are stored in."""
+    """Return the dtype of the derivatives of an image."""
     return FLOAT64 if dtype == FLOAT64 else FLOAT32
 
 
 @register({}, {"axis": 0}, {"axis": 1})
 def sobel(
-    image: Any,
+    image: ImageLike,
     axis: int | None = None,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
-    """Find edges by the Sobel operator.
+    """Find edges with the Sobel operator.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
     axis : {None, 0, 1}
-        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones; None gives the
-        magnitude.
+        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones, None both:
+        the magnitude.
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
     float32 array of the same shape (float64 for float64 images); the image's values are not rescaled. One axis: the
-    smoothed difference of the neighbours on both sides; None: the root of the mean of both squares, as in scikit-image.
+    smoothed difference of the neighbours on both sides; None: the root of the mean of the squares, as in scikit-image.
 
     Raises
     ------
@@ -111,29 +119,29 @@ def sobel(
 
 @register({}, {"axis": 0}, {"axis": 1})
 def scharr(
-    image: Any,
+    image: ImageLike,
     axis: int | None = None,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
-    """Find edges by the Scharr operator, which is nearer to the same for all directions than Sobel's.
+    """Find edges with the Scharr operator, which is closer to rotation invariant than Sobel's.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
     axis : {None, 0, 1}
-        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones; None gives the
-        magnitude.
+        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones, None both:
+        the magnitude.
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
     float32 array of the same shape (float64 for float64 images); the image's values are not rescaled. One axis: the
-    smoothed difference of the neighbours on both sides; None: the root of the mean of both squares, as in scikit-image.
+    smoothed difference of the neighbours on both sides; None: the root of the mean of the squares, as in scikit-image.
 
     Raises
     ------
@@ -157,29 +165,29 @@ def scharr(
 
 @register({}, {"axis": 0}, {"axis": 1})
 def prewitt(
-    image: Any,
+    image: ImageLike,
     axis: int | None = None,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
-    """Find edges by the Prewitt operator.
+    """Find edges with the Prewitt operator.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
     axis : {None, 0, 1}
-        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones; None gives the
-        magnitude.
+        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones, None both:
+        the magnitude.
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
     float32 array of the same shape (float64 for float64 images); the image's values are not rescaled. One axis: the
-    smoothed difference of the neighbours on both sides; None: the root of the mean of both squares, as in scikit-image.
+    smoothed difference of the neighbours on both sides; None: the root of the mean of the squares, as in scikit-image.
 
     Raises
     ------
@@ -203,15 +211,15 @@ def prewitt(
 
 @register({})
 def gradient(
-    image: Any,
+    image: ImageLike,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: tuple[Out, Out] | None = None,
 ) -> tuple[Any, Any]:
-    """Compute magnitude and direction of the gradient by the Sobel operator.
+    """Compute magnitude and direction of the gradient with the Sobel operator.
 
     Parameters
     ----------
@@ -224,7 +232,7 @@ def gradient(
     magnitude : float32 array of the same shape (float64 for float64 images)
         As `sobel` returns it.
     direction : array of the same shape and dtype
-        The angle in which the image gets brighter, in radians from -pi to pi: ``arctan2(sobel(image, axis=0),
+        The direction in which the image gets brighter, in radians from -pi to pi: ``arctan2(sobel(image, axis=0),
         sobel(image, axis=1))``, so 0 is to the right and pi / 2 downwards. 0 where the image is flat; NaN where a
         neighbour is NaN. Within 3 units in the last place of the angle of the differences.
 
@@ -244,7 +252,7 @@ def gradient(
     """
     source = images.accept(image, axes=axes)
     edge = images.border(mode, cval, source.dtype)
-    return run(plan_gradient, source, edge, backend=backend, out=out)  # type: ignore[no-any-return]
+    return run(plan_gradient, source, edge, backend=backend, out=out)
 
 
 def plan_gradient(image: Value, edge: Edge) -> tuple[Value, ...]:
@@ -264,15 +272,15 @@ def plan_gradient(image: Value, edge: Edge) -> tuple[Value, ...]:
 
 @register({})
 def laplace(
-    image: Any,
+    image: ImageLike,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
-    """Sum the second differences along both axes.
+    """Compute the Laplacian: the sum of the second differences along both axes.
 
     Parameters
     ----------

@@ -1,11 +1,11 @@
-"""Grey values: pointwise changes, histograms and what follows from them."""
+"""Intensities: pointwise filters and histograms."""
 
 from __future__ import annotations
 
 import math
 from contextlib import suppress
 from functools import cache, partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from gpuimg.plans.nodes import fold, host, moved, point, view
 from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
 from gpuimg.run import run
+from gpuimg.typing import Backend, ImageLike, Out, SameImage
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
 
 Array = np.ndarray[Any, Any]
 COUNTS = np.dtype(np.int64)
@@ -25,8 +29,10 @@ _INTEGERS: frozenset[np.dtype[Any]] = frozenset(dtype for dtype in DTYPES if dty
 
 
 @register(kinds="buif")
-def invert(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
-    """Turn light into dark.
+def invert(
+    image: SameImage, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> SameImage:
+    """Invert intensities.
 
     Parameters
     ----------
@@ -36,7 +42,7 @@ def invert(image: Any, *, axes: str | None = None, backend: str | None = None, o
     Returns
     -------
     array of the same shape and dtype: ``max - image`` for unsigned integers, ``-1 - image`` for signed ones (the
-    least value becomes the greatest), ``1 - image`` for floats, ``not image`` for bool, as in scikit-image.
+    minimum becomes the maximum), ``1 - image`` for floats, ``not image`` for bool, as in scikit-image.
 
     Examples
     --------
@@ -59,16 +65,22 @@ def _upside_down(image: Any) -> Any:
 
 @register({"other": _upside_down, "alpha": 0.3}, {"other": _upside_down, "alpha": -0.5}, images=("other",))
 def blend(
-    image: Any, other: Any, alpha: float, *, axes: str | None = None, backend: str | None = None, out: Any = None
-) -> Any:
-    """Mix two images.
+    image: SameImage,
+    other: ImageLike,
+    alpha: float,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Blend two images linearly.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
     other : array of the image's shape and dtype
     alpha : number
-        The share of ``other``: 0 gives the image, 1 the other one; beyond these the difference is exaggerated.
+        Weight of ``other``: 0 returns the image, 1 the other one; values outside of [0, 1] extrapolate.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -91,7 +103,7 @@ def blend(
     """
     source = images.accept(image, axes=axes)
     share = images.number("alpha", alpha)
-    second = images.accept_beside("other", other, source)
+    second = images.accept_second("other", other, source)
     return run(plan_blend, source, share, others=(second,), backend=backend, out=out)
 
 
@@ -104,7 +116,13 @@ _CONVERTED = tuple(dtype for dtype in images.KNOWN if dtype in images.WITH_LABEL
 
 @register({"dtype": "float32"}, {"dtype": "uint8"}, kinds="buif", also=images.WITH_LABELS)
 def astype(
-    image: Any, dtype: Any, scale: bool = False, *, axes: str | None = None, backend: str | None = None, out: Any = None
+    image: ImageLike,
+    dtype: DTypeLike,
+    scale: bool = False,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Convert an image to another dtype, rounded and saturated.
 
@@ -120,8 +138,8 @@ def astype(
 
     Returns
     -------
-    array of the same shape and of ``dtype``. Floats are rounded half to even in integers; what these do not hold is
-    saturated; NaN becomes 0. In bool, all but 0 is True; with ``scale``, what is above half of the range.
+    array of the same shape and of ``dtype``. Floats are rounded half to even in integers; values out of
+    range are saturated; NaN becomes 0. In bool, all but 0 is True; with ``scale``, values above half of the range.
 
     Raises
     ------
@@ -161,7 +179,7 @@ def _converted_dtype(dtype: Any) -> np.dtype[Any]:
 
 
 def plan_astype(image: Value, dtype: np.dtype[Any], scale: bool) -> Value:
-    """A copy where the dtype stays; else what suits: masks are made by comparisons, and scaled by a table."""
+    """A copy if the dtype stays; masks are made by comparisons, and scaled by a look-up table."""
     if image.dtype == dtype:
         return moved(image, partial(point, "flip", work=0.5, vertical=0, horizontal=0))
     if dtype == BOOL:
@@ -180,7 +198,7 @@ def _middle(dtype: np.dtype[Any]) -> float:
 
 @cache
 def _mask_values(dtype: np.dtype[Any]) -> Array:
-    """The table of what False and True become."""
+    """Return the look-up table for False and True."""
     table = np.zeros((1, 256), dtype)
     table[0, 1:] = 1 if dtype.kind == "f" else images.limits(dtype)[1]
     return table
@@ -192,15 +210,22 @@ def _negative(image: Any) -> Array:
 
 
 @register({"table": _negative}, kinds="ui")
-def lut(image: Any, table: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
-    """Replace each value by the table's entry for it.
+def lut(
+    image: ImageLike,
+    table: ArrayLike,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> Any:
+    """Apply a look-up table.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16 or int16
     table : (N,) array of bool, uint8, uint16, int16, int64, float32 or float64
-        One entry for every value of the image's dtype: N is 256 for uint8 and 65536 else. The entries for negative
-        int16 values stand in the second half, as NumPy's indexing has it.
+        One entry for every value of the image's dtype: N is 256 for uint8, otherwise 65536. The entries for
+        negative int16 values are the second half, as in NumPy's indexing.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -233,7 +258,7 @@ def lut(image: Any, table: Any, *, axes: str | None = None, backend: str | None 
 
 
 def plan_lut(image: Value, table: Small, dtype: np.dtype[Any]) -> Value:
-    """The table's entry for each value; the table has a row for each channel, or one for all."""
+    """Look up each value; the table has one row for each channel, or one for all."""
     return point("lut", _unsigned(image), dtype=dtype, table=table)
 
 
@@ -244,29 +269,29 @@ def _unsigned(image: Value) -> Value:
 
 @register({"gamma": 2.2}, {"gamma": 0.5, "gain": 1.3}, {"gamma": 0})
 def adjust_gamma(
-    image: Any,
+    image: ImageLike,
     gamma: float = 1,
     gain: float = 1,
     *,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
-    """Raise each value, as a share of the greatest, to a power.
+    """Apply gamma correction: raise each value, scaled by the maximum, to a power.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array without negative values
     gamma : number >= 0
-        The power: above 1 makes the image darker, below 1 brighter.
+        Exponent: above 1 makes the image darker, below 1 brighter.
     gain : number
-        What the result is multiplied by.
+        Factor of the result.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
     array of the same shape and dtype: ``gain * scale * (image / scale) ** gamma``, where the scale is the dtype's
-    greatest value, and 1 for floats. Integers are rounded half to even and saturated.
+    maximum, or 1 for floats. Integers are rounded half to even and saturated.
 
     Raises
     ------
@@ -274,7 +299,7 @@ def adjust_gamma(
 
     References
     ----------
-    .. [1] `skimage.exposure.adjust_gamma`, which truncates 16-bit integers and lets them wrap round.
+    .. [1] `skimage.exposure.adjust_gamma`, which truncates 16-bit integers and lets them wrap around.
 
     Examples
     --------
@@ -289,7 +314,7 @@ def adjust_gamma(
 
 
 def plan_adjust_gamma(image: Value, power: float, factor: float) -> Value:
-    """Integers by a table, floats by series; first it is checked that no value is negative."""
+    """Integers by a look-up table, floats by series; raise if a value is negative."""
     if image.dtype.kind == "f":
         exponent = host(partial(_if_not_negative, power), plan_extrema(image))
         return point("power", image, work=6.0, exponent=exponent, factor=factor)
@@ -300,7 +325,7 @@ def plan_adjust_gamma(image: Value, power: float, factor: float) -> Value:
 
 
 def _powers(dtype: np.dtype[Any], power: float, factor: float) -> Array:
-    """The table of `adjust_gamma`; the entries for negative values are not looked at."""
+    """Return the table of `adjust_gamma`; entries for negative values are never used."""
     low, high = images.limits(dtype)
     shares = np.arange(1 << 8 * dtype.itemsize) / high
     values = np.clip(np.rint(high * factor * shares**power), low, high)
@@ -314,14 +339,16 @@ def _if_not_negative(argument: Any, extrema: Array) -> Any:
 
 
 @register({"value": 100}, {"value": 0.5})
-def threshold(image: Any, value: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
-    """Mark the pixels above a value.
+def threshold(
+    image: ImageLike, value: float, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> Any:
+    """Return a binary mask of pixels above a threshold.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
     value : number
-        Need not be a value of the image's dtype. For a float32 image it is taken as float32, as NumPy does.
+        Threshold; need not be a value of the image's dtype. Converted to float32 for a float32 image, as in NumPy.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -345,7 +372,7 @@ def plan_threshold(image: Value, value: float) -> Value:
 
 
 def threshold_args(value: float, dtype: np.dtype[Any]) -> tuple[int | float, int]:
-    """A threshold in the image's own type, and whether every pixel lies above it."""
+    """A threshold in the image's dtype, and whether every pixel lies above it."""
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             return float(dtype.type(value)), 0
@@ -359,23 +386,23 @@ def threshold_args(value: float, dtype: np.dtype[Any]) -> tuple[int | float, int
 
 @register({}, {"in_range": (30, 120), "out_range": (5, 90)}, {"in_range": "dtype", "out_range": (40, 20)})
 def rescale_intensity(
-    image: Any,
-    in_range: Any = "image",
-    out_range: Any = "dtype",
+    image: ImageLike,
+    in_range: str | tuple[float, float] = "image",
+    out_range: str | tuple[float, float] = "dtype",
     *,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
-    """Stretch or shrink the range of values.
+    """Stretch or shrink the intensity range.
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array; all channels are stretched alike
+    image : (H, W) or (H, W, C) array; all channels share one range
     in_range : {"image", "dtype"}, the name of a dtype, or two numbers
-        What is spread over ``out_range``; values outside are clipped. "image": from the least value to the greatest.
+        Range that is mapped to ``out_range``; values outside are clipped. "image": the minimum to the maximum.
     out_range : {"dtype", "image"}, the name of a dtype, or two numbers
-        What it is spread over. A dtype's range begins at 0 where that of ``in_range`` is not negative; that of floats
+        Range of the result. A dtype's range begins at 0 where that of ``in_range`` is not negative; that of floats
         is -1 to 1.
     axes, backend, out : see `gpuimg.filters`
 
@@ -385,11 +412,11 @@ def rescale_intensity(
 
     Raises
     ------
-    ValueError : a range is none of these or not finite, or a float image whose range is asked for holds NaN or infinity
+    ValueError : a range is none of these or not finite, or a float image whose range is needed holds NaN or infinity
 
     References
     ----------
-    .. [1] `skimage.exposure.rescale_intensity`, which gives floats where ``out_range`` is two numbers.
+    .. [1] `skimage.exposure.rescale_intensity`, which returns floats where ``out_range`` is two numbers.
 
     Examples
     --------
@@ -417,7 +444,7 @@ def plan_rescale_intensity(image: Value, in_range: Range, out_range: Range) -> V
 def _rescaling(
     dtype: np.dtype[Any], in_range: Range, out_range: Range, extrema: Array | None
 ) -> tuple[float, float, float, float, float]:
-    """What the kernel takes: the range of the image, the unit that it is taken in, the factor, the result's minimum."""
+    """Return the kernel's arguments: the range of the image, its unit, the factor, the result's minimum."""
     low, high = _range_of(in_range, dtype, extrema, False)
     least, most = _range_of(out_range, dtype, extrema, low >= 0)
     if low == high:  # nothing to spread
@@ -427,7 +454,7 @@ def _rescaling(
 
 
 def _unit(low: float, high: float, dtype: np.dtype[Any]) -> float:
-    """What values are multiplied by, a power of two, so that neither their differences nor the inverse overflow."""
+    """Return a power of two to scale values by, so that neither their differences nor the inverse overflow."""
     exponent = _exponent(high / 2 - low / 2) + 1
     most = np.finfo(FLOAT64 if dtype == FLOAT64 else FLOAT32).maxexp - 8
     return 1.0 if abs(exponent) < most - 32 else math.ldexp(1.0, max(-most, min(-exponent, most)))
@@ -458,7 +485,7 @@ def _range_of(
 
 
 def plan_value_counts(image: Value) -> Small:
-    """How often each value of an integer image occurs, for each channel."""
+    """Histogram of the values of an integer image, for each channel."""
     low, high = images.limits(image.dtype)
     shape = (image.channels, high - low + 1)
     return fold("histogram", image, shape=shape, dtype=COUNTS, work=1.5, low=low)
@@ -486,15 +513,20 @@ def _centers(edges: Array) -> Array:
 
 @register({}, {"bins": 16})
 def histogram(
-    image: Any, bins: int = 256, *, axes: str | None = None, backend: str | None = None, out: Any = None
+    image: ImageLike,
+    bins: int = 256,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Array | None = None,
 ) -> tuple[Any, Any]:
-    """Count how often values occur.
+    """Return the histogram of an image.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array; all channels are counted together
     bins : int
-        Number of equal bins from the least to the greatest value, the last one closed.
+        Number of equal bins from the minimum to the maximum, the last one closed.
     axes, backend : see `gpuimg.filters`
     out : (bins,) int64 array for the counts
 
@@ -574,12 +606,14 @@ def _as_doubles(edges: Array) -> Array:
 
 
 @register()
-def threshold_otsu(image: Any, *, axes: str | None = None, backend: str | None = None, out: None = None) -> Any:
-    """Find the threshold that separates two classes of values best.
+def threshold_otsu(
+    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: None = None
+) -> Any:
+    """Return the threshold value by Otsu's method.
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array; all channels are looked at together
+    image : (H, W) or (H, W, C) array; all channels together
     axes, backend : see `gpuimg.filters`
     out : must be None: the result is one number
 
@@ -593,8 +627,8 @@ def threshold_otsu(image: Any, *, axes: str | None = None, backend: str | None =
 
     Notes
     -----
-    The threshold between two bins that maximises the variance between the classes [1]_. Integers have a bin for each
-    value, floats 256 from the least to the greatest value, as in scikit-image. A constant image gives its value.
+    The threshold maximises the variance between the two classes [1]_. Integers have a bin for each value, floats
+    256 from the minimum to the maximum, as in scikit-image. For a constant image it is its value.
 
     References
     ----------
@@ -618,8 +652,8 @@ def threshold_otsu(image: Any, *, axes: str | None = None, backend: str | None =
 def plan_threshold_otsu(image: Value) -> Small:
     if image.dtype.kind == "f":
         edges, counts = plan_float_counts(image, FLOAT_BINS)
-        return host(partial(_otsu_float, image.dtype), counts, edges)  # type: ignore[no-any-return]
-    return host(partial(_otsu_integer, image.dtype), plan_value_counts(image))  # type: ignore[no-any-return]
+        return host(partial(_otsu_float, image.dtype), counts, edges)
+    return host(partial(_otsu_integer, image.dtype), plan_value_counts(image))
 
 
 def _otsu_integer(dtype: np.dtype[Any], counts: Array) -> Any:
@@ -645,7 +679,7 @@ def _exponent(value: float) -> int:
 
 
 def otsu(counts: Array, centers: Array) -> Any:
-    """The bin below which, inclusive, the dark class lies, by Otsu's criterion."""
+    """Return the last bin of the dark class by Otsu's criterion."""
     if len(counts) == 1:
         return 0
     dark = np.cumsum(counts)
@@ -657,18 +691,20 @@ def otsu(counts: Array, centers: Array) -> Any:
 
 
 @register()
-def equalize_hist(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
-    """Spread the values so that each occurs about as often as any other.
+def equalize_hist(
+    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> Any:
+    """Equalise the histogram.
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array; each channel is equalised on its own
+    image : (H, W) or (H, W, C) array; each channel is equalised independently
     axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape and dtype. An integer becomes the share of pixels that are no brighter, scaled to the
-    dtype's whole range and rounded half to even; a float becomes that share itself, from 0 to 1, interpolated between
+    array of the same shape and dtype. An integer becomes the fraction of pixels that are no brighter, scaled to the
+    dtype's full range and rounded half to even; a float becomes that fraction itself, from 0 to 1, interpolated between
     256 bins.
 
     Raises
@@ -711,7 +747,7 @@ def _cumulated(counts: Array, edges: Array) -> tuple[Array, Array, Array]:
 
 
 def _equalizing(dtype: np.dtype[Any], counts: Array) -> Array:
-    """The look-up table of each channel; counts and table in the order of the bits without a sign."""
+    """Return the look-up table of each channel; counts and table are indexed by the unsigned bit pattern."""
     low, high = images.limits(dtype)
     share = np.cumsum(np.roll(counts, -low, axis=1), axis=1) / counts.sum(axis=1, keepdims=True)
     spread = np.rint(low + share * (high - low)).astype(dtype)

@@ -16,27 +16,28 @@ from gpuimg.plans.nodes import Edge, change, point, window
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
+from gpuimg.typing import Backend, ImageLike, Mode, Out, Sigma
 
 
 @register({}, {"k": 0.2, "sigma": (0.5, 2)})
 def corner_harris(
-    image: Any,
+    image: ImageLike,
     k: float = 0.05,
-    sigma: Any = 1,
+    sigma: Sigma = 1,
     *,
-    mode: str = "constant",
+    mode: Mode = "constant",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
-    """Find corners by Harris' measure: determinant less ``k`` times squared trace of the structure tensor.
+    """Compute the Harris corner response: determinant minus ``k`` times squared trace of the structure tensor.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
     k : number
-        How much edges count against a corner, usually 0 to 0.2.
+        Sensitivity factor to separate corners from edges, usually 0 to 0.2.
     sigma : number >= 0, or two of them for rows and columns
         Standard deviation of the Gaussian that the products of the differences are smoothed with.
     mode, cval, axes, backend, out : see `gpuimg.filters`
@@ -92,26 +93,26 @@ def plan_corner_harris(image: Value, k: float, width: Widths, edge: Edge) -> Val
 
 LINKED_ROWS = 64
 GROUP = 8  # neighbouring slabs, or groups of slabs, that are linked at a time
-DEFAULT_LOW, DEFAULT_HIGH = 0.1, 0.2  # of the greatest value of an integer dtype; floats reach 1
+DEFAULT_LOW, DEFAULT_HIGH = 0.1, 0.2  # of the maximum of an integer dtype; floats reach 1
 
 
 @register({}, {"sigma": (0.7, 2), "low_threshold": 0.1, "high_threshold": 0.5})
 def canny(
-    image: Any,
-    sigma: Any = 1,
+    image: ImageLike,
+    sigma: Sigma = 1,
     low_threshold: float | None = None,
     high_threshold: float | None = None,
     *,
-    mode: str = "constant",
+    mode: Mode = "constant",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
-    """Find edges one pixel wide by Canny's method.
+    """Find edges with the Canny algorithm.
 
-    The image is smoothed; pixels are kept whose gradient is the greatest along its own direction; of these the ones
-    of at least the high threshold are edges, and those of at least the low one that are linked with them.
+    Gaussian smoothing, Sobel gradient, non-maximum suppression along the direction of the gradient, and hysteresis:
+    pixels of at least the high threshold are edges, and pixels of at least the low one that are connected with them.
 
     Parameters
     ----------
@@ -119,11 +120,11 @@ def canny(
     sigma : number >= 0, or two of them for rows and columns
         Standard deviation of the Gaussian.
     low_threshold, high_threshold : number >= 0 or None
-        Magnitudes of the gradient, in the image's own units (Sobel's differences, not divided). None: a tenth and a
-        fifth of the dtype's greatest value, 0.1 and 0.2 for floats.
+        Magnitudes of the gradient, in the image's units (Sobel's differences, not divided). None: a tenth and a
+        fifth of the dtype's maximum, 0.1 and 0.2 for floats.
     mode, cval, axes, backend, out : see `gpuimg.filters`
-        What lies beyond the edge counts in the smoothing only. In mode "constant" the smoothed image is divided by what
-        a smoothed image of ones is.
+        The border mode affects the smoothing only. In mode "constant" the smoothed image is divided by a smoothed
+        image of ones.
 
     Returns
     -------
@@ -148,14 +149,14 @@ def canny(
     array([3])
     """
     source = images.accept(image, axes=axes)
-    greatest = 1.0 if source.dtype.kind == "f" else float(images.limits(source.dtype)[1])
-    low = DEFAULT_LOW * greatest if low_threshold is None else images.number("low_threshold", low_threshold, low=0)
-    high = DEFAULT_HIGH * greatest if high_threshold is None else images.number("high_threshold", high_threshold, low=0)
+    maximum = 1.0 if source.dtype.kind == "f" else float(images.limits(source.dtype)[1])
+    low = DEFAULT_LOW * maximum if low_threshold is None else images.number("low_threshold", low_threshold, low=0)
+    high = DEFAULT_HIGH * maximum if high_threshold is None else images.number("high_threshold", high_threshold, low=0)
     if low > high:
         raise ValueError(f"low_threshold must be at most high_threshold, {high:g}, got {low:g}")
     width = widths(sigma)
     edge = images.border(mode, cval, source.dtype)
-    return run(plan_canny, source, width, edge, edge[1] / greatest, low, high, backend=backend, out=out)
+    return run(plan_canny, source, width, edge, edge[1] / maximum, low, high, backend=backend, out=out)
 
 
 def plan_canny(image: Value, width: Widths, edge: Edge, outside: float, low: float, high: float) -> Value:
@@ -184,7 +185,7 @@ REFLECT: Edge = (MODES["reflect"].code, 0.0)
 
 
 def plan_edge_maxima(image: Value, width: Widths, edge: Edge, outside: float, low: float, high: float) -> Value:
-    """What the kernel "edge_maxima" computes, by its steps: smoothing, gradient and non-maximum suppression.
+    """The definition of the kernel "edge_maxima", step by step: smoothing, gradient and non-maximum suppression.
 
     Beyond its edge the smoothed image goes on as in mode "reflect".
     """
@@ -196,7 +197,7 @@ def plan_edge_maxima(image: Value, width: Widths, edge: Edge, outside: float, lo
 
 
 def plan_smoothed(image: Value, width: Widths, edge: Edge, outside: float) -> Value:
-    """A Gaussian in floating point; in mode "constant" over what that of an image of ones is."""
+    """A Gaussian in floating point; in mode "constant" divided by that of an image of ones."""
     numbers = image if image.dtype.kind == "f" else point("convert", image, dtype=FLOAT32, work=0.5)
     smooth = plan_gaussian(numbers, width, edge)
     if edge[0] != MODES["constant"].code:
@@ -214,16 +215,22 @@ def plan_suppressed(magnitude: Value, down: Value, along: Value, low: float, hig
 
 @register({"low": 60, "high": 180}, {"low": -3, "high": 1.5}, {"low": 99.5, "high": 99.5})
 def apply_hysteresis_threshold(
-    image: Any, low: float, high: float, *, axes: str | None = None, backend: str | None = None, out: Any = None
+    image: ImageLike,
+    low: float,
+    high: float,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
-    """Mark the pixels above a high threshold, and those above a low one that are connected with them.
+    """Apply hysteresis thresholding: pixels above ``high``, and those above ``low`` connected with them.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-        Channels are thresholded each on its own.
+        Channels are thresholded separately.
     low, high : number
-        Thresholds in the image's own units; they need not be values of its dtype.
+        Thresholds in the image's units; they need not be values of its dtype.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -264,7 +271,7 @@ def plan_apply_hysteresis_threshold(image: Value, low: float, high: float) -> Va
 
 
 def _double_threshold(low: float, high: float, dtype: np.dtype[Any]) -> tuple[int | float, int | float, int]:
-    """Two thresholds in the image's own type, and the level of what lies above neither: 0, but strong or weak where
+    """Two thresholds in the image's dtype, and the level of what lies above neither: 0, but strong or weak where
     every pixel lies above a threshold, which then is the dtype's maximum."""
     (lower, every_weak), (upper, every_strong) = threshold_args(low, dtype), threshold_args(high, dtype)
     if every_strong:

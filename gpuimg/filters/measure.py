@@ -1,4 +1,4 @@
-"""Measuring: sums over areas, connected components, distances."""
+"""Measurement: sums over areas, connected components, distances."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gpuimg.plans.nodes import change, parts, resample
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
+from gpuimg.typing import Backend, ImageLike, Out
 
 INT32 = np.dtype("int32")
 INT64 = np.dtype("int64")
@@ -29,12 +30,14 @@ def _column_blocks(width: int) -> int:
 
 
 @register({}, kinds="buif")
-def integral_image(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
-    """Sum up all pixels above and to the left of each one, itself included.
+def integral_image(
+    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> Any:
+    """Compute the integral image (summed-area table): sums of all pixels above and to the left, inclusive.
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array, bool too
+    image : (H, W) or (H, W, C) array, also bool
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -58,7 +61,7 @@ def integral_image(image: Any, *, axes: str | None = None, backend: str | None =
 
 
 def plan_integral_image(image: Value) -> Value:
-    """Sums of slabs of rows, sums of the slabs before each, then the slabs themselves, each by itself."""
+    """Sums of slabs of rows, sums of the slabs before each, then each slab separately."""
     dtype = FLOAT64 if image.dtype.kind == "f" else INT64
     slabs = _slabs(image.shape[0], SUMMED_ROWS)
     shape = (slabs, *image.shape[1:])
@@ -84,22 +87,27 @@ HEADER = images.RUNS_HEADER
 
 @register({}, {"connectivity": 1}, kinds="bui")
 def label(
-    image: Any, connectivity: int = 2, *, axes: str | None = None, backend: str | None = None, out: Any = None
+    image: ImageLike,
+    connectivity: int = 2,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
-    """Number the connected regions of equal value.
+    """Label connected regions of equal value.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16 or int16
-        Zeros are the background. Channels are numbered each on its own.
+        Zeros are the background. Channels are labelled separately.
     connectivity : {1, 2}
         1: pixels touch at their edges, 2: at their corners too.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    int32 array of the same shape: 0 in the background, else 1, 2, 3 ... in the order in which the regions' first pixels
-    come, row by row; the greatest label is their number
+    int32 array of the same shape: 0 in the background, otherwise 1, 2, 3 ... in raster order of
+    the regions' first pixels; the maximum is the number of regions
 
     Raises
     ------
@@ -130,7 +138,7 @@ def plan_label(image: Value, reach: int) -> Value:
     count = max(1, slabs * step)
     shape = (count, HEADER + min(LABELLED_ROWS, rows) * image.shape[1])
     if shape[0] * shape[1] >= 1 << 31:
-        raise ValueError(f"image must have less than 2**31 pixels, got the shape {image.shape}")
+        raise ValueError(f"image must have fewer than 2**31 pixels, got the shape {image.shape}")
     height = LABELLED_ROWS
     nodes = parts(
         "label_slabs", image, dtype=INT32, shape=shape, count=count, work=2.0, step=step, height=height, reach=reach
@@ -162,19 +170,21 @@ LONGEST_SIDE = 1 << 20  # so that products of squared distances fit 64 bits
 
 
 @register({}, kinds="bui")
-def distance_transform_edt(image: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
-    """Measure the Euclidean distance from each pixel to the nearest zero.
+def distance_transform_edt(
+    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> Any:
+    """Compute the exact Euclidean distance from each pixel to the nearest zero.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16 or int16
-        Of at most 2**20 rows and columns. Channels are measured each on its own.
+        Of at most 2**20 rows and columns. Channels are measured separately.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
     float32 array of the same shape, in pixels: the correctly rounded root of the exact squared distance. Infinity
-    where there is no zero in the whole channel (SciPy has a distance to a point outside of the image there).
+    where there is no zero in the whole channel (SciPy returns a distance to a point outside of the image there).
 
     Raises
     ------

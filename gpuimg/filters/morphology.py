@@ -1,4 +1,4 @@
-"""Morphology: the least and the greatest value under a window or footprint, and reconstruction."""
+"""Morphology: minimum and maximum over a window or footprint, and reconstruction."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gpuimg.plans.nodes import Edge, change, fold, host, parts, point, view, win
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
+from gpuimg.typing import Backend, FootprintLike, ImageLike, Method, Mode, Out, SameImage, Size
 
 Array = np.ndarray[Any, Any]
 MINIMUM, MAXIMUM = 0, 1
@@ -30,13 +31,13 @@ class Extents(NamedTuple):
 
 
 def _window(size: tuple[int, int]) -> Extents:
-    """A window of ``size``; an even one reaches further up and to the left."""
+    """A window of ``size``; an even one extends further up and to the left."""
     rows, cols = size
     return Extents(rows // 2, (rows - 1) // 2, cols // 2, (cols - 1) // 2)
 
 
 class Footprint(NamedTuple):
-    """Zeros and ones as what can be compared: the shape, and a byte for each element."""
+    """A hashable array of zeros and ones: the shape, and a byte for each element."""
 
     shape: tuple[int, int]
     content: bytes
@@ -71,7 +72,14 @@ def plan_extreme(image: Value, under: Under, which: int, edge: Edge) -> Value:
 
 
 def _extreme(
-    image: Any, size: Any, which: int, mode: str, cval: float, axes: str | None, backend: str | None, out: Any
+    image: ImageLike,
+    size: Any,
+    which: int,
+    mode: Mode,
+    cval: float,
+    axes: str | None,
+    backend: Backend | None,
+    out: Out | None,
 ) -> Any:
     source = images.accept(image, images.WITH_LABELS, axes=axes)
     under = _window(images.window(size))
@@ -110,7 +118,14 @@ def plan_morphological_gradient(image: Value, under: Under, edge: Edge) -> Value
 
 
 def _morphology(
-    plan: Plan, image: Any, footprint: Any, mode: str, cval: float, axes: str | None, backend: str | None, out: Any
+    plan: Plan,
+    image: ImageLike,
+    footprint: Any,
+    mode: Mode,
+    cval: float,
+    axes: str | None,
+    backend: Backend | None,
+    out: Out | None,
 ) -> Any:
     source = images.accept(image, images.WITH_LABELS, axes=axes)
     given = images.footprint(footprint)
@@ -121,16 +136,16 @@ def _morphology(
 
 @register({"size": 3}, {"size": (2, 9)}, kinds="buif", also=images.WITH_LABELS)
 def minimum(
-    image: Any,
-    size: Any = 3,
+    image: SameImage,
+    size: Size = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
-    """Replace each pixel by the least value of the window around it.
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Compute the minimum of the window around each pixel.
 
     Parameters
     ----------
@@ -163,16 +178,16 @@ def minimum(
 
 @register({"size": 3}, {"size": (2, 9)}, kinds="buif", also=images.WITH_LABELS)
 def maximum(
-    image: Any,
-    size: Any = 3,
+    image: SameImage,
+    size: Size = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
-    """Replace each pixel by the greatest value of the window around it.
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Compute the maximum of the window around each pixel.
 
     Parameters
     ----------
@@ -215,16 +230,16 @@ CROSS = np.array(
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def erosion(
-    image: Any,
-    footprint: Any = 3,
+    image: SameImage,
+    footprint: FootprintLike = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
-    """Shrink what is bright: the least value under a footprint.
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Erode an image: minimum over the footprint.
 
     Parameters
     ----------
@@ -256,16 +271,16 @@ def erosion(
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def dilation(
-    image: Any,
-    footprint: Any = 3,
+    image: SameImage,
+    footprint: FootprintLike = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
-    """Grow what is bright: the greatest value under the mirrored footprint.
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Dilate an image: maximum over the reflected footprint.
 
     Parameters
     ----------
@@ -297,7 +312,7 @@ def dilation(
 
 
 def reflected(under: Under) -> Under:
-    """A footprint rotated by 180 degrees about its centre; an even side grows by a line, for the centre moves."""
+    """A footprint rotated by 180 degrees about its centre; an even side grows by one, because the centre moves."""
     if isinstance(under, Extents):
         above, below, left, right = under
         return Extents(below, above, right, left)
@@ -313,22 +328,22 @@ def _reflected(under: Footprint) -> Footprint:
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def opening(
-    image: Any,
-    footprint: Any = 3,
+    image: SameImage,
+    footprint: FootprintLike = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
-    """Remove what is bright and smaller than the footprint: erosion, then dilation.
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Remove bright details smaller than the footprint: erosion, then dilation.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
-        Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
+        Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
     mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
 
     Returns
@@ -355,22 +370,22 @@ def opening(
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def closing(
-    image: Any,
-    footprint: Any = 3,
+    image: SameImage,
+    footprint: FootprintLike = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
-    """Fill what is dark and smaller than the footprint: dilation, then erosion.
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Remove dark details smaller than the footprint: dilation, then erosion.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
-        Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
+        Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
     mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
 
     Returns
@@ -397,27 +412,27 @@ def closing(
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def white_tophat(
-    image: Any,
-    footprint: Any = 3,
+    image: SameImage,
+    footprint: FootprintLike = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
-    """Show what is bright and smaller than the footprint: the image less its opening.
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Extract bright details smaller than the footprint: image minus opening.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
-        Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
+        Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
     mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
 
     Returns
     -------
-    array of the same shape and dtype; a difference that the dtype does not hold is saturated
+    array of the same shape and dtype; differences are saturated
 
     Raises
     ------
@@ -439,27 +454,27 @@ def white_tophat(
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def black_tophat(
-    image: Any,
-    footprint: Any = 3,
+    image: SameImage,
+    footprint: FootprintLike = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
-    """Show what is dark and smaller than the footprint: the closing of the image less the image.
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Extract dark details smaller than the footprint: closing minus image.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
-        Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
+        Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
     mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
 
     Returns
     -------
-    array of the same shape and dtype; a difference that the dtype does not hold is saturated
+    array of the same shape and dtype; differences are saturated
 
     Raises
     ------
@@ -481,27 +496,27 @@ def black_tophat(
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
 def morphological_gradient(
-    image: Any,
-    footprint: Any = 3,
+    image: SameImage,
+    footprint: FootprintLike = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
-    """Show edges: dilation less erosion.
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Compute the morphological gradient: dilation minus erosion.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
-        Its centre is the element ``shape // 2``; `dilation` takes it mirrored in both axes.
+        Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
     mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
 
     Returns
     -------
-    array of the same shape and dtype; a difference that the dtype does not hold is saturated
+    array of the same shape and dtype; differences are saturated
 
     Raises
     ------
@@ -553,16 +568,16 @@ def _moved(seed: Any, up: bool) -> Any:
     images=("mask",),
 )
 def reconstruction(
-    seed: Any,
-    mask: Any,
-    method: str = "dilation",
+    seed: SameImage,
+    mask: ImageLike,
+    method: Method = "dilation",
     connectivity: int = 2,
     *,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
-    """Dilate an image repeatedly, limited by a mask, until nothing changes; or erode it.
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Reconstruct an image: dilate (or erode) it repeatedly under a mask until nothing changes.
 
     Parameters
     ----------
@@ -577,8 +592,8 @@ def reconstruction(
 
     Returns
     -------
-    array of the same shape and dtype. A pixel that is NaN in either image is NaN, and passes nothing on; 0.0 stands for
-    -0.0.
+    array of the same shape and dtype. A pixel that is NaN in either image is NaN and does not propagate; -0.0 becomes
+    0.0.
 
     Raises
     ------
@@ -599,7 +614,7 @@ def reconstruction(
     array([[1, 3, 3, 3, 1, 7, 1]], dtype=uint8)
     """
     source = images.accept(seed, WITH_BOOL, axes=axes, name="seed")
-    limits = images.accept_beside("mask", mask, source, first="seed")
+    limits = images.accept_second("mask", mask, source, first="seed")
     if method not in (DILATION, EROSION):
         raise ValueError(f"method must be {DILATION!r} or {EROSION!r}, got {method!r}")
     touching = images.whole("connectivity", connectivity, high=2)
@@ -670,8 +685,13 @@ def _reconstructed(seed: Value, mask: Value, connectivity: int, check: Callable[
 
 @register({}, {"connectivity": 2}, kinds="buif")
 def fill_holes(
-    image: Any, connectivity: int = 1, *, axes: str | None = None, backend: str | None = None, out: Any = None
-) -> Any:
+    image: SameImage,
+    connectivity: int = 1,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
     """Fill holes: dark regions that are not connected with the image's border.
 
     Parameters

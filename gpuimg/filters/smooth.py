@@ -13,12 +13,13 @@ from gpuimg.plans.nodes import Edge, point, window
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
+from gpuimg.typing import Backend, ImageLike, Mode, Out, SameImage, Sigma, Size
 
 Array = np.ndarray[Any, Any]
 LONGEST_RADIUS = 1 << 19
-LONGEST_FIXED = 32  # the radius up to which the kernel "gaussian" counts bytes in 256ths
+LONGEST_FIXED = 32  # the radius up to which the kernel "gaussian" computes bytes in 256ths
 SUMS = np.dtype(np.uint16)  # in which it leaves them
-GREATEST_FIXED = 1.5  # times what they are wrong by on average stays below 0.02 grey levels
+MAXIMUM_FIXED = 1.5  # times their mean error stays below 0.02 grey levels
 
 
 class Taps(NamedTuple):
@@ -28,7 +29,7 @@ class Taps(NamedTuple):
     ----------
     weights : (radius + 1,) float64; the whole kernel sums to 1
     fixed : (radius + 1,) uint16, the same in 65536ths
-    offset : int, what truncating each product to 1/256 grey level loses on average, in 1/256; added, it leaves no bias
+    offset : int, mean loss by truncating each product to 1/256 grey level, in 1/256; adding it removes the bias
     """
 
     weights: Array
@@ -42,7 +43,7 @@ class Taps(NamedTuple):
 
 @lru_cache(maxsize=64)
 def gaussian_taps(sigma: float, truncate: float) -> Taps:
-    """The Gaussian's weights as `scipy.ndimage.gaussian_filter` has them, and as fixed-point numbers."""
+    """Return the weights of `scipy.ndimage.gaussian_filter`, also in fixed point."""
     radius = int(truncate * sigma + 0.5)
     distance = np.arange(radius + 1)
     weights = np.exp(-0.5 * (distance / sigma) ** 2) if radius else np.ones(1)
@@ -56,7 +57,7 @@ def gaussian_taps(sigma: float, truncate: float) -> Taps:
 
 
 class Widths(NamedTuple):
-    """Standard deviations down the columns and along the rows, and how many of them the kernel reaches."""
+    """Standard deviations down the columns and along the rows, and the kernel's radius in multiples of them."""
 
     rows: float
     cols: float
@@ -80,31 +81,31 @@ def widths(sigma: Any, truncate: Any = 4.0, name: str = "sigma") -> Widths:
 
 @register({"sigma": 1}, {"sigma": (0.5, 2.5)}, {"sigma": 5, "truncate": 3.0})
 def gaussian(
-    image: Any,
-    sigma: Any = 1,
+    image: SameImage,
+    sigma: Sigma = 1,
     *,
     truncate: float = 4.0,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
-    """Smooth with a Gaussian.
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Smooth with a Gaussian filter.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
     sigma : number >= 0, or two of them for rows and columns
-        Standard deviation in pixels; 0 leaves that axis as it is.
+        Standard deviation in pixels; 0 does not smooth that axis.
     truncate : number >= 0
-        The kernel ends this many standard deviations from its centre: radius ``int(truncate * sigma + 0.5)``.
+        Truncate the kernel at this many standard deviations: radius ``int(truncate * sigma + 0.5)``.
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape and dtype. uint8: within 1 of the exact value and without bias (weights of 16 bits, rows
-    first down the columns, then along the rows); 16-bit integers and float32: computed in float32; float64 in float64.
+    array of the same shape and dtype. uint8: within 1 of the exact value, unbiased (16-bit weights; columns first,
+    then rows); 16-bit integers and float32: computed in float32; float64 in float64.
 
     Raises
     ------
@@ -151,23 +152,23 @@ def plan_gaussian(image: Value, width: Widths, edge: Edge, dtype: np.dtype[Any] 
 
 
 def as_floats(image: Value) -> Value:
-    """The same values as floats, float64 staying what it is."""
+    """Convert to floats; float64 is kept."""
     return image if image.dtype.kind == "f" else point("convert", image, dtype=FLOAT32, work=0.5)
 
 
 @register({}, {"radius": (2, 0.7), "amount": 0.5}, {"radius": 3, "amount": -0.4})
 def unsharp_mask(
-    image: Any,
-    radius: Any = 1,
+    image: SameImage,
+    radius: Sigma = 1,
     amount: float = 1,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
-    """Sharpen: add what a Gaussian takes away.
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Sharpen by unsharp masking: add the difference between the image and its Gaussian.
 
     Parameters
     ----------
@@ -175,13 +176,13 @@ def unsharp_mask(
     radius : number >= 0, or two of them for rows and columns
         Standard deviation of the Gaussian in pixels.
     amount : number
-        How much of the difference is added; below 0 it smooths.
+        Factor of the difference; negative values smooth.
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
     array of the same shape and dtype: ``image + amount * (image - gaussian(image, radius))``; the Gaussian is not
-    rounded in between, integers are within 1 of the exact value
+    rounded; integers are within 1 of the exact value
 
     Raises
     ------
@@ -207,7 +208,7 @@ def unsharp_mask(
 def plan_unsharp_mask(image: Value, width: Widths, amount: float, edge: Edge) -> Value:
     """The image plus ``amount`` times the difference between the image and its Gaussian."""
     radius = max(taps.radius for taps in width.taps())
-    if image.dtype == UINT8 and radius <= LONGEST_FIXED and abs(amount) <= GREATEST_FIXED:
+    if image.dtype == UINT8 and radius <= LONGEST_FIXED and abs(amount) <= MAXIMUM_FIXED:
         smooth = plan_gaussian(image, width, edge, SUMS)
         share = amount / 256
     else:
@@ -218,17 +219,17 @@ def plan_unsharp_mask(image: Value, width: Widths, amount: float, edge: Edge) ->
 
 @register({"low_sigma": 1}, {"low_sigma": (0.5, 2), "high_sigma": 3})
 def difference_of_gaussians(
-    image: Any,
-    low_sigma: Any,
-    high_sigma: Any = None,
+    image: ImageLike,
+    low_sigma: Sigma,
+    high_sigma: Sigma | None = None,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
-    """Keep details of one range of sizes: a Gaussian less a wider one.
+    """Band-pass filter: a Gaussian minus a wider one.
 
     Parameters
     ----------
@@ -236,7 +237,7 @@ def difference_of_gaussians(
     low_sigma : number >= 0, or two of them for rows and columns
         Standard deviation of the narrower Gaussian in pixels.
     high_sigma : the same, not below ``low_sigma``
-        That of the wider one; None: 1.6 times ``low_sigma``.
+        Standard deviation of the wider Gaussian; None: 1.6 times ``low_sigma``.
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -259,7 +260,8 @@ def difference_of_gaussians(
     """
     source = images.accept(image, axes=axes)
     if high_sigma is None:
-        high_sigma = [1.6 * images.number("low_sigma", part, low=0) for part in images.pair("low_sigma", low_sigma)]
+        rows, cols = (images.number("low_sigma", part, low=0) for part in images.pair("low_sigma", low_sigma))
+        high_sigma = 1.6 * rows, 1.6 * cols
     narrow, wide = widths(low_sigma, name="low_sigma"), widths(high_sigma, name="high_sigma")
     if wide.rows < narrow.rows or wide.cols < narrow.cols:
         raise ValueError(f"high_sigma must be at least low_sigma, {low_sigma!r}, got {high_sigma!r}")
@@ -274,22 +276,22 @@ def plan_difference_of_gaussians(image: Value, narrow: Widths, wide: Widths, edg
 
 @register({"size": 3}, {"size": (4, 9)}, {"size": 21})
 def uniform(
-    image: Any,
-    size: Any = 3,
+    image: SameImage,
+    size: Size = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
-    """Replace each pixel by the mean of the window around it.
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Compute the mean of the window around each pixel.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
     size : positive int, or two of them for rows and columns
-        An even window reaches one pixel further up and to the left, as SciPy's.
+        An even window extends one pixel further up and to the left, as in SciPy.
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -319,16 +321,16 @@ def plan_uniform(image: Value, size: tuple[int, int], edge: Edge) -> Value:
 
 @register({"size": 3}, {"size": (5, 7)}, {"size": 5}, {"size": 15}, kinds="buif", also=images.WITH_LABELS)
 def median(
-    image: Any,
-    size: Any = 3,
+    image: SameImage,
+    size: Size = 3,
     *,
-    mode: str = "reflect",
+    mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
-) -> Any:
-    """Replace each pixel by the median of the window around it.
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Compute the median of the window around each pixel.
 
     Parameters
     ----------
@@ -338,7 +340,7 @@ def median(
 
     Returns
     -------
-    array of the same shape and dtype; NaN where the window holds a NaN
+    array of the same shape and dtype; NaN where the window contains NaN
 
     Raises
     ------

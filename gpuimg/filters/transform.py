@@ -1,4 +1,4 @@
-"""Geometry: images of another size."""
+"""Geometric transforms: resizing, flipping, rotation by right angles."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gpuimg.plans.nodes import moved, point, resample
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
+from gpuimg.typing import Backend, ImageLike, Out, SameImage
 
 Array = np.ndarray[Any, Any]
 ONE = 1 << 14  # the sum of the fixed-point weights of uint8 images
@@ -19,7 +20,7 @@ LONGEST_SIDE = 1 << 31
 
 
 class Axis(NamedTuple):
-    """Which input samples make up each output sample along one axis.
+    """Input samples and weights of each output sample along one axis.
 
     Attributes
     ----------
@@ -39,7 +40,7 @@ def resampling(length: int, wanted: int, order: int, smooth: bool) -> Axis:
 
     Pixel centres lie at half coordinates; beyond the edge the samples are mirrored
     about the last one, which scikit-image's resize calls "reflect".
-    With ``smooth``, the Gaussian against aliasing and the interpolation are one set of weights.
+    With ``smooth``, the anti-aliasing Gaussian and the interpolation are one set of weights.
     """
     scale = length / wanted
     at = (np.arange(wanted) + 0.5) * scale - 0.5
@@ -58,7 +59,7 @@ def resampling(length: int, wanted: int, order: int, smooth: bool) -> Axis:
 
 
 def _smoothed(index: Array, weights: Array, sigma: float) -> tuple[Array, Array]:
-    """Weights of the interpolation of an image that a Gaussian has smoothed, for the image itself."""
+    """Weights of Gaussian smoothing followed by interpolation."""
     radius = int(4.0 * sigma + 0.5)
     bell = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     bell /= bell.sum()
@@ -78,12 +79,12 @@ def _mirrored(index: Array, length: int) -> Array:
 
 
 def _trimmed(index: Array, weights: Array) -> tuple[Array, Array, Array]:
-    """Drop taps that weigh nothing anywhere, and add fixed-point weights whose rows sum to one exactly."""
+    """Drop taps whose weights are all zero, and add fixed-point weights whose rows sum to exactly one."""
     used = np.abs(weights).max(axis=0) > 0
     index, weights = np.ascontiguousarray(index[:, used]), np.ascontiguousarray(weights[:, used])
     fixed = np.rint(weights * ONE).astype(np.int32)
-    greatest = np.argmax(weights, axis=1)
-    fixed[np.arange(len(fixed)), greatest] += ONE - fixed.sum(axis=1, dtype=np.int32)
+    largest = np.argmax(weights, axis=1)
+    fixed[np.arange(len(fixed)), largest] += ONE - fixed.sum(axis=1, dtype=np.int32)
     return index, weights, fixed
 
 
@@ -114,16 +115,16 @@ def _smooths(source: images.Source, rows: int, cols: int, order: int, anti_alias
     {"output_shape": (50, 31), "anti_aliasing": False},
 )
 def resize(
-    image: Any,
-    output_shape: Any,
+    image: ImageLike,
+    output_shape: tuple[int, ...],
     order: int = 1,
     anti_aliasing: bool | None = None,
     *,
     axes: str | None = None,
-    backend: str | None = None,
-    out: Any = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
-    """Make an image larger or smaller.
+    """Resize an image.
 
     Parameters
     ----------
@@ -132,9 +133,9 @@ def resize(
     output_shape : (rows, columns), positive ints
         The channels may follow if they are the image's.
     order : {0, 1}
-        0 takes the nearest pixel, 1 interpolates linearly.
+        0: nearest neighbour, 1: bilinear interpolation.
     anti_aliasing : bool, optional
-        Whether to smooth before shrinking, by a Gaussian of ``sigma = (factor - 1) / 2`` for each axis that shrinks.
+        Whether to smooth before downscaling, by a Gaussian of ``sigma = (factor - 1) / 2`` for each axis that shrinks.
         None: when an axis shrinks, but never with order 0.
     axes, backend, out : see `gpuimg.filters`
 
@@ -189,14 +190,21 @@ def plan_resize(image: Value, shape: tuple[int, ...], order: int, smooth: bool) 
 
 
 @register({"axis": 0}, {"axis": 1}, {"axis": (0, 1)}, kinds="buif", also=images.MOVED)
-def flip(image: Any, axis: Any, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
-    """Turn the order of rows or columns round.
+def flip(
+    image: SameImage,
+    axis: int | tuple[int, ...],
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Reverse the order of rows, columns or both.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of any dtype of 1, 2, 4 or 8 bytes: bool, integers, floats, complex64
     axis : 0, 1 or (0, 1)
-        0 turns the image upside down, 1 swaps left and right, both turn it by half a circle.
+        0 flips vertically, 1 horizontally, both rotate by 180 degrees.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -209,7 +217,7 @@ def flip(image: Any, axis: Any, *, axes: str | None = None, backend: str | None 
 
     References
     ----------
-    .. [1] `numpy.flip`, which gives a view.
+    .. [1] `numpy.flip`, which returns a view.
 
     Examples
     --------
@@ -234,14 +242,16 @@ def plan_flip(image: Value, vertical: bool, horizontal: bool) -> Value:
 
 
 @register({}, {"k": 2}, {"k": -1}, kinds="buif", also=images.MOVED)
-def rot90(image: Any, k: int = 1, *, axes: str | None = None, backend: str | None = None, out: Any = None) -> Any:
-    """Turn an image by quarters, anticlockwise.
+def rot90(
+    image: SameImage, k: int = 1, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+) -> SameImage:
+    """Rotate by multiples of 90 degrees, counterclockwise.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of any dtype of 1, 2, 4 or 8 bytes: bool, integers, floats, complex64
     k : int
-        How many quarters; negative ones turn clockwise.
+        Number of rotations by 90 degrees; negative ones are clockwise.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -254,7 +264,7 @@ def rot90(image: Any, k: int = 1, *, axes: str | None = None, backend: str | Non
 
     References
     ----------
-    .. [1] `numpy.rot90`, which gives a view.
+    .. [1] `numpy.rot90`, which returns a view.
 
     Examples
     --------
@@ -264,14 +274,14 @@ def rot90(image: Any, k: int = 1, *, axes: str | None = None, backend: str | Non
            [1, 3]], dtype=uint8)
     """
     source = images.accept(image, images.MOVED, axes=axes)
-    quarters = images.whole("k", k, low=-(1 << 40)) % 4
-    return run(plan_rot90, source, quarters, backend=backend, out=out)
+    turns = images.whole("k", k, low=-(1 << 40)) % 4
+    return run(plan_rot90, source, turns, backend=backend, out=out)
 
 
-def plan_rot90(image: Value, quarters: int) -> Value:
-    if quarters % 2 == 0:
-        return plan_flip(image, quarters == 2, quarters == 2)
+def plan_rot90(image: Value, turns: int) -> Value:
+    if turns % 2 == 0:
+        return plan_flip(image, turns == 2, turns == 2)
     rows, cols, *channels = image.shape
     shape = (cols, rows, *channels)
-    down, along = int(quarters == 3), int(quarters == 1)
+    down, along = int(turns == 3), int(turns == 1)
     return moved(image, partial(resample, "transpose", shape=shape, turned_rows=down, turned_cols=along))

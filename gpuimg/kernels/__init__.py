@@ -1,6 +1,6 @@
 """The one door to kernel sources.
 
-In a wheel the folders of sources lie in this folder. In a source checkout they lie in the folder ``kernels/`` beside
+In a wheel the folders of sources lie in this folder. In a source checkout they lie in the folder ``kernels/`` next to
 the package, which is then appended to this package's path. A kernel's files have one stem and stand in one folder:
 ``<stem>.py`` for the CPU, ``<stem>.cu`` for CUDA, and ``<stem>_launch.py`` where that needs several launches.
 """
@@ -67,7 +67,7 @@ def names(target: str) -> list[str]:
 
 @cache
 def parameters(name: str) -> tuple[str, ...]:
-    """The names of a kernel's own parameters, which follow the images and the rows to fill; read from its source.
+    """The names of a kernel's parameters, which follow the images and the rows to fill; read from its source.
 
     A kernel of several variants states them in its function ``variant``, behind the image.
     """

@@ -28,7 +28,7 @@ class Group(NamedTuple):
     is_filled : whether an executor fills memory for them
     makes : these values
     targets : for each of them, which of the graph's results has the same memory; None: neither of them
-    in_place : for each image that the last node changes, whether that may be done in its own memory
+    in_place : for each image that the last node changes, whether that may be done in place
     expired : values that are not used afterwards
     """
 
@@ -49,7 +49,7 @@ class Graph:
     inputs, results : values
     is_single : whether the plan returned one value, not a tuple
     written : for each result, whether a group makes it in the memory that is given for it
-    kept : for each result, whether it is the input of the same place, changed in its own memory
+    kept : for each result, whether it is the input of the same place, changed in place
     nodes : in an order in which they can run
     chained : groups of nodes that run some rows at a time
     separate : each node as a group
@@ -104,13 +104,13 @@ def made_graph(inputs: tuple[AnyValue, ...], made: AnyValue | tuple[AnyValue, ..
 def loop(
     body: Plan, *state: Value, constants: tuple[AnyValue, ...] = (), limit: int, rounds: float = 2.0
 ) -> tuple[Value, ...]:
-    """Repeat a plan on its own results until it says stop.
+    """Repeat a plan on its results until it says stop.
 
     Parameters
     ----------
     body : called with values like those of ``state`` and ``constants``; returns a new state of the same shapes and
         dtypes, and a `Small`: 0 stops
-    state : the values before the first round; each round may overwrite its own
+    state : the values before the first round; each round may overwrite them
     constants : further values that the body reads
     limit : the most rounds; more raise an error when the graph is run
     rounds : how many the cost rule reckons with
@@ -195,7 +195,7 @@ def _joins(node: AnyNode, members: set[AnyNode], uses: dict[AnyNode, set[AnyNode
         assert isinstance(reader, Node)
         if isinstance(reader, Window) and reader.image.node is node and reader.wraps:
             return False
-        # The compiled chain knows one image beside the first that is made on the way.
+        # The compiled chain supports one intermediate image besides the first.
         made = {value.node for value in reader.arguments if isinstance(value, Value)} & (members | {node})
         if len(made) > 1:
             return False
@@ -207,7 +207,7 @@ def _is_banded(node: AnyNode) -> bool:
 
 
 def changed_by(node: AnyNode) -> tuple[Value, ...]:
-    """The images that a node changes in their own memory, if that is free."""
+    """The images that a node changes in place, if their memory is free."""
     if isinstance(node, Loop):
         return node.state
     return (node.image,) if isinstance(node, Parts) and node.changes else ()
@@ -258,7 +258,7 @@ class _Memory:
         return self._in_place.get(node, ())
 
     def _changes(self, members: Members) -> dict[AnyNode, tuple[bool, ...]]:
-        """By each node that changes images, whether they are its own and nothing looks at them afterwards."""
+        """For each node that changes images, whether it owns them and nothing reads them afterwards."""
         ends = _last_uses(members, self._results)
         found = {}
         for number, nodes in enumerate(members):

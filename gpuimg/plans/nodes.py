@@ -73,7 +73,7 @@ class Node:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Point(Node):
-    """Each pixel on its own."""
+    """Each pixel independently."""
 
     @property
     def halo(self) -> tuple[int, int]:
@@ -145,7 +145,7 @@ class View:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Loop:
-    """A graph that is repeated on its own results until it says stop.
+    """A graph that is repeated on its results until it says stop.
 
     Attributes
     ----------

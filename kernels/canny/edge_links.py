@@ -35,7 +35,7 @@ def fill(src, dst, top, bottom, step, height, reach):
 
 @kernel
 def link_words(edges, weak, strong, reach):
-    """Link by words; gives whether that is all."""
+    """Link by words, and return whether that is all."""
     rows = edges.shape[0]
     for row in range(rows):
         load_words(edges[row], STRONG | WEAK, weak[row])
@@ -57,7 +57,7 @@ def link_words(edges, weak, strong, reach):
 
 @kernel
 def spread(beside, weak, strong, reach, first):
-    """Make strong what touches a strong pixel of the row beside, and what stands in a row with it; ``first``: or with
+    """Make strong what touches a strong pixel of the adjacent row, and what stands in a row with it; ``first``: or with
     one that has been strong before. Gives whether anything touched."""
     changed = False
     before = np.uint64(0)

@@ -1,7 +1,7 @@
 """Canny's method up to its weak and strong edges, in one pass: `gaussian` in floating point, in mode "constant"
 `normalize`, the `derivative` by Sobel's weights, `nonmaximum`.
 
-It gives bit for bit what these kernels do one after the other; here each row is still in the cache for the next step.
+Bit for bit the same as these kernels one after the other; here each row is still in the cache for the next step.
 """
 
 import numpy as np

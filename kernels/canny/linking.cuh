@@ -41,8 +41,8 @@ __device__ __forceinline__ void spread_along(const Word32* weak, Word32* strong,
   __syncwarp();
 }
 
-// Make strong what touches a strong pixel of the row beside, and what stands in a row with it; with `always` also where
-// nothing touches. Gives, to all lanes, whether anything touched.
+// Make strong what touches a strong pixel of the adjacent row, and what stands in a row with it; with `always` also where
+// nothing touches. Returns, to all lanes, whether anything touched.
 __device__ __forceinline__ bool spread(const Word32* beside, const Word32* weak, Word32* strong, long long words,
                                        int lane, bool corners, bool always) {
   bool changed = false;

@@ -1,4 +1,4 @@
-"""Non-maximum suppression: where the magnitude of the gradient is a maximum along the gradient's own direction, 1 if it
+"""Non-maximum suppression: where the magnitude of the gradient is a maximum along the gradient's direction, 1 if it
 is at least ``high``, 2 if it is at least ``low``; else 0, as on the image's outermost pixels.
 
 The image is the magnitude; ``down`` and ``along`` are the derivatives down the columns and along the rows. What lies

@@ -10,7 +10,7 @@ GREEN, BLUE, THREE = np.uintp(1), np.uintp(2), np.uintp(3)
 
 @kernel
 def fill(src, dst, top, bottom):
-    """Integers are shares of their dtype's greatest."""
+    """Integers are shares of their dtype's maximum."""
     for row in range(top, bottom):
         convert(src[row], dst[row])
 

@@ -1,8 +1,8 @@
 """The distance to the nearest zero, out of the rows of the nearest zeros above and below each slab, which is a part.
 
-Distances down the columns come first. Then, along a row, the squared distance of a pixel is the least of the squared
+Distances down the columns come first. Then, along a row, the squared distance of a pixel is the minimum of the squared
 distances in the columns and the squares of the ways there [1]: whole vectors look at one way after the other, as long
-as it is shorter than the greatest distance; for pixels further away the lower envelope of the parabolas is made [2].
+as it is shorter than the maximum distance; for pixels further away the lower envelope of the parabolas is made [2].
 
 .. [1] T. Saito, J. Toriwaki, "New algorithms for Euclidean distance transformation of an n-dimensional digitized
    picture with applications", Pattern Recognition 27(11), 1994, 1551-1565.
@@ -121,7 +121,7 @@ def roots(squares, out):
 
 @kernel
 def look_around(squares, start, nearest):
-    """The least squared distances of a block, if they are found within the longest way; gives whether they are."""
+    """Write the minimum squared distances of a block if the longest way suffices, and return whether it does."""
     most = begin_block(squares, LONGEST_WAY + start, nearest, start)
     way = 1
     while most > way * way and way < LONGEST_WAY:
@@ -179,7 +179,7 @@ def _greatest(builder, vector):
 
 @intrinsic
 def begin_block(_context, squares, at, nearest, to):
-    """``nearest[to : to + BLOCK] = squares[at : at + BLOCK]``; gives their greatest."""
+    """``nearest[to : to + BLOCK] = squares[at : at + BLOCK]``; returns their maximum."""
 
     def build(context, builder, signature, arguments):
         values, at, kept, to = arguments
@@ -192,7 +192,7 @@ def begin_block(_context, squares, at, nearest, to):
 
 @intrinsic
 def look_further(_context, squares, at, nearest, to, way):
-    """Takes `STEPS` ways from ``way`` on to both sides into account; gives the greatest that is left."""
+    """Take `STEPS` ways from ``way`` on to both sides into account, and return the maximum that is left."""
 
     def build(context, builder, signature, arguments):
         values, at, kept, to, way = arguments

@@ -12,7 +12,7 @@ __global__ void convert(const T* src, long long rows, long long cols, U* dst, lo
       return U(v);
     else if constexpr (Number<T>::whole)
       return saturated<U>(int(v));
-    else if constexpr (sizeof(U) == 4)  // float does not hold the greatest int
+    else if constexpr (sizeof(U) == 4)  // float does not hold the maximum int
       return rounded<U>(double(is_nan(v) ? T(0) : v));
     else
       return rounded<U>(is_nan(v) ? T(0) : v);

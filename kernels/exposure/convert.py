@@ -28,7 +28,7 @@ def _converted(value, like):
     if isinstance(kind, types.Float):
         return lambda value, like: kind(value)
     if isinstance(value, types.Float):
-        # float32 does not hold the greatest int32.
+        # float32 does not hold the maximum int32.
         wide = types.float64 if kind.bitwidth == 32 else value
         return lambda value, like: rounded(wide(value), like)
     low, high = max(kind.minval, value.minval), min(kind.maxval, value.maxval)

@@ -4,7 +4,7 @@
 #include "vectors.cuh"
 
 // Values in another type, the range of the one taken to that of the other: from 0, or from -1 in floats for short, to
-// the greatest value, which is 1 in floats.
+// the maximum, which is 1 in floats.
 template <typename T, typename U>
 __device__ __forceinline__ U spread(T v) {
   if constexpr (!Number<U>::whole) {

@@ -1,5 +1,5 @@
 """Values in another dtype, the range of the one taken to that of the other: from 0, or from -1 in floats for int16, to
-the greatest value, which is 1 in floats."""
+the maximum, which is 1 in floats."""
 
 import numpy as np
 from numba import types

@@ -1,4 +1,4 @@
-"""Light into dark: the sum of the darkest and the brightest value, less the value."""
+"""Inverted intensities: the sum of the dtype's minimum and maximum, minus the value."""
 
 from numba import types
 from numba.extending import overload
@@ -7,7 +7,7 @@ from gpuimg.kernels.lib.borders import kernel
 
 
 def extremes_sum(array, masked):
-    """The darkest and the brightest value of an array's dtype added up; those of a mask are 0 and 1."""
+    """The sum of the minimum and maximum of an array's dtype; those of a mask are 0 and 1."""
 
 
 @overload(extremes_sum)

@@ -2,7 +2,7 @@
 // instances: minmax<T, double>
 #include "vectors.cuh"
 
-// The least and the greatest value in a slab of rows: dst[slab] holds both. NaN is both where one occurs.
+// The minimum and maximum in a slab of rows: dst[slab] holds both. NaN is both where one occurs.
 template <typename T, typename U>
 __global__ void minmax(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                        long long top, long long bottom) {

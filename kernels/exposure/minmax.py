@@ -1,4 +1,4 @@
-"""The least and the greatest value of a slab of rows; NaN is both where one occurs."""
+"""The minimum and maximum of a slab of rows; NaN is both where one occurs."""
 
 import numpy as np
 

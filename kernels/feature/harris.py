@@ -1,5 +1,5 @@
 """Harris' response to corners: products of Sobel's differences, smoothed by a symmetric kernel, and their determinant
-less ``k`` times their squared trace.
+minus ``k`` times their squared trace.
 
 Products of as many rows as the kernel is high are kept; beyond the image's edge they are folded, or 0 in mode
 "constant"."""

@@ -50,7 +50,7 @@ def add_sums(line, above, out, step):
 
 @intrinsic
 def add_block(_context, line, above, out, at, total, zero):
-    """`add_sums` of `LANES` elements after those of the sum ``total``; gives the sum with these."""
+    """Apply `add_sums` to the `LANES` elements after those of the sum ``total``, and return the new sum."""
 
     def build(context, builder, signature, arguments):
         values, held_above, held_out, at, total, zero = arguments

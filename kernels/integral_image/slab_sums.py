@@ -7,7 +7,7 @@ from numba.extending import overload
 from gpuimg.kernels.lib.borders import kernel
 
 PIECE = 1024  # columns whose sums stay in the first-level cache
-EXACT_ROWS = 32768  # so many 16-bit values add up in 32 bits
+EXACT_ROWS = 32768  # this many 16-bit values add up in 32 bits
 
 
 def sums_of_few(src, count):

@@ -1,4 +1,4 @@
-"""Numbers the roots of each slab's components, as `runs` has them, in place: the one with ``n`` before it gets
+"""Numbers the roots of each slab's components, as in `runs`, in place: the one with ``n`` before it gets
 ``-1 - n``."""
 
 from gpuimg.kernels.lib.borders import kernel

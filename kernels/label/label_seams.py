@@ -1,4 +1,4 @@
-"""Unites the components of neighbouring slabs, as `runs` has them, in place. A part is a group of slabs of a channel:
+"""Unites the components of neighbouring slabs, as in `runs`, in place. A part is a group of slabs of a channel:
 seams between smaller groups in it, of ``span`` slabs each, are gone over; those within them have been already."""
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The runs of each slab and which of them are connected, as `runs` has it: a part for each slab of each channel."""
+"""The runs of each slab and which of them are connected, as in `runs`: a part for each slab of each channel."""
 
 import numpy as np
 

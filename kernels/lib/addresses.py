@@ -18,7 +18,7 @@ def load_word(_context, address):
 
 @intrinsic
 def call_entry(_context, entry, slots, top, bottom):
-    """Fill rows by a compiled kernel; gives 1, or 0 where it had no memory."""
+    """Fill rows by a compiled kernel, and return 1, or 0 where it had no memory."""
 
     def build(_context, builder, _signature, arguments):
         function = ir.FunctionType(WORD, [WORD] * 3).as_pointer()

@@ -1,4 +1,4 @@
-"""The least or the greatest of values that stand at several places, for whole rows of pixels: vector operations whose
+"""The minimum or maximum of values that stand at several places, for whole rows of pixels: vector operations whose
 number of places is known at run time only."""
 
 import numpy as np
@@ -103,7 +103,7 @@ _least_ordered, _greatest_ordered = (_extremes(greatest, ordered=True) for great
 
 
 def extremes(addresses, target, greatest, ordered):
-    """``target[x]``: the least (greatest) of the values ``x`` elements after each address, of the target's dtype.
+    """``target[x]``: the minimum (maximum) of the values ``x`` elements after each address, of the target's dtype.
 
     NaN where any is one, unless ``ordered`` says that there is none. The target's row must not be among them.
     """
@@ -158,7 +158,7 @@ def _is_ordered(line):
 
 @intrinsic
 def row_extremes(_context, line):
-    """The least and the greatest value of a row's first whole vectors, how many values those are, and whether none is
+    """The minimum and maximum of a row's first whole vectors, how many values those are, and whether none is
     NaN; with a NaN the extremes are arbitrary."""
     dtype = line.dtype
     pixels = VECTOR_BYTES * 8 // dtype.bitwidth

@@ -33,7 +33,7 @@ def _whole(vector, value):
 @intrinsic
 def weigh_rows(_context, src, rows, weights, x, line):
     """``line[x : x + 64]`` becomes the sum of ``weights[k] * src[rows[k], x : x + 64]``, in 256ths: in a 16-bit line
-    less `BIAS`, in a 32-bit one as it is. The weights are 16384ths, int32."""
+    minus `BIAS`, in a 32-bit one as it is. The weights are 16384ths, int32."""
 
     def build(context, builder, signature, arguments):
         image, rows_, weights_, x, line_ = arguments

@@ -93,7 +93,7 @@ __device__ __forceinline__ T rounded(A v) {
   }
 }
 
-// A value as a share of its type's greatest; at least -1. Floats stay as they are.
+// A value as a share of its type's maximum; at least -1. Floats stay as they are.
 template <typename A, typename T>
 __device__ __forceinline__ A share(T v) {
   if constexpr (!Number<T>::whole) {

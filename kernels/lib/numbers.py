@@ -51,7 +51,7 @@ def _rounded(value, like):
 
 
 def share(value, like):
-    """A value as a share of its dtype's greatest, in the dtype of ``like``; at least -1. Floats stay as they are."""
+    """A value as a share of its dtype's maximum, in the dtype of ``like``; at least -1. Floats stay as they are."""
 
 
 @overload(share, inline="always")

@@ -34,7 +34,7 @@ def number_of(_context, bits):
 
 
 def _guess(degree, kind):
-    """What the bits of the inverse root are, less the number's own bits divided by the degree."""
+    """What the bits of the inverse root are, minus the number's bits divided by the degree."""
     mantissa, bias = (23, 127) if kind == types.float32 else (52, 1023)
     return int((1 + 1 / degree) * (bias - 0.045) * (1 << mantissa))  # 0.045: the logarithm is never above the line
 

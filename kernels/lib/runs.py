@@ -59,7 +59,7 @@ def channel_line(image, row, channel, step, line):
 
 @kernel
 def find_starts(line, starts):
-    """Where a value begins that is not the one before it, then the line's length; gives the number of runs."""
+    """Write where each run of equal values begins, then the line's length, and return the number of runs."""
     count, x = 1, 0
     starts[0] = 0
     while x + WORD < line.size:
@@ -88,7 +88,7 @@ def root_of(nodes, node):
 
 @kernel
 def find_runs(line, starts, runs):
-    """Begin and end of each run of a value other than 0, then an end beyond all; gives how many there are."""
+    """Write begin and end of each run of a nonzero value, then an end beyond all, and return their number."""
     pieces = find_starts(line, starts)
     begins, ends = runs[0], runs[1]
     count = 0

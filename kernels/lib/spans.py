@@ -41,8 +41,8 @@ def load_pixel(values, col, line, pixel, step, cval):
 
 
 def turned(value, turn):
-    """``value``, or with ``turn`` 1 the value whose order among all others is the opposite one: the least of such
-    values is the greatest, turned. Turning twice gives the value itself."""
+    """``value``, or with ``turn`` 1 the value whose order among all others is the opposite one: the minimum of such
+    values is the maximum, turned. Turning twice returns the value itself."""
     raise NotImplementedError
 
 

@@ -3,7 +3,7 @@
 #include "columns.cuh"
 #include "numbers.cuh"
 
-// One image less another, saturated: src - other, or other - src.
+// One image minus another, saturated: src - other, or other - src.
 template <typename T, typename U>
 __global__ void difference(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                            long long top, long long bottom, const T* other, long long other_rows, long long other_cols,

@@ -1,4 +1,4 @@
-"""One image less another, saturated."""
+"""One image minus another, saturated."""
 
 from numba import types
 from numba.extending import overload
@@ -19,15 +19,15 @@ def fill(src, dst, top, bottom, other, turned):
 @kernel
 def subtract(first, second, out):
     for x in range(out.size):
-        out[x] = less(first[x], second[x])
+        out[x] = minus(first[x], second[x])
 
 
-def less(a, b):
-    """``a - b`` in their own type, saturated."""
+def minus(a, b):
+    """``a - b`` in their type, saturated."""
 
 
-@overload(less, inline="always")
-def _less(a, b):
+@overload(minus, inline="always")
+def _minus(a, b):
     if isinstance(a, types.Float):
         return lambda a, b: a - b
     if not a.signed:

@@ -4,7 +4,7 @@
 #include "columns.cuh"
 #include "numbers.cuh"
 
-// The least, or with `flip` the greatest, value under the ones of a footprint; NaN if there is one.
+// The minimum (maximum with `flip`) under the ones of a footprint; NaN if there is one.
 template <typename T, typename U>
 __global__ void footprint(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                           long long top, long long bottom, long long step, long long mode, double cval,

@@ -1,6 +1,6 @@
-"""Least (or greatest) value under a footprint of zeros and ones.
+"""Minimum (or maximum) under a footprint of zeros and ones.
 
-Each row of the footprint is a few runs of ones. The least value of a run is that of two overlapping stretches whose
+Each row of the footprint is a few runs of ones. The minimum of a run is that of two overlapping stretches whose
 length is a power of two, and those come from tables that all runs and all rows share, each made of the one before. Of
 a small footprint all values are compared as they are.
 """
@@ -70,7 +70,7 @@ def find_stretches(footprint):
 
 @kernel
 def make_tables(lines, pair, count, step, flip, ordered):
-    """Least values of 2, 4, ... neighbours in a row, below those of single ones."""
+    """Minima of 2, 4, ... neighbours in a row, below those of single ones."""
     for level in range(1, len(lines)):
         reach = step << (level - 1)
         count -= reach

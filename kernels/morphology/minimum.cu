@@ -3,14 +3,14 @@
 #include "borders.cuh"
 #include "numbers.cuh"
 
-// The less, or with `greatest` the greater, of two values; NaN if either is.
+// The minimum, or with `greatest` the maximum, of two values; NaN if either is.
 template <typename T>
 __device__ __forceinline__ T taken(T a, T b, bool greatest) {
   if (is_nan(a)) return a;
   return is_nan(b) || (greatest ? b > a : b < a) ? b : a;
 }
 
-// The least values down the columns, from `above` rows over each on, for groups of n0 rows: backwards from the end of a group's first window to each of its
+// The minima down the columns, from `above` rows over each on, for groups of n0 rows: backwards from the end of a group's first window to each of its
 // rows, then forwards from there; each window is one of both (M. van Herk, "A fast algorithm for local minimum and maximum
 // filters", Pattern Recognition Letters 13, 1992). Two loads for each element, whatever the window.
 template <typename T, typename U>
@@ -39,7 +39,7 @@ __global__ void columns(const T* src, long long rows, long long cols, U* dst, lo
   }
 }
 
-// Along the rows: the least of 1, 2, 4, ... neighbours in shared memory, then of two such runs that cover the window.
+// Along the rows: the minimum of 1, 2, 4, ... neighbours in shared memory, then of two such runs that cover the window.
 // `span` elements at a time, of which those of the last window's neighbours are only read.
 template <typename T, typename U>
 __global__ void along(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,

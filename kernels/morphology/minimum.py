@@ -1,8 +1,8 @@
-"""Least (or greatest) value of the window around a pixel, at a cost that does not grow with the window.
+"""Minimum (or maximum) of the window around a pixel, at a cost that does not grow with the window.
 
 A few rows are compared as they are, first down the columns, then along the row. More of them by van Herk's algorithm
-[1] down the columns, three operations a pixel, a whole row at a time. Along a row the least of 8, 16, ... neighbours,
-and then two overlapping runs of the greatest such length.
+[1] down the columns, three operations a pixel, a whole row at a time. Along a row the minimum of 8, 16, ... neighbours,
+and then two overlapping runs of the maximum such length.
 
 .. [1] M. van Herk, "A fast algorithm for local minimum and maximum filters on rectangular and octagonal kernels",
    Pattern Recognition Letters 13(7), 1992, 517-521.
@@ -93,8 +93,8 @@ def along(line, spare, places, step, taps, out, greatest, ordered):
 
 @kernel
 def fill_block(src, dst, top, bottom, step, mode, cval, window_from, flip, block, window, best, lines, places):
-    """Rows [top, bottom) of the columns from ``first`` on. ``window`` holds, from its slot ``at`` on, the least values
-    from a row to the end of its group of rows, and before it rows of the next group, whose least value is ``best``.
+    """Rows [top, bottom) of the columns from ``first`` on. ``window`` holds, from its slot ``at`` on, the minima
+    from a row to the end of its group of rows, and before it rows of the next group, whose minimum is ``best``.
     ``block`` is the first pixel and their number, ``window_from`` how far the window reaches up and to the left and how
     wide it is."""
     size, above = window.shape[0], window_from[0]
@@ -121,7 +121,7 @@ def fill_block(src, dst, top, bottom, step, mode, cval, window_from, flip, block
 
 @kernel
 def load_reduced(src, row, step, mode, cval, window_from, flip, block, out, lines, places):
-    """Least values of a window's row for a block of pixels."""
+    """Minima of a window's row for a block of pixels."""
     _, left, taps = window_from
     first, pixels = block
     if taps == 1:

@@ -1,4 +1,4 @@
-"""Two launches with a scratch image of the columns' least values between them."""
+"""Two launches with a scratch image of the columns' minima between them."""
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, THREADS, along_rows, far_along_rows
 

@@ -20,7 +20,7 @@ from gpuimg.kernels.reconstruction.orders import higher, limited, unsigned_zero
 from gpuimg.kernels.reconstruction.raising import raise_row, spread
 
 TURNS = 64  # at most
-WORTH_A_TURN = 1024  # one of so many pixels that were looked at has been raised
+WORTH_A_TURN = 1024  # one of this many visited pixels has been raised
 FROM_ABOVE, FROM_BELOW = 1, 2  # in bits: the row's neighbour has changed since it was looked at
 FEW = 1024
 

@@ -1,4 +1,4 @@
-"""First step of morphological reconstruction: limits the seed by the mask and reconstructs each row on its own.
+"""First step of morphological reconstruction: limits the seed by the mask and reconstructs each row independently.
 
 ``exceeding`` takes for each row how many of the seed's values exceed the mask's. A pixel that is NaN in either image is
 NaN from here on.

@@ -1,7 +1,7 @@
 """Running median of uint8 images by histograms, at a cost that does not depend on the window [1].
 
 Every column keeps the histogram of the part of it that lies in the window's rows: sixteen coarse bins, and sixteen fine
-ones in each. The window's own histogram gains one column and loses one from pixel to pixel; its fine bins do so only
+ones in each. The window's histogram gains one column and loses one from pixel to pixel; its fine bins do so only
 where they are looked at. All counts are cumulative: so the bin of the median is the number of counts below its rank.
 
 .. [1] S. Perreault, P. Hebert, "Median Filtering in Constant Time", IEEE Transactions on Image Processing 16(9), 2007,
@@ -17,7 +17,7 @@ STRIP = 640  # columns whose histograms fit into the second-level cache
 
 
 def constant_time_median(src, dst, top, bottom, step, mode, cval, n0, n1):
-    """Median of uint8 for windows of less than 2**32 values."""
+    """Median of uint8 for windows of fewer than 2**32 values."""
     cols = src.shape[1] // step
     wanted = min(cols, max(STRIP - n1, n1))
     columns = np.empty(wanted + n1 - 1, np.int64)

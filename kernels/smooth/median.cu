@@ -81,7 +81,7 @@ __device__ T searched_median(const T* src, long long rows, long long cols, long 
   return value_of(found, T(0));
 }
 
-// The median of SIZE x SIZE values by forgetting: of some more than half of them the least and the greatest cannot be the
+// The median of SIZE x SIZE values by forgetting: of some more than half of them the minimum and the maximum cannot be the
 // median; another takes their place, until three are left. (J. L. Smith, "Implementing median filters in XC4000E FPGAs",
 // XCell 23, 1996.) All in registers.
 template <int SIZE, typename T>
@@ -103,7 +103,7 @@ __device__ __forceinline__ T forgetful_median(const T* src, long long cols, long
 #pragma unroll
   for (int k = HELD; k <= AREA; ++k) {
     const int count = HELD - (k - HELD);
-    // The least goes to the front, the greatest to the end, of those still held.
+    // The minimum goes to the front, the maximum to the end, of those still held.
 #pragma unroll
     for (int i = 1; i < HELD; ++i)
       if (i < count) sort(held[0], held[i]);

@@ -1,7 +1,7 @@
 """Median of the window around a pixel.
 
 Windows of 3, 5 and 7 pixels squared: every column of the window is sorted by a network [1] of minima and maxima, once
-for all windows that share it; then the least values of all columns, the second ones, and so on; and out of what can
+for all windows that share it; then the minima of all columns, the second ones, and so on; and out of what can
 still be the median, it is selected. Larger windows by histograms: see `histograms` and `ranks`.
 
 .. [1] D. Knuth, "The Art of Computer Programming", volume 3, section 5.3.4.

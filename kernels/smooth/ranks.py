@@ -18,7 +18,7 @@ MASK = (1 << DIGIT) - 1
 
 
 def order_key(value):
-    """An unsigned integer that sorts as the value does; every NaN has the greatest one."""
+    """An unsigned integer that sorts as the value does; every NaN has the maximum."""
     raise NotImplementedError
 
 
@@ -45,7 +45,7 @@ def _order_key(value):
 
 @kernel
 def sort_by_key(keys, spare_keys, order, spare_order, count):
-    """Sort ``keys`` and ``order`` along with them, digit by digit; gives the two arrays that hold the result."""
+    """Sort ``keys`` and ``order`` along with them, digit by digit, and return the two arrays that hold the result."""
     starts = np.empty((1 << DIGIT) + 1, np.int64)
     for shift in range(0, 8 * keys.itemsize, DIGIT):
         starts[:] = 0
@@ -107,7 +107,7 @@ def load_tile(src, begin, size, channel, step, mode, cval, by_rows, line, values
 
 @kernel
 def rank_values(values, keys, order, count, ranks, found):
-    """Number the different values of a tile in their order; gives how many there are."""
+    """Number the different values of a tile in their order, and return how many there are."""
     rank = 0
     for index in range(count):
         if index > 0 and keys[index] != keys[index - 1]:
@@ -156,7 +156,7 @@ def slide(ranks, found, counts, tile, out, by_rows, step):
 
 @kernel
 def replace(ranks, old, new, pitch, size, counts, median):
-    """Take one line of the window out of its histogram and another one in; gives how many more values lie below the
+    """Remove one line of the window from its histogram and add another, and return how many more values lie below the
     median then."""
     change = 0
     for index in range(size):

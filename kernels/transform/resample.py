@@ -62,7 +62,7 @@ def weigh_bytes(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
 
 @kernel
 def weigh_byte_rows(src, rows, weights, line):
-    """The weighted sum of some rows in 256ths; less `BIAS` where the line has 16 bits."""
+    """The weighted sum of some rows in 256ths; minus `BIAS` where the line has 16 bits."""
     width = src.shape[1]
     if width < ROW_PIXELS:
         for x in range(width):

@@ -2,7 +2,7 @@
 // instances: transpose<M, M>
 #include "columns.cuh"
 
-// Rows as columns, either of them in the opposite order: an image turned by a quarter.
+// Rows as columns, either of them in the opposite order: an image rotated by 90 degrees.
 template <typename T, typename U>
 __global__ void transpose(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                           long long top, long long bottom, long long step, long long turned_rows,

@@ -1,4 +1,4 @@
-"""Rows as columns, either of them in the opposite order: an image turned by a quarter."""
+"""Rows as columns, either of them in the opposite order: an image rotated by 90 degrees."""
 
 import numpy as np
 from llvmlite import ir

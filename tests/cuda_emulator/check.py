@@ -28,7 +28,7 @@ TINY = ((4, 37),)
 
 
 def image_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """A noisy image that has flat areas, and the dtype's least and greatest value."""
+    """A noisy image that has flat areas, and the dtype's minimum and maximum."""
     rng = np.random.default_rng(len(shape) + shape[0])
     if dtype.kind == "b":
         image = rng.random(shape) < 0.5
@@ -68,7 +68,7 @@ def outcome(entry: Filter, image: np.ndarray[Any, Any], given: dict[str, Any]) -
 
 
 def compare(build: str, names: list[str], *, tiny: bool = False) -> int:
-    """Run all cases in a build and all orders against the fast build in order; gives how many were compared."""
+    """Run all cases in a build and all orders against the fast build in order, and return how many were compared."""
     devices = [
         {"build": build, "order": order, "fill": fill} for order, fill in zip(ORDERS, (0xFF, 0, 0x7F), strict=True)
     ]

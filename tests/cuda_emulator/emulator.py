@@ -1,4 +1,4 @@
-"""A device that is emulated on the CPU, for gpuimg's own launch code and `gpuimg.backend.cuda.Cuda`.
+"""A device that is emulated on the CPU, for gpuimg's launch code and `gpuimg.backend.cuda.Cuda`.
 
 Its memory are NumPy arrays of a class of their own, each with guard bytes before and behind it that are looked at after
 every launch (under AddressSanitizer: that may not be touched at all).

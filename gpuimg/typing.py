@@ -1,0 +1,39 @@
+"""Types of the public functions' parameters; the closed sets of values are written here only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Mode = Literal["reflect", "nearest", "mirror", "wrap", "constant"]
+Backend = Literal["auto", "single", "multicore", "processes", "cuda"]
+Method = Literal["dilation", "erosion"]
+Array = np.ndarray[Any, Any]
+
+
+class SupportsDLPack(Protocol):
+    """An array that other libraries can take over without a copy, such as a torch tensor."""
+
+    def __dlpack__(self) -> Any: ...
+    def __dlpack_device__(self) -> tuple[Any, Any]: ...
+
+
+class SupportsCudaArray(Protocol):
+    """An array in GPU memory, such as CuPy's."""
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]: ...
+
+
+ImageLike: TypeAlias = "Array | SupportsDLPack | SupportsCudaArray | Image"
+# A filter that keeps the dtype returns the type that it takes.
+SameImage = TypeVar("SameImage", bound="ImageLike")
+Out: TypeAlias = "Array | SupportsCudaArray"
+Size: TypeAlias = "int | tuple[int, int]"
+Sigma: TypeAlias = "float | tuple[float, float]"
+# A window's size, or zeros and ones as an array or nested lists.
+FootprintLike: TypeAlias = "Size | Array | list[list[int]] | list[list[bool]]"
