@@ -69,7 +69,7 @@ def race(sides: list[Call], seconds: float, least: int = 3, most: int = 101) -> 
 
     Returns
     -------
-    for each side the median, the quartiles and the least of its seconds, and the number of rounds
+    for each side the median, the quartiles and the minimum of its seconds, and the number of rounds
     """
     once = []
     for call in sides:
@@ -136,7 +136,7 @@ def _version(name: str) -> str | None:
 
 
 def commit() -> str:
-    """The commit, marked where what was measured has changes of its own."""
+    """The commit, marked where what was measured has uncommitted changes."""
     folder = Path(__file__).parent
 
     def git(*words: str) -> str:

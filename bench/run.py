@@ -237,7 +237,7 @@ def opencv() -> Library:
         return cv2.calcHist([image], [0], None, [256], [0, top])
 
     def convert(way: int, zero: float = 0, scale: tuple[float, float, float] = (1, 1, 1)) -> Callable[[Any], Any]:
-        """A conversion of colours; ours gives floats of bytes too, so they are made first."""
+        """A conversion of colours; ours returns floats for bytes too, so they are made first."""
         return lambda image: cv2.cvtColor(
             image if image.dtype == np.float32 else cv2.multiply(image, (1 / 255,) * 4, dtype=cv2.CV_32F), way
         )
@@ -435,7 +435,7 @@ def pyvips() -> Library:
     import numpy as np
     import pyvips as vips
 
-    vips.cache_set_max(0)  # else the same call gives the same result, without work
+    vips.cache_set_max(0)  # else a repeated call returns the cached result
     image_of = vips.Image.new_from_array
 
     def resize(image: Any, scale: float, anti_aliasing: bool, order: int = 1) -> Any:
@@ -500,7 +500,7 @@ def limit_threads(threads: int) -> None:
 
 
 def libraries(names: list[str], threads: int) -> dict[str, Library]:
-    """The libraries that are installed, on so many threads."""
+    """The libraries that are installed, on this many threads."""
     found = {}
     for name in names:
         try:

@@ -371,7 +371,7 @@ def test_results_over_a_table(backend):
 
 
 def test_results_over_every_other_array(backend):
-    """Each array that a filter takes beside its image, in the memory that the result goes to."""
+    """Each array that a filter takes besides its image, in the memory that the result goes to."""
     checked = set()
     for name, found in gpuimg.FILTERS.items():
         if backend == "cuda" and unwritten(name):

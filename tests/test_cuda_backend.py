@@ -162,7 +162,7 @@ def test_memory_is_freed_before_anything_else_is_tried():
 def test_tiles_give_the_same_pixels(limit):
     gpu = EmulatedGpu(limit=limit)
     backend = Cuda(gpu)
-    backend._tried = True  # the probe needs more memory than the least limit
+    backend._tried = True  # the probe needs more memory than the minimum limit
     result = result_of(backend, bound_to(gray_mark, IMAGE), None)
     np.testing.assert_array_equal(result, result_of(Cuda(EmulatedGpu()), bound_to(gray_mark, IMAGE), None))
     assert gpu.peak <= limit

@@ -38,7 +38,7 @@ def arctan2():
 
 
 def assert_within(actual, y, x, ulps):
-    """Within so many units in the last place of the angle in long double."""
+    """Within this many units in the last place of the angle in long double."""
     exact = np.arctan2(y.astype(np.longdouble), x.astype(np.longdouble))
     units = np.spacing(np.abs(exact.astype(actual.dtype)))
     np.testing.assert_array_less(np.abs(actual.astype(np.longdouble) - exact) / units, ulps)

@@ -21,7 +21,7 @@ def test_powers_of_floats_are_right_but_for_the_last_bit(gamma):
 def test_powers_of_nan():
     image = np.array([[np.nan, 2]], np.float32)
     assert_same(gpuimg.adjust_gamma(image, 2), np.array([[np.nan, 4]], np.float32))
-    assert_same(gpuimg.adjust_gamma(image, 0), np.ones((1, 2), np.float32))  # as NumPy has it
+    assert_same(gpuimg.adjust_gamma(image, 0), np.ones((1, 2), np.float32))  # as in NumPy
 
 
 @pytest.mark.parametrize("dtype", ["int16", "float32", "float64"])

@@ -52,7 +52,7 @@ def paeth(left, up, corner):
 
 
 def filtered(rows, step, filters):
-    """Scan lines as PNG stores them: a filter's number, then each byte less the guess that the filter makes."""
+    """Scan lines as PNG stores them: a filter's number, then each byte minus the guess that the filter makes."""
     above = bytes(len(rows[0]))
     for number, row in enumerate(rows):
         kind = filters[number % len(filters)]

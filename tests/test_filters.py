@@ -184,7 +184,7 @@ def test_against_the_oracle(name, dtype):
 @pytest.mark.parametrize("dtype", KNOWN, ids=str)
 @pytest.mark.parametrize("name", FILTERS)
 def test_backends_agree_bit_for_bit(name, dtype, backend):
-    """With one thread as the oracle test has it; "single" itself is called with other bands here."""
+    """With one thread as in the oracle test; "single" itself is called with other bands here."""
     if not supported(name, dtype):
         return
     modes = list(MODES)
@@ -234,7 +234,7 @@ def in_bands_of(rows):
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_memory_layouts(name, backend):
-    """Views of every kind give what a plain copy gives."""
+    """Views of every kind return what a plain copy returns."""
     for dtype in map(np.dtype, ("bool", "uint8", "uint16", "int32", "float64", "complex64")):
         if not supported(name, dtype):
             continue

@@ -73,7 +73,7 @@ class Device:
         self._spin: Any = None
 
     def is_healthy(self) -> bool:
-        """Whether a small kernel still gives the right result."""
+        """Whether a small kernel still returns the right result."""
         try:
             return self.backend._probe(self.gpu) is None
         except Exception:

@@ -34,7 +34,7 @@ BUDGET_SECONDS = 0.15  # for the rounds of one measurement
 MOST_ROUNDS, FEWEST_ROUNDS = 31, 5
 PATTERN_MEGAPIXELS = 4
 PEER_MEGAPIXELS = 50
-CACHES = 4  # rotating buffers take so many times the L2 cache
+CACHES = 4  # rotating buffers take this many times the L2 cache
 
 
 def cases(setting: Setting) -> Iterator[Case]:

@@ -94,8 +94,8 @@ def _compile_outermost(function: Callable[..., Any]) -> Any:
 
 @contextlib.contextmanager
 def _callees_optimized_with(name: str) -> Iterator[list[str]]:
-    """Compile with nothing optimized and made machine code but the library ``name``, once all it calls is linked in;
-    gives what was done to it.
+    """Compile with nothing optimized and made machine code but the library ``name``, once all it calls is linked in,
+    and yield what was done to it.
 
     Numba does both for each function that is called as well, level by level, which took twice as long in all.
     """

@@ -2,7 +2,7 @@
 
 Each row of the plan is a kernel: its compiled entry, the address and number of its argument slots, which row of the
 plan makes its image (-1: it lies in memory as a whole), how many rows of it are needed above and below, the bytes in a
-row of its result (0: it goes to memory as a whole), and the slot and the maker of another image beside the first (-1:
+row of its result (0: it goes to memory as a whole), and the slot and the maker of another image besides the first (-1:
 none). A kernel stands below those it depends on; the last one makes the result.
 """
 

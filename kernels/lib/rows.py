@@ -1,4 +1,4 @@
-"""Rows of an image for kernels that sum along columns and then along rows: borders beside a row, and symmetric
+"""Rows of an image for kernels that sum along columns and then along rows: borders of a row, and symmetric
 weighted sums of rows or neighbours as vector operations, whose number of taps is known at run time only."""
 
 import numpy as np

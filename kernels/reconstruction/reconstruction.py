@@ -2,7 +2,7 @@
 nothing changes. Parts are slabs of ``height`` rows, in which each ``done`` rows on end are reconstructed already.
 
 Rows are gone over downwards and upwards in turn [1]: a row is raised to the row before it, then along itself; rows
-beside which nothing has changed are left out. This settles large areas soon, but not paths that wind: as soon as a turn
+without changes around them are left out. This settles large areas soon, but not paths that wind: as soon as a turn
 raises few pixels, the rest is flooded from the pixels that have changed, highest first, so that none is raised twice
 [2].
 

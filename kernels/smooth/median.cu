@@ -55,7 +55,7 @@ __device__ __forceinline__ double value_of(unsigned long long key, double) {
   return u.number;
 }
 
-// The median of any window: the greatest value with at most half of the window's values below it. The values' keys are
+// The median of any window: the maximum value with at most half of the window's values below it. The values' keys are
 // found bit by bit: how many lie below is counted once a bit.
 template <typename T>
 __device__ T searched_median(const T* src, long long rows, long long cols, long long row, long long x, long long step,

@@ -1,6 +1,6 @@
 """Mean of the window around a pixel, at a cost that hardly grows with the window.
 
-Whole numbers: sums down the columns move along with the rows, exactly. Floats, in their own type: sums of 1, then 2 or
+Whole numbers: sums down the columns move along with the rows, exactly. Floats, in their type: sums of 1, then 2 or
 3, then 4 to 7, ... rows are put together, so that nothing is ever subtracted: neither NaN nor a large value leaves a
 trace outside of its windows, the errors of few additions add up, and their order does not depend on where a band
 begins. Along the rows the same, for both.
@@ -106,7 +106,7 @@ def replace_row(src, entering, leaving, sums, cval):
 
 @kernel
 def piece_for(width, step, count):
-    """How many elements to sum at a time: many beside those of neighbours, which are summed again."""
+    """How many elements to sum at a time: many compared with those of neighbours, which are summed again."""
     return min(max(PIECE, 4 * (count - 1) * step), width)
 
 

@@ -58,7 +58,7 @@ def cases(names: list[str], tiny: bool = False) -> Iterator[tuple[Filter, dict[s
 
 
 def outcome(entry: Filter, image: np.ndarray[Any, Any], given: dict[str, Any]) -> Any:
-    """What a filter gives on the emulated device; None where it does not take such an image."""
+    """What a filter returns on the emulated device; None where it does not take such an image."""
     try:
         return entry.function(image, backend="cuda", **given)
     except BackendUnavailable:
