@@ -169,7 +169,13 @@ max_pixels_option = click.option(
     "--max-pixels",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Accept image files up to this size. Default: Pillow's limit, 89478485.",
+    help="Accept image files with at most this number of pixels. Default: Pillow's limit, 89478485.",
+)
+max_bytes_option = click.option(
+    "--max-bytes",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Accept image files of at most this size once decoded. Default: a quarter of the machine's memory.",
 )
 
 
@@ -190,6 +196,7 @@ max_pixels_option = click.option(
 @click.option("--backend", type=click.Choice(CHOICES), help="Where to run. Default: $GPUIMG_BACKEND, otherwise auto.")
 @click.option("--explain", "explaining", is_flag=True, help="Print to stderr what runs where, and why.")
 @max_pixels_option
+@max_bytes_option
 def run(
     src: str,
     output: str | None,
@@ -197,8 +204,9 @@ def run(
     backend: Backend | None,
     explaining: bool,
     max_pixels: int | None,
+    max_bytes: int | None,
 ) -> None:
-    """Run filters over an image file.
+    """Run filters over an image file, or over every page of a TIFF.
 
     The depth of the file is kept: 8 and 16 bits, floats in TIFF. A bool result is saved as 0 and 255. A result that is
     not an image, such as of threshold_otsu or histogram, ends the chain and is printed as JSON.
@@ -211,18 +219,20 @@ def run(
     gpuimg run photo.jpg -o small.jpg -f 'resize:output_shape=(480, 640)'
     gpuimg run one.png -o both.png -f "blend:other='two.png',alpha=0.3"
     """
+    from gpuimg.files import open_pages
+
     if output is not None:
         _check_output(output)
     with progress(len(steps) + 2) as begin, gpuimg.use_backend(backend or _default_backend()):
         begin(f"reading {src}")
-        result = gpuimg.open_image(src, max_pixels=max_pixels)
-        steps = [_with_images(step, max_pixels) for step in steps]
-        _check_chain(steps, result, output)
+        result, is_stack = open_pages(src, max_pixels=max_pixels, max_bytes=max_bytes)
+        steps = [_with_images(step, max_pixels, max_bytes) for step in steps]
+        _check_chain(steps, result, output, is_stack)
         for step in steps:
             begin(step.text)
-            result = _apply(step, result, explaining)
+            result = _apply(step, result, explaining, is_stack)
         if output is not None:
-            _save(result, output, begin)
+            _save(result, output, begin, is_stack)
     if output is None:
         click.echo(json.dumps(_plain(result)))
 
@@ -245,17 +255,23 @@ def _check_output(output: str) -> None:
         raise click.BadParameter(str(error), param_hint="-o") from error
 
 
-def _with_images(step: Step, max_pixels: int | None) -> Step:
+def _axes(ndim: int, is_stack: bool) -> str | None:
+    """What the axes of an image, or of a stack of pages, are called."""
+    return "NYXC"[:ndim] if is_stack else None
+
+
+def _with_images(step: Step, max_pixels: int | None, max_bytes: int | None) -> Step:
     """A step with the files read that it names in place of images."""
     named = {name: value for name, value in step.params.items() if name in step.filter.images}
     for name, value in named.items():
         if not isinstance(value, str):
             raise click.UsageError(f"{step.filter.name}: {name} must be the name of an image file, got {value!r}")
-    opened = {name: gpuimg.open_image(value, max_pixels=max_pixels) for name, value in named.items()}
+    limits = {"max_pixels": max_pixels, "max_bytes": max_bytes}
+    opened = {name: gpuimg.open_image(value, **limits) for name, value in named.items()}
     return step._replace(params={**step.params, **opened})
 
 
-def _check_chain(steps: Sequence[Step], image: Any, output: str | None) -> None:
+def _check_chain(steps: Sequence[Step], image: Any, output: str | None, is_stack: bool) -> None:
     """Raise before anything is computed, where a step's arguments are wrong or the result cannot go where it should."""
     import numpy as np
 
@@ -268,7 +284,8 @@ def _check_chain(steps: Sequence[Step], image: Any, output: str | None) -> None:
         # Zeros that nothing is written to take no memory.
         before = np.zeros(value.shape, value.dtype) if number else image
         with _errors_of(step):
-            made = planned_results(step.filter.function, before, step.params)
+            axes = _axes(before.ndim, is_stack)
+            made = planned_results(step.filter.function, before, {**step.params, "axes": axes})
         if len(made) > 1:
             raise click.UsageError(f"{step.filter.name} returns {len(made)} images: call it from Python")
         if not made:
@@ -283,7 +300,8 @@ def _check_chain(steps: Sequence[Step], image: Any, output: str | None) -> None:
             f"the result is an image, {value.dtype} of shape {value.shape}: say with -o where it goes"
         )
     try:
-        check_fits(output, value.shape, value.dtype, _conversion(value.dtype))
+        axes = _axes(len(value.shape), is_stack)
+        check_fits(output, value.shape, value.dtype, _conversion(value.dtype), axes)
     except (TypeError, ValueError) as error:
         raise click.ClickException(_message(error)) from error
 
@@ -310,17 +328,18 @@ def _errors_of(step: Step) -> Iterator[None]:
         raise click.ClickException(f"{step.filter.name}: {_message(error)}") from error
 
 
-def _apply(step: Step, image: Any, explaining: bool) -> Any:
+def _apply(step: Step, image: Any, explaining: bool, is_stack: bool) -> Any:
+    params = {**step.params, "axes": _axes(image.ndim, is_stack)}
     with _errors_of(step):
         if explaining:
-            click.echo(str(gpuimg.explain(step.filter.function, image, **step.params)) + "\n", err=True)
-        return step.filter.function(image, **step.params)
+            click.echo(str(gpuimg.explain(step.filter.function, image, **params)) + "\n", err=True)
+        return step.filter.function(image, **params)
 
 
-def _save(image: Any, output: str, begin: Callable[[str], None]) -> None:
+def _save(image: Any, output: str, begin: Callable[[str], None], is_stack: bool) -> None:
     begin(f"writing {output}")
     try:
-        gpuimg.save_image(output, image)
+        gpuimg.save_image(output, image, axes=_axes(image.ndim, is_stack))
     except (TypeError, ValueError) as error:
         raise click.ClickException(_message(error)) from error
 
@@ -345,7 +364,10 @@ def _plain(result: Any) -> Any:
     *("--out", "folder"), metavar="DIR", type=click.Path(), default="gpuimg-demo", help="Folder for the results."
 )
 @max_pixels_option
-def demo(path: str | None, megapixels: float | None, folder: str, max_pixels: int | None) -> None:
+@max_bytes_option
+def demo(
+    path: str | None, megapixels: float | None, folder: str, max_pixels: int | None, max_bytes: int | None
+) -> None:
     """Run one job on a large image in every way this machine supports.
 
     Median 5x5, Gaussian, Sobel, Otsu's threshold: in plain Python loops (alone, in threads, in processes), in NumPy
@@ -361,7 +383,7 @@ def demo(path: str | None, megapixels: float | None, folder: str, max_pixels: in
             if path is None:
                 image = story.photo(megapixels or 50)
             else:
-                image = story.grey_8bit(gpuimg.open_image(path, max_pixels=max_pixels))
+                image = story.grey_8bit(gpuimg.open_image(path, max_pixels=max_pixels, max_bytes=max_bytes))
         except (TypeError, ValueError) as error:
             raise click.ClickException(f"{path}: {_message(error)}") from error
         rows, cols = image.shape

@@ -17,6 +17,7 @@ import gpuimg
 from gpuimg import cli
 from gpuimg.dispatch import requested
 from gpuimg.errors import BackendUnavailable
+from tests.conftest import noise
 
 
 @pytest.fixture
@@ -424,3 +425,37 @@ def test_an_interrupted_demo_is_gone_at_once(folder, number, code):
     assert process.returncode == code
     assert "Traceback" not in stderr
     assert list((folder / "pictures").glob("*")) == []
+
+
+def succeeds(*args):
+    result = gpuimg_command(*args)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_every_page_of_a_tiff_is_filtered(folder):
+    pages = noise((3, 20, 30), np.uint16)
+    gpuimg.save_image("stack.tif", pages, axes="NYX")
+    succeeds("run", "stack.tif", "-o", "out.tif", "-f", "median:size=5", "-f", "threshold:value=99")
+    expected = np.stack([gpuimg.median(page, 5) > 99 for page in pages])
+    np.testing.assert_array_equal(gpuimg.open_image("out.tif") > 0, expected)
+    printed = succeeds("run", "stack.tif", "-f", "threshold_otsu").output
+    assert json.loads(printed) == [int(gpuimg.threshold_otsu(page)) for page in pages]
+    colour = noise((2, 20, 30, 3), np.uint8)
+    gpuimg.save_image("colour.tif", colour, axes="NYXC")
+    succeeds("run", "colour.tif", "-o", "grey.tif", "-f", "rgb2gray")
+    np.testing.assert_array_equal(gpuimg.open_image("grey.tif"), np.stack([gpuimg.rgb2gray(page) for page in colour]))
+
+
+def test_a_stack_is_refused_as_a_png_before_anything_is_computed(folder, monkeypatch):
+    gpuimg.save_image("stack.tif", noise((3, 20, 30), np.uint8), axes="NYX")
+    monkeypatch.setattr(cli, "_apply", None)
+    result = gpuimg_command("run", "stack.tif", "-o", "out.png", "-f", "invert")
+    assert_fails(result, 1, "TIFF")
+
+
+def test_decoded_bytes_are_limited(folder):
+    gpuimg.save_image("large.tif", np.zeros((100, 100, 4), np.uint8))
+    result = gpuimg_command("run", "large.tif", "-o", "out.tif", "-f", "invert", "--max-bytes", "39999")
+    assert_fails(result, 1, "--max-bytes 40000")
+    succeeds("run", "large.tif", "-o", "out.tif", "-f", "invert", "--max-bytes", "40000")
