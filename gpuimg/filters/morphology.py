@@ -555,7 +555,7 @@ def _darker(seed: Any) -> Any:
 def _moved(seed: Any, up: bool) -> Any:
     if seed.dtype == BOOL:
         return seed | ~seed[::-1] if up else seed & seed[::-1]
-    if seed.dtype.kind == "f":
+    if seed.dtype.kind not in "iu":
         return seed + seed.dtype.type(0.2 if up else -0.2)
     low, high = images.limits(seed.dtype)
     return np.minimum(seed, high - 40) + seed.dtype.type(40) if up else np.maximum(seed, low + 40) - seed.dtype.type(40)
