@@ -255,9 +255,9 @@ def _check_output(output: str) -> None:
         raise click.BadParameter(str(error), param_hint="-o") from error
 
 
-def _axes(ndim: int, is_stack: bool) -> str | None:
-    """What the axes of an image, or of a stack of pages, are called."""
-    return "NYXC"[:ndim] if is_stack else None
+def _axes(ndim: int, is_stack: bool) -> dict[str, Any]:
+    """What says that an array is a stack of pages."""
+    return {"axes": "NYXC"[:ndim]} if is_stack else {}
 
 
 def _with_images(step: Step, max_pixels: int | None, max_bytes: int | None) -> Step:
@@ -284,8 +284,7 @@ def _check_chain(steps: Sequence[Step], image: Any, output: str | None, is_stack
         # Zeros that nothing is written to take no memory.
         before = np.zeros(value.shape, value.dtype) if number else image
         with _errors_of(step):
-            axes = _axes(before.ndim, is_stack)
-            made = planned_results(step.filter.function, before, {**step.params, "axes": axes})
+            made = planned_results(step.filter.function, before, {**step.params, **_axes(before.ndim, is_stack)})
         if len(made) > 1:
             raise click.UsageError(f"{step.filter.name} returns {len(made)} images: call it from Python")
         if not made:
@@ -300,8 +299,7 @@ def _check_chain(steps: Sequence[Step], image: Any, output: str | None, is_stack
             f"the result is an image, {value.dtype} of shape {value.shape}: say with -o where it goes"
         )
     try:
-        axes = _axes(len(value.shape), is_stack)
-        check_fits(output, value.shape, value.dtype, _conversion(value.dtype), axes)
+        check_fits(output, value.shape, value.dtype, _conversion(value.dtype), **_axes(len(value.shape), is_stack))
     except (TypeError, ValueError) as error:
         raise click.ClickException(_message(error)) from error
 
@@ -329,7 +327,7 @@ def _errors_of(step: Step) -> Iterator[None]:
 
 
 def _apply(step: Step, image: Any, explaining: bool, is_stack: bool) -> Any:
-    params = {**step.params, "axes": _axes(image.ndim, is_stack)}
+    params = {**step.params, **_axes(image.ndim, is_stack)}
     with _errors_of(step):
         if explaining:
             click.echo(str(gpuimg.explain(step.filter.function, image, **params)) + "\n", err=True)
@@ -339,7 +337,7 @@ def _apply(step: Step, image: Any, explaining: bool, is_stack: bool) -> Any:
 def _save(image: Any, output: str, begin: Callable[[str], None], is_stack: bool) -> None:
     begin(f"writing {output}")
     try:
-        gpuimg.save_image(output, image, axes=_axes(image.ndim, is_stack))
+        gpuimg.save_image(output, image, **_axes(image.ndim, is_stack))
     except (TypeError, ValueError) as error:
         raise click.ClickException(_message(error)) from error
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import gpuimg
-from gpuimg import cli
+from gpuimg import cli, files
 from gpuimg.dispatch import requested
 from gpuimg.errors import BackendUnavailable
 from tests.conftest import noise
@@ -294,7 +294,7 @@ def test_out_of_memory_is_one_line(folder, monkeypatch):
     def exhausted(*args, **kwargs):
         raise MemoryError
 
-    monkeypatch.setattr(gpuimg, "open_image", exhausted)
+    monkeypatch.setattr(files, "open_pages", exhausted)
     assert_fails(gpuimg_command("run", "grey.png", "-o", "out.png", "-f", "minimum"), 1, "not enough memory")
 
 
@@ -451,7 +451,7 @@ def test_a_stack_is_refused_as_a_png_before_anything_is_computed(folder, monkeyp
     gpuimg.save_image("stack.tif", noise((3, 20, 30), np.uint8), axes="NYX")
     monkeypatch.setattr(cli, "_apply", None)
     result = gpuimg_command("run", "stack.tif", "-o", "out.png", "-f", "invert")
-    assert_fails(result, 1, "TIFF")
+    assert_fails(result, 1, "a PNG file holds one image, not a stack; a .tif file holds one as pages")
 
 
 def test_decoded_bytes_are_limited(folder):
