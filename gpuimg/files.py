@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
 import numpy as np
 
 from gpuimg.errors import ImageFileError
-from gpuimg.images import ambiguous_axes, check_axes
+from gpuimg.images import MOST_CHANNELS, ambiguous_axes, check_axes
 from gpuimg.memory import machine_memory
 
 if TYPE_CHECKING:
@@ -192,12 +192,13 @@ def save_image(path: PathLike, array: Any, *, axes: str | None = None) -> None:
     if image.dtype == bool:
         image = image.view(np.uint8) * np.uint8(255)
     check_fits(path, image.shape, image.dtype, axes=axes)
+    pages = image[np.newaxis]
     if axes is not None:
-        known = check_axes(axes)
-        image = known.arranged(image)
-        image = image.reshape(-1, *image.shape[known.stack :]) if known.stack else image
+        known = check_axes(axes, image.shape, name="array")
+        pages = known.arranged(image)
+        pages = pages.reshape(-1, *pages.shape[known.stack :])
     with _one_line(path), _replacing(path) as file:
-        form.write(file, image, axes is not None and known.stack > 0)
+        form.write(file, pages)
 
 
 def check_target(path: PathLike) -> None:
@@ -241,20 +242,16 @@ def _checked_shape(
     path: Path, form: Format, shape: tuple[int, ...], axes: str | None
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The extents of the stack and the shape of one image in an array to save."""
-    if axes is None:
-        many = len(shape) > 3 or (len(shape) == 3 and shape[2] > 4 and not form.channels)
+    known = None if axes is None else check_axes(axes, shape, name=f"the array for {path}")
+    if known is None:
+        many = len(shape) > 3 or (len(shape) == 3 and shape[2] > MOST_CHANNELS and not form.channels)
         if many and 0 not in shape:
             raise ValueError(f"{path}: {ambiguous_axes(shape, 'an image to save')}")
-        known = None
-    else:
-        known = check_axes(axes)
-        if len(axes) != len(shape):
-            raise ValueError(f"{path}: axes must have a letter for each axis of the array, {shape}, got {axes!r}")
     if len(shape) < 2 or 0 in shape:
         raise ValueError(f"{path}: an image to save must have shape (H, W) or (H, W, C), none 0, got {shape}")
     if known is None:
         return (), shape
-    if known.stack and form.write is not _write_tiff:
+    if known.stack and not form.has_pages:
         raise ValueError(f"{path}: a {form.name} file holds one image, not a stack; a .tif file holds one as pages")
     ordered = tuple([shape[known.given.index(letter)] for letter in known.order])
     return ordered[: known.stack], ordered[known.stack :]
@@ -676,31 +673,29 @@ class _PillowTiff:
         return self.opened
 
 
-def _write_tiff(file: BinaryIO, image: Pixels, stack: bool = False) -> None:
+def _write_tiff(file: BinaryIO, pages: Pixels) -> None:
     import tifffile
 
-    if not stack:
-        image = image[np.newaxis]
-    channels = image.shape[3] if image.ndim == 4 else 1
+    channels = pages.shape[3] if pages.ndim == 4 else 1
     colour = channels in (3, 4)
     extra = {2: ["unassalpha"], 4: ["unassalpha"]}.get(channels)
     offset, _ = tifffile.imwrite(
         file,
-        shape=(image.shape if channels > 1 else image.shape[:3])[0 if stack else 1 :],
-        dtype=image.dtype.newbyteorder("="),
+        shape=pages.shape if channels > 1 else pages.shape[:3],
+        dtype=pages.dtype.newbyteorder("="),
         photometric="rgb" if colour else "minisblack",
         planarconfig="contig" if channels > 1 else None,
         extrasamples=extra,
-        bigtiff=image.nbytes > 4_000_000_000,
+        bigtiff=pages.nbytes > 4_000_000_000,
         metadata=None,
         software="gpuimg",
         returnoffset=True,
     )
     # The pixels do not go through ndarray.tofile: it can lose the last bytes on a full disk without an error.
     file.seek(offset)
-    for page in image:
+    for page in pages:
         for band in _bands(page):
-            file.write(np.ascontiguousarray(band, image.dtype.newbyteorder("=")).data.cast("B"))
+            file.write(np.ascontiguousarray(band, pages.dtype.newbyteorder("=")).data.cast("B"))
 
 
 def _bands(image: Pixels, rows: int | None = None) -> Iterator[Pixels]:
@@ -750,7 +745,8 @@ def _read_still(file: BinaryIO, limit: _Limit) -> tuple[Pixels, int]:
     return _pixels(image), _orientation(image)
 
 
-def _write_png(file: BinaryIO, image: Pixels, stack: bool = False) -> None:
+def _write_png(file: BinaryIO, pages: Pixels) -> None:
+    (image,) = pages
     rows, cols = image.shape[:2]
     channels = image.shape[2] if image.ndim == 3 else 1
     header = struct.pack(">IIBBBBB", cols, rows, image.itemsize * 8, PNG_COLOUR_TYPES[channels], 0, 0, 0)
@@ -793,11 +789,12 @@ def _read_jpeg(file: BinaryIO, limit: _Limit, chosen: int | None) -> Pages:
     return Pages([lambda: _upright(_pixels(image), _orientation(image))])
 
 
-def _write_jpeg(file: BinaryIO, image: Pixels, stack: bool = False) -> None:
+def _write_jpeg(file: BinaryIO, pages: Pixels) -> None:
     from io import BytesIO
 
     from PIL import Image
 
+    (image,) = pages
     # Pillow hides the system's reason when it fails to write, so it writes to memory.
     packed = BytesIO()
     Image.fromarray(image.squeeze(2) if image.shape[2:] == (1,) else image).save(
@@ -833,21 +830,26 @@ def _orientation(image: Image.Image) -> int:
 
 
 class Format(NamedTuple):
-    """A file format: how it is told, read and written, and what it holds (``channels`` empty: any number)."""
+    """A file format: how it is told, read and written, and what it holds (``channels`` empty: any number).
+
+    ``write`` takes images of shape (N, H, W) or (N, H, W, C); N is 1 unless the format has pages.
+    """
 
     name: str
     suffixes: tuple[str, ...]
     signatures: tuple[bytes, ...]
     read: Callable[[BinaryIO, _Limit, int | None], Pages]
-    write: Callable[[BinaryIO, Pixels, bool], None]
+    write: Callable[[BinaryIO, Pixels], None]
     dtypes: tuple[str, ...]
     channels: tuple[int, ...] = ()
     longest_side: int = 2**31 - 1
+    has_pages: bool = False
 
 
 # fmt: off
 FORMATS = (
-    Format("TIFF", (".tif", ".tiff"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _read_tiff, _write_tiff, TIFF_DTYPES),
+    Format("TIFF", (".tif", ".tiff"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _read_tiff, _write_tiff, TIFF_DTYPES,
+           has_pages=True),
     Format("PNG", (".png",), (PNG_SIGNATURE,), _read_png, _write_png, ("uint8", "uint16"), (1, 2, 3, 4)),
     Format("JPEG", (".jpg", ".jpeg"), (b"\xff\xd8\xff",), _read_jpeg, _write_jpeg, ("uint8",), (1, 3), 65500),
 )

@@ -102,6 +102,11 @@ class Axes(NamedTuple):
         return "".join([e for e in self.given if e in order]) + "".join([e for e in order if e not in self.given])
 
 
+def contiguous(array: Any) -> Any:
+    """The array itself if it is C-contiguous, else a copy that is."""
+    return array if array.flags.c_contiguous else array.copy()
+
+
 def _transposed(array: Any, given: str, order: str) -> Any:
     return array if given == order else array.transpose([given.index(letter) for letter in order])
 
@@ -194,17 +199,17 @@ def _wrong_dtype(name: str, dtype: np.dtype[Any], dtypes: Collection[np.dtype[An
 
 
 def _with_axes(source: Source, axes: str, together: bool, name: str) -> Source:
-    known = _known_axes(axes, together)
     array = source.array
-    if len(known.given) != array.ndim:
-        raise ValueError(f"axes must have a letter for each axis of {name}, whose shape is {array.shape}, got {axes!r}")
-    array = known.arranged(array)
-    return source._replace(array=array if array.flags.c_contiguous else array.copy(), axes=known)
+    known = check_axes(axes, array.shape, together=together, name=name)
+    return source._replace(array=contiguous(known.arranged(array)), axes=known)
 
 
-def check_axes(axes: str) -> Axes:
-    """What letters say of an array's axes, channels being a part of each image."""
-    return _known_axes(axes, True)
+def check_axes(axes: str, shape: tuple[int, ...], *, together: bool = True, name: str) -> Axes:
+    """What letters say of the axes of an array; with ``together`` its channels are a part of each image."""
+    known = _known_axes(axes, together)
+    if len(axes) != len(shape):
+        raise ValueError(f"axes must have a letter for each axis of {name}, whose shape is {shape}, got {axes!r}")
+    return known
 
 
 @lru_cache(maxsize=64)
@@ -240,8 +245,7 @@ def by_channels(source: Source) -> Source:
     """The channels of an image as a stack, to be filtered separately."""
     axes = source.axes or Axes("YXC", "YXC", 0)
     known = Axes(axes.given, axes.order[: axes.stack] + "CYX", axes.stack + 1)
-    array = _transposed(source.array, axes.order, known.order)
-    return source._replace(array=array if array.flags.c_contiguous else array.copy(), axes=known)
+    return source._replace(array=contiguous(_transposed(source.array, axes.order, known.order)), axes=known)
 
 
 def given_shape(source: Source, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from gpuimg.backend.base import Backend, speed_key
 from gpuimg.backend.walk import Bound, Outs, bound_to
 from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
-from gpuimg.images import Source, check_out, given_shape
+from gpuimg.images import Source, check_out, contiguous, given_shape
 from gpuimg.machine import Figures, figures
 from gpuimg.memory import new_array
 from gpuimg.plans.graph import GRAPHS_KEPT, AnyValue, Graph, Plan, graph_of
@@ -149,11 +149,15 @@ def _run_stack(
     if PLANNING.get():
         raise Planned(source, bounds[0] if bounds else Bound(graph, ()))
     name = dispatch.requested(backend)
-    outs = (None,) * len(graph.results) if out is None else _checked_outs(out, source, graph)
+    targets = [None] * len(graph.results) if out is None else _arranged_outs(out, source, graph)
     read = (*images, *tables)
-    memory = [_memory_of(source, value, each, read) for value, each in zip(graph.results, outs, strict=True)]
+    memory = [_memory_of(source, value, each, read) for value, each in zip(graph.results, targets, strict=True)]
     made = _filled(name, source, bounds, memory) if source.array.size else memory
-    results = [_in_given_order(source, *each) for each in zip(graph.results, made, outs, strict=True)]
+    if out is not None:
+        for each in zip(made, targets, strict=True):
+            _moved(*each)
+        return out
+    results = [_in_given_order(source, *each) for each in zip(graph.results, made, strict=True)]
     return results[0] if graph.is_single else tuple(results)
 
 
@@ -163,15 +167,19 @@ def _as_list(array: Any, source: Source) -> Any:
     return array.reshape(_product(stack), *array.shape[len(stack) :])
 
 
-def _memory_of(source: Source, value: AnyValue, out: Any | None, read: tuple[Any, ...]) -> Any | None:
-    """Memory for the results of a stack, that of ``out`` where it can be written to; None for numbers."""
+def _arranged_outs(out: Any, source: Source, graph: Graph) -> list[Any]:
+    """The caller's memory for the results of a stack, with its axes in the order for kernels."""
+    assert source.axes is not None
+    arrange, stack = source.axes.arranged_out, len(source.stack)
+    outs = zip(_checked_outs(out, source, graph), graph.results, strict=True)
+    return [arrange(each, stack + len(value.shape)) for each, value in outs if isinstance(value, Value)]
+
+
+def _memory_of(source: Source, value: AnyValue, target: Any | None, read: tuple[Any, ...]) -> Any | None:
+    """Memory for the results of a stack, ``target`` where it can be written to; None for numbers."""
     if isinstance(value, Small):
         return None
-    if out is not None:
-        arranged = source.axes.arranged_out(out, len(source.stack) + len(value.shape))  # type: ignore[union-attr]
-        if _usable_directly(arranged, read):
-            return arranged
-    return _new(source, value)
+    return target if target is not None and _usable_directly(target, read) else _new(source, value)
 
 
 def _filled(name: str, source: Source, bounds: list[Bound], memory: list[Any | None]) -> list[Any]:
@@ -191,17 +199,12 @@ def _numbers(each: list[Any], source: Source) -> np.ndarray[Any, Any]:
     return stacked.reshape((*source.stack, *stacked.shape[1:]))[()]  # a scalar of a single image
 
 
-def _in_given_order(source: Source, value: AnyValue, made: Any, out: Any | None) -> Any:
-    """A stack of results in the caller's order of axes."""
+def _in_given_order(source: Source, value: AnyValue, made: Any) -> Any:
+    """A stack of results in the caller's order of axes and kind of array."""
     if isinstance(value, Small):
         return made
-    result = source.axes.restored(made)  # type: ignore[union-attr]
-    if out is None:
-        result = result if result.flags.c_contiguous else result.copy()
-        return result if source.restore is None else source.restore(result)
-    if not (isinstance(out, np.ndarray) and np.may_share_memory(result, out)):
-        out[...] = result
-    return out
+    result = contiguous(source.axes.restored(made))  # type: ignore[union-attr]
+    return result if source.restore is None else source.restore(result)
 
 
 @lru_cache(maxsize=2 * GRAPHS_KEPT)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from functools import lru_cache, partial
+from typing import Any, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
@@ -536,7 +536,7 @@ def morphological_gradient(
     return _morphology(plan_morphological_gradient, image, footprint, mode, cval, axes, backend, out)
 
 
-DILATION, EROSION = "dilation", "erosion"
+DILATION, EROSION = get_args(Method)
 INT64 = np.dtype(np.int64)
 SLAB_ROWS = 64  # of the first slabs, which are independent of each other
 GROUP = 8  # slabs that are joined at a time
@@ -624,16 +624,10 @@ def reconstruction(
 def plan_reconstruction(seed: Value, mask: Value, method: str, connectivity: int) -> Value:
     """Reconstruction by dilation; erosion is the same in the reversed order of values."""
     if method == EROSION:
-        return _reversed(_reconstructed(_reversed(seed), _reversed(mask), connectivity, _check_above))
-    return _reconstructed(seed, mask, connectivity, _check_below)
-
-
-def _check_below(exceeding: Array) -> None:
-    _check(DILATION, "at most", exceeding)
-
-
-def _check_above(exceeding: Array) -> None:
-    _check(EROSION, "at least", exceeding)
+        return _reversed(
+            _reconstructed(_reversed(seed), _reversed(mask), connectivity, partial(_check, EROSION, "at least"))
+        )
+    return _reconstructed(seed, mask, connectivity, partial(_check, DILATION, "at most"))
 
 
 def _check(method: str, rule: str, exceeding: Array) -> None:

@@ -94,10 +94,11 @@ def made_graph(inputs: tuple[AnyValue, ...], made: AnyValue | tuple[AnyValue, ..
     seen: set[AnyNode] = set()
     nodes = tuple([node for result in results for node in _in_order(result, seen)])
     chains, singles = _grouped(nodes, _uses(nodes), results), [(node,) for node in nodes]
-    memory = _Memory(results, inputs[:owned], (chains, singles))
+    orders = [_Order(members, _last_uses(members, results)) for members in (chains, singles)]
+    memory = _Memory(results, inputs[:owned], orders)
     written = tuple([number in memory.targets.values() for number in range(len(results))])
     kept = tuple([memory.origin(result) is value for result, value in zip(results, inputs, strict=False)])
-    chained, separate = _groups(chains, results, memory), _groups(singles, results, memory)
+    chained, separate = (_groups(order, memory) for order in orders)
     return Graph(inputs, results, not isinstance(made, tuple), written, kept, nodes, chained, separate)
 
 
@@ -216,6 +217,13 @@ def changed_by(node: AnyNode) -> tuple[Value, ...]:
 Members: TypeAlias = "Sequence[tuple[AnyNode, ...]]"
 
 
+class _Order(NamedTuple):
+    """Groups of nodes in the order in which they run, and the number of the group in which each value is last used."""
+
+    members: Members
+    ends: dict[AnyValue, int]
+
+
 def _last_uses(members: Members, results: tuple[AnyValue, ...]) -> dict[AnyValue, int]:
     """The group in which each value is last used, without those that are made and used inside of a group."""
     inner = {node for nodes in members for node in nodes[:-1]}
@@ -241,10 +249,9 @@ class _Memory:
     targets : by a node and the place of what it makes, the result that lies in that memory
     """
 
-    def __init__(self, results: tuple[AnyValue, ...], owned: tuple[AnyValue, ...], orders: Sequence[Members]) -> None:
-        self._results = results
+    def __init__(self, results: tuple[AnyValue, ...], owned: tuple[AnyValue, ...], orders: Sequence[_Order]) -> None:
         self._owned = owned
-        each = [self._changes(members) for members in orders]
+        each = [self._changes(*order) for order in orders]
         self._in_place = {
             node: tuple([all(found) for found in zip(*[one[node] for one in each], strict=True)]) for node in each[0]
         }
@@ -257,9 +264,8 @@ class _Memory:
     def in_place(self, node: AnyNode) -> tuple[bool, ...]:
         return self._in_place.get(node, ())
 
-    def _changes(self, members: Members) -> dict[AnyNode, tuple[bool, ...]]:
+    def _changes(self, members: Members, ends: dict[AnyValue, int]) -> dict[AnyNode, tuple[bool, ...]]:
         """For each node that changes images, whether it owns them and nothing reads them afterwards."""
-        ends = _last_uses(members, self._results)
         found = {}
         for number, nodes in enumerate(members):
             node = nodes[-1]
@@ -288,9 +294,9 @@ class _Memory:
         return value
 
 
-def _groups(members: Members, results: tuple[AnyValue, ...], memory: _Memory) -> tuple[Group, ...]:
+def _groups(order: _Order, memory: _Memory) -> tuple[Group, ...]:
     """Groups in this order, with what each makes and uses for the last time."""
-    ends = _last_uses(members, results)
+    members, ends = order
     used = {(value.node, value.index): value for value in ends}
     groups = []
     for number, nodes in enumerate(members):

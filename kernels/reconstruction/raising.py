@@ -41,19 +41,24 @@ def raise_pixels(line, beside, mask, step, connectivity, begin, end, touched):
     """`raise_row` for the elements [begin, end)."""
     raised = 0
     for x in range(begin, end):
-        value = line[x]
-        best = higher(beside[x], value)
-        if connectivity == 2:
-            if x >= step:
-                best = higher(beside[x - step], best)
-            if x + step < line.size:
-                best = higher(beside[x + step], best)
-        best = limited(best, unsigned_zero(mask[x]))
-        if best > value:
+        best = raised_to(line, beside, mask, step, connectivity, x)
+        if best > line[x]:
             line[x] = best
             touched[x // (WORD * step)] = 1
             raised += 1
     return raised
+
+
+@kernel
+def raised_to(line, beside, mask, step, connectivity, x):
+    """To which value a pixel's neighbours in another row raise it."""
+    best = higher(beside[x], line[x])
+    if connectivity == 2:
+        if x >= step:
+            best = higher(beside[x - step], best)
+        if x + step < line.size:
+            best = higher(beside[x + step], best)
+    return limited(best, unsigned_zero(mask[x]))
 
 
 @kernel

@@ -16,8 +16,8 @@ import numpy as np
 
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.runs import WORD
-from gpuimg.kernels.reconstruction.orders import higher, limited, unsigned_zero
-from gpuimg.kernels.reconstruction.raising import raise_row, spread
+from gpuimg.kernels.reconstruction.orders import limited, unsigned_zero
+from gpuimg.kernels.reconstruction.raising import raise_row, raised_to, spread
 
 TURNS = 64  # at most
 WORTH_A_TURN = 1024  # one of this many visited pixels has been raised
@@ -111,18 +111,6 @@ def flood(image, mask, step, connectivity, stale):
                             heap, places = roomy(heap, count), roomy(places, count)
                             push(heap, places, count, passed, near * width + beside)
                             count += 1
-
-
-@kernel
-def raised_to(line, beside, mask, step, connectivity, x):
-    """To which value a pixel's neighbours in another row raise it."""
-    best = higher(beside[x], line[x])
-    if connectivity == 2:
-        if x >= step:
-            best = higher(beside[x - step], best)
-        if x + step < line.size:
-            best = higher(beside[x + step], best)
-    return limited(best, unsigned_zero(mask[x]))
 
 
 @kernel
