@@ -166,7 +166,7 @@ def explain(
         chosen=chosen,
         requested=dispatch.requested(backend),
         rows=tuple(rows),
-        passes=tuple(bound.graph.kernels),
+        passes=bound.graph.kernels,
     )
 
 

@@ -290,10 +290,10 @@ def _convert(image: Any, name: str) -> Source:
         raise TypeError(f"{name} must be a plain array; a masked array's mask would be lost: fill it first (.filled)")
     if isinstance(image, np.matrix):
         raise TypeError(f"{name} must be a plain array, got numpy.matrix: convert it with numpy.asarray")
-    if hasattr(image, "__cuda_array_interface__"):
-        return _from_device(image, origin)
-    if isinstance(image, np.ndarray):
+    if isinstance(image, np.ndarray) and origin != "cupy":
         return _native(np.asarray(image))
+    if origin == "cupy" or hasattr(image, "__cuda_array_interface__"):  # CuPy makes it anew each time
+        return _from_device(image, origin)
     if origin == "PIL" and hasattr(image, "getbands"):
         return _from_pil(image)
     if hasattr(image, "__dlpack__"):
@@ -334,6 +334,8 @@ def _to_pil(result: Any) -> Any:
 def _from_device(image: Any, origin: str) -> Source:
     from importlib.util import find_spec
 
+    if origin == "cupy" and image.flags.c_contiguous:
+        return Source(image, on_device=True)
     if find_spec("cupy") is None:
         raise TypeError(f"a {type(image).__name__} lies in GPU memory: install CuPy (pip install 'gpuimg[cuda13]')")
     import cupy

@@ -86,7 +86,7 @@ def test_an_image_made_on_the_way_may_need_another_one_itself():
         return minus(value, minus(least(value, 1), least(value, 2)))
 
     graph = bound_to(plan, image).graph
-    assert graph.kernels == ["minimum", "minimum", "difference", "difference"]
+    assert graph.kernels == ("minimum", "minimum", "difference", "difference")
     assert [len(group.nodes) for group in graph.chained] == [4]
     expected = image - (gpuimg.minimum(image, 3) - gpuimg.minimum(image, 5))
     for backend in ("single", "multicore", "processes"):

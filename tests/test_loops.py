@@ -82,7 +82,7 @@ def test_the_cost_rule_counts_the_rounds():
 
     graph = backend_graph(twice)
     assert [step.work for step in job_of(graph, False).steps] == [5, 5]
-    assert graph.kernels == ["invert", "minmax"]
+    assert graph.kernels == ("invert", "minmax")
 
 
 def fold_of(image):

@@ -34,6 +34,7 @@ class Cuda:
         self._tried = False
         self._process = os.getpid()
         self._lock = RLock()
+        self._known: dict[str, bool] = {}  # whether a kernel has been written
 
     @property
     def gpu(self) -> Gpu:
@@ -78,8 +79,13 @@ class Cuda:
         return None if found == right else f"a test kernel gave the sum {found} instead of {right}"
 
     def missing(self, kernels: Sequence[str]) -> str | None:
-        absent = sorted({kernel for kernel in kernels if not exists(kernel)})
+        absent = sorted({kernel for kernel in kernels if not self._exists(kernel)})
         return f"not written for CUDA yet: {', '.join(absent)}" if absent else None
+
+    def _exists(self, kernel: str) -> bool:
+        if kernel not in self._known:
+            self._known[kernel] = exists(kernel)
+        return self._known[kernel]
 
     def detail(self) -> str:
         return self.gpu.describe()
@@ -154,9 +160,13 @@ def _overlaps(gpu: Gpu, out: Any | None, arrays: Sequence[Any]) -> bool:
     return any(gpu.address(each) < end and start < gpu.address(each) + each.nbytes for each in arrays if gpu.owns(each))
 
 
-def on_device(gpu: Gpu, args: Sequence[Any]) -> list[Any]:
-    """A kernel's arguments with arrays copied to the device."""
-    return [gpu.put(arg) if isinstance(arg, np.ndarray) and not gpu.owns(arg) else arg for arg in args]
+def on_device(gpu: Gpu, node: Node, args: Sequence[Any]) -> list[Any]:
+    """A node's arguments with arrays copied to the device; those that are the node's own stay there."""
+    found = list(args)
+    for number, arg in enumerate(args):
+        if isinstance(arg, np.ndarray) and not gpu.owns(arg):
+            found[number] = gpu.constant(arg) if arg is node.arguments[number] else gpu.put(arg)
+    return found
 
 
 # ---------------------------------------------------------------- whole images
@@ -191,7 +201,7 @@ class Whole:
 
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Any]) -> None:
         (node,) = nodes
-        args = on_device(self._gpu, walking.arguments(node, value_of, results))
+        args = on_device(self._gpu, node, walking.arguments(node, value_of, results))
         self._gpu.launch(node.kernel, flat(value_of(node.image)), flat(results[0]), 0, node.pieces, *args)
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
@@ -203,7 +213,7 @@ def _partial(gpu: Gpu, node: Fold, image: Any, args: Sequence[Any]) -> Array:
     """The partial results of a fold, on the host."""
     slabs = gpu.slabs(node.kernel, image.shape[0])
     parts = gpu.empty((slabs, int(np.prod(node.shape))), node.dtype)
-    gpu.launch(node.kernel, flat(image), parts, 0, slabs, *on_device(gpu, args))
+    gpu.launch(node.kernel, flat(image), parts, 0, slabs, *on_device(gpu, node, args))
     return gpu.get(parts)
 
 
@@ -303,7 +313,7 @@ class Tiles:
                 for number, (shape, dtype) in enumerate(node.results)
             ]
             args = [_tiled(each, found, targets) for each in node.arguments]
-            gpu.launch(node.kernel, found(node.image), targets[0], low, high, *on_device(gpu, args))
+            gpu.launch(node.kernel, found(node.image), targets[0], low, high, *on_device(gpu, node, args))
             there[node] = targets[0]
         for target, result in zip(targets, results, strict=True):
             if not gpu.owns(result):

@@ -9,15 +9,17 @@ import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+from struct import Struct
 from typing import Any
 
 import numpy as np
 
 from gpuimg.backend.base import Array
-from gpuimg.backend.device import OPTIONS, DeviceFailed, Gpu, Launcher, digest, source
+from gpuimg.backend.device import OPTIONS, DeviceFailed, Gpu, Grid, Launcher, digest, source
 from gpuimg.machine import cache_folder
 from gpuimg.memory import new_array
 
@@ -26,7 +28,29 @@ STAGE_BYTES = 16 << 20
 # CuPy's pinned copy serves smaller arrays.
 STAGED_FROM = 1 << 20
 
+MOST_SLOTS = 96  # arguments of eight bytes
+_HEAD = 6
 _DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+
+
+class _Slots(threading.local):
+    """Each thread's memory for the arguments of a launch, as the driver takes them: as one block of bytes."""
+
+    def __init__(self, start_thread: Callable[[], None]) -> None:
+        start_thread()
+        self._memory = bytearray(8 * (_HEAD + MOST_SLOTS))
+        self._held = np.frombuffer(self._memory, np.uint64)
+        address = self._held.ctypes.data
+        # CU_LAUNCH_PARAM_BUFFER_POINTER, the block, CU_LAUNCH_PARAM_BUFFER_SIZE, where its size stands,
+        # CU_LAUNCH_PARAM_END, and the size.
+        self._held[: _HEAD - 1] = 1, address + 8 * _HEAD, 2, address + 8 * (_HEAD - 1), 0
+        self._address = address
+
+    def filled(self, layout: Struct, values: Sequence[Any]) -> int:
+        """Put arguments there; returns the address of the driver's description of them."""
+        self._held[_HEAD - 1] = layout.size
+        layout.pack_into(self._memory, 8 * _HEAD, *values)
+        return self._address
 
 
 class CupyGpu(Gpu):
@@ -44,6 +68,8 @@ class CupyGpu(Gpu):
         self.out_of_memory = cupy.cuda.memory.OutOfMemoryError
         self.errors = (self._runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError, self._nvrtc.NVRTCError)
         self._counts: dict[int, int] = {}
+        # The driver launches only where the thread has a context, which the runtime makes.
+        self._slots = _Slots(lambda: self._runtime.setDevice(self.place()))
 
     # ------------------------------------------------------------ the device
 
@@ -58,10 +84,15 @@ class CupyGpu(Gpu):
         return int(self._runtime.getDevice())
 
     def using(self, image: Any) -> Any:
-        return image.device if self.owns(image) else super().using(image)
+        if self.owns(image) and image.data.device_id != self.place():
+            return image.device
+        return super().using(image)
 
     def synchronize(self) -> None:
         self._cupy.cuda.get_current_stream().synchronize()
+
+    def wait_for_all(self) -> None:
+        self._runtime.deviceSynchronize()
 
     def describe(self) -> str:
         properties = self._runtime.getDeviceProperties(self.place())
@@ -164,13 +195,19 @@ class CupyGpu(Gpu):
         module.load(code)
         function = module.get_function(lowered)
         granted = 48 << 10
+        driver, current_stream, slots = self._cupy.cuda.driver, self._cupy.cuda.get_current_stream, self._slots
 
-        def start(grid: Sequence[int], block: Sequence[int], values: Sequence[Any], shared_mem: int) -> None:
+        def start(grid: Grid, block: Grid, layout: Struct, values: Sequence[Any], shared_mem: int) -> None:
             nonlocal granted
             if shared_mem > granted:
-                self._cupy.cuda.driver.funcSetAttribute(function.ptr, _DYNAMIC_SHARED, shared_mem)
+                driver.funcSetAttribute(function.ptr, _DYNAMIC_SHARED, shared_mem)
                 granted = shared_mem
-            function((*grid, 1, 1)[:3], (*block, 1, 1)[:3], tuple(values), shared_mem)
+            width, height = grid
+            columns, rows = block
+            extra = slots.filled(layout, values)
+            driver.launchKernel(
+                function.ptr, width, height, 1, columns, rows, 1, shared_mem, current_stream().ptr, 0, extra
+            )
 
         return start
 

@@ -22,6 +22,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from inspect import signature
+from struct import Struct
+from threading import Lock
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -31,7 +33,8 @@ from gpuimg.errors import BackendFailed
 from gpuimg.images import DTYPES, MODES
 
 Grid: TypeAlias = tuple[int, ...]
-Launcher: TypeAlias = Callable[[Grid, Grid, Sequence[Any], int], None]
+# Called with the grid, the block, how the arguments are packed, the arguments, and bytes of shared memory.
+Launcher: TypeAlias = Callable[[Grid, Grid, Struct, Sequence[Any], int], None]
 
 CTYPES = {
     np.dtype(name): ctype
@@ -55,6 +58,7 @@ OPTIONS = ("-std=c++17", "-fmad=false", "-ftz=false", "-prec-div=true", "-prec-s
 
 FLAT_THREADS = 256
 GREATEST_GRID = 65535  # blocks in y and z
+CONSTANTS_KEPT = 512  # arrays of weights and the like that stay on the device
 
 
 class DeviceFailed(BackendFailed):
@@ -291,9 +295,9 @@ def _own_names(stem: str, wanted: Sequence[str]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1024)
-def _array_slots(dtype: np.dtype[Any], shape: tuple[int, ...]) -> tuple[tuple[str, ...], tuple[np.int64, ...]]:
-    """The types of an array's slots, and those behind its pointer."""
-    return (f"{CTYPES[dtype]}*", *["long long"] * len(shape)), tuple(map(np.int64, shape))
+def _array_slots(dtype: np.dtype[Any], dimensions: int) -> tuple[str, ...]:
+    """The types of an array's slots: its pointer and its extents."""
+    return f"{CTYPES[dtype]}*", *["long long"] * dimensions
 
 
 class Rows:
@@ -317,6 +321,12 @@ class Rows:
         self.address = (address - first * held.shape[1] * held.dtype.itemsize) % (1 << 64)
 
 
+def _layout(form: Sequence[str]) -> Struct:
+    """How arguments lie in memory, eight bytes each."""
+    letters = {"long long": "q", "double": "d"}
+    return Struct("=" + "".join([letters.get(each, "Q") for each in form]))
+
+
 class Kernel:
     """An instance of a kernel on a device, which checks what it is called with: CUDA checks nothing."""
 
@@ -325,14 +335,15 @@ class Kernel:
         self._start = gpu.load(stem, name)
         self._name = name
         self._parameters = parameters(stem, name)
-        self._known: set[tuple[str, ...]] = set()
+        self._layouts: dict[tuple[str, ...], Struct] = {}
 
     def __call__(self, grid: Grid, block: Grid, args: Sequence[Any], shared_mem: int = 0) -> None:
         form, values = self._pack(args)
-        if form not in self._known:
+        layout = self._layouts.get(form)
+        if layout is None:
             self._check(form)
-            self._known.add(form)
-        self._start(grid, block, values, shared_mem)
+            layout = self._layouts[form] = _layout(form)
+        self._start(grid, block, layout, values, shared_mem)
 
     def _check(self, form: tuple[str, ...]) -> None:
         if len(form) != len(self._parameters):
@@ -358,6 +369,8 @@ class Gpu(ABC):
 
     def __init__(self) -> None:
         self._kernels: dict[tuple[Any, str, str], Kernel] = {}
+        self._constants: dict[tuple[Any, int], tuple[Any, Any]] = {}
+        self._lock = Lock()
 
     @abstractmethod
     def load(self, stem: str, name: str) -> Launcher:
@@ -397,7 +410,11 @@ class Gpu(ABC):
 
     @abstractmethod
     def synchronize(self) -> None:
-        """Wait until everything is done."""
+        """Wait until everything is done that this thread's stream has to do."""
+
+    @abstractmethod
+    def wait_for_all(self) -> None:
+        """Wait until everything is done, in all streams."""
 
     @abstractmethod
     def describe(self) -> str:
@@ -423,6 +440,21 @@ class Gpu(ABC):
             found = self._kernels.setdefault(key, Kernel(self, stem, name))
         return found
 
+    def constant(self, table: np.ndarray[Any, Any]) -> Any:
+        """A copy on the device of an array that never changes, kept for the next call."""
+        key = (self.place(), id(table))
+        kept = self._constants.get(key)
+        if kept is None:
+            there = self.put(table)
+            # Other streams may use it, too: it must have arrived, and when it is let go nothing may be under way.
+            self.synchronize()
+            with self._lock:
+                if len(self._constants) >= CONSTANTS_KEPT:
+                    self.wait_for_all()
+                    self._constants.clear()
+                kept = self._constants[key] = (table, there)
+        return kept[1]
+
     def rows(self, held: Any, first: int, rows: int) -> Rows:
         """Flat rows ``held`` as rows ``first`` and following of an image that has ``rows``."""
         return Rows(held, first, rows, self.address(held))
@@ -435,15 +467,14 @@ class Gpu(ABC):
             kind = type(arg)
             if kind is int or isinstance(arg, np.integer):
                 form.append("long long")
-                values.append(np.int64(arg))
+                values.append(arg)
             elif isinstance(arg, float):
                 form.append("double")
-                values.append(np.float64(arg))
+                values.append(arg)
             else:
-                names, extents = _array_slots(arg.dtype, arg.shape)
-                form += names
-                values.append(np.uint64(arg.address if kind is Rows else self.address(arg)))
-                values += extents
+                form += _array_slots(arg.dtype, len(arg.shape))
+                values.append(arg.address if kind is Rows else self.address(arg))
+                values += arg.shape
         return tuple(form), values
 
     def slabs(self, stem: str, rows: int) -> int:

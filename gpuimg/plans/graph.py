@@ -53,6 +53,7 @@ class Graph:
     nodes : in an order in which they can run
     chained : groups of nodes that run some rows at a time
     separate : each node as a group
+    kernels : in the order of their nodes, those of loops once
     """
 
     inputs: tuple[AnyValue, ...]
@@ -63,17 +64,13 @@ class Graph:
     nodes: tuple[AnyNode, ...]
     chained: tuple[Group, ...]
     separate: tuple[Group, ...]
-
-    @property
-    def kernels(self) -> list[str]:
-        """The kernels in the order of their nodes, those of loops once."""
-        return [kernel for node in self.nodes for kernel in _kernels(node)]
+    kernels: tuple[str, ...]
 
 
-def _kernels(node: AnyNode) -> list[str]:
+def _kernels(node: AnyNode) -> tuple[str, ...]:
     if isinstance(node, Loop):
         return node.body.kernels
-    return [node.kernel] if isinstance(node, Node) else []
+    return (node.kernel,) if isinstance(node, Node) else ()
 
 
 @lru_cache(maxsize=GRAPHS_KEPT)
@@ -99,7 +96,8 @@ def made_graph(inputs: tuple[AnyValue, ...], made: AnyValue | tuple[AnyValue, ..
     written = tuple([number in memory.targets.values() for number in range(len(results))])
     kept = tuple([memory.origin(result) is value for result, value in zip(results, inputs, strict=False)])
     chained, separate = (_groups(order, memory) for order in orders)
-    return Graph(inputs, results, not isinstance(made, tuple), written, kept, nodes, chained, separate)
+    kernels = tuple([kernel for node in nodes for kernel in _kernels(node)])
+    return Graph(inputs, results, not isinstance(made, tuple), written, kept, nodes, chained, separate, kernels)
 
 
 def loop(

@@ -147,6 +147,9 @@ class EmulatedGpu(Gpu):
     def synchronize(self) -> None:
         pass
 
+    def wait_for_all(self) -> None:
+        pass
+
     def describe(self) -> str:
         return f"emulated on the CPU ({self.build})"
 
@@ -159,9 +162,8 @@ class EmulatedGpu(Gpu):
         function = getattr(builds.library(stem, self.build), f"emulated_{names.index(name)}")
         function.restype = ctypes.c_char_p
 
-        def start(grid: Any, block: Any, values: Any, shared_mem: int) -> None:
-            # Every value takes eight bytes, so the bits of all of them are one array.
-            slots = np.array([value.view(np.uint64) for value in values], np.uint64)
+        def start(grid: Any, block: Any, layout: Any, values: Any, shared_mem: int) -> None:
+            slots = np.frombuffer(layout.pack(*values), np.uint64)
             self.launches.append(name)
             with _lock:
                 problem = function(

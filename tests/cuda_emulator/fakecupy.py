@@ -13,6 +13,7 @@ import threading
 import time
 import types
 from importlib.machinery import ModuleSpec
+from struct import Struct
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,8 @@ from .emulator import DeviceArray, EmulatedGpu, EmulatedOutOfMemory
 
 class Pointer:
     """cupy.cuda.MemoryPointer"""
+
+    device_id = 0
 
     def __init__(self, array: ndarray) -> None:
         self.ptr = array.ctypes.data
@@ -144,6 +147,7 @@ class Module:
     """cupy.cuda.function.Module: the "code" is a kernel's stem and name, for the emulator."""
 
     gpu: EmulatedGpu
+    functions: ClassVar[dict[int, Any]] = {}  # by their pointers
     granted: ClassVar[dict[int, int]] = {}  # bytes of shared memory, by a function's pointer
 
     @classmethod
@@ -159,15 +163,28 @@ class Module:
         assert lowered == f"mangled {self.name}"
         start = self.gpu.load(self.stem, self.name)
 
-        def function(grid: Any, block: Any, args: Any, shared_mem: int = 0) -> None:
-            assert all(len(extents) == 3 for extents in (grid, block))
-            assert all(isinstance(arg, np.generic) for arg in args)
+        def function(grid: Any, block: Any, layout: Struct, values: Any, shared_mem: int) -> None:
             assert shared_mem <= self.granted.get(id(function), 48 << 10), "shared memory that was not granted"
             late.flush()
-            start(grid, block, args, shared_mem)
+            start(grid, block, layout, values, shared_mem)
 
         function.ptr = id(function)
+        self.functions[function.ptr] = function
         return function
+
+    @classmethod
+    def launch(cls, function: int, *args: int) -> None:
+        """cupy.cuda.driver.launchKernel, with the arguments in one block of bytes."""
+        *extents, shared_mem, stream, params, extra = args
+        assert all(type(number) is int for number in args)
+        assert any(stream == known.ptr for known in Stream.known)
+        assert params == 0
+        head = (ctypes.c_uint64 * 5).from_address(extra)
+        assert (head[0], head[2], head[4]) == (1, 2, 0)
+        size = ctypes.c_uint64.from_address(head[3]).value
+        layout = Struct(f"={size // 8}Q")
+        values = layout.unpack(ctypes.string_at(head[1], size))
+        cls.functions[function](extents[:3], extents[3:], layout, values, shared_mem)
 
 
 class Pool:
@@ -284,13 +301,17 @@ def modules(gpu: EmulatedGpu) -> dict[str, types.ModuleType]:
         memory=types.SimpleNamespace(OutOfMemoryError=EmulatedOutOfMemory),
         function=types.SimpleNamespace(Module=Module),
         nvrtc=_nvrtc(),
-        driver=types.SimpleNamespace(CUDADriverError=DriverFailure, funcSetAttribute=Module.set_attribute),
+        driver=types.SimpleNamespace(
+            CUDADriverError=DriverFailure, funcSetAttribute=Module.set_attribute, launchKernel=Module.launch
+        ),
         runtime=types.SimpleNamespace(
             CUDARuntimeError=RuntimeFailure,
             memcpyHostToDevice=1,
             memcpyDeviceToHost=2,
             memcpyAsync=late.memcpy_async,
             getDevice=lambda: 0,
+            setDevice=lambda device: None,
+            deviceSynchronize=late.flush,
             getDeviceCount=lambda: 1,
             driverGetVersion=lambda: 13000,
             runtimeGetVersion=lambda: 13000,
