@@ -12,7 +12,7 @@ import pytest
 
 import gpuimg
 from gpuimg import kernels, run
-from gpuimg.backend import device
+from gpuimg.backend import cuda, device, driver
 from gpuimg.backend.cuda import Cuda, _rows_needed
 from gpuimg.backend.device import DeviceFailed, OutOfDeviceMemory
 from gpuimg.backend.walk import bound_to
@@ -57,6 +57,57 @@ def minimum(image, size, mode="reflect"):
 
 def needs(stem):
     return pytest.mark.skipif(not device.exists(stem), reason=f"{stem} has not been written for CUDA")
+
+
+# ---------------------------------------------------------------- bands
+BANDS = {
+    "threshold": {"value": 100},
+    "gaussian": {"sigma": 1.5},
+    "gradient": {},
+    "unsharp_mask": {"radius": 1},
+    "minimum": {"size": 5, "mode": "wrap"},
+    "morphological_gradient": {"footprint": 3},
+    "rgb2gray": {},
+    "equalize_hist": {},
+}
+
+
+@pytest.mark.parametrize("name", BANDS)
+def test_bands_by_several_threads_give_the_same_pixels(monkeypatch, name):
+    monkeypatch.setattr(cuda, "STREAMED_FROM", 1)
+    monkeypatch.setattr(cuda, "BAND_BYTES", 700)
+    monkeypatch.setattr(cuda, "BAND_HALOS", 1)
+    monkeypatch.setattr(driver, "_helpers", driver.Helpers())
+    monkeypatch.setattr(driver, "processor_count", lambda: 4)
+    function = getattr(gpuimg, name)
+    expected = function(IMAGE, **BANDS[name], backend="single")
+    with emulated() as gpu:
+        for _ in range(3):
+            np.testing.assert_equal(function(IMAGE, **BANDS[name], backend="cuda"), expected)
+        outs = tuple(map(np.zeros_like, expected)) if isinstance(expected, tuple) else np.zeros_like(expected)
+        assert function(IMAGE, **BANDS[name], backend="cuda", out=outs) is outs or isinstance(expected, tuple)
+        np.testing.assert_equal(outs, expected)
+        assert (len(gpu.launches) > 20) is (name not in ("minimum", "equalize_hist"))
+
+
+def test_bands_that_do_not_fit_are_halved(monkeypatch):
+    monkeypatch.setattr(cuda, "STREAMED_FROM", 1)
+    with emulated(limit=4000) as gpu:
+        np.testing.assert_array_equal(gpuimg.invert(IMAGE, backend="cuda"), 255 - IMAGE)
+        assert gpu.peak <= 4000
+
+
+def test_an_error_in_a_band_is_raised(monkeypatch):
+    monkeypatch.setattr(cuda, "STREAMED_FROM", 1)
+    monkeypatch.setattr(cuda, "BAND_BYTES", 700)
+
+    def fail(self, host):
+        raise RuntimeError("the bus is gone")
+
+    with emulated():
+        monkeypatch.setattr(EmulatedGpu, "put", fail)
+        with pytest.raises(RuntimeError, match="the bus is gone"):
+            gpuimg.invert(IMAGE, backend="cuda")
 
 
 # ---------------------------------------------------------------- arrays

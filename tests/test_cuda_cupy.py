@@ -1,14 +1,17 @@
 """The launch code for CuPy, with CuPy's calls emulated: compiling, keeping machine code, staged copies, errors."""
 
+import itertools
 import shutil
+import threading
 import types
 from functools import partial
 
 import numpy as np
 import pytest
 
-from gpuimg import images, kernels
-from gpuimg.backend import cupygpu, device
+import gpuimg
+from gpuimg import images, kernels, run
+from gpuimg.backend import cuda, cupygpu, device, driver
 from gpuimg.backend.cuda import Cuda
 from gpuimg.backend.device import DeviceFailed
 from gpuimg.backend.walk import bound_to
@@ -62,6 +65,44 @@ def test_small_and_large_images_from_numpy(gpu, monkeypatch):
         np.testing.assert_array_equal(out, 255 - image)
         np.testing.assert_array_equal(result_of(backend, bound_to(invert, noise(shape, np.float64)), None), 1.0 - image)
         assert fakecupy.late.copies == []
+
+
+def test_large_images_go_through_the_device_in_bands(gpu, monkeypatch):
+    monkeypatch.setattr(cupygpu, "STAGED_FROM", 1)
+    monkeypatch.setattr(cuda, "STREAMED_FROM", 1000)
+    monkeypatch.setattr(cuda, "BAND_BYTES", 4000)
+    monkeypatch.setattr(driver, "_helpers", driver.Helpers())
+    monkeypatch.setattr(driver, "processor_count", lambda: 3)
+    # Two bands must be under way to the device at once, and one on its way back while another is sent.
+    arriving, crossing = threading.Barrier(2, timeout=30), threading.Barrier(2, timeout=30)
+    send, receive = cupygpu.CupyGpu.put, cupygpu.CupyGpu.get
+    sent = itertools.count(1)
+    received = itertools.count(1)
+
+    def put(self, host):
+        number = next(sent)
+        if number <= 2:
+            arriving.wait()
+        elif number == 3:
+            crossing.wait()
+        return send(self, host)
+
+    def get(self, array, out=None):
+        if out is not None and next(received) == 1:
+            crossing.wait()
+        return receive(self, array, out)
+
+    image = noise((200, 100))
+    expected = gpuimg.gaussian(image, 1, backend="single")
+    backend = Cuda()
+    assert backend.unusable() is None
+    monkeypatch.setattr(cupygpu.CupyGpu, "put", put)
+    monkeypatch.setattr(cupygpu.CupyGpu, "get", get)
+    monkeypatch.setattr(cupygpu.CupyGpu, "constant", send)
+    real = run.backend_named
+    monkeypatch.setattr(run, "backend_named", lambda name: backend if name == "cuda" else real(name))
+    np.testing.assert_array_equal(gpuimg.gaussian(image, 1, backend="cuda"), expected)
+    assert next(sent) > 4
 
 
 @pytest.mark.parametrize("staged_from", [1, 1 << 20])

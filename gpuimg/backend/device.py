@@ -20,6 +20,7 @@ import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import cache, lru_cache
 from inspect import signature
 from struct import Struct
@@ -422,6 +423,10 @@ class Gpu(ABC):
 
     def using(self, image: Any) -> Any:
         """A context in which the device of ``image`` is the current one."""
+        return _ANYWHERE
+
+    def apart(self, place: Any) -> AbstractContextManager[None]:
+        """A context in which a thread of ours works on a device in a stream of its own."""
         return _ANYWHERE
 
     def place(self) -> Any:

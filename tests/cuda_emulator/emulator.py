@@ -68,28 +68,41 @@ class EmulatedGpu(Gpu):
         self.limit = limit
         self.offset = offset
         self.fill = fill
-        self.used = 0
+        self._taken = 0
+        self._freed: list[int] = []
         self.peak = 0
         self.launches: list[str] = []
+        self._counting = threading.Lock()
         self._buffers: dict[int, tuple[weakref.ref[np.ndarray], int, int]] = {}
         if self.build == "asan":
             self._sanitizer = ctypes.CDLL(None)
 
     # ------------------------------------------------------------ memory
 
+    @property
+    def used(self) -> int:
+        """Bytes of memory that are in use."""
+        return self._taken - sum(tuple(self._freed))
+
     def empty(self, shape: tuple[int, ...], dtype: Any) -> DeviceArray:
         dtype = np.dtype(dtype)
         size = int(np.prod(shape)) * dtype.itemsize
-        if self.limit is not None and self.used + size > self.limit:
-            raise EmulatedOutOfMemory(f"{size} bytes wanted, {self.limit - self.used} are free")
+        self._count(size)
         raw = np.full(size + 2 * GUARD + ALIGNMENT + self.offset * dtype.itemsize, self.fill, np.uint8)
         first = GUARD + -(raw.ctypes.data + GUARD) % ALIGNMENT + self.offset * dtype.itemsize
         self._own(raw, first, size)
         return raw[first : first + size].view(dtype).reshape(shape).view(DeviceArray)
 
+    def _count(self, size: int) -> None:
+        with self._counting:
+            while self._freed:
+                self._taken -= self._freed.pop()
+            if self.limit is not None and self._taken + size > self.limit:
+                raise EmulatedOutOfMemory(f"{size} bytes wanted, {self.limit - self._taken} are free")
+            self._taken += size
+            self.peak = max(self.peak, self._taken)
+
     def _own(self, raw: np.ndarray, first: int, size: int) -> None:
-        self.used += size
-        self.peak = max(self.peak, self.used)
         key = raw.ctypes.data
         self._buffers[key] = (weakref.ref(raw), first, size)
         poison = self.build == "asan"
@@ -99,8 +112,8 @@ class EmulatedGpu(Gpu):
         weakref.finalize(raw, self._disown, key, size, raw.nbytes if poison else 0).atexit = False
 
     def _disown(self, key: int, size: int, poisoned: int) -> None:
-        self.used -= size
         del self._buffers[key]
+        self._freed.append(size)  # not under the lock: memory is let go anywhere, also while it is held
         if poisoned:
             self._poison("unpoison", key, poisoned)
 

@@ -84,17 +84,22 @@ class Late:
 
     def __init__(self) -> None:
         self.copies: list[tuple[int, int, int]] = []
+        self.lock = threading.RLock()
 
     def memcpy_async(self, target: int, source: int, size: int, kind: int, stream: int) -> None:
         assert kind in (1, 2)
         assert any(stream == known.ptr for known in Stream.known)
-        self.copies.append((target, source, size))
+        with self.lock:
+            self.copies.append((target, source, size))
 
-    def flush(self, count: int | None = None) -> None:
-        done = self.copies[:count]
-        del self.copies[:count]
-        for target, source, size in done:
-            ctypes.memmove(target, source, size)
+    def flush(self, until: list[tuple[int, int, int]] | None = None) -> None:
+        """Carry out all copies, or those up to the last one of ``until``."""
+        with self.lock:
+            count = None if until is None else sum(copy in until for copy in self.copies)
+            done = self.copies[:count]
+            del self.copies[:count]
+            for target, source, size in done:
+                ctypes.memmove(target, source, size)
 
 
 late = Late()
@@ -111,7 +116,7 @@ class Event:
         self.seconds = time.perf_counter()
 
     def synchronize(self) -> None:
-        late.flush(sum(copy in self.recorded for copy in late.copies))
+        late.flush(self.recorded)
 
 
 class Stream:
