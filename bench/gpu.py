@@ -29,6 +29,8 @@ from gpu_steps import STEPS
 from gpu_steps.running import Details, Setting, watch, work
 from measuring import commit
 
+from gpuimg.filters import all_filters
+
 BUDGET = 480
 # Where each step has to end at the latest, as a share of the budget: what is left over goes to the next ones.
 ENDS = {"environment": 0.22, "equality": 0.42, "races": 0.62, "streams": 0.66, "memory": 0.7, "speed": 0.96}
@@ -43,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("gpu.json"), help="the JSON file (default: %(default)s)")
     parser.add_argument("--only", default="1,2,3,4,5,6", help="the steps to run, for example 1,2")
+    parser.add_argument("--filters", help="the filters to check and measure, with commas (default: all)")
     parser.add_argument("--budget", type=float, default=BUDGET, help="seconds in all (default: %(default)s)")
     parser.add_argument("--rehearse", action="store_true", help="on the emulated device, at small sizes")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
@@ -59,13 +62,24 @@ def main(arguments: list[str] | None = None) -> int:
         steps = [STEPS[int(number) - 1] for number in given.only.split(",")]
     except (ValueError, IndexError):
         parser.error(f"--only must be numbers from 1 to {len(STEPS)} with commas between them, got {given.only!r}")
-    return run(steps, given.out, given.budget, given.rehearse)
+    filters = tuple(given.filters.split(",")) if given.filters else ()
+    unknown = set(filters) - set(all_filters())
+    if unknown:
+        parser.error(f"--filters names what is no filter: {', '.join(sorted(unknown))}")
+    return run(steps, given.out, given.budget, given.rehearse, filters)
 
 
 def serve(descriptor: int) -> int:
     """Run one step in this process, as `gpu_steps.running.watch` wants it."""
     told = json.load(sys.stdin)
-    setting = Setting(**{**told, "megapixels": tuple(told["megapixels"]), "done": tuple(told["done"])})
+    setting = Setting(
+        **{
+            **told,
+            "megapixels": tuple(told["megapixels"]),
+            "done": tuple(told["done"]),
+            "filters": tuple(told["filters"]),
+        }
+    )
     with os.fdopen(descriptor, "w") as pipe:
 
         def send(message: Details) -> None:
@@ -75,12 +89,13 @@ def serve(descriptor: int) -> int:
         return work(setting, send)
 
 
-def run(steps: list[str], out: Path, budget: float, rehearse: bool) -> int:
+def run(steps: list[str], out: Path, budget: float, rehearse: bool, filters: tuple[str, ...] = ()) -> int:
     begin = time.time()
     document: dict[str, Any] = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "rehearsal": rehearse,
+        "filters": filters,
         "budget": budget,
         "steps": {},
         "goals": [],
@@ -98,7 +113,7 @@ def run(steps: list[str], out: Path, budget: float, rehearse: bool) -> int:
             save(document, out)
 
         huge = rehearse or budget >= SECONDS_FOR_LARGEST
-        watch(Setting(step, rehearse, sizes, huge, begin + budget * ENDS[step]), report)
+        watch(Setting(step, rehearse, sizes, huge, begin + budget * ENDS[step], filters=filters), report)
         document["steps"][step]["seconds"] = round(time.time() - start, 2)
     add_shares(document["steps"])
     document["goals"] = [goal._asdict() for goal in goals(document["steps"], rehearse)]

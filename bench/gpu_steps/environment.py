@@ -24,7 +24,7 @@ def cases(setting: Setting) -> Iterator[Case]:
     yield Case("usable", partial(usable, setting.rehearse))
     yield Case("compile and load every kernel", partial(compile_all, setting.rehearse), COMPILE_SECONDS)
     what = "compile the reference on the processor"
-    yield Case(what, partial(compile_reference, setting.rehearse), COMPILE_SECONDS)
+    yield Case(what, partial(compile_reference, setting.rehearse, setting.filters), COMPILE_SECONDS)
 
 
 def versions(rehearse: bool) -> Details:
@@ -113,11 +113,11 @@ def compile_all(rehearse: bool) -> Details:
     return found
 
 
-def compile_reference(rehearse: bool) -> Details:
+def compile_reference(rehearse: bool, filters: tuple[str, ...]) -> Details:
     """Compile the processor's kernels, to which results are compared, in several processes for all later steps."""
     from gpu_steps.equality import chosen
 
-    tasks = [(entry.name, str(dtype)) for entry, dtype in chosen(rehearse)]
+    tasks = [(entry.name, str(dtype)) for entry, dtype in chosen(rehearse, filters)]
     start = time.perf_counter()
     with ProcessPoolExecutor(devices.workers(), mp_context=get_context("spawn")) as pool:
         done = list(pool.map(_run_once, tasks, chunksize=2))

@@ -26,13 +26,13 @@ MOST_MESSAGES = 5
 NONNEGATIVE = ("adjust_gamma",)
 
 
-def chosen(rehearse: bool) -> Iterator[tuple[Any, np.dtype[Any]]]:
-    """The filters that have CUDA kernels, with the dtypes that each takes."""
+def chosen(rehearse: bool, filters: tuple[str, ...] = ()) -> Iterator[tuple[Any, np.dtype[Any]]]:
+    """The filters that have CUDA kernels, of those named if any are, with the dtypes that each takes."""
     from gpuimg.advice import unwritten
     from gpuimg.filters import all_filters
 
     for name, entry in all_filters().items():
-        if unwritten(name):
+        if unwritten(name) or (filters and name not in filters):
             continue
         for dtype in entry.dtypes:
             if not rehearse or dtype.name in ("bool", "uint8", "int32", "float32"):
@@ -43,13 +43,13 @@ def cases(setting: Setting) -> Iterator[Case]:
     shapes = REHEARSED["shapes"] if setting.rehearse else SHAPES
     long, huge = (REHEARSED[key] if setting.rehearse else whole for key, whole in (("long", LONG), ("huge", HUGE)))
     yield Case("filters without CUDA kernels", unwritten_filters)
-    for entry, dtype in chosen(setting.rehearse):
+    for entry, dtype in chosen(setting.rehearse, setting.filters):
         yield Case(f"{entry.name} {dtype}", partial(compare, setting.rehearse, entry, dtype, shapes))
-    for entry, dtype in chosen(setting.rehearse):
+    for entry, dtype in chosen(setting.rehearse, setting.filters):
         if dtype.name in ("uint8", "float32"):
             what = f"{entry.name} {dtype} of {long[0]}x{long[1]}"
             yield Case(what, partial(compare, setting.rehearse, entry, dtype, (long,), channels=(1, 3)))
-    for entry, dtype in chosen(setting.rehearse):
+    for entry, dtype in chosen(setting.rehearse, setting.filters):
         if setting.huge and entry.name in HUGE_FILTERS and dtype.name == "uint8":
             yield Case(f"{entry.name} of {huge[0]}x{huge[1]}", partial(compare_huge, setting.rehearse, entry, huge))
 
@@ -81,7 +81,7 @@ def noise(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:
 def image_for(entry: Any, shape: tuple[int, ...], dtype: Any) -> Array:
     """An image of noise that a filter takes."""
     image = noise(shape, dtype)
-    return np.abs(image) if entry.name in NONNEGATIVE and image.dtype.kind == "f" else image
+    return np.maximum(image, 0) if entry.name in NONNEGATIVE else image
 
 
 def combinations(

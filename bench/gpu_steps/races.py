@@ -24,7 +24,7 @@ TOOL_SECONDS = 75
 
 
 def cases(setting: Setting) -> Iterator[Case]:
-    for entry, dtype in chosen(setting.rehearse):
+    for entry, dtype in chosen(setting.rehearse, setting.filters):
         if dtype.name in ("uint8", "float32"):
             yield Case(f"{entry.name} {dtype}", partial(repeat, setting.rehearse, entry, dtype))
     for tool in TOOLS:

@@ -51,6 +51,7 @@ class Setting(NamedTuple):
     huge : whether to check an image of more than 2**31 pixels
     deadline : on the clock `time.time`; cases that have not begun by then are dropped
     done : names of cases that an earlier process of this step has reported
+    filters : to check and measure; () for all
     """
 
     step: str
@@ -59,6 +60,7 @@ class Setting(NamedTuple):
     huge: bool
     deadline: float
     done: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
 
 
 def work(setting: Setting, send: Callable[[Details], None]) -> int:

@@ -46,14 +46,14 @@ def cases(setting: Setting) -> Iterator[Case]:
         yield Case(f"{name} of a resident 64x64 image", partial(small_call, rehearse, name, given))
     for number, megapixels in enumerate(setting.megapixels):
         for dtype in DTYPES:
-            for race in measured(dtype):
+            for race in measured(dtype, setting.filters):
                 what = f"{race} {dtype} {megapixels:g} MP"
                 yield Case(what, partial(device_time, rehearse, race, dtype, megapixels))
         if number == min(1, len(setting.megapixels) - 1):
-            yield from _against_others(rehearse, megapixels)
+            yield from _against_others(rehearse, megapixels, setting.filters)
 
 
-def measured(dtype: str) -> list[Race]:
+def measured(dtype: str, filters: tuple[str, ...] = ()) -> list[Race]:
     """The races of ``bench/run.py``, some more, and every filter that is in none of them.
 
     Images of one channel come first, for an image is kept from one measurement to the next.
@@ -63,19 +63,21 @@ def measured(dtype: str) -> list[Race]:
     others = [
         Race(name, dict(entry.examples[0]), entry.color) for name, entry in gpuimg.FILTERS.items() if name not in raced
     ]
-    found = [race for race in (*known, *others) if not unwritten(race.filter)]
+    found = [
+        race for race in (*known, *others) if not unwritten(race.filter) and (not filters or race.filter in filters)
+    ]
     taking = [race for race in found if np.dtype(dtype).kind in gpuimg.FILTERS[race.filter].kinds]
     return sorted(taking, key=lambda race: race.color)
 
 
-def _against_others(rehearse: bool, megapixels: float) -> Iterator[Case]:
+def _against_others(rehearse: bool, megapixels: float, filters: tuple[str, ...]) -> Iterator[Case]:
     for name, given in (("invert", {}), ("gaussian", {"sigma": 1.5}), ("median", {"size": 5}), ("histogram", {})):
         for dtype in DTYPES:
             what = f"{name} {dtype} {megapixels:g} MP from NumPy to NumPy"
             yield Case(what, partial(end_to_end, rehearse, name, given, dtype, megapixels))
     for library, peers in PEERS.items():
         for dtype in DTYPES:
-            for race in measured(dtype):
+            for race in measured(dtype, filters):
                 if race.filter in peers() and not race.color:
                     yield Case(
                         f"{race} {dtype} {megapixels:g} MP beside {library}",
