@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gpuimg.images import DTYPES
+from gpuimg.kernels.lib import unions_launch
 from tests.cuda_emulator.emulator import EmulatedGpu, EmulationError
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")
@@ -282,12 +283,14 @@ def linked(levels, step, reach):
         strong = more
 
 
+@pytest.mark.parametrize("most_nodes", [1 << 32, 1])
 @pytest.mark.parametrize("reach", [0, 1])
 @pytest.mark.parametrize("step", [1, 3])
-def test_hysteresis(gpu, step, reach):
-    """Slabs of four rows, then groups of two and of all of them."""
+def test_hysteresis(gpu, monkeypatch, step, reach, most_nodes):
+    """Slabs of four rows, then groups of two and of all of them; nodes of 32 and of 64 bits."""
+    monkeypatch.setattr(unions_launch, "MOST_NODES", most_nodes)
     rng = np.random.default_rng(8)
-    for rows, cols in ((1, 1), (3, 40), (4, 32), (17, 33), (29, 70)):
+    for rows, cols in ((1, 1), (3, 40), (4, 32), (17, 33), (29, 70), (65, 97), (3, 1100), (290, 3)):
         levels = rng.choice(np.array([0, 1, 2], np.uint8), (rows, cols * step), p=(0.4, 0.02, 0.58))
         image = gpu.put(levels)
         slabs = -(-rows // 4)
