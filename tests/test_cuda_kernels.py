@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gpuimg.images import DTYPES
+from gpuimg.kernels.lib import unions_launch
 from tests.cuda_emulator.emulator import EmulatedGpu, EmulationError
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")
@@ -282,12 +283,14 @@ def linked(levels, step, reach):
         strong = more
 
 
+@pytest.mark.parametrize("most_nodes", [1 << 32, 1])
 @pytest.mark.parametrize("reach", [0, 1])
 @pytest.mark.parametrize("step", [1, 3])
-def test_hysteresis(gpu, step, reach):
-    """Slabs of four rows, then groups of two and of all of them."""
+def test_hysteresis(gpu, monkeypatch, step, reach, most_nodes):
+    """Slabs of four rows, then groups of two and of all of them; nodes of 32 and of 64 bits."""
+    monkeypatch.setattr(unions_launch, "MOST_NODES", most_nodes)
     rng = np.random.default_rng(8)
-    for rows, cols in ((1, 1), (3, 40), (4, 32), (17, 33), (29, 70)):
+    for rows, cols in ((1, 1), (3, 40), (4, 32), (17, 33), (29, 70), (65, 97), (3, 1100), (290, 3)):
         levels = rng.choice(np.array([0, 1, 2], np.uint8), (rows, cols * step), p=(0.4, 0.02, 0.58))
         image = gpu.put(levels)
         slabs = -(-rows // 4)
@@ -353,3 +356,52 @@ def test_reconstruction_rows(gpu, dtype, shape):
     gpu.launch("reconstruction_rows", gpu.put(seed), limited, 0, shape[0], gpu.put(mask), 1, counts)
     np.testing.assert_array_equal(gpu.get(limited), np.minimum(seed, mask))
     np.testing.assert_array_equal(gpu.get(counts)[:, 0], (seed > mask).sum(1))
+
+
+def raised(seed, mask, step, connectivity):
+    """Dilate under the mask until nothing changes; NaN neither rises nor raises."""
+    blocked = np.isnan(seed) | np.isnan(mask)
+    lowest = np.iinfo(seed.dtype).min if seed.dtype.kind in "iu" else -np.inf
+    held = np.where(blocked, lowest, seed).astype(seed.dtype)
+    limit = np.where(blocked, lowest, mask).astype(seed.dtype)
+    rows, cols = seed.shape
+    while True:
+        beyond = np.pad(held, ((1, 1), (step, step)), constant_values=lowest)
+        best = held
+        for down in range(3):
+            for along in range(3):
+                if connectivity == 2 or 1 in (down, along):
+                    best = np.maximum(best, beyond[down : down + rows, along * step : along * step + cols])
+        best = np.minimum(best, limit)
+        if (best == held).all():
+            return np.where(blocked, seed, held).astype(seed.dtype)
+        held = best
+
+
+def seeds(rng, mask):
+    """Seeds below a mask: some of its values, its outermost ones only, any, and none above the mask's minimum."""
+    low = mask.min()
+    yield np.where(rng.random(mask.shape) < 0.02, mask, low)
+    outermost = np.full_like(mask, np.iinfo(mask.dtype).min if mask.dtype.kind in "iu" else -np.inf)
+    outermost[[0, -1]], outermost[:, [0, -1]] = mask[[0, -1]], mask[:, [0, -1]]
+    yield outermost
+    yield np.minimum(noise(mask.shape, mask.dtype), mask)
+    yield np.full_like(mask, low)
+
+
+@pytest.mark.parametrize("values", [1, 2, 3, 200])
+@pytest.mark.parametrize("connectivity", [1, 2])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_reconstruction(gpu, monkeypatch, dtype, connectivity, values):
+    """Masks of one, two and more values: the second kind is answered by components."""
+    monkeypatch.setattr(unions_launch, "MOST_NODES", 1 << 32 if connectivity == 1 else 1)
+    rng = np.random.default_rng(values)
+    for rows, cols, step in ((1, 1, 1), (1, 31, 1), (37, 129, 1), (70, 33, 2), (33, 1, 3)):
+        mask = rng.integers(0, values, (rows, cols * step)).astype(dtype) + dtype.type(3)
+        for seed in seeds(rng, mask):
+            if dtype.kind == "f" and values == 3:
+                seed[rows // 2, cols // 2] = np.nan
+            image = gpu.put(seed)
+            gpu.launch("reconstruction", image, image, 0, 1, gpu.put(mask), step, connectivity, 64, 1)
+            gpu.launch("reconstruction", image, image, 0, 1, gpu.put(mask), step, connectivity, 512, 64)
+            np.testing.assert_array_equal(gpu.get(image), raised(seed, mask, step, connectivity))

@@ -108,8 +108,8 @@ def digest(stem: str) -> str:
 
 
 def exists(stem: str) -> bool:
-    """Whether a kernel has been written for CUDA."""
-    return kernels.find(f"{stem}.cu") is not None
+    """Whether a kernel has been written for CUDA; launch code may do without one of its own."""
+    return any(kernels.find(name) is not None for name in (f"{stem}.cu", f"{stem}{kernels.LAUNCH}.py"))
 
 
 _INTEGERS = tuple(CTYPES[dtype] for dtype in DTYPES if dtype.kind in "iu")

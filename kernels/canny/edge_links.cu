@@ -1,59 +1,58 @@
 // launch: tile 32x8, pixels 4x1
-// instances: pack<unsigned char, unsigned int>; edge_links<unsigned int>; unpack<unsigned int, unsigned char>
-#include "columns.cuh"
-#include "linking.cuh"
+// instances: pack<unsigned char, unsigned int>
+// instances: unpack<unsigned char, unsigned int>; unpack<unsigned char, unsigned long long>
+#include "unions.cuh"
 
-// Levels as bits: 32 pixels of a channel are a word. All rows of the first channel, then those of the next; a weak or
-// strong pixel is set in `weak`, a strong one in `strong`.
+// Hysteresis of a whole image: weak pixels that are connected with strong ones become strong, by components (see `unions`).
+
+// Levels as bits: a weak or strong pixel is set in `weak`, a strong one in `strong`.
 template <typename T, typename W>
-__global__ void pack(const T* src, long long rows, long long cols, W* weak, long long weak_rows, long long words,
-                     long long top, long long bottom, W* strong, long long strong_rows, long long strong_words,
-                     long long step) {
-  each_column(words, top, bottom, [=](long long line, long long w) {
-    const long long channel = line / rows;
-    const T* const from = src + (line - channel * rows) * cols;
+__global__ void __launch_bounds__(256) pack(const T* src, long long rows, long long cols, W* weak, long long lines,
+                                            long long words, W* strong, long long strong_lines, long long strong_words,
+                                            long long step) {
+  const int lane = threadIdx.x;
+  each_group(lines, [=](long long line, long long first) {
+    const long long channel = line / rows, pixels = cols / step;
+    const T* const from = src + (line - channel * rows) * cols + channel;
     W some = 0, most = 0;
-    for (int k = 0; k < 32; ++k) {
-      const long long x = (w * 32 + k) * step + channel;
-      const T level = x < cols ? from[x] : T(0);
-      some |= W(level != 0) << k;
-      most |= W(level & 1) << k;
+    if ((first + GROUP_WORDS) * 32 <= pixels) {
+      const T* p = from + (first * 32 + lane) * step;
+#pragma unroll 8
+      for (int k = 0; k < GROUP_WORDS; ++k, p += 32 * step) {
+        const T level = *p;
+        const W any = __ballot_sync(ALL_LANES, level & 3), one = __ballot_sync(ALL_LANES, level & 1);
+        if (lane == k) some = any, most = one;
+      }
+    } else {
+      for (int k = 0; k < GROUP_WORDS; ++k) {
+        const long long x = (first + k) * 32 + lane;
+        const T level = x < pixels ? from[x * step] : T(0);
+        const W any = __ballot_sync(ALL_LANES, level & 3), one = __ballot_sync(ALL_LANES, level & 1);
+        if (lane == k) some = any, most = one;
+      }
     }
-    weak[line * words + w] = some;
-    strong[line * words + w] = most;
+    if (first + lane >= words) return;
+    weak[line * words + first + lane] = some;
+    strong[line * words + first + lane] = most;
   });
 }
 
-// Link within slabs of rows, a warp to each slab of each channel. Ends, since each turn but the last makes a pixel strong.
-template <typename W>
-__global__ void edge_links(const W* weak, long long lines, long long words, W* strong, long long strong_lines,
-                           long long strong_words, long long rows, long long top, long long height, long long reach) {
+// 1 for a strong pixel, 2 for one that is weak only.
+template <typename U, typename N>
+__global__ void __launch_bounds__(256) unpack(const unsigned int* weak, long long lines, long long words, U* dst,
+                                              long long rows, long long cols, const N* parents, long long nodes,
+                                              long long step) {
   const int lane = threadIdx.x;
-  const long long first = (top + blockIdx.x) * height, last = first + height < rows ? first + height : rows;
-  for (long long channel = blockIdx.y; channel < lines / rows; channel += gridDim.y) {
-    const W* const all = weak + channel * rows * words;
-    W* const found = strong + channel * rows * words;
-    const auto pull = [=](long long beside, long long row, bool always) {
-      return spread(found + beside * words, all + row * words, found + row * words, words, lane, reach == 1, always);
-    };
-    spread_along(all + first * words, found + first * words, words, lane);
-    bool changed = true;
-    for (bool start = true; changed; start = false) {
-      changed = false;
-      for (long long row = first + 1; row < last; ++row) changed |= pull(row - 1, row, start);
-      for (long long row = last - 2; row >= first; --row) changed |= pull(row + 1, row, false);
+  each_group(lines, [=](long long line, long long first) {
+    const long long channel = line / rows, pixels = cols / step, word = first + lane;
+    const Word32 some = word < words ? weak[line * words + word] : 0;
+    const Word32 most = marked_runs(some, parents, first_node<N>(line, words, word));
+    U* p = dst + (line - channel * rows) * cols + channel + (first * 32 + lane) * step;
+    const long long left = pixels - first * 32 - lane;
+#pragma unroll 8
+    for (int k = 0; k < GROUP_WORDS; ++k, p += 32 * step) {
+      const Word32 any = __shfl_sync(ALL_LANES, some, k), one = __shfl_sync(ALL_LANES, most, k);
+      if (k * 32 < left) *p = U(2 * (any >> lane & 1) - (one >> lane & 1));
     }
-  }
-}
-
-template <typename W, typename U>
-__global__ void unpack(const W* weak, long long lines, long long words, U* dst, long long rows, long long cols,
-                       long long top, long long bottom, const W* strong, long long strong_lines, long long strong_words,
-                       long long step) {
-  each_column(cols, top, bottom, [=](long long row, long long x) {
-    const long long pixel = x / step, channel = x - pixel * step;
-    const long long at = (channel * rows + row) * words + pixel / 32;
-    const int bit = int(pixel % 32);
-    dst[row * cols + x] = U(2 * (weak[at] >> bit & 1) - (strong[at] >> bit & 1));
   });
 }

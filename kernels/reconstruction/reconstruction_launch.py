@@ -1,30 +1,43 @@
-"""Passes over tiles from the image to a scratch image and back, until no tile changes."""
+"""Masks of two values by connected components, all others by tiles in a queue; the device finds out which it is."""
 
 import numpy as np
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+from gpuimg.kernels.lib.unions_launch import BLOCK, flood, groups, words
 
-TILE = 32  # as in reconstruction.cu
-MOST_PASSES = 64  # between two looks at whether anything has changed
+TILE, STATES = 32, 4  # as in reconstruction.cu
+THREADS, PACKS = 256, 4
+WARPS = 24  # of a multiprocessor, each with a tile
 
 
 def launch(gpu, src, dst, top, bottom, mask, step, connectivity, height, done):
     if done > 1:  # slabs are for threads of the CPU: here the first call does the whole image
         return
+    if dst.shape[0] * dst.shape[1] == 0:
+        return
+    facts = gpu.empty((2 + step,), np.int64)
+    gpu.zero(facts)
+    answer_two_values(gpu, dst, mask, step, connectivity, facts)
+    settle(gpu, dst, mask, step, connectivity, facts)
+
+
+def answer_two_values(gpu, dst, mask, step, connectivity, facts):
     rows, cols = dst.shape
-    tiles = -(-rows // TILE), -(-cols // (TILE * step)) * step
-    count = tiles[0] * tiles[1]
-    grid = min(count, GREATEST_GRID), -(-count // GREATEST_GRID)
-    kernel = gpu.kernel("reconstruction", f"settle<{gpu.ctype(dst.dtype)}>")
-    images = dst, gpu.empty((rows, cols), dst.dtype)
-    changed = gpu.empty(tiles, np.uint8), gpu.empty(tiles, np.uint8)
-    passes, batch = 0, 2
-    while passes <= 2 * rows * cols:  # each pass but the last raises a pixel
-        for number in range(passes, passes + batch):
-            here, there = number % 2, 1 - number % 2
-            args = (images[here], images[there], mask, changed[here], changed[there], step, connectivity)
-            kernel(grid, (TILE, 1), (*args, int(number == 0)))
-        passes += batch
-        if not gpu.get(changed[0]).any():
-            return
-        batch = min(2 * batch, MOST_PASSES)
+    kind = gpu.ctype(dst.dtype)
+    each = THREADS * PACKS * 16 // dst.dtype.itemsize
+    gpu.kernel("reconstruction", f"two_values<{kind}>")((rows * cols // each + 1, 1), (THREADS, 1), (mask, facts))
+    weak, strong = words(gpu, rows, cols, step), words(gpu, rows, cols, step)
+    grid = groups(*weak.shape)
+    gpu.kernel("reconstruction", f"pack_values<{kind}>")(grid, BLOCK, (dst, mask, facts, weak, strong, step))
+    parents = flood(gpu, weak, strong, rows, connectivity - 1, facts)
+    unpack = gpu.kernel("reconstruction", f"unpack_values<{kind}, {gpu.ctype(parents.dtype)}>")
+    unpack(grid, BLOCK, (weak, dst, mask, facts, parents, step))
+
+
+def settle(gpu, dst, mask, step, connectivity, facts):
+    rows, cols = dst.shape
+    tiles = -(-rows // TILE) * -(-cols // (TILE * step)) * step
+    blocks = WARPS * gpu.multiprocessors
+    queue = gpu.empty((STATES + 2 * tiles + blocks,), np.uint32)
+    gpu.zero(queue)
+    kernel = gpu.kernel("reconstruction", f"settle<{gpu.ctype(dst.dtype)}, {connectivity}>")
+    kernel((blocks, 1), (TILE, 1), (dst, mask, facts, queue, step))

@@ -419,6 +419,11 @@ inline T __ldg(const T* p) { return *p; }
 template <class T>
 inline T __ldcs(const T* p) { return *p; }
 template <class T>
+inline T __ldca(const T* p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }  // of parents that others change
+template <class T>
+inline T __ldcg(const T* p) { return *p; }
+inline void __nanosleep(unsigned) {}
+template <class T>
 inline void __stcs(T* p, T v) { *p = v; }
 template <class T>
 inline void __stwb(T* p, T v) { *p = v; }
