@@ -1,7 +1,6 @@
 // launch: tile 32x8, pixels 4x1
-// instances: columns<L, L>; along<L, L>; along_far<L, L>
-#include "borders.cuh"
-#include "numbers.cuh"
+// instances: near<L, L>; columns<L, L>; along<L, L>; along_far<L, L>
+#include "minima.cuh"
 
 // The minimum, or with `greatest` the maximum, of two values; NaN if either is.
 template <typename T>
@@ -100,5 +99,135 @@ __global__ void along_far(const T* src, long long rows, long long cols, U* dst, 
       best = taken(best, value(begin + n1 + i - 1), greatest);
       out[i * step] = taken(T(out[i * step]), best, greatest);
     }
+  }
+}
+
+// Let minima of SIZE values be those of N, the first `AT_ONCE` of them.
+template <typename T, int AT_ONCE, int N, int SIZE = 1>
+__device__ __forceinline__ void lengthen(Lanes<T> (&best)[AT_ONCE + N - 1]) {
+  if constexpr (SIZE < N) {
+    constexpr int BY = 2 * SIZE <= N ? SIZE : N - SIZE;
+#pragma unroll
+    for (int i = 0; i < AT_ONCE + N - SIZE - BY; ++i) best[i].lower(best[i + BY]);
+    lengthen<T, AT_ONCE, N, SIZE + BY>(best);
+  }
+}
+
+// Minima of N rows, for each of a column's rows up to `count`: of 1, 2, 4, ... rows, then of two such runs. The column has
+// N - 1 more rows, and room for a multiple of eight.
+template <typename T, int N>
+__device__ __forceinline__ void lower_column(WordOf<T>* column, int count) {
+  constexpr int AT_ONCE = sizeof(T) < 8 ? 8 : 4;  // what registers hold
+#pragma unroll 1
+  for (int first = 0; first < count; first += AT_ONCE) {
+    WordOf<T>* const from = column + first * STRIP_WORDS;
+    Lanes<T> best[AT_ONCE + N - 1];
+#pragma unroll
+    for (int i = 0; i < AT_ONCE + N - 1; ++i) best[i] = Lanes<T>(from[i * STRIP_WORDS]);
+    lengthen<T, AT_ONCE, N>(best);
+#pragma unroll
+    for (int i = 0; i < AT_ONCE; ++i) from[i * STRIP_WORDS] = best[i].word();
+  }
+}
+
+// The same for n0 rows, made of runs of N.
+template <typename T, int N>
+__device__ __forceinline__ void lower_far(WordOf<T>* column, int n0, int count) {
+  lower_column<T, N>(column, count + n0 - N);
+  if (n0 == N) return;
+  const WordOf<T>* const other = column + (n0 - N) * STRIP_WORDS;
+#pragma unroll 4
+  for (int i = 0; i < count; ++i) {
+    Lanes<T> best(column[i * STRIP_WORDS]);
+    best.lower(Lanes<T>(other[i * STRIP_WORDS]));
+    column[i * STRIP_WORDS] = best.word();
+  }
+}
+
+// The minima of N neighbours from `offset` on, for images of one channel of bytes. Word and word before, a byte apart, have
+// their bytes in the places that are compared, so that there is but one shift for each neighbour.
+template <int N>
+__device__ __forceinline__ unsigned adjacent(const unsigned* at, int offset) {
+  at += offset / 4;
+  const int bits = offset % 4 * 8;
+  const unsigned second = at[1];
+  const unsigned low = __funnelshift_r(at[0], second, bits), high = __funnelshift_r(second, at[2], bits);
+  unsigned shared = low, last = 0;
+#pragma unroll
+  for (int k = 1; k < N; ++k) {
+    last = k < 4 ? __funnelshift_r(low, high, 8 * k) : high;
+    if (k < N - 1) shared = __vminu2(shared, last);
+  }
+  return __byte_perm(__vminu2(shared, low << 8), __vminu2(shared, last), 0x7351);
+}
+
+// Small windows in one go: the block's strip, minima down its columns, then along its rows, a warp for each. A strip has
+// `height` rows and `words` words of results.
+template <typename T, typename U>
+__global__ void __launch_bounds__(128) near(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
+                                            long long dst_cols, long long top, long long bottom, long long step,
+                                            long long mode, double cval, long long above, long long n0, long long left,
+                                            long long n1, long long flip, long long height, long long words) {
+  typedef WordOf<T> W;
+  constexpr int N = Words<T>::elements, CHUNKS = STRIP_WORDS / 32;
+  DYNAMIC_SHARED(W, strip);
+  const W turn = turning<T>(flip != 0);
+  const Strip place(src, cols, words, left * step);
+  const int lane = threadIdx.x % 32, taps = int(n1), apart = int(step), wanted_words = int(words);
+  for (long long first = top + blockIdx.y * height; first < bottom; first += gridDim.y * height) {
+    const int count = int(min(height, bottom - first)), down = int(n0);
+    load_strip<T>(src, rows, cols, step, mode, cval, first - above, place.left, count + down - 1, turn, strip);
+    W* const column = strip + threadIdx.x;
+    if (down >= 16)
+      lower_far<T, 16>(column, down, count);
+    else if (down >= 8)
+      lower_far<T, 8>(column, down, count);
+    else if (down == 5)
+      lower_column<T, 5>(column, count);
+    else if (down >= 4)
+      lower_far<T, 4>(column, down, count);
+    else if (down == 3)
+      lower_column<T, 3>(column, count);
+    else if (down == 2)
+      lower_column<T, 2>(column, count);
+    __syncthreads();
+    for (int r = threadIdx.x / 32; r < count; r += STRIP_WARPS) {
+      W* const line = strip + r * STRIP_WORDS;
+      U* const out = dst + (first + r) * cols;
+      const int lead = misaligned(out + place.first);
+      const int offset = int(place.first - place.left - left * step) - lead;
+      W best[CHUNKS];
+      if (SameType<T, unsigned char>::value && apart == 1 && (taps == 3 || taps == 5)) {
+        if constexpr (SameType<T, unsigned char>::value) {
+#pragma unroll
+          for (int c = 0; c < CHUNKS; ++c) {
+            // Beyond the words wanted there is no result, but the next row.
+            const unsigned* const at = line + min(lane + 32 * c, wanted_words - 1);
+            best[c] = taps == 3 ? adjacent<3>(at, offset) : adjacent<5>(at, offset);
+          }
+        }
+      } else {
+        int size = 1;
+        if (taps > 5)
+          for (; 2 * size <= taps; size *= 2) double_run<T>(line, size * apart);
+        Lanes<T> lowest[CHUNKS];
+#pragma unroll
+        for (int c = 0; c < CHUNKS; ++c) lowest[c] = Lanes<T>(strip_word<T>(line, lane + 32 * c, offset));
+        const int by = size == 1 ? 1 : taps - size;
+#pragma unroll 1
+        for (int tap = by; tap <= taps - size && tap > 0; tap += by) {
+#pragma unroll
+          for (int c = 0; c < CHUNKS; ++c)
+            lowest[c].lower(Lanes<T>(strip_word<T>(line, lane + 32 * c, offset + tap * apart)));
+        }
+#pragma unroll
+        for (int c = 0; c < CHUNKS; ++c) best[c] = lowest[c].word();
+      }
+#pragma unroll
+      for (int c = 0; c < CHUNKS; ++c)
+        if (lane + 32 * c < wanted_words)
+          store_strip<U>(out, cols, place.first - lead + (lane + 32 * c) * N, best[c] ^ turn);
+    }
+    __syncthreads();
   }
 }
