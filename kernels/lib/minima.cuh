@@ -65,17 +65,19 @@ struct Lanes<unsigned char> {
 };
 
 // Minima of `size` neighbours of a strip's row become those of twice as many, `distance` elements apart; a warp's work.
+// Those whose neighbours lie beyond the row's end are none.
 template <typename T>
 __device__ __forceinline__ void double_run(WordOf<T>* row, int distance) {
-  const int lane = threadIdx.x % 32;
-  Lanes<T> own[STRIP_WORDS / 32];
+  constexpr int N = Words<T>::elements, CHUNKS = STRIP_WORDS / 32;
+  const int lane = threadIdx.x % 32, last = STRIP_WORDS - 1 - (distance / N + (N > 1));
+  Lanes<T> own[CHUNKS];
 #pragma unroll
-  for (int c = 0; c < STRIP_WORDS / 32; ++c) {
+  for (int c = 0; c < CHUNKS; ++c) {
     own[c] = Lanes<T>(row[lane + 32 * c]);
-    own[c].lower(Lanes<T>(strip_word<T>(row, lane + 32 * c, distance)));
+    if (lane + 32 * c <= last) own[c].lower(Lanes<T>(strip_word<T>(row + lane + 32 * c, distance)));
   }
   __syncwarp();
 #pragma unroll
-  for (int c = 0; c < STRIP_WORDS / 32; ++c) row[lane + 32 * c] = own[c].word();
+  for (int c = 0; c < CHUNKS; ++c) row[lane + 32 * c] = own[c].word();
   __syncwarp();
 }

@@ -128,27 +128,50 @@ __device__ __forceinline__ void load_strip(const T* src, long long rows, long lo
   }
 }
 
-// The word whose first element lies `offset` elements behind that of word `k` of a row; the row's last word beyond its end.
+// The word whose first element lies `offset` elements behind that of the word at `at`; its row ends not before one word more.
 template <typename T>
-__device__ __forceinline__ WordOf<T> strip_word(const WordOf<T>* row, int k, int offset) {
+__device__ __forceinline__ WordOf<T> strip_word(const WordOf<T>* at, int offset) {
   constexpr int N = Words<T>::elements;
   if constexpr (N == 1) {
-    return row[min(k + offset, STRIP_WORDS - 1)];
+    return at[offset];
   } else {
-    const int from = min(k + offset / N, STRIP_WORDS - 2);
-    return __funnelshift_r(row[from], row[from + 1], 8 * sizeof(T) * (offset % N));
+    at += offset / N;
+    return __funnelshift_r(at[0], at[1], 8 * sizeof(T) * (offset % N));
   }
 }
 
-// Store the elements of a word that lie in the row `out` of `cols` elements; the first one is element x.
-template <typename T>
-__device__ __forceinline__ void store_strip(T* out, long long cols, long long x, WordOf<T> word) {
+// Calls prepare(line) for each of a strip's `count` rows, a warp for each, then stores pick(at, offset) as the words of the
+// row of `out`, a flat row of `cols` elements that follows `out` for each row of the strip: the word's window begins
+// `offset` elements behind the word at `at`.
+template <typename T, typename Prepare, typename Pick>
+__device__ __forceinline__ void each_row(const Strip& place, WordOf<T>* strip, int count, T* out, long long cols, int words,
+                                         long long before, Prepare prepare, Pick pick) {
+  typedef WordOf<T> W;
   constexpr int N = Words<T>::elements;
-  if (x >= 0 && x + N <= cols) {
-    *reinterpret_cast<WordOf<T>*>(out + x) = word;
-  } else {
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const int begin = int(place.first - before - place.left);
+  out += warp * cols + place.first;
+  for (int r = warp; r < count; r += STRIP_WARPS) {
+    W* const line = strip + r * STRIP_WORDS;
+    const int lead = misaligned(out);
+    T* const target = out - lead + lane * N;
+    prepare(line);
+    const bool whole = place.first >= lead && place.first - lead + words * N <= cols;
 #pragma unroll
-    for (int i = 0; i < N; ++i)
-      if (x + i >= 0 && x + i < cols) out[x + i] = element_of<T>(word, i);
+    for (int c = 0; c < STRIP_WORDS / 32; ++c) {
+      if (lane + 32 * c < words) {
+        const W word = pick(line + lane + 32 * c, begin - lead);
+        if (whole) {
+          *reinterpret_cast<W*>(target + 32 * c * N) = word;
+        } else {
+#pragma unroll
+          for (int i = 0; i < N; ++i) {
+            const long long x = place.first - lead + (lane + 32 * c) * N + i;
+            if (x >= 0 && x < cols) target[32 * c * N + i] = element_of<T>(word, i);
+          }
+        }
+      }
+    }
+    out += STRIP_WARPS * cols;
   }
 }

@@ -105,7 +105,15 @@ __global__ void along_far(const T* src, long long rows, long long cols, U* dst, 
 // Let minima of SIZE values be those of N, the first `AT_ONCE` of them.
 template <typename T, int AT_ONCE, int N, int SIZE = 1>
 __device__ __forceinline__ void lengthen(Lanes<T> (&best)[AT_ONCE + N - 1]) {
-  if constexpr (SIZE < N) {
+  if constexpr (SIZE == 1 && (N == 3 || (N == 5 && sizeof(T) < 4))) {
+    // Three at a time are as quick as two where the processor compares integers.
+#pragma unroll
+    for (int i = 0; i < AT_ONCE + N - 3; ++i) {
+      best[i].lower(best[i + 1]);
+      best[i].lower(best[i + 2]);
+    }
+    if constexpr (N == 5) lengthen<T, AT_ONCE, 5, 3>(best);
+  } else if constexpr (SIZE < N) {
     constexpr int BY = 2 * SIZE <= N ? SIZE : N - SIZE;
 #pragma unroll
     for (int i = 0; i < AT_ONCE + N - SIZE - BY; ++i) best[i].lower(best[i + BY]);
@@ -164,16 +172,15 @@ __device__ __forceinline__ unsigned adjacent(const unsigned* at, int offset) {
 // Small windows in one go: the block's strip, minima down its columns, then along its rows, a warp for each. A strip has
 // `height` rows and `words` words of results.
 template <typename T, typename U>
-__global__ void __launch_bounds__(128) near(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
+__global__ void __launch_bounds__(128, 8) near(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                                             long long dst_cols, long long top, long long bottom, long long step,
                                             long long mode, double cval, long long above, long long n0, long long left,
                                             long long n1, long long flip, long long height, long long words) {
   typedef WordOf<T> W;
-  constexpr int N = Words<T>::elements, CHUNKS = STRIP_WORDS / 32;
   DYNAMIC_SHARED(W, strip);
   const W turn = turning<T>(flip != 0);
   const Strip place(src, cols, words, left * step);
-  const int lane = threadIdx.x % 32, taps = int(n1), apart = int(step), wanted_words = int(words);
+  const int taps = int(n1), apart = int(step);
   for (long long first = top + blockIdx.y * height; first < bottom; first += gridDim.y * height) {
     const int count = int(min(height, bottom - first)), down = int(n0);
     load_strip<T>(src, rows, cols, step, mode, cval, first - above, place.left, count + down - 1, turn, strip);
@@ -191,42 +198,43 @@ __global__ void __launch_bounds__(128) near(const T* src, long long rows, long l
     else if (down == 2)
       lower_column<T, 2>(column, count);
     __syncthreads();
-    for (int r = threadIdx.x / 32; r < count; r += STRIP_WARPS) {
-      W* const line = strip + r * STRIP_WORDS;
-      U* const out = dst + (first + r) * cols;
-      const int lead = misaligned(out + place.first);
-      const int offset = int(place.first - place.left - left * step) - lead;
-      W best[CHUNKS];
-      if (SameType<T, unsigned char>::value && apart == 1 && (taps == 3 || taps == 5)) {
-        if constexpr (SameType<T, unsigned char>::value) {
-#pragma unroll
-          for (int c = 0; c < CHUNKS; ++c) {
-            // Beyond the words wanted there is no result, but the next row.
-            const unsigned* const at = line + min(lane + 32 * c, wanted_words - 1);
-            best[c] = taps == 3 ? adjacent<3>(at, offset) : adjacent<5>(at, offset);
-          }
-        }
-      } else {
-        int size = 1;
-        if (taps > 5)
-          for (; 2 * size <= taps; size *= 2) double_run<T>(line, size * apart);
-        Lanes<T> lowest[CHUNKS];
-#pragma unroll
-        for (int c = 0; c < CHUNKS; ++c) lowest[c] = Lanes<T>(strip_word<T>(line, lane + 32 * c, offset));
-        const int by = size == 1 ? 1 : taps - size;
-#pragma unroll 1
-        for (int tap = by; tap <= taps - size && tap > 0; tap += by) {
-#pragma unroll
-          for (int c = 0; c < CHUNKS; ++c)
-            lowest[c].lower(Lanes<T>(strip_word<T>(line, lane + 32 * c, offset + tap * apart)));
-        }
-#pragma unroll
-        for (int c = 0; c < CHUNKS; ++c) best[c] = lowest[c].word();
-      }
-#pragma unroll
-      for (int c = 0; c < CHUNKS; ++c)
-        if (lane + 32 * c < wanted_words)
-          store_strip<U>(out, cols, place.first - lead + (lane + 32 * c) * N, best[c] ^ turn);
+    const auto rows_by = [&](auto prepare, auto pick) {
+      each_row(place, strip, count, dst + first * cols, cols, int(words), left * step, prepare, pick);
+    };
+    const auto nothing = [](W*) {};
+    const auto three = [=](const W* at, int offset) {
+      Lanes<T> best(strip_word<T>(at, offset));
+      best.lower(Lanes<T>(strip_word<T>(at, offset + apart)));
+      best.lower(Lanes<T>(strip_word<T>(at, offset + 2 * apart)));
+      return best.word() ^ turn;
+    };
+    bool done = false;
+    if constexpr (SameType<T, unsigned char>::value) {
+      done = apart == 1 && (taps == 3 || taps == 5);
+      if (done && taps == 3)
+        rows_by(nothing, [=](const W* at, int offset) { return adjacent<3>(at, offset) ^ turn; });
+      else if (done)
+        rows_by(nothing, [=](const W* at, int offset) { return adjacent<5>(at, offset) ^ turn; });
+    }
+    if (!done && taps == 3) {
+      rows_by(nothing, three);
+    } else if (!done && taps <= 5) {
+      rows_by(nothing, [=](const W* at, int offset) {
+        Lanes<T> best(strip_word<T>(at, offset));
+        for (int tap = 1; tap < taps; ++tap) best.lower(Lanes<T>(strip_word<T>(at, offset + tap * apart)));
+        return best.word() ^ turn;
+      });
+    } else if (!done) {
+      int size = 1;
+      while (2 * size <= taps) size *= 2;
+      const auto runs = [=](W* line) {
+        for (int have = 1; have < size; have *= 2) double_run<T>(line, have * apart);
+      };
+      rows_by(runs, [=](const W* at, int offset) {
+        Lanes<T> best(strip_word<T>(at, offset));
+        best.lower(Lanes<T>(strip_word<T>(at, offset + (taps - size) * apart)));
+        return best.word() ^ turn;
+      });
     }
     __syncthreads();
   }
