@@ -72,14 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
 def serve(descriptor: int) -> int:
     """Run one step in this process, as `gpu_steps.running.watch` wants it."""
     told = json.load(sys.stdin)
-    setting = Setting(
-        **{
-            **told,
-            "megapixels": tuple(told["megapixels"]),
-            "done": tuple(told["done"]),
-            "filters": tuple(told["filters"]),
-        }
-    )
+    listed = {name: tuple(told[name]) for name in ("megapixels", "done", "filters")}
+    setting = Setting(**{**told, **listed})
     with os.fdopen(descriptor, "w") as pipe:
 
         def send(message: Details) -> None:

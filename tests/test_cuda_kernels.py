@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from gpuimg.images import DTYPES
+from gpuimg.images import DTYPES, MODES
 from gpuimg.kernels.lib import unions_launch
 from tests.cuda_emulator.emulator import EmulatedGpu, EmulationError
 
@@ -405,3 +405,44 @@ def test_reconstruction(gpu, monkeypatch, dtype, connectivity, values):
             gpu.launch("reconstruction", image, image, 0, 1, gpu.put(mask), step, connectivity, 64, 1)
             gpu.launch("reconstruction", image, image, 0, 1, gpu.put(mask), step, connectivity, 512, 64)
             np.testing.assert_array_equal(gpu.get(image), raised(seed, mask, step, connectivity))
+
+
+# Words and strips begin and end within, at and beyond a row's ends; the widths are in pixels.
+WINDOWED = [(1, 1), (3, 31), (40, 7), (9, 129), (70, 513), (5, 1100)]
+# Windows as rows above and below, columns left and right of the pixel.
+WINDOWS = [
+    (0, 0, 0, 0),
+    (1, 1, 1, 1),
+    (1, 0, 0, 2),
+    (2, 2, 2, 2),
+    (3, 2, 0, 3),
+    (7, 7, 7, 7),
+    (4, 5, 16, 15),
+    (15, 14, 1, 0),
+    (20, 20, 30, 30),
+]
+
+
+def windowed(image, step, mode, cval, window):
+    """The pixels of each window in the last axis."""
+    above, below, left, right = window
+    pixels = image.reshape(len(image), -1, step)
+    options = {"constant_values": cval} if mode == "constant" else {}
+    padded = np.pad(pixels, ((above, below), (left, right), (0, 0)), MODES[mode].numpy, **options)
+    shape = above + below + 1, left + right + 1
+    views = np.lib.stride_tricks.sliding_window_view(padded, shape, (0, 1))
+    return views.reshape(*image.shape, -1)
+
+
+@pytest.mark.parametrize("shape", WINDOWED, ids=str)
+@pytest.mark.parametrize("dtype", WITH_INT32, ids=str)
+def test_minimum(gpu, dtype, shape):
+    image = noise((shape[0], 3 * shape[1]), dtype)
+    for turn, window in enumerate(WINDOWS):
+        step = (1, 3)[turn % 2]
+        mode = list(MODES)[turn % len(MODES)]
+        values = image if step == 3 else np.ascontiguousarray(image[:, : shape[1]])
+        expected = windowed(values, step, mode, 7, window)
+        for flip, least in enumerate((expected.min(-1), expected.max(-1))):
+            found, _ = swept(gpu, "minimum", values, (step, MODES[mode].code, 7.0, *window, flip))
+            np.testing.assert_array_equal(found, least[shape[0] // 4 : shape[0] - shape[0] // 5])

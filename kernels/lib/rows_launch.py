@@ -1,5 +1,7 @@
 """What launches share that sum or compare along rows in shared memory."""
 
+from typing import NamedTuple
+
 THREADS = 128
 GREATEST_GRID = 65535
 
@@ -19,3 +21,38 @@ def far_along_rows(cols, rows, step, size):
     """The grid with a thread for each channel of each group of ``size`` pixels."""
     threads = -(-cols // (size * step)) * step
     return -(-threads // THREADS), min(rows, GREATEST_GRID)
+
+
+STRIP_WORDS = 128  # of a row, as in strips.cuh
+STRIP_BYTES = 48 << 10
+NEAR_ROWS = 31  # of windows for which a strip pays
+LOW, HIGH = 32, 56  # rows of results in a strip: the more the window has, the more of them pay
+LEAST_ROWS, LEAST_WORDS = 16, 64
+AT_ONCE = 8  # rows a thread works on at a time; it may reach so far beyond the last one
+
+
+class Strip(NamedTuple):
+    """How a kernel of strips.cuh is launched: a block's rows and words of results, and its shared memory in bytes."""
+
+    grid: tuple[int, int]
+    threads: int
+    height: int
+    words: int
+    shared: int
+
+
+def strip_for(cols, rows, itemsize, n0, halo):
+    """Strips for windows of ``n0`` rows and of ``halo`` elements beside the first; None where the window is too large."""
+    elements = max(4 // itemsize, 1)
+    # Aligned words of the image and of the result begin up to ``elements`` - 1 elements earlier.
+    around = halo if elements == 1 else (2 * elements - 2 + halo) // elements + 1
+    words = STRIP_WORDS - around
+    words -= words % 8  # 32 bytes: what memory is written in
+    fitting = STRIP_BYTES // (STRIP_WORDS * max(itemsize, 4)) - (n0 + AT_ONCE - 1)
+    height = min(fitting, LOW if n0 < LOW // 3 else HIGH)
+    height -= height % AT_ONCE
+    if n0 > NEAR_ROWS or words < LEAST_WORDS or height < LEAST_ROWS:
+        return None
+    shared = (height + n0 + AT_ONCE - 1) * STRIP_WORDS * max(itemsize, 4)
+    grid = -(-(cols + elements - 1) // (words * elements)), min(-(-rows // height), GREATEST_GRID)
+    return Strip(grid, STRIP_WORDS, height, words, shared)

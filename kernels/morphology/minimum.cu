@@ -1,7 +1,6 @@
 // launch: tile 32x8, pixels 4x1
-// instances: columns<L, L>; along<L, L>; along_far<L, L>
-#include "borders.cuh"
-#include "numbers.cuh"
+// instances: near<L, L>; columns<L, L>; along<L, L>; along_far<L, L>
+#include "minima.cuh"
 
 // The minimum, or with `greatest` the maximum, of two values; NaN if either is.
 template <typename T>
@@ -100,5 +99,143 @@ __global__ void along_far(const T* src, long long rows, long long cols, U* dst, 
       best = taken(best, value(begin + n1 + i - 1), greatest);
       out[i * step] = taken(T(out[i * step]), best, greatest);
     }
+  }
+}
+
+// Let minima of SIZE values be those of N, the first `AT_ONCE` of them.
+template <typename T, int AT_ONCE, int N, int SIZE = 1>
+__device__ __forceinline__ void lengthen(Lanes<T> (&best)[AT_ONCE + N - 1]) {
+  if constexpr (SIZE == 1 && (N == 3 || (N == 5 && sizeof(T) < 4))) {
+    // Three at a time are as quick as two where the processor compares integers.
+#pragma unroll
+    for (int i = 0; i < AT_ONCE + N - 3; ++i) {
+      best[i].lower(best[i + 1]);
+      best[i].lower(best[i + 2]);
+    }
+    if constexpr (N == 5) lengthen<T, AT_ONCE, 5, 3>(best);
+  } else if constexpr (SIZE < N) {
+    constexpr int BY = 2 * SIZE <= N ? SIZE : N - SIZE;
+#pragma unroll
+    for (int i = 0; i < AT_ONCE + N - SIZE - BY; ++i) best[i].lower(best[i + BY]);
+    lengthen<T, AT_ONCE, N, SIZE + BY>(best);
+  }
+}
+
+// Minima of N rows, for each of a column's rows up to `count`: of 1, 2, 4, ... rows, then of two such runs. The column has
+// N - 1 more rows, and room for a multiple of eight.
+template <typename T, int N>
+__device__ __forceinline__ void lower_column(WordOf<T>* column, int count) {
+  constexpr int AT_ONCE = sizeof(T) < 8 ? 8 : 4;  // what registers hold
+#pragma unroll 1
+  for (int first = 0; first < count; first += AT_ONCE) {
+    WordOf<T>* const from = column + first * STRIP_WORDS;
+    Lanes<T> best[AT_ONCE + N - 1];
+#pragma unroll
+    for (int i = 0; i < AT_ONCE + N - 1; ++i) best[i] = Lanes<T>(from[i * STRIP_WORDS]);
+    lengthen<T, AT_ONCE, N>(best);
+#pragma unroll
+    for (int i = 0; i < AT_ONCE; ++i) from[i * STRIP_WORDS] = best[i].word();
+  }
+}
+
+// The same for n0 rows, made of runs of N.
+template <typename T, int N>
+__device__ __forceinline__ void lower_far(WordOf<T>* column, int n0, int count) {
+  lower_column<T, N>(column, count + n0 - N);
+  if (n0 == N) return;
+  const WordOf<T>* const other = column + (n0 - N) * STRIP_WORDS;
+#pragma unroll 4
+  for (int i = 0; i < count; ++i) {
+    Lanes<T> best(column[i * STRIP_WORDS]);
+    best.lower(Lanes<T>(other[i * STRIP_WORDS]));
+    column[i * STRIP_WORDS] = best.word();
+  }
+}
+
+// The minima of N neighbours from `offset` on, for images of one channel of bytes. Word and word before, a byte apart, have
+// their bytes in the places that are compared, so that there is but one shift for each neighbour.
+template <int N>
+__device__ __forceinline__ unsigned adjacent(const unsigned* at, int offset) {
+  at += offset / 4;
+  const int bits = offset % 4 * 8;
+  const unsigned second = at[1];
+  const unsigned low = __funnelshift_r(at[0], second, bits), high = __funnelshift_r(second, at[2], bits);
+  unsigned shared = low, last = 0;
+#pragma unroll
+  for (int k = 1; k < N; ++k) {
+    last = k < 4 ? __funnelshift_r(low, high, 8 * k) : high;
+    if (k < N - 1) shared = __vminu2(shared, last);
+  }
+  return __byte_perm(__vminu2(shared, low << 8), __vminu2(shared, last), 0x7351);
+}
+
+// Small windows in one go: the block's strip, minima down its columns, then along its rows, a warp for each. A strip has
+// `height` rows and `words` words of results.
+template <typename T, typename U>
+__global__ void __launch_bounds__(128, 8) near(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
+                                            long long dst_cols, long long top, long long bottom, long long step,
+                                            long long mode, double cval, long long above, long long n0, long long left,
+                                            long long n1, long long flip, long long height, long long words) {
+  typedef WordOf<T> W;
+  DYNAMIC_SHARED(W, strip);
+  const W turn = turning<T>(flip != 0);
+  const Strip place(src, cols, words, left * step);
+  const int taps = int(n1), apart = int(step);
+  for (long long first = top + blockIdx.y * height; first < bottom; first += gridDim.y * height) {
+    const int count = int(min(height, bottom - first)), down = int(n0);
+    load_strip<T>(src, rows, cols, step, mode, cval, first - above, place.left, count + down - 1, turn, strip);
+    W* const column = strip + threadIdx.x;
+    if (down >= 16)
+      lower_far<T, 16>(column, down, count);
+    else if (down >= 8)
+      lower_far<T, 8>(column, down, count);
+    else if (down == 5)
+      lower_column<T, 5>(column, count);
+    else if (down >= 4)
+      lower_far<T, 4>(column, down, count);
+    else if (down == 3)
+      lower_column<T, 3>(column, count);
+    else if (down == 2)
+      lower_column<T, 2>(column, count);
+    __syncthreads();
+    const auto rows_by = [&](auto prepare, auto pick) {
+      each_row(place, strip, count, dst + first * cols, cols, int(words), left * step, prepare, pick);
+    };
+    const auto nothing = [](W*) {};
+    const auto three = [=](const W* at, int offset) {
+      Lanes<T> best(strip_word<T>(at, offset));
+      best.lower(Lanes<T>(strip_word<T>(at, offset + apart)));
+      best.lower(Lanes<T>(strip_word<T>(at, offset + 2 * apart)));
+      return best.word() ^ turn;
+    };
+    bool done = false;
+    if constexpr (SameType<T, unsigned char>::value) {
+      done = apart == 1 && (taps == 3 || taps == 5);
+      if (done && taps == 3)
+        rows_by(nothing, [=](const W* at, int offset) { return adjacent<3>(at, offset) ^ turn; });
+      else if (done)
+        rows_by(nothing, [=](const W* at, int offset) { return adjacent<5>(at, offset) ^ turn; });
+    }
+    if (!done && taps == 3) {
+      rows_by(nothing, three);
+    } else if (!done && taps <= 5) {
+      rows_by(nothing, [=](const W* at, int offset) {
+        Lanes<T> best(strip_word<T>(at, offset));
+        for (int tap = 1; tap < taps; ++tap) best.lower(Lanes<T>(strip_word<T>(at, offset + tap * apart)));
+        return best.word() ^ turn;
+      });
+    } else if (!done) {
+      int size = 1;
+      while (2 * size <= taps) size *= 2;
+      const auto runs = [=](W* line) {
+        for (int have = 1; have < size; have *= 2) double_run<T>(line, have * apart);
+      };
+      rows_by(runs, [=](const W* at, int offset) {
+        Lanes<T> best(strip_word<T>(at, offset));
+        best.lower(Lanes<T>(strip_word<T>(at, offset + (taps - size) * apart)));
+        return best.word() ^ turn;
+      });
+    }
+    __syncthreads();
   }
 }

@@ -1,6 +1,6 @@
-"""Two launches with a scratch image of the columns' minima between them."""
+"""One launch for small windows, else two with a scratch image of the columns' minima between them."""
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, THREADS, along_rows, far_along_rows
+from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, THREADS, along_rows, far_along_rows, strip_for
 
 SHARED_BYTES = 32768
 
@@ -11,8 +11,13 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, above, below, left, rig
     above, below = min(above, 2 * rows), min(below, 2 * rows)
     left, right = min(left, 2 * cols), min(right, 2 * cols)
     n0, n1 = above + below + 1, left + right + 1
-    held = gpu.rows(gpu.empty((bottom - top, cols), src.dtype), top, rows)
     kind = gpu.ctype(src.dtype)
+    strip = strip_for(cols, bottom - top, src.dtype.itemsize, n0, (n1 - 1) * step)
+    if strip is not None:
+        args = (src, dst, top, bottom, step, mode, cval, above, n0, left, n1, flip, strip.height, strip.words)
+        gpu.kernel("minimum", f"near<{kind}, {kind}>")(strip.grid, (strip.threads, 1), args, strip.shared)
+        return
+    held = gpu.rows(gpu.empty((bottom - top, cols), src.dtype), top, rows)
     groups = -(-(bottom - top) // n0)
     down = gpu.kernel("minimum", f"columns<{kind}, {kind}>")
     args = (src, held, top, bottom, mode, cval, n0, above, flip)
