@@ -1,17 +1,18 @@
-// launch: tile 32x8, pixels 4x1
+// launch: tile 128x2, pixels 1x16
 // instances: derivative<T, A>
-#include "columns.cuh"
 #include "neighbours.cuh"
-#include "numbers.cuh"
 
 // Differences of smoothed neighbours: along axis 0 or 1, or (axis 2) the root of both squares.
 template <typename T, typename U>
-__global__ void derivative(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
-                           long long dst_cols, long long top, long long bottom, long long step, long long mode,
-                           double cval, long long axis, long long centre, long long outer, double factor) {
-  each_column(cols, top, bottom, [=](long long row, long long x) {
-    const Neighbours<T, U> near(src, rows, cols, row, x, step, mode, cval);
-    const U down = near.down(U(centre), U(outer)), along = near.along(U(centre), U(outer));
-    dst[row * cols + x] = (axis == 0 ? down : axis == 1 ? along : root(along * along + down * down)) * U(factor);
+__global__ void __launch_bounds__(256, 2)
+    derivative(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+               long long top, long long bottom, long long step, long long mode, double cval, long long axis,
+               long long centre, long long outer, double factor) {
+  typedef typename Sums<T, U>::Type N;
+  const N inner = N(centre), sides = N(outer);
+  const U scale = U(factor);
+  each_window<N, 16>(src, rows, cols, top, bottom, step, mode, cval, [=](long long at, const N(&window)[3][3]) {
+    const Slope<T, U> slope(window, inner, sides);
+    dst[at] = (axis == 0 ? slope.down : axis == 1 ? slope.along : slope.length()) * scale;
   });
 }

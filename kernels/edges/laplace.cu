@@ -1,18 +1,16 @@
-// launch: tile 32x8, pixels 4x1
+// launch: tile 128x2, pixels 1x16
 // instances: laplace<T, A>
-#include "borders.cuh"
-#include "columns.cuh"
-#include "numbers.cuh"
+#include "neighbours.cuh"
 
 // The sum of the second differences down the columns and along the rows.
 template <typename T, typename U>
-__global__ void laplace(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
-                        long long top, long long bottom, long long step, long long mode, double cval) {
-  each_column(cols, top, bottom, [=](long long row, long long x) {
-    const auto value = [=](long long r, long long c) { return r < 0 || c < 0 ? U(T(cval)) : U(src[r * cols + c]); };
-    const U above = value(fold(row - 1, rows, mode), x), below = value(fold(row + 1, rows, mode), x);
-    const U left = value(row, fold_element(x - step, cols, step, mode));
-    const U right = value(row, fold_element(x + step, cols, step, mode));
-    dst[row * cols + x] = ((above + below) + (left + right)) - value(row, x) * U(4);
+__global__ void __launch_bounds__(256, 2)
+    laplace(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols, long long top,
+            long long bottom, long long step, long long mode, double cval) {
+  typedef Sums<T, U> Sum;
+  typedef typename Sum::Type N;
+  each_window<N, 16>(src, rows, cols, top, bottom, step, mode, cval, [=](long long at, const N(&window)[3][3]) {
+    const N vertical = window[0][1] + window[2][1], across = window[1][0] + window[1][2];
+    dst[at] = Sum::result((vertical + across) - window[1][1] * N(4));
   });
 }

@@ -1,28 +1,39 @@
-// Smoothed differences of an element's neighbours.
+// Differences of an element's neighbours.
 #pragma once
-#include "borders.cuh"
+#include "numbers.cuh"
+#include "marches.cuh"
 
-// The eight neighbours of an element; inside of the image without folding.
+// What sums of a window's values are made in. Those of whole numbers of up to 16 bits, with weights of up to 64 in all,
+// are exact in int as in float.
+template <typename T, typename A, bool WHOLE = Number<T>::whole>
+struct Sums {
+  typedef int Type;
+  // Adding 1.5 * 2**23 to the float's bits is faster than a conversion, and right below 2**22.
+  static __device__ __forceinline__ float result(int sum) { return __int_as_float(sum + 0x4b400000) - 12582912.0f; }
+  static __device__ __forceinline__ float length(float squares) { return root_of_whole(squares); }
+};
 template <typename T, typename A>
-struct Neighbours {
-  A v[3][3];
-  __device__ Neighbours(const T* src, long long rows, long long cols, long long row, long long x, long long step,
-                        long long mode, double cval) {
-    const bool inside = row > 0 && row + 1 < rows && x >= step && x + step < cols;
-    long long r[3], c[3];
-#pragma unroll
-    for (int i = 0; i < 3; ++i) {
-      r[i] = inside ? row + i - 1 : fold(row + i - 1, rows, mode);
-      c[i] = inside ? x + (i - 1) * step : fold_element(x + (i - 1) * step, cols, step, mode);
+struct Sums<T, A, false> {
+  typedef A Type;
+  static __device__ __forceinline__ A result(A sum) { return sum; }
+  static __device__ __forceinline__ A length(A squares) { return root(squares); }
+};
+
+// The differences of smoothed neighbours along axis 0 and axis 1.
+template <typename T, typename A>
+struct Slope {
+  typedef Sums<T, A> Sum;
+  typedef typename Sum::Type N;
+  A down, along;
+
+  __device__ __forceinline__ Slope(const N (&v)[3][3], N centre, N outer) {
+    const auto smooth = [=](N before, N at, N after) { return (before + after) * outer + at * centre; };
+    down = Sum::result(smooth(v[2][0], v[2][1], v[2][2]) - smooth(v[0][0], v[0][1], v[0][2]));
+    if constexpr (Number<T>::whole) {
+      along = Sum::result(smooth(v[0][2] - v[0][0], v[1][2] - v[1][0], v[2][2] - v[2][0]));
+    } else {
+      along = smooth(v[0][2], v[1][2], v[2][2]) - smooth(v[0][0], v[1][0], v[2][0]);
     }
-#pragma unroll
-    for (int i = 0; i < 3; ++i)
-#pragma unroll
-      for (int j = 0; j < 3; ++j) v[i][j] = r[i] < 0 || c[j] < 0 ? A(T(cval)) : A(src[r[i] * cols + c[j]]);
   }
-  __device__ A row(int i, A centre, A outer) const { return (v[i][0] + v[i][2]) * outer + v[i][1] * centre; }
-  __device__ A column(int j, A centre, A outer) const { return (v[0][j] + v[2][j]) * outer + v[1][j] * centre; }
-  // Differences of smoothed neighbours along axis 0 and axis 1.
-  __device__ A down(A centre, A outer) const { return row(2, centre, outer) - row(0, centre, outer); }
-  __device__ A along(A centre, A outer) const { return column(2, centre, outer) - column(0, centre, outer); }
+  __device__ __forceinline__ A length() const { return Sum::length(along * along + down * down); }
 };

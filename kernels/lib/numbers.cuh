@@ -67,6 +67,19 @@ struct SameType<A, A> {
 __device__ __forceinline__ float root(float v) { return sqrtf(v); }
 __device__ __forceinline__ double root(double v) { return sqrt(v); }
 
+// Of a whole number that a float holds: the compiler's sequence for numbers that are neither zero nor denormal, correctly
+// rounded, without the test for others; zero stays zero.
+__device__ __forceinline__ float root_of_whole(float v) {
+#if defined(__CUDA_ARCH__)
+  float inverse;
+  asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(fmaxf(v, 1.0f)));
+  const float found = v * inverse;
+  return __fmaf_rn(__fmaf_rn(-found, found, v), inverse * 0.5f, found);
+#else
+  return sqrtf(v);
+#endif
+}
+
 template <typename T>
 __device__ __forceinline__ bool is_nan(T v) {
   return v != v;

@@ -42,7 +42,7 @@ class Strip(NamedTuple):
 
 
 def strip_for(cols, rows, itemsize, n0, halo):
-    """Strips for windows of ``n0`` rows and of ``halo`` elements beside the first; None where the window is too large."""
+    """Strips for windows of ``n0`` rows and ``halo`` elements beside the first; None where the window is too large."""
     elements = max(4 // itemsize, 1)
     # Aligned words of the image and of the result begin up to ``elements`` - 1 elements earlier.
     around = halo if elements == 1 else (2 * elements - 2 + halo) // elements + 1
