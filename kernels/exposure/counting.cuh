@@ -1,62 +1,145 @@
-// Counting values in bins: what histogram and bincount share. Blocks count in shared memory, each warp in a copy of its own
-// where several fit, and add to the row of the result, which holds zeros before.
+// Counting values in bins: what histogram and bincount share. Blocks count in shared memory and add to the row of the
+// result, which holds zeros before.
 #pragma once
 #include "vectors.cuh"
 
 constexpr int SHARED_BINS = 8192;
+constexpr int FEW_BINS = SHARED_BINS / 32;  // so few that each lane of a warp has counts of its own
 
 __device__ __forceinline__ void add_count(unsigned int* to, unsigned int count) { atomicAdd(to, count); }
 __device__ __forceinline__ void add_count(long long* to, unsigned int count) {
   atomicAdd(reinterpret_cast<unsigned long long*>(to), (unsigned long long)count);
 }
 
-// The slab of `count` elements from src on, `step` of them a pixel; bin_of(value, channel) is a bin, or -1 for none.
-template <typename T, typename U, typename BinOf>
-__device__ __forceinline__ void count_values(const T* src, long long count, long long step, U* row, long long bins,
-                                             BinOf bin_of) {
-  constexpr int N = 16 / sizeof(T);
-  __shared__ unsigned int shared_bins[SHARED_BINS];
-  const bool shared = bins <= SHARED_BINS;
-  const int copies = shared ? min(int(blockDim.x / 32), SHARED_BINS / int(bins)) : 0;
-  for (int i = threadIdx.x; i < copies * int(bins); i += blockDim.x) shared_bins[i] = 0;
-  __syncthreads();
+// Counts in device memory. Equal neighbours are added at once: flat areas would make all threads wait for one bin.
+template <typename U>
+struct Runs {
+  U* row;
+  long long last = -1;
+  unsigned int length = 0;
 
-  unsigned int* const mine = shared_bins + (shared ? threadIdx.x / 32 % copies * int(bins) : 0);
-  const auto flush = [&](long long bin, unsigned int run) {
-    if (run == 0 || bin < 0) return;
-    if (shared)
-      atomicAdd(mine + bin, run);
-    else
-      add_count(row + bin, run);
-  };
+  __device__ __forceinline__ void add(long long bin) {
+    if (bin != last) {
+      flush();
+      last = bin;
+      length = 0;
+    }
+    ++length;
+  }
+  __device__ __forceinline__ void flush() const {
+    if (last >= 0) add_count(row + last, length);
+  }
+};
+
+// Calls quick(value, base) for the `count` elements from src on, `step` of them a pixel (one if GRAY), in all blocks of
+// a slab together; the bins of a channel begin at `base`, `size` after those of the channel before. Unless SURE, quick
+// returns whether it was successful, and rest(value) is called where it was not.
+template <bool GRAY, bool SURE, typename Index, typename T, typename Quick, typename Rest>
+__device__ __forceinline__ void each_value(const T* src, long long count, int step, Index size, Quick quick, Rest rest) {
+  constexpr int N = 16 / sizeof(T), TURNS = sizeof(T) == 1 || sizeof(T) == 8 ? 2 : 4;  // loads in flight
   const int lead = int(address_of(src) / sizeof(T) % N);
   const long long stride = (long long)gridDim.x * blockDim.x * N;
-  for (long long first = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * N - lead; first < count; first += stride) {
-    Pack<T, N> in;
-    load<T, N>(src + first, src, src + count, in);
-    long long channel = step == 1 ? 0 : (first + N * step) % step;
-    long long last = -1;  // equal neighbours are added at once: flat areas would make all threads wait for one bin
-    unsigned int run = 0;
+  const Index end = step * size;
+  long long first = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * N - lead;
+  int channel = GRAY ? 0 : int((first + (long long)N * step) % step);
+  const int ahead = GRAY ? 0 : int(stride % step);
+  for (; first < count; first += TURNS * stride) {
+    Pack<T, N> in[TURNS];
+    unsigned left = 0;
 #pragma unroll
-    for (int i = 0; i < N; ++i) {
-      if (first + i >= 0 && first + i < count) {
-        const long long bin = bin_of(in.v[i], channel);
-        if (bin != last) {
-          flush(last, run);
-          last = bin;
-          run = 0;
-        }
-        ++run;
-      }
-      channel = channel + 1 == step ? 0 : channel + 1;
+    for (int k = 0; k < TURNS; ++k) {
+      const long long at = first + k * stride;
+      if (at >= 0 && at + N <= count) load_aligned<T, N>(src + at, in[k]);
     }
-    flush(last, run);
+#pragma unroll
+    for (int k = 0; k < TURNS; ++k) {
+      const long long at = first + k * stride;
+      Index base = GRAY ? Index(0) : channel * size;
+      if (at >= 0 && at + N <= count) {
+#pragma unroll
+        for (int i = 0; i < N; ++i) {
+          if constexpr (SURE)
+            quick(in[k].v[i], base);
+          else
+            left |= quick(in[k].v[i], base) ? 0u : 1u << (k * N + i);
+          if constexpr (!GRAY) base = base + size == end ? Index(0) : base + size;
+        }
+      } else {
+#pragma unroll 1
+        for (int i = 0; i < N; ++i) {
+          if (at + i >= 0 && at + i < count) {
+            if constexpr (SURE)
+              quick(src[at + i], base);
+            else
+              left |= 1u << (k * N + i);
+          }
+          if constexpr (!GRAY) base = base + size == end ? Index(0) : base + size;
+        }
+      }
+      if constexpr (!GRAY) {
+        channel += ahead;
+        if (channel >= step) channel -= step;
+      }
+    }
+    if constexpr (!SURE) {
+#pragma unroll 1
+      for (; left != 0; left &= left - 1) {
+        const int place = __ffs(left) - 1;
+        rest(src[first + place / N * stride + place % N]);
+      }
+    }
+  }
+}
+
+// The slab of `count` elements from src on. quick(value, base) is a bin; unless SURE it may be -1, where search(value) is
+// the bin or -1 for none.
+template <bool SURE, typename T, typename U, typename Quick, typename Search>
+__device__ __forceinline__ void count_values(const T* src, long long count, long long step, U* row, long long bins,
+                                             Quick quick, Search search) {
+  const auto nothing = [](T) {};
+  if (bins > SHARED_BINS) {
+    Runs<U> runs = {row};
+    if constexpr (SURE)
+      each_value<false, true>(
+          src, count, int(step), bins / step, [&](T value, long long base) { runs.add(quick(value, base)); }, nothing);
+    else
+      each_value<true, false>(
+          src, count, 1, 0, [](T, int) { return false; }, [&](T value) { runs.add(search(value)); });
+    runs.flush();
+    return;
   }
 
-  __syncthreads();
-  for (int i = threadIdx.x; shared && i < int(bins); i += blockDim.x) {
-    unsigned int total = 0;
-    for (int copy = 0; copy < copies; ++copy) total += shared_bins[copy * int(bins) + i];
-    if (total > 0) add_count(row + i, total);
+  if constexpr (!SURE || sizeof(T) == 1) {
+    // Lanes count apart, in as many copies as fit: the counts of one bin lie one after the other, so that lanes of
+    // different copies meet neither in a bin nor in a bank.
+    __shared__ __align__(16) unsigned int counts[SHARED_BINS];
+    int shift = 5;
+    while (bins << shift > SHARED_BINS) --shift;
+    const int copies = 1 << shift, own = threadIdx.x & (copies - 1);
+    for (int i = threadIdx.x; i < int(bins) << shift; i += blockDim.x) counts[i] = 0;
+    __syncthreads();
+    if constexpr (!SURE) {
+      const auto add = [&](int bin) {
+        if (bin >= 0) atomicAdd(counts + ((bin << shift) + own), 1u);
+        return bin >= 0;
+      };
+      each_value<true, false>(
+          src, count, 1, 0, [&](T value, int base) { return add(quick(value, base)); },
+          [&](T value) { add(int(search(value))); });
+    } else if (step == 1 && bins <= FEW_BINS) {
+      unsigned int* const mine = counts + own;
+      each_value<true, true>(
+          src, count, 1, 0, [&](T value, int) { atomicAdd(mine + 32 * quick(value, 0), 1u); }, nothing);
+    } else {
+      each_value<false, true>(
+          src, count, int(step), int(bins / step),
+          [&](T value, int base) { atomicAdd(counts + ((quick(value, base) << shift) + own), 1u); }, nothing);
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < int(bins); i += blockDim.x) {
+      unsigned int total = 0;
+      for (int copy = 0; copy < copies; ++copy) total += counts[(i << shift) + ((copy + threadIdx.x) & (copies - 1))];
+      if (total > 0) add_count(row + i, total);
+    }
   }
 }

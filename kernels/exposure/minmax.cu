@@ -2,11 +2,79 @@
 // instances: minmax<T, double>
 #include "vectors.cuh"
 
+__device__ __forceinline__ unsigned pairs_min(unsigned a, unsigned b, unsigned short) { return __vminu2(a, b); }
+__device__ __forceinline__ unsigned pairs_max(unsigned a, unsigned b, unsigned short) { return __vmaxu2(a, b); }
+__device__ __forceinline__ unsigned pairs_min(unsigned a, unsigned b, short) { return __vmins2(a, b); }
+__device__ __forceinline__ unsigned pairs_max(unsigned a, unsigned b, short) { return __vmaxs2(a, b); }
+
+// The minimum and maximum of 16 bytes at a time, from the value v on. put(take) calls take(minimum, maximum) for what
+// was found in each place of a word.
+template <typename T, int SIZE = sizeof(T)>
+struct Extremes {  // of floats: min and max pass over NaN, which is kept apart
+  T low, high, strange = 0;
+
+  __device__ __forceinline__ explicit Extremes(T v) : low(v), high(v) {}
+  __device__ __forceinline__ void add(const uint4& word) {
+    union {
+      uint4 word;
+      T v[16 / SIZE];
+    } in = {word};
+#pragma unroll
+    for (int i = 0; i < 16 / SIZE; ++i) {
+      low = min(low, in.v[i]);
+      high = max(high, in.v[i]);
+      if (is_nan(in.v[i])) strange = in.v[i];
+    }
+  }
+  template <typename Take>
+  __device__ __forceinline__ void put(Take take) const {
+    take(low, high);
+    if (is_nan(strange)) take(strange, strange);
+  }
+};
+
+template <typename T>
+struct Extremes<T, 2> {
+  unsigned low, high;
+
+  __device__ __forceinline__ explicit Extremes(T v) : low((unsigned short)(v) * 0x10001u), high(low) {}
+  __device__ __forceinline__ void add(const uint4& word) {
+    for (const unsigned pair : {word.x, word.y, word.z, word.w}) {
+      low = pairs_min(low, pair, T(0));
+      high = pairs_max(high, pair, T(0));
+    }
+  }
+  template <typename Take>
+  __device__ __forceinline__ void put(Take take) const {
+    take(T(low), T(high));
+    take(T(low >> 16), T(high >> 16));
+  }
+};
+
+// Bytes are compared in pairs with the one below, which decides only between equal ones: the odd ones where they stand,
+// the even ones moved up.
+template <typename T>
+struct Extremes<T, 1> {
+  Extremes<unsigned short> odd, even;
+
+  __device__ __forceinline__ explicit Extremes(T v) : odd(v * 0x101), even(v * 0x101) {}
+  __device__ __forceinline__ void add(const uint4& word) {
+    odd.add(word);
+    even.add(make_uint4(word.x << 8, word.y << 8, word.z << 8, word.w << 8));
+  }
+  template <typename Take>
+  __device__ __forceinline__ void put(Take take) const {
+    const auto high_bytes = [=](unsigned low, unsigned high) { take(T(low >> 8), T(high >> 8)); };
+    odd.put(high_bytes);
+    even.put(high_bytes);
+  }
+};
+
 // The minimum and maximum in a slab of rows: dst[slab] holds both. NaN is both where one occurs.
 template <typename T, typename U>
-__global__ void minmax(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
-                       long long top, long long bottom) {
-  constexpr int N = 16 / sizeof(T), THREADS = 256;
+__global__ void __launch_bounds__(256) minmax(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
+                                              long long dst_cols, long long top, long long bottom) {
+  constexpr int N = 16 / sizeof(T), THREADS = 256, TURNS = 4;  // TURNS loads are in flight
   __shared__ T least[THREADS], greatest[THREADS];
   const long long slab = top + blockIdx.y;
   const long long begin = slab * rows / dst_rows * cols, count = (slab + 1) * rows / dst_rows * cols - begin;
@@ -16,13 +84,26 @@ __global__ void minmax(const T* src, long long rows, long long cols, U* dst, lon
     low = a < low || is_nan(a) ? a : low;  // once NaN, nothing is less
     high = b > high || is_nan(b) ? b : high;
   };
-  for (long long first = (long long)threadIdx.x * N; first < count; first += (long long)THREADS * N) {
-    Pack<T, N> in;
-    load<T, N>(from + first, from, from + count, in);
+
+  const long long lead = (16 - address_of(from) % 16) % 16 / sizeof(T), ahead = lead < count ? lead : count;
+  const long long words = (count - ahead) / N;
+  const uint4* const word = reinterpret_cast<const uint4*>(from + ahead);
+  Extremes<T> found(from[0]);
+  long long at = threadIdx.x;
+  for (; at + (TURNS - 1) * THREADS < words; at += TURNS * THREADS) {
+    uint4 in[TURNS];
 #pragma unroll
-    for (int k = 0; k < N; ++k)
-      if (first + k < count) take(in.v[k], in.v[k]);
+    for (int k = 0; k < TURNS; ++k) in[k] = __ldg(word + at + k * THREADS);
+#pragma unroll
+    for (int k = 0; k < TURNS; ++k) found.add(in[k]);
   }
+#pragma unroll 1
+  for (; at < words; at += THREADS) found.add(__ldg(word + at));
+  found.put(take);
+  if (threadIdx.x < ahead) take(from[threadIdx.x], from[threadIdx.x]);
+  const long long last = ahead + words * N + threadIdx.x;
+  if (last < count) take(from[last], from[last]);
+
   least[threadIdx.x] = low;
   greatest[threadIdx.x] = high;
   for (int half = THREADS / 2; half > 0; half /= 2) {

@@ -449,6 +449,7 @@ inline int __double2int_rn(double x) { return x != x ? 0 : x >= 2147483647.0 ? I
 inline int __float2int_rn(float x) { return __double2int_rn(x); }
 inline long long __double2ll_rn(double x) { return x != x ? 0 : x >= 9223372036854775808.0 ? LLONG_MAX : x <= -9223372036854775808.0 ? LLONG_MIN : (long long)rint(x); }
 inline long long __float2ll_rn(float x) { return __double2ll_rn(x); }
+inline float __double2float_ru(double x) { const float v = (float)x; return v < x ? nextafterf(v, INFINITY) : v; }
 inline float __saturatef(float x) { return x > 0 ? (x < 1 ? x : 1.f) : 0.f; }
 
 inline float __fmul_rn(float a, float b) { return a * b; }
