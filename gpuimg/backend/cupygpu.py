@@ -201,20 +201,17 @@ class CupyGpu(Gpu):
         module = self._function.Module()
         module.load(code)
         function = module.get_function(lowered)
-        granted = 48 << 10
+        pointer, granted = function.ptr, 48 << 10
         driver, current_stream, slots = self._cupy.cuda.driver, self._cupy.cuda.get_current_stream, self._slots
 
         def start(grid: Grid, block: Grid, layout: Struct, values: Sequence[Any], shared_mem: int) -> None:
             nonlocal granted
             if shared_mem > granted:
-                driver.funcSetAttribute(function.ptr, _DYNAMIC_SHARED, shared_mem)
+                driver.funcSetAttribute(pointer, _DYNAMIC_SHARED, shared_mem)
                 granted = shared_mem
-            width, height = grid
-            columns, rows = block
+            extents = *(*grid, 1)[:3], *(*block, 1)[:3]
             extra = slots.filled(layout, values)
-            driver.launchKernel(
-                function.ptr, width, height, 1, columns, rows, 1, shared_mem, current_stream().ptr, 0, extra
-            )
+            driver.launchKernel(pointer, *extents, shared_mem, current_stream().ptr, 0, extra)
 
         return start
 
