@@ -1,8 +1,7 @@
 """The launch code for CuPy, with CuPy's calls emulated: compiling, keeping machine code, staged copies, errors."""
 
-import itertools
 import shutil
-import threading
+import sys
 import types
 from functools import partial
 
@@ -11,7 +10,7 @@ import pytest
 
 import gpuimg
 from gpuimg import images, kernels, run
-from gpuimg.backend import cuda, cupygpu, device, driver
+from gpuimg.backend import cuda, cupygpu, device, stages
 from gpuimg.backend.cuda import Cuda
 from gpuimg.backend.device import DeviceFailed
 from gpuimg.backend.walk import bound_to
@@ -55,7 +54,7 @@ def noise(shape, dtype=np.uint8):
 
 def test_small_and_large_images_from_numpy(gpu, monkeypatch):
     monkeypatch.setattr(cupygpu, "STAGED_FROM", 1000)
-    monkeypatch.setattr(cupygpu, "STAGE_BYTES", 777)
+    monkeypatch.setattr(stages, "STAGE_BYTES", 777)
     backend = Cuda()
     assert backend.unusable() is None
     for shape in ((3, 5), (31, 33), (50, 777), (40, 100, 3)):
@@ -67,42 +66,81 @@ def test_small_and_large_images_from_numpy(gpu, monkeypatch):
         assert fakecupy.late.copies == []
 
 
-def test_large_images_go_through_the_device_in_bands(gpu, monkeypatch):
+@pytest.fixture
+def bands(gpu, monkeypatch):
+    """Backend "cuda" with small bands, and the log of what was put into which stream."""
     monkeypatch.setattr(cupygpu, "STAGED_FROM", 1)
-    monkeypatch.setattr(cuda, "STREAMED_FROM", 1000)
-    monkeypatch.setattr(cuda, "BAND_BYTES", 4000)
-    monkeypatch.setattr(driver, "_helpers", driver.Helpers())
-    monkeypatch.setattr(driver, "processor_count", lambda: 3)
-    # Two bands must be under way to the device at once, and one on its way back while another is sent.
-    arriving, crossing = threading.Barrier(2, timeout=30), threading.Barrier(2, timeout=30)
-    send, receive = cupygpu.CupyGpu.put, cupygpu.CupyGpu.get
-    sent = itertools.count(1)
-    received = itertools.count(1)
-
-    def put(self, host):
-        number = next(sent)
-        if number <= 2:
-            arriving.wait()
-        elif number == 3:
-            crossing.wait()
-        return send(self, host)
-
-    def get(self, array, out=None):
-        if out is not None and next(received) == 1:
-            crossing.wait()
-        return receive(self, array, out)
-
-    image = noise((200, 100))
-    expected = gpuimg.gaussian(image, 1, backend="single")
+    monkeypatch.setattr(stages, "STAGE_BYTES", 3000)
+    monkeypatch.setattr(stages, "SHARED_FROM", 500)
+    monkeypatch.setattr(stages, "ROW_BYTES", 64)
+    monkeypatch.setattr(cuda, "BANDED_FROM", 1000)
+    monkeypatch.setattr(cuda, "BAND_BYTES", 2500)
+    monkeypatch.setattr(cuda, "BAND_HALOS", 1)
     backend = Cuda()
     assert backend.unusable() is None
-    monkeypatch.setattr(cupygpu.CupyGpu, "put", put)
-    monkeypatch.setattr(cupygpu.CupyGpu, "get", get)
-    monkeypatch.setattr(cupygpu.CupyGpu, "constant", send)
     real = run.backend_named
     monkeypatch.setattr(run, "backend_named", lambda name: backend if name == "cuda" else real(name))
-    np.testing.assert_array_equal(gpuimg.gaussian(image, 1, backend="cuda"), expected)
-    assert next(sent) > 4
+    fakecupy.late.log.clear()
+    return fakecupy.late.log
+
+
+def test_copies_each_way_and_kernels_overlap(bands):
+    image = noise((200, 100))
+    np.testing.assert_array_equal(gpuimg.invert(image, backend="cuda"), 255 - image)
+    sends, launches, receives = ([e[1] for e in bands if e[0] == kind] for kind in ("send", "launch", "receive"))
+    assert len(sends) == len(launches) == len(receives) == 8
+    (down,), (compute,), (up,) = set(sends), set(launches), set(receives)
+    assert len({down, compute, up, 0}) == 4
+    # Kernels wait for what was sent, and results for their kernels; nothing waits for what comes later.
+    waits = {(event[1], event[2]) for event in bands if event[0] == "wait"}
+    assert waits == {(compute, down), (up, compute), (down, compute)}
+    # Before the first result is waited for, others have been sent, worked on and begun to come back.
+    order = [event[0] for event in bands if event[:2] in {("send", down), ("launch", compute), ("synchronize", up)}]
+    assert order[: order.index("synchronize")] == ["send", "launch"] * 4
+
+
+def test_memory_is_not_let_go_before_it_was_read(bands):
+    """A band's array may be written over when kernels have read it: the stream of the copies waits for the band."""
+    image = noise((300, 100))
+    gpuimg.threshold(image, 100, backend="cuda")
+    down = next(event[1] for event in bands if event[0] == "send")
+    steps = [event[0] for event in bands if event[:2] in {("send", down), ("wait", down)}]
+    assert steps[:3] == ["send"] * 3
+    assert steps[3:] == ["wait", "send"] * ((len(steps) - 3) // 2)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "gradient", "blend", "rgb2gray", "convert"])
+def test_bands_of_several_images_and_results(bands, name):
+    image, other = noise((150, 60, 3)), noise((150, 60, 3))[::-1]
+    call = {
+        "gaussian": lambda **on: gpuimg.gaussian(image, 1, **on),
+        "gradient": lambda **on: gpuimg.gradient(image, **on),
+        "blend": lambda **on: gpuimg.blend(image, other, 0.25, **on),
+        "rgb2gray": lambda **on: gpuimg.rgb2gray(image, **on),
+        "convert": lambda **on: gpuimg.astype(image, "float64", **on),
+    }[name]
+    for _ in range(2):
+        np.testing.assert_equal(call(backend="cuda"), call(backend="single"))
+    assert sum(event[0] == "receive" for event in bands) > 8
+    assert fakecupy.late.copies == []
+
+
+def test_an_error_in_a_band_leaves_nothing_under_way(bands, monkeypatch):
+    image = noise((200, 100))
+    start = fakecupy.Module.launch.__func__
+    left = iter(range(3))
+
+    def launch(cls, *args):
+        if next(left, None) is None:
+            raise fakecupy.DriverFailure("an illegal address")
+        start(cls, *args)
+
+    monkeypatch.setattr(fakecupy.Module, "launch", classmethod(launch))
+    driver = sys.modules["cupy"].cuda.driver
+    monkeypatch.setattr(driver, "launchKernel", fakecupy.Module.launch)
+    with pytest.raises(DeviceFailed, match="an illegal address"):
+        gpuimg.invert(image, backend="cuda")
+    assert fakecupy.late.copies == []
 
 
 @pytest.mark.parametrize("staged_from", [1, 1 << 20])

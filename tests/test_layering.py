@@ -24,7 +24,7 @@ LAYERS = [
     ("gpuimg.dispatch",),
     ("gpuimg.backend.cuda", "gpuimg.backend.multicore", "gpuimg.backend.processes"),
     ("gpuimg.backend.cupygpu", "gpuimg.backend.single", "gpuimg.backend.worker"),
-    ("gpuimg.backend.chain",),
+    ("gpuimg.backend.chain", "gpuimg.backend.stages"),
     ("gpuimg.backend.device", "gpuimg.backend.driver"),
     ("gpuimg.backend.base", "gpuimg.backend.compiled"),
     ("gpuimg.backend.walk",),

@@ -18,16 +18,14 @@ import numpy as np
 from gpuimg.backend import walk as walking
 from gpuimg.backend.base import Array, combined
 from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists
-from gpuimg.backend.driver import call_each
 from gpuimg.backend.walk import Bound, Lookup, Outs, bound_to, flat, walk
 from gpuimg.memory import new_array
 from gpuimg.plans.nodes import Fold, Node, Output, Point, Window, point
 from gpuimg.plans.value import Small, Value
 
-STREAMED_FROM = 8 << 20  # bytes of an image from which on copies and kernels overlap
-BAND_BYTES = 4 << 20  # of the wider one of a band's image and result
+BANDED_FROM = 16 << 20  # bytes of an image from which on copies and kernels overlap
+BAND_BYTES = 6 << 20  # of the wider one of a band's image and result
 BAND_HALOS = 8  # a band has at least this many times the rows of its halo
-BAND_THREADS = 8
 
 
 class Cuda:
@@ -137,9 +135,9 @@ class Cuda:
 
 def run_somehow(gpu: Gpu, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
     """Run a graph at once, or once more with all kept memory given back, or in tiles."""
-    if _streams(gpu, bound):
+    if _is_banded(gpu, bound):
         with contextlib.suppress(gpu.out_of_memory):
-            return walk(bound, Streams(gpu), outs)
+            return walk(bound, Bands(gpu), outs)
         gpu.trim()
     for _ in range(2):
         try:
@@ -334,12 +332,12 @@ class Tiles:
 # ---------------------------------------------------------------- band by band
 
 
-def _streams(gpu: Gpu, bound: Bound) -> bool:
+def _is_banded(gpu: Gpu, bound: Bound) -> bool:
     """Whether a graph's rows can be worked on while others are still under way between host and device."""
     groups = bound.graph.chained
     if len(groups) > 1 or not groups[0].is_filled or groups[0].in_place or any(map(gpu.owns, bound.arrays)):
         return False
-    return bound.arrays[0].nbytes >= STREAMED_FROM and all(map(_in_bands, groups[0].nodes))
+    return bound.arrays[0].nbytes >= BANDED_FROM and all(map(_in_bands, groups[0].nodes))
 
 
 def _in_bands(node: object) -> bool:
@@ -347,28 +345,24 @@ def _in_bands(node: object) -> bool:
     return isinstance(node, Point) or (isinstance(node, Window) and not node.wraps)
 
 
-class Streams(Tiles):
-    """The walk's executor for images on the host: bands of rows, each copied to the device, worked on and copied back
-    by one of several threads with streams of their own, so that copies each way and kernels overlap."""
+class Bands(Tiles):
+    """The walk's executor for large images on the host: some rows are copied to the device while others are worked on
+    and the results of others are copied back."""
 
     def __init__(self, gpu: Gpu) -> None:
         super().__init__(gpu, resident=False)
 
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Any]) -> None:
-        gpu, rows = self._gpu, results[0].shape[0]
-        image = value_of(nodes[0].image)
-        wider = max(image.nbytes, *[result.nbytes for result in results])
+        rows = results[0].shape[0]
+        wider = max(value_of(nodes[0].image).nbytes, *[result.nbytes for result in results])
         # A band reads its neighbours' rows too, as many as the halos of all nodes together.
         least = BAND_HALOS * sum(node.halo[0] if node.halo else 0 for node in nodes)
         count = max(1, min(-(-wider // BAND_BYTES), rows // max(least, 1)))
-        place = gpu.place()
-
-        def band(top: int, bottom: int) -> None:
-            with gpu.apart(place):
-                self._tile(nodes, value_of, results, top, bottom)
-
         edges = [rows * number // count for number in range(count + 1)]
-        call_each(band, list(pairwise(edges)), BAND_THREADS)
+        with self._gpu.pipeline() as gpu:
+            there = Tiles(gpu, resident=False)
+            for top, bottom in pairwise(edges):
+                there._tile(nodes, value_of, results, top, bottom)
 
 
 # ---------------------------------------------------------------- rows of tiles

@@ -20,19 +20,15 @@ import numpy as np
 
 from gpuimg.backend.base import Array
 from gpuimg.backend.device import OPTIONS, DeviceFailed, Gpu, Grid, Launcher, digest, source
-from gpuimg.backend.driver import call_each
+from gpuimg.backend.stages import Pipeline, staged
 from gpuimg.machine import cache_folder
 from gpuimg.memory import new_array
 
-# Copies between host and device pass through pinned buffers of this size, filled or emptied by several threads.
-STAGE_BYTES = 4 << 20
-TRANSFER_THREADS = 8
 # CuPy's pinned copy serves smaller arrays.
 STAGED_FROM = 1 << 20
 
 MOST_SLOTS = 96  # arguments of eight bytes
 _HEAD = 6
-_PER_THREAD = 2  # cudaStreamPerThread: a different stream in each thread
 _DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 
@@ -71,7 +67,7 @@ class CupyGpu(Gpu):
         self.out_of_memory = cupy.cuda.memory.OutOfMemoryError
         self.errors = (self._runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError, self._nvrtc.NVRTCError)
         self._counts: dict[int, int] = {}
-        self._streams = threading.local()  # of `apart`
+        self._streams = threading.local()  # of `pipeline`, each thread its own
         # The driver launches only where the thread has a context, which the runtime makes.
         self._slots = _Slots(lambda: self._runtime.setDevice(self.place()))
 
@@ -128,7 +124,8 @@ class CupyGpu(Gpu):
         if host.nbytes < STAGED_FROM:
             return self._cupy.asarray(host)
         array = self.empty(host.shape, host.dtype)
-        self._transfer(self._send, host, array)
+        with staged(self._cupy, self._cupyx) as stages:
+            stages.send(host, array, self._cupy.cuda.get_current_stream())
         return array
 
     def get(self, array: Any, out: Array | None = None) -> Array:
@@ -136,63 +133,25 @@ class CupyGpu(Gpu):
             out = new_array(array.shape, array.dtype)
         if array.nbytes < STAGED_FROM:
             array.get(out=out.view(array.dtype))  # a mask's result is bytes
-        else:
-            self._transfer(self._receive, out, array)
+            return out
+        with staged(self._cupy, self._cupyx) as stages:
+            stages.receive(array, out, self._cupy.cuda.get_current_stream())
         return out
 
-    def _transfer(self, move: Callable[[Array, int, Any], None], host: Array, array: Any) -> None:
-        """Copy in pieces, each by one of several threads: a processor's core is slower than the bus."""
-        contents = host.reshape(-1).view(np.uint8)
-        stream, device = self._cupy.cuda.get_current_stream(), self.place()
-        starts = range(0, contents.size, STAGE_BYTES)
-        pieces = [(contents[first : first + STAGE_BYTES], array.data.ptr + first, stream) for first in starts]
-        if len(pieces) == 1 or stream.ptr == _PER_THREAD:
-            for piece in pieces:
-                move(*piece)
-            return
-
-        def there(*piece: Any) -> None:
-            with self._cupy.cuda.Device(device):
-                move(*piece)
-
-        call_each(there, pieces, TRANSFER_THREADS)
-
-    def _send(self, piece: Array, address: int, stream: Any) -> None:
-        with self._stage(piece.size, stream) as stage:
-            stage[:] = piece
-            where = stage.ctypes.data
-            self._runtime.memcpyAsync(address, where, piece.size, self._runtime.memcpyHostToDevice, stream.ptr)
-
-    def _receive(self, piece: Array, address: int, stream: Any) -> None:
-        with self._stage(piece.size, stream) as stage:
-            where = stage.ctypes.data
-            self._runtime.memcpyAsync(where, address, piece.size, self._runtime.memcpyDeviceToHost, stream.ptr)
-            self._arrived(stream)
-            piece[:] = stage
-
     @contextlib.contextmanager
-    def _stage(self, nbytes: int, stream: Any) -> Iterator[Array]:
-        """Pinned memory, which goes back to its pool when nothing is under way in it any more."""
-        stage = self._cupyx.empty_pinned((nbytes,), np.uint8)
-        try:
-            yield stage
-        finally:
-            self._arrived(stream)
-
-    def _arrived(self, stream: Any) -> None:
-        """Wait for the copy that was last put into a stream, whatever comes behind it."""
-        event = self._cupy.cuda.Event(disable_timing=True)
-        event.record(stream)
-        event.synchronize()
-
-    @contextlib.contextmanager
-    def apart(self, place: int) -> Iterator[None]:
-        with self._cupy.cuda.Device(place):
-            streams = self._streams.__dict__.setdefault("made", {})
-            if place not in streams:
-                streams[place] = self._cupy.cuda.Stream(non_blocking=True)
-            with streams[place]:
-                yield
+    def pipeline(self) -> Iterator[Any]:
+        place = self.place()
+        known = self._streams.__dict__.setdefault("known", {})
+        if place not in known:
+            known[place] = [self._cupy.cuda.Stream(non_blocking=True) for _ in range(3)]
+        down, compute, up = known[place]
+        with compute:
+            pipeline = Pipeline(self, self._cupy, self._cupyx, down, up)
+            try:
+                yield pipeline
+                pipeline.finish()
+            finally:
+                pipeline.close()
 
     # ------------------------------------------------------------ kernels
 

@@ -19,8 +19,7 @@ import contextlib
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 from inspect import signature
 from struct import Struct
@@ -425,9 +424,10 @@ class Gpu(ABC):
         """A context in which the device of ``image`` is the current one."""
         return _ANYWHERE
 
-    def apart(self, place: Any) -> AbstractContextManager[None]:
-        """A context in which a thread of ours works on a device in a stream of its own."""
-        return _ANYWHERE
+    @contextlib.contextmanager
+    def pipeline(self) -> Iterator[Any]:
+        """A context for work in bands: a device of the same kind whose ``get`` may be done at the end of it only."""
+        yield self
 
     def place(self) -> Any:
         """Which of several devices is in use: kernels are kept for each."""

@@ -84,6 +84,7 @@ class Late:
 
     def __init__(self) -> None:
         self.copies: list[tuple[int, int, int]] = []
+        self.log: list[tuple[Any, ...]] = []  # what was put into which stream, and what was waited for
         self.lock = threading.RLock()
 
     def memcpy_async(self, target: int, source: int, size: int, kind: int, stream: int) -> None:
@@ -91,6 +92,7 @@ class Late:
         assert any(stream == known.ptr for known in Stream.known)
         with self.lock:
             self.copies.append((target, source, size))
+            self.log.append(("send" if kind == 1 else "receive", stream))
 
     def flush(self, until: list[tuple[int, int, int]] | None = None) -> None:
         """Carry out all copies, or those up to the last one of ``until``."""
@@ -113,9 +115,12 @@ class Event:
 
     def record(self, stream: Stream | None = None) -> None:
         self.recorded = list(late.copies)
+        self.stream = (stream or Stream.current()).ptr
+        late.log.append(("record", self.stream, self))
         self.seconds = time.perf_counter()
 
     def synchronize(self) -> None:
+        late.log.append(("synchronize", self.stream if self.recorded else None))
         late.flush(self.recorded)
 
 
@@ -140,6 +145,9 @@ class Stream:
 
     def __exit__(self, *error: object) -> None:
         self._entered.streams = self._entered.streams[:-1]
+
+    def wait_event(self, event: Event) -> None:
+        late.log.append(("wait", self.ptr, event.stream))
 
     def synchronize(self) -> None:
         late.flush()
@@ -183,6 +191,7 @@ class Module:
         *extents, shared_mem, stream, params, extra = args
         assert all(type(number) is int for number in args)
         assert any(stream == known.ptr for known in Stream.known)
+        late.log.append(("launch", stream))
         assert params == 0
         head = (ctypes.c_uint64 * 5).from_address(extra)
         assert (head[0], head[2], head[4]) == (1, 2, 0)
