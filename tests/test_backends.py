@@ -286,7 +286,6 @@ ONLY_ON_CPU = {
     "corner_harris",
     "distance_transform_edt",
     "integral_image",
-    "label",
 }
 
 

@@ -1,5 +1,7 @@
 """Sums over areas, connected components and distances: what is theirs alone."""
 
+import shutil
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -8,6 +10,7 @@ import gpuimg
 from gpuimg import images
 from gpuimg.filters import measure
 from tests.conftest import assert_same, noise
+from tests.cuda_emulator.emulator import emulated
 from tests.oracles import ORACLES
 from tests.test_filters import in_bands_of
 
@@ -114,6 +117,17 @@ def test_labels_for_any_height_of_slabs(name, image, connectivity, constants):
         for backend in ("single", "multicore"):
             found = gpuimg.label(image, connectivity, backend=backend)
             assert_same(found, expected, f"{name}, slabs of {height} rows on {backend}")
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")
+@pytest.mark.parametrize("connectivity", [1, 2])
+@pytest.mark.parametrize(("height", "group", "order"), [(1, 2, 0), (7, 2, 1), (64, 8, 7)])
+def test_labels_on_an_emulated_device(height, group, order, connectivity, constants):
+    constants(measure, LABELLED_ROWS=height, GROUP=group)
+    with emulated(order=order, offset=order):
+        for name, image in figures():
+            found = gpuimg.label(image, connectivity, backend="cuda")
+            assert_same(found, ORACLES["label"](image, connectivity), name)
 
 
 def test_labels_of_rows_of_every_length():

@@ -7,7 +7,7 @@
 
 // Levels as bits: a weak or strong pixel is set in `weak`, a strong one in `strong`.
 template <typename T, typename W>
-__global__ void __launch_bounds__(256) pack(const T* src, long long rows, long long cols, W* weak, long long lines,
+__global__ void __launch_bounds__(256, 2) pack(const T* src, long long rows, long long cols, W* weak, long long lines,
                                             long long words, W* strong, long long strong_lines, long long strong_words,
                                             long long step) {
   const int lane = threadIdx.x;
@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(256) pack(const T* src, long long rows, long l
 
 // 1 for a strong pixel, 2 for one that is weak only.
 template <typename U, typename N>
-__global__ void __launch_bounds__(256) unpack(const unsigned int* weak, long long lines, long long words, U* dst,
+__global__ void __launch_bounds__(256, 2) unpack(const unsigned int* weak, long long lines, long long words, U* dst,
                                               long long rows, long long cols, const N* parents, long long nodes,
                                               long long step) {
   const int lane = threadIdx.x;
