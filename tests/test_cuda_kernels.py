@@ -166,6 +166,70 @@ def test_pick(gpu, step, dtype):
     np.testing.assert_array_equal(gpu.get(target), pixels[down, along[:, 0]].reshape(8, -1))
 
 
+# Tiles and chunks end within, at and beyond an image's edges.
+MOVED = [(1, 1), (5, 31), (140, 129), (9, 260), (131, 300), (263, 50)]
+
+
+@pytest.mark.parametrize("shape", MOVED, ids=str)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+@pytest.mark.parametrize("step", [1, 2, 3, 5])
+def test_flip(gpu, step, dtype, shape):
+    rows, cols = shape
+    image = noise((rows, cols * step), np.dtype(dtype))
+    pixels = image.reshape(rows, cols, step)
+    for vertical, horizontal in ((1, 0), (0, 1), (1, 1)):
+        found, _ = swept(gpu, "flip", image, (step, vertical, horizontal))
+        turned = pixels[:: -1 if vertical else 1, :: -1 if horizontal else 1]
+        np.testing.assert_array_equal(found, turned[rows // 4 : rows - rows // 5].reshape(found.shape))
+
+
+@pytest.mark.parametrize("shape", MOVED, ids=str)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
+def test_transpose(gpu, step, dtype, shape):
+    rows, cols = shape
+    image = noise((rows, cols * step), np.dtype(dtype))
+    pixels = image.reshape(rows, cols, step)
+    top, bottom = cols // 4, cols - cols // 5
+    for turned_rows, turned_cols in ((0, 0), (1, 0), (0, 1)):
+        target = gpu.empty((cols, rows * step), dtype)
+        before = gpu.get(target)
+        gpu.launch("transpose", gpu.put(image), target, top, bottom, step, turned_rows, turned_cols)
+        turned = pixels[:: -1 if turned_rows else 1, :: -1 if turned_cols else 1].swapaxes(0, 1)
+        before[top:bottom] = turned[top:bottom].reshape(bottom - top, rows * step)
+        np.testing.assert_array_equal(gpu.get(target), before)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", WITH_INT32, ids=str)
+def test_difference(gpu, dtype, shape):
+    values, other = noise(shape, dtype), noise(shape[::-1], dtype).reshape(shape)
+    for turned in (0, 1):
+        found, image = swept(gpu, "difference", values, (other, turned))
+        band = other[shape[0] // 4 : shape[0] - shape[0] // 5]
+        first, second = (band, image) if turned else (image, band)
+        if dtype.kind == "f":
+            np.testing.assert_array_equal(found, first - second)
+        else:
+            info = np.iinfo(dtype)
+            exact = np.clip(first.astype(np.int64) - second, info.min, info.max)
+            np.testing.assert_array_equal(found, exact.astype(dtype))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("wanted", DTYPES, ids=str)
+def test_weighted_sum(gpu, wanted, shape):
+    wide = np.dtype("float64" if wanted == np.float64 else "float32")
+    for dtype in {wanted, *([np.dtype("float32")] if wanted.kind != "f" else [])}:
+        values, other = abs(noise(shape, dtype)), noise(shape[::-1], wanted).reshape(shape)
+        found, image = swept(gpu, "weighted_sum", values, (other, 0.75, -0.4), wanted)
+        band = other[shape[0] // 4 : shape[0] - shape[0] // 5]
+        total = image.astype(wide) * wide.type(0.75) + band.astype(wide) * wide.type(-0.4)
+        if wanted.kind != "f":
+            total = np.clip(np.rint(np.nan_to_num(total)), np.iinfo(wanted).min, np.iinfo(wanted).max).astype(wanted)
+        np.testing.assert_array_equal(found, total)
+
+
 @pytest.mark.parametrize("kind", [*DTYPES, np.dtype("int64")], ids=str)
 @pytest.mark.parametrize("dtype", INTEGERS[:2], ids=str)
 @pytest.mark.parametrize("step", [1, 3])
