@@ -268,6 +268,22 @@ def weighed(red, green, blue, fixed, weights):
     return np.clip(np.rint(total), np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
 
 
+@pytest.mark.parametrize("pixels", [1, 5, 67, 400, 1100])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_color_matrix(gpu, dtype, pixels):
+    """Warps' results are stored together where all of them lie inside."""
+    wide = np.dtype("float64" if dtype == np.float64 else "float32")
+    matrix = np.random.default_rng(5).normal(0, 1, (3, 3))
+    before, after = np.array([0.5, -1, 2]), np.array([0, 3, 0.25])
+    found, image = swept(gpu, "color_matrix", noise((5, pixels * 3), dtype), (before, matrix, after), wide)
+    w, added = matrix.astype(wide), before.astype(wide)
+    one, two, three = (ranged(image[:, channel::3], wide) + added[channel] for channel in range(3))
+    for channel in range(3):
+        weight = w[channel]
+        total = (one * weight[0] + two * weight[1]) + three * weight[2] + wide.type(after[channel])
+        np.testing.assert_array_equal(found[:, channel::3], total)
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_power(gpu, dtype, shape):
