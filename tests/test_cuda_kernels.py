@@ -156,14 +156,55 @@ def test_nonzero(gpu, dtype, shape):
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
 @pytest.mark.parametrize("step", [1, 3])
-def test_pick(gpu, step, dtype):
+@pytest.mark.parametrize("shape", [(1, 1), (8, 37), (35, 300)], ids=str)
+def test_pick(gpu, shape, step, dtype):
+    rows, cols = shape
     image = noise((9, 11 * step), np.dtype(dtype))
     rng = np.random.default_rng(1)
-    down, along = rng.integers(0, 9, (8, 1)), rng.integers(0, 11, (37, 1))
-    target = gpu.empty((8, 37 * step), dtype)
-    gpu.launch("pick", gpu.put(image), target, 0, 8, step, gpu.put(down), gpu.put(along))
+    down, along = rng.integers(0, 9, (rows, 1)), rng.integers(0, 11, (cols, 1))
+    target = gpu.empty((rows, cols * step), dtype)
+    gpu.launch("pick", gpu.put(image), target, 0, rows, step, gpu.put(down), gpu.put(along))
     pixels = image.reshape(9, 11, step)
-    np.testing.assert_array_equal(gpu.get(target), pixels[down, along[:, 0]].reshape(8, -1))
+    np.testing.assert_array_equal(gpu.get(target), pixels[down, along[:, 0]].reshape(rows, -1))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize("shape", [(1, 1), (8, 37), (35, 300)], ids=str)
+def test_resample(gpu, shape, step, dtype):
+    """Sums of rows and then of columns, in the order of the taps."""
+    rng = np.random.default_rng(2)
+    image = noise((9, 290 * step), dtype)
+    tables = [
+        (rng.integers(0, size, (count, 3)), rng.dirichlet((1, 1, 1), count))
+        for size, count in zip((9, 290), shape, strict=True)
+    ]
+    args = [part for index, weights in tables for part in (index, weights, np.rint(weights * 16384).astype(np.int32))]
+    target = gpu.empty((shape[0], shape[1] * step), dtype)
+    gpu.launch("resample", gpu.put(image), target, 0, shape[0], step, *map(gpu.put, args))
+    (down, heavy_down), (along, heavy_along) = tables
+    fixed = dtype == np.uint8
+    wide = np.dtype("int64" if fixed else "float64" if dtype == np.float64 else "float32")
+    if fixed:
+        heavy_down, heavy_along = args[2], args[5]
+    pixels = image.reshape(9, 290, step).astype(wide)
+    held = sum_of_taps(heavy_down.astype(wide)[:, :, None, None] * pixels[down])
+    if fixed:
+        held = (held + 32) >> 6
+    total = sum_of_taps(np.moveaxis(heavy_along.astype(wide)[:, :, None] * held[:, along], 2, 1))
+    if fixed:
+        total = np.clip((total + (1 << 21)) >> 22, 0, 255)
+    elif dtype.kind != "f":
+        total = np.clip(np.rint(total), np.iinfo(dtype).min, np.iinfo(dtype).max)
+    np.testing.assert_array_equal(gpu.get(target), total.reshape(shape[0], -1).astype(dtype))
+
+
+def sum_of_taps(addends):
+    """The sum along the second axis, in its order."""
+    total = addends[:, 0]
+    for tap in range(1, addends.shape[1]):
+        total = total + addends[:, tap]
+    return total
 
 
 # Tiles and chunks end within, at and beyond an image's edges.

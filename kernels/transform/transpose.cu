@@ -182,8 +182,8 @@ __device__ __forceinline__ void turn_pixels(Tile<T>& tile, const T* src, long lo
 // Rows as columns, either of them in the opposite order: an image rotated by 90 degrees.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256, 4)
-    transpose(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols, long long top,
-              long long bottom, long long step, long long turned_rows, long long turned_cols) {
+    transpose(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+              long long top, long long bottom, long long step, long long turned_rows, long long turned_cols) {
   __shared__ Tile<T> tile;
   const long long x = (long long)blockIdx.x * ROWS, row = top + (long long)blockIdx.y * 128;
   const bool rows_back = turned_rows != 0, cols_back = turned_cols != 0;
