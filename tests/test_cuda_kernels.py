@@ -156,14 +156,119 @@ def test_nonzero(gpu, dtype, shape):
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
 @pytest.mark.parametrize("step", [1, 3])
-def test_pick(gpu, step, dtype):
+@pytest.mark.parametrize("shape", [(1, 1), (8, 37), (35, 300)], ids=str)
+def test_pick(gpu, shape, step, dtype):
+    rows, cols = shape
     image = noise((9, 11 * step), np.dtype(dtype))
     rng = np.random.default_rng(1)
-    down, along = rng.integers(0, 9, (8, 1)), rng.integers(0, 11, (37, 1))
-    target = gpu.empty((8, 37 * step), dtype)
-    gpu.launch("pick", gpu.put(image), target, 0, 8, step, gpu.put(down), gpu.put(along))
+    down, along = rng.integers(0, 9, (rows, 1)), rng.integers(0, 11, (cols, 1))
+    target = gpu.empty((rows, cols * step), dtype)
+    gpu.launch("pick", gpu.put(image), target, 0, rows, step, gpu.put(down), gpu.put(along))
     pixels = image.reshape(9, 11, step)
-    np.testing.assert_array_equal(gpu.get(target), pixels[down, along[:, 0]].reshape(8, -1))
+    np.testing.assert_array_equal(gpu.get(target), pixels[down, along[:, 0]].reshape(rows, -1))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize("shape", [(1, 1), (8, 37), (35, 300)], ids=str)
+def test_resample(gpu, shape, step, dtype):
+    """Sums of rows and then of columns, in the order of the taps."""
+    rng = np.random.default_rng(2)
+    image = noise((9, 290 * step), dtype)
+    tables = [
+        (rng.integers(0, size, (count, 3)), rng.dirichlet((1, 1, 1), count))
+        for size, count in zip((9, 290), shape, strict=True)
+    ]
+    args = [part for index, weights in tables for part in (index, weights, np.rint(weights * 16384).astype(np.int32))]
+    target = gpu.empty((shape[0], shape[1] * step), dtype)
+    gpu.launch("resample", gpu.put(image), target, 0, shape[0], step, *map(gpu.put, args))
+    (down, heavy_down), (along, heavy_along) = tables
+    fixed = dtype == np.uint8
+    wide = np.dtype("int64" if fixed else "float64" if dtype == np.float64 else "float32")
+    if fixed:
+        heavy_down, heavy_along = args[2], args[5]
+    pixels = image.reshape(9, 290, step).astype(wide)
+    held = sum_of_taps(heavy_down.astype(wide)[:, :, None, None] * pixels[down])
+    if fixed:
+        held = (held + 32) >> 6
+    total = sum_of_taps(np.moveaxis(heavy_along.astype(wide)[:, :, None] * held[:, along], 2, 1))
+    if fixed:
+        total = np.clip((total + (1 << 21)) >> 22, 0, 255)
+    elif dtype.kind != "f":
+        total = np.clip(np.rint(total), np.iinfo(dtype).min, np.iinfo(dtype).max)
+    np.testing.assert_array_equal(gpu.get(target), total.reshape(shape[0], -1).astype(dtype))
+
+
+def sum_of_taps(addends):
+    """The sum along the second axis, in its order."""
+    total = addends[:, 0]
+    for tap in range(1, addends.shape[1]):
+        total = total + addends[:, tap]
+    return total
+
+
+# Tiles and chunks end within, at and beyond an image's edges.
+MOVED = [(1, 1), (5, 31), (140, 129), (9, 260), (131, 300), (263, 50)]
+
+
+@pytest.mark.parametrize("shape", MOVED, ids=str)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+@pytest.mark.parametrize("step", [1, 2, 3, 5])
+def test_flip(gpu, step, dtype, shape):
+    rows, cols = shape
+    image = noise((rows, cols * step), np.dtype(dtype))
+    pixels = image.reshape(rows, cols, step)
+    for vertical, horizontal in ((1, 0), (0, 1), (1, 1)):
+        found, _ = swept(gpu, "flip", image, (step, vertical, horizontal))
+        turned = pixels[:: -1 if vertical else 1, :: -1 if horizontal else 1]
+        np.testing.assert_array_equal(found, turned[rows // 4 : rows - rows // 5].reshape(found.shape))
+
+
+@pytest.mark.parametrize("shape", MOVED, ids=str)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
+def test_transpose(gpu, step, dtype, shape):
+    rows, cols = shape
+    image = noise((rows, cols * step), np.dtype(dtype))
+    pixels = image.reshape(rows, cols, step)
+    top, bottom = cols // 4, cols - cols // 5
+    for turned_rows, turned_cols in ((0, 0), (1, 0), (0, 1)):
+        target = gpu.empty((cols, rows * step), dtype)
+        before = gpu.get(target)
+        gpu.launch("transpose", gpu.put(image), target, top, bottom, step, turned_rows, turned_cols)
+        turned = pixels[:: -1 if turned_rows else 1, :: -1 if turned_cols else 1].swapaxes(0, 1)
+        before[top:bottom] = turned[top:bottom].reshape(bottom - top, rows * step)
+        np.testing.assert_array_equal(gpu.get(target), before)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", WITH_INT32, ids=str)
+def test_difference(gpu, dtype, shape):
+    values, other = noise(shape, dtype), noise(shape[::-1], dtype).reshape(shape)
+    for turned in (0, 1):
+        found, image = swept(gpu, "difference", values, (other, turned))
+        band = other[shape[0] // 4 : shape[0] - shape[0] // 5]
+        first, second = (band, image) if turned else (image, band)
+        if dtype.kind == "f":
+            np.testing.assert_array_equal(found, first - second)
+        else:
+            info = np.iinfo(dtype)
+            exact = np.clip(first.astype(np.int64) - second, info.min, info.max)
+            np.testing.assert_array_equal(found, exact.astype(dtype))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("wanted", DTYPES, ids=str)
+def test_weighted_sum(gpu, wanted, shape):
+    wide = np.dtype("float64" if wanted == np.float64 else "float32")
+    for dtype in {wanted, *([np.dtype("float32")] if wanted.kind != "f" else [])}:
+        values, other = abs(noise(shape, dtype)), noise(shape[::-1], wanted).reshape(shape)
+        found, image = swept(gpu, "weighted_sum", values, (other, 0.75, -0.4), wanted)
+        band = other[shape[0] // 4 : shape[0] - shape[0] // 5]
+        total = image.astype(wide) * wide.type(0.75) + band.astype(wide) * wide.type(-0.4)
+        if wanted.kind != "f":
+            total = np.clip(np.rint(np.nan_to_num(total)), np.iinfo(wanted).min, np.iinfo(wanted).max).astype(wanted)
+        np.testing.assert_array_equal(found, total)
 
 
 @pytest.mark.parametrize("kind", [*DTYPES, np.dtype("int64")], ids=str)
@@ -202,6 +307,22 @@ def weighed(red, green, blue, fixed, weights):
     if dtype.kind == "f":
         return total
     return np.clip(np.rint(total), np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
+
+
+@pytest.mark.parametrize("pixels", [1, 5, 67, 400, 1100])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_color_matrix(gpu, dtype, pixels):
+    """Warps' results are stored together where all of them lie inside."""
+    wide = np.dtype("float64" if dtype == np.float64 else "float32")
+    matrix = np.random.default_rng(5).normal(0, 1, (3, 3))
+    before, after = np.array([0.5, -1, 2]), np.array([0, 3, 0.25])
+    found, image = swept(gpu, "color_matrix", noise((5, pixels * 3), dtype), (before, matrix, after), wide)
+    w, added = matrix.astype(wide), before.astype(wide)
+    one, two, three = (ranged(image[:, channel::3], wide) + added[channel] for channel in range(3))
+    for channel in range(3):
+        weight = w[channel]
+        total = (one * weight[0] + two * weight[1]) + three * weight[2] + wide.type(after[channel])
+        np.testing.assert_array_equal(found[:, channel::3], total)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

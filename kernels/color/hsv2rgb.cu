@@ -1,4 +1,4 @@
-// launch: tile 32x8, pixels 4x1
+// launch: flat, pixels 12
 // instances: hsv2rgb<F, F>
 #include "colors.cuh"
 

@@ -1,4 +1,4 @@
-// launch: tile 32x8, pixels 4x1
+// launch: flat, pixels 12
 // instances: lab2rgb<F, F>
 #include "colors.cuh"
 
@@ -21,9 +21,11 @@ template <typename A, typename U>
 __global__ void lab2rgb(const A* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                         long long top, long long bottom, const double* matrix, long long matrix_rows,
                         long long matrix_cols) {
+  const Weights<A> weights(matrix);
   each_color(src, dst, cols, top, bottom, [=](A lightness, A green_red, A blue_yellow, A* out) {
     const A middle = (lightness + A(16)) / A(116), last = middle - blue_yellow / A(200);
     const A x = share_of(green_red / A(500) + middle), y = share_of(middle), z = share_of(last < A(0) ? A(0) : last);
-    for (int k = 0; k < 3; ++k) out[k] = gamma_of(weighed(matrix + 3 * k, x, y, z));
+#pragma unroll
+    for (int k = 0; k < 3; ++k) out[k] = gamma_of(weights.sum(k, x, y, z));
   });
 }

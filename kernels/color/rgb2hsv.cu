@@ -1,4 +1,4 @@
-// launch: tile 32x8, pixels 4x1
+// launch: flat, pixels 12
 // instances: rgb2hsv<T, A>
 #include "colors.cuh"
 
@@ -6,7 +6,8 @@
 template <typename T, typename A>
 __global__ void rgb2hsv(const T* src, long long rows, long long cols, A* dst, long long dst_rows, long long dst_cols,
                         long long top, long long bottom) {
-  each_color(src, dst, cols, top, bottom, [=](A red, A green, A blue, A* out) {
+  each_color(src, dst, cols, top, bottom, [=](T first, T second, T third, A* out) {
+    const A red = share<A>(first), green = share<A>(second), blue = share<A>(third);
     const A most = red > green ? red : green, least = red < green ? red : green;
     const A value = most > blue ? most : blue, spread = value - (least < blue ? least : blue);
     // Of channels that are equal the last one counts.

@@ -1,4 +1,4 @@
-// launch: tile 32x8, pixels 4x1
+// launch: flat, pixels 12
 // instances: rgb2lab<T, A>
 #include "colors.cuh"
 
@@ -20,13 +20,24 @@ template <typename T, typename A>
 __global__ void rgb2lab(const T* src, long long rows, long long cols, A* dst, long long dst_rows, long long dst_cols,
                         long long top, long long bottom, const double* matrix, long long matrix_rows,
                         long long matrix_cols) {
-  each_color(src, dst, cols, top, bottom, [=](A red, A green, A blue, A* out) {
-    red = linear(red);
-    green = linear(green);
-    blue = linear(blue);
-    const A x = response(weighed(matrix, red, green, blue));
-    const A y = response(weighed(matrix + 3, red, green, blue));
-    const A z = response(weighed(matrix + 6, red, green, blue));
+  const Weights<A> weights(matrix);
+  __shared__ A table[sizeof(T) == 1 ? 256 : 1];  // of bytes there are fewer than pixels in a block
+  if constexpr (sizeof(T) == 1) {
+    table[threadIdx.x] = linear(share<A>(T(threadIdx.x)));
+    __syncthreads();
+  }
+  const A* const lights = table;
+  each_color(src, dst, cols, top, bottom, [=](T first, T second, T third, A* out) {
+    const auto light = [=](T value) {
+      if constexpr (sizeof(T) == 1)
+        return lights[value];
+      else
+        return linear(share<A>(value));
+    };
+    const A red = light(first), green = light(second), blue = light(third);
+    const A x = response(weights.sum(0, red, green, blue));
+    const A y = response(weights.sum(1, red, green, blue));
+    const A z = response(weights.sum(2, red, green, blue));
     out[0] = A(116) * y - A(16);
     out[1] = A(500) * (x - y);
     out[2] = A(200) * (y - z);

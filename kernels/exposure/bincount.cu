@@ -39,14 +39,14 @@ __device__ __forceinline__ long long searched(double v, const double* edges, lon
   return bin;
 }
 
-// How many values lie in edges[i] <= v < edges[i + 1], the last bin closed; as numpy.histogram, whose edges lie at nearly
-// equal distances. The place of a value on the scale of the bins is computed with rounding, but never decreases with the
-// value: a value whose place is farther from all integers than the place of any edge is from its own integer lies
-// between the edges that its place names. Only the others are searched.
+// How many values lie in edges[i] <= v < edges[i + 1], the last bin closed; as numpy.histogram, whose edges lie at
+// nearly equal distances. The place of a value on the scale of the bins is computed with rounding, but never decreases
+// with the value: a value whose place is farther from all integers than the place of any edge is from its own integer
+// lies between the edges that its place names. Only the others are searched.
 template <typename T, typename U>
-__global__ void __launch_bounds__(256) bincount(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
-                                                long long dst_cols, long long top, long long bottom, const double* edges,
-                                                long long count) {
+__global__ void __launch_bounds__(256)
+    bincount(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols, long long top,
+             long long bottom, const double* edges, long long count) {
   const long long slab = top + blockIdx.y;
   const long long first = slab * rows / dst_rows, last = (slab + 1) * rows / dst_rows, bins = count - 1;
   const double scale = double(bins) / (edges[bins] - edges[0]);

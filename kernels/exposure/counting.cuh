@@ -35,7 +35,8 @@ struct Runs {
 // a slab together; the bins of a channel begin at `base`, `size` after those of the channel before. Unless SURE, quick
 // returns whether it was successful, and rest(value) is called where it was not.
 template <bool GRAY, bool SURE, typename Index, typename T, typename Quick, typename Rest>
-__device__ __forceinline__ void each_value(const T* src, long long count, int step, Index size, Quick quick, Rest rest) {
+__device__ __forceinline__ void each_value(const T* src, long long count, int step, Index size, Quick quick,
+                                           Rest rest) {
   constexpr int N = 16 / sizeof(T), TURNS = sizeof(T) == 1 || sizeof(T) == 8 ? 2 : 4;  // loads in flight
   const int lead = int(address_of(src) / sizeof(T) % N);
   const long long stride = (long long)gridDim.x * blockDim.x * N;
@@ -91,8 +92,8 @@ __device__ __forceinline__ void each_value(const T* src, long long count, int st
   }
 }
 
-// The slab of `count` elements from src on. quick(value, base) is a bin; unless SURE it may be -1, where search(value) is
-// the bin or -1 for none.
+// The slab of `count` elements from src on. quick(value, base) is a bin; unless SURE it may be -1, where search(value)
+// is the bin or -1 for none.
 template <bool SURE, typename T, typename U, typename Quick, typename Search>
 __device__ __forceinline__ void count_values(const T* src, long long count, long long step, U* row, long long bins,
                                              Quick quick, Search search) {

@@ -1,7 +1,6 @@
-// launch: tile 32x8, pixels 4x1
+// launch: flat, bytes 32
 // instances: weighted_sum<T, T>; weighted_sum<float, I>; weighted_sum<unsigned short, unsigned char>
-#include "columns.cuh"
-#include "numbers.cuh"
+#include "vectors.cuh"
 
 // Two images, each weighed, added up.
 template <typename T, typename U>
@@ -10,8 +9,7 @@ __global__ void weighted_sum(const T* src, long long rows, long long cols, U* ds
                              long long other_cols, double weight, double other_weight) {
   typedef Wide<U> A;
   const A first = A(weight), second = A(other_weight);
-  each_column(cols, top, bottom, [=](long long row, long long x) {
-    const long long at = row * cols + x;
-    dst[at] = rounded<U>(A(src[at]) * first + A(other[at]) * second);
-  });
+  const long long offset = top * cols;
+  map_pairs(src + offset, other + offset, dst + offset, (bottom - top) * cols,
+            [=](T a, U b) { return rounded<U>(A(a) * first + A(b) * second); });
 }

@@ -121,6 +121,18 @@ __device__ __forceinline__ void load(const T* p, const T* begin, const T* end, P
   for (int i = 0; i < N; ++i) into.v[i] = p + i >= begin && p + i < end ? p[i] : T(0);
 }
 
+// N elements to dst + first, which is aligned; nothing outside of [dst, dst + count) is written.
+template <typename T, int N>
+__device__ __forceinline__ void store_inside(T* dst, long long first, long long count, const Pack<T, N>& from) {
+  if (first >= 0 && first + N <= count) {
+    store_aligned<T, N>(dst + first, from);
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i)
+      if (first + i >= 0 && first + i < count) dst[first + i] = from.v[i];
+  }
+}
+
 // How many elements a thread of a pointwise kernel fills at a time: 16 bytes of the wider type.
 template <typename T, typename U>
 struct Chunk {
@@ -148,14 +160,7 @@ __device__ __forceinline__ void map_chunks(const T* src, U* dst, long long count
     if (first[k] >= count) return;
     Pack<U, N> out;
     op(first[k], in[k], out);
-    U* const to = dst + first[k];
-    if (first[k] >= 0 && first[k] + N <= count) {
-      store_aligned<U, N>(to, out);
-    } else {
-#pragma unroll
-      for (int i = 0; i < N; ++i)
-        if (first[k] + i >= 0 && first[k] + i < count) to[i] = out.v[i];
-    }
+    store_inside<U, N>(dst, first[k], count, out);
   }
 }
 
@@ -167,4 +172,30 @@ __device__ __forceinline__ void map_elements(const T* src, U* dst, long long cou
 #pragma unroll
     for (int i = 0; i < N; ++i) out.v[i] = op(in.v[i]);
   });
+}
+
+// dst[i] = op(src[i], other[i]).
+template <typename T, typename U, typename Op>
+__device__ __forceinline__ void map_pairs(const T* src, const U* other, U* dst, long long count, Op op) {
+  constexpr int N = Chunk<T, U>::elements, TURNS = 2;
+  const int lead = int(address_of(dst) / sizeof(U) % N);
+  const long long chunk = (long long)blockIdx.x * (TURNS * blockDim.x) + threadIdx.x;
+  Pack<T, N> in[TURNS];
+  Pack<U, N> more[TURNS];
+#pragma unroll
+  for (int k = 0; k < TURNS; ++k) {
+    const long long first = (chunk + k * (long long)blockDim.x) * N - lead;
+    if (first >= count) continue;
+    load<T, N>(src + first, src, src + count, in[k]);
+    load<U, N>(other + first, other, other + count, more[k]);
+  }
+#pragma unroll
+  for (int k = 0; k < TURNS; ++k) {
+    const long long first = (chunk + k * (long long)blockDim.x) * N - lead;
+    if (first >= count) return;
+    Pack<U, N> out;
+#pragma unroll
+    for (int i = 0; i < N; ++i) out.v[i] = op(in[k].v[i], more[k].v[i]);
+    store_inside<U, N>(dst, first, count, out);
+  }
 }
