@@ -1,108 +1,333 @@
 // launch: tile 32x8, pixels 4x1
-// instances: fixed_down<unsigned char>; fixed_along<unsigned char>; fixed_along<unsigned short>; down<T, A>
-// instances: along<A, T>
+// instances: fixed<unsigned char>; fixed<unsigned short>; smooth<T, A>
+// instances: fixed_down<unsigned char>; fixed_along<unsigned char>; fixed_along<unsigned short>
+// instances: fixed_along_far<unsigned char>; fixed_along_far<unsigned short>; down<T, A>; along<A, T>; along_far<A, T>
 #include "borders.cuh"
 #include "columns.cuh"
 #include "numbers.cuh"
+#include "tiles.cuh"
 
-// A symmetric kernel down the columns into a scratch image, then along its rows. `weights` are one half of it, from the
-// centre outwards. In fixed point (uint8, short kernels) values count in 256ths, weights in 65536ths; each product is
-// truncated and `offset` makes up for what that loses on average. A result of unsigned short stays in 256ths.
+// A symmetric kernel down the columns, then along the rows. `weights` are one half of it, from the centre outwards. With
+// short kernels a block makes both sums of its tile in shared memory; with longer ones `down` fills a scratch image, from
+// which `along` fills the result. In fixed point (uint8, short kernels) values count in 256ths, weights in 65536ths; each
+// product is truncated and `offset` makes up for what that loses on average. A result of unsigned short stays in 256ths.
 
-// Sum of value(-radius .. radius), weighted, from the centre outwards in pairs: the order that the CPU has.
-template <typename A, typename Value>
-__device__ __forceinline__ A weighted(const double* weights, long long radius, Value value) {
-  A total = A(weights[0]) * value(0);
-  for (long long k = 1; k <= radius; ++k) total = total + A(weights[k]) * (value(-k) + value(k));
-  return total;
-}
+static constexpr int THREADS = 256;
+static constexpr int OUTPUTS = 8;    // neighbours that a thread sums up together: they share most of their values
+static constexpr int HEIGHT = 32;    // of a tile whose rows a warp's lanes have
+static constexpr int COLUMNS = 32;   // of a tile of `down`, and
+static constexpr int ROWS = THREADS / COLUMNS * OUTPUTS;
+static constexpr int DISTANCE_BYTES = 160;  // `down` has the values of so many distances in shared memory at a time
 
-// The same for values in 256ths.
-template <typename Value>
-__device__ __forceinline__ unsigned int weighted_fixed(const unsigned short* weights, long long radius, long long offset,
-                                                       Value value) {
-  unsigned int total = (unsigned int)offset + ((value(0) * weights[0]) >> 16);
-  for (long long k = 1; k <= radius; ++k) {
-    const unsigned int weight = weights[k];
-    total += ((value(-k) * weight) >> 16) + ((value(k) * weight) >> 16);
-  }
-  return total & 65535u;
-}
-
-// A column's value, rows folded; `outside` stands for the constant.
-template <typename T, typename A>
-struct Column {
-  const T* src;
-  long long rows, cols, row, mode;
-  A outside;
-  bool inside;
-  __device__ A operator()(long long k) const {
-    const long long r = inside ? row + k : fold(row + k, rows, mode);
-    return r < 0 ? outside : A(src[r * cols]);
-  }
-};
-
-// A row's value, columns folded.
+// Sums of floating-point values, from the centre outwards in pairs: the order that the CPU has.
 template <typename A>
-struct Row {
-  const A* src;
-  long long cols, x, step, mode;
+struct Floating {
+  typedef A Wide;
+  const double* weights;
   A outside;
-  bool inside;
-  __device__ A operator()(long long k) const {
-    const long long c = inside ? x + k * step : fold_element(x + k * step, cols, step, mode);
-    return c < 0 ? outside : src[c];
+
+  __device__ A weight(long long k) const { return A(weights[k]); }
+  __device__ A first(A w, A v) const { return w * v; }
+  __device__ A pair(A total, A w, A before, A after) const { return total + w * (before + after); }
+  __device__ A value(A total) const { return total; }
+  template <typename T>
+  __device__ T result(A total) const {
+    return rounded<T>(total);
   }
 };
 
+// Sums of integers in floats that hold 2**23 + total, whose last bit counts one: rounding down truncates the product, at one
+// instruction a value. SCALE is what `weights` are multiplied by in all.
+template <int SCALE>
+struct Fixed {
+  typedef float Wide;
+  const unsigned short* weights;
+  float outside, start;
+
+  __device__ Fixed(const unsigned short* weights, long long offset, float outside)
+      : weights(weights), outside(outside), start(8388608.f + float(int(offset))) {}
+  __device__ float weight(long long k) const { return float(int(weights[k])) * (1.f / SCALE); }
+  __device__ float first(float w, float v) const { return __fmaf_rd(v, w, start); }
+  __device__ float pair(float total, float w, float before, float after) const {
+    return __fmaf_rd(after, w, __fmaf_rd(before, w, total));
+  }
+  __device__ float value(float total) const {
+    return __uint_as_float((__float_as_uint(total) & 65535u) | 0x4B000000u) - 8388608.f;
+  }
+  template <typename T>
+  __device__ T result(float total) const {
+    const unsigned int sum = __float_as_uint(total) & 65535u;
+    return sizeof(T) == 1 ? T((sum + 128u) >> 8) : T(sum);
+  }
+};
+typedef Fixed<256> FixedDown;  // of bytes
+typedef Fixed<65536> FixedAlong;
+
+// Adds to the sums of neighbours, `stride` apart, what `count` distances contribute; `before` and `after` are the values of
+// the first neighbour at the first distance. At each distance, two values come into the windows of all others.
+template <typename Sum, typename A>
+__device__ __forceinline__ void weigh(const Sum& sum, const A* before, const A* after, int stride, const A* weights,
+                                      int count, bool from_centre, A (&totals)[OUTPUTS]) {
+  A low[OUTPUTS], high[OUTPUTS];
+#pragma unroll
+  for (int j = 0; j < OUTPUTS; ++j) {
+    low[j] = before[j * stride];
+    high[j] = after[j * stride];
+    totals[j] = from_centre ? sum.first(weights[0], low[j]) : sum.pair(totals[j], weights[0], low[j], high[j]);
+  }
+  after += (OUTPUTS - 1) * stride;
+  // Step i of OUTPUTS: the windows are rings, which begin at constant places when the loop is unrolled.
+  const auto step = [&](int i, A weight) {
+    before -= stride;
+    after += stride;
+    low[OUTPUTS - 1 - i] = *before;
+    high[i] = *after;
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j)
+      totals[j] = sum.pair(totals[j], weight, low[(j + OUTPUTS - 1 - i) % OUTPUTS], high[(j + i + 1) % OUTPUTS]);
+  };
+  int k = 1;
+#pragma unroll 1
+  for (; k + OUTPUTS <= count; k += OUTPUTS) {
+#pragma unroll
+    for (int i = 0; i < OUTPUTS; ++i) step(i, weights[k + i]);
+  }
+#pragma unroll
+  for (int i = 0; i < OUTPUTS - 1; ++i) {
+    if (k + i >= count) break;
+    step(i, weights[k + i]);
+  }
+}
+
+template <typename Sum, typename A>
+__device__ __forceinline__ void load_weights(const Sum& sum, long long first, int count, A* weights) {
+  for (int k = threadIdx.y * blockDim.x + threadIdx.x; k < count; k += THREADS) weights[k] = sum.weight(first + k);
+}
+
+// The sums of OUTPUTS pixels of a row into a tile of results.
+template <typename Sum, typename A, typename U>
+__device__ __forceinline__ void keep(const Sum& sum, const A (&totals)[OUTPUTS], U* to, int step) {
+  if (sizeof(U) < 4 && step == 1) {
+    union {
+      U values[OUTPUTS];
+      unsigned int words[OUTPUTS * sizeof(U) / 4];
+    } u;
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) u.values[j] = sum.template result<U>(totals[j]);
+#pragma unroll
+    for (int i = 0; i < int(OUTPUTS * sizeof(U) / 4); ++i) reinterpret_cast<unsigned int*>(to)[i] = u.words[i];
+  } else {
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) to[j * step] = sum.template result<U>(totals[j]);
+  }
+}
+
+// A pitch of whole words for rows of `width` elements, odd, so that lanes with a row each have a bank each.
+template <typename U>
+__device__ __forceinline__ int odd_pitch(int width) {
+  constexpr int PER_WORD = sizeof(U) < 4 ? 4 / sizeof(U) : 1;
+  return ((width + PER_WORD - 1) / PER_WORD | 1) * PER_WORD;
+}
+
+// Both sums of a tile of `width` elements, whole groups of OUTPUTS pixels. Shared memory: weights, the image's values (then
+// the results), sums down the columns.
+template <typename Down, typename Along, typename T, typename U>
+__device__ __forceinline__ void smooth_tile(const Surrounded<T>& image, U* dst, long long top, long long bottom, int r0,
+                                            int r1, const Down& down, const Along& along, int width) {
+  typedef typename Down::Wide A;
+  DYNAMIC_SHARED(A, shared);
+  const int thread = threadIdx.y * blockDim.x + threadIdx.x, step = int(image.step), halo = r1 * step;
+  const int lead = -halo & 3, pitch = (lead + width + 2 * halo + 3) & ~3, sums_pitch = odd_pitch<A>(width + 2 * halo);
+  A* const down_weights = shared;
+  A* const along_weights = down_weights + ((r0 + 4) & ~3);
+  A* const sums = along_weights + ((r1 + 4) & ~3);
+  A* const tile = sums + ((HEIGHT * sums_pitch + 3) & ~3);
+  U* const results = reinterpret_cast<U*>(tile);
+  const long long row = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * width;
+  const int height = int(bottom - row < HEIGHT ? bottom - row : HEIGHT);
+  const int filled = int(image.cols - left < width ? image.cols - left : width);
+  load_weights(down, 0, r0 + 1, down_weights);
+  load_weights(along, 0, r1 + 1, along_weights);
+  const Region region = {row - r0, left - halo - lead, height + 2 * r0, lead + filled + 2 * halo};
+  load_wide_tile<true>(image, region, tile, pitch);
+  __syncthreads();
+  A totals[OUTPUTS];
+  for (Strides at(filled + 2 * halo); at.row * OUTPUTS < height; at.advance()) {
+    const long long x = left - halo + at.column;
+    const A* const centre = tile + (at.row * OUTPUTS + r0) * pitch + lead + at.column;
+    A* const to = sums + at.row * OUTPUTS * sums_pitch + at.column;
+    weigh(down, centre, centre, pitch, down_weights, r0 + 1, true, totals);
+    const bool constant = image.mode == MODE_CONSTANT && (x < 0 || x >= image.cols);
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) to[j * sums_pitch] = constant ? along.outside : down.value(totals[j]);
+  }
+  __syncthreads();
+  const int lane = thread % 32, results_pitch = odd_pitch<U>(width);
+  const int groups = (filled + OUTPUTS * step - 1) / (OUTPUTS * step) * step;
+  for (int group = thread / 32; group < groups; group += THREADS / 32) {
+    const int x = group / step * (OUTPUTS * step) + group % step;
+    const A* const centre = sums + lane * sums_pitch + halo + x;
+    weigh(along, centre, centre, step, along_weights, r1 + 1, true, totals);
+    keep(along, totals, results + lane * results_pitch + x, step);
+  }
+  __syncthreads();
+  store_tile(results, results_pitch, dst + row * image.cols + left, image.cols, height, filled);
+}
+
 template <typename T, typename A>
-__global__ void down(const T* src, long long rows, long long cols, A* dst, long long dst_rows, long long dst_cols,
-                     long long top, long long bottom, long long mode, double cval, long long radius,
-                     const double* weights, long long taps) {
-  each_column(cols, top, bottom, [=](long long row, long long x) {
-    const bool inside = row >= radius && row + radius < rows;
-    const Column<T, A> value = {src + x, rows, cols, row, mode, A(cval), inside};
-    dst[row * cols + x] = weighted<A>(weights, radius, value);
+__global__ void __launch_bounds__(256, 3) smooth(const T* src, long long rows, long long cols, T* dst, long long dst_rows,
+                                              long long dst_cols, long long top, long long bottom, long long step,
+                                              long long mode, double cval, long long r0, long long r1, const double* w0,
+                                              long long taps0, const double* w1, long long taps1, long long width) {
+  const Surrounded<T> image = {src, rows, cols, step, mode, cval};
+  const Floating<A> down = {w0, A(cval)}, along = {w1, A(cval)};
+  smooth_tile(image, dst, top, bottom, int(r0), int(r1), down, along, int(width));
+}
+
+template <typename U>
+__global__ void __launch_bounds__(256, 3) fixed(const unsigned char* src, long long rows, long long cols, U* dst,
+                                             long long dst_rows, long long dst_cols, long long top, long long bottom,
+                                             long long step, long long mode, double cval, long long r0, long long r1,
+                                             const unsigned short* q0, long long taps0, const unsigned short* q1,
+                                             long long taps1, long long o0, long long o1, long long width) {
+  const Surrounded<unsigned char> image = {src, rows, cols, step, mode, cval};
+  const float outside = float(int(cval) << 8);
+  const FixedDown down(q0, o0, outside);
+  const FixedAlong along(q1, o1, outside);
+  smooth_tile(image, dst, top, bottom, int(r0), int(r1), down, along, int(width));
+}
+
+// The sums down the columns of a tile, some distances at a time. Shared memory is the same at any radius.
+template <typename Sum, typename T, typename U>
+__device__ __forceinline__ void down_tile(const Surrounded<T>& image, U* dst, long long top, long long bottom,
+                                          long long radius, const Sum& sum) {
+  typedef typename Sum::Wide A;
+  constexpr int DISTANCES = DISTANCE_BYTES / sizeof(A);
+  __shared__ __align__(16) A before[ROWS + DISTANCES][COLUMNS], after[ROWS + DISTANCES][COLUMNS];
+  __shared__ A weights[DISTANCES];
+  const long long row = top + (long long)blockIdx.y * ROWS, left = (long long)blockIdx.x * COLUMNS;
+  const int height = int(bottom - row < ROWS ? bottom - row : ROWS);
+  const int filled = int(image.cols - left < COLUMNS ? image.cols - left : COLUMNS);
+  const int first = threadIdx.y * OUTPUTS, x = threadIdx.x;
+  A totals[OUTPUTS];
+#pragma unroll 1
+  for (long long from = 0; from <= radius; from += DISTANCES) {
+    const int count = int(radius + 1 - from < DISTANCES ? radius + 1 - from : DISTANCES);
+    if (from > 0) __syncthreads();
+    load_weights(sum, from, count, weights);
+    const Region low = {row - from - (count - 1), left, height + count - 1, filled};
+    const Region high = {row + from, left, height + count - 1, filled};
+    load_wide_tile<true>(image, low, &before[0][0], COLUMNS);
+    load_wide_tile<true>(image, high, &after[0][0], COLUMNS);
+    __syncthreads();
+    weigh(sum, &before[first + count - 1][x], &after[first][x], COLUMNS, weights, count, from == 0, totals);
+  }
+  if (x >= filled) return;
+  U* to = dst + (row + first) * image.cols + left + x;
+#pragma unroll
+  for (int j = 0; j < OUTPUTS; ++j, to += image.cols)
+    if (first + j < height) *to = U(sum.value(totals[j]));
+}
+
+// The sums along the rows of a tile of as many groups of OUTPUTS pixels as the block has warps.
+template <typename Sum, typename S, typename U>
+__device__ __forceinline__ void along_tile(const Surrounded<S>& image, U* dst, long long top, long long bottom,
+                                           long long radius, const Sum& sum, int distances) {
+  typedef typename Sum::Wide A;
+  DYNAMIC_SHARED(A, shared);
+  const int step = int(image.step), width = OUTPUTS * int(blockDim.y), lane = threadIdx.x;
+  const int pitch = odd_pitch<A>(width + (distances - 1) * step + 3);
+  A* const weights = shared;
+  A* const before = weights + distances;
+  A* const after = before + HEIGHT * pitch;
+  const long long row = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * width;
+  const int height = int(bottom - row < HEIGHT ? bottom - row : HEIGHT);
+  const int filled = int(image.cols - left < width ? image.cols - left : width);
+  const int group = threadIdx.y, x = group / step * (OUTPUTS * step) + group % step;
+  A totals[OUTPUTS];
+#pragma unroll 1
+  for (long long from = 0; from <= radius; from += distances) {
+    const int count = int(radius + 1 - from < distances ? radius + 1 - from : distances);
+    const int extra = (count - 1) * step;
+    if (from > 0) __syncthreads();
+    load_weights(sum, from, count, weights);
+    const Region low = {row, left - from * step - extra, height, filled + extra};
+    const Region high = {row, left + from * step, height, filled + extra};
+    load_wide_tile<false>(image, low, before, pitch);
+    load_wide_tile<false>(image, high, after, pitch);
+    __syncthreads();
+    weigh(sum, before + lane * pitch + extra + x, after + lane * pitch + x, step, weights, count, from == 0, totals);
+  }
+  __syncthreads();
+  U* const results = reinterpret_cast<U*>(before);
+  const int results_pitch = odd_pitch<U>(width);
+  keep(sum, totals, results + lane * results_pitch + x, step);
+  __syncthreads();
+  store_tile(results, results_pitch, dst + row * image.cols + left, image.cols, height, filled);
+}
+
+template <typename T, typename A>
+__global__ void __launch_bounds__(256, 3) down(const T* src, long long rows, long long cols, A* dst, long long dst_rows,
+                                            long long dst_cols, long long top, long long bottom, long long mode,
+                                            double cval, long long radius, const double* weights, long long taps) {
+  const Surrounded<T> image = {src, rows, cols, 1, mode, cval};
+  down_tile(image, dst, top, bottom, radius, Floating<A>{weights, A(cval)});
+}
+
+template <typename A, typename T>
+__global__ void __launch_bounds__(256, 3) along(const A* src, long long rows, long long cols, T* dst, long long dst_rows,
+                                             long long dst_cols, long long top, long long bottom, long long step,
+                                             long long mode, double cval, long long radius, const double* weights,
+                                             long long taps, long long distances) {
+  const Surrounded<A> image = {src, rows, cols, step, mode, cval};
+  along_tile(image, dst, top, bottom, radius, Floating<A>{weights, A(cval)}, int(distances));
+}
+
+template <typename T>
+__global__ void __launch_bounds__(256, 3) fixed_down(const T* src, long long rows, long long cols, unsigned short* dst,
+                                                  long long dst_rows, long long dst_cols, long long top,
+                                                  long long bottom, long long mode, double cval, long long radius,
+                                                  const unsigned short* weights, long long taps, long long offset) {
+  const Surrounded<T> image = {src, rows, cols, 1, mode, cval};
+  down_tile(image, dst, top, bottom, radius, FixedDown(weights, offset, 0.f));
+}
+
+template <typename T>
+__global__ void __launch_bounds__(256, 3) fixed_along(const unsigned short* src, long long rows, long long cols, T* dst,
+                                                   long long dst_rows, long long dst_cols, long long top,
+                                                   long long bottom, long long step, long long mode, double cval,
+                                                   long long radius, const unsigned short* weights, long long taps,
+                                                   long long offset, long long distances) {
+  const Surrounded<unsigned short> image = {src, rows, cols, step, mode, double(int(cval) << 8)};
+  along_tile(image, dst, top, bottom, radius, FixedAlong(weights, offset, 0.f), int(distances));
+}
+
+// Pixels of so many channels that few of a row fit into shared memory: their neighbours come from the caches.
+template <typename U, typename Sum, typename S>
+__device__ __forceinline__ void along_from_caches(const Surrounded<S>& image, U* dst, long long top, long long bottom,
+                                                  long long radius, const Sum& sum) {
+  typedef typename Sum::Wide A;
+  each_column(image.cols, top, bottom, [=](long long row, long long x) {
+    A total = sum.first(sum.weight(0), A(image.data[row * image.cols + x]));
+    for (long long k = 1; k <= radius; ++k)
+      total = sum.pair(total, sum.weight(k), A(image(row, x - k * image.step)), A(image(row, x + k * image.step)));
+    dst[row * image.cols + x] = sum.template result<U>(total);
   });
 }
 
 template <typename A, typename T>
-__global__ void along(const A* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
-                      long long top, long long bottom, long long step, long long mode, double cval, long long radius,
-                      const double* weights, long long taps) {
-  each_column(cols, top, bottom, [=](long long row, long long x) {
-    const bool inside = x >= radius * step && x + radius * step < cols;
-    const Row<A> value = {src + row * cols, cols, x, step, mode, A(cval), inside};
-    dst[row * cols + x] = rounded<T>(weighted<A>(weights, radius, value));
-  });
+__global__ void along_far(const A* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
+                          long long top, long long bottom, long long step, long long mode, double cval,
+                          long long radius, const double* weights, long long taps) {
+  const Surrounded<A> image = {src, rows, cols, step, mode, cval};
+  along_from_caches(image, dst, top, bottom, radius, Floating<A>{weights, A(cval)});
 }
 
 template <typename T>
-__global__ void fixed_down(const T* src, long long rows, long long cols, unsigned short* dst, long long dst_rows,
-                           long long dst_cols, long long top, long long bottom, long long mode, double cval,
-                           long long radius, const unsigned short* weights, long long taps, long long offset) {
-  each_column(cols, top, bottom, [=](long long row, long long x) {
-    const bool inside = row >= radius && row + radius < rows;
-    const Column<T, unsigned int> value = {src + x, rows, cols, row, mode, (unsigned int)cval, inside};
-    const auto scaled = [=](long long k) { return value(k) << 8; };
-    dst[row * cols + x] = (unsigned short)weighted_fixed(weights, radius, offset, scaled);
-  });
-}
-
-template <typename T>
-__device__ __forceinline__ T out_of_fixed(unsigned int total) {
-  return sizeof(T) == 1 ? T((total + 128u) >> 8) : T(total);
-}
-
-template <typename T>
-__global__ void fixed_along(const unsigned short* src, long long rows, long long cols, T* dst, long long dst_rows,
-                            long long dst_cols, long long top, long long bottom, long long step, long long mode,
-                            double cval, long long radius, const unsigned short* weights, long long taps,
-                            long long offset) {
-  each_column(cols, top, bottom, [=](long long row, long long x) {
-    const bool inside = x >= radius * step && x + radius * step < cols;
-    const Row<unsigned short> value = {src + row * cols, cols, x, step, mode, (unsigned short)((int)cval << 8), inside};
-    const auto wide = [=](long long k) { return (unsigned int)value(k); };
-    dst[row * cols + x] = out_of_fixed<T>(weighted_fixed(weights, radius, offset, wide));
-  });
+__global__ void fixed_along_far(const unsigned short* src, long long rows, long long cols, T* dst, long long dst_rows,
+                                long long dst_cols, long long top, long long bottom, long long step, long long mode,
+                                double cval, long long radius, const unsigned short* weights, long long taps,
+                                long long offset) {
+  const Surrounded<unsigned short> image = {src, rows, cols, step, mode, double(int(cval) << 8)};
+  along_from_caches(image, dst, top, bottom, radius, FixedAlong(weights, offset, 0.f));
 }

@@ -447,6 +447,13 @@ inline long long __float2ll_rn(float x) { return __double2ll_rn(x); }
 inline float __saturatef(float x) { return x > 0 ? (x < 1 ? x : 1.f) : 0.f; }
 
 inline float __fmul_rn(float a, float b) { return a * b; }
+// a * b is exact in double; the error of the sum tells on which side of the nearest float it lies.
+inline float __fmaf_rd(float a, float b, float c) {
+  const double product = (double)a * b, sum = product + c, part = sum - product;
+  const double error = (product - (sum - part)) + (c - part);
+  const float nearest = (float)sum;
+  return nearest > sum || (nearest == sum && error < 0) ? nextafterf(nearest, -INFINITY) : nearest;
+}
 inline float __fadd_rn(float a, float b) { return a + b; }
 inline float __fsub_rn(float a, float b) { return a - b; }
 inline float __fdiv_rn(float a, float b) { return a / b; }
