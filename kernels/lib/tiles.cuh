@@ -22,15 +22,18 @@ struct Region {
   int height, width;
 };
 
+// a / b for 0 <= a <= 1024 and 0 < b <= 2**20, at a fraction of an integer division's instructions.
+__device__ __forceinline__ int quotient(int a, int b) { return int(__fdividef(float(a) + 0.5f, float(b))); }
+
 // Steps through the items of a tile's rows, `width` of which are a row, for the threads of a block.
 struct Strides {
   int row, column, down, along, width;
 
   __device__ explicit Strides(int width) : width(width) {
     const int thread = threadIdx.y * blockDim.x + threadIdx.x, threads = blockDim.x * blockDim.y;
-    row = thread / width;
+    row = quotient(thread, width);
     column = thread - row * width;
-    down = threads / width;
+    down = quotient(threads, width);
     along = threads - down * width;
   }
   __device__ void advance() {
@@ -76,11 +79,14 @@ __device__ __forceinline__ void load_tile(const Surrounded<T>& image, const Regi
     tile[at.row * pitch + at.column] = image(region.top + at.row, region.left + at.column);
 }
 
-// Four neighbours at any alignment. Of elements of less than four bytes up to three bytes before and behind are read.
-template <typename T>
+// Four neighbours; where not ALIGNED (to four bytes or, of wider elements, to sixteen), at any address. Then, of elements of
+// less than four bytes, up to three bytes before and behind are read.
+template <bool ALIGNED, typename T>
 __device__ __forceinline__ Pack<T, 4> load_four(const T* p) {
   Pack<T, 4> four;
-  if constexpr (sizeof(T) < 4) {
+  if constexpr (ALIGNED) {
+    load_aligned(p, four);
+  } else if constexpr (sizeof(T) < 4) {
     constexpr int WORDS = sizeof(T);
     union {
       unsigned int words[WORDS];
@@ -95,8 +101,6 @@ __device__ __forceinline__ Pack<T, 4> load_four(const T* p) {
 #pragma unroll
     for (int i = 0; i < WORDS; ++i) u.words[i] = __funnelshift_r(words[i], words[i + 1], 8 * shift);
     four = u.values;
-  } else if ((address_of(p) & 15) == 0) {
-    load_aligned(p, four);
   } else {
 #pragma unroll
     for (int i = 0; i < 4; ++i) four.v[i] = __ldg(p + i);
@@ -134,31 +138,61 @@ __device__ __forceinline__ void store_shared(A* p, const Pack<A, 4>& from) {
   }
 }
 
+template <bool VECTORS, typename A>
+__device__ __forceinline__ void put_four(A* to, const Pack<A, 4>& wide) {
+  if constexpr (VECTORS) {
+    store_shared(to, wide);
+  } else {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) to[i] = wide.v[i];
+  }
+}
+
+// Rows of fours that lie inside the image. A thread stays in its column: the addresses are sums.
+template <bool VECTORS, bool ALIGNED, typename T, typename A>
+__device__ __forceinline__ void load_wide_inside(const T* from, long long cols, A* tile, int pitch, int height,
+                                                 int fours) {
+  const int thread = threadIdx.y * blockDim.x + threadIdx.x, down = quotient(blockDim.x * blockDim.y, fours);
+  const int first = quotient(thread, fours), column = 4 * (thread - first * fours);
+  if (first >= down) return;
+  from += first * cols + column;
+  tile += first * pitch + column;
+  const long long below = down * cols;
+#pragma unroll 4
+  for (int row = first; row < height; row += down) {
+    put_four<VECTORS>(tile, as_wide<A>(load_four<ALIGNED>(from)));
+    from += below;
+    tile += down * pitch;
+  }
+}
+
 // Fill rows of `pitch` elements in shared memory with values as A, whole fours of them; the threads of a block together,
 // which wait for each other afterwards. Where VECTORS, `pitch` is a multiple of four and the tile aligned to 16 bytes.
 template <bool VECTORS, typename T, typename A>
 __device__ __forceinline__ void load_wide_tile(const Surrounded<T>& image, const Region& region, A* tile, int pitch) {
-  constexpr int BESIDE = sizeof(T) < 4 ? 4 / sizeof(T) - 1 : 0;
-#pragma unroll 2
-  for (Strides at((region.width + 3) / 4); at.row < region.height; at.advance()) {
+  constexpr int BESIDE = sizeof(T) < 4 ? 4 / sizeof(T) - 1 : 0, WORD = sizeof(T) < 4 ? 4 : 16;
+  const int fours = (region.width + 3) / 4;
+  if (region.top >= 0 && region.top + region.height <= image.rows && region.left >= BESIDE &&
+      region.left + 4 * fours + BESIDE <= image.cols && fours <= int(blockDim.x * blockDim.y)) {
+    const T* const from = image.data + region.top * image.cols + region.left;
+    if (((address_of(from) | (unsigned long long)image.cols * sizeof(T)) & (WORD - 1)) == 0)
+      load_wide_inside<VECTORS, true>(from, image.cols, tile, pitch, region.height, fours);
+    else
+      load_wide_inside<VECTORS, false>(from, image.cols, tile, pitch, region.height, fours);
+    return;
+  }
+#pragma unroll 1
+  for (Strides at(fours); at.row < region.height; at.advance()) {
     const long long row = fold(region.top + at.row, image.rows, image.mode), x = region.left + 4 * at.column;
-    Pack<A, 4> wide;
+    A* const to = tile + at.row * pitch + 4 * at.column;
     if (row >= 0 && x >= BESIDE && x + 4 + BESIDE <= image.cols) {
-      wide = as_wide<A>(load_four(image.data + row * image.cols + x));
+      put_four<VECTORS>(to, as_wide<A>(load_four<false>(image.data + row * image.cols + x)));
     } else {
 #pragma unroll 1
-      for (int i = 0; i < 4; ++i) {
-        const int k = 4 * at.column + i;
-        if (k < region.width) tile[at.row * pitch + k] = A(image(region.top + at.row, region.left + k));
+      for (int i = 0; i < 4 && 4 * at.column + i < region.width; ++i) {
+        const long long column = fold_element(x + i, image.cols, image.step, image.mode);
+        to[i] = row < 0 || column < 0 ? A(T(image.cval)) : A(image.data[row * image.cols + column]);
       }
-      continue;
-    }
-    A* const to = tile + at.row * pitch + 4 * at.column;
-    if constexpr (VECTORS) {
-      store_shared(to, wide);
-    } else {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) to[i] = wide.v[i];
     }
   }
 }

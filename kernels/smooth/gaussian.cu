@@ -122,6 +122,13 @@ __device__ __forceinline__ void keep(const Sum& sum, const A (&totals)[OUTPUTS],
   }
 }
 
+// The first element of a group of OUTPUTS pixels; groups of the channels of the same pixels follow each other.
+__device__ __forceinline__ int first_of(int group, int step) {
+  if (step == 1) return group * OUTPUTS;
+  const int pixel = quotient(group, step);
+  return pixel * (OUTPUTS * step) + group - pixel * step;
+}
+
 // A pitch of whole words for rows of `width` elements, odd, so that lanes with a row each have a bank each.
 template <typename U>
 __device__ __forceinline__ int odd_pitch(int width) {
@@ -129,45 +136,52 @@ __device__ __forceinline__ int odd_pitch(int width) {
   return ((width + PER_WORD - 1) / PER_WORD | 1) * PER_WORD;
 }
 
-// Both sums of a tile of `width` elements, whole groups of OUTPUTS pixels. Shared memory: weights, the image's values (then
-// the results), sums down the columns.
+// What the launch has worked out, in elements: pitches, and where in shared memory the rows' weights (behind the columns'),
+// the sums down the columns, and the image's values (later the results) are.
+struct Layout {
+  int width, halo, lead, pitch, sums_pitch, weights_at, sums_at, tile_at;
+};
+
+// Both sums of a tile of `width` elements, whole groups of OUTPUTS pixels.
 template <typename Down, typename Along, typename T, typename U>
 __device__ __forceinline__ void smooth_tile(const Surrounded<T>& image, U* dst, long long top, long long bottom, int r0,
-                                            int r1, const Down& down, const Along& along, int width) {
+                                            int r1, const Down& down, const Along& along, const Layout& layout) {
   typedef typename Down::Wide A;
   DYNAMIC_SHARED(A, shared);
-  const int thread = threadIdx.y * blockDim.x + threadIdx.x, step = int(image.step), halo = r1 * step;
-  const int lead = -halo & 3, pitch = (lead + width + 2 * halo + 3) & ~3, sums_pitch = odd_pitch<A>(width + 2 * halo);
-  A* const down_weights = shared;
-  A* const along_weights = down_weights + ((r0 + 4) & ~3);
-  A* const sums = along_weights + ((r1 + 4) & ~3);
-  A* const tile = sums + ((HEIGHT * sums_pitch + 3) & ~3);
-  U* const results = reinterpret_cast<U*>(tile);
-  const long long row = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * width;
+  const int thread = threadIdx.y * blockDim.x + threadIdx.x, step = int(image.step), halo = layout.halo;
+  const int pitch = layout.pitch, sums_pitch = layout.sums_pitch;
+  A* const sums = shared + layout.sums_at;
+  A* const tile = shared + layout.tile_at;
+  const long long row = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * layout.width;
   const int height = int(bottom - row < HEIGHT ? bottom - row : HEIGHT);
-  const int filled = int(image.cols - left < width ? image.cols - left : width);
-  load_weights(down, 0, r0 + 1, down_weights);
-  load_weights(along, 0, r1 + 1, along_weights);
-  const Region region = {row - r0, left - halo - lead, height + 2 * r0, lead + filled + 2 * halo};
+  const int filled = int(image.cols - left < layout.width ? image.cols - left : layout.width);
+  load_weights(down, 0, r0 + 1, shared);
+  load_weights(along, 0, r1 + 1, shared + layout.weights_at);
+  const Region region = {row - r0, left - halo - layout.lead, height + 2 * r0, layout.lead + filled + 2 * halo};
   load_wide_tile<true>(image, region, tile, pitch);
   __syncthreads();
   A totals[OUTPUTS];
   for (Strides at(filled + 2 * halo); at.row * OUTPUTS < height; at.advance()) {
-    const long long x = left - halo + at.column;
-    const A* const centre = tile + (at.row * OUTPUTS + r0) * pitch + lead + at.column;
-    A* const to = sums + at.row * OUTPUTS * sums_pitch + at.column;
-    weigh(down, centre, centre, pitch, down_weights, r0 + 1, true, totals);
-    const bool constant = image.mode == MODE_CONSTANT && (x < 0 || x >= image.cols);
+    const A* const centre = tile + (at.row * OUTPUTS + r0) * pitch + layout.lead + at.column;
+    A* to = sums + at.row * OUTPUTS * sums_pitch + at.column;
+    weigh(down, centre, centre, pitch, shared, r0 + 1, true, totals);
 #pragma unroll
-    for (int j = 0; j < OUTPUTS; ++j) to[j * sums_pitch] = constant ? along.outside : down.value(totals[j]);
+    for (int j = 0; j < OUTPUTS; ++j, to += sums_pitch) *to = down.value(totals[j]);
   }
   __syncthreads();
-  const int lane = thread % 32, results_pitch = odd_pitch<U>(width);
-  const int groups = (filled + OUTPUTS * step - 1) / (OUTPUTS * step) * step;
-  for (int group = thread / 32; group < groups; group += THREADS / 32) {
-    const int x = group / step * (OUTPUTS * step) + group % step;
+  if (image.mode == MODE_CONSTANT && (left < halo || left + filled + halo > image.cols)) {
+    for (Strides at(filled + 2 * halo); at.row < HEIGHT; at.advance()) {
+      const long long x = left - halo + at.column;
+      if (x < 0 || x >= image.cols) sums[at.row * sums_pitch + at.column] = along.outside;
+    }
+    __syncthreads();
+  }
+  U* const results = reinterpret_cast<U*>(tile);
+  const int lane = thread % 32, results_pitch = odd_pitch<U>(layout.width);
+  for (int group = thread / 32; group * OUTPUTS < layout.width; group += THREADS / 32) {
+    const int x = first_of(group, step);
     const A* const centre = sums + lane * sums_pitch + halo + x;
-    weigh(along, centre, centre, step, along_weights, r1 + 1, true, totals);
+    weigh(along, centre, centre, step, shared + layout.weights_at, r1 + 1, true, totals);
     keep(along, totals, results + lane * results_pitch + x, step);
   }
   __syncthreads();
@@ -175,26 +189,30 @@ __device__ __forceinline__ void smooth_tile(const Surrounded<T>& image, U* dst, 
 }
 
 template <typename T, typename A>
-__global__ void __launch_bounds__(256, 3) smooth(const T* src, long long rows, long long cols, T* dst, long long dst_rows,
-                                              long long dst_cols, long long top, long long bottom, long long step,
-                                              long long mode, double cval, long long r0, long long r1, const double* w0,
-                                              long long taps0, const double* w1, long long taps1, long long width) {
+__global__ void __launch_bounds__(256, 3)
+    smooth(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols, long long top,
+           long long bottom, long long step, long long mode, double cval, long long r0, long long r1, const double* w0,
+           long long taps0, const double* w1, long long taps1, long long width, long long halo, long long lead,
+           long long pitch, long long sums_pitch, long long weights_at, long long sums_at, long long tile_at) {
   const Surrounded<T> image = {src, rows, cols, step, mode, cval};
+  const Layout layout = {int(width),      int(halo),       int(lead),    int(pitch),
+                         int(sums_pitch), int(weights_at), int(sums_at), int(tile_at)};
   const Floating<A> down = {w0, A(cval)}, along = {w1, A(cval)};
-  smooth_tile(image, dst, top, bottom, int(r0), int(r1), down, along, int(width));
+  smooth_tile(image, dst, top, bottom, int(r0), int(r1), down, along, layout);
 }
 
 template <typename U>
-__global__ void __launch_bounds__(256, 3) fixed(const unsigned char* src, long long rows, long long cols, U* dst,
-                                             long long dst_rows, long long dst_cols, long long top, long long bottom,
-                                             long long step, long long mode, double cval, long long r0, long long r1,
-                                             const unsigned short* q0, long long taps0, const unsigned short* q1,
-                                             long long taps1, long long o0, long long o1, long long width) {
+__global__ void __launch_bounds__(256, 3)
+    fixed(const unsigned char* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+          long long top, long long bottom, long long step, long long mode, double cval, long long r0, long long r1,
+          const unsigned short* q0, long long taps0, const unsigned short* q1, long long taps1, long long o0,
+          long long o1, long long width, long long halo, long long lead, long long pitch, long long sums_pitch,
+          long long weights_at, long long sums_at, long long tile_at) {
   const Surrounded<unsigned char> image = {src, rows, cols, step, mode, cval};
+  const Layout layout = {int(width),      int(halo),       int(lead),    int(pitch),
+                         int(sums_pitch), int(weights_at), int(sums_at), int(tile_at)};
   const float outside = float(int(cval) << 8);
-  const FixedDown down(q0, o0, outside);
-  const FixedAlong along(q1, o1, outside);
-  smooth_tile(image, dst, top, bottom, int(r0), int(r1), down, along, int(width));
+  smooth_tile(image, dst, top, bottom, int(r0), int(r1), FixedDown(q0, o0, outside), FixedAlong(q1, o1, outside), layout);
 }
 
 // The sums down the columns of a tile, some distances at a time. Shared memory is the same at any radius.
@@ -243,7 +261,7 @@ __device__ __forceinline__ void along_tile(const Surrounded<S>& image, U* dst, l
   const long long row = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * width;
   const int height = int(bottom - row < HEIGHT ? bottom - row : HEIGHT);
   const int filled = int(image.cols - left < width ? image.cols - left : width);
-  const int group = threadIdx.y, x = group / step * (OUTPUTS * step) + group % step;
+  const int x = first_of(threadIdx.y, step);
   A totals[OUTPUTS];
 #pragma unroll 1
   for (long long from = 0; from <= radius; from += distances) {

@@ -1,5 +1,7 @@
 """Short kernels in one launch, longer ones in two with a scratch image; uint8 with short kernels in fixed point."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 LONGEST_FIXED = 32  # as on the CPU
@@ -19,21 +21,21 @@ SHARED_ALONG = 40 << 10  # so that several blocks fit
 def launch(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
     fixed = src.dtype == np.uint8 and max(r0, r1) <= LONGEST_FIXED
     wide = wide_type(src.dtype)
-    width = tile_width(wide.itemsize, step, r0, r1)
-    if width is None and fixed:
+    layout = fitting(wide.itemsize, step, r0, r1)
+    if layout is None and fixed:
         held = scratch(gpu, src, top, bottom, np.dtype(np.uint16))
         fill_down(gpu, "fixed_down<unsigned char>", src, held, top, bottom, mode, cval, r0, q0, o0)
         kind = gpu.ctype(dst.dtype)
         fill_along(gpu, f"fixed_along<{kind}>", held, dst, top, bottom, step, mode, cval, r1, q1, o1)
-    elif width is None:
+    elif layout is None:
         held = scratch(gpu, src, top, bottom, wide)
         smooth(gpu, src, held, dst, top, bottom, step, mode, cval, r0, r1, w0, w1)
     else:
         weights = (q0, q1, o0, o1) if fixed else (w0, w1)
         kind = f"fixed<{gpu.ctype(dst.dtype)}>" if fixed else f"smooth<{gpu.ctype(src.dtype)}, {gpu.ctype(wide)}>"
-        shared = shared_bytes(wide.itemsize, step, r0, r1, width)
-        args = (step, mode, cval, r0, r1, *weights, width)
-        fill_tiles(gpu, kind, src, dst, top, bottom, (width, HEIGHT), (32, WARPS), args, shared)
+        args = (step, mode, cval, r0, r1, *weights, *layout[:-1])
+        shared = layout.elements * wide.itemsize
+        fill_tiles(gpu, kind, src, dst, top, bottom, (layout.width, HEIGHT), (32, WARPS), args, shared)
 
 
 def smooth(gpu, src, held, dst, top, bottom, step, mode, cval, r0, r1, w0, w1):
@@ -52,23 +54,42 @@ def scratch(gpu, src, top, bottom, dtype):
     return gpu.rows(gpu.empty((bottom - top, cols), dtype), top, rows)
 
 
-def tile_width(itemsize, step, r0, r1):
-    """The width of a tile that fits into shared memory and is not mostly halo, or None."""
+class Layout(NamedTuple):
+    """A tile and its place in shared memory, in elements, as in gaussian.cu."""
+
+    width: int
+    halo: int
+    lead: int
+    pitch: int
+    sums_pitch: int
+    weights_at: int
+    sums_at: int
+    tile_at: int
+    elements: int
+
+
+def layout_of(width, step, r0, r1):
+    halo = r1 * step
+    lead = -halo % 4
+    pitch = up(lead + width + 2 * halo, 4)
+    sums_pitch = width + 2 * halo | 1  # lanes have a row each: the values of a column lie in different banks
+    weights_at = up(r0 + 1, 4)
+    sums_at = weights_at + up(r1 + 1, 4)
+    tile_at = sums_at + up(HEIGHT * sums_pitch, 4)
+    tile = max((HEIGHT + 2 * r0) * pitch, HEIGHT * (width + 4))
+    return Layout(width, halo, lead, pitch, sums_pitch, weights_at, sums_at, tile_at, tile_at + tile)
+
+
+def fitting(itemsize, step, r0, r1):
+    """The widest tile that fits into shared memory and is not mostly halo, or None."""
     group = OUTPUTS * step
     for width in range(max(TILE_BYTES // itemsize // group, 1) * group, 0, -group):
-        if width < 3 * r1 * step:
+        layout = layout_of(width, step, r0, r1)
+        if width < 3 * layout.halo:
             return None
-        if shared_bytes(itemsize, step, r0, r1, width) <= SHARED_BYTES:
-            return width
+        if layout.elements * itemsize <= SHARED_BYTES:
+            return layout
     return None
-
-
-def shared_bytes(itemsize, step, r0, r1, width):
-    halo = r1 * step
-    pitch = up(-halo % 4 + width + 2 * halo, 4)
-    tile = max((HEIGHT + 2 * r0) * pitch, HEIGHT * (width + 4))
-    sums = up(HEIGHT * (width + 2 * halo | 1), 4)
-    return (up(r0 + 1, 4) + up(r1 + 1, 4) + tile + sums) * itemsize
 
 
 def fill_down(gpu, name, src, dst, top, bottom, *args):
@@ -79,8 +100,8 @@ def fill_along(gpu, name, src, dst, top, bottom, step, mode, cval, radius, *args
     itemsize = 8 if src.dtype == np.float64 else 4
     warps = WARPS // step * step
     width = OUTPUTS * warps
-    fitting = SHARED_ALONG // (2 * HEIGHT * itemsize)
-    distances = min((fitting - width) // step, DISTANCES, radius + 1)
+    room = SHARED_ALONG // (2 * HEIGHT * itemsize)
+    distances = min((room - width) // step, DISTANCES, radius + 1)
     if warps == 0 or distances < min(OUTPUTS, radius + 1):
         far = name.replace("along<", "along_far<")
         gpu.fill_rows("gaussian", far, src, dst, top, bottom, step, mode, cval, radius, *args)
