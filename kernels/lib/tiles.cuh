@@ -46,9 +46,9 @@ struct Strides {
   }
 };
 
-// Fill rows of `pitch` elements in shared memory; the threads of a block together, which wait for each other afterwards.
-// Elements of less than four bytes are moved in words, up to the next multiple of one: `pitch` and the tile's address are
-// such multiples.
+// Fill rows of `pitch` elements in shared memory; the threads of a block together, which wait for each other
+// afterwards. Elements of less than four bytes are moved in words, up to the next multiple of one: `pitch` and the
+// tile's address are such multiples.
 template <typename T>
 __device__ __forceinline__ void load_tile(const Surrounded<T>& image, const Region& region, T* tile, int pitch) {
   constexpr int PER_WORD = sizeof(T) < 4 ? 4 / sizeof(T) : 1;
@@ -79,8 +79,8 @@ __device__ __forceinline__ void load_tile(const Surrounded<T>& image, const Regi
     tile[at.row * pitch + at.column] = image(region.top + at.row, region.left + at.column);
 }
 
-// Four neighbours; where not ALIGNED (to four bytes or, of wider elements, to sixteen), at any address. Then, of elements of
-// less than four bytes, up to three bytes before and behind are read.
+// Four neighbours; where not ALIGNED (to four bytes or, of wider elements, to sixteen), at any address. Then, of
+// elements of less than four bytes, up to three bytes before and behind are read.
 template <bool ALIGNED, typename T>
 __device__ __forceinline__ Pack<T, 4> load_four(const T* p) {
   Pack<T, 4> four;
@@ -148,26 +148,44 @@ __device__ __forceinline__ void put_four(A* to, const Pack<A, 4>& wide) {
   }
 }
 
-// Rows of fours that lie inside the image. A thread stays in its column: the addresses are sums.
+// Where a thread begins that has the same fours of several rows, `rows` apart: the addresses are sums.
+struct FoursOfRows {
+  int row, column, rows;
+
+  __device__ explicit FoursOfRows(int fours) {
+    const int thread = threadIdx.y * blockDim.x + threadIdx.x;
+    rows = quotient(blockDim.x * blockDim.y, fours);
+    row = quotient(thread, fours);
+    column = 4 * (thread - row * fours);
+    if (row >= rows) row = 1 << 30;  // of no row
+  }
+};
+
+// Rows of fours that lie inside the image. Several loads are under way before the first value is needed.
 template <bool VECTORS, bool ALIGNED, typename T, typename A>
 __device__ __forceinline__ void load_wide_inside(const T* from, long long cols, A* tile, int pitch, int height,
                                                  int fours) {
-  const int thread = threadIdx.y * blockDim.x + threadIdx.x, down = quotient(blockDim.x * blockDim.y, fours);
-  const int first = quotient(thread, fours), column = 4 * (thread - first * fours);
-  if (first >= down) return;
-  from += first * cols + column;
-  tile += first * pitch + column;
-  const long long below = down * cols;
-#pragma unroll 4
-  for (int row = first; row < height; row += down) {
-    put_four<VECTORS>(tile, as_wide<A>(load_four<ALIGNED>(from)));
-    from += below;
-    tile += down * pitch;
+  constexpr int AT_ONCE = VECTORS && ALIGNED && sizeof(A) < 8 ? 4 : 2;
+  const FoursOfRows mine(fours);
+  if (mine.row >= height) return;
+  from += mine.row * cols + mine.column;
+  tile += mine.row * pitch + mine.column;
+  const long long below = mine.rows * cols;
+#pragma unroll 1
+  for (int row = mine.row; row < height; row += AT_ONCE * mine.rows) {
+    Pack<T, 4> values[AT_ONCE];
+#pragma unroll
+    for (int i = 0; i < AT_ONCE; ++i, from += below)
+      if (row + i * mine.rows < height) values[i] = load_four<ALIGNED>(from);
+#pragma unroll
+    for (int i = 0; i < AT_ONCE; ++i, tile += mine.rows * pitch)
+      if (row + i * mine.rows < height) put_four<VECTORS>(tile, as_wide<A>(values[i]));
   }
 }
 
-// Fill rows of `pitch` elements in shared memory with values as A, whole fours of them; the threads of a block together,
-// which wait for each other afterwards. Where VECTORS, `pitch` is a multiple of four and the tile aligned to 16 bytes.
+// Fill rows of `pitch` elements in shared memory with values as A, whole fours of them; the threads of a block
+// together, which wait for each other afterwards. Where VECTORS, `pitch` is a multiple of four and the tile aligned to
+// 16 bytes.
 template <bool VECTORS, typename T, typename A>
 __device__ __forceinline__ void load_wide_tile(const Surrounded<T>& image, const Region& region, A* tile, int pitch) {
   constexpr int BESIDE = sizeof(T) < 4 ? 4 / sizeof(T) - 1 : 0, WORD = sizeof(T) < 4 ? 4 : 16;
@@ -197,12 +215,28 @@ __device__ __forceinline__ void load_wide_tile(const Surrounded<T>& image, const
   }
 }
 
-// Store rows of a tile, which begin at multiples of four bytes, from `dst` on; the threads of a block together. A warp has
-// a row; elements of less than four bytes leave in the words of the image.
+// Store rows of a tile, which begin at multiples of 16 bytes, from `dst` on; the threads of a block together: fours
+// where they are aligned in the image, else a warp has a row, and elements of less than four bytes leave in words.
 template <typename T>
 __device__ __forceinline__ void store_tile(const T* tile, int pitch, T* dst, long long cols, int height, int width) {
+  constexpr int WORD = sizeof(T) < 4 ? 4 * sizeof(T) : 16;
+  if (width % 4 == 0 && ((address_of(dst) | (unsigned long long)cols * sizeof(T)) & (WORD - 1)) == 0) {
+    const FoursOfRows mine(width / 4);
+    if (mine.row >= height) return;
+    tile += mine.row * pitch + mine.column;
+    dst += mine.row * cols + mine.column;
+    const long long below = mine.rows * cols;
+#pragma unroll 4
+    for (int row = mine.row; row < height; row += mine.rows) {
+      store_aligned(dst, *reinterpret_cast<const Pack<T, 4>*>(tile));
+      tile += mine.rows * pitch;
+      dst += below;
+    }
+    return;
+  }
   const int thread = threadIdx.y * blockDim.x + threadIdx.x, warps = blockDim.x * blockDim.y / 32;
   const int lane = thread % 32;
+#pragma unroll 1
   for (int row = thread / 32; row < height; row += warps) {
     const T* const from = tile + row * pitch;
     T* const to = dst + row * cols;
@@ -214,11 +248,13 @@ __device__ __forceinline__ void store_tile(const T* tile, int pitch, T* dst, lon
       const unsigned int* const words = reinterpret_cast<const unsigned int*>(from);
       const int lead = int(address_of(to) & 3) / int(sizeof(T));
       unsigned int* const aligned = reinterpret_cast<unsigned int*>(to - lead);
+#pragma unroll 1
       for (int i = lane; i * PER_WORD < lead + width; i += 32) {
         const int x = i * PER_WORD - lead;
         if (x >= 0 && x + PER_WORD <= width) {
           aligned[i] = lead ? __funnelshift_l(words[i - 1], words[i], 8 * int(sizeof(T)) * lead) : words[i];
         } else {
+#pragma unroll 1
           for (int k = max(x, 0); k < min(x + PER_WORD, width); ++k) to[k] = from[k];
         }
       }

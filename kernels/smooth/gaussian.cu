@@ -7,10 +7,17 @@
 #include "numbers.cuh"
 #include "tiles.cuh"
 
-// A symmetric kernel down the columns, then along the rows. `weights` are one half of it, from the centre outwards. With
-// short kernels a block makes both sums of its tile in shared memory; with longer ones `down` fills a scratch image, from
-// which `along` fills the result. In fixed point (uint8, short kernels) values count in 256ths, weights in 65536ths; each
-// product is truncated and `offset` makes up for what that loses on average. A result of unsigned short stays in 256ths.
+// A symmetric kernel down the columns, then along the rows. `weights` are one half of it, from the centre outwards.
+// With short kernels a block makes both sums of its tile in shared memory; with longer ones `down` fills a scratch
+// image, from which `along` fills the result. In fixed point (uint8, short kernels) values count in 256ths, weights in
+// 65536ths; each product is truncated and `offset` makes up for what that loses on average. A result of unsigned short
+// stays in 256ths.
+
+// Blocks of a multiprocessor: what registers they are compiled for.
+template <typename A>
+constexpr int BLOCKS = sizeof(A) < 8 ? 4 : 2;
+template <typename A>
+constexpr int LONG_BLOCKS = sizeof(A) < 8 ? 3 : 2;  // sums are kept while values are loaded
 
 static constexpr int THREADS = 256;
 static constexpr int OUTPUTS = 8;    // neighbours that a thread sums up together: they share most of their values
@@ -36,8 +43,8 @@ struct Floating {
   }
 };
 
-// Sums of integers in floats that hold 2**23 + total, whose last bit counts one: rounding down truncates the product, at one
-// instruction a value. SCALE is what `weights` are multiplied by in all.
+// Sums of integers in floats that hold 2**23 + total, whose last bit counts one: rounding down truncates the product,
+// at one instruction a value. SCALE is what the products are divided by.
 template <int SCALE>
 struct Fixed {
   typedef float Wide;
@@ -63,11 +70,13 @@ struct Fixed {
 typedef Fixed<256> FixedDown;  // of bytes
 typedef Fixed<65536> FixedAlong;
 
-// Adds to the sums of neighbours, `stride` apart, what `count` distances contribute; `before` and `after` are the values of
-// the first neighbour at the first distance. At each distance, two values come into the windows of all others.
-template <typename Sum, typename A>
-__device__ __forceinline__ void weigh(const Sum& sum, const A* before, const A* after, int stride, const A* weights,
+// Adds to the sums of neighbours, a stride apart, what `count` distances contribute; `before` and `after` are the
+// values of the first neighbour at the first distance. At each distance, two values come into the windows of all
+// others. A STRIDE other than 0 is the stride, known when compiling.
+template <int STRIDE, typename Sum, typename A>
+__device__ __forceinline__ void weigh(const Sum& sum, const A* before, const A* after, int any_stride, const A* weights,
                                       int count, bool from_centre, A (&totals)[OUTPUTS]) {
+  const int stride = STRIDE > 0 ? STRIDE : any_stride;
   A low[OUTPUTS], high[OUTPUTS];
 #pragma unroll
   for (int j = 0; j < OUTPUTS; ++j) {
@@ -99,27 +108,20 @@ __device__ __forceinline__ void weigh(const Sum& sum, const A* before, const A* 
   }
 }
 
+// The same along a row.
 template <typename Sum, typename A>
-__device__ __forceinline__ void load_weights(const Sum& sum, long long first, int count, A* weights) {
-  for (int k = threadIdx.y * blockDim.x + threadIdx.x; k < count; k += THREADS) weights[k] = sum.weight(first + k);
+__device__ __forceinline__ void weigh_row(const Sum& sum, const A* before, const A* after, int step, const A* weights,
+                                          int count, bool from_centre, A (&totals)[OUTPUTS]) {
+  if (step == 1)
+    weigh<1>(sum, before, after, step, weights, count, from_centre, totals);
+  else
+    weigh<0>(sum, before, after, step, weights, count, from_centre, totals);
 }
 
-// The sums of OUTPUTS pixels of a row into a tile of results.
-template <typename Sum, typename A, typename U>
-__device__ __forceinline__ void keep(const Sum& sum, const A (&totals)[OUTPUTS], U* to, int step) {
-  if (sizeof(U) < 4 && step == 1) {
-    union {
-      U values[OUTPUTS];
-      unsigned int words[OUTPUTS * sizeof(U) / 4];
-    } u;
-#pragma unroll
-    for (int j = 0; j < OUTPUTS; ++j) u.values[j] = sum.template result<U>(totals[j]);
-#pragma unroll
-    for (int i = 0; i < int(OUTPUTS * sizeof(U) / 4); ++i) reinterpret_cast<unsigned int*>(to)[i] = u.words[i];
-  } else {
-#pragma unroll
-    for (int j = 0; j < OUTPUTS; ++j) to[j * step] = sum.template result<U>(totals[j]);
-  }
+template <typename Sum, typename A>
+__device__ __forceinline__ void load_weights(const Sum& sum, long long first, int count, A* weights) {
+#pragma unroll 1
+  for (int k = threadIdx.y * blockDim.x + threadIdx.x; k < count; k += THREADS) weights[k] = sum.weight(first + k);
 }
 
 // The first element of a group of OUTPUTS pixels; groups of the channels of the same pixels follow each other.
@@ -129,15 +131,35 @@ __device__ __forceinline__ int first_of(int group, int step) {
   return pixel * (OUTPUTS * step) + group - pixel * step;
 }
 
-// A pitch of whole words for rows of `width` elements, odd, so that lanes with a row each have a bank each.
+// The pitch of a tile of results: each row begins 16 bytes, modulo all banks, behind the one before it.
 template <typename U>
-__device__ __forceinline__ int odd_pitch(int width) {
-  constexpr int PER_WORD = sizeof(U) < 4 ? 4 / sizeof(U) : 1;
-  return ((width + PER_WORD - 1) / PER_WORD | 1) * PER_WORD;
+__device__ __forceinline__ int results_pitch(int width) {
+  constexpr int ALL = 128 / sizeof(U), PART = 16 / sizeof(U);
+  return (width + ALL - 1 - PART) / ALL * ALL + PART;
 }
 
-// What the launch has worked out, in elements: pitches, and where in shared memory the rows' weights (behind the columns'),
-// the sums down the columns, and the image's values (later the results) are.
+// The sums of OUTPUTS pixels of a row into a tile of results.
+template <typename Sum, typename A, typename U>
+__device__ __forceinline__ void keep(const Sum& sum, const A (&totals)[OUTPUTS], U* to, int step) {
+  if (step == 1) {
+    constexpr int BYTES = OUTPUTS * sizeof(U), PART = BYTES < 16 ? BYTES : 16;
+    typedef typename Word<PART>::type W;
+    union {
+      U values[OUTPUTS];
+      W words[BYTES / PART];
+    } u;
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) u.values[j] = sum.template result<U>(totals[j]);
+#pragma unroll
+    for (int i = 0; i < BYTES / PART; ++i) reinterpret_cast<W*>(to)[i] = u.words[i];
+  } else {
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) to[j * step] = sum.template result<U>(totals[j]);
+  }
+}
+
+// What the launch has worked out, in elements: pitches, and where in shared memory the rows' weights (behind the
+// columns'), the sums down the columns, and the image's values (later the results) are.
 struct Layout {
   int width, halo, lead, pitch, sums_pitch, weights_at, sums_at, tile_at;
 };
@@ -164,7 +186,7 @@ __device__ __forceinline__ void smooth_tile(const Surrounded<T>& image, U* dst, 
   for (Strides at(filled + 2 * halo); at.row * OUTPUTS < height; at.advance()) {
     const A* const centre = tile + (at.row * OUTPUTS + r0) * pitch + layout.lead + at.column;
     A* to = sums + at.row * OUTPUTS * sums_pitch + at.column;
-    weigh(down, centre, centre, pitch, shared, r0 + 1, true, totals);
+    weigh<0>(down, centre, centre, pitch, shared, r0 + 1, true, totals);
 #pragma unroll
     for (int j = 0; j < OUTPUTS; ++j, to += sums_pitch) *to = down.value(totals[j]);
   }
@@ -177,19 +199,19 @@ __device__ __forceinline__ void smooth_tile(const Surrounded<T>& image, U* dst, 
     __syncthreads();
   }
   U* const results = reinterpret_cast<U*>(tile);
-  const int lane = thread % 32, results_pitch = odd_pitch<U>(layout.width);
+  const int lane = thread % 32, to_next = results_pitch<U>(layout.width);
   for (int group = thread / 32; group * OUTPUTS < layout.width; group += THREADS / 32) {
     const int x = first_of(group, step);
     const A* const centre = sums + lane * sums_pitch + halo + x;
-    weigh(along, centre, centre, step, shared + layout.weights_at, r1 + 1, true, totals);
-    keep(along, totals, results + lane * results_pitch + x, step);
+    weigh_row(along, centre, centre, step, shared + layout.weights_at, r1 + 1, true, totals);
+    keep(along, totals, results + lane * to_next + x, step);
   }
   __syncthreads();
-  store_tile(results, results_pitch, dst + row * image.cols + left, image.cols, height, filled);
+  store_tile(results, to_next, dst + row * image.cols + left, image.cols, height, filled);
 }
 
 template <typename T, typename A>
-__global__ void __launch_bounds__(256, 3)
+__global__ void __launch_bounds__(256, BLOCKS<A>)
     smooth(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols, long long top,
            long long bottom, long long step, long long mode, double cval, long long r0, long long r1, const double* w0,
            long long taps0, const double* w1, long long taps1, long long width, long long halo, long long lead,
@@ -202,7 +224,7 @@ __global__ void __launch_bounds__(256, 3)
 }
 
 template <typename U>
-__global__ void __launch_bounds__(256, 3)
+__global__ void __launch_bounds__(256, BLOCKS<float>)
     fixed(const unsigned char* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
           long long top, long long bottom, long long step, long long mode, double cval, long long r0, long long r1,
           const unsigned short* q0, long long taps0, const unsigned short* q1, long long taps1, long long o0,
@@ -212,7 +234,9 @@ __global__ void __launch_bounds__(256, 3)
   const Layout layout = {int(width),      int(halo),       int(lead),    int(pitch),
                          int(sums_pitch), int(weights_at), int(sums_at), int(tile_at)};
   const float outside = float(int(cval) << 8);
-  smooth_tile(image, dst, top, bottom, int(r0), int(r1), FixedDown(q0, o0, outside), FixedAlong(q1, o1, outside), layout);
+  const FixedDown down(q0, o0, outside);
+  const FixedAlong along(q1, o1, outside);
+  smooth_tile(image, dst, top, bottom, int(r0), int(r1), down, along, layout);
 }
 
 // The sums down the columns of a tile, some distances at a time. Shared memory is the same at any radius.
@@ -221,7 +245,7 @@ __device__ __forceinline__ void down_tile(const Surrounded<T>& image, U* dst, lo
                                           long long radius, const Sum& sum) {
   typedef typename Sum::Wide A;
   constexpr int DISTANCES = DISTANCE_BYTES / sizeof(A);
-  __shared__ __align__(16) A before[ROWS + DISTANCES][COLUMNS], after[ROWS + DISTANCES][COLUMNS];
+  __shared__ __align__(16) A values[2][ROWS + DISTANCES][COLUMNS];  // before and after
   __shared__ A weights[DISTANCES];
   const long long row = top + (long long)blockIdx.y * ROWS, left = (long long)blockIdx.x * COLUMNS;
   const int height = int(bottom - row < ROWS ? bottom - row : ROWS);
@@ -233,12 +257,14 @@ __device__ __forceinline__ void down_tile(const Surrounded<T>& image, U* dst, lo
     const int count = int(radius + 1 - from < DISTANCES ? radius + 1 - from : DISTANCES);
     if (from > 0) __syncthreads();
     load_weights(sum, from, count, weights);
-    const Region low = {row - from - (count - 1), left, height + count - 1, filled};
-    const Region high = {row + from, left, height + count - 1, filled};
-    load_wide_tile<true>(image, low, &before[0][0], COLUMNS);
-    load_wide_tile<true>(image, high, &after[0][0], COLUMNS);
+#pragma unroll 1
+    for (int side = 0; side < 2; ++side) {
+      const Region region = {side ? row + from : row - from - (count - 1), left, height + count - 1, filled};
+      load_wide_tile<true>(image, region, values[side][0], COLUMNS);
+    }
     __syncthreads();
-    weigh(sum, &before[first + count - 1][x], &after[first][x], COLUMNS, weights, count, from == 0, totals);
+    const A *const before = &values[0][first + count - 1][x], *const after = &values[1][first][x];
+    weigh<COLUMNS>(sum, before, after, COLUMNS, weights, count, from == 0, totals);
   }
   if (x >= filled) return;
   U* to = dst + (row + first) * image.cols + left + x;
@@ -254,10 +280,10 @@ __device__ __forceinline__ void along_tile(const Surrounded<S>& image, U* dst, l
   typedef typename Sum::Wide A;
   DYNAMIC_SHARED(A, shared);
   const int step = int(image.step), width = OUTPUTS * int(blockDim.y), lane = threadIdx.x;
-  const int pitch = odd_pitch<A>(width + (distances - 1) * step + 3);
-  A* const weights = shared;
-  A* const before = weights + distances;
+  const int pitch = (width + (distances - 1) * step + 3) | 1;
+  A* const before = shared;  // later the results
   A* const after = before + HEIGHT * pitch;
+  A* const weights = after + HEIGHT * pitch;
   const long long row = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * width;
   const int height = int(bottom - row < HEIGHT ? bottom - row : HEIGHT);
   const int filled = int(image.cols - left < width ? image.cols - left : width);
@@ -269,53 +295,55 @@ __device__ __forceinline__ void along_tile(const Surrounded<S>& image, U* dst, l
     const int extra = (count - 1) * step;
     if (from > 0) __syncthreads();
     load_weights(sum, from, count, weights);
-    const Region low = {row, left - from * step - extra, height, filled + extra};
-    const Region high = {row, left + from * step, height, filled + extra};
-    load_wide_tile<false>(image, low, before, pitch);
-    load_wide_tile<false>(image, high, after, pitch);
+#pragma unroll 1
+    for (int side = 0; side < 2; ++side) {
+      const Region region = {row, side ? left + from * step : left - from * step - extra, height, filled + extra};
+      load_wide_tile<false>(image, region, side ? after : before, pitch);
+    }
     __syncthreads();
-    weigh(sum, before + lane * pitch + extra + x, after + lane * pitch + x, step, weights, count, from == 0, totals);
+    const int here = lane * pitch + x;
+    weigh_row(sum, before + here + extra, after + here, step, weights, count, from == 0, totals);
   }
   __syncthreads();
   U* const results = reinterpret_cast<U*>(before);
-  const int results_pitch = odd_pitch<U>(width);
-  keep(sum, totals, results + lane * results_pitch + x, step);
+  const int to_next = results_pitch<U>(width);
+  keep(sum, totals, results + lane * to_next + x, step);
   __syncthreads();
-  store_tile(results, results_pitch, dst + row * image.cols + left, image.cols, height, filled);
+  store_tile(results, to_next, dst + row * image.cols + left, image.cols, height, filled);
 }
 
 template <typename T, typename A>
-__global__ void __launch_bounds__(256, 3) down(const T* src, long long rows, long long cols, A* dst, long long dst_rows,
-                                            long long dst_cols, long long top, long long bottom, long long mode,
-                                            double cval, long long radius, const double* weights, long long taps) {
+__global__ void __launch_bounds__(256, LONG_BLOCKS<A>)
+    down(const T* src, long long rows, long long cols, A* dst, long long dst_rows, long long dst_cols, long long top,
+         long long bottom, long long mode, double cval, long long radius, const double* weights, long long taps) {
   const Surrounded<T> image = {src, rows, cols, 1, mode, cval};
   down_tile(image, dst, top, bottom, radius, Floating<A>{weights, A(cval)});
 }
 
 template <typename A, typename T>
-__global__ void __launch_bounds__(256, 3) along(const A* src, long long rows, long long cols, T* dst, long long dst_rows,
-                                             long long dst_cols, long long top, long long bottom, long long step,
-                                             long long mode, double cval, long long radius, const double* weights,
-                                             long long taps, long long distances) {
+__global__ void __launch_bounds__(256, LONG_BLOCKS<A>)
+    along(const A* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols, long long top,
+          long long bottom, long long step, long long mode, double cval, long long radius, const double* weights,
+          long long taps, long long distances) {
   const Surrounded<A> image = {src, rows, cols, step, mode, cval};
   along_tile(image, dst, top, bottom, radius, Floating<A>{weights, A(cval)}, int(distances));
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256, 3) fixed_down(const T* src, long long rows, long long cols, unsigned short* dst,
-                                                  long long dst_rows, long long dst_cols, long long top,
-                                                  long long bottom, long long mode, double cval, long long radius,
-                                                  const unsigned short* weights, long long taps, long long offset) {
+__global__ void __launch_bounds__(256, LONG_BLOCKS<float>)
+    fixed_down(const T* src, long long rows, long long cols, unsigned short* dst, long long dst_rows,
+               long long dst_cols, long long top, long long bottom, long long mode, double cval, long long radius,
+               const unsigned short* weights, long long taps, long long offset) {
   const Surrounded<T> image = {src, rows, cols, 1, mode, cval};
   down_tile(image, dst, top, bottom, radius, FixedDown(weights, offset, 0.f));
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256, 3) fixed_along(const unsigned short* src, long long rows, long long cols, T* dst,
-                                                   long long dst_rows, long long dst_cols, long long top,
-                                                   long long bottom, long long step, long long mode, double cval,
-                                                   long long radius, const unsigned short* weights, long long taps,
-                                                   long long offset, long long distances) {
+__global__ void __launch_bounds__(256, LONG_BLOCKS<float>)
+    fixed_along(const unsigned short* src, long long rows, long long cols, T* dst, long long dst_rows,
+                long long dst_cols, long long top, long long bottom, long long step, long long mode, double cval,
+                long long radius, const unsigned short* weights, long long taps, long long offset,
+                long long distances) {
   const Surrounded<unsigned short> image = {src, rows, cols, step, mode, double(int(cval) << 8)};
   along_tile(image, dst, top, bottom, radius, FixedAlong(weights, offset, 0.f), int(distances));
 }

@@ -14,6 +14,8 @@ DISTANCES = 64
 GREATEST_GRID = 65535
 WARPS = 8
 TILE_BYTES = 512  # of a tile's row of results
+# In taps of a pixel, by counting instructions: what a scratch image costs, and the rest of a sum.
+SCRATCH_TAPS, TASK_TAPS = 6, 4
 SHARED_BYTES = 64 << 10  # what a block may have on every architecture from sm_75 on
 SHARED_ALONG = 40 << 10  # so that several blocks fit
 
@@ -76,16 +78,21 @@ def layout_of(width, step, r0, r1):
     weights_at = up(r0 + 1, 4)
     sums_at = weights_at + up(r1 + 1, 4)
     tile_at = sums_at + up(HEIGHT * sums_pitch, 4)
-    tile = max((HEIGHT + 2 * r0) * pitch, HEIGHT * (width + 4))
+    tile = max((HEIGHT + 2 * r0) * pitch, HEIGHT * results_pitch(width))
     return Layout(width, halo, lead, pitch, sums_pitch, weights_at, sums_at, tile_at, tile_at + tile)
 
 
+def results_pitch(width):
+    """At most so many elements, of any type not wider than the sums."""
+    return up(width, 128) + 16
+
+
 def fitting(itemsize, step, r0, r1):
-    """The widest tile that fits into shared memory and is not mostly halo, or None."""
+    """The widest tile that fits into shared memory; None where a scratch image costs less than sums in the halo do."""
     group = OUTPUTS * step
     for width in range(max(TILE_BYTES // itemsize // group, 1) * group, 0, -group):
         layout = layout_of(width, step, r0, r1)
-        if width < 3 * layout.halo:
+        if 2 * layout.halo * (r0 + TASK_TAPS) > SCRATCH_TAPS * width:
             return None
         if layout.elements * itemsize <= SHARED_BYTES:
             return layout
@@ -106,8 +113,8 @@ def fill_along(gpu, name, src, dst, top, bottom, step, mode, cval, radius, *args
         far = name.replace("along<", "along_far<")
         gpu.fill_rows("gaussian", far, src, dst, top, bottom, step, mode, cval, radius, *args)
         return
-    pitch = up(width + (distances - 1) * step + 3, 2) + 1
-    shared = (distances + 2 * HEIGHT * pitch + 4) * itemsize
+    pitch = width + (distances - 1) * step + 3 | 1
+    shared = (2 * HEIGHT * pitch + distances) * itemsize
     args = (step, mode, cval, radius, *args, distances)
     fill_tiles(gpu, name, src, dst, top, bottom, (width, HEIGHT), (32, warps), args, shared)
 
