@@ -567,3 +567,61 @@ def test_minimum(gpu, dtype, shape):
         for flip, least in enumerate((expected.min(-1), expected.max(-1))):
             found, _ = swept(gpu, "minimum", values, (step, MODES[mode].code, 7.0, *window, flip))
             np.testing.assert_array_equal(found, least[shape[0] // 4 : shape[0] - shape[0] // 5])
+
+
+# Kernels of the Gaussian: within one tile, a halo of several, and more distances than are in shared memory at a time.
+RADII = [(0, 3), (4, 6), (19, 12), (45, 90)]
+
+
+@pytest.mark.parametrize("radii", RADII, ids=str)
+@pytest.mark.parametrize("step", [1, 3, 9])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_gaussian(gpu, dtype, step, radii):
+    rng = np.random.default_rng(5)
+    halves = [rng.random(radius + 1) for radius in radii]
+    weights = [half / (half[0] + 2 * half[1:].sum()) for half in halves]
+    fixed = [np.floor(part * 65536).clip(0, 65535).astype(np.uint16) for part in weights]
+    kinds = [dtype, np.dtype("uint16")] if dtype == np.uint8 and max(radii) <= 32 else [dtype]
+    cases = zip(((1, 1), (40, 45), (9, 131), (70, 33), (3, 20)), MODES.values(), strict=True)
+    for (rows, pixels), mode in cases:
+        image = noise((rows, pixels * step), dtype)
+        for kind in kinds:
+            args = (step, mode.code, 7.0, *radii, *weights, *fixed, 2, 3)
+            found, band = swept(gpu, "gaussian", image, args, kind)
+            expected = smoothed(image, step, mode.numpy, 7, weights, fixed, (2, 3), kind)
+            np.testing.assert_array_equal(found, expected[rows // 4 :][: len(band)])
+
+
+def smoothed(image, step, mode, cval, weights, fixed, offsets, kind):
+    """Down the columns, then along the rows; bytes with short kernels in 256ths, of which uint16 keeps all."""
+    rows = len(image)
+    if image.dtype == np.uint8 and max(map(len, fixed)) <= 33:
+        values, outside = image.astype(np.int64) << 8, cval << 8
+        parts = [(part.astype(np.int64), offset) for part, offset in zip(fixed, offsets, strict=True)]
+    else:
+        wide = np.dtype("float64" if image.dtype == np.float64 else "float32")
+        values, outside = image.astype(wide), wide.type(cval)
+        parts = [(part.astype(wide), None) for part in weights]
+    sums = weighed_down(values, mode, outside, *parts[0])
+    columns = sums.reshape(rows, -1, step).swapaxes(0, 1)
+    total = weighed_down(columns, mode, outside, *parts[1]).swapaxes(0, 1).reshape(rows, -1)
+    if parts[0][1] is not None:
+        return ((total + 128) >> 8 if kind == np.uint8 else total).astype(kind)
+    if image.dtype.kind == "f":
+        return total
+    info = np.iinfo(image.dtype)
+    return np.clip(np.rint(total), info.min, info.max).astype(image.dtype)
+
+
+def weighed_down(values, mode, outside, weights, offset):
+    """Sums along the first axis, from the centre outwards."""
+    length, radius = len(values), len(weights) - 1
+    border = [(radius, radius)] + [(0, 0)] * (values.ndim - 1)
+    padded = np.pad(values, border, mode, **({"constant_values": outside} if mode == "constant" else {}))
+    at = {k: padded[radius + k : radius + k + length] for k in range(-radius, radius + 1)}
+    if offset is not None:
+        return (offset + sum((at[k] * weights[abs(k)]) >> 16 for k in at)) & 65535
+    total = weights[0] * at[0]
+    for k in range(1, radius + 1):
+        total = total + weights[k] * (at[-k] + at[k])
+    return total

@@ -3,6 +3,7 @@
 import numpy as np
 
 from gpuimg.images import MODES
+from gpuimg.kernels.smooth.gaussian_launch import smooth as smooth_by_way_of
 
 BEYOND = 2  # rows: one for the neighbours' magnitudes, one for their gradients
 
@@ -11,10 +12,9 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, outside
     rows, cols = src.shape
     first, last = max(top - BEYOND, 0), min(bottom + BEYOND, rows)
     wide = np.dtype(np.float64 if src.dtype == np.float64 else np.float32)
-    kind, real = gpu.ctype(src.dtype), gpu.ctype(wide)
+    real = gpu.ctype(wide)
     held, smooth = (gpu.rows(gpu.empty((last - first, cols), wide), first, rows) for _ in range(2))
-    gpu.fill_rows("gaussian", f"down<{kind}, {real}>", src, held, first, last, mode, cval, r0, w0)
-    gpu.fill_rows("gaussian", f"along<{real}, {real}>", held, smooth, first, last, step, mode, cval, r1, w1)
+    smooth_by_way_of(gpu, src, held, smooth, first, last, step, mode, cval, r0, r1, w0, w1)
     if mode == MODES["constant"].code:
         gpu.fill_rows("normalize", f"normalize<{real}, {real}>", smooth, held, first, last, step, w0, w1, outside)
         smooth = held

@@ -2,6 +2,7 @@
 #pragma once
 #include "borders.cuh"
 #include "numbers.cuh"
+#include "vectors.cuh"
 
 // An image as flat rows, and what lies beyond its edges.
 template <typename T>
@@ -21,15 +22,18 @@ struct Region {
   int height, width;
 };
 
+// a / b for 0 <= a <= 1024 and 0 < b <= 2**20, at a fraction of an integer division's instructions.
+__device__ __forceinline__ int quotient(int a, int b) { return int(__fdividef(float(a) + 0.5f, float(b))); }
+
 // Steps through the items of a tile's rows, `width` of which are a row, for the threads of a block.
 struct Strides {
   int row, column, down, along, width;
 
   __device__ explicit Strides(int width) : width(width) {
     const int thread = threadIdx.y * blockDim.x + threadIdx.x, threads = blockDim.x * blockDim.y;
-    row = thread / width;
+    row = quotient(thread, width);
     column = thread - row * width;
-    down = threads / width;
+    down = quotient(threads, width);
     along = threads - down * width;
   }
   __device__ void advance() {
@@ -42,20 +46,18 @@ struct Strides {
   }
 };
 
-// Fill rows of `pitch` elements in shared memory; the threads of a block together, which wait for each other afterwards.
-// Elements of less than four bytes are moved in words, up to the next multiple of one: `pitch` and the tile's address are
-// such multiples.
+// Fill rows of `pitch` elements in shared memory; the threads of a block together, which wait for each other
+// afterwards. Elements of less than four bytes are moved in words, up to the next multiple of one: `pitch` and the
+// tile's address are such multiples.
 template <typename T>
 __device__ __forceinline__ void load_tile(const Surrounded<T>& image, const Region& region, T* tile, int pitch) {
   constexpr int PER_WORD = sizeof(T) < 4 ? 4 / sizeof(T) : 1;
   const int words = (region.width + PER_WORD - 1) / PER_WORD;
-  const long long first = region.top * image.cols + region.left;
-  const long long last = first + (region.height - 1) * image.cols + words * PER_WORD;
-  const bool inside = region.top >= 0 && region.top + region.height <= image.rows && region.left >= 0 &&
-                      region.left + region.width <= image.cols;
-  // An aligned word may hold bytes before the first element and behind the last one.
-  if (inside && first >= PER_WORD - 1 && last + PER_WORD - 1 <= image.rows * image.cols) {
-    const T* const base = image.data + first;
+  // An aligned word may hold bytes before the first element and behind the last one: those of the same row are there.
+  const bool inside = region.top >= 0 && region.top + region.height <= image.rows && region.left >= PER_WORD - 1 &&
+                      region.left + (words + 1) * PER_WORD - 1 <= image.cols;
+  if (inside) {
+    const T* const base = image.data + region.top * image.cols + region.left;
     if constexpr (PER_WORD == 1) {
 #pragma unroll 4
       for (Strides at(words); at.row < region.height; at.advance())
@@ -75,4 +77,187 @@ __device__ __forceinline__ void load_tile(const Surrounded<T>& image, const Regi
   }
   for (Strides at(region.width); at.row < region.height; at.advance())
     tile[at.row * pitch + at.column] = image(region.top + at.row, region.left + at.column);
+}
+
+// Four neighbours; where not ALIGNED (to four bytes or, of wider elements, to sixteen), at any address. Then, of
+// elements of less than four bytes, up to three bytes before and behind are read.
+template <bool ALIGNED, typename T>
+__device__ __forceinline__ Pack<T, 4> load_four(const T* p) {
+  Pack<T, 4> four;
+  if constexpr (ALIGNED) {
+    load_aligned(p, four);
+  } else if constexpr (sizeof(T) < 4) {
+    constexpr int WORDS = sizeof(T);
+    union {
+      unsigned int words[WORDS];
+      Pack<T, 4> values;
+    } u;
+    const int shift = int(address_of(p) & 3);
+    const unsigned int* const from = reinterpret_cast<const unsigned int*>(address_of(p) - shift);
+    unsigned int words[WORDS + 1];
+#pragma unroll
+    for (int i = 0; i < WORDS; ++i) words[i] = __ldg(from + i);
+    words[WORDS] = shift ? __ldg(from + WORDS) : 0u;
+#pragma unroll
+    for (int i = 0; i < WORDS; ++i) u.words[i] = __funnelshift_r(words[i], words[i + 1], 8 * shift);
+    four = u.values;
+  } else {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) four.v[i] = __ldg(p + i);
+  }
+  return four;
+}
+
+// Bytes become floats by the bits of 2**23 + v: conversions have a fraction of the rate of additions.
+template <typename A, typename T>
+__device__ __forceinline__ Pack<A, 4> as_wide(const Pack<T, 4>& from) {
+  Pack<A, 4> wide;
+  if constexpr (SameType<T, unsigned char>::value && SameType<A, float>::value) {
+    union {
+      Pack<T, 4> values;
+      unsigned int word;
+    } u;
+    u.values = from;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) wide.v[i] = __uint_as_float(__byte_perm(u.word, 0x4B000000u, 0x7440 + i)) - 8388608.f;
+  } else {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) wide.v[i] = A(from.v[i]);
+  }
+  return wide;
+}
+
+// Sixteen bytes at a time.
+template <typename A>
+__device__ __forceinline__ void store_shared(A* p, const Pack<A, 4>& from) {
+  if constexpr (sizeof(A) == 4) {
+    *reinterpret_cast<float4*>(p) = make_float4(from.v[0], from.v[1], from.v[2], from.v[3]);
+  } else {
+    *reinterpret_cast<double2*>(p) = make_double2(from.v[0], from.v[1]);
+    *reinterpret_cast<double2*>(p + 2) = make_double2(from.v[2], from.v[3]);
+  }
+}
+
+template <bool VECTORS, typename A>
+__device__ __forceinline__ void put_four(A* to, const Pack<A, 4>& wide) {
+  if constexpr (VECTORS) {
+    store_shared(to, wide);
+  } else {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) to[i] = wide.v[i];
+  }
+}
+
+// Where a thread begins that has the same fours of several rows, `rows` apart: the addresses are sums.
+struct FoursOfRows {
+  int row, column, rows;
+
+  __device__ explicit FoursOfRows(int fours) {
+    const int thread = threadIdx.y * blockDim.x + threadIdx.x;
+    rows = quotient(blockDim.x * blockDim.y, fours);
+    row = quotient(thread, fours);
+    column = 4 * (thread - row * fours);
+    if (row >= rows) row = 1 << 30;  // of no row
+  }
+};
+
+// Rows of fours that lie inside the image. Several loads are under way before the first value is needed.
+template <bool VECTORS, bool ALIGNED, typename T, typename A>
+__device__ __forceinline__ void load_wide_inside(const T* from, long long cols, A* tile, int pitch, int height,
+                                                 int fours) {
+  constexpr int AT_ONCE = VECTORS && ALIGNED && sizeof(A) < 8 ? 4 : 2;
+  const FoursOfRows mine(fours);
+  if (mine.row >= height) return;
+  from += mine.row * cols + mine.column;
+  tile += mine.row * pitch + mine.column;
+  const long long below = mine.rows * cols;
+#pragma unroll 1
+  for (int row = mine.row; row < height; row += AT_ONCE * mine.rows) {
+    Pack<T, 4> values[AT_ONCE];
+#pragma unroll
+    for (int i = 0; i < AT_ONCE; ++i, from += below)
+      if (row + i * mine.rows < height) values[i] = load_four<ALIGNED>(from);
+#pragma unroll
+    for (int i = 0; i < AT_ONCE; ++i, tile += mine.rows * pitch)
+      if (row + i * mine.rows < height) put_four<VECTORS>(tile, as_wide<A>(values[i]));
+  }
+}
+
+// Fill rows of `pitch` elements in shared memory with values as A, whole fours of them; the threads of a block
+// together, which wait for each other afterwards. Where VECTORS, `pitch` is a multiple of four and the tile aligned to
+// 16 bytes.
+template <bool VECTORS, typename T, typename A>
+__device__ __forceinline__ void load_wide_tile(const Surrounded<T>& image, const Region& region, A* tile, int pitch) {
+  constexpr int BESIDE = sizeof(T) < 4 ? 4 / sizeof(T) - 1 : 0, WORD = sizeof(T) < 4 ? 4 : 16;
+  const int fours = (region.width + 3) / 4;
+  if (region.top >= 0 && region.top + region.height <= image.rows && region.left >= BESIDE &&
+      region.left + 4 * fours + BESIDE <= image.cols && fours <= int(blockDim.x * blockDim.y)) {
+    const T* const from = image.data + region.top * image.cols + region.left;
+    if (((address_of(from) | (unsigned long long)image.cols * sizeof(T)) & (WORD - 1)) == 0)
+      load_wide_inside<VECTORS, true>(from, image.cols, tile, pitch, region.height, fours);
+    else
+      load_wide_inside<VECTORS, false>(from, image.cols, tile, pitch, region.height, fours);
+    return;
+  }
+#pragma unroll 1
+  for (Strides at(fours); at.row < region.height; at.advance()) {
+    const long long row = fold(region.top + at.row, image.rows, image.mode), x = region.left + 4 * at.column;
+    A* const to = tile + at.row * pitch + 4 * at.column;
+    if (row >= 0 && x >= BESIDE && x + 4 + BESIDE <= image.cols) {
+      put_four<VECTORS>(to, as_wide<A>(load_four<false>(image.data + row * image.cols + x)));
+    } else {
+#pragma unroll 1
+      for (int i = 0; i < 4 && 4 * at.column + i < region.width; ++i) {
+        const long long column = fold_element(x + i, image.cols, image.step, image.mode);
+        to[i] = row < 0 || column < 0 ? A(T(image.cval)) : A(image.data[row * image.cols + column]);
+      }
+    }
+  }
+}
+
+// Store rows of a tile, which begin at multiples of 16 bytes, from `dst` on; the threads of a block together: fours
+// where they are aligned in the image, else a warp has a row, and elements of less than four bytes leave in words.
+template <typename T>
+__device__ __forceinline__ void store_tile(const T* tile, int pitch, T* dst, long long cols, int height, int width) {
+  constexpr int WORD = sizeof(T) < 4 ? 4 * sizeof(T) : 16;
+  if (width % 4 == 0 && ((address_of(dst) | (unsigned long long)cols * sizeof(T)) & (WORD - 1)) == 0) {
+    const FoursOfRows mine(width / 4);
+    if (mine.row >= height) return;
+    tile += mine.row * pitch + mine.column;
+    dst += mine.row * cols + mine.column;
+    const long long below = mine.rows * cols;
+#pragma unroll 4
+    for (int row = mine.row; row < height; row += mine.rows) {
+      store_aligned(dst, *reinterpret_cast<const Pack<T, 4>*>(tile));
+      tile += mine.rows * pitch;
+      dst += below;
+    }
+    return;
+  }
+  const int thread = threadIdx.y * blockDim.x + threadIdx.x, warps = blockDim.x * blockDim.y / 32;
+  const int lane = thread % 32;
+#pragma unroll 1
+  for (int row = thread / 32; row < height; row += warps) {
+    const T* const from = tile + row * pitch;
+    T* const to = dst + row * cols;
+    if constexpr (sizeof(T) >= 4) {
+#pragma unroll 4
+      for (int x = lane; x < width; x += 32) to[x] = from[x];
+    } else {
+      constexpr int PER_WORD = 4 / sizeof(T);
+      const unsigned int* const words = reinterpret_cast<const unsigned int*>(from);
+      const int lead = int(address_of(to) & 3) / int(sizeof(T));
+      unsigned int* const aligned = reinterpret_cast<unsigned int*>(to - lead);
+#pragma unroll 1
+      for (int i = lane; i * PER_WORD < lead + width; i += 32) {
+        const int x = i * PER_WORD - lead;
+        if (x >= 0 && x + PER_WORD <= width) {
+          aligned[i] = lead ? __funnelshift_l(words[i - 1], words[i], 8 * int(sizeof(T)) * lead) : words[i];
+        } else {
+#pragma unroll 1
+          for (int k = max(x, 0); k < min(x + PER_WORD, width); ++k) to[k] = from[k];
+        }
+      }
+    }
+  }
 }

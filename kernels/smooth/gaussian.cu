@@ -1,108 +1,379 @@
 // launch: tile 32x8, pixels 4x1
-// instances: fixed_down<unsigned char>; fixed_along<unsigned char>; fixed_along<unsigned short>; down<T, A>
-// instances: along<A, T>
+// instances: fixed<unsigned char>; fixed<unsigned short>; smooth<T, A>
+// instances: fixed_down<unsigned char>; fixed_along<unsigned char>; fixed_along<unsigned short>
+// instances: fixed_along_far<unsigned char>; fixed_along_far<unsigned short>; down<T, A>; along<A, T>; along_far<A, T>
 #include "borders.cuh"
 #include "columns.cuh"
 #include "numbers.cuh"
+#include "tiles.cuh"
 
-// A symmetric kernel down the columns into a scratch image, then along its rows. `weights` are one half of it, from the
-// centre outwards. In fixed point (uint8, short kernels) values count in 256ths, weights in 65536ths; each product is
-// truncated and `offset` makes up for what that loses on average. A result of unsigned short stays in 256ths.
+// A symmetric kernel down the columns, then along the rows. `weights` are one half of it, from the centre outwards.
+// With short kernels a block makes both sums of its tile in shared memory; with longer ones `down` fills a scratch
+// image, from which `along` fills the result. In fixed point (uint8, short kernels) values count in 256ths, weights in
+// 65536ths; each product is truncated and `offset` makes up for what that loses on average. A result of unsigned short
+// stays in 256ths.
 
-// Sum of value(-radius .. radius), weighted, from the centre outwards in pairs: the order that the CPU has.
-template <typename A, typename Value>
-__device__ __forceinline__ A weighted(const double* weights, long long radius, Value value) {
-  A total = A(weights[0]) * value(0);
-  for (long long k = 1; k <= radius; ++k) total = total + A(weights[k]) * (value(-k) + value(k));
-  return total;
-}
-
-// The same for values in 256ths.
-template <typename Value>
-__device__ __forceinline__ unsigned int weighted_fixed(const unsigned short* weights, long long radius, long long offset,
-                                                       Value value) {
-  unsigned int total = (unsigned int)offset + ((value(0) * weights[0]) >> 16);
-  for (long long k = 1; k <= radius; ++k) {
-    const unsigned int weight = weights[k];
-    total += ((value(-k) * weight) >> 16) + ((value(k) * weight) >> 16);
-  }
-  return total & 65535u;
-}
-
-// A column's value, rows folded; `outside` stands for the constant.
-template <typename T, typename A>
-struct Column {
-  const T* src;
-  long long rows, cols, row, mode;
-  A outside;
-  bool inside;
-  __device__ A operator()(long long k) const {
-    const long long r = inside ? row + k : fold(row + k, rows, mode);
-    return r < 0 ? outside : A(src[r * cols]);
-  }
-};
-
-// A row's value, columns folded.
+// Blocks of a multiprocessor: what registers they are compiled for.
 template <typename A>
-struct Row {
-  const A* src;
-  long long cols, x, step, mode;
+constexpr int BLOCKS = sizeof(A) < 8 ? 4 : 2;
+template <typename A>
+constexpr int LONG_BLOCKS = sizeof(A) < 8 ? 3 : 2;  // sums are kept while values are loaded
+
+static constexpr int THREADS = 256;
+static constexpr int OUTPUTS = 8;    // neighbours that a thread sums up together: they share most of their values
+static constexpr int HEIGHT = 32;    // of a tile whose rows a warp's lanes have
+static constexpr int COLUMNS = 32;   // of a tile of `down`, and
+static constexpr int ROWS = THREADS / COLUMNS * OUTPUTS;
+static constexpr int DISTANCE_BYTES = 160;  // `down` has the values of so many distances in shared memory at a time
+
+// Sums of floating-point values, from the centre outwards in pairs: the order that the CPU has.
+template <typename A>
+struct Floating {
+  typedef A Wide;
+  const double* weights;
   A outside;
-  bool inside;
-  __device__ A operator()(long long k) const {
-    const long long c = inside ? x + k * step : fold_element(x + k * step, cols, step, mode);
-    return c < 0 ? outside : src[c];
+
+  __device__ A weight(long long k) const { return A(weights[k]); }
+  __device__ A first(A w, A v) const { return w * v; }
+  __device__ A pair(A total, A w, A before, A after) const { return total + w * (before + after); }
+  __device__ A value(A total) const { return total; }
+  template <typename T>
+  __device__ T result(A total) const {
+    return rounded<T>(total);
   }
 };
 
+// Sums of integers in floats that hold 2**23 + total, whose last bit counts one: rounding down truncates the product,
+// at one instruction a value. SCALE is what the products are divided by.
+template <int SCALE>
+struct Fixed {
+  typedef float Wide;
+  const unsigned short* weights;
+  float outside, start;
+
+  __device__ Fixed(const unsigned short* weights, long long offset, float outside)
+      : weights(weights), outside(outside), start(8388608.f + float(int(offset))) {}
+  __device__ float weight(long long k) const { return float(int(weights[k])) * (1.f / SCALE); }
+  __device__ float first(float w, float v) const { return __fmaf_rd(v, w, start); }
+  __device__ float pair(float total, float w, float before, float after) const {
+    return __fmaf_rd(after, w, __fmaf_rd(before, w, total));
+  }
+  __device__ float value(float total) const {
+    return __uint_as_float((__float_as_uint(total) & 65535u) | 0x4B000000u) - 8388608.f;
+  }
+  template <typename T>
+  __device__ T result(float total) const {
+    const unsigned int sum = __float_as_uint(total) & 65535u;
+    return sizeof(T) == 1 ? T((sum + 128u) >> 8) : T(sum);
+  }
+};
+typedef Fixed<256> FixedDown;  // of bytes
+typedef Fixed<65536> FixedAlong;
+
+// Adds to the sums of neighbours, a stride apart, what `count` distances contribute; `before` and `after` are the
+// values of the first neighbour at the first distance. At each distance, two values come into the windows of all
+// others. A STRIDE other than 0 is the stride, known when compiling.
+template <int STRIDE, typename Sum, typename A>
+__device__ __forceinline__ void weigh(const Sum& sum, const A* before, const A* after, int any_stride, const A* weights,
+                                      int count, bool from_centre, A (&totals)[OUTPUTS]) {
+  const int stride = STRIDE > 0 ? STRIDE : any_stride;
+  A low[OUTPUTS], high[OUTPUTS];
+#pragma unroll
+  for (int j = 0; j < OUTPUTS; ++j) {
+    low[j] = before[j * stride];
+    high[j] = after[j * stride];
+    totals[j] = from_centre ? sum.first(weights[0], low[j]) : sum.pair(totals[j], weights[0], low[j], high[j]);
+  }
+  after += (OUTPUTS - 1) * stride;
+  // Step i of OUTPUTS: the windows are rings, which begin at constant places when the loop is unrolled.
+  const auto step = [&](int i, A weight) {
+    before -= stride;
+    after += stride;
+    low[OUTPUTS - 1 - i] = *before;
+    high[i] = *after;
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j)
+      totals[j] = sum.pair(totals[j], weight, low[(j + OUTPUTS - 1 - i) % OUTPUTS], high[(j + i + 1) % OUTPUTS]);
+  };
+  int k = 1;
+#pragma unroll 1
+  for (; k + OUTPUTS <= count; k += OUTPUTS) {
+#pragma unroll
+    for (int i = 0; i < OUTPUTS; ++i) step(i, weights[k + i]);
+  }
+#pragma unroll
+  for (int i = 0; i < OUTPUTS - 1; ++i) {
+    if (k + i >= count) break;
+    step(i, weights[k + i]);
+  }
+}
+
+// The same along a row.
+template <typename Sum, typename A>
+__device__ __forceinline__ void weigh_row(const Sum& sum, const A* before, const A* after, int step, const A* weights,
+                                          int count, bool from_centre, A (&totals)[OUTPUTS]) {
+  if (step == 1)
+    weigh<1>(sum, before, after, step, weights, count, from_centre, totals);
+  else
+    weigh<0>(sum, before, after, step, weights, count, from_centre, totals);
+}
+
+template <typename Sum, typename A>
+__device__ __forceinline__ void load_weights(const Sum& sum, long long first, int count, A* weights) {
+#pragma unroll 1
+  for (int k = threadIdx.y * blockDim.x + threadIdx.x; k < count; k += THREADS) weights[k] = sum.weight(first + k);
+}
+
+// The first element of a group of OUTPUTS pixels; groups of the channels of the same pixels follow each other.
+__device__ __forceinline__ int first_of(int group, int step) {
+  if (step == 1) return group * OUTPUTS;
+  const int pixel = quotient(group, step);
+  return pixel * (OUTPUTS * step) + group - pixel * step;
+}
+
+// The pitch of a tile of results: each row begins 16 bytes, modulo all banks, behind the one before it.
+template <typename U>
+__device__ __forceinline__ int results_pitch(int width) {
+  constexpr int ALL = 128 / sizeof(U), PART = 16 / sizeof(U);
+  return (width + ALL - 1 - PART) / ALL * ALL + PART;
+}
+
+// The sums of OUTPUTS pixels of a row into a tile of results.
+template <typename Sum, typename A, typename U>
+__device__ __forceinline__ void keep(const Sum& sum, const A (&totals)[OUTPUTS], U* to, int step) {
+  if (step == 1) {
+    constexpr int BYTES = OUTPUTS * sizeof(U), PART = BYTES < 16 ? BYTES : 16;
+    typedef typename Word<PART>::type W;
+    union {
+      U values[OUTPUTS];
+      W words[BYTES / PART];
+    } u;
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) u.values[j] = sum.template result<U>(totals[j]);
+#pragma unroll
+    for (int i = 0; i < BYTES / PART; ++i) reinterpret_cast<W*>(to)[i] = u.words[i];
+  } else {
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) to[j * step] = sum.template result<U>(totals[j]);
+  }
+}
+
+// What the launch has worked out, in elements: pitches, and where in shared memory the rows' weights (behind the
+// columns'), the sums down the columns, and the image's values (later the results) are.
+struct Layout {
+  int width, halo, lead, pitch, sums_pitch, weights_at, sums_at, tile_at;
+};
+
+// Both sums of a tile of `width` elements, whole groups of OUTPUTS pixels.
+template <typename Down, typename Along, typename T, typename U>
+__device__ __forceinline__ void smooth_tile(const Surrounded<T>& image, U* dst, long long top, long long bottom, int r0,
+                                            int r1, const Down& down, const Along& along, const Layout& layout) {
+  typedef typename Down::Wide A;
+  DYNAMIC_SHARED(A, shared);
+  const int thread = threadIdx.y * blockDim.x + threadIdx.x, step = int(image.step), halo = layout.halo;
+  const int pitch = layout.pitch, sums_pitch = layout.sums_pitch;
+  A* const sums = shared + layout.sums_at;
+  A* const tile = shared + layout.tile_at;
+  const long long row = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * layout.width;
+  const int height = int(bottom - row < HEIGHT ? bottom - row : HEIGHT);
+  const int filled = int(image.cols - left < layout.width ? image.cols - left : layout.width);
+  load_weights(down, 0, r0 + 1, shared);
+  load_weights(along, 0, r1 + 1, shared + layout.weights_at);
+  const Region region = {row - r0, left - halo - layout.lead, height + 2 * r0, layout.lead + filled + 2 * halo};
+  load_wide_tile<true>(image, region, tile, pitch);
+  __syncthreads();
+  A totals[OUTPUTS];
+  for (Strides at(filled + 2 * halo); at.row * OUTPUTS < height; at.advance()) {
+    const A* const centre = tile + (at.row * OUTPUTS + r0) * pitch + layout.lead + at.column;
+    A* to = sums + at.row * OUTPUTS * sums_pitch + at.column;
+    weigh<0>(down, centre, centre, pitch, shared, r0 + 1, true, totals);
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j, to += sums_pitch) *to = down.value(totals[j]);
+  }
+  __syncthreads();
+  if (image.mode == MODE_CONSTANT && (left < halo || left + filled + halo > image.cols)) {
+    for (Strides at(filled + 2 * halo); at.row < HEIGHT; at.advance()) {
+      const long long x = left - halo + at.column;
+      if (x < 0 || x >= image.cols) sums[at.row * sums_pitch + at.column] = along.outside;
+    }
+    __syncthreads();
+  }
+  U* const results = reinterpret_cast<U*>(tile);
+  const int lane = thread % 32, to_next = results_pitch<U>(layout.width);
+  for (int group = thread / 32; group * OUTPUTS < layout.width; group += THREADS / 32) {
+    const int x = first_of(group, step);
+    const A* const centre = sums + lane * sums_pitch + halo + x;
+    weigh_row(along, centre, centre, step, shared + layout.weights_at, r1 + 1, true, totals);
+    keep(along, totals, results + lane * to_next + x, step);
+  }
+  __syncthreads();
+  store_tile(results, to_next, dst + row * image.cols + left, image.cols, height, filled);
+}
+
 template <typename T, typename A>
-__global__ void down(const T* src, long long rows, long long cols, A* dst, long long dst_rows, long long dst_cols,
-                     long long top, long long bottom, long long mode, double cval, long long radius,
-                     const double* weights, long long taps) {
-  each_column(cols, top, bottom, [=](long long row, long long x) {
-    const bool inside = row >= radius && row + radius < rows;
-    const Column<T, A> value = {src + x, rows, cols, row, mode, A(cval), inside};
-    dst[row * cols + x] = weighted<A>(weights, radius, value);
+__global__ void __launch_bounds__(256, BLOCKS<A>)
+    smooth(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols, long long top,
+           long long bottom, long long step, long long mode, double cval, long long r0, long long r1, const double* w0,
+           long long taps0, const double* w1, long long taps1, long long width, long long halo, long long lead,
+           long long pitch, long long sums_pitch, long long weights_at, long long sums_at, long long tile_at) {
+  const Surrounded<T> image = {src, rows, cols, step, mode, cval};
+  const Layout layout = {int(width),      int(halo),       int(lead),    int(pitch),
+                         int(sums_pitch), int(weights_at), int(sums_at), int(tile_at)};
+  const Floating<A> down = {w0, A(cval)}, along = {w1, A(cval)};
+  smooth_tile(image, dst, top, bottom, int(r0), int(r1), down, along, layout);
+}
+
+template <typename U>
+__global__ void __launch_bounds__(256, BLOCKS<float>)
+    fixed(const unsigned char* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+          long long top, long long bottom, long long step, long long mode, double cval, long long r0, long long r1,
+          const unsigned short* q0, long long taps0, const unsigned short* q1, long long taps1, long long o0,
+          long long o1, long long width, long long halo, long long lead, long long pitch, long long sums_pitch,
+          long long weights_at, long long sums_at, long long tile_at) {
+  const Surrounded<unsigned char> image = {src, rows, cols, step, mode, cval};
+  const Layout layout = {int(width),      int(halo),       int(lead),    int(pitch),
+                         int(sums_pitch), int(weights_at), int(sums_at), int(tile_at)};
+  const float outside = float(int(cval) << 8);
+  const FixedDown down(q0, o0, outside);
+  const FixedAlong along(q1, o1, outside);
+  smooth_tile(image, dst, top, bottom, int(r0), int(r1), down, along, layout);
+}
+
+// The sums down the columns of a tile, some distances at a time. Shared memory is the same at any radius.
+template <typename Sum, typename T, typename U>
+__device__ __forceinline__ void down_tile(const Surrounded<T>& image, U* dst, long long top, long long bottom,
+                                          long long radius, const Sum& sum) {
+  typedef typename Sum::Wide A;
+  constexpr int DISTANCES = DISTANCE_BYTES / sizeof(A);
+  __shared__ __align__(16) A values[2][ROWS + DISTANCES][COLUMNS];  // before and after
+  __shared__ A weights[DISTANCES];
+  const long long row = top + (long long)blockIdx.y * ROWS, left = (long long)blockIdx.x * COLUMNS;
+  const int height = int(bottom - row < ROWS ? bottom - row : ROWS);
+  const int filled = int(image.cols - left < COLUMNS ? image.cols - left : COLUMNS);
+  const int first = threadIdx.y * OUTPUTS, x = threadIdx.x;
+  A totals[OUTPUTS];
+#pragma unroll 1
+  for (long long from = 0; from <= radius; from += DISTANCES) {
+    const int count = int(radius + 1 - from < DISTANCES ? radius + 1 - from : DISTANCES);
+    if (from > 0) __syncthreads();
+    load_weights(sum, from, count, weights);
+#pragma unroll 1
+    for (int side = 0; side < 2; ++side) {
+      const Region region = {side ? row + from : row - from - (count - 1), left, height + count - 1, filled};
+      load_wide_tile<true>(image, region, values[side][0], COLUMNS);
+    }
+    __syncthreads();
+    const A *const before = &values[0][first + count - 1][x], *const after = &values[1][first][x];
+    weigh<COLUMNS>(sum, before, after, COLUMNS, weights, count, from == 0, totals);
+  }
+  if (x >= filled) return;
+  U* to = dst + (row + first) * image.cols + left + x;
+#pragma unroll
+  for (int j = 0; j < OUTPUTS; ++j, to += image.cols)
+    if (first + j < height) *to = U(sum.value(totals[j]));
+}
+
+// The sums along the rows of a tile of as many groups of OUTPUTS pixels as the block has warps.
+template <typename Sum, typename S, typename U>
+__device__ __forceinline__ void along_tile(const Surrounded<S>& image, U* dst, long long top, long long bottom,
+                                           long long radius, const Sum& sum, int distances) {
+  typedef typename Sum::Wide A;
+  DYNAMIC_SHARED(A, shared);
+  const int step = int(image.step), width = OUTPUTS * int(blockDim.y), lane = threadIdx.x;
+  const int pitch = (width + (distances - 1) * step + 3) | 1;
+  A* const before = shared;  // later the results
+  A* const after = before + HEIGHT * pitch;
+  A* const weights = after + HEIGHT * pitch;
+  const long long row = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * width;
+  const int height = int(bottom - row < HEIGHT ? bottom - row : HEIGHT);
+  const int filled = int(image.cols - left < width ? image.cols - left : width);
+  const int x = first_of(threadIdx.y, step);
+  A totals[OUTPUTS];
+#pragma unroll 1
+  for (long long from = 0; from <= radius; from += distances) {
+    const int count = int(radius + 1 - from < distances ? radius + 1 - from : distances);
+    const int extra = (count - 1) * step;
+    if (from > 0) __syncthreads();
+    load_weights(sum, from, count, weights);
+#pragma unroll 1
+    for (int side = 0; side < 2; ++side) {
+      const Region region = {row, side ? left + from * step : left - from * step - extra, height, filled + extra};
+      load_wide_tile<false>(image, region, side ? after : before, pitch);
+    }
+    __syncthreads();
+    const int here = lane * pitch + x;
+    weigh_row(sum, before + here + extra, after + here, step, weights, count, from == 0, totals);
+  }
+  __syncthreads();
+  U* const results = reinterpret_cast<U*>(before);
+  const int to_next = results_pitch<U>(width);
+  keep(sum, totals, results + lane * to_next + x, step);
+  __syncthreads();
+  store_tile(results, to_next, dst + row * image.cols + left, image.cols, height, filled);
+}
+
+template <typename T, typename A>
+__global__ void __launch_bounds__(256, LONG_BLOCKS<A>)
+    down(const T* src, long long rows, long long cols, A* dst, long long dst_rows, long long dst_cols, long long top,
+         long long bottom, long long mode, double cval, long long radius, const double* weights, long long taps) {
+  const Surrounded<T> image = {src, rows, cols, 1, mode, cval};
+  down_tile(image, dst, top, bottom, radius, Floating<A>{weights, A(cval)});
+}
+
+template <typename A, typename T>
+__global__ void __launch_bounds__(256, LONG_BLOCKS<A>)
+    along(const A* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols, long long top,
+          long long bottom, long long step, long long mode, double cval, long long radius, const double* weights,
+          long long taps, long long distances) {
+  const Surrounded<A> image = {src, rows, cols, step, mode, cval};
+  along_tile(image, dst, top, bottom, radius, Floating<A>{weights, A(cval)}, int(distances));
+}
+
+template <typename T>
+__global__ void __launch_bounds__(256, LONG_BLOCKS<float>)
+    fixed_down(const T* src, long long rows, long long cols, unsigned short* dst, long long dst_rows,
+               long long dst_cols, long long top, long long bottom, long long mode, double cval, long long radius,
+               const unsigned short* weights, long long taps, long long offset) {
+  const Surrounded<T> image = {src, rows, cols, 1, mode, cval};
+  down_tile(image, dst, top, bottom, radius, FixedDown(weights, offset, 0.f));
+}
+
+template <typename T>
+__global__ void __launch_bounds__(256, LONG_BLOCKS<float>)
+    fixed_along(const unsigned short* src, long long rows, long long cols, T* dst, long long dst_rows,
+                long long dst_cols, long long top, long long bottom, long long step, long long mode, double cval,
+                long long radius, const unsigned short* weights, long long taps, long long offset,
+                long long distances) {
+  const Surrounded<unsigned short> image = {src, rows, cols, step, mode, double(int(cval) << 8)};
+  along_tile(image, dst, top, bottom, radius, FixedAlong(weights, offset, 0.f), int(distances));
+}
+
+// Pixels of so many channels that few of a row fit into shared memory: their neighbours come from the caches.
+template <typename U, typename Sum, typename S>
+__device__ __forceinline__ void along_from_caches(const Surrounded<S>& image, U* dst, long long top, long long bottom,
+                                                  long long radius, const Sum& sum) {
+  typedef typename Sum::Wide A;
+  each_column(image.cols, top, bottom, [=](long long row, long long x) {
+    A total = sum.first(sum.weight(0), A(image.data[row * image.cols + x]));
+    for (long long k = 1; k <= radius; ++k)
+      total = sum.pair(total, sum.weight(k), A(image(row, x - k * image.step)), A(image(row, x + k * image.step)));
+    dst[row * image.cols + x] = sum.template result<U>(total);
   });
 }
 
 template <typename A, typename T>
-__global__ void along(const A* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
-                      long long top, long long bottom, long long step, long long mode, double cval, long long radius,
-                      const double* weights, long long taps) {
-  each_column(cols, top, bottom, [=](long long row, long long x) {
-    const bool inside = x >= radius * step && x + radius * step < cols;
-    const Row<A> value = {src + row * cols, cols, x, step, mode, A(cval), inside};
-    dst[row * cols + x] = rounded<T>(weighted<A>(weights, radius, value));
-  });
+__global__ void along_far(const A* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
+                          long long top, long long bottom, long long step, long long mode, double cval,
+                          long long radius, const double* weights, long long taps) {
+  const Surrounded<A> image = {src, rows, cols, step, mode, cval};
+  along_from_caches(image, dst, top, bottom, radius, Floating<A>{weights, A(cval)});
 }
 
 template <typename T>
-__global__ void fixed_down(const T* src, long long rows, long long cols, unsigned short* dst, long long dst_rows,
-                           long long dst_cols, long long top, long long bottom, long long mode, double cval,
-                           long long radius, const unsigned short* weights, long long taps, long long offset) {
-  each_column(cols, top, bottom, [=](long long row, long long x) {
-    const bool inside = row >= radius && row + radius < rows;
-    const Column<T, unsigned int> value = {src + x, rows, cols, row, mode, (unsigned int)cval, inside};
-    const auto scaled = [=](long long k) { return value(k) << 8; };
-    dst[row * cols + x] = (unsigned short)weighted_fixed(weights, radius, offset, scaled);
-  });
-}
-
-template <typename T>
-__device__ __forceinline__ T out_of_fixed(unsigned int total) {
-  return sizeof(T) == 1 ? T((total + 128u) >> 8) : T(total);
-}
-
-template <typename T>
-__global__ void fixed_along(const unsigned short* src, long long rows, long long cols, T* dst, long long dst_rows,
-                            long long dst_cols, long long top, long long bottom, long long step, long long mode,
-                            double cval, long long radius, const unsigned short* weights, long long taps,
-                            long long offset) {
-  each_column(cols, top, bottom, [=](long long row, long long x) {
-    const bool inside = x >= radius * step && x + radius * step < cols;
-    const Row<unsigned short> value = {src + row * cols, cols, x, step, mode, (unsigned short)((int)cval << 8), inside};
-    const auto wide = [=](long long k) { return (unsigned int)value(k); };
-    dst[row * cols + x] = out_of_fixed<T>(weighted_fixed(weights, radius, offset, wide));
-  });
+__global__ void fixed_along_far(const unsigned short* src, long long rows, long long cols, T* dst, long long dst_rows,
+                                long long dst_cols, long long top, long long bottom, long long step, long long mode,
+                                double cval, long long radius, const unsigned short* weights, long long taps,
+                                long long offset) {
+  const Surrounded<unsigned short> image = {src, rows, cols, step, mode, double(int(cval) << 8)};
+  along_from_caches(image, dst, top, bottom, radius, FixedAlong(weights, offset, 0.f));
 }

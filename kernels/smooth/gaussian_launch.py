@@ -1,21 +1,132 @@
-"""Two launches with a scratch image between them; uint8 with short kernels in fixed point."""
+"""Short kernels in one launch, longer ones in two with a scratch image; uint8 with short kernels in fixed point."""
+
+from typing import NamedTuple
 
 import numpy as np
 
 LONGEST_FIXED = 32  # as on the CPU
+# As in gaussian.cu.
+OUTPUTS = 8
+HEIGHT = 32
+COLUMNS, ROWS = 32, 64
+DISTANCES = 64
+
+GREATEST_GRID = 65535
+WARPS = 8
+TILE_BYTES = 512  # of a tile's row of results
+# In taps of a pixel, by counting instructions: what a scratch image costs, and the rest of a sum.
+SCRATCH_TAPS, TASK_TAPS = 6, 4
+SHARED_BYTES = 64 << 10  # what a block may have on every architecture from sm_75 on
+SHARED_ALONG = 40 << 10  # so that several blocks fit
 
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
-    rows, cols = src.shape
     fixed = src.dtype == np.uint8 and max(r0, r1) <= LONGEST_FIXED
-    wide = np.dtype(np.uint16 if fixed else np.float64 if src.dtype == np.float64 else np.float32)
-    held = gpu.rows(gpu.empty((bottom - top, cols), wide), top, rows)
-    kind, sums = gpu.ctype(src.dtype), gpu.ctype(wide)
-    if fixed:
-        gpu.fill_rows("gaussian", f"fixed_down<{kind}>", src, held, top, bottom, mode, cval, r0, q0, o0)
-        gpu.fill_rows(
-            "gaussian", f"fixed_along<{gpu.ctype(dst.dtype)}>", held, dst, top, bottom, step, mode, cval, r1, q1, o1
-        )
+    wide = wide_type(src.dtype)
+    layout = fitting(wide.itemsize, step, r0, r1)
+    if layout is None and fixed:
+        held = scratch(gpu, src, top, bottom, np.dtype(np.uint16))
+        fill_down(gpu, "fixed_down<unsigned char>", src, held, top, bottom, mode, cval, r0, q0, o0)
+        kind = gpu.ctype(dst.dtype)
+        fill_along(gpu, f"fixed_along<{kind}>", held, dst, top, bottom, step, mode, cval, r1, q1, o1)
+    elif layout is None:
+        held = scratch(gpu, src, top, bottom, wide)
+        smooth(gpu, src, held, dst, top, bottom, step, mode, cval, r0, r1, w0, w1)
     else:
-        gpu.fill_rows("gaussian", f"down<{kind}, {sums}>", src, held, top, bottom, mode, cval, r0, w0)
-        gpu.fill_rows("gaussian", f"along<{sums}, {kind}>", held, dst, top, bottom, step, mode, cval, r1, w1)
+        weights = (q0, q1, o0, o1) if fixed else (w0, w1)
+        kind = f"fixed<{gpu.ctype(dst.dtype)}>" if fixed else f"smooth<{gpu.ctype(src.dtype)}, {gpu.ctype(wide)}>"
+        args = (step, mode, cval, r0, r1, *weights, *layout[:-1])
+        shared = layout.elements * wide.itemsize
+        fill_tiles(gpu, kind, src, dst, top, bottom, (layout.width, HEIGHT), (32, WARPS), args, shared)
+
+
+def smooth(gpu, src, held, dst, top, bottom, step, mode, cval, r0, r1, w0, w1):
+    """In floating point, by way of ``held``; also into an image of the type of the sums."""
+    kind, wide = gpu.ctype(src.dtype), gpu.ctype(held.dtype)
+    fill_down(gpu, f"down<{kind}, {wide}>", src, held, top, bottom, mode, cval, r0, w0)
+    fill_along(gpu, f"along<{wide}, {gpu.ctype(dst.dtype)}>", held, dst, top, bottom, step, mode, cval, r1, w1)
+
+
+def wide_type(dtype):
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+
+
+def scratch(gpu, src, top, bottom, dtype):
+    rows, cols = src.shape
+    return gpu.rows(gpu.empty((bottom - top, cols), dtype), top, rows)
+
+
+class Layout(NamedTuple):
+    """A tile and its place in shared memory, in elements, as in gaussian.cu."""
+
+    width: int
+    halo: int
+    lead: int
+    pitch: int
+    sums_pitch: int
+    weights_at: int
+    sums_at: int
+    tile_at: int
+    elements: int
+
+
+def layout_of(width, step, r0, r1):
+    halo = r1 * step
+    lead = -halo % 4
+    pitch = up(lead + width + 2 * halo, 4)
+    sums_pitch = width + 2 * halo | 1  # lanes have a row each: the values of a column lie in different banks
+    weights_at = up(r0 + 1, 4)
+    sums_at = weights_at + up(r1 + 1, 4)
+    tile_at = sums_at + up(HEIGHT * sums_pitch, 4)
+    tile = max((HEIGHT + 2 * r0) * pitch, HEIGHT * results_pitch(width))
+    return Layout(width, halo, lead, pitch, sums_pitch, weights_at, sums_at, tile_at, tile_at + tile)
+
+
+def results_pitch(width):
+    """At most so many elements, of any type not wider than the sums."""
+    return up(width, 128) + 16
+
+
+def fitting(itemsize, step, r0, r1):
+    """The widest tile that fits into shared memory; None where a scratch image costs less than sums in the halo do."""
+    group = OUTPUTS * step
+    for width in range(max(TILE_BYTES // itemsize // group, 1) * group, 0, -group):
+        layout = layout_of(width, step, r0, r1)
+        if 2 * layout.halo * (r0 + TASK_TAPS) > SCRATCH_TAPS * width:
+            return None
+        if layout.elements * itemsize <= SHARED_BYTES:
+            return layout
+    return None
+
+
+def fill_down(gpu, name, src, dst, top, bottom, *args):
+    fill_tiles(gpu, name, src, dst, top, bottom, (COLUMNS, ROWS), (COLUMNS, ROWS // OUTPUTS), args, 0)
+
+
+def fill_along(gpu, name, src, dst, top, bottom, step, mode, cval, radius, *args):
+    itemsize = 8 if src.dtype == np.float64 else 4
+    warps = WARPS // step * step
+    width = OUTPUTS * warps
+    room = SHARED_ALONG // (2 * HEIGHT * itemsize)
+    distances = min((room - width) // step, DISTANCES, radius + 1)
+    if warps == 0 or distances < min(OUTPUTS, radius + 1):
+        far = name.replace("along<", "along_far<")
+        gpu.fill_rows("gaussian", far, src, dst, top, bottom, step, mode, cval, radius, *args)
+        return
+    pitch = width + (distances - 1) * step + 3 | 1
+    shared = (2 * HEIGHT * pitch + distances) * itemsize
+    args = (step, mode, cval, radius, *args, distances)
+    fill_tiles(gpu, name, src, dst, top, bottom, (width, HEIGHT), (32, warps), args, shared)
+
+
+def fill_tiles(gpu, name, src, dst, top, bottom, tile, block, args, shared):
+    kernel = gpu.kernel("gaussian", name)
+    width, height = tile
+    columns = up(src.shape[1], width) // width
+    for first in range(top, bottom, GREATEST_GRID * height):
+        last = min(first + GREATEST_GRID * height, bottom)
+        kernel((columns, up(last - first, height) // height), block, (src, dst, first, last, *args), shared)
+
+
+def up(amount, size):
+    return -(-amount // size) * size

@@ -453,9 +453,17 @@ inline float __double2float_ru(double x) { const float v = (float)x; return v < 
 inline float __saturatef(float x) { return x > 0 ? (x < 1 ? x : 1.f) : 0.f; }
 
 inline float __fmul_rn(float a, float b) { return a * b; }
+// a * b is exact in double; the error of the sum tells on which side of the nearest float it lies.
+inline float __fmaf_rd(float a, float b, float c) {
+  const double product = (double)a * b, sum = product + c, part = sum - product;
+  const double error = (product - (sum - part)) + (c - part);
+  const float nearest = (float)sum;
+  return nearest > sum || (nearest == sum && error < 0) ? nextafterf(nearest, -INFINITY) : nearest;
+}
 inline float __fadd_rn(float a, float b) { return a + b; }
 inline float __fsub_rn(float a, float b) { return a - b; }
 inline float __fdiv_rn(float a, float b) { return a / b; }
+inline float __fdividef(float a, float b) { return a / b; }
 inline float __fsqrt_rn(float a) { return sqrtf(a); }
 inline double __dmul_rn(double a, double b) { return a * b; }
 inline double __dadd_rn(double a, double b) { return a + b; }
