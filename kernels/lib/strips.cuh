@@ -61,6 +61,43 @@ struct Strip {
   }
 };
 
+// Let begins[i] be where row `top` + i begins, in elements, or -1 where the constant stands. At most 128 rows; all threads
+// of a block, which wait for each other.
+__device__ __forceinline__ void find_begins(long long rows, long long cols, long long mode, long long top, int height,
+                                            long long* begins) {
+  if (threadIdx.x < height) {
+    const long long row = fold(top + threadIdx.x, rows, mode);
+    begins[threadIdx.x] = row < 0 ? -1 : row * cols;
+  }
+  __syncthreads();
+}
+
+// A strip of single elements as numbers of a wider type; see `load_strip`.
+template <typename S, typename T>
+__device__ __forceinline__ void load_wide(const T* src, long long rows, long long cols, long long step, long long mode,
+                                          double cval, long long top, long long left, int height, S* strip) {
+  __shared__ long long begins[STRIP_WORDS];
+  const long long x = left + threadIdx.x;
+  S* const column = strip + threadIdx.x;
+  const bool inside = top >= 0 && top + height <= rows;
+  if (inside && left >= 0 && left + STRIP_WORDS <= cols) {
+    const T* from = src + top * cols + x;
+#pragma unroll 8
+    for (int i = 0; i < height; ++i) {
+      column[i * STRIP_WORDS] = S(__ldg(from));
+      from += cols;
+    }
+    return;
+  }
+  find_begins(rows, cols, mode, top, height, begins);
+  const long long place = fold_element(x, cols, step, mode);
+#pragma unroll 8
+  for (int i = 0; i < height; ++i) {
+    const long long begin = begins[i];
+    column[i * STRIP_WORDS] = S(begin < 0 || place < 0 ? T(cval) : __ldg(src + begin + place));
+  }
+}
+
 // `height` rows, at most 128, from `top` on, every bit of them changed that `turn` has. Rows and columns may lie beyond the
 // edges. All threads of a block take part; each may then read its own column.
 template <typename T>
@@ -74,13 +111,7 @@ __device__ __forceinline__ void load_strip(const T* src, long long rows, long lo
   W* const column = strip + threadIdx.x;
   // Aligned words hold elements before and behind those wanted, which are to belong to the row.
   const bool inside = top >= 0 && top + height <= rows, whole = x >= N && x + 2 * N <= cols;
-  if (!inside || left < N || left + (STRIP_WORDS + 1) * N > cols) {
-    if (threadIdx.x < height) {
-      const long long row = fold(top + threadIdx.x, rows, mode);
-      begins[threadIdx.x] = row < 0 ? -1 : row * cols;
-    }
-    __syncthreads();
-  }
+  if (!inside || left < N || left + (STRIP_WORDS + 1) * N > cols) find_begins(rows, cols, mode, top, height, begins);
   if (inside && whole) {
     const T* from = src + top * cols + x;
     if (N == 1 || (cols % N == 0 && misaligned(from) == 0)) {
