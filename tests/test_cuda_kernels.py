@@ -570,6 +570,24 @@ def test_minimum(gpu, dtype, shape):
 
 
 @pytest.mark.parametrize("shape", WINDOWED, ids=str)
+@pytest.mark.parametrize("dtype", WITH_INT32, ids=str)
+def test_footprint(gpu, dtype, shape):
+    image = noise((shape[0], 3 * shape[1]), dtype)
+    for turn, (height, width) in enumerate([(1, 2), (3, 3), (7, 7), (4, 17), (15, 9), (33, 2)]):
+        under = np.random.default_rng(turn).random((height, width)) < 0.8
+        under[height // 2] = True
+        step = (1, 3)[turn % 2]
+        mode = list(MODES)[turn % len(MODES)]
+        values = image if step == 3 else np.ascontiguousarray(image[:, : shape[1]])
+        window = height // 2, height - height // 2 - 1, width // 2, width - width // 2 - 1
+        expected = windowed(values, step, mode, 7, window)[..., under.ravel()]
+        for flip, least in enumerate((expected.min(-1), expected.max(-1))):
+            args = (step, MODES[mode].code, 7.0, under.astype(np.uint8), flip)
+            found, _ = swept(gpu, "footprint", values, args)
+            np.testing.assert_array_equal(found, least[shape[0] // 4 : shape[0] - shape[0] // 5])
+
+
+@pytest.mark.parametrize("shape", WINDOWED, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_uniform(gpu, dtype, shape):
     image = noise((shape[0], 3 * shape[1]), dtype)

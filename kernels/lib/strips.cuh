@@ -171,6 +171,19 @@ __device__ __forceinline__ WordOf<T> strip_word(const WordOf<T>* at, int offset)
   }
 }
 
+// Store the elements of a word that lie in the row `out` of `cols` elements; its first one is element x.
+template <typename T>
+__device__ __forceinline__ void store_strip(T* out, long long cols, long long x, WordOf<T> word) {
+  constexpr int N = Words<T>::elements;
+  if (x >= 0 && x + N <= cols) {
+    *reinterpret_cast<WordOf<T>*>(out + x) = word;
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i)
+      if (x + i >= 0 && x + i < cols) out[x + i] = element_of<T>(word, i);
+  }
+}
+
 // Calls prepare(line) for each of a strip's `count` rows, a warp for each, then stores pick(at, offset) as the words of the
 // row of `out`, a flat row of `cols` elements that follows `out` for each row of the strip: the word's window begins
 // `offset` elements behind the word at `at`.
@@ -192,15 +205,10 @@ __device__ __forceinline__ void each_row(const Strip& place, WordOf<T>* strip, i
     for (int c = 0; c < STRIP_WORDS / 32; ++c) {
       if (lane + 32 * c < words) {
         const W word = pick(line + lane + 32 * c, begin - lead);
-        if (whole) {
+        if (whole)
           *reinterpret_cast<W*>(target + 32 * c * N) = word;
-        } else {
-#pragma unroll
-          for (int i = 0; i < N; ++i) {
-            const long long x = place.first - lead + (lane + 32 * c) * N + i;
-            if (x >= 0 && x < cols) target[32 * c * N + i] = element_of<T>(word, i);
-          }
-        }
+        else
+          store_strip(out - place.first, cols, place.first - lead + (lane + 32 * c) * N, word);
       }
     }
     out += STRIP_WARPS * cols;
