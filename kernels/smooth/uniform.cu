@@ -135,7 +135,7 @@ __device__ __forceinline__ S joined(const S* sums, const S* values, int size, in
 // together from sums of 1, then 2 or 3, then 4 to 7, ... values, as on the CPU and in the same order; those of whole numbers
 // move down the columns instead. `spare` is as large as the strip.
 template <typename T, typename S>
-__global__ void __launch_bounds__(128, 8) near(const T* src, long long rows, long long cols, T* dst, long long dst_rows,
+__global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, long long cols, T* dst, long long dst_rows,
                                                long long dst_cols, long long top, long long bottom, long long step,
                                                long long mode, double cval, long long n0, long long n1, long long height,
                                                long long words) {
@@ -234,7 +234,7 @@ __device__ __forceinline__ unsigned byte_means(unsigned even, unsigned odd, unsi
 // Bytes in windows of up to 256 pixels: pairs of sums of 16 bits, of the bytes with even numbers in the strip itself, where
 // the rows that are done stood, and of those with odd ones behind it.
 template <typename T>
-__global__ void __launch_bounds__(128, 8) bytes(const T* src, long long rows, long long cols, T* dst, long long dst_rows,
+__global__ void __launch_bounds__(128, 6) bytes(const T* src, long long rows, long long cols, T* dst, long long dst_rows,
                                                 long long dst_cols, long long top, long long bottom, long long step,
                                                 long long mode, double cval, long long n0, long long n1, long long height,
                                                 long long words) {
