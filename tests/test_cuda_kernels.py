@@ -529,7 +529,7 @@ def test_reconstruction(gpu, monkeypatch, dtype, connectivity, values):
 
 
 # Words and strips begin and end within, at and beyond a row's ends; the widths are in pixels.
-WINDOWED = [(1, 1), (3, 31), (40, 7), (9, 129), (70, 513), (5, 1100)]
+WINDOWED = [(1, 1), (3, 31), (9, 129), (64, 487), (5, 1100)]
 # Windows as rows above and below, columns left and right of the pixel.
 WINDOWS = [
     (0, 0, 0, 0),
@@ -540,7 +540,7 @@ WINDOWS = [
     (7, 7, 7, 7),
     (4, 5, 16, 15),
     (15, 14, 1, 0),
-    (20, 20, 30, 30),
+    (16, 16, 3, 3),
 ]
 
 

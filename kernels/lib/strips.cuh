@@ -1,5 +1,5 @@
-// A block's strip of an image in shared memory, as rows of words: each thread loads one column of words, and may then work
-// down it without waiting for the others.
+// A block's strip of an image in shared memory, as rows of words: each thread loads one column of words, and may then
+// work down it without waiting for the others.
 #pragma once
 #include "borders.cuh"
 #include "numbers.cuh"
@@ -47,8 +47,9 @@ __device__ __forceinline__ int misaligned(const T* p) {
   return Words<T>::elements == 1 ? 0 : int((address_of(p) & 3) / sizeof(T));
 }
 
-// Where a strip lies: it begins with element `left`, which may be negative, of row `top`. Its results are the words from
-// element `first` on, one row at a time aligned as the result's row is: they begin up to Words<T>::elements - 1 earlier.
+// Where a strip lies: it begins with element `left`, which may be negative, of row `top`. Its results are the words
+// from element `first` on, one row at a time aligned as the result's row is: they begin up to Words<T>::elements - 1
+// earlier.
 struct Strip {
   long long first, left;
 
@@ -61,8 +62,8 @@ struct Strip {
   }
 };
 
-// Let begins[i] be where row `top` + i begins, in elements, or -1 where the constant stands. At most 128 rows; all threads
-// of a block, which wait for each other.
+// Let begins[i] be where row `top` + i begins, in elements, or -1 where the constant stands. At most 128 rows; all
+// threads of a block, which wait for each other.
 __device__ __forceinline__ void find_begins(long long rows, long long cols, long long mode, long long top, int height,
                                             long long* begins) {
   if (threadIdx.x < height) {
@@ -98,8 +99,8 @@ __device__ __forceinline__ void load_wide(const T* src, long long rows, long lon
   }
 }
 
-// `height` rows, at most 128, from `top` on, every bit of them changed that `turn` has. Rows and columns may lie beyond the
-// edges. All threads of a block take part; each may then read its own column.
+// `height` rows, at most 128, from `top` on, every bit of them changed that `turn` has. Rows and columns may lie beyond
+// the edges. All threads of a block take part; each may then read its own column.
 template <typename T>
 __device__ __forceinline__ void load_strip(const T* src, long long rows, long long cols, long long step, long long mode,
                                            double cval, long long top, long long left, int height, WordOf<T> turn,
@@ -159,7 +160,8 @@ __device__ __forceinline__ void load_strip(const T* src, long long rows, long lo
   }
 }
 
-// The word whose first element lies `offset` elements behind that of the word at `at`; its row ends not before one word more.
+// The word whose first element lies `offset` elements behind that of the word at `at`; its row ends not before one word
+// more.
 template <typename T>
 __device__ __forceinline__ WordOf<T> strip_word(const WordOf<T>* at, int offset) {
   constexpr int N = Words<T>::elements;
@@ -184,12 +186,12 @@ __device__ __forceinline__ void store_strip(T* out, long long cols, long long x,
   }
 }
 
-// Calls prepare(line) for each of a strip's `count` rows, a warp for each, then stores pick(at, offset) as the words of the
-// row of `out`, a flat row of `cols` elements that follows `out` for each row of the strip: the word's window begins
-// `offset` elements behind the word at `at`.
+// Calls prepare(line) for each of a strip's `count` rows, a warp for each, then stores pick(at, offset) as the words of
+// the row of `out`, a flat row of `cols` elements that follows `out` for each row of the strip: the word's window
+// begins `offset` elements behind the word at `at`.
 template <typename T, typename Prepare, typename Pick>
-__device__ __forceinline__ void each_row(const Strip& place, WordOf<T>* strip, int count, T* out, long long cols, int words,
-                                         long long before, Prepare prepare, Pick pick) {
+__device__ __forceinline__ void each_row(const Strip& place, WordOf<T>* strip, int count, T* out, long long cols,
+                                         int words, long long before, Prepare prepare, Pick pick) {
   typedef WordOf<T> W;
   constexpr int N = Words<T>::elements;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;

@@ -27,15 +27,15 @@ __global__ void footprint(const T* src, long long rows, long long cols, U* dst, 
 
 constexpr int FOOTPRINT_ROWS = 32, TURNS = 4;  // rows of a footprint at most, and of results for each warp
 
-// The same in a strip. Each row of the footprint is a few runs of ones, and the minimum of a run is that of two overlapping
-// stretches whose length is a power of two, as on the CPU: the strip's elements become minima of 2, 4, ... neighbours, and
-// each time all stretches of this length are looked up.
+// The same in a strip. Each row of the footprint is a few runs of ones, and the minimum of a run is that of two
+// overlapping stretches whose length is a power of two, as on the CPU: the strip's elements become minima of 2, 4, ...
+// neighbours, and each time all stretches of this length are looked up.
 template <typename T, typename U>
 __global__ void __launch_bounds__(128, 6) near_footprint(const T* src, long long rows, long long cols, U* dst,
                                                          long long dst_rows, long long dst_cols, long long top,
                                                          long long bottom, long long step, long long mode, double cval,
-                                                         const unsigned char* footprint, long long height, long long width,
-                                                         long long flip, long long words) {
+                                                         const unsigned char* footprint, long long height,
+                                                         long long width, long long flip, long long words) {
   typedef WordOf<T> W;
   constexpr int N = Words<T>::elements, CHUNKS = STRIP_WORDS / 32, RESULTS = TURNS * STRIP_WARPS;
   DYNAMIC_SHARED(W, strip);
@@ -45,7 +45,8 @@ __global__ void __launch_bounds__(128, 6) near_footprint(const T* src, long long
   const Strip place(src, cols, words, before);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, apart = int(step);
   const int begin = int(place.first - before - place.left), high = int(height), wide = int(width);
-  for (long long first = top + (long long)blockIdx.y * RESULTS; first < bottom; first += (long long)gridDim.y * RESULTS) {
+  const long long stride = (long long)gridDim.y * RESULTS;
+  for (long long first = top + (long long)blockIdx.y * RESULTS; first < bottom; first += stride) {
     const int count = int(min((long long)RESULTS, bottom - first)), loaded = count + high - 1;
     load_strip<T>(src, rows, cols, step, mode, cval, first - height / 2, place.left, loaded, turn, strip);
     Lanes<T> best[TURNS][CHUNKS];

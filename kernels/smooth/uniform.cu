@@ -1,11 +1,12 @@
 // launch: tile 32x8, pixels 4x1
-// instances: bytes<unsigned char>; near<unsigned char, int>; near<unsigned short, int>; near<short, int>; near<float, float>
-// instances: near<double, double>; columns<I, int>; columns<T, double>; along<int, I>; along<double, T>; along_far<int, I>; along_far<double, T>
+// instances: bytes<unsigned char>; near<I, int>; near<F, F>; columns<I, int>; columns<T, double>
+// instances: along<int, I>; along<double, T>; along_far<int, I>; along_far<double, T>
 #include "strips.cuh"
 
-// Sums down the columns for groups of n0 rows: backwards from the end of a group's first window to each of its rows, then
-// forwards from there; each window is one of both (M. van Herk, "A fast algorithm for local minimum and maximum filters",
-// Pattern Recognition Letters 13, 1992). Two loads for each element, whatever the window, and nothing is subtracted.
+// Sums down the columns for groups of n0 rows: backwards from the end of a group's first window to each of its rows,
+// then forwards from there; each window is one of both (M. van Herk, "A fast algorithm for local minimum and maximum
+// filters", Pattern Recognition Letters 13, 1992). Two loads for each element, whatever the window, and nothing is
+// subtracted.
 template <typename T, typename S>
 __global__ void columns(const T* src, long long rows, long long cols, S* dst, long long dst_rows, long long dst_cols,
                         long long top, long long bottom, long long mode, double cval, long long n0) {
@@ -41,8 +42,8 @@ __device__ __forceinline__ T mean(S total, long long area, bool small) {
     return small ? T(int(rint(float(total) / float(area)))) : T(int(rint(double(total) / double(area))));
 }
 
-// Sums along a row, put together from sums of 1, 2, 4, ... neighbours in shared memory: `span` elements at a time, of which
-// those of the last window's neighbours are only read.
+// Sums along a row, put together from sums of 1, 2, 4, ... neighbours in shared memory: `span` elements at a time, of
+// which those of the last window's neighbours are only read.
 template <typename S, typename T>
 __global__ void along(const S* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                       long long top, long long bottom, long long step, long long mode, double cval, long long n0,
@@ -113,8 +114,8 @@ __global__ void along_far(const S* src, long long rows, long long cols, T* dst, 
   }
 }
 
-// A sum below 2 ** 31 divided, rounded half to even. The product with the inverse is at most one beside the mean, which what
-// is left over tells: rounded half to even, it is at most half the area.
+// A sum below 2 ** 31 divided, rounded half to even. The product with the inverse is at most one beside the mean, which
+// what is left over tells: rounded half to even, it is at most half the area.
 __device__ __forceinline__ int quick_mean(int total, int area, float inverse) {
   const int guess = __float2int_rn(float(total) * inverse), left = (total - guess * area) * 2, odd = guess & 1;
   return guess + (left + odd > area) - (odd - left > area);
@@ -123,8 +124,8 @@ __device__ __forceinline__ int quick_mean(int total, int area, float inverse) {
 // How often `count` can be halved until it is 1.
 __device__ __forceinline__ int halvings(int count) { return 31 - __clz(count); }
 
-// Sums of `half` neighbours become those of size = 2 * half, or of one more, which `values` holds; `apart` is the distance of
-// two neighbours in both.
+// Sums of `half` neighbours become those of size = 2 * half, or of one more, which `values` holds; `apart` is the
+// distance of two neighbours in both.
 template <typename S>
 __device__ __forceinline__ S joined(const S* sums, const S* values, int size, int half, int apart) {
   const S total = sums[0] + sums[half * apart];
@@ -132,13 +133,13 @@ __device__ __forceinline__ S joined(const S* sums, const S* values, int size, in
 }
 
 // Small windows in one go: the block's strip, sums down its columns, then along its rows, a warp for each. Sums are put
-// together from sums of 1, then 2 or 3, then 4 to 7, ... values, as on the CPU and in the same order; those of whole numbers
-// move down the columns instead. `spare` is as large as the strip.
+// together from sums of 1, then 2 or 3, then 4 to 7, ... values, as on the CPU and in the same order; those of whole
+// numbers move down the columns instead. `spare` is as large as the strip.
 template <typename T, typename S>
 __global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, long long cols, T* dst, long long dst_rows,
                                                long long dst_cols, long long top, long long bottom, long long step,
-                                               long long mode, double cval, long long n0, long long n1, long long height,
-                                               long long words) {
+                                               long long mode, double cval, long long n0, long long n1,
+                                               long long height, long long words) {
   constexpr int CHUNKS = STRIP_WORDS / 32;
   DYNAMIC_SHARED(S, strip);
   const int down = int(n0), taps = int(n1), apart = int(step), lane = threadIdx.x % 32, width = int(words);
@@ -212,8 +213,8 @@ __global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, lon
 }
 
 // Two sums of bytes as means: of a sum plus half the area, less than 2 ** 16, the quotient is its product with
-// `reciprocal` = ceil(2 ** 32 / area), whose error of less than area / 2 ** 32 the sum keeps below 1 / area. In the middle between
-// two means the quotients of this and of the next smaller number differ, and the even one is taken.
+// `reciprocal` = ceil(2 ** 32 / area), whose error of less than area / 2 ** 32 the sum keeps below 1 / area. In the
+// middle between two means the quotients of this and of the next smaller number differ, and the even one is taken.
 template <bool EVEN>
 __device__ __forceinline__ unsigned byte_mean(unsigned total, unsigned reciprocal) {
   const unsigned up = __umulhi(total, reciprocal);
@@ -231,13 +232,13 @@ __device__ __forceinline__ unsigned byte_means(unsigned even, unsigned odd, unsi
   return low | high << 16;
 }
 
-// Bytes in windows of up to 256 pixels: pairs of sums of 16 bits, of the bytes with even numbers in the strip itself, where
-// the rows that are done stood, and of those with odd ones behind it.
+// Bytes in windows of up to 256 pixels: pairs of sums of 16 bits, of the bytes with even numbers in the strip itself,
+// where the rows that are done stood, and of those with odd ones behind it.
 template <typename T>
-__global__ void __launch_bounds__(128, 6) bytes(const T* src, long long rows, long long cols, T* dst, long long dst_rows,
-                                                long long dst_cols, long long top, long long bottom, long long step,
-                                                long long mode, double cval, long long n0, long long n1, long long height,
-                                                long long words) {
+__global__ void __launch_bounds__(128, 6) bytes(const T* src, long long rows, long long cols, T* dst,
+                                                long long dst_rows, long long dst_cols, long long top, long long bottom,
+                                                long long step, long long mode, double cval, long long n0, long long n1,
+                                                long long height, long long words) {
   DYNAMIC_SHARED(unsigned, strip);
   const int down = int(n0), taps = int(n1), apart = int(step);
   const unsigned area = down * taps, reciprocal = 0xffffffffu / area + 1, half = area / 2 * 0x10001u;
