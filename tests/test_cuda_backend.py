@@ -241,7 +241,7 @@ def test_tiles_read_their_halo(limit, mode):
 
 
 @needs("difference")
-@pytest.mark.parametrize("limit", [20000, 9000])
+@pytest.mark.parametrize("limit", [11000, 9000])
 def test_tiles_read_other_images(limit):
     plane = np.ascontiguousarray(IMAGE[..., 0])
     other = np.ascontiguousarray(IMAGE[..., 1])

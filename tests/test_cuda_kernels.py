@@ -529,7 +529,7 @@ def test_reconstruction(gpu, monkeypatch, dtype, connectivity, values):
 
 
 # Words and strips begin and end within, at and beyond a row's ends; the widths are in pixels.
-WINDOWED = [(1, 1), (3, 31), (40, 7), (9, 129), (70, 513), (5, 1100)]
+WINDOWED = [(1, 1), (3, 31), (9, 129), (64, 487), (5, 1100)]
 # Windows as rows above and below, columns left and right of the pixel.
 WINDOWS = [
     (0, 0, 0, 0),
@@ -540,7 +540,7 @@ WINDOWS = [
     (7, 7, 7, 7),
     (4, 5, 16, 15),
     (15, 14, 1, 0),
-    (20, 20, 30, 30),
+    (16, 16, 3, 3),
 ]
 
 
@@ -625,3 +625,52 @@ def weighed_down(values, mode, outside, weights, offset):
     for k in range(1, radius + 1):
         total = total + weights[k] * (at[-k] + at[k])
     return total
+
+
+@pytest.mark.parametrize("shape", WINDOWED, ids=str)
+@pytest.mark.parametrize("dtype", WITH_INT32, ids=str)
+def test_footprint(gpu, dtype, shape):
+    image = noise((shape[0], 3 * shape[1]), dtype)
+    for turn, (height, width) in enumerate([(1, 2), (3, 3), (7, 7), (4, 17), (15, 9), (33, 2)]):
+        under = np.random.default_rng(turn).random((height, width)) < 0.8
+        under[height // 2] = True
+        step = (1, 3)[turn % 2]
+        mode = list(MODES)[turn % len(MODES)]
+        values = image if step == 3 else np.ascontiguousarray(image[:, : shape[1]])
+        window = height // 2, height - height // 2 - 1, width // 2, width - width // 2 - 1
+        expected = windowed(values, step, mode, 7, window)[..., under.ravel()]
+        for flip, least in enumerate((expected.min(-1), expected.max(-1))):
+            args = (step, MODES[mode].code, 7.0, under.astype(np.uint8), flip)
+            found, _ = swept(gpu, "footprint", values, args)
+            np.testing.assert_array_equal(found, least[shape[0] // 4 : shape[0] - shape[0] // 5])
+
+
+@pytest.mark.parametrize("shape", WINDOWED, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_uniform(gpu, dtype, shape):
+    image = noise((shape[0], 3 * shape[1]), dtype)
+    for turn, (above, below, left, right) in enumerate(WINDOWS):
+        n0, n1 = above + below + 1, left + right + 1
+        step = (3, 1)[turn % 2]
+        mode = list(MODES)[turn % len(MODES)]
+        values = image if step == 3 else np.ascontiguousarray(image[:, : shape[1]])
+        window = n0 // 2, n0 - n0 // 2 - 1, n1 // 2, n1 - n1 // 2 - 1
+        totals = windowed(values, step, mode, 7, window).sum(-1, dtype=np.float64)
+        expected = (totals / (n0 * n1))[shape[0] // 4 : shape[0] - shape[0] // 5]
+        found, _ = swept(gpu, "uniform", values, (step, MODES[mode].code, 7.0, n0, n1))
+        if dtype.kind == "f":
+            np.testing.assert_allclose(found, expected, rtol=0, atol=64 * np.finfo(dtype).eps)
+        else:
+            np.testing.assert_array_equal(found, np.rint(expected))
+
+
+def test_mean_of_bytes():
+    """The quotients of the kernel for bytes, of all sums of all areas."""
+    for area in range(2, 257):
+        totals = np.arange(255 * area + 1, dtype=np.uint64)
+        reciprocal = np.uint64(0xFFFFFFFF // area + 1)
+        rounded = totals + np.uint64(area // 2)
+        assert rounded[-1] < 1 << 16
+        up, down = ((rounded - np.uint64(less)) % (1 << 32) * reciprocal >> np.uint64(32) for less in (0, 1))
+        found = up if area % 2 else down + ((up - down) & down)
+        np.testing.assert_array_equal(found, np.rint(totals / area))

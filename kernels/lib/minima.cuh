@@ -30,6 +30,14 @@ __device__ __forceinline__ WordOf<T> turning(bool greatest) {
 template <typename T>
 struct Lanes {
   T v;
+  __device__ static Lanes highest() {
+    Lanes all;
+    if constexpr (Number<T>::whole)
+      all.v = Number<T>::high;
+    else
+      all.v = T(__uint_as_float(0x7f800000u));  // infinity
+    return all;
+  }
   __device__ Lanes() {}
   __device__ explicit Lanes(WordOf<T> word) : v(element_of<T>(word)) {}
   __device__ WordOf<T> word() const { return word_of(v); }
@@ -38,6 +46,7 @@ struct Lanes {
 template <>
 struct Lanes<unsigned short> {
   unsigned v;
+  __device__ static Lanes highest() { return Lanes(~0u); }
   __device__ Lanes() {}
   __device__ explicit Lanes(unsigned word) : v(word) {}
   __device__ unsigned word() const { return v; }
@@ -46,6 +55,7 @@ struct Lanes<unsigned short> {
 template <>
 struct Lanes<short> {
   unsigned v;
+  __device__ static Lanes highest() { return Lanes(0x7fff7fffu); }
   __device__ Lanes() {}
   __device__ explicit Lanes(unsigned word) : v(word) {}
   __device__ unsigned word() const { return v; }
@@ -55,6 +65,11 @@ struct Lanes<short> {
 template <>
 struct Lanes<unsigned char> {
   unsigned odd, even;
+  __device__ static Lanes highest() {
+    Lanes all(~0u);
+    all.even = ~0u;
+    return all;
+  }
   __device__ Lanes() {}
   __device__ explicit Lanes(unsigned word) : odd(word), even(word << 8) {}
   __device__ unsigned word() const { return __byte_perm(even, odd, 0x7351); }

@@ -24,7 +24,7 @@ def far_along_rows(cols, rows, step, size):
 
 
 STRIP_WORDS = 128  # of a row, as in strips.cuh
-STRIP_BYTES = 48 << 10
+STRIP_BYTES = 44 << 10  # with what kernels have of their own, less than 48 KiB
 NEAR_ROWS = 31  # of windows for which a strip pays
 LOW, HIGH = 32, 56  # rows of results in a strip: the more the window has, the more of them pay
 LEAST_ROWS, LEAST_WORDS = 16, 64
@@ -41,18 +41,21 @@ class Strip(NamedTuple):
     shared: int
 
 
-def strip_for(cols, rows, itemsize, n0, halo):
-    """Strips for windows of ``n0`` rows and ``halo`` elements beside the first; None where the window is too large."""
-    elements = max(4 // itemsize, 1)
+def strip_for(cols, rows, itemsize, n0, halo, planes=(1, 0)):
+    """Strips for windows of ``n0`` rows and of ``halo`` elements beside the first; None where the window is too large.
+
+    ``planes`` says how many words there are for each of a strip's, with and without the rows around it.
+    """
+    elements, size = max(4 // itemsize, 1), STRIP_WORDS * max(itemsize, 4)
     # Aligned words of the image and of the result begin up to ``elements`` - 1 elements earlier.
     around = halo if elements == 1 else (2 * elements - 2 + halo) // elements + 1
     words = STRIP_WORDS - around
     words -= words % 8  # 32 bytes: what memory is written in
-    fitting = STRIP_BYTES // (STRIP_WORDS * max(itemsize, 4)) - (n0 + AT_ONCE - 1)
-    height = min(fitting, LOW if n0 < LOW // 3 else HIGH)
+    reach = n0 + AT_ONCE - 1
+    height = min((STRIP_BYTES // size - planes[0] * reach) // sum(planes), LOW if n0 < LOW // 3 else HIGH)
     height -= height % AT_ONCE
     if n0 > NEAR_ROWS or words < LEAST_WORDS or height < LEAST_ROWS:
         return None
-    shared = (height + n0 + AT_ONCE - 1) * STRIP_WORDS * max(itemsize, 4)
+    shared = (planes[0] * (height + reach) + planes[1] * height) * size
     grid = -(-(cols + elements - 1) // (words * elements)), min(-(-rows // height), GREATEST_GRID)
     return Strip(grid, STRIP_WORDS, height, words, shared)

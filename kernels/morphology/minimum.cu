@@ -9,9 +9,10 @@ __device__ __forceinline__ T taken(T a, T b, bool greatest) {
   return is_nan(b) || (greatest ? b > a : b < a) ? b : a;
 }
 
-// The minima down the columns, from `above` rows over each on, for groups of n0 rows: backwards from the end of a group's first window to each of its
-// rows, then forwards from there; each window is one of both (M. van Herk, "A fast algorithm for local minimum and maximum
-// filters", Pattern Recognition Letters 13, 1992). Two loads for each element, whatever the window.
+// The minima down the columns, from `above` rows over each on, for groups of n0 rows: backwards from the end of a
+// group's first window to each of its rows, then forwards from there; each window is one of both (M. van Herk, "A fast
+// algorithm for local minimum and maximum filters", Pattern Recognition Letters 13, 1992). Two loads for each element,
+// whatever the window.
 template <typename T, typename U>
 __global__ void columns(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                         long long top, long long bottom, long long mode, double cval, long long n0, long long above,
@@ -59,7 +60,8 @@ __global__ void along(const T* src, long long rows, long long cols, U* dst, long
     long long size = 1, reach = wanted + halo;
     for (; 2 * size <= n1; size *= 2) {
       reach -= size * step;
-      for (long long i = threadIdx.x; i < reach; i += blockDim.x) next[i] = taken(now[i], now[i + size * step], greatest);
+      for (long long i = threadIdx.x; i < reach; i += blockDim.x)
+        next[i] = taken(now[i], now[i + size * step], greatest);
       __syncthreads();
       T* const swapped = now;
       now = next;
@@ -121,8 +123,8 @@ __device__ __forceinline__ void lengthen(Lanes<T> (&best)[AT_ONCE + N - 1]) {
   }
 }
 
-// Minima of N rows, for each of a column's rows up to `count`: of 1, 2, 4, ... rows, then of two such runs. The column has
-// N - 1 more rows, and room for a multiple of eight.
+// Minima of N rows, for each of a column's rows up to `count`: of 1, 2, 4, ... rows, then of two such runs. The column
+// has N - 1 more rows, and room for a multiple of eight.
 template <typename T, int N>
 __device__ __forceinline__ void lower_column(WordOf<T>* column, int count) {
   constexpr int AT_ONCE = sizeof(T) < 8 ? 8 : 4;  // what registers hold
@@ -152,8 +154,8 @@ __device__ __forceinline__ void lower_far(WordOf<T>* column, int n0, int count) 
   }
 }
 
-// The minima of N neighbours from `offset` on, for images of one channel of bytes. Word and word before, a byte apart, have
-// their bytes in the places that are compared, so that there is but one shift for each neighbour.
+// The minima of N neighbours from `offset` on, for images of one channel of bytes. Word and word before, a byte apart,
+// have their bytes in the places that are compared, so that there is but one shift for each neighbour.
 template <int N>
 __device__ __forceinline__ unsigned adjacent(const unsigned* at, int offset) {
   at += offset / 4;
@@ -169,10 +171,10 @@ __device__ __forceinline__ unsigned adjacent(const unsigned* at, int offset) {
   return __byte_perm(__vminu2(shared, low << 8), __vminu2(shared, last), 0x7351);
 }
 
-// Small windows in one go: the block's strip, minima down its columns, then along its rows, a warp for each. A strip has
-// `height` rows and `words` words of results.
+// Small windows in one go: the block's strip, minima down its columns, then along its rows, a warp for each. A strip
+// has `height` rows and `words` words of results.
 template <typename T, typename U>
-__global__ void __launch_bounds__(128, 8) near(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
+__global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                                             long long dst_cols, long long top, long long bottom, long long step,
                                             long long mode, double cval, long long above, long long n0, long long left,
                                             long long n1, long long flip, long long height, long long words) {

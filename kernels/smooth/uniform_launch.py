@@ -1,19 +1,23 @@
-"""Two launches with a scratch image of column sums between them."""
+"""One launch for small windows, else two with a scratch image of column sums between them."""
 
 import numpy as np
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, THREADS, along_rows, far_along_rows
+from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, THREADS, along_rows, far_along_rows, strip_for
 
 SHARED_BYTES = 48 << 10
 EXACT_FLOAT32 = 1 << 22  # as on the CPU
+FITS_UINT16 = 1 << 16
 
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
     rows, cols = src.shape
     bound = n0 * n1 * (1 if src.dtype.kind == "f" else max(-int(np.iinfo(src.dtype).min), int(np.iinfo(src.dtype).max)))
     wide = np.dtype(np.int32 if src.dtype.kind in "iu" and bound < 1 << 31 else np.float64)
+    kind = gpu.ctype(src.dtype)
+    if launch_near(gpu, src, dst, top, bottom, (step, mode, cval, n0, n1), kind, bound):
+        return
     held = gpu.rows(gpu.empty((bottom - top, cols), wide), top, rows)
-    kind, sums = gpu.ctype(src.dtype), gpu.ctype(wide)
+    sums = gpu.ctype(wide)
     groups = -(-bottom // n0) - top // n0
     down = gpu.kernel("uniform", f"columns<{kind}, {sums}>")
     down((-(-cols // THREADS), min(groups, GREATEST_GRID)), (THREADS, 1), (src, held, top, bottom, mode, cval, n0))
@@ -28,3 +32,19 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
         span, grid = fitting
         shared = 3 * span * wide.itemsize
         gpu.kernel("uniform", f"along<{sums}, {kind}>")(grid, (THREADS, 1), (*args, span), shared)
+
+
+def launch_near(gpu, src, dst, top, bottom, args, kind, bound):
+    """Whether the window is small enough for one launch, which then is done."""
+    step, _, _, n0, n1 = args
+    rows, cols, halo = bottom - top, src.shape[1], (n1 - 1) * step
+    if src.dtype == np.uint8 and n0 * n1 > 1 and bound + n0 * n1 // 2 < FITS_UINT16:
+        name, strip = f"bytes<{kind}>", strip_for(cols, rows, 1, n0, halo, (1, 1))
+    else:
+        wide = src.dtype if src.dtype.kind == "f" else np.dtype(np.int32)
+        name, strip = f"near<{kind}, {gpu.ctype(wide)}>", strip_for(cols, rows, wide.itemsize, n0, halo, (2, 0))
+    if strip is None:
+        return False
+    args = (src, dst, top, bottom, *args, strip.height, strip.words)
+    gpu.kernel("uniform", name)(strip.grid, (strip.threads, 1), args, strip.shared)
+    return True
