@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuimg import dispatch
+from gpuimg import dispatch, stopping
 from gpuimg.backend.base import Backend, speed_key
 from gpuimg.backend.walk import Bound, Outs, bound_to
 from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
@@ -323,7 +323,12 @@ def _product(shape: tuple[int, ...]) -> int:
 
 def _timed(name: str, bound: Bound, call: _Once | _Each) -> Any:
     start = time.perf_counter()
+    watch = stopping.watch()
+    if watch is not None:
+        watch.begin(name)
     result = call.on(backend_named(name))
+    if watch is not None:
+        watch.end()
     if log.isEnabledFor(logging.DEBUG):
         kernels, shape = ", ".join(bound.graph.kernels), bound.arrays[0].shape
         log.debug("%s of %s on %s: %.6f s", kernels, shape, name, time.perf_counter() - start)

@@ -40,7 +40,7 @@ LAYERS = [
     ("gpuimg.machine", "gpuimg.memory"),
     ("gpuimg.registry",),
     ("gpuimg.errors", "gpuimg.images"),
-    ("gpuimg.typing",),
+    ("gpuimg.typing", "gpuimg.stopping"),
 ]
 LEAVES = LAYERS[-2]
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuimg import stopping
 from gpuimg.backend import walk as walking
 from gpuimg.backend.base import Array, combined
 from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists
@@ -362,6 +363,7 @@ class Bands(Tiles):
         with self._gpu.pipeline() as gpu:
             there = Tiles(gpu, resident=False)
             for top, bottom in pairwise(edges):
+                stopping.within(top / rows)
                 there._tile(nodes, value_of, results, top, bottom)
 
 
@@ -401,6 +403,7 @@ def _halving(gpu: Gpu, rows: int, tile: Callable[[int, int], None], kernels: str
     """Call ``tile`` for all rows, half as many at a time whenever memory runs out."""
     size, top = (rows + 1) // 2, 0
     while top < rows:
+        stopping.within(top / rows)
         bottom = min(rows, top + size)
         with contextlib.suppress(gpu.out_of_memory):
             tile(top, bottom)

@@ -255,7 +255,7 @@ def launch_of(stem: str) -> Launch:
 def own_launch(stem: str) -> Callable[..., None] | None:
     """The launch code of a kernel that needs more than one launch, or None."""
     name = stem + kernels.LAUNCH
-    return kernels.load(name).launch if kernels.find(f"{name}.py") is not None else None
+    return getattr(kernels.load(name), "launch", None) if kernels.find(f"{name}.py") is not None else None
 
 
 IMAGES_AND_ROWS = 8  # parameters of a kernel before these: two images with their shapes, and the rows to fill

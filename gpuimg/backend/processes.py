@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuimg import stopping
 from gpuimg.backend.base import Array, CpuBackend
 from gpuimg.backend.compiled import DONE, prepare
 from gpuimg.backend.single import check_done
@@ -233,8 +234,10 @@ class Round:
         self.waiting = deque(bands)
         self.deaths: Counter[tuple[int, int]] = Counter()
         self.seconds = 0.0
+        self.count, self.done = len(bands), 0
 
     def finish(self, seconds: float) -> None:
+        self.done += 1
         self.seconds += seconds
         self.deaths.clear()
 
@@ -290,9 +293,10 @@ class Workers:
         for worker in self._workers[: len(current.waiting)]:
             self._hand_out(worker, current)
         while busy := {worker.messages: worker for worker in self._workers if worker.band is not None}:
-            for ready in connection.wait(list(busy), timeout=SILENT_SECONDS / LOOKS):
+            for ready in connection.wait(list(busy), timeout=min(SILENT_SECONDS / LOOKS, stopping.PATIENCE)):
                 self._take(busy[ready], current)  # type: ignore[index]
             self._look(current)
+            stopping.within(current.done / max(current.count, 1))
 
     def _take(self, worker: Worker, current: Round) -> None:
         try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+from gpuimg import stopping
 from gpuimg.backend.chain import InProcess
 from gpuimg.backend.compiled import DONE, Compiled, Packed
 from gpuimg.errors import BackendFailed
 
 # Compiled code cannot be interrupted: a piece this long lets Ctrl-C through soon, and costs nothing.
-PIECE_SECONDS = 0.1
+PIECE_SECONDS = 0.05
 FIRST_PIECE_ELEMENTS = 1 << 22
 
 
@@ -43,6 +44,7 @@ def timed(kernel: str, fill: Callable[[int, int], tuple[int, int]], rows: int, e
         check_done(kernel, *fill(0, rows))
     else:
         for top, bottom in pieces(rows, elements):
+            stopping.within(top / rows)
             check_done(kernel, *fill(top, bottom))
     return time.perf_counter() - start
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
+from gpuimg import stopping
 from gpuimg.errors import BackendFailed
 from gpuimg.plans.graph import AnyValue, Graph, Group, Plan, changed_by, graph_of
-from gpuimg.plans.nodes import Fold, Host, Loop, Node, Output, Spec, View, Window
+from gpuimg.plans.nodes import AnyNode, Fold, Host, Loop, Node, Output, Spec, View, Window
 from gpuimg.plans.value import Small, Value
 
 Held: TypeAlias = Any  # an array where the executor works: host memory, shared memory, the device's
@@ -64,13 +66,19 @@ def walk(bound: Bound, executor: Executor, outs: Outs | None = None) -> tuple[An
         image if isinstance(value, Small) else executor.take(image)
         for value, image in zip(graph.inputs, bound.arrays, strict=True)
     ]
+    watch = stopping.watch()
+    if watch is not None:
+        watch.plan({group: _work(group) for group in (graph.chained if executor.chains else graph.separate)})
     return _run(graph, taken, executor, outs)
 
 
 def _run(graph: Graph, inputs: list[Held], executor: Executor, outs: Outs | None) -> tuple[Any, ...]:
     held: dict[AnyValue, Any] = dict(zip(graph.inputs, inputs, strict=True))
     inputs.clear()
+    watch = stopping.watch()
     for group in graph.chained if executor.chains else graph.separate:
+        if watch is not None:
+            watch.enter(group)
         nodes, is_filled, makes, _, _, expired = group
         if is_filled:
             results = _memory(group, held, executor, outs)
@@ -84,6 +92,17 @@ def _run(graph: Graph, inputs: list[Held], executor: Executor, outs: Outs | None
     if outs is not None:
         results = [_in_target(*each, executor) for each in zip(results, outs, graph.written, strict=True)]
     return tuple(results)
+
+
+def _work(group: Group) -> float:
+    """What a group costs in comparison with others."""
+    return sum([_cost(node) for node in group.nodes])
+
+
+def _cost(node: AnyNode) -> float:
+    if isinstance(node, Loop):
+        return node.rounds * sum([_cost(each) for each in node.body.nodes])
+    return node.work * math.prod(node.image.shape) if isinstance(node, Node) else 0.0
 
 
 def _computed(group: Group, held: dict[AnyValue, Any], executor: Executor, outs: Outs | None) -> list[Any]:

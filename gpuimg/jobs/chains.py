@@ -1,0 +1,86 @@
+"""Several filters as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from gpuimg.filters import all_filters
+from gpuimg.registry import Filter
+
+Step: TypeAlias = "str | Callable[..., Any] | tuple[str | Callable[..., Any], Mapping[str, Any]]"
+
+
+class Chain:
+    """Filters that run one after the other, each on what the one before made; see `chain`."""
+
+    __slots__ = ("steps",)
+
+    def __init__(self, steps: tuple[tuple[Filter, dict[str, Any]], ...]) -> None:
+        self.steps = steps
+
+    def __call__(self, image: Any, /, **common: Any) -> Any:
+        """Run all filters; ``common`` goes to each of them, for example ``backend="single"``."""
+        for entry, params in self.steps:
+            image = entry.function(image, **params, **common)
+        return image
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __repr__(self) -> str:
+        return f"gpuimg.chain({', '.join([repr((entry.name, params)) for entry, params in self.steps])})"
+
+
+def chain(*steps: Step) -> Chain:
+    """Make one function of several filters.
+
+    Parameters
+    ----------
+    *steps : each a filter, a filter's name, or a pair of one of them and a dict of its parameters
+
+    Returns
+    -------
+    Chain : called with an image it returns what the last filter makes; `submit` and `stream` take it as they take a
+        filter. Parameters that it is called with, such as ``backend``, go to all its filters.
+
+    Raises
+    ------
+    ValueError : there is no step, or no filter of that name
+    TypeError : a step is of another kind, or a filter has no such parameter
+
+    Examples
+    --------
+    >>> import gpuimg
+    >>> from gpuimg.demo import photo
+    >>> edges = gpuimg.chain(("gaussian", {"sigma": 2}), "sobel")
+    >>> edges(photo(0.01)).dtype
+    dtype('float32')
+    """
+    if not steps:
+        raise ValueError("a chain must have at least one filter")
+    return Chain(tuple(map(_step, steps)))
+
+
+def _step(step: Step) -> tuple[Filter, dict[str, Any]]:
+    filter, params = step if isinstance(step, tuple) and len(step) == 2 else (step, {})
+    if not isinstance(params, Mapping):
+        raise TypeError(f"a step must be a filter or a pair of one and a dict of its parameters, got {step!r}")
+    entry = filter_of(filter)
+    if entry is None:
+        raise TypeError(f"a step must be one of gpuimg's filters, got {filter!r}")
+    unknown = set(params) - set(entry.parameters)
+    if unknown:
+        raise TypeError(f"{entry.name} has no parameter {sorted(unknown)[0]!r}; it has {', '.join(entry.parameters)}")
+    return entry, dict(params)
+
+
+def filter_of(given: Any) -> Filter | None:
+    """The filter of a name or a function, None for another function."""
+    filters = all_filters()
+    if isinstance(given, str):
+        if given not in filters:
+            raise ValueError(f"there is no filter {given!r}; the filters are {', '.join(filters)}")
+        return filters[given]
+    found = filters.get(getattr(given, "__name__", ""))
+    return found if found is not None and found.function is given else None

@@ -1,0 +1,117 @@
+"""Work that can be stopped: what it looks at between bands of rows, and where it says how far it is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
+
+PATIENCE = 0.02  # seconds between looks of what waits for something else
+
+
+class Stopped(BaseException):
+    """The work in this thread is to end; no ``except Exception`` takes it for an error of a backend."""
+
+
+class Watch:
+    """What a thread's work is watched by: another thread asks it to stop and reads how far it is.
+
+    Attributes
+    ----------
+    is_stopped : whether the work is to end at the next look
+    where : the backend that the last filter runs on
+    steps : how many filters there are; 0 if that is not known
+    """
+
+    __slots__ = ("_done", "_part", "_share", "_shares", "_steps_done", "is_stopped", "steps", "where")
+
+    def __init__(self, steps: int = 0) -> None:
+        self.is_stopped = False
+        self.where = ""
+        self.steps = steps
+        self._steps_done = 0
+        self._shares: dict[Hashable, float] = {}
+        self._done = self._share = self._part = 0.0
+
+    def stop(self) -> None:
+        self.is_stopped = True
+
+    def begin(self, where: str) -> None:
+        """A filter begins on a backend."""
+        self.where = where
+        self._shares = {}
+        self._done = self._share = self._part = 0.0
+
+    def plan(self, work: Mapping[Hashable, float]) -> None:
+        """Say what the parts of a filter's work are, and what each costs in comparison with the others."""
+        total = sum(work.values()) or 1.0
+        self._shares = {part: cost / total for part, cost in work.items()}
+        self._done = self._share = self._part = 0.0
+
+    def enter(self, part: Hashable) -> None:
+        """A part begins; one that was not planned belongs to the part before."""
+        if self.is_stopped:
+            raise Stopped
+        share = self._shares.get(part)
+        if share is not None:
+            self._done, self._share, self._part = self._done + self._share, share, 0.0
+
+    def end(self) -> None:
+        """A filter has ended."""
+        self._steps_done += 1
+        self._done = self._share = self._part = 0.0
+
+    @property
+    def progress(self) -> float:
+        """The share of the work that is done, from 0 to 1; of several filters each counts the same."""
+        within = min(self._done + self._share * self._part, 1.0)
+        steps = max(self.steps, self._steps_done + 1)
+        return min((self._steps_done + within) / steps, 1.0)
+
+
+class _Local(threading.local):
+    watch: Watch | None = None
+
+
+_local = _Local()
+
+
+@contextmanager
+def watched(watch: Watch) -> Iterator[None]:
+    """A context whose work in this thread looks at ``watch``."""
+    outer, _local.watch = _local.watch, watch
+    try:
+        yield
+    finally:
+        _local.watch = outer
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """A context whose work must not be stopped in its midst."""
+    outer, _local.watch = _local.watch, None
+    try:
+        yield
+    finally:
+        _local.watch = outer
+
+
+def watch() -> Watch | None:
+    """What watches this thread's work."""
+    return _local.watch
+
+
+def look() -> None:
+    """End the work if it is to stop."""
+    found = _local.watch
+    if found is not None and found.is_stopped:
+        raise Stopped
+
+
+def within(done: float) -> None:
+    """Say which share of the present part of the work is done, and end it if it is to stop."""
+    found = _local.watch
+    if found is not None:
+        found._part = done
+        if found.is_stopped:
+            raise Stopped
