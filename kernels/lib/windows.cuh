@@ -5,15 +5,15 @@
 
 // As `fold`, by reflections one after the other: for indices near the image, where divisions would take longer.
 __device__ __forceinline__ long long fold_near(long long index, long long length, long long mode) {
-  if (mode == MODE_CONSTANT) return index < 0 || index >= length ? -1 : index;
-  if (mode == MODE_NEAREST || length == 1) return index < 0 ? 0 : index < length ? index : length - 1;
-  const long long edge = mode == MODE_REFLECT ? 1 : 0;
 #pragma unroll 1
   while (index < 0 || index >= length) {
+    const bool before = index < 0;
+    if (mode == MODE_CONSTANT) return -1;
+    if (mode == MODE_NEAREST || length == 1) return before ? 0 : length - 1;
     if (mode == MODE_WRAP)
-      index += index < 0 ? length : -length;
+      index += before ? length : -length;
     else
-      index = (index < 0 ? -edge : 2 * length - 2 + edge) - index;
+      index = (mode == MODE_REFLECT ? before ? -1 : 2 * length - 1 : before ? 0 : 2 * length - 2) - index;
   }
   return index;
 }
