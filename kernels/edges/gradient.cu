@@ -6,8 +6,8 @@
 // The gradient in polar form: the root of both squares of differences of smoothed neighbours, and their angle.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256, 2)
-    gradient(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols, long long top,
-             long long bottom, U* direction, long long direction_rows, long long direction_cols, long long step,
+    gradient(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+             long long top, long long bottom, U* direction, long long direction_rows, long long direction_cols, long long step,
              long long mode, double cval, long long centre, long long outer, double factor) {
   typedef typename Sums<T, U>::Type N;
   const N inner = N(centre), sides = N(outer);

@@ -1,7 +1,7 @@
 // Differences of an element's neighbours.
 #pragma once
 #include "numbers.cuh"
-#include "marches.cuh"
+#include "windows.cuh"
 
 // What sums of a window's values are made in. Those of whole numbers of up to 16 bits, with weights of up to 64 in all,
 // are exact in int as in float.

@@ -1,5 +1,5 @@
 // launch: tile 32x8, pixels 4x1
-// instances: nine<L, L>; twentyfive<L, L>; slide<unsigned char>; search<L, L>
+// instances: twentyfive<double, double>; slide<unsigned char>; search<L, L>
 #include "borders.cuh"
 #include "columns.cuh"
 #include "numbers.cuh"
@@ -125,14 +125,7 @@ __device__ __forceinline__ T median_of(const T* src, long long rows, long long c
   return searched_median(src, rows, cols, row, x, step, mode, cval, SIZE, SIZE);
 }
 
-template <typename T, typename U>
-__global__ void nine(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
-                     long long top, long long bottom, long long step, long long mode, double cval) {
-  each_column(cols, top, bottom, [=](long long row, long long x) {
-    dst[row * cols + x] = median_of<3>(src, rows, cols, row, x, step, mode, cval);
-  });
-}
-
+// For double alone: the networks of `median_tiles` need more registers than there are.
 template <typename T, typename U>
 __global__ void twentyfive(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                            long long top, long long bottom, long long step, long long mode, double cval) {

@@ -1,16 +1,21 @@
-"""Networks for 3x3 and 5x5, sliding histograms for uint8, a search by bits for all else."""
+"""Networks for 3x3 and 5x5 (`median_tiles`), sliding histograms for uint8, a search by bits for all else."""
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 
 NETWORKS = {(3, 3): "nine", (5, 5): "twentyfive"}
+WIDEST = 1 << 28  # rows and elements of a row, for the networks: they count in 32 bits
+BLOCK = (64, 4)
+STRIP_ROWS = 8  # of a thread
 THREADS = 32  # whose histograms of 272 bins fill 34 KB of shared memory
 SHORTEST_STRIP = 64  # rows that a thread walks down; a strip begins with the counting of a whole window
 
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
     kind = gpu.ctype(src.dtype)
-    if (n0, n1) in NETWORKS:
-        gpu.fill_rows("median", f"{NETWORKS[n0, n1]}<{kind}, {kind}>", src, dst, top, bottom, step, mode, cval)
+    if (n0, n1) == (5, 5) and kind == "double":
+        gpu.fill_rows("median", "twentyfive<double, double>", src, dst, top, bottom, step, mode, cval)
+    elif (n0, n1) in NETWORKS and max(src.shape) < WIDEST:
+        by_network(gpu, NETWORKS[n0, n1], src, dst, top, bottom, step, mode, cval)
     elif kind == "unsigned char":
         strip = max(SHORTEST_STRIP, n0)
         grid = (-(-src.shape[1] // THREADS), min(-(-(bottom - top) // strip), GREATEST_GRID))
@@ -18,3 +23,15 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
         gpu.kernel("median", "slide<unsigned char>")(grid, (THREADS, 1), args, THREADS * (256 + 16) * 4)
     else:
         gpu.fill_rows("median", f"search<{kind}, {kind}>", src, dst, top, bottom, step, mode, cval, n0, n1)
+
+
+def by_network(gpu, name, src, dst, top, bottom, step, mode, cval):
+    size, wide = src.dtype.itemsize, name == "nine" and src.dtype.itemsize == 4
+    columns = (4 if wide else 2) * (2 if size < 4 else 1)  # of a thread, as in the kernels
+    threads = -(-src.shape[1] // step // columns) * step
+    kernel = gpu.kernel("median_tiles", f"{name}<{gpu.ctype(src.dtype)}>")
+    most = GREATEST_GRID * BLOCK[1] * STRIP_ROWS
+    for first in range(top, bottom, most):
+        last = min(first + most, bottom)
+        grid = (-(-threads // BLOCK[0]), -(-(last - first) // (BLOCK[1] * STRIP_ROWS)))
+        kernel(grid, BLOCK, (src, dst, first, last, step, mode, cval))

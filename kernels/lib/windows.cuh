@@ -5,15 +5,15 @@
 
 // As `fold`, by reflections one after the other: for indices near the image, where divisions would take longer.
 __device__ __forceinline__ long long fold_near(long long index, long long length, long long mode) {
-  if (mode == MODE_CONSTANT) return index < 0 || index >= length ? -1 : index;
-  if (mode == MODE_NEAREST || length == 1) return index < 0 ? 0 : index < length ? index : length - 1;
-  const long long edge = mode == MODE_REFLECT ? 1 : 0;
 #pragma unroll 1
   while (index < 0 || index >= length) {
+    const bool before = index < 0;
+    if (mode == MODE_CONSTANT) return -1;
+    if (mode == MODE_NEAREST || length == 1) return before ? 0 : length - 1;
     if (mode == MODE_WRAP)
-      index += index < 0 ? length : -length;
+      index += before ? length : -length;
     else
-      index = (index < 0 ? -edge : 2 * length - 2 + edge) - index;
+      index = (mode == MODE_REFLECT ? before ? -1 : 2 * length - 1 : before ? 0 : 2 * length - 2) - index;
   }
   return index;
 }
@@ -27,8 +27,7 @@ __device__ __forceinline__ T* rows_below(T* p, unsigned int count, unsigned int 
   return reinterpret_cast<T*>(reinterpret_cast<unsigned long long>(p) + (unsigned long long)count * pitch);
 }
 
-// A value as V. Short integers come as int straight from the load: the compiler would mask them once more. Never behind a
-// condition: the compiler may put assembly before it.
+// A value as V. Short integers come as int straight from the load: the compiler would mask them once more.
 template <typename V, typename T>
 __device__ __forceinline__ V load_as(const T* p) {
 #if defined(__CUDA_ARCH__)
@@ -112,7 +111,7 @@ __device__ __forceinline__ void each_window(const T* src, long long rows, long l
     for (int j = 0; j < 3; ++j) {
       window[0][j] = window[1][j];
       window[1][j] = window[2][j];
-      window[2][j] = r < 0 || column[j] < 0 ? outside : V(__ldg(line + column[j]));
+      window[2][j] = r < 0 || column[j] < 0 ? outside : load_as<V>(line + column[j]);
     }
     if (i >= 0) fill((strip.row + i) * cols + strip.x, window);
   }

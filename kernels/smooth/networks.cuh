@@ -1,0 +1,185 @@
+// Medians of 3x3 and 5x5 values by networks of minima and maxima, for tiles of two rows whose windows share values.
+//
+// A tile's core, the values of all its windows, is sorted once; what cannot be a median any more is left out; then the
+// columns and rows that only some windows have are merged in. (L. Sugy, "Fast median filtering by hierarchical tiling",
+// 2025; the merging network: K. E. Batcher, "Sorting networks and their applications", AFIPS SJCC 32, 1968.) What is
+// not used of a network the compiler removes.
+#pragma once
+
+// Two numbers of 16 bits, compared at once.
+template <bool SIGNED>
+struct Pair {
+  unsigned int bits;
+};
+
+template <bool SIGNED>
+__device__ __forceinline__ Pair<SIGNED> lower(Pair<SIGNED> a, Pair<SIGNED> b) {
+  return {SIGNED ? __vmins2(a.bits, b.bits) : __vminu2(a.bits, b.bits)};
+}
+template <bool SIGNED>
+__device__ __forceinline__ Pair<SIGNED> upper(Pair<SIGNED> a, Pair<SIGNED> b) {
+  return {SIGNED ? __vmaxs2(a.bits, b.bits) : __vmaxu2(a.bits, b.bits)};
+}
+__device__ __forceinline__ float lower(float a, float b) { return fminf(a, b); }
+__device__ __forceinline__ float upper(float a, float b) { return fmaxf(a, b); }
+__device__ __forceinline__ double lower(double a, double b) { return b < a ? b : a; }
+__device__ __forceinline__ double upper(double a, double b) { return b < a ? a : b; }
+__device__ __forceinline__ int lower(int a, int b) { return min(a, b); }
+__device__ __forceinline__ int upper(int a, int b) { return max(a, b); }
+
+template <typename V>
+__device__ __forceinline__ void sort(V& a, V& b) {
+  const V low = lower(a, b);
+  b = upper(a, b);
+  a = low;
+}
+
+template <typename V, int N>
+struct Sorted {
+  V v[N];
+};
+
+template <typename V>
+__device__ __forceinline__ Sorted<V, 4> sorted4(V a, V b, V c, V d) {
+  sort(a, b);
+  sort(c, d);
+  sort(a, c);
+  sort(b, d);
+  sort(b, c);
+  return {{a, b, c, d}};
+}
+
+// Every second value, from the first or second on.
+template <int FROM, typename V, int N>
+__device__ __forceinline__ Sorted<V, (N + 1 - FROM) / 2> alternate(const Sorted<V, N>& a) {
+  Sorted<V, (N + 1 - FROM) / 2> out;
+#pragma unroll
+  for (int i = 0; i < (N + 1 - FROM) / 2; ++i) out.v[i] = a.v[2 * i + FROM];
+  return out;
+}
+
+// Batcher's merging by even and odd places, for any numbers of values.
+template <typename V, int M, int N>
+__device__ __forceinline__ Sorted<V, M + N> merged(const Sorted<V, M>& a, const Sorted<V, N>& b) {
+  Sorted<V, M + N> out;
+  if constexpr (M == 1 && N == 1) {
+    out = {{lower(a.v[0], b.v[0]), upper(a.v[0], b.v[0])}};
+  } else if constexpr (M == 1 || N == 1) {
+    // One value moves up past all smaller ones.
+    V moving = M == 1 ? a.v[0] : b.v[0];
+#pragma unroll
+    for (int i = 0; i < M + N - 1; ++i) {
+      const V other = M == 1 ? b.v[i] : a.v[i];
+      out.v[i] = lower(moving, other);
+      moving = upper(moving, other);
+    }
+    out.v[M + N - 1] = moving;
+  } else {
+    const auto even = merged(alternate<0>(a), alternate<0>(b));
+    const auto odd = merged(alternate<1>(a), alternate<1>(b));
+    constexpr int EVEN = (M + 1) / 2 + (N + 1) / 2, ODD = M / 2 + N / 2;
+    out.v[0] = even.v[0];
+#pragma unroll
+    for (int i = 0; i < ODD; ++i) {
+      if (i + 1 < EVEN) {
+        out.v[2 * i + 1] = lower(odd.v[i], even.v[i + 1]);
+        out.v[2 * i + 2] = upper(odd.v[i], even.v[i + 1]);
+      } else {
+        out.v[2 * i + 1] = odd.v[i];
+      }
+    }
+    if constexpr (EVEN > ODD + 1) out.v[M + N - 1] = even.v[ODD + 1];
+  }
+  return out;
+}
+
+template <int FROM, int COUNT, typename V, int N>
+__device__ __forceinline__ Sorted<V, COUNT> part(const Sorted<V, N>& a) {
+  Sorted<V, COUNT> out;
+#pragma unroll
+  for (int i = 0; i < COUNT; ++i) out.v[i] = a.v[FROM + i];
+  return out;
+}
+
+// The value with RANK smaller ones in both together, which need not be merged for it.
+template <int RANK, typename V, int M, int N>
+__device__ __forceinline__ V selected(const Sorted<V, M>& a, const Sorted<V, N>& b) {
+  // With i values of `a` and RANK + 1 - i of `b` at or below it, it is their maximum; the best choice is smallest.
+  V found = a.v[0];
+  bool first = true;
+#pragma unroll
+  for (int i = 0; i <= M; ++i) {
+    const int j = RANK + 1 - i;
+    if (j < 0 || j > N) continue;
+    const V choice = i == 0 ? b.v[j - 1] : j == 0 ? a.v[i - 1] : upper(a.v[i - 1], b.v[j - 1]);
+    found = first ? choice : lower(found, choice);
+    first = false;
+  }
+  return found;
+}
+
+// Medians of the windows of 3x3 values at two rows and P columns.
+template <int P, typename V>
+__device__ __forceinline__ void tile_medians(const V (&v)[4][P + 2], V (&out)[2][P]) {
+  static_assert(P % 2 == 0, "columns are shared in pairs");
+  V low[2][P + 2], middle[2][P + 2], high[2][P + 2];
+#pragma unroll
+  for (int x = 0; x < P + 2; ++x) {
+    V below = v[1][x], above = v[2][x];
+    sort(below, above);
+#pragma unroll
+    for (int y = 0; y < 2; ++y) {
+      const V more = v[3 * y][x], rest = upper(more, below);
+      low[y][x] = lower(more, below);
+      middle[y][x] = lower(rest, above);
+      high[y][x] = upper(rest, above);
+    }
+  }
+  // The median of the nine is that of the maximum minimum, the middle median and the minimum maximum.
+#pragma unroll
+  for (int y = 0; y < 2; ++y)
+#pragma unroll
+    for (int x = 0; x < P; x += 2) {
+      const V lows = upper(low[y][x + 1], low[y][x + 2]), highs = lower(high[y][x + 1], high[y][x + 2]);
+      V first = middle[y][x + 1], last = middle[y][x + 2];
+      sort(first, last);
+#pragma unroll
+      for (int k = 0; k < 2; ++k) {
+        V a = upper(lows, low[y][x + 3 * k]), b = lower(upper(first, middle[y][x + 3 * k]), last);
+        const V c = lower(highs, high[y][x + 3 * k]);
+        sort(a, b);
+        out[y][x + k] = upper(a, lower(b, c));
+      }
+    }
+}
+
+// Medians of the windows of 5x5 values at two rows and P columns.
+template <int P, typename V>
+__device__ __forceinline__ void tile_medians(const V (&v)[6][P + 4], V (&out)[2][P]) {
+  static_assert(P % 2 == 0, "tiles are two columns wide");
+  Sorted<V, 4> column[P + 4];
+#pragma unroll
+  for (int x = 0; x < P + 4; ++x) column[x] = sorted4(v[1][x], v[2][x], v[3][x], v[4][x]);
+  Sorted<V, 8> pairs[P / 2 + 1];
+#pragma unroll
+  for (int k = 0; k < P / 2 + 1; ++k) pairs[k] = merged(column[2 * k + 1], column[2 * k + 2]);
+#pragma unroll
+  for (int k = 0; k < P / 2; ++k) {
+    const int x = 2 * k;
+    // Of 16 values 9 more come to, the median of all 25, with 12 below it, is none of the first or the last three.
+    const auto core = part<3, 10>(merged(pairs[k], pairs[k + 1]));
+    Sorted<V, 4> row[2];
+#pragma unroll
+    for (int y = 0; y < 2; ++y) row[y] = sorted4(v[5 * y][x + 1], v[5 * y][x + 2], v[5 * y][x + 3], v[5 * y][x + 4]);
+#pragma unroll
+    for (int side = 0; side < 2; ++side) {
+      // Five more come to these: 3 and 4 are left out below, 3 and 4 above.
+      const auto left = part<4, 6>(merged(core, column[x + 5 * side]));
+#pragma unroll
+      for (int y = 0; y < 2; ++y) {
+        const Sorted<V, 1> corner = {{v[5 * y][x + 5 * side]}};
+        out[y][x + side] = selected<5>(left, merged(row[y], corner));
+      }
+    }
+  }
+}
