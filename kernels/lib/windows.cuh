@@ -27,7 +27,8 @@ __device__ __forceinline__ T* rows_below(T* p, unsigned int count, unsigned int 
   return reinterpret_cast<T*>(reinterpret_cast<unsigned long long>(p) + (unsigned long long)count * pitch);
 }
 
-// A value as V. Short integers come as int straight from the load: the compiler would mask them once more.
+// A value as V. Short integers come as int straight from the load: the compiler would mask them once more. Not
+// for loads behind a condition, which the compiler may evaluate without it.
 template <typename V, typename T>
 __device__ __forceinline__ V load_as(const T* p) {
 #if defined(__CUDA_ARCH__)
@@ -111,7 +112,7 @@ __device__ __forceinline__ void each_window(const T* src, long long rows, long l
     for (int j = 0; j < 3; ++j) {
       window[0][j] = window[1][j];
       window[1][j] = window[2][j];
-      window[2][j] = r < 0 || column[j] < 0 ? outside : load_as<V>(line + column[j]);
+      window[2][j] = r < 0 || column[j] < 0 ? outside : V(__ldg(line + column[j]));
     }
     if (i >= 0) fill((strip.row + i) * cols + strip.x, window);
   }

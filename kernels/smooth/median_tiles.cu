@@ -145,7 +145,7 @@ __device__ __forceinline__ bool fill_beyond(const T* src, long long rows, long l
       const long long r = fold_near(row < last ? row : last, rows, mode);
       const T* const line = src + r * cols;
       return [&column, line, cval, there = r >= 0](int j) {
-        return there && column[j] >= 0 ? load_as<Raw>(line + column[j]) : Raw(T(cval));
+        return there && column[j] >= 0 ? Raw(__ldg(line + column[j])) : Raw(T(cval));
       };
     };
     doubt |= fill_pair<SIZE>(dst, cols, tile, tile.row + k, tile.row + k + 1 < bottom ? 2 : 1, step, lines);
