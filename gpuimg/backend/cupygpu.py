@@ -67,6 +67,7 @@ class CupyGpu(Gpu):
         self.out_of_memory = cupy.cuda.memory.OutOfMemoryError
         self.errors = (self._runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError, self._nvrtc.NVRTCError)
         self._counts: dict[int, int] = {}
+        self._loaded: list[Any] = []
         self._streams = threading.local()  # of `pipeline`, each thread its own
         # The driver launches only where the thread has a context, which the runtime makes.
         self._slots = _Slots(lambda: self._runtime.setDevice(self.place()))
@@ -161,6 +162,7 @@ class CupyGpu(Gpu):
         module.load(code)
         function = module.get_function(lowered)
         pointer, granted = function.ptr, 48 << 10
+        self._loaded.append(function)  # with it goes its module, and the pointer is nobody's
         driver, current_stream, slots = self._cupy.cuda.driver, self._cupy.cuda.get_current_stream, self._slots
 
         def start(grid: Grid, block: Grid, layout: Struct, values: Sequence[Any], shared_mem: int) -> None:

@@ -15,6 +15,7 @@ import types
 from importlib.machinery import ModuleSpec
 from struct import Struct
 from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -160,7 +161,7 @@ class Module:
     """cupy.cuda.function.Module: the "code" is a kernel's stem and name, for the emulator."""
 
     gpu: EmulatedGpu
-    functions: ClassVar[dict[int, Any]] = {}  # by their pointers
+    functions: ClassVar[WeakValueDictionary[int, Any]] = WeakValueDictionary()  # by their pointers
     granted: ClassVar[dict[int, int]] = {}  # bytes of shared memory, by a function's pointer
 
     @classmethod
@@ -198,6 +199,8 @@ class Module:
         size = ctypes.c_uint64.from_address(head[3]).value
         layout = Struct(f"={size // 8}Q")
         values = layout.unpack(ctypes.string_at(head[1], size))
+        if function not in cls.functions:
+            raise DriverFailure("CUDA_ERROR_INVALID_HANDLE: its module has been unloaded")
         cls.functions[function](extents[:3], extents[3:], layout, values, shared_mem)
 
 
