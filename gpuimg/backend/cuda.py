@@ -25,7 +25,7 @@ from gpuimg.plans.nodes import Fold, Node, Output, Point, Window, point
 from gpuimg.plans.value import Small, Value
 
 BANDED_FROM = 16 << 20  # bytes of an image from which on copies and kernels overlap
-BAND_BYTES = 6 << 20  # of the wider one of a band's image and result
+BAND_BYTES = 12 << 20  # of the wider one of a band's image and result
 BAND_HALOS = 8  # a band has at least this many times the rows of its halo
 
 

@@ -14,7 +14,7 @@ from gpuimg.backend.base import Array
 from gpuimg.backend.compiled import prepare
 from gpuimg.backend.driver import fill_bands, thread_count
 
-STAGE_BYTES = 8 << 20
+STAGE_BYTES = 16 << 20
 STAGES = 3  # one is filled, one under way, one waited for
 ROW_BYTES = 1 << 16  # of a copy by several threads
 SHARED_FROM = 1 << 20  # bytes, from which on threads are worth waking
