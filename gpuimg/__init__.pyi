@@ -59,6 +59,12 @@ from gpuimg.filters.smooth import unsharp_mask as unsharp_mask
 from gpuimg.filters.transform import flip as flip
 from gpuimg.filters.transform import resize as resize
 from gpuimg.filters.transform import rot90 as rot90
+from gpuimg.jobs.chains import Chain as Chain
+from gpuimg.jobs.chains import chain as chain
+from gpuimg.jobs.pool import Job as Job
+from gpuimg.jobs.pool import Pool as Pool
+from gpuimg.jobs.pool import QueueFull as QueueFull
+from gpuimg.jobs.pool import submit as submit
 from gpuimg.registry import FILTERS as FILTERS
 from gpuimg.tuning import calibrate as calibrate
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from importlib import import_module
@@ -289,6 +289,39 @@ def _run_auto(job: Job, bound: Bound, call: _Once | _Each) -> Any:
         message = str(error) if isinstance(error, BackendFailed | BackendUnavailable) else repr(error)
         warnings.warn(f"ran on multicore instead of cuda: {message}", FallbackWarning, stacklevel=4)
         return _timed("multicore", bound, call)
+
+
+def place_of(name: str) -> tuple[str, str]:
+    """A backend's name and what it runs on."""
+    return name, backend_named(name).detail()
+
+
+def on_stream_of(image: Any) -> Callable[[Callable[[], Any]], Any]:
+    """A function that calls another one, in any thread, as if it were called here: for an image in GPU memory in the
+    present stream, which it waits for."""
+    if not hasattr(image, "__cuda_array_interface__") and not _is_cuda_tensor(image):
+        return _call
+    import cupy
+
+    device, stream = cupy.cuda.Device(), cupy.cuda.get_current_stream()
+
+    def call(function: Callable[[], Any]) -> Any:
+        with device, stream:
+            try:
+                return function()
+            finally:
+                stream.synchronize()
+
+    return call
+
+
+def _is_cuda_tensor(image: Any) -> bool:
+    device = getattr(image, "__dlpack_device__", None)
+    return device is not None and not isinstance(image, np.ndarray) and int(device()[0]) in (2, 13)
+
+
+def _call(function: Callable[[], Any]) -> Any:
+    return function()
 
 
 def refusal(name: str, bound: Bound) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -19,14 +20,16 @@ class Watch:
     Attributes
     ----------
     is_stopped : whether the work is to end at the next look
+    deadline : when it ends at the latest, on the clock `time.monotonic`; None: never
     where : the backend that the last filter runs on
     steps : how many filters there are; 0 if that is not known
     """
 
-    __slots__ = ("_done", "_part", "_share", "_shares", "_steps_done", "is_stopped", "steps", "where")
+    __slots__ = ("_done", "_part", "_share", "_shares", "_steps_done", "deadline", "is_stopped", "steps", "where")
 
     def __init__(self, steps: int = 0) -> None:
         self.is_stopped = False
+        self.deadline: float | None = None
         self.where = ""
         self.steps = steps
         self._steps_done = 0
@@ -35,6 +38,11 @@ class Watch:
 
     def stop(self) -> None:
         self.is_stopped = True
+
+    def look(self) -> None:
+        """End the work if it is to stop, or is too late."""
+        if self.is_stopped or (self.deadline is not None and time.monotonic() > self.deadline):
+            raise Stopped
 
     def begin(self, where: str) -> None:
         """A filter begins on a backend."""
@@ -50,8 +58,7 @@ class Watch:
 
     def enter(self, part: Hashable) -> None:
         """A part begins; one that was not planned belongs to the part before."""
-        if self.is_stopped:
-            raise Stopped
+        self.look()
         share = self._shares.get(part)
         if share is not None:
             self._done, self._share, self._part = self._done + self._share, share, 0.0
@@ -104,8 +111,8 @@ def watch() -> Watch | None:
 def look() -> None:
     """End the work if it is to stop."""
     found = _local.watch
-    if found is not None and found.is_stopped:
-        raise Stopped
+    if found is not None:
+        found.look()
 
 
 def within(done: float) -> None:
@@ -113,5 +120,4 @@ def within(done: float) -> None:
     found = _local.watch
     if found is not None:
         found._part = done
-        if found.is_stopped:
-            raise Stopped
+        found.look()

@@ -17,6 +17,8 @@ LAYERS = [
     ("gpuimg.demo",),
     ("gpuimg.demo_routes",),
     ("gpuimg", "gpuimg.advice", "gpuimg.tuning"),
+    ("gpuimg.jobs.pool",),
+    ("gpuimg.jobs.chains", "gpuimg.jobs"),
     ("gpuimg.filters.feature",),
     ("gpuimg.filters.*",),
     ("gpuimg.filters",),

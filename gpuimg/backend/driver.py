@@ -12,7 +12,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from itertools import pairwise
@@ -231,7 +231,8 @@ def fill_bands(code: Compiled, packed: Packed, top: int, bottom: int, bands: int
     No thread writes to the arrays any more when it returns or raises, also after Ctrl-C.
     """
     if numba_is_safe():
-        return int(parallel_loop()(code.address, packed.address, top, bottom, bands))
+        with _numba_threads():
+            return int(parallel_loop()(code.address, packed.address, top, bottom, bands))
     shared = Bands(code, packed, [top + (bottom - top) * band // bands for band in range(bands + 1)])
     shared.share(bands)
     return shared.count()
@@ -244,10 +245,48 @@ def call_each(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
     return calls.results()
 
 
-def thread_count() -> int:
-    """How many threads `fill_bands` uses."""
+class _Limit(threading.local):
+    threads: int | None = None
+
+
+_limit = _Limit()
+
+
+@contextlib.contextmanager
+def limited(threads: int) -> Iterator[None]:
+    """A context in which calls of this thread use at most so many threads: others use the rest."""
+    outer, _limit.threads = _limit.threads, threads
+    try:
+        yield
+    finally:
+        _limit.threads = outer
+
+
+@contextlib.contextmanager
+def _numba_threads() -> Iterator[None]:
+    if _limit.threads is None:
+        yield
+        return
+    import numba
+
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(_limit.threads, before))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+def most_threads() -> int:
+    """How many threads `fill_bands` uses where no limit is set."""
     if numba_is_safe():
         import numba
 
         return int(numba.get_num_threads())
     return processor_count()
+
+
+def thread_count() -> int:
+    """How many threads `fill_bands` uses."""
+    most = most_threads()
+    return most if _limit.threads is None else min(most, _limit.threads)

@@ -7,7 +7,7 @@ from typing import Any
 
 from gpuimg.backend.chain import InProcess
 from gpuimg.backend.compiled import Compiled, Packed
-from gpuimg.backend.driver import call_each, fill_bands, numba_is_safe, numba_layer, thread_count
+from gpuimg.backend.driver import call_each, fill_bands, most_threads, numba_is_safe, numba_layer, thread_count
 from gpuimg.backend.single import Single, timed
 from gpuimg.backend.walk import Bound, Outs
 
@@ -20,6 +20,9 @@ class Multicore(InProcess):
     @property
     def workers(self) -> int:
         return thread_count()
+
+    def speedup(self) -> float:
+        return max(1.0, super().speedup() * self.workers / most_threads())
 
     def detail(self) -> str:
         layer = f"Numba's {numba_layer()} layer" if numba_is_safe() else "a thread pool"

@@ -13,12 +13,14 @@ from gpuimg.errors import BackendFailed
 # Compiled code cannot be interrupted: a piece this long lets Ctrl-C through soon, and costs nothing.
 PIECE_SECONDS = 0.05
 FIRST_PIECE_ELEMENTS = 1 << 22
+FIRST_WATCHED_ELEMENTS = 1 << 18  # where somebody may stop the work
+MOST_GROWTH = 8  # of a piece over the one before, whose time may say little
 
 
 def pieces(rows: int, elements: int) -> Iterator[tuple[int, int]]:
     """Rows [top, bottom) one piece after the other; each is timed, and the next one made as long as it should be."""
     per_row = max(1, elements // max(rows, 1))
-    size = max(1, FIRST_PIECE_ELEMENTS // per_row)
+    size = max(1, _first_elements() // per_row)
     top = 0
     while top < rows:
         bottom = min(rows, top + size)
@@ -27,8 +29,12 @@ def pieces(rows: int, elements: int) -> Iterator[tuple[int, int]]:
         start = time.perf_counter()
         yield top, bottom
         speed = (bottom - top) / max(time.perf_counter() - start, 1e-6)
-        size = max(1, int(speed * PIECE_SECONDS))
+        size = max(1, min(int(speed * PIECE_SECONDS), MOST_GROWTH * size))
         top = bottom
+
+
+def _first_elements() -> int:
+    return FIRST_PIECE_ELEMENTS if stopping.watch() is None else FIRST_WATCHED_ELEMENTS
 
 
 def check_done(kernel: str, done: int, expected: int) -> None:
@@ -40,7 +46,7 @@ def check_done(kernel: str, done: int, expected: int) -> None:
 def timed(kernel: str, fill: Callable[[int, int], tuple[int, int]], rows: int, elements: int, whole: bool) -> float:
     """Return the seconds for all rows by ``fill(top, bottom)``, which returns the pieces done and expected."""
     start = time.perf_counter()
-    if whole or elements <= FIRST_PIECE_ELEMENTS:
+    if whole or elements <= _first_elements():
         check_done(kernel, *fill(0, rows))
     else:
         for top, bottom in pieces(rows, elements):

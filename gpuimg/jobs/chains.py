@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any, TypeAlias
 
 from gpuimg.filters import all_filters
@@ -69,9 +70,10 @@ def _step(step: Step) -> tuple[Filter, dict[str, Any]]:
     entry = filter_of(filter)
     if entry is None:
         raise TypeError(f"a step must be one of gpuimg's filters, got {filter!r}")
-    unknown = set(params) - set(entry.parameters)
+    known = list(signature(entry.function).parameters)[1:]
+    unknown = [name for name in params if name not in known]
     if unknown:
-        raise TypeError(f"{entry.name} has no parameter {sorted(unknown)[0]!r}; it has {', '.join(entry.parameters)}")
+        raise TypeError(f"{entry.name} has no parameter {unknown[0]!r}; it has {', '.join(known)}")
     return entry, dict(params)
 
 

@@ -1,0 +1,540 @@
+"""Jobs, and the pool of threads that runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple
+
+from gpuimg import stopping
+from gpuimg.backend.driver import limited
+from gpuimg.errors import GpuimgError
+from gpuimg.jobs.chains import Chain, filter_of
+from gpuimg.machine import processor_count
+from gpuimg.memory import machine_memory
+from gpuimg.run import on_stream_of, place_of
+
+QUEUED = 1000
+IDLE_SECONDS = 5.0  # after which a thread without work ends
+
+
+class QueueFull(GpuimgError):
+    """A pool has no place left for another job."""
+
+
+class Seconds(NamedTuple):
+    """How long a job has waited, and how long it has run."""
+
+    queued: float
+    running: float
+
+
+class Job(Future):  # type: ignore[type-arg]
+    """A filter's result to come: a `concurrent.futures.Future` that can also be awaited.
+
+    ``await job`` gives the result in any asyncio loop, and in coroutines of Tornado's; cancelling the task that awaits
+    cancels the job. An error is raised where the result is taken, with its traceback. Callbacks are called in the
+    thread that ran the job.
+    """
+
+    def __init__(self, call: Callable[[], Any], *, nbytes: int, steps: int, deadline: float | None) -> None:
+        super().__init__()
+        self.nbytes = nbytes
+        self._call: Callable[[], Any] | None = call
+        self._watch = stopping.Watch(steps)
+        self._ending = threading.Lock()
+        self._has_ended = self._was_stopped = False
+        self._pool: Pool | None = None
+        self._submitted = time.monotonic()
+        self._began: float | None = None
+        self._ended: float | None = None
+        self._deadline = None if deadline is None else self._submitted + deadline
+        self._watch.deadline = self._deadline
+
+    # ------------------------------------------------------------ what users ask
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return asyncio.wrap_future(self).__await__()
+
+    def cancel(self) -> bool:
+        """Cancel the job: one that waits is dropped; one that runs stops before its next band of rows.
+
+        `result` raises `CancelledError` once it has really stopped; an array that was given as ``out`` holds anything
+        then.
+
+        Returns
+        -------
+        bool : False if it is too late, since the job has ended
+        """
+        if super().cancel():
+            pool, self._call = self._pool, None
+            if pool is not None:
+                pool._forget(self)
+            return True
+        with self._ending:
+            if not self._has_ended:
+                self._watch.stop()
+            return not self._has_ended or self._was_stopped
+
+    def cancelled(self) -> bool:
+        """Whether the job was cancelled and has stopped."""
+        return super().cancelled() or (self._was_stopped and self.done())
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The error that the job ended with, or None."""
+        found = super().exception(timeout)
+        if isinstance(found, CancelledError) and self._was_stopped:
+            raise found
+        return found
+
+    @property
+    def progress(self) -> float:
+        """How much of the work is done, from 0 to 1. Several filters count the same each."""
+        if self.done():
+            return self._watch.progress if self._was_stopped or self._began is None else 1.0
+        return self._watch.progress if self._began is not None else 0.0
+
+    @property
+    def where(self) -> tuple[str, str] | None:
+        """The backend that the job's last filter ran on, and what that runs on; None before one has begun."""
+        return place_of(self._watch.where) if self._watch.where else None
+
+    @property
+    def seconds(self) -> Seconds:
+        """How long the job has waited in its queue and how long it has run, until now or until its end."""
+        now = time.monotonic()
+        end = self._ended if self._ended is not None else now
+        began = self._began if self._began is not None else end
+        return Seconds(began - self._submitted, end - began)
+
+    def __repr__(self) -> str:
+        state = (
+            "cancelled" if self.cancelled() else "done" if self.done() else "running" if self.running() else "waiting"
+        )
+        return f"<gpuimg.Job {state}, {self.progress:.0%}>"
+
+    # ------------------------------------------------------------ what the pool does
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
+
+    def _run(self, processors: int) -> Callable[[], None]:
+        """Do the work; returns what tells the result to those who wait for it."""
+        self._began = time.monotonic()
+        call, self._call = self._call, None
+        result: Any = None
+        error: BaseException | None = None
+        try:
+            assert call is not None
+            with stopping.watched(self._watch), limited(processors):
+                result = call()
+        except BaseException as raised:
+            error = raised
+        with self._ending:
+            self._has_ended = True
+            self._was_stopped = self._watch.is_stopped
+        self._ended = time.monotonic()
+        if self._was_stopped:
+            return partial(self.set_exception, CancelledError())
+        if isinstance(error, stopping.Stopped):
+            return partial(self.set_exception, TimeoutError(self._lateness()))
+        return partial(self.set_result, result) if error is None else partial(self.set_exception, error)
+
+    def _lateness(self) -> str:
+        assert self._deadline is not None
+        return f"the job was not done {self._deadline - self._submitted:g} s after it was submitted"
+
+    def _expire(self) -> None:
+        self._ended = time.monotonic()
+        self.set_exception(TimeoutError(self._lateness()))
+
+
+class _Waiting:
+    """A job that waits for a place in the queue, and who is told when it has one."""
+
+    __slots__ = ("job", "tell")
+
+    def __init__(self, job: Job, tell: Callable[[], None]) -> None:
+        self.job = job
+        self.tell = tell
+
+
+class Pool:
+    """Threads that run jobs, first in, first out, with a bounded queue.
+
+    Parameters
+    ----------
+    running : how many jobs run at a time, by default one for each processor. They share the processors: one job alone
+        uses all of them
+    queued : how many more may wait; 0 for none
+    queued_bytes : bytes of pixels that the images of waiting jobs may have, by default an eighth of the machine's
+        memory. A single larger image is taken when no other waits
+
+    A pool is a context manager, also an asynchronous one, that waits for its jobs at the end. At the end of the program
+    jobs are waited for, too. In a forked process a pool is empty.
+
+    Examples
+    --------
+    >>> import gpuimg
+    >>> from gpuimg.demo import photo
+    >>> with gpuimg.Pool(running=2) as pool:
+    ...     jobs = [pool.submit(gpuimg.gaussian, photo(0.01), sigma=sigma) for sigma in (1, 2, 3)]
+    >>> [job.result().shape for job in jobs]
+    [(87, 115), (87, 115), (87, 115)]
+    """
+
+    def __init__(self, running: int | None = None, queued: int | None = None, queued_bytes: int | None = None) -> None:
+        self.running = _count("running", processor_count() if running is None else running, 1)
+        self.queued = _count("queued", QUEUED if queued is None else queued, 0)
+        bound = machine_memory() // 8 if queued_bytes is None else queued_bytes
+        self.queued_bytes = _count("queued_bytes", bound, 0)
+        self._start()
+        _pools.add(self)
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._todo = threading.Condition(self._lock)  # for threads without work
+        self._changed = threading.Condition(self._lock)  # for those who close
+        self._queue: deque[Job] = deque()
+        self._bytes = 0
+        self._waiting: deque[_Waiting] = deque()
+        self._threads: set[threading.Thread] = set()
+        self._idle = 0
+        self._busy: set[Job] = set()
+        self._is_closed = False
+
+    # ------------------------------------------------------------ submitting
+
+    def submit(self, filter: Any, image: Any, /, *, deadline: float | None = None, **params: Any) -> Job:
+        """Run a filter beside the program; waits for a place while the queue is full.
+
+        Parameters
+        ----------
+        filter : a filter, its name, what `chain` returns, or a plain function of an image that calls filters
+        image : as the filter takes it; it must not be changed until the job has ended
+        deadline : seconds from now after which the job is not begun any more, or stopped; its result is a TimeoutError
+        **params : of the filter
+
+        Returns
+        -------
+        Job
+
+        Raises
+        ------
+        RuntimeError : the pool is closed
+        """
+        job = _job(filter, image, params, deadline)
+        ready = threading.Event()
+        waiting = self._enter(job, ready.set)
+        if waiting is not None:
+            try:
+                ready.wait()
+            except BaseException:
+                self._leave(waiting)
+                raise
+        return job
+
+    def submit_nowait(self, filter: Any, image: Any, /, *, deadline: float | None = None, **params: Any) -> Job:
+        """As `submit`, but raise `QueueFull` instead of waiting."""
+        job = _job(filter, image, params, deadline)
+        if self._enter(job, None) is not None:
+            with self._lock:
+                found = f"{len(self._queue)} jobs with {self._bytes} bytes of pixels wait"
+            raise QueueFull(f"{found}; at most {self.queued} with {self.queued_bytes} bytes may")
+        return job
+
+    async def submit_async(self, filter: Any, image: Any, /, *, deadline: float | None = None, **params: Any) -> Job:
+        """As `submit`, but wait without holding up the loop."""
+        job = _job(filter, image, params, deadline)
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+
+        def tell() -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(_resolve, ready)
+
+        waiting = self._enter(job, tell)
+        if waiting is not None:
+            try:
+                await ready
+            except BaseException:
+                self._leave(waiting)
+                raise
+        return job
+
+    def _enter(self, job: Job, tell: Callable[[], None] | None) -> _Waiting | None:
+        """Put a job into the queue; or, where that is full, among those that wait unless ``tell`` is None."""
+        waiting = _Waiting(job, tell or _nothing)
+        with self._lock:
+            if self._is_closed:
+                raise RuntimeError("the pool is closed")
+            job._pool = self
+            # A job's callback may submit: to wait for a place in the thread that makes places would last for ever.
+            if threading.current_thread() in self._threads or (not self._waiting and self._fits(job)):
+                self._admit(job)
+                return None
+            if tell is not None:
+                self._waiting.append(waiting)
+        return waiting
+
+    def _fits(self, job: Job) -> bool:
+        if len(self._busy) + len(self._queue) < self.running:
+            return True
+        if len(self._queue) + len(self._busy) >= self.queued + self.running:
+            return False
+        return not self._queue or self._bytes + job.nbytes <= self.queued_bytes
+
+    def _admit(self, job: Job) -> None:
+        self._queue.append(job)
+        self._bytes += job.nbytes
+        if self._idle >= len(self._queue):
+            self._todo.notify()
+        elif len(self._threads) < self.running:
+            thread = threading.Thread(target=_work, args=(weakref.ref(self),), daemon=True, name="gpuimg job")
+            self._threads.add(thread)
+            try:
+                thread.start()
+            except BaseException:
+                self._threads.discard(thread)
+                if not self._threads:
+                    self._queue.pop()
+                    self._bytes -= job.nbytes
+                    raise
+
+    def _make_place(self) -> list[Callable[[], None]]:
+        """Let those in who wait for a place, as far as there is one; returns what tells them."""
+        told = []
+        while self._waiting and self._fits(self._waiting[0].job):
+            waiting = self._waiting.popleft()
+            self._admit(waiting.job)
+            told.append(waiting.tell)
+        return told
+
+    def _leave(self, waiting: _Waiting) -> None:
+        """Give up to wait for a place."""
+        with self._lock, suppress(ValueError):
+            self._waiting.remove(waiting)
+        waiting.job.cancel()
+
+    def _forget(self, job: Job) -> None:
+        """Drop a job that was cancelled while it waited."""
+        with self._lock:
+            if job in self._queue:
+                self._queue.remove(job)
+                self._bytes -= job.nbytes
+            told = self._make_place()
+            self._changed.notify_all()
+        _tell(told)
+
+    # ------------------------------------------------------------ running
+
+    def _turn(self) -> tuple[Job, int] | None:
+        """The next job and how many processors it gets; None when this thread is to end."""
+        while True:
+            with self._lock:
+                while not self._queue:
+                    if self._is_closed or not self._wait_for_work():
+                        self._threads.discard(threading.current_thread())
+                        self._changed.notify_all()
+                        return None
+                job = self._queue.popleft()
+                self._bytes -= job.nbytes
+                is_late, is_wanted = job._is_late(), job.set_running_or_notify_cancel()
+                if is_wanted and not is_late:
+                    self._busy.add(job)
+                told = self._make_place()
+                sharing = min(self.running, len(self._busy) + len(self._queue))
+            _tell(told)
+            if not is_wanted:
+                continue
+            if not is_late:
+                return job, max(1, processor_count() // sharing)
+            job._expire()
+
+    def _wait_for_work(self) -> bool:
+        self._idle += 1
+        try:
+            return self._todo.wait(IDLE_SECONDS) or bool(self._queue)
+        finally:
+            self._idle -= 1
+
+    def _ended(self, job: Job) -> None:
+        with self._lock:
+            self._busy.discard(job)
+            told = self._make_place()
+            self._changed.notify_all()
+        _tell(told)
+
+    # ------------------------------------------------------------ closing
+
+    def close(self, *, cancel: bool = False) -> None:
+        """Take no more jobs and wait for those that there are, or with ``cancel`` until they have stopped."""
+        self._close(cancel)
+        me = threading.current_thread()
+        with self._lock:
+            while self._threads - {me} or (self._queue and me not in self._threads):
+                self._changed.wait(1.0)
+
+    def _close(self, cancel: bool) -> None:
+        with self._lock:
+            self._is_closed = True
+            refused = [*self._waiting]
+            self._waiting.clear()
+            jobs = [*self._queue, *self._busy] if cancel else []
+            self._todo.notify_all()
+        for waiting in refused:
+            waiting.job.cancel()
+            waiting.tell()
+        for job in jobs:
+            job.cancel()
+
+    async def aclose(self, *, cancel: bool = False) -> None:
+        """`close` without holding up the loop."""
+        self._close(cancel)
+        await asyncio.get_running_loop().run_in_executor(None, partial(self.close, cancel=cancel))
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        self.close(cancel=kind is not None)
+
+    async def __aenter__(self) -> Pool:
+        return self
+
+    async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
+        await self.aclose(cancel=kind is not None)
+
+
+def _work(reference: weakref.ref[Pool]) -> None:
+    """What a pool's thread does; while it waits it holds the pool no longer than `IDLE_SECONDS`."""
+    while True:
+        pool = reference()
+        turn = None if pool is None else pool._turn()
+        if pool is None or turn is None:
+            return
+        job, processors = turn
+        tell = job._run(processors)
+        pool._ended(job)  # first, so that who is told finds the place free
+        tell()
+        del pool, turn, job, tell
+
+
+def _tell(those: list[Callable[[], None]]) -> None:
+    for tell in those:
+        tell()
+
+
+def _resolve(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _count(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return value
+
+
+def _job(filter: Any, image: Any, params: dict[str, Any], deadline: float | None) -> Job:
+    """A job that runs a filter, a chain or a function on an image."""
+    found = None if isinstance(filter, Chain) else filter_of(filter)
+    function = filter if found is None else found.function
+    if not callable(function):
+        raise TypeError(f"filter must be a filter, its name, a chain or a function, got {filter!r}")
+    steps = len(filter) if isinstance(filter, Chain) else 1 if found is not None else 0
+    call = partial(on_stream_of(image), partial(function, image, **params))
+    return Job(call, nbytes=_nbytes(image), steps=steps, deadline=deadline)
+
+
+def _nbytes(image: Any) -> int:
+    """Bytes of an image's pixels, 0 if it does not say."""
+    nbytes = getattr(image, "nbytes", None)
+    if isinstance(nbytes, int):
+        return nbytes
+    size, bands = getattr(image, "size", None), getattr(image, "getbands", None)
+    if isinstance(size, tuple) and bands is not None:
+        return int(size[0]) * int(size[1]) * len(bands())
+    return 0
+
+
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+_default: Pool | None = None
+_lock = threading.Lock()
+
+
+def default_pool() -> Pool:
+    """The pool for jobs that name none, made at first use."""
+    global _default
+    with _lock:
+        if _default is None or _default._is_closed:
+            _default = Pool()
+        return _default
+
+
+def submit(filter: Any, image: Any, /, *, pool: Pool | None = None, **params: Any) -> Job:
+    """Run a filter beside the program, in threads.
+
+    Parameters
+    ----------
+    filter : a filter, its name, what `chain` returns, or a plain function of an image that calls filters
+    image : as the filter takes it; it must not be changed until the job has ended
+    pool : where to run it, by default in a pool of the package's
+    **params : of the filter
+
+    Returns
+    -------
+    Job : a `concurrent.futures.Future` that can also be awaited. ``cancel`` stops it, also while it runs; ``progress``
+        says how far it is
+
+    Raises
+    ------
+    RuntimeError : the pool is closed
+
+    Examples
+    --------
+    >>> import gpuimg
+    >>> from gpuimg.demo import photo
+    >>> job = gpuimg.submit(gpuimg.gaussian, photo(0.01), sigma=2)
+    >>> job.result().dtype
+    dtype('uint8')
+    """
+    return (pool or default_pool()).submit(filter, image, **params)
+
+
+@atexit.register
+def _finish_all() -> None:
+    for pool in list(_pools):
+        pool.close()
+
+
+def _forget_all() -> None:
+    """In a forked process: the threads are the parent's, and so are the jobs."""
+    global _lock
+    _lock = threading.Lock()
+    for pool in list(_pools):
+        jobs = [*pool._queue, *pool._busy, *[waiting.job for waiting in pool._waiting]]
+        pool._start()
+        for job in jobs:
+            job._condition = threading.Condition()
+            job._ending = threading.Lock()
+            job._pool = None
+            with suppress(Exception):
+                job.set_exception(CancelledError("the job runs in the process that this one was forked from"))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
