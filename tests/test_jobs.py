@@ -62,7 +62,6 @@ def test_a_job_gives_the_filters_result(pool):
     assert job.where[0] in ("single", "multicore")
     assert job.seconds.queued >= 0
     assert job.seconds.running > 0
-    assert job.seconds == job.seconds
 
 
 @pytest.mark.parametrize("filter", ["sobel", gpuimg.sobel, gpuimg.chain("sobel"), lambda image: gpuimg.sobel(image)])
@@ -108,7 +107,7 @@ def test_an_error_is_raised_where_the_result_is_taken(pool):
     job = pool.submit(gpuimg.gaussian, IMAGE, sigma=-1)
     with pytest.raises(ValueError, match="sigma must be at least 0") as caught:
         job.result(30)
-    assert "plan_gaussian" in "".join(traceback.format_tb(caught.tb)) or "gaussian" in str(caught.traceback[-1])
+    assert "in gaussian" in "".join(traceback.format_tb(caught.tb))
     assert isinstance(job.exception(), ValueError)
     assert pool.submit(gpuimg.invert, IMAGE).result(30).shape == IMAGE.shape
 
@@ -202,6 +201,7 @@ def test_a_full_queue_refuses_or_waits():
     gate = Gate()
     with gpuimg.Pool(running=1, queued=2) as pool:
         jobs = [pool.submit(gate, IMAGE) for _ in range(3)]
+        gate.wait()
         with pytest.raises(gpuimg.QueueFull, match=r"2 jobs with 12600 bytes of pixels wait; at most 2"):
             pool.submit_nowait(gate, IMAGE)
         submitted = []
