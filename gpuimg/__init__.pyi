@@ -65,6 +65,8 @@ from gpuimg.jobs.pool import Job as Job
 from gpuimg.jobs.pool import Pool as Pool
 from gpuimg.jobs.pool import QueueFull as QueueFull
 from gpuimg.jobs.pool import submit as submit
+from gpuimg.jobs.streams import Stream as Stream
+from gpuimg.jobs.streams import stream as stream
 from gpuimg.registry import FILTERS as FILTERS
 from gpuimg.tuning import calibrate as calibrate
 

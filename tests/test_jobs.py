@@ -520,16 +520,16 @@ def run_script(script):
     return done.stdout
 
 
-START = "import numpy as np, gpuimg\nimage = np.arange(10000, dtype=np.uint8).reshape(100, 100)\n"
+START = "import os, numpy as np, gpuimg\nimage = np.arange(10000, dtype=np.uint8).reshape(100, 100)\n"
 
 
 def test_jobs_are_finished_at_the_end_of_the_program():
     script = START + (
         "for sigma in range(1, 9):\n"
         "    job = gpuimg.submit('gaussian', image, sigma=sigma)\n"
-        "    job.add_done_callback(lambda job: print(job.result().shape, flush=True))\n"
+        "    job.add_done_callback(lambda job: os.write(1, b'%d %d\\n' % job.result().shape))\n"
     )
-    assert run_script(script).splitlines() == ["(100, 100)"] * 8
+    assert run_script(script).splitlines() == ["100 100"] * 8
 
 
 def test_the_default_pool_takes_more_after_it_was_closed():
@@ -563,3 +563,129 @@ def test_a_forked_process_has_an_empty_pool():
     gate.go.set()
     assert [job.result(30) is IMAGE for job in jobs] == [True] * 3
     pool.close()
+
+
+# ---------------------------------------------------------------- streams
+
+
+def counted(count, read):
+    for number in range(count):
+        read.append(number)
+        yield np.full((30, 20), number, np.uint8)
+
+
+async def counted_async(count, read):
+    for image in counted(count, read):
+        await asyncio.sleep(0.001)
+        yield image
+
+
+def test_results_come_in_the_order_of_the_images(pool):
+    def uneven(image):
+        time.sleep(0.01 * (image[0, 0] % 3))
+        return gpuimg.invert(image)
+
+    found = [int(result[0, 0]) for result in gpuimg.stream(counted(20, []), uneven, pool=pool)]
+    assert found == [255 - number for number in range(20)]
+    assert list(gpuimg.stream([], "invert", pool=pool)) == []
+
+
+def test_a_bounded_number_is_read_ahead(pool):
+    read = []
+    results = gpuimg.stream(counted(30, read), "invert", pool=pool, ahead=3)
+    assert read == []
+    for number in range(30):
+        np.testing.assert_array_equal(next(results), np.full((30, 20), 255 - number, np.uint8))
+        time.sleep(0.002)
+        assert len(read) <= number + 1 + 3 + 1  # those under way, and the one that is being read
+    with pytest.raises(StopIteration):
+        next(results)
+    assert len(read) == 30
+
+
+def test_reading_computing_and_writing_overlap(pool):
+    """The caller with the first result, the job of the second image and the reader of the third one meet."""
+    meeting = threading.Barrier(3, timeout=30)
+
+    def images():
+        yield IMAGE
+        yield IMAGE + 1
+        meeting.wait()
+        yield IMAGE
+
+    def work(image):
+        if image[0, 0] != IMAGE[0, 0]:
+            meeting.wait()
+        return image
+
+    results = gpuimg.stream(images(), work, pool=pool, ahead=3)
+    next(results)
+    meeting.wait()
+    assert len(list(results)) == 2
+
+
+def test_an_error_ends_a_stream_and_stops_its_jobs(pool):
+    def fail(image):
+        if image[0, 0] == 3:
+            raise ValueError("no threes")
+        return image
+
+    results = gpuimg.stream(counted(100, []), fail, pool=pool)
+    found = []
+    with pytest.raises(ValueError, match="no threes"):
+        found.extend(int(result[0, 0]) for result in results)
+    assert list(results) == []
+
+    def broken():
+        yield IMAGE
+        raise OSError("the disk is gone")
+
+    results = gpuimg.stream(broken(), "invert", pool=pool)
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(results)
+
+
+def test_a_stream_that_is_closed_stops_its_jobs():
+    gate = Gate()
+    with gpuimg.Pool(running=2) as pool:
+        results = gpuimg.stream(counted(100, []), lambda image: image if image[0, 0] == 0 else gate(image), pool=pool)
+        next(results)
+        gate.wait()
+        results.close()
+        with pytest.raises(StopIteration):
+            next(results)
+
+
+@pytest.mark.parametrize("source", [counted, counted_async])
+def test_a_stream_in_a_loop(source):
+    read = []
+
+    async def main():
+        async with gpuimg.Pool(running=2) as pool:
+            found = []
+            async for result in gpuimg.stream(source(25, read), "invert", pool=pool, ahead=4):
+                found.append(int(result[0, 0]))
+                assert len(read) <= len(found) + 6
+            return found
+
+    assert asyncio.run(main(), debug=True) == [255 - number for number in range(25)]
+
+
+def test_a_stream_in_a_loop_that_is_left():
+    gate = Gate()
+
+    async def main():
+        async with gpuimg.Pool(running=2) as pool:
+            results = gpuimg.stream(counted_async(100, []), gate, pool=pool)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(results), 0.05)
+            await results.aclose()
+
+    asyncio.run(main(), debug=True)
+
+
+def test_wrong_streams(pool):
+    with pytest.raises(ValueError, match="ahead must be a whole number"):
+        gpuimg.stream([IMAGE], "invert", ahead=0)
+    with pytest.raises(TypeError, match="use 'async for'"):
+        next(gpuimg.stream(counted_async(1, []), "invert", pool=pool))
