@@ -69,5 +69,6 @@ from gpuimg.jobs.streams import Stream as Stream
 from gpuimg.jobs.streams import stream as stream
 from gpuimg.registry import FILTERS as FILTERS
 from gpuimg.tuning import calibrate as calibrate
+from gpuimg.warming import warmup as warmup
 
 __version__: str

@@ -522,6 +522,31 @@ def calibrate() -> None:
     click.echo(f"\nStored in {machine.figures_path()}")
 
 
+@cli.command()
+@click.argument("names", metavar="[FILTER]...", nargs=-1)
+@click.option("--dtype", "dtypes", multiple=True, default=("uint8", "float32"), help="Of the images; may be repeated.")
+def warmup(names: Sequence[str], dtypes: Sequence[str]) -> None:
+    """Compile filters beforehand, all of them or those named, so that their first use does not wait.
+
+    \b
+    gpuimg warmup
+    gpuimg warmup gaussian median --dtype uint16
+    """
+    known = [name for name in names if name not in gpuimg.FILTERS]
+    if known:
+        raise click.BadParameter(f"there is no filter {known[0]!r}; see `gpuimg filters`", param_hint="FILTER")
+    try:
+        with progress(len(names or gpuimg.FILTERS) * len(dtypes)) as begin:
+            done = gpuimg.warmup(names or None, dtypes, progress=begin)
+    except TypeError as error:
+        raise click.BadParameter(str(error), param_hint="--dtype") from error
+    click.echo(f"{done.filters - len(done.failed)} filters are ready, counted once for each dtype")
+    for name, why in done.failed.items():
+        click.echo(f"{name}: {why}", err=True)
+    if done.failed:
+        raise SystemExit(1)
+
+
 # The terminal ------------------------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ LAYERS = [
     ("gpuimg.cli",),
     ("gpuimg.demo",),
     ("gpuimg.demo_routes",),
-    ("gpuimg", "gpuimg.advice", "gpuimg.tuning"),
+    ("gpuimg", "gpuimg.advice", "gpuimg.tuning", "gpuimg.warming"),
     ("gpuimg.jobs.streams",),
     ("gpuimg.jobs.pool",),
     ("gpuimg.jobs.chains", "gpuimg.jobs"),

@@ -9,10 +9,13 @@ are, so an array that stands for some rows of a larger image can be given the ad
 from __future__ import annotations
 
 import ctypes
+import logging
 import struct
-from collections.abc import Callable, Sequence
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
-from threading import RLock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +24,8 @@ from gpuimg import kernels
 from gpuimg.errors import BackendFailed
 from gpuimg.kernels import DONE as DONE
 
-_lock = RLock()
+_lock = threading.RLock()
+log = logging.getLogger("gpuimg")
 
 
 class Compiled(NamedTuple):
@@ -143,11 +147,38 @@ def _compile(kernel: str, form: str, fill: str = "fill") -> Compiled:
 
     jit.warn_if_untested()
     name = f"{kernel}-{form}" if fill == "fill" else f"{kernel}.{fill}-{form}"
-    with jit.alone_with(name):
+    with _said_if_long(kernel), jit.alone_with(name):
         entry = jit_fast.compile_entry(name, kernels.load(kernel), fill, form)
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
     _alive.append(entry)
     return Compiled(entry.address, prototype(entry.address))
+
+
+SAID_AFTER = 1.0  # seconds
+_is_said = False
+
+
+@contextmanager
+def _said_if_long(kernel: str) -> Iterator[None]:
+    """Say once what is waited for when code takes long to compile."""
+    timer = threading.Timer(SAID_AFTER, _say, (kernel,))
+    timer.daemon = True
+    with suppress(RuntimeError):  # no thread can be started any more
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _say(kernel: str) -> None:
+    global _is_said
+    message = "compiling filters for this machine, at their first use only; `gpuimg warmup` does so beforehand"
+    if _is_said or not (sys.stderr and (sys.stderr.isatty() or "ipykernel" in sys.modules)):
+        log.info("%s (%s)", message, kernel)
+        return
+    _is_said = True
+    print(f"gpuimg: {message}", file=sys.stderr, flush=True)
 
 
 _alive: list[Any] = []  # compiled code lives as long as its Numba object

@@ -1,0 +1,122 @@
+"""`warmup`: compile filters before they are used, in several processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuimg.errors import BackendFailed
+from gpuimg.filters import all_filters
+from gpuimg.jobs.chains import filter_of
+from gpuimg.machine import processor_count
+from gpuimg.registry import Filter, arguments
+
+DTYPES = ("uint8", "float32")
+SHAPES = ((24, 40), (24, 40, 3))
+
+
+class Warmed(NamedTuple):
+    """What `warmup` compiled.
+
+    Attributes
+    ----------
+    filters : how many filters, each with each of the dtypes that it takes
+    failed : what went wrong, by filter and dtype; empty if nothing
+    """
+
+    filters: int
+    failed: dict[str, str]
+
+
+def warmup(
+    filters: Iterable[Any] | None = None,
+    dtypes: Iterable[Any] = DTYPES,
+    *,
+    progress: Callable[[str], None] | None = None,
+) -> Warmed:
+    """Compile filters for this machine, so that their first use does not wait for it.
+
+    Compiled code is kept in gpuimg's cache folder (``GPUIMG_CACHE_DIR``), for all processes and until gpuimg or Numba
+    change. What is there already takes some milliseconds.
+
+    Parameters
+    ----------
+    filters : filters or their names, by default all
+    dtypes : of the images; a filter is compiled for those that it takes
+    progress : called with the name of each filter and dtype that is ready
+
+    Returns
+    -------
+    Warmed : how many were compiled, and what failed
+
+    Raises
+    ------
+    ValueError : there is no filter of a name
+
+    Examples
+    --------
+    >>> import gpuimg
+    >>> gpuimg.warmup(["invert"], ["uint8"])
+    Warmed(filters=1, failed={})
+    """
+    chosen = list(all_filters().values()) if filters is None else [_filter(each) for each in filters]
+    wanted = [np.dtype(each) for each in dtypes]
+    tasks = [(entry.name, dtype.name) for entry in chosen for dtype in wanted if dtype in entry.dtypes]
+    report = progress or (lambda _: None)
+    failed: dict[str, str] = {}
+    count = min(processor_count(), max(len(tasks), 1))
+    with ThreadPoolExecutor(count) as threads:
+        shares = [threads.submit(list, _compiled_elsewhere(tasks[number::count], report)) for number in range(count)]
+        for share in as_completed(shares):
+            failed.update(share.result())
+    return Warmed(len(tasks), failed)
+
+
+def _filter(given: Any) -> Filter:
+    entry = filter_of(given)
+    if entry is None:
+        raise TypeError(f"filters must be gpuimg's filters or their names, got {given!r}")
+    return entry
+
+
+def _compiled_elsewhere(tasks: list[tuple[str, str]], report: Callable[[str], None]) -> Iterator[tuple[str, str]]:
+    """Compile in another process; yields what fails. Numba compiles one function at a time in each process."""
+    command = [sys.executable, "-c", f"from {__name__} import compile_given; compile_given()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(tasks))
+        process.stdin.close()
+        for line in process.stdout:
+            name, error = json.loads(line)
+            report(name)
+            if error:
+                yield name, error
+    if process.returncode:
+        raise BackendFailed(f"a process that compiles filters ended with exit code {process.returncode}")
+
+
+def compile_given() -> None:
+    """Compile what standard input names, and say on standard output what is ready."""
+    filters = all_filters()
+    for name, dtype in json.load(sys.stdin):
+        error = ""
+        try:
+            compile_filter(filters[name], dtype)
+        except Exception as raised:
+            error = str(raised) or type(raised).__name__
+        print(json.dumps([f"{name} {dtype}", error]), flush=True)
+
+
+def compile_filter(entry: Filter, dtype: str) -> None:
+    """Compile a filter by using it, with all its examples."""
+    for example in entry.examples:
+        for shape in SHAPES[1:] if entry.color else SHAPES:
+            image = np.ones(shape, dtype)
+            entry.function(image, backend="single", **arguments(example, image))
