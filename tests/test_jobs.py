@@ -128,6 +128,16 @@ def test_callbacks_find_the_place_free(pool):
     one.close()
 
 
+def test_callbacks_that_are_added_in_a_loop_are_called_there(pool):
+    async def main():
+        called = asyncio.get_running_loop().create_future()
+        job = pool.submit(gpuimg.invert, IMAGE)
+        job.add_done_callback(lambda job: called.set_result((threading.current_thread(), job.result()[0, 0])))
+        return await called
+
+    assert asyncio.run(main(), debug=True) == (threading.current_thread(), 255 - IMAGE[0, 0])
+
+
 def test_a_callback_that_raises_does_no_harm(pool, caplog):
     job = pool.submit(gpuimg.invert, IMAGE)
     job.result(30)

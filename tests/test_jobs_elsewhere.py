@@ -42,7 +42,7 @@ def test_native_coroutines_of_tornado():
         job = gpuimg.submit(gpuimg.sobel, IMAGE)
         return await job, await job
 
-    first, second = IOLoop.current().run_sync(main)
+    first, second = IOLoop.current().run_sync(main, timeout=60)
     assert first is second
     np.testing.assert_array_equal(first, gpuimg.sobel(IMAGE))
 
@@ -60,7 +60,7 @@ def test_generator_coroutines_of_tornado():
         except ValueError as error:
             return one, many, named, str(error)
 
-    one, many, named, error = IOLoop.current().run_sync(main)
+    one, many, named, error = IOLoop.current().run_sync(main, timeout=60)
     np.testing.assert_array_equal(one, 255 - IMAGE)
     np.testing.assert_array_equal(many[1], gpuimg.gaussian(IMAGE, 2))
     np.testing.assert_array_equal(named["flip"], IMAGE[::-1])

@@ -42,8 +42,7 @@ class Job(Future):  # type: ignore[type-arg]
     """A filter's result to come: a `concurrent.futures.Future` that can also be awaited.
 
     ``await job`` gives the result in any asyncio loop, and in coroutines of Tornado's; cancelling the task that awaits
-    cancels the job. An error is raised where the result is taken, with its traceback. Callbacks are called in the
-    thread that ran the job.
+    cancels the job. An error is raised where the result is taken, with its traceback.
     """
 
     def __init__(self, call: Callable[[], Any], *, nbytes: int, steps: int, deadline: float | None) -> None:
@@ -84,6 +83,19 @@ class Job(Future):  # type: ignore[type-arg]
             if not self._has_ended:
                 self._watch.stop()
             return not self._has_ended or self._was_stopped
+
+    def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
+        """Call a function with the job once it has ended.
+
+        It is called in the thread that ran the job; or, where it is added in an asyncio loop, in that loop. At once if
+        the job has ended.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            super().add_done_callback(fn)
+            return
+        super().add_done_callback(fn if self.done() else partial(_call_in, loop, fn))
 
     def cancelled(self) -> bool:
         """Whether the job was cancelled and has stopped."""
@@ -432,6 +444,13 @@ def _work(reference: weakref.ref[Pool]) -> None:
 def _tell(those: list[Callable[[], None]]) -> None:
     for tell in those:
         tell()
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, fn: Callable[[Future[Any]], object], job: Future[Any]) -> None:
+    try:
+        loop.call_soon_threadsafe(fn, job)
+    except RuntimeError:  # the loop is closed
+        fn(job)
 
 
 def _resolve(ready: asyncio.Future[None]) -> None:
