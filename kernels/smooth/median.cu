@@ -1,59 +1,9 @@
 // launch: tile 32x8, pixels 4x1
-// instances: twentyfive<double, double>; slide<unsigned char>; search<L, L>
+// instances: slide<unsigned char>; search<L, L>
 #include "borders.cuh"
 #include "columns.cuh"
+#include "keys.cuh"
 #include "numbers.cuh"
-
-template <typename T>
-__device__ __forceinline__ void sort(T& a, T& b) {
-  const T low = b < a ? b : a;
-  b = b < a ? a : b;
-  a = low;
-}
-
-// Unsigned numbers in the order of the values.
-__device__ __forceinline__ unsigned int key_of(unsigned char v) { return v; }
-__device__ __forceinline__ unsigned int key_of(unsigned short v) { return v; }
-__device__ __forceinline__ unsigned int key_of(short v) { return (unsigned int)(int(v) + 32768); }
-__device__ __forceinline__ unsigned int key_of(int v) { return (unsigned int)v ^ 0x80000000u; }
-__device__ __forceinline__ unsigned int key_of(float v) {
-  union {
-    float number;
-    unsigned int bits;
-  } u;
-  u.number = v;
-  return u.bits >> 31 ? ~u.bits : u.bits | 0x80000000u;
-}
-__device__ __forceinline__ unsigned long long key_of(double v) {
-  union {
-    double number;
-    unsigned long long bits;
-  } u;
-  u.number = v;
-  return u.bits >> 63 ? ~u.bits : u.bits | 0x8000000000000000ull;
-}
-
-// The value of a key; the second argument only tells the type.
-__device__ __forceinline__ unsigned char value_of(unsigned int key, unsigned char) { return (unsigned char)key; }
-__device__ __forceinline__ unsigned short value_of(unsigned int key, unsigned short) { return (unsigned short)key; }
-__device__ __forceinline__ short value_of(unsigned int key, short) { return (short)(int(key) - 32768); }
-__device__ __forceinline__ int value_of(unsigned int key, int) { return (int)(key ^ 0x80000000u); }
-__device__ __forceinline__ float value_of(unsigned int key, float) {
-  union {
-    unsigned int bits;
-    float number;
-  } u;
-  u.bits = key >> 31 ? key & 0x7fffffffu : ~key;
-  return u.number;
-}
-__device__ __forceinline__ double value_of(unsigned long long key, double) {
-  union {
-    unsigned long long bits;
-    double number;
-  } u;
-  u.bits = key >> 63 ? key & 0x7fffffffffffffffull : ~key;
-  return u.number;
-}
 
 // The median of any window: the maximum value with at most half of the window's values below it. The values' keys are
 // found bit by bit: how many lie below is counted once a bit.
@@ -79,59 +29,6 @@ __device__ T searched_median(const T* src, long long rows, long long cols, long 
     if (below <= n0 * n1 / 2) found = middle;
   }
   return value_of(found, T(0));
-}
-
-// The median of SIZE x SIZE values by forgetting: of some more than half of them the minimum and the maximum cannot be the
-// median; another takes their place, until three are left. (J. L. Smith, "Implementing median filters in XC4000E FPGAs",
-// XCell 23, 1996.) All in registers.
-template <int SIZE, typename T>
-__device__ __forceinline__ T forgetful_median(const T* src, long long cols, long long step) {
-  constexpr int AREA = SIZE * SIZE, HALF = SIZE / 2, HELD = AREA / 2 + 2;
-  T held[HELD], nan = T(0);
-  bool ordered = true;
-  const auto value = [&](int k) {
-    const int i = k / SIZE - HALF, j = k % SIZE - HALF;
-    const T v = src[i * cols + j * step];
-    if (is_nan(v)) {
-      ordered = false;
-      nan = v;
-    }
-    return v;
-  };
-#pragma unroll
-  for (int k = 0; k < HELD; ++k) held[k] = value(k);
-#pragma unroll
-  for (int k = HELD; k <= AREA; ++k) {
-    const int count = HELD - (k - HELD);
-    // The minimum goes to the front, the maximum to the end, of those still held.
-#pragma unroll
-    for (int i = 1; i < HELD; ++i)
-      if (i < count) sort(held[0], held[i]);
-#pragma unroll
-    for (int i = 1; i < HELD - 1; ++i)
-      if (i < count - 1) sort(held[i], held[count - 1]);
-    if (k < AREA) held[0] = value(k);
-  }
-  return ordered ? held[1] : nan;
-}
-
-// At the border the few pixels there are take the way of large windows.
-template <int SIZE, typename T>
-__device__ __forceinline__ T median_of(const T* src, long long rows, long long cols, long long row, long long x,
-                                       long long step, long long mode, double cval) {
-  constexpr int HALF = SIZE / 2;
-  const bool inside = row >= HALF && row + HALF < rows && x >= HALF * step && x + HALF * step < cols;
-  if (inside) return forgetful_median<SIZE>(src + row * cols + x, cols, step);
-  return searched_median(src, rows, cols, row, x, step, mode, cval, SIZE, SIZE);
-}
-
-// For double alone: the networks of `median_tiles` need more registers than there are.
-template <typename T, typename U>
-__global__ void twentyfive(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
-                           long long top, long long bottom, long long step, long long mode, double cval) {
-  each_column(cols, top, bottom, [=](long long row, long long x) {
-    dst[row * cols + x] = median_of<5>(src, rows, cols, row, x, step, mode, cval);
-  });
 }
 
 // uint8, any window: each thread walks down a column with a histogram of its window in shared memory, in 16 coarse and 256
