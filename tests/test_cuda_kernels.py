@@ -647,7 +647,7 @@ def test_footprint(gpu, dtype, shape):
 
 
 # Rows and columns of the windows of every kernel and instance, up to their limits and beyond.
-MEDIANS = [(3, 3), (5, 5), (7, 7), (15, 15), (1, 13), (11, 1), (13, 5), (3, 17), (31, 1), (17, 31), (31, 31), (33, 5)]
+MEDIANS = [(3, 3), (5, 5), (7, 7), (15, 15), (1, 13), (3, 17), (31, 1), (17, 31), (31, 31), (33, 5)]
 
 
 def medians(image, step, mode, cval, size):
@@ -697,7 +697,7 @@ def check_median(gpu, shape, dtype, kind, step, mode, cval, size):
 @pytest.mark.parametrize("dtype", WITH_INT32, ids=str)
 def test_median(gpu, dtype, size):
     kinds = ["noise", "ties", "extremes", "nan"]
-    for turn, (rows, cols) in enumerate([(1, 1), (3, 31), (9, 129), (42, 33)]):
+    for turn, (rows, cols) in enumerate([(1, 1), (9, 31), (42, 33)]):
         step = (1, 3)[turn % 2]
         # All borders and kinds of values meet somewhere, not in every window.
         turn += MEDIANS.index(size)

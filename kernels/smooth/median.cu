@@ -1,9 +1,16 @@
 // launch: tile 32x8, pixels 4x1
-// instances: slide<unsigned char>; search<L, L>
+// instances: twentyfive<double, double>; slide<unsigned char>; search<L, L>
 #include "borders.cuh"
 #include "columns.cuh"
 #include "keys.cuh"
 #include "numbers.cuh"
+
+template <typename T>
+__device__ __forceinline__ void sort(T& a, T& b) {
+  const T low = b < a ? b : a;
+  b = b < a ? a : b;
+  a = low;
+}
 
 // The median of any window: the maximum value with at most half of the window's values below it. The values' keys are
 // found bit by bit: how many lie below is counted once a bit.
@@ -29,6 +36,59 @@ __device__ T searched_median(const T* src, long long rows, long long cols, long 
     if (below <= n0 * n1 / 2) found = middle;
   }
   return value_of(found, T(0));
+}
+
+// The median of SIZE x SIZE values by forgetting: of some more than half of them the minimum and the maximum cannot be the
+// median; another takes their place, until three are left. (J. L. Smith, "Implementing median filters in XC4000E FPGAs",
+// XCell 23, 1996.) All in registers.
+template <int SIZE, typename T>
+__device__ __forceinline__ T forgetful_median(const T* src, long long cols, long long step) {
+  constexpr int AREA = SIZE * SIZE, HALF = SIZE / 2, HELD = AREA / 2 + 2;
+  T held[HELD], nan = T(0);
+  bool ordered = true;
+  const auto value = [&](int k) {
+    const int i = k / SIZE - HALF, j = k % SIZE - HALF;
+    const T v = src[i * cols + j * step];
+    if (is_nan(v)) {
+      ordered = false;
+      nan = v;
+    }
+    return v;
+  };
+#pragma unroll
+  for (int k = 0; k < HELD; ++k) held[k] = value(k);
+#pragma unroll
+  for (int k = HELD; k <= AREA; ++k) {
+    const int count = HELD - (k - HELD);
+    // The minimum goes to the front, the maximum to the end, of those still held.
+#pragma unroll
+    for (int i = 1; i < HELD; ++i)
+      if (i < count) sort(held[0], held[i]);
+#pragma unroll
+    for (int i = 1; i < HELD - 1; ++i)
+      if (i < count - 1) sort(held[i], held[count - 1]);
+    if (k < AREA) held[0] = value(k);
+  }
+  return ordered ? held[1] : nan;
+}
+
+// At the border the few pixels there are take the way of large windows.
+template <int SIZE, typename T>
+__device__ __forceinline__ T median_of(const T* src, long long rows, long long cols, long long row, long long x,
+                                       long long step, long long mode, double cval) {
+  constexpr int HALF = SIZE / 2;
+  const bool inside = row >= HALF && row + HALF < rows && x >= HALF * step && x + HALF * step < cols;
+  if (inside) return forgetful_median<SIZE>(src + row * cols + x, cols, step);
+  return searched_median(src, rows, cols, row, x, step, mode, cval, SIZE, SIZE);
+}
+
+// For double alone: the networks of `median_tiles` need more registers than there are.
+template <typename T, typename U>
+__global__ void twentyfive(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+                           long long top, long long bottom, long long step, long long mode, double cval) {
+  each_column(cols, top, bottom, [=](long long row, long long x) {
+    dst[row * cols + x] = median_of<5>(src, rows, cols, row, x, step, mode, cval);
+  });
 }
 
 // uint8, any window: each thread walks down a column with a histogram of its window in shared memory, in 16 coarse and 256

@@ -4,10 +4,11 @@
 #include "keys.cuh"
 #include "numbers.cuh"
 
-// Medians of windows of up to 31x31 pixels, of which the bits are found one after the other, as in a radix sort from the
-// most significant bit on: of the pixels that can still be the median, those with the other bit cannot. A block's pixels lie
-// in shared memory as planes of bits, 32 neighbouring pixels of a row in a word; so a thread takes a row of its window, or
-// two, by one shift, and counts them by one instruction. Bits that are the same in the whole tile are not looked at.
+// Medians of windows of up to 31x31 pixels, found bit by bit from the most significant one on, as in a radix sort: of the
+// pixels that can still be the median, those with the other bit cannot. A block's pixels lie in shared memory as planes
+// of bits, 32 neighbouring pixels of a row in a word: a thread gets a row of its window by one shift, and counts one or
+// two rows by one instruction. Bits that are the same in the whole tile are left out, and when a single pixel is left in
+// every window of a warp, its other bits are.
 
 constexpr int WARPS = 8, MOST_LINES = 64;
 
@@ -36,8 +37,8 @@ struct Seen {
   int holes;
 };
 
-// Lane b gets bit b of every lane's word: bit l is lane l's. (H. S. Warren, "Hacker's Delight", 2nd edition, 2012, section
-// 7-3.)
+// Lane b gets bit b of every lane's word: bit l is lane l's. (H. S. Warren, "Hacker's Delight", 2nd edition, 2012,
+// section 7-3.)
 __device__ __forceinline__ unsigned transposed(unsigned v) {
   const int lane = threadIdx.x % 32;
   unsigned low = 0x0000ffffu;
@@ -104,7 +105,8 @@ __device__ __forceinline__ void load_planes(const T* src, const long long* begin
         unsigned bits[4];
 #pragma unroll
         for (int k = 0; k < 4; ++k) bits[k] = turn(unsigned(key_of(v[k]) >> (BITS - 32) * half), half);
-        *reinterpret_cast<uint4*>(planes.at(lane + 32 * half, word, line)) = make_uint4(bits[0], bits[1], bits[2], bits[3]);
+        *reinterpret_cast<uint4*>(planes.at(lane + 32 * half, word, line)) =
+            make_uint4(bits[0], bits[1], bits[2], bits[3]);
       }
     }
     if constexpr (!Number<T>::whole) {
@@ -121,8 +123,8 @@ __device__ __forceinline__ void load_planes(const T* src, const long long* begin
   for (int half = 0; half < HALVES; ++half) note<BITS>(seen, half, ones[half], zeros[half]);
 }
 
-// One bit of a thread's windows: calls visit(word, window, k, bits) for all words of all windows; those of one k are equal.
-// The words from `words` on, which are no window's, may be left out.
+// One bit of a thread's windows: call visit(word, window, k, bits) for all words of all windows; those of one k are the
+// same. The words from `words` on, which are no window's, may be left out.
 template <int ROWS, typename Visit>
 __device__ __forceinline__ void each_word(const unsigned* from, int lines, int words, Visit visit) {
   typedef Windows<ROWS> W;
@@ -170,7 +172,8 @@ __device__ __forceinline__ int first_nan(const unsigned* from, int lines, int n0
   return -1;
 }
 
-// The medians of a thread's windows: found[k], or the value at places[k], row * 32 + column of the window, if that is not -1.
+// The medians of a thread's windows: found[k], or the value at places[k], row * 32 + column of the window, if that is
+// not -1.
 template <int ROWS, int BITS, typename Key>
 __device__ __forceinline__ void find_medians(const Planes& planes, const Seen* seen, int word, int line, int n0, int n1,
                                              Key (&found)[Windows<ROWS>::DOWN], int (&places)[Windows<ROWS>::DOWN]) {
@@ -178,13 +181,13 @@ __device__ __forceinline__ void find_medians(const Planes& planes, const Seen* s
   const int words = (n0 + W::JOINED - 1) / W::JOINED;
   const unsigned columns = (1u << n1) - 1;
   unsigned open[W::DOWN][W::WORDS];  // pixels that can still be the median
-  int rank[W::DOWN], count[W::DOWN];
+  unsigned lower[W::DOWN], upper[W::DOWN];  // how many of them come before the median and how many after it
 #pragma unroll
   for (int k = 0; k < W::DOWN; ++k) {
     found[k] = 0;
     places[k] = -1;
-    rank[k] = n0 * n1 / 2;
-    count[k] = n0 * n1;
+    lower[k] = n0 * n1 / 2;
+    upper[k] = n0 * n1 - 1 - lower[k];
 #pragma unroll
     for (int p = 0; p < W::WORDS; ++p) {
       open[k][p] = p * W::JOINED < n0 ? columns : 0;
@@ -209,16 +212,16 @@ __device__ __forceinline__ void find_medians(const Planes& planes, const Seen* s
         kept[place] = bits;
         below[k] += __popc(open[k][p] & ~bits);
       });
-      unsigned other[W::DOWN];
-      bool alone = true;
+      unsigned other[W::DOWN], left_over = 0;
 #pragma unroll
       for (int k = 0; k < W::DOWN; ++k) {
-        const bool upper = rank[k] >= below[k];
-        other[k] = upper ? 0 : ~0u;
-        high[k] |= upper ? 1u << bit : 0;
-        rank[k] -= upper ? below[k] : 0;
-        count[k] = upper ? count[k] - below[k] : below[k];
-        alone &= count[k] == 1;
+        const int rest = int(lower[k]) - below[k];  // negative where the bit of the median is zero
+        other[k] = rest >> 31;
+        high[k] |= ~other[k] & 1u << bit;
+        // The one that changes gets smaller; the number meant for the other has its sign set and is larger than all.
+        lower[k] = min(lower[k], unsigned(rest));
+        upper[k] = min(upper[k], ~unsigned(rest));
+        left_over |= lower[k] | upper[k];
       }
       if (W::JOINED == 2) {
 #pragma unroll
@@ -232,7 +235,7 @@ __device__ __forceinline__ void find_medians(const Planes& planes, const Seen* s
         each_word<ROWS>(from, planes.lines, words,
                         [&](int p, int k, int, unsigned bits) { open[k][p] &= bits ^ other[k]; });
       }
-      if (BITS > 8) single = __all_sync(~0u, alone);
+      if (BITS > 8) single = __all_sync(~0u, left_over == 0);
     }
 #pragma unroll
     for (int k = 0; k < W::DOWN; ++k) found[k] |= Key(high[k]) << (BITS - 32) * half;
@@ -252,7 +255,7 @@ __device__ __forceinline__ void find_medians(const Planes& planes, const Seen* s
   }
 }
 
-// A block's tile has `width` words of 32 pixels of one channel and `height` rows, and with the windows' margins `lines`.
+// A block's tile has `width` words of 32 pixels of one channel and `height` rows; with the windows' margins, `lines`.
 template <typename T, int ROWS>
 __global__ __launch_bounds__(32 * WARPS, 2) void median_planes(const T* src, long long rows, long long cols, T* dst,
                                                                long long dst_rows, long long dst_cols, long long top,
