@@ -11,6 +11,7 @@ PLANE_SIZES = (15, 31)  # the largest windows of the instances of `median_planes
 PLANE_TILES = ((4, 32), (4, 16), (2, 24))  # words of 32 pixels and rows: the first whose planes fit is taken
 PLANE_BYTES = 46 << 10  # of shared memory
 PLANE_THREADS = 256
+NARROWEST = 3  # columns of high windows, of which so few pixels enter a histogram at a time that it is faster
 BLOCK = (64, 4)
 STRIP_ROWS = 8  # of a thread
 THREADS = 32  # whose histograms of 272 bins fill 34 KB of shared memory
@@ -23,7 +24,7 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
         gpu.fill_rows("median", "twentyfive<double, double>", src, dst, top, bottom, step, mode, cval)
     elif (n0, n1) in NETWORKS and max(src.shape) < WIDEST:
         by_network(gpu, NETWORKS[n0, n1], src, dst, top, bottom, step, mode, cval)
-    elif max(n0, n1) <= PLANE_SIZES[-1]:
+    elif max(n0, n1) <= PLANE_SIZES[-1] and not (kind == "unsigned char" and n0 > PLANE_SIZES[0] and n1 <= NARROWEST):
         by_planes(gpu, src, dst, top, bottom, step, mode, cval, n0, n1)
     elif kind == "unsigned char":
         strip = max(SHORTEST_STRIP, n0)
@@ -57,8 +58,7 @@ def by_planes(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
         plane = ((width + 1) * lines // 4 | 1) * 4  # an odd number of vectors: lanes store to different banks
         if count * plane * 4 <= PLANE_BYTES:
             break
-    across = -(-pixels // (32 * width)) * step
-    most = GREATEST_GRID * height
+    across, most = -(-pixels // (32 * width)) * step, GREATEST_GRID * height
     for first in range(top, bottom, most):
         last = min(first + most, bottom)
         grid = (across, -(-(last - first) // height))
