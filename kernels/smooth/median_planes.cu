@@ -4,19 +4,19 @@
 #include "keys.cuh"
 #include "numbers.cuh"
 
-// Medians of windows of up to 31x31 pixels, found bit by bit from the most significant one on, as in a radix sort: of the
-// pixels that can still be the median, those with the other bit cannot. A block's pixels lie in shared memory as planes
-// of bits, 32 neighbouring pixels of a row in a word: a thread gets a row of its window by one shift, and counts one or
-// two rows by one instruction. Bits that are the same in the whole tile are left out, and when a single pixel is left in
-// every window of a warp, its other bits are.
+// Medians of windows of up to 31x31 pixels, found bit by bit from the most significant one on, as in a radix sort: of
+// the pixels that can still be the median, those with the other bit cannot. A block's pixels lie in shared memory as
+// planes of bits, 32 neighbouring pixels of a row in a word: a thread gets a row of its window by one shift, and counts
+// one or two rows by one instruction. Bits that are the same in the whole tile are left out, and so are all others
+// when every window of a warp has a single pixel left.
 
 constexpr int WARPS = 8, MOST_LINES = 64;
 
 // Windows of up to ROWS rows and columns, as a thread holds them in words of one or two rows.
 template <int ROWS>
 struct Windows {
-  static constexpr int JOINED = ROWS < 16 ? 2 : 1;    // rows in a word
-  static constexpr int DOWN = ROWS < 16 ? 4 : 2;      // windows of a thread, one below the other
+  static constexpr int JOINED = ROWS < 16 ? 2 : 1;  // rows in a word
+  static constexpr int DOWN = ROWS < 16 ? 4 : 2;    // windows of a thread, one below the other
   static constexpr int WORDS = (ROWS + JOINED - 1) / JOINED;
   static constexpr int LINES = (WORDS * JOINED + 2 * DOWN - 2) / DOWN * DOWN;  // loaded DOWN at a time
   static constexpr int SPAN = (WORDS - 1) * JOINED + DOWN;
@@ -180,7 +180,7 @@ __device__ __forceinline__ void find_medians(const Planes& planes, const Seen* s
   typedef Windows<ROWS> W;
   const int words = (n0 + W::JOINED - 1) / W::JOINED;
   const unsigned columns = (1u << n1) - 1;
-  unsigned open[W::DOWN][W::WORDS];  // pixels that can still be the median
+  unsigned open[W::DOWN][W::WORDS];         // pixels that can still be the median
   unsigned lower[W::DOWN], upper[W::DOWN];  // how many of them come before the median and how many after it
 #pragma unroll
   for (int k = 0; k < W::DOWN; ++k) {
