@@ -3,6 +3,7 @@
 Runs under the sanitizers too, see `test_cuda_sanitizers`: nothing here may import Numba or SciPy.
 """
 
+import functools
 import shutil
 
 import numpy as np
@@ -643,6 +644,72 @@ def test_footprint(gpu, dtype, shape):
             args = (step, MODES[mode].code, 7.0, under.astype(np.uint8), flip)
             found, _ = swept(gpu, "footprint", values, args)
             np.testing.assert_array_equal(found, least[shape[0] // 4 : shape[0] - shape[0] // 5])
+
+
+# Rows and columns of the windows of every kernel and instance, up to their limits and beyond.
+MEDIANS = [(3, 3), (5, 5), (7, 7), (15, 15), (1, 13), (3, 17), (31, 1), (17, 31), (31, 31), (33, 5)]
+
+
+def medians(image, step, mode, cval, size):
+    """Medians of windows; the first NaN of those that have any."""
+    n0, n1 = size
+    windows = windowed(image, step, mode, cval, (n0 // 2, n0 // 2, n1 // 2, n1 // 2))
+    if image.dtype.kind != "f":
+        return np.partition(windows, n0 * n1 // 2, -1)[..., n0 * n1 // 2]
+    holes = np.isnan(windows)
+    first = np.take_along_axis(windows, holes.argmax(-1)[..., None], -1)[..., 0]
+    return np.where(holes.any(-1), first, np.sort(windows, -1)[..., n0 * n1 // 2])
+
+
+def special(shape, dtype, kind):
+    """Noise with one NaN, ties, the extreme values alone, or NaNs that differ."""
+    image = noise(shape, dtype)
+    if kind == "ties":
+        return (np.nan_to_num(image) * 3 if dtype.kind == "f" else image % 3).round().astype(dtype)
+    if kind == "extremes":
+        info = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+        values = [info.min, info.max, 0] + ([-0.0, np.inf, -np.inf, info.tiny] if dtype.kind == "f" else [])
+        return np.random.default_rng(3).choice(np.array(values, dtype), shape)
+    if kind == "nan" and dtype.kind == "f":
+        bits = image.view(f"i{dtype.itemsize}")
+        holes = np.random.default_rng(4).random(shape) < 0.02
+        bits[holes] = np.array(np.nan, dtype).view(bits.dtype) + np.arange(holes.sum())
+    return image
+
+
+@functools.cache
+def median_case(shape, dtype, kind, step, mode, cval, size):
+    image = special(shape, dtype, kind)
+    return image, medians(image, step, mode, cval, size)
+
+
+def check_median(gpu, shape, dtype, kind, step, mode, cval, size):
+    image, expected = median_case(shape, dtype, kind, step, mode, cval, size)
+    expected = expected[shape[0] // 4 : shape[0] - shape[0] // 5]
+    found, _ = swept(gpu, "median", image, (step, MODES[mode].code, float(cval), *size))
+    np.testing.assert_array_equal(found, expected)
+    if dtype.kind == "f" and size not in [(3, 3), (5, 5)]:  # networks return any of the NaNs
+        holes, bits = np.isnan(found), f"i{dtype.itemsize}"
+        np.testing.assert_array_equal(found[holes].view(bits), expected[holes].view(bits))
+
+
+@pytest.mark.parametrize("size", MEDIANS, ids=str)
+@pytest.mark.parametrize("dtype", WITH_INT32, ids=str)
+def test_median(gpu, dtype, size):
+    kinds = ["noise", "ties", "extremes", "nan"]
+    for turn, (rows, cols) in enumerate([(1, 1), (9, 31), (42, 33)]):
+        step = (1, 3)[turn % 2]
+        # All borders and kinds of values meet somewhere, not in every window.
+        turn += MEDIANS.index(size)
+        mode = list(MODES)[turn % len(MODES)]
+        check_median(gpu, (rows, cols * step), dtype, kinds[turn % 4], step, mode, 7, size)
+
+
+@pytest.mark.parametrize("kind", ["noise", "nan"])
+@pytest.mark.parametrize("dtype", WITH_INT32, ids=str)
+def test_median_of_several_tiles(gpu, dtype, kind):
+    check_median(gpu, (70, 290), dtype, kind, 1, "mirror", 0, (9, 9))
+    check_median(gpu, (70, 290), dtype, kind, 2, "mirror", 0, (3, 21))
 
 
 @pytest.mark.parametrize("shape", WINDOWED, ids=str)

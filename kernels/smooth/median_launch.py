@@ -1,9 +1,17 @@
-"""Networks for 3x3 and 5x5 (`median_tiles`), sliding histograms for uint8, a search by bits for all else."""
+"""Networks for 3x3 and 5x5 (`median_tiles`), planes of bits up to 31x31 (`median_planes`).
+
+Larger windows: sliding histograms for uint8, a search by bits for all else.
+"""
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 
 NETWORKS = {(3, 3): "nine", (5, 5): "twentyfive"}
 WIDEST = 1 << 28  # rows and elements of a row, for the networks: they count in 32 bits
+PLANE_SIZES = (15, 31)  # the largest windows of the instances of `median_planes`
+PLANE_TILES = ((4, 32), (4, 16), (2, 24))  # words of 32 pixels and rows: the first whose planes fit is taken
+PLANE_BYTES = 46 << 10  # of shared memory
+PLANE_THREADS = 256
+NARROWEST = 3  # columns of high windows, of which so few pixels enter a histogram at a time that it is faster
 BLOCK = (64, 4)
 STRIP_ROWS = 8  # of a thread
 THREADS = 32  # whose histograms of 272 bins fill 34 KB of shared memory
@@ -16,6 +24,8 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
         gpu.fill_rows("median", "twentyfive<double, double>", src, dst, top, bottom, step, mode, cval)
     elif (n0, n1) in NETWORKS and max(src.shape) < WIDEST:
         by_network(gpu, NETWORKS[n0, n1], src, dst, top, bottom, step, mode, cval)
+    elif max(n0, n1) <= PLANE_SIZES[-1] and not (kind == "unsigned char" and n0 > PLANE_SIZES[0] and n1 <= NARROWEST):
+        by_planes(gpu, src, dst, top, bottom, step, mode, cval, n0, n1)
     elif kind == "unsigned char":
         strip = max(SHORTEST_STRIP, n0)
         grid = (-(-src.shape[1] // THREADS), min(-(-(bottom - top) // strip), GREATEST_GRID))
@@ -35,3 +45,22 @@ def by_network(gpu, name, src, dst, top, bottom, step, mode, cval):
         last = min(first + most, bottom)
         grid = (-(-threads // BLOCK[0]), -(-(last - first) // (BLOCK[1] * STRIP_ROWS)))
         kernel(grid, BLOCK, (src, dst, first, last, step, mode, cval))
+
+
+def by_planes(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
+    kind, pixels = gpu.ctype(src.dtype), src.shape[1] // step
+    size = next(size for size in PLANE_SIZES if max(n0, n1) <= size)
+    kernel = gpu.kernel("median_planes", f"median_planes<{kind}, {size}>")
+    count = 8 * src.dtype.itemsize + (src.dtype.kind == "f")  # NaNs have a plane
+    for tile in PLANE_TILES:
+        width, height = min(tile[0], -(-pixels // 32)), tile[1]
+        lines = -(-(height + n0 + 1) // 4) * 4
+        plane = ((width + 1) * lines // 4 | 1) * 4  # an odd number of vectors: lanes store to different banks
+        if count * plane * 4 <= PLANE_BYTES:
+            break
+    across, most = -(-pixels // (32 * width)) * step, GREATEST_GRID * height
+    for first in range(top, bottom, most):
+        last = min(first + most, bottom)
+        grid = (across, -(-(last - first) // height))
+        args = (src, dst, first, last, step, mode, cval, n0, n1, width, height, lines, plane)
+        kernel(grid, (PLANE_THREADS, 1), args, count * plane * 4)
