@@ -247,16 +247,20 @@ __device__ __forceinline__ void each_row(const Strip& place, WordOf<T>* strip, i
     T* const target = out - lead + lane * N;
     prepare(line);
     const bool whole = place.first >= lead && place.first - lead + words * N <= cols;
-    W picked[CHUNKS];
 #pragma unroll
-    for (int c = 0; c < CHUNKS; ++c) picked[c] = pick(line + min(lane + 32 * c, words - 1), begin - lead);
+    for (int first = 0; first < CHUNKS; first += 2) {  // two words at a time: one is computed while the other is loaded
+      W picked[2];
 #pragma unroll
-    for (int c = 0; c < CHUNKS; ++c) {
-      if (lane + 32 * c >= words) continue;
-      if (whole)
-        *reinterpret_cast<W*>(target + 32 * c * N) = picked[c];
-      else
-        store_strip(out - place.first, cols, place.first - lead + (lane + 32 * c) * N, picked[c]);
+      for (int c = 0; c < 2; ++c) picked[c] = pick(line + min(lane + 32 * (first + c), words - 1), begin - lead);
+#pragma unroll
+      for (int c = 0; c < 2; ++c) {
+        const int word = lane + 32 * (first + c);
+        if (word >= words) continue;
+        if (whole)
+          *reinterpret_cast<W*>(target + 32 * (first + c) * N) = picked[c];
+        else
+          store_strip(out - place.first, cols, place.first - lead + word * N, picked[c]);
+      }
     }
     out += STRIP_WARPS * cols;
   }

@@ -162,10 +162,10 @@ struct FoursOfRows {
 };
 
 // Rows of fours that lie inside the image. Several loads are under way before the first value is needed.
-template <bool VECTORS, bool ALIGNED, typename T, typename A>
+template <bool VECTORS, bool ALIGNED, int MOST, typename T, typename A>
 __device__ __forceinline__ void load_wide_inside(const T* from, long long cols, A* tile, int pitch, int height,
                                                  int fours) {
-  constexpr int AT_ONCE = VECTORS && ALIGNED && sizeof(A) < 8 ? 4 : 2;
+  constexpr int AT_ONCE = sizeof(A) == 8 ? 2 : ALIGNED ? MOST : 4;
   const FoursOfRows mine(fours);
   if (mine.row >= height) return;
   from += mine.row * cols + mine.column;
@@ -183,36 +183,93 @@ __device__ __forceinline__ void load_wide_inside(const T* from, long long cols, 
   }
 }
 
-// Fill rows of `pitch` elements in shared memory with values as A, whole fours of them; the threads of a block
-// together, which wait for each other afterwards. Where VECTORS, `pitch` is a multiple of four and the tile aligned to
-// 16 bytes.
+constexpr int EDGE_ROWS = 64;  // rows whose places are looked up at a time
+
+// Rows of fours that may lie beyond the edges; all threads of a block. What a thread loads of several rows is under way
+// together here, too: the blocks at the edges are those that a small image waits for.
 template <bool VECTORS, typename T, typename A>
-__device__ __forceinline__ void load_wide_tile(const Surrounded<T>& image, const Region& region, A* tile, int pitch) {
-  constexpr int BESIDE = sizeof(T) < 4 ? 4 / sizeof(T) - 1 : 0, WORD = sizeof(T) < 4 ? 4 : 16;
-  const int fours = (region.width + 3) / 4;
-  if (region.top >= 0 && region.top + region.height <= image.rows && region.left >= BESIDE &&
-      region.left + 4 * fours + BESIDE <= image.cols && fours <= int(blockDim.x * blockDim.y)) {
-    const T* const from = image.data + region.top * image.cols + region.left;
-    if (((address_of(from) | (unsigned long long)image.cols * sizeof(T)) & (WORD - 1)) == 0)
-      load_wide_inside<VECTORS, true>(from, image.cols, tile, pitch, region.height, fours);
-    else
-      load_wide_inside<VECTORS, false>(from, image.cols, tile, pitch, region.height, fours);
-    return;
-  }
+__device__ __forceinline__ void load_wide_edges(const Surrounded<T>& image, const Region& region, A* tile, int pitch,
+                                                int fours) {
+  constexpr int BESIDE = sizeof(T) < 4 ? 4 / sizeof(T) - 1 : 0, AT_ONCE = sizeof(A) < 8 ? 4 : 2;
+  __shared__ long long begins[EDGE_ROWS];
+  const int thread = threadIdx.y * blockDim.x + threadIdx.x, threads = blockDim.x * blockDim.y;
+  const A outside = A(T(image.cval));
 #pragma unroll 1
-  for (Strides at(fours); at.row < region.height; at.advance()) {
-    const long long row = fold(region.top + at.row, image.rows, image.mode), x = region.left + 4 * at.column;
-    A* const to = tile + at.row * pitch + 4 * at.column;
-    if (row >= 0 && x >= BESIDE && x + 4 + BESIDE <= image.cols) {
-      put_four<VECTORS>(to, as_wide<A>(load_four<false>(image.data + row * image.cols + x)));
-    } else {
+  for (int top = 0; top < region.height; top += EDGE_ROWS, tile += EDGE_ROWS * pitch) {
+    const int height = min(EDGE_ROWS, region.height - top);
+    __syncthreads();
 #pragma unroll 1
-      for (int i = 0; i < 4 && 4 * at.column + i < region.width; ++i) {
-        const long long column = fold_element(x + i, image.cols, image.step, image.mode);
-        to[i] = row < 0 || column < 0 ? A(T(image.cval)) : A(image.data[row * image.cols + column]);
+    for (int i = thread; i < height; i += threads) {
+      const long long row = fold(region.top + top + i, image.rows, image.mode);
+      begins[i] = row < 0 ? -1 : row * image.cols;
+    }
+    __syncthreads();
+#pragma unroll 1
+    for (int from = 0; from < fours; from += threads) {
+      const FoursOfRows mine(min(fours - from, threads));
+      const long long x = region.left + 4 * from + mine.column;
+      A* const to = tile + 4 * from + mine.column;
+      if (x >= BESIDE && x + 4 + BESIDE <= image.cols) {
+#pragma unroll 1
+        for (int row = mine.row; row < height; row += AT_ONCE * mine.rows) {
+          Pack<T, 4> values[AT_ONCE];
+          bool there[AT_ONCE];
+#pragma unroll
+          for (int i = 0; i < AT_ONCE; ++i) {
+            const long long begin = begins[min(row + i * mine.rows, height - 1)];
+            there[i] = begin >= 0;
+            values[i] = load_four<false>(image.data + max(begin, 0ll) + x);
+          }
+#pragma unroll
+          for (int i = 0; i < AT_ONCE; ++i) {
+            Pack<A, 4> wide = as_wide<A>(values[i]);
+#pragma unroll
+            for (int k = 0; k < 4; ++k) wide.v[k] = there[i] ? wide.v[k] : outside;
+            if (row + i * mine.rows < height) put_four<VECTORS>(to + (row + i * mine.rows) * pitch, wide);
+          }
+        }
+      } else {
+        // One column at a time, in a loop: the code that folds it is long.
+#pragma unroll 1
+        for (int k = 0; k < 4; ++k) {
+          const long long place = fold_element(x + k, image.cols, image.step, image.mode);
+          const T* const column = image.data + max(place, 0ll);
+#pragma unroll 1
+          for (int row = mine.row; row < height; row += 2 * AT_ONCE * mine.rows) {
+            A values[2 * AT_ONCE];
+#pragma unroll
+            for (int i = 0; i < 2 * AT_ONCE; ++i) {
+              const long long begin = begins[min(row + i * mine.rows, height - 1)];
+              const T value = __ldg(column + max(begin, 0ll));
+              values[i] = begin < 0 || place < 0 ? outside : A(value);
+            }
+#pragma unroll
+            for (int i = 0; i < 2 * AT_ONCE; ++i)
+              if (row + i * mine.rows < height) to[(row + i * mine.rows) * pitch + k] = values[i];
+          }
+        }
       }
     }
   }
+}
+
+// Fill rows of `pitch` elements in shared memory with values as A, whole fours of them; the threads of a block
+// together, which wait for each other afterwards. Where VECTORS, `pitch` is a multiple of four and the tile aligned to
+// 16 bytes. MOST says how many fours a thread has under way, where registers allow.
+template <bool VECTORS, int MOST, typename T, typename A>
+__device__ __forceinline__ void load_wide_tile(const Surrounded<T>& image, const Region& region, A* tile, int pitch) {
+  constexpr int BESIDE = sizeof(T) < 4 ? 4 / sizeof(T) - 1 : 0, WORD = sizeof(T) < 4 ? 4 : 16;
+  const int fours = (region.width + 3) / 4;
+  if (region.top < 0 || region.top + region.height > image.rows || region.left < BESIDE ||
+      region.left + 4 * fours + BESIDE > image.cols || fours > int(blockDim.x * blockDim.y)) {
+    load_wide_edges<VECTORS>(image, region, tile, pitch, fours);
+    return;
+  }
+  const T* const from = image.data + region.top * image.cols + region.left;
+  if (((address_of(from) | (unsigned long long)image.cols * sizeof(T)) & (WORD - 1)) == 0)
+    load_wide_inside<VECTORS, true, MOST>(from, image.cols, tile, pitch, region.height, fours);
+  else
+    load_wide_inside<VECTORS, false, MOST>(from, image.cols, tile, pitch, region.height, fours);
 }
 
 // Store rows of a tile, which begin at multiples of 16 bytes, from `dst` on; the threads of a block together: fours

@@ -174,7 +174,7 @@ __device__ __forceinline__ unsigned adjacent(const unsigned* at, int offset) {
 // Small windows in one go: the block's strip, minima down its columns, then along its rows, a warp for each. A strip
 // has `height` rows and `words` words of results.
 template <typename T, typename U>
-__global__ void __launch_bounds__(128, 8) near(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
+__global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                                             long long dst_cols, long long top, long long bottom, long long step,
                                             long long mode, double cval, long long above, long long n0, long long left,
                                             long long n1, long long flip, long long height, long long words) {
