@@ -91,8 +91,8 @@ __device__ __forceinline__ void rows_at_once(int height, Fill fill) {
   }
 }
 
-// What load(i) returns for N rows of a strip's column, from row `first` on. All loads come before the first store, which
-// the compiler has to keep in order with loads from shared memory.
+// What load(i) returns for N rows of a strip's column, from row `first` on. All loads come before the first store:
+// the compiler has to keep stores in order with loads from shared memory.
 template <int N, typename W, typename Load>
 __device__ __forceinline__ void fill_rows(W* column, int first, Load load) {
   W held[N];

@@ -191,8 +191,8 @@ struct Layout {
 
 // The sums down `width` columns of a tile; a KNOWN pitch leaves no addresses to compute.
 template <int KNOWN, typename Sum, typename A>
-__device__ __forceinline__ void sum_columns(const Sum& sum, const A* columns, int any_pitch, const A* weights, int count,
-                                            A* sums, int any_sums_pitch, int height, int width) {
+__device__ __forceinline__ void sum_columns(const Sum& sum, const A* columns, int any_pitch, const A* weights,
+                                            int count, A* sums, int any_sums_pitch, int height, int width) {
   const int pitch = KNOWN > 0 ? KNOWN : any_pitch, sums_pitch = KNOWN > 0 ? KNOWN + 1 : any_sums_pitch;
   for (Strides at(width); at.row * OUTPUTS < height; at.advance()) {
     const A* const centre = columns + at.row * OUTPUTS * pitch + at.column;
