@@ -109,8 +109,8 @@ __device__ __forceinline__ Pack<A, 4> as_wide(const Four<T>& from) {
   return wide;
 }
 
-// Store a four in shared memory, or none: sixteen bytes at a time if VECTORS, which the compiler may split, and without a
-// branch, which it may prefer.
+// Store a four in shared memory, or none: sixteen bytes at a time if VECTORS, which the compiler may split, and without
+// a branch, which it may prefer.
 template <bool VECTORS, typename A>
 __device__ __forceinline__ void put_four(bool wanted, A* to, const Pack<A, 4>& wide) {
 #if defined(__CUDA_ARCH__)
