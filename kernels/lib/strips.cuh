@@ -62,14 +62,11 @@ struct Strip {
   }
 };
 
-// Let begins[i] be where row `top` + i begins, in elements, or -1 where the constant stands. At most 128 rows; all
-// threads of a block, which wait for each other.
+// Let begins[i] be where row `top` + i begins; see `begin_of`. At most 128 rows; all threads of a block, which wait for
+// each other.
 __device__ __forceinline__ void find_begins(long long rows, long long cols, long long mode, long long top, int height,
                                             long long* begins) {
-  if (threadIdx.x < height) {
-    const long long row = fold(top + threadIdx.x, rows, mode);
-    begins[threadIdx.x] = row < 0 ? -1 : row * cols;
-  }
+  if (threadIdx.x < height) begins[threadIdx.x] = begin_of(top + threadIdx.x, rows, cols, mode);
   __syncthreads();
 }
 
@@ -126,7 +123,7 @@ __device__ __forceinline__ void load_wide(const T* src, long long rows, long lon
   rows_at_once<ROWS_AT_ONCE>(height, [&](int first, auto count) {
     fill_rows<count.value>(column, first, [&](int i) {
       const long long begin = begins[first + i];
-      const T value = __ldg(from + max(begin, 0ll));
+      const T value = __ldg(from + present(begin));
       return S(begin < 0 || place < 0 ? T(cval) : value);
     });
   });
@@ -175,7 +172,7 @@ __device__ __forceinline__ void load_strip(const T* src, long long rows, long lo
     rows_at_once<ROWS_AT_ONCE>(height, [&](int first, auto count) {
       fill_rows<count.value>(column, first, [&](int i) {
         const long long begin = begins[first + i];
-        const W held = word_at(src + max(begin, 0ll) + x);
+        const W held = word_at(src + present(begin) + x);
         return (begin < 0 ? outside : held) ^ turn;
       });
     });
@@ -192,7 +189,7 @@ __device__ __forceinline__ void load_strip(const T* src, long long rows, long lo
 #pragma unroll
       for (int i = 0; i < count.value; ++i) {
         const long long begin = begins[first + i];
-        const T value = __ldg(from + max(begin, 0ll));
+        const T value = __ldg(from + present(begin));
         held[i] = (word_of(begin < 0 || place < 0 ? T(cval) : value) << bits ^ turn) & mask;
       }
 #pragma unroll

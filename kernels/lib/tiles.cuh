@@ -192,10 +192,8 @@ __device__ __forceinline__ void load_wide_edges(const Surrounded<T>& image, cons
     const int height = min(EDGE_ROWS, region.height - top);
     __syncthreads();
 #pragma unroll 1
-    for (int i = thread; i < height; i += threads) {
-      const long long row = fold(region.top + top + i, image.rows, image.mode);
-      begins[i] = row < 0 ? -1 : row * image.cols;
-    }
+    for (int i = thread; i < height; i += threads)
+      begins[i] = begin_of(region.top + top + i, image.rows, image.cols, image.mode);
     __syncthreads();
 #pragma unroll 1
     for (int from = 0; from < fours; from += threads) {
@@ -211,7 +209,7 @@ __device__ __forceinline__ void load_wide_edges(const Surrounded<T>& image, cons
           for (int i = 0; i < AT_ONCE; ++i) {
             const long long begin = begins[min(row + i * mine.rows, height - 1)];
             there[i] = begin >= 0;
-            values[i] = load_four<false>(image.data + max(begin, 0ll) + x);
+            values[i] = load_four<false>(image.data + present(begin) + x);
           }
 #pragma unroll
           for (int i = 0; i < AT_ONCE; ++i) {
@@ -234,7 +232,7 @@ __device__ __forceinline__ void load_wide_edges(const Surrounded<T>& image, cons
 #pragma unroll
             for (int i = 0; i < 2 * AT_ONCE; ++i) {
               const long long begin = begins[min(row + i * mine.rows, height - 1)];
-              const T value = __ldg(column + max(begin, 0ll));
+              const T value = __ldg(column + present(begin));
               values[i] = begin < 0 || place < 0 ? outside : A(value);
             }
 #pragma unroll

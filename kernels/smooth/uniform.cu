@@ -132,8 +132,8 @@ __device__ __forceinline__ S joined(const S* sums, const S* values, int size, in
   return size & 1 ? S(total + values[2 * half * apart]) : total;
 }
 
-// The same for `count` rows of a strip's column, and some more: N rows are loaded before the first is stored, for stores
-// and loads of shared memory stay in order. `sums` and `parts` may be the same.
+// The same for `count` rows of a strip's column, and some more: N rows are loaded before the first is stored, since
+// stores and loads of shared memory stay in order. `sums` and `parts` may be the same.
 template <int N, typename S>
 __device__ __forceinline__ void join_rows(S* sums, const S* parts, const S* values, int size, int half, int count) {
 #pragma unroll 1
