@@ -24,6 +24,14 @@ __device__ __forceinline__ long long fold_element(long long x, long long cols, l
   return inside < 0 ? -1 : inside * step + (x - pixel * step);
 }
 
+// Where a row begins, in elements; where the constant stands, ~ of where the nearest row does, which is there to be
+// loaded from, while other rows of an image may not be.
+__device__ __forceinline__ long long begin_of(long long row, long long rows, long long cols, long long mode) {
+  const long long inside = fold(row, rows, mode);
+  return inside < 0 ? ~((row < 0 ? 0 : rows - 1) * cols) : inside * cols;
+}
+__device__ __forceinline__ long long present(long long begin) { return begin < 0 ? ~begin : begin; }
+
 // The value at (row, x) of an image of flat rows, which may lie beyond its edge.
 template <typename T>
 __device__ __forceinline__ T at(const T* src, long long rows, long long cols, long long row, long long x, long long step,

@@ -26,8 +26,9 @@ def far_along_rows(cols, rows, step, size):
 STRIP_WORDS = 128  # of a row, as in strips.cuh
 STRIP_BYTES = 44 << 10  # with what kernels have of their own, less than 48 KiB
 NEAR_ROWS = 31  # of windows for which a strip pays
-LOW, HIGH = 32, 56  # rows of results in a strip: the more the window has, the more of them pay
+LOW, HIGH = 32, 40  # rows of results in a strip: the more the window has, the more of them pay
 LEAST_ROWS, LEAST_WORDS = 16, 64
+MANY_BLOCKS = 512  # where an image has fewer, its strips are lower
 AT_ONCE = 8  # rows a thread works on at a time; it may reach so far beyond the last one
 
 
@@ -56,6 +57,8 @@ def strip_for(cols, rows, itemsize, n0, halo, planes=(1, 0)):
     height -= height % AT_ONCE
     if n0 > NEAR_ROWS or words < LEAST_WORDS or height < LEAST_ROWS:
         return None
+    across = -(-(cols + elements - 1) // (words * elements))
+    while height > LEAST_ROWS and across * -(-rows // height) < MANY_BLOCKS:
+        height -= AT_ONCE
     shared = (planes[0] * (height + reach) + planes[1] * height) * size
-    grid = -(-(cols + elements - 1) // (words * elements)), min(-(-rows // height), GREATEST_GRID)
-    return Strip(grid, STRIP_WORDS, height, words, shared)
+    return Strip((across, min(-(-rows // height), GREATEST_GRID)), STRIP_WORDS, height, words, shared)

@@ -62,16 +62,44 @@ struct Strip {
   }
 };
 
-// Let begins[i] be where row `top` + i begins, in elements, or -1 where the constant stands. At most 128 rows; all
-// threads of a block, which wait for each other.
+// Let begins[i] be where row `top` + i begins; see `begin_of`. At most 128 rows; all threads of a block, which wait for
+// each other.
 __device__ __forceinline__ void find_begins(long long rows, long long cols, long long mode, long long top, int height,
                                             long long* begins) {
-  if (threadIdx.x < height) {
-    const long long row = fold(top + threadIdx.x, rows, mode);
-    begins[threadIdx.x] = row < 0 ? -1 : row * cols;
-  }
+  if (threadIdx.x < height) begins[threadIdx.x] = begin_of(top + threadIdx.x, rows, cols, mode);
   __syncthreads();
 }
+
+template <int N>
+struct Count {
+  static constexpr int value = N;
+};
+
+// Calls fill(i, Count<N>()) for rows i to i + N - 1, N of them at a time: their loads are under way together. The last
+// rows are filled twice where `height` is no multiple of N.
+template <int N, typename Fill>
+__device__ __forceinline__ void rows_at_once(int height, Fill fill) {
+  if (height >= N) {
+#pragma unroll 1
+    for (int i = 0; i < height; i += N) fill(min(i, height - N), Count<N>());
+  } else {
+#pragma unroll 1
+    for (int i = 0; i < height; ++i) fill(i, Count<1>());
+  }
+}
+
+// What load(i) returns for N rows of a strip's column, from row `first` on. All loads come before the first store:
+// the compiler has to keep stores in order with loads from shared memory.
+template <int N, typename W, typename Load>
+__device__ __forceinline__ void fill_rows(W* column, int first, Load load) {
+  W held[N];
+#pragma unroll
+  for (int i = 0; i < N; ++i) held[i] = load(i);
+#pragma unroll
+  for (int i = 0; i < N; ++i) column[(first + i) * STRIP_WORDS] = held[i];
+}
+
+constexpr int ROWS_AT_ONCE = 8;
 
 // A strip of single elements as numbers of a wider type; see `load_strip`.
 template <typename S, typename T>
@@ -82,21 +110,23 @@ __device__ __forceinline__ void load_wide(const T* src, long long rows, long lon
   S* const column = strip + threadIdx.x;
   const bool inside = top >= 0 && top + height <= rows;
   if (inside && left >= 0 && left + STRIP_WORDS <= cols) {
-    const T* from = src + top * cols + x;
-#pragma unroll 8
-    for (int i = 0; i < height; ++i) {
-      column[i * STRIP_WORDS] = S(__ldg(from));
-      from += cols;
-    }
+    const T* const from = src + top * cols + x;
+    rows_at_once<ROWS_AT_ONCE>(height, [&](int first, auto count) {
+      const T* const row = from + first * cols;
+      fill_rows<count.value>(column, first, [&](int i) { return S(__ldg(row + i * cols)); });
+    });
     return;
   }
   find_begins(rows, cols, mode, top, height, begins);
   const long long place = fold_element(x, cols, step, mode);
-#pragma unroll 8
-  for (int i = 0; i < height; ++i) {
-    const long long begin = begins[i];
-    column[i * STRIP_WORDS] = S(begin < 0 || place < 0 ? T(cval) : __ldg(src + begin + place));
-  }
+  const T* const from = src + max(place, 0ll);
+  rows_at_once<ROWS_AT_ONCE>(height, [&](int first, auto count) {
+    fill_rows<count.value>(column, first, [&](int i) {
+      const long long begin = begins[first + i];
+      const T value = __ldg(from + present(begin));
+      return S(begin < 0 || place < 0 ? T(cval) : value);
+    });
+  });
 }
 
 // `height` rows, at most 128, from `top` on, every bit of them changed that `turn` has. Rows and columns may lie beyond
@@ -113,50 +143,61 @@ __device__ __forceinline__ void load_strip(const T* src, long long rows, long lo
   // Aligned words hold elements before and behind those wanted, which are to belong to the row.
   const bool inside = top >= 0 && top + height <= rows, whole = x >= N && x + 2 * N <= cols;
   if (!inside || left < N || left + (STRIP_WORDS + 1) * N > cols) find_begins(rows, cols, mode, top, height, begins);
+  const auto word_at = [](const T* from) {
+    const int shift = misaligned(from);
+    const W* const word = reinterpret_cast<const W*>(from - shift);
+    const W low = __ldg(word);
+    if constexpr (N == 1)
+      return low;
+    else
+      return __funnelshift_r(low, __ldg(word + (shift != 0)), BITS * shift);
+  };
   if (inside && whole) {
-    const T* from = src + top * cols + x;
-    if (N == 1 || (cols % N == 0 && misaligned(from) == 0)) {
-#pragma unroll 8
-      for (int i = 0; i < height; ++i) {
-        column[i * STRIP_WORDS] = __ldg(reinterpret_cast<const W*>(from)) ^ turn;
-        from += cols;
-      }
-    } else if constexpr (N > 1) {
-#pragma unroll 8
-      for (int i = 0; i < height; ++i) {
-        const int shift = misaligned(from);
-        const unsigned* const word = reinterpret_cast<const unsigned*>(from - shift);
-        column[i * STRIP_WORDS] = __funnelshift_r(__ldg(word), __ldg(word + (shift != 0)), BITS * shift) ^ turn;
-        from += cols;
-      }
-    }
+    const T* const from = src + top * cols + x;
+    const bool aligned = N == 1 || (cols % N == 0 && misaligned(from) == 0);
+    rows_at_once<ROWS_AT_ONCE>(height, [&](int first, auto count) {
+      const T* const row = from + first * cols;
+      if (aligned)
+        fill_rows<count.value>(column, first,
+                               [&](int i) { return __ldg(reinterpret_cast<const W*>(row + i * cols)) ^ turn; });
+      else
+        fill_rows<count.value>(column, first, [&](int i) { return word_at(row + i * cols) ^ turn; });
+    });
     return;
   }
   if (whole) {
     W outside = 0;
 #pragma unroll
     for (int k = 0; k < N; ++k) outside |= word_of(T(cval)) << BITS * k;
-#pragma unroll 4
-    for (int i = 0; i < height; ++i) {
-      const long long begin = begins[i];
-      const T* const from = src + max(begin, 0ll) + x;
-      const int shift = misaligned(from);
-      const W* const word = reinterpret_cast<const W*>(from - shift);
-      W held = __ldg(word);
-      if constexpr (N > 1) held = __funnelshift_r(held, __ldg(word + (shift != 0)), BITS * shift);
-      column[i * STRIP_WORDS] = (begin < 0 ? outside : held) ^ turn;
-    }
+    rows_at_once<ROWS_AT_ONCE>(height, [&](int first, auto count) {
+      fill_rows<count.value>(column, first, [&](int i) {
+        const long long begin = begins[first + i];
+        const W held = word_at(src + present(begin) + x);
+        return (begin < 0 ? outside : held) ^ turn;
+      });
+    });
     return;
   }
 #pragma unroll 1
   for (int k = 0; k < N; ++k) {
+    const int bits = N == 1 ? 0 : BITS * k;
+    const W mask = N == 1 ? ~W(0) : ((W(1) << (BITS % (8 * sizeof(W)))) - 1) << bits;
     const long long place = fold_element(x + k, cols, step, mode);
-#pragma unroll 8
-    for (int i = 0; i < height; ++i) {
-      const long long begin = begins[i];
-      const T value = begin < 0 || place < 0 ? T(cval) : __ldg(src + begin + place);
-      column[i * STRIP_WORDS] = (k == 0 ? turn : column[i * STRIP_WORDS]) ^ word_of(value) << BITS * k;
-    }
+    const T* const from = src + max(place, 0ll);
+    rows_at_once<ROWS_AT_ONCE>(height, [&](int first, auto count) {
+      W held[count.value];
+#pragma unroll
+      for (int i = 0; i < count.value; ++i) {
+        const long long begin = begins[first + i];
+        const T value = __ldg(from + present(begin));
+        held[i] = (word_of(begin < 0 || place < 0 ? T(cval) : value) << bits ^ turn) & mask;
+      }
+#pragma unroll
+      for (int i = 0; i < count.value; ++i) {
+        W& word = column[(first + i) * STRIP_WORDS];
+        word = k == 0 ? held[i] : (word & ~mask) | held[i];
+      }
+    });
   }
 }
 
@@ -193,7 +234,7 @@ template <typename T, typename Prepare, typename Pick>
 __device__ __forceinline__ void each_row(const Strip& place, WordOf<T>* strip, int count, T* out, long long cols,
                                          int words, long long before, Prepare prepare, Pick pick) {
   typedef WordOf<T> W;
-  constexpr int N = Words<T>::elements;
+  constexpr int N = Words<T>::elements, CHUNKS = STRIP_WORDS / 32;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int begin = int(place.first - before - place.left);
   out += warp * cols + place.first;
@@ -204,13 +245,18 @@ __device__ __forceinline__ void each_row(const Strip& place, WordOf<T>* strip, i
     prepare(line);
     const bool whole = place.first >= lead && place.first - lead + words * N <= cols;
 #pragma unroll
-    for (int c = 0; c < STRIP_WORDS / 32; ++c) {
-      if (lane + 32 * c < words) {
-        const W word = pick(line + lane + 32 * c, begin - lead);
+    for (int first = 0; first < CHUNKS; first += 2) {  // two words at a time: one is computed while the other is loaded
+      W picked[2];
+#pragma unroll
+      for (int c = 0; c < 2; ++c) picked[c] = pick(line + min(lane + 32 * (first + c), words - 1), begin - lead);
+#pragma unroll
+      for (int c = 0; c < 2; ++c) {
+        const int word = lane + 32 * (first + c);
+        if (word >= words) continue;
         if (whole)
-          *reinterpret_cast<W*>(target + 32 * c * N) = word;
+          *reinterpret_cast<W*>(target + 32 * (first + c) * N) = picked[c];
         else
-          store_strip(out - place.first, cols, place.first - lead + (lane + 32 * c) * N, word);
+          store_strip(out - place.first, cols, place.first - lead + word * N, picked[c]);
       }
     }
     out += STRIP_WARPS * cols;

@@ -46,52 +46,38 @@ struct Strides {
   }
 };
 
-// Fill rows of `pitch` elements in shared memory; the threads of a block together, which wait for each other
-// afterwards. Elements of less than four bytes are moved in words, up to the next multiple of one: `pitch` and the
-// tile's address are such multiples.
+// Four neighbours as they were loaded: bytes stay in their word, which the compiler would take apart.
 template <typename T>
-__device__ __forceinline__ void load_tile(const Surrounded<T>& image, const Region& region, T* tile, int pitch) {
-  constexpr int PER_WORD = sizeof(T) < 4 ? 4 / sizeof(T) : 1;
-  const int words = (region.width + PER_WORD - 1) / PER_WORD;
-  // An aligned word may hold bytes before the first element and behind the last one: those of the same row are there.
-  const bool inside = region.top >= 0 && region.top + region.height <= image.rows && region.left >= PER_WORD - 1 &&
-                      region.left + (words + 1) * PER_WORD - 1 <= image.cols;
-  if (inside) {
-    const T* const base = image.data + region.top * image.cols + region.left;
-    if constexpr (PER_WORD == 1) {
-#pragma unroll 4
-      for (Strides at(words); at.row < region.height; at.advance())
-        tile[at.row * pitch + at.column] = __ldg(base + at.row * image.cols + at.column);
-    } else {
-      typedef unsigned int Word;
-#pragma unroll 4
-      for (Strides at(words); at.row < region.height; at.advance()) {
-        const unsigned long long from = reinterpret_cast<unsigned long long>(base + at.row * image.cols);
-        const int shift = int(from & 3);
-        const Word* const word = reinterpret_cast<const Word*>(from - shift) + at.column;
-        const Word low = __ldg(word), high = shift ? __ldg(word + 1) : 0u;
-        reinterpret_cast<Word*>(tile + at.row * pitch)[at.column] = __funnelshift_r(low, high, 8 * shift);
-      }
-    }
-    return;
-  }
-  for (Strides at(region.width); at.row < region.height; at.advance())
-    tile[at.row * pitch + at.column] = image(region.top + at.row, region.left + at.column);
-}
+struct Four {
+  static constexpr int WORDS = sizeof(T);
+  unsigned int words[WORDS];
+};
+template <>
+struct Four<int> : Pack<int, 4> {};
+template <>
+struct Four<float> : Pack<float, 4> {};
+template <>
+struct Four<double> : Pack<double, 4> {};
 
-// Four neighbours; where not ALIGNED (to four bytes or, of wider elements, to sixteen), at any address. Then, of
-// elements of less than four bytes, up to three bytes before and behind are read.
+// Where not ALIGNED (to the four's size or, of more than sixteen bytes, to these), at any address. Then, of elements of
+// less than four bytes, up to three bytes before and behind are read.
 template <bool ALIGNED, typename T>
-__device__ __forceinline__ Pack<T, 4> load_four(const T* p) {
-  Pack<T, 4> four;
-  if constexpr (ALIGNED) {
-    load_aligned(p, four);
-  } else if constexpr (sizeof(T) < 4) {
-    constexpr int WORDS = sizeof(T);
-    union {
-      unsigned int words[WORDS];
-      Pack<T, 4> values;
-    } u;
+__device__ __forceinline__ Four<T> load_four(const T* p) {
+  Four<T> four;
+  if constexpr (sizeof(T) >= 4) {
+    if constexpr (ALIGNED) {
+      load_aligned(p, static_cast<Pack<T, 4>&>(four));
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) four.v[i] = __ldg(p + i);
+    }
+  } else if constexpr (ALIGNED) {
+    Pack<unsigned int, Four<T>::WORDS> words;
+    load_aligned(reinterpret_cast<const unsigned int*>(p), words);
+#pragma unroll
+    for (int i = 0; i < Four<T>::WORDS; ++i) four.words[i] = words.v[i];
+  } else {
+    constexpr int WORDS = Four<T>::WORDS;
     const int shift = int(address_of(p) & 3);
     const unsigned int* const from = reinterpret_cast<const unsigned int*>(address_of(p) - shift);
     unsigned int words[WORDS + 1];
@@ -99,53 +85,56 @@ __device__ __forceinline__ Pack<T, 4> load_four(const T* p) {
     for (int i = 0; i < WORDS; ++i) words[i] = __ldg(from + i);
     words[WORDS] = shift ? __ldg(from + WORDS) : 0u;
 #pragma unroll
-    for (int i = 0; i < WORDS; ++i) u.words[i] = __funnelshift_r(words[i], words[i + 1], 8 * shift);
-    four = u.values;
-  } else {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) four.v[i] = __ldg(p + i);
+    for (int i = 0; i < WORDS; ++i) four.words[i] = __funnelshift_r(words[i], words[i + 1], 8 * shift);
   }
   return four;
 }
 
-// Bytes become floats by the bits of 2**23 + v: conversions have a fraction of the rate of additions.
+// Short integers become floats by the bits of 2**23 + v: conversions have a fraction of the rate of additions.
 template <typename A, typename T>
-__device__ __forceinline__ Pack<A, 4> as_wide(const Pack<T, 4>& from) {
+__device__ __forceinline__ Pack<A, 4> as_wide(const Four<T>& from) {
   Pack<A, 4> wide;
-  if constexpr (SameType<T, unsigned char>::value && SameType<A, float>::value) {
-    union {
-      Pack<T, 4> values;
-      unsigned int word;
-    } u;
-    u.values = from;
 #pragma unroll
-    for (int i = 0; i < 4; ++i) wide.v[i] = __uint_as_float(__byte_perm(u.word, 0x4B000000u, 0x7440 + i)) - 8388608.f;
-  } else {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) wide.v[i] = A(from.v[i]);
+  for (int i = 0; i < 4; ++i) {
+    if constexpr (sizeof(T) >= 4) {
+      wide.v[i] = A(from.v[i]);
+    } else if constexpr (sizeof(T) == 1) {
+      wide.v[i] = __uint_as_float(__byte_perm(from.words[0], 0x4B000000u, 0x7440 + i)) - 8388608.f;
+    } else {
+      constexpr unsigned int FLIPPED = Number<T>::low < 0 ? 0x80008000u : 0u;  // signed ones count from the lowest on
+      const unsigned int bits = __byte_perm(from.words[i / 2] ^ FLIPPED, 0x4B000000u, i % 2 ? 0x7432 : 0x7410);
+      wide.v[i] = __uint_as_float(bits) - (8388608.f - float(Number<T>::low));
+    }
   }
   return wide;
 }
 
-// Sixteen bytes at a time.
-template <typename A>
-__device__ __forceinline__ void store_shared(A* p, const Pack<A, 4>& from) {
-  if constexpr (sizeof(A) == 4) {
-    *reinterpret_cast<float4*>(p) = make_float4(from.v[0], from.v[1], from.v[2], from.v[3]);
-  } else {
-    *reinterpret_cast<double2*>(p) = make_double2(from.v[0], from.v[1]);
-    *reinterpret_cast<double2*>(p + 2) = make_double2(from.v[2], from.v[3]);
-  }
-}
-
+// Store a four in shared memory, or none: sixteen bytes at a time if VECTORS, which the compiler may split, and without
+// a branch, which it may prefer.
 template <bool VECTORS, typename A>
-__device__ __forceinline__ void put_four(A* to, const Pack<A, 4>& wide) {
+__device__ __forceinline__ void put_four(bool wanted, A* to, const Pack<A, 4>& wide) {
+#if defined(__CUDA_ARCH__)
   if constexpr (VECTORS) {
-    store_shared(to, wide);
-  } else {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) to[i] = wide.v[i];
+    const unsigned int address = (unsigned int)__cvta_generic_to_shared(to);
+    if constexpr (sizeof(A) == 4) {
+      asm volatile(
+          "{\n.reg .pred p;\nsetp.ne.s32 p, %0, 0;\n"
+          "@p st.shared.v4.f32 [%1], {%2, %3, %4, %5};\n}" ::"r"(int(wanted)),
+          "r"(address), "f"(wide.v[0]), "f"(wide.v[1]), "f"(wide.v[2]), "f"(wide.v[3])
+          : "memory");
+    } else {
+      asm volatile(
+          "{\n.reg .pred p;\nsetp.ne.s32 p, %0, 0;\n@p st.shared.v2.f64 [%1], {%2, %3};\n"
+          "@p st.shared.v2.f64 [%1+16], {%4, %5};\n}" ::"r"(int(wanted)),
+          "r"(address), "d"(wide.v[0]), "d"(wide.v[1]), "d"(wide.v[2]), "d"(wide.v[3])
+          : "memory");
+    }
+    return;
   }
+#endif
+  if (!wanted) return;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) to[i] = wide.v[i];
 }
 
 // Where a thread begins that has the same fours of several rows, `rows` apart: the addresses are sums.
@@ -161,58 +150,120 @@ struct FoursOfRows {
   }
 };
 
-// Rows of fours that lie inside the image. Several loads are under way before the first value is needed.
-template <bool VECTORS, bool ALIGNED, typename T, typename A>
-__device__ __forceinline__ void load_wide_inside(const T* from, long long cols, A* tile, int pitch, int height,
+// Rows of fours that lie inside the image, each `bytes` behind the one above. All loads of a thread are under way
+// before it needs the first value, at most MOST of them.
+template <bool VECTORS, bool ALIGNED, int MOST, typename T, typename A>
+__device__ __forceinline__ void load_wide_inside(const T* from, unsigned int bytes, A* tile, int pitch, int height,
                                                  int fours) {
-  constexpr int AT_ONCE = VECTORS && ALIGNED && sizeof(A) < 8 ? 4 : 2;
+  constexpr int AT_ONCE = sizeof(A) == 8 ? 2 : ALIGNED ? MOST : 4;
   const FoursOfRows mine(fours);
-  if (mine.row >= height) return;
-  from += mine.row * cols + mine.column;
-  tile += mine.row * pitch + mine.column;
-  const long long below = mine.rows * cols;
+  const unsigned long long column = address_of(from + mine.column);
+  tile += mine.column;
 #pragma unroll 1
-  for (int row = mine.row; row < height; row += AT_ONCE * mine.rows) {
-    Pack<T, 4> values[AT_ONCE];
+  for (int first = mine.row; first < height; first += AT_ONCE * mine.rows) {
+    Four<T> values[AT_ONCE];
 #pragma unroll
-    for (int i = 0; i < AT_ONCE; ++i, from += below)
-      if (row + i * mine.rows < height) values[i] = load_four<ALIGNED>(from);
+    for (int i = 0; i < AT_ONCE; ++i) {
+      const int row = first + i * mine.rows;
+      if (row < height)
+        values[i] = load_four<ALIGNED>(reinterpret_cast<const T*>(column + (unsigned long long)unsigned(row) * bytes));
+    }
 #pragma unroll
-    for (int i = 0; i < AT_ONCE; ++i, tile += mine.rows * pitch)
-      if (row + i * mine.rows < height) put_four<VECTORS>(tile, as_wide<A>(values[i]));
+    for (int i = 0; i < AT_ONCE; ++i) {
+      const int row = first + i * mine.rows;
+      put_four<VECTORS>(row < height, tile + row * pitch, as_wide<A>(values[i]));
+    }
+  }
+}
+
+constexpr int EDGE_ROWS = 64;  // rows whose places are looked up at a time
+
+// Rows of fours that may lie beyond the edges; all threads of a block. What a thread loads of several rows is under way
+// together here, too: the blocks at the edges are those that a small image waits for.
+template <bool VECTORS, typename T, typename A>
+__device__ __forceinline__ void load_wide_edges(const Surrounded<T>& image, const Region& region, A* tile, int pitch,
+                                                int fours) {
+  constexpr int BESIDE = sizeof(T) < 4 ? 4 / sizeof(T) - 1 : 0, AT_ONCE = sizeof(A) < 8 ? 4 : 2;
+  __shared__ long long begins[EDGE_ROWS];
+  const int thread = threadIdx.y * blockDim.x + threadIdx.x, threads = blockDim.x * blockDim.y;
+  const A outside = A(T(image.cval));
+#pragma unroll 1
+  for (int top = 0; top < region.height; top += EDGE_ROWS, tile += EDGE_ROWS * pitch) {
+    const int height = min(EDGE_ROWS, region.height - top);
+    __syncthreads();
+#pragma unroll 1
+    for (int i = thread; i < height; i += threads)
+      begins[i] = begin_of(region.top + top + i, image.rows, image.cols, image.mode);
+    __syncthreads();
+#pragma unroll 1
+    for (int from = 0; from < fours; from += threads) {
+      const FoursOfRows mine(min(fours - from, threads));
+      const long long x = region.left + 4 * from + mine.column;
+      A* const to = tile + 4 * from + mine.column;
+      if (x >= BESIDE && x + 4 + BESIDE <= image.cols) {
+#pragma unroll 1
+        for (int row = mine.row; row < height; row += AT_ONCE * mine.rows) {
+          Four<T> values[AT_ONCE];
+          bool there[AT_ONCE];
+#pragma unroll
+          for (int i = 0; i < AT_ONCE; ++i) {
+            const long long begin = begins[min(row + i * mine.rows, height - 1)];
+            there[i] = begin >= 0;
+            values[i] = load_four<false>(image.data + present(begin) + x);
+          }
+#pragma unroll
+          for (int i = 0; i < AT_ONCE; ++i) {
+            Pack<A, 4> wide = as_wide<A>(values[i]);
+#pragma unroll
+            for (int k = 0; k < 4; ++k) wide.v[k] = there[i] ? wide.v[k] : outside;
+            const int below = row + i * mine.rows;
+            put_four<VECTORS>(below < height, to + below * pitch, wide);
+          }
+        }
+      } else {
+        // One column at a time, in a loop: the code that folds it is long.
+#pragma unroll 1
+        for (int k = 0; k < 4; ++k) {
+          const long long place = fold_element(x + k, image.cols, image.step, image.mode);
+          const T* const column = image.data + max(place, 0ll);
+#pragma unroll 1
+          for (int row = mine.row; row < height; row += 2 * AT_ONCE * mine.rows) {
+            A values[2 * AT_ONCE];
+#pragma unroll
+            for (int i = 0; i < 2 * AT_ONCE; ++i) {
+              const long long begin = begins[min(row + i * mine.rows, height - 1)];
+              const T value = __ldg(column + present(begin));
+              values[i] = begin < 0 || place < 0 ? outside : A(value);
+            }
+#pragma unroll
+            for (int i = 0; i < 2 * AT_ONCE; ++i)
+              if (row + i * mine.rows < height) to[(row + i * mine.rows) * pitch + k] = values[i];
+          }
+        }
+      }
+    }
   }
 }
 
 // Fill rows of `pitch` elements in shared memory with values as A, whole fours of them; the threads of a block
 // together, which wait for each other afterwards. Where VECTORS, `pitch` is a multiple of four and the tile aligned to
-// 16 bytes.
-template <bool VECTORS, typename T, typename A>
+// 16 bytes. MOST says how many fours a thread has under way, where registers allow.
+template <bool VECTORS, int MOST, typename T, typename A>
 __device__ __forceinline__ void load_wide_tile(const Surrounded<T>& image, const Region& region, A* tile, int pitch) {
-  constexpr int BESIDE = sizeof(T) < 4 ? 4 / sizeof(T) - 1 : 0, WORD = sizeof(T) < 4 ? 4 : 16;
+  constexpr int BESIDE = sizeof(T) < 4 ? 4 / sizeof(T) - 1 : 0, WORD = sizeof(T) < 4 ? 4 * sizeof(T) : 16;
   const int fours = (region.width + 3) / 4;
-  if (region.top >= 0 && region.top + region.height <= image.rows && region.left >= BESIDE &&
-      region.left + 4 * fours + BESIDE <= image.cols && fours <= int(blockDim.x * blockDim.y)) {
-    const T* const from = image.data + region.top * image.cols + region.left;
-    if (((address_of(from) | (unsigned long long)image.cols * sizeof(T)) & (WORD - 1)) == 0)
-      load_wide_inside<VECTORS, true>(from, image.cols, tile, pitch, region.height, fours);
-    else
-      load_wide_inside<VECTORS, false>(from, image.cols, tile, pitch, region.height, fours);
+  if (region.top < 0 || region.top + region.height > image.rows || region.left < BESIDE ||
+      region.left + 4 * fours + BESIDE > image.cols || fours > int(blockDim.x * blockDim.y) ||
+      image.cols > 0xffffffffu / (long long)sizeof(T)) {
+    load_wide_edges<VECTORS>(image, region, tile, pitch, fours);
     return;
   }
-#pragma unroll 1
-  for (Strides at(fours); at.row < region.height; at.advance()) {
-    const long long row = fold(region.top + at.row, image.rows, image.mode), x = region.left + 4 * at.column;
-    A* const to = tile + at.row * pitch + 4 * at.column;
-    if (row >= 0 && x >= BESIDE && x + 4 + BESIDE <= image.cols) {
-      put_four<VECTORS>(to, as_wide<A>(load_four<false>(image.data + row * image.cols + x)));
-    } else {
-#pragma unroll 1
-      for (int i = 0; i < 4 && 4 * at.column + i < region.width; ++i) {
-        const long long column = fold_element(x + i, image.cols, image.step, image.mode);
-        to[i] = row < 0 || column < 0 ? A(T(image.cval)) : A(image.data[row * image.cols + column]);
-      }
-    }
-  }
+  const T* const from = image.data + region.top * image.cols + region.left;
+  const unsigned int bytes = (unsigned int)image.cols * sizeof(T);
+  if (((address_of(from) | bytes) & (WORD - 1)) == 0)
+    load_wide_inside<VECTORS, true, MOST>(from, bytes, tile, pitch, region.height, fours);
+  else
+    load_wide_inside<VECTORS, false, MOST>(from, bytes, tile, pitch, region.height, fours);
 }
 
 // Store rows of a tile, which begin at multiples of 16 bytes, from `dst` on; the threads of a block together: fours

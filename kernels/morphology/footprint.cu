@@ -40,12 +40,20 @@ __global__ void __launch_bounds__(128, 6) near_footprint(const T* src, long long
   constexpr int N = Words<T>::elements, CHUNKS = STRIP_WORDS / 32, RESULTS = TURNS * STRIP_WARPS;
   DYNAMIC_SHARED(W, strip);
   __shared__ int stretches[FOOTPRINT_ROWS * FOOTPRINT_ROWS], found;
+  __shared__ unsigned ones[FOOTPRINT_ROWS];  // a bit for each of a row's elements
   const W turn = turning<T>(flip != 0);
   const long long before = width / 2 * step;
   const Strip place(src, cols, words, before);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, apart = int(step);
   const int begin = int(place.first - before - place.left), high = int(height), wide = int(width);
   const long long stride = (long long)gridDim.y * RESULTS;
+#pragma unroll
+  for (int i = 0; i < FOOTPRINT_ROWS / STRIP_WARPS; ++i) {
+    const int row = warp + i * STRIP_WARPS;
+    const bool one = row < high && lane < wide && footprint[row * wide + lane];
+    const unsigned bits = __ballot_sync(~0u, one);
+    if (lane == 0) ones[row] = bits;
+  }
   for (long long first = top + (long long)blockIdx.y * RESULTS; first < bottom; first += stride) {
     const int count = int(min((long long)RESULTS, bottom - first)), loaded = count + high - 1;
     load_strip<T>(src, rows, cols, step, mode, cval, first - height / 2, place.left, loaded, turn, strip);
@@ -61,13 +69,18 @@ __global__ void __launch_bounds__(128, 6) near_footprint(const T* src, long long
       if (size > 1)
         for (int r = warp; r < loaded; r += STRIP_WARPS) double_run<T>(strip + r * STRIP_WORDS, size / 2 * apart);
       if (threadIdx.x < high) {
-        const unsigned char* const row = footprint + threadIdx.x * width;
-        for (int end, col = 0; col < wide; col = end + 1) {
-          for (end = col; end < wide && row[end]; ++end) {}
-          const int length = end - col;
-          if (length < size || length >= 2 * size) continue;
-          stretches[atomicAdd(&found, 1)] = threadIdx.x << 16 | col;
-          if (length > size) stretches[atomicAdd(&found, 1)] = threadIdx.x << 16 | (end - size);
+        unsigned bits = ones[threadIdx.x];
+        for (int col = 0; bits != 0;) {
+          const int zeros = __ffs(int(bits)) - 1;
+          bits >>= zeros;
+          const int length = bits == ~0u ? 32 : __ffs(int(~bits)) - 1;
+          col += zeros;
+          if (length >= size && length < 2 * size) {
+            stretches[atomicAdd(&found, 1)] = threadIdx.x << 16 | col;
+            if (length > size) stretches[atomicAdd(&found, 1)] = threadIdx.x << 16 | (col + length - size);
+          }
+          bits = length < 32 ? bits >> length : 0;
+          col += length;
         }
       }
       __syncthreads();

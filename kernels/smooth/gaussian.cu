@@ -16,12 +16,21 @@
 // Blocks of a multiprocessor: what registers they are compiled for.
 template <typename A>
 constexpr int BLOCKS = sizeof(A) < 8 ? 4 : 2;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000  // code for these needs more registers
+static constexpr int LONG = 2, LONG_WIDE = 2;
+#else
+static constexpr int LONG = 4, LONG_WIDE = 3;
+#endif
+// Of those that keep sums while they load values: `down` and `fixed_along`, and `along`.
 template <typename A>
-constexpr int LONG_BLOCKS = sizeof(A) < 8 ? 3 : 2;  // sums are kept while values are loaded
+constexpr int DOWN_BLOCKS = sizeof(A) < 8 ? LONG : 2;
+template <typename A>
+constexpr int ALONG_BLOCKS = sizeof(A) < 8 ? LONG_WIDE : 2;
 
 static constexpr int THREADS = 256;
 static constexpr int OUTPUTS = 8;    // neighbours that a thread sums up together: they share most of their values
 static constexpr int HEIGHT = 32;    // of a tile whose rows a warp's lanes have
+static constexpr int PITCH_BYTES = 544;  // of most tiles, and one value more for their sums
 static constexpr int COLUMNS = 32;   // of a tile of `down`, and
 static constexpr int ROWS = THREADS / COLUMNS * OUTPUTS;
 static constexpr int DISTANCE_BYTES = 160;  // `down` has the values of so many distances in shared memory at a time
@@ -30,10 +39,11 @@ static constexpr int DISTANCE_BYTES = 160;  // `down` has the values of so many 
 template <typename A>
 struct Floating {
   typedef A Wide;
+  typedef double Stored;
   const double* weights;
   A outside;
 
-  __device__ A weight(long long k) const { return A(weights[k]); }
+  __device__ A weight(double stored) const { return A(stored); }
   __device__ A first(A w, A v) const { return w * v; }
   __device__ A pair(A total, A w, A before, A after) const { return total + w * (before + after); }
   __device__ A value(A total) const { return total; }
@@ -48,12 +58,13 @@ struct Floating {
 template <int SCALE>
 struct Fixed {
   typedef float Wide;
+  typedef unsigned short Stored;
   const unsigned short* weights;
   float outside, start;
 
   __device__ Fixed(const unsigned short* weights, long long offset, float outside)
       : weights(weights), outside(outside), start(8388608.f + float(int(offset))) {}
-  __device__ float weight(long long k) const { return float(int(weights[k])) * (1.f / SCALE); }
+  __device__ float weight(unsigned short stored) const { return float(int(stored)) * (1.f / SCALE); }
   __device__ float first(float w, float v) const { return __fmaf_rd(v, w, start); }
   __device__ float pair(float total, float w, float before, float after) const {
     return __fmaf_rd(after, w, __fmaf_rd(before, w, total));
@@ -118,11 +129,25 @@ __device__ __forceinline__ void weigh_row(const Sum& sum, const A* before, const
     weigh<0>(sum, before, after, step, weights, count, from_centre, totals);
 }
 
+// Weights on their way to shared memory: loaded before the image's values are, and stored after them, they cost no
+// time of their own.
 template <typename Sum, typename A>
-__device__ __forceinline__ void load_weights(const Sum& sum, long long first, int count, A* weights) {
+struct Weights {
+  typedef typename Sum::Stored Stored;
+  const Sum& sum;
+  const Stored* const from;
+  const int thread, count;
+  const Stored stored;
+
+  __device__ __forceinline__ Weights(const Sum& sum, long long first, int count)
+      : sum(sum), from(sum.weights + first), thread(threadIdx.y * blockDim.x + threadIdx.x), count(count),
+        stored(__ldg(from + min(thread, count - 1))) {}
+  __device__ __forceinline__ void store(A* shared) const {
+    if (thread < count) shared[thread] = sum.weight(stored);
 #pragma unroll 1
-  for (int k = threadIdx.y * blockDim.x + threadIdx.x; k < count; k += THREADS) weights[k] = sum.weight(first + k);
-}
+    for (int k = thread + THREADS; k < count; k += THREADS) shared[k] = sum.weight(__ldg(from + k));
+  }
+};
 
 // The first element of a group of OUTPUTS pixels; groups of the channels of the same pixels follow each other.
 __device__ __forceinline__ int first_of(int group, int step) {
@@ -164,6 +189,21 @@ struct Layout {
   int width, halo, lead, pitch, sums_pitch, weights_at, sums_at, tile_at;
 };
 
+// The sums down `width` columns of a tile; a KNOWN pitch leaves no addresses to compute.
+template <int KNOWN, typename Sum, typename A>
+__device__ __forceinline__ void sum_columns(const Sum& sum, const A* columns, int any_pitch, const A* weights,
+                                            int count, A* sums, int any_sums_pitch, int height, int width) {
+  const int pitch = KNOWN > 0 ? KNOWN : any_pitch, sums_pitch = KNOWN > 0 ? KNOWN + 1 : any_sums_pitch;
+  for (Strides at(width); at.row * OUTPUTS < height; at.advance()) {
+    const A* const centre = columns + at.row * OUTPUTS * pitch + at.column;
+    A* const to = sums + at.row * OUTPUTS * sums_pitch + at.column;
+    A totals[OUTPUTS];
+    weigh<KNOWN>(sum, centre, centre, pitch, weights, count, true, totals);
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) to[j * sums_pitch] = sum.value(totals[j]);
+  }
+}
+
 // Both sums of a tile of `width` elements, whole groups of OUTPUTS pixels.
 template <typename Down, typename Along, typename T, typename U>
 __device__ __forceinline__ void smooth_tile(const Surrounded<T>& image, U* dst, long long top, long long bottom, int r0,
@@ -177,19 +217,19 @@ __device__ __forceinline__ void smooth_tile(const Surrounded<T>& image, U* dst, 
   const long long row = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * layout.width;
   const int height = int(bottom - row < HEIGHT ? bottom - row : HEIGHT);
   const int filled = int(image.cols - left < layout.width ? image.cols - left : layout.width);
-  load_weights(down, 0, r0 + 1, shared);
-  load_weights(along, 0, r1 + 1, shared + layout.weights_at);
+  const Weights<Down, A> down_weights(down, 0, r0 + 1);
+  const Weights<Along, A> along_weights(along, 0, r1 + 1);
   const Region region = {row - r0, left - halo - layout.lead, height + 2 * r0, layout.lead + filled + 2 * halo};
-  load_wide_tile<true>(image, region, tile, pitch);
+  load_wide_tile<true, 8>(image, region, tile, pitch);
+  down_weights.store(shared);
+  along_weights.store(shared + layout.weights_at);
   __syncthreads();
-  A totals[OUTPUTS];
-  for (Strides at(filled + 2 * halo); at.row * OUTPUTS < height; at.advance()) {
-    const A* const centre = tile + (at.row * OUTPUTS + r0) * pitch + layout.lead + at.column;
-    A* to = sums + at.row * OUTPUTS * sums_pitch + at.column;
-    weigh<0>(down, centre, centre, pitch, shared, r0 + 1, true, totals);
-#pragma unroll
-    for (int j = 0; j < OUTPUTS; ++j, to += sums_pitch) *to = down.value(totals[j]);
-  }
+  constexpr int PITCH = PITCH_BYTES / sizeof(A);
+  const A* const columns = tile + r0 * pitch + layout.lead;
+  if (pitch == PITCH)
+    sum_columns<PITCH>(down, columns, pitch, shared, r0 + 1, sums, sums_pitch, height, filled + 2 * halo);
+  else
+    sum_columns<0>(down, columns, pitch, shared, r0 + 1, sums, sums_pitch, height, filled + 2 * halo);
   __syncthreads();
   if (image.mode == MODE_CONSTANT && (left < halo || left + filled + halo > image.cols)) {
     for (Strides at(filled + 2 * halo); at.row < HEIGHT; at.advance()) {
@@ -203,6 +243,7 @@ __device__ __forceinline__ void smooth_tile(const Surrounded<T>& image, U* dst, 
   for (int group = thread / 32; group * OUTPUTS < layout.width; group += THREADS / 32) {
     const int x = first_of(group, step);
     const A* const centre = sums + lane * sums_pitch + halo + x;
+    A totals[OUTPUTS];
     weigh_row(along, centre, centre, step, shared + layout.weights_at, r1 + 1, true, totals);
     keep(along, totals, results + lane * to_next + x, step);
   }
@@ -245,25 +286,28 @@ __device__ __forceinline__ void down_tile(const Surrounded<T>& image, U* dst, lo
                                           long long radius, const Sum& sum) {
   typedef typename Sum::Wide A;
   constexpr int DISTANCES = DISTANCE_BYTES / sizeof(A);
-  __shared__ __align__(16) A values[2][ROWS + DISTANCES][COLUMNS];  // before and after
+  __shared__ __align__(16) A values[2 * (ROWS + DISTANCES)][COLUMNS];  // before and after, or all
   __shared__ A weights[DISTANCES];
   const long long row = top + (long long)blockIdx.y * ROWS, left = (long long)blockIdx.x * COLUMNS;
   const int height = int(bottom - row < ROWS ? bottom - row : ROWS);
   const int filled = int(image.cols - left < COLUMNS ? image.cols - left : COLUMNS);
   const int first = threadIdx.y * OUTPUTS, x = threadIdx.x;
+  const bool all = radius < DISTANCES;
   A totals[OUTPUTS];
 #pragma unroll 1
   for (long long from = 0; from <= radius; from += DISTANCES) {
     const int count = int(radius + 1 - from < DISTANCES ? radius + 1 - from : DISTANCES);
     if (from > 0) __syncthreads();
-    load_weights(sum, from, count, weights);
+    const Weights<Sum, A> next(sum, from, count);
+    const int extra = count - 1, second = all ? 0 : ROWS + DISTANCES;
 #pragma unroll 1
-    for (int side = 0; side < 2; ++side) {
-      const Region region = {side ? row + from : row - from - (count - 1), left, height + count - 1, filled};
-      load_wide_tile<true>(image, region, values[side][0], COLUMNS);
+    for (int side = 0; side < (all ? 1 : 2); ++side) {
+      const Region region = {side ? row + from : row - from - extra, left, height + (all ? 2 : 1) * extra, filled};
+      load_wide_tile<true, 4>(image, region, values[side * second], COLUMNS);
     }
+    next.store(weights);
     __syncthreads();
-    const A *const before = &values[0][first + count - 1][x], *const after = &values[1][first][x];
+    const A *const before = &values[first + extra][x], *const after = all ? before : &values[second + first][x];
     weigh<COLUMNS>(sum, before, after, COLUMNS, weights, count, from == 0, totals);
   }
   if (x >= filled) return;
@@ -280,10 +324,12 @@ __device__ __forceinline__ void along_tile(const Surrounded<S>& image, U* dst, l
   typedef typename Sum::Wide A;
   DYNAMIC_SHARED(A, shared);
   const int step = int(image.step), width = OUTPUTS * int(blockDim.y), lane = threadIdx.x;
-  const int pitch = (width + (distances - 1) * step + 3) | 1;
+  const int half = (width + (distances - 1) * step + 3) | 1;
+  const bool all = radius < distances;  // then `before` has all values
+  const int pitch = all ? (width + 2 * int(radius) * step + 3) | 1 : half;
   A* const before = shared;  // later the results
-  A* const after = before + HEIGHT * pitch;
-  A* const weights = after + HEIGHT * pitch;
+  A* const after = before + HEIGHT * half;
+  A* const weights = after + HEIGHT * half;
   const long long row = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * width;
   const int height = int(bottom - row < HEIGHT ? bottom - row : HEIGHT);
   const int filled = int(image.cols - left < width ? image.cols - left : width);
@@ -294,15 +340,18 @@ __device__ __forceinline__ void along_tile(const Surrounded<S>& image, U* dst, l
     const int count = int(radius + 1 - from < distances ? radius + 1 - from : distances);
     const int extra = (count - 1) * step;
     if (from > 0) __syncthreads();
-    load_weights(sum, from, count, weights);
+    const Weights<Sum, A> next(sum, from, count);
 #pragma unroll 1
-    for (int side = 0; side < 2; ++side) {
-      const Region region = {row, side ? left + from * step : left - from * step - extra, height, filled + extra};
-      load_wide_tile<false>(image, region, side ? after : before, pitch);
+    for (int side = 0; side < (all ? 1 : 2); ++side) {
+      const Region region = {row, side ? left + from * step : left - from * step - extra, height,
+                             filled + (all ? 2 : 1) * extra};
+      load_wide_tile<false, 4>(image, region, side ? after : before, pitch);
     }
+    next.store(weights);
     __syncthreads();
     const int here = lane * pitch + x;
-    weigh_row(sum, before + here + extra, after + here, step, weights, count, from == 0, totals);
+    weigh_row(sum, before + here + extra, all ? before + here + extra : after + here, step, weights, count, from == 0,
+              totals);
   }
   __syncthreads();
   U* const results = reinterpret_cast<U*>(before);
@@ -313,7 +362,7 @@ __device__ __forceinline__ void along_tile(const Surrounded<S>& image, U* dst, l
 }
 
 template <typename T, typename A>
-__global__ void __launch_bounds__(256, LONG_BLOCKS<A>)
+__global__ void __launch_bounds__(256, DOWN_BLOCKS<A>)
     down(const T* src, long long rows, long long cols, A* dst, long long dst_rows, long long dst_cols, long long top,
          long long bottom, long long mode, double cval, long long radius, const double* weights, long long taps) {
   const Surrounded<T> image = {src, rows, cols, 1, mode, cval};
@@ -321,7 +370,7 @@ __global__ void __launch_bounds__(256, LONG_BLOCKS<A>)
 }
 
 template <typename A, typename T>
-__global__ void __launch_bounds__(256, LONG_BLOCKS<A>)
+__global__ void __launch_bounds__(256, ALONG_BLOCKS<A>)
     along(const A* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols, long long top,
           long long bottom, long long step, long long mode, double cval, long long radius, const double* weights,
           long long taps, long long distances) {
@@ -330,7 +379,7 @@ __global__ void __launch_bounds__(256, LONG_BLOCKS<A>)
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256, LONG_BLOCKS<float>)
+__global__ void __launch_bounds__(256, DOWN_BLOCKS<float>)
     fixed_down(const T* src, long long rows, long long cols, unsigned short* dst, long long dst_rows,
                long long dst_cols, long long top, long long bottom, long long mode, double cval, long long radius,
                const unsigned short* weights, long long taps, long long offset) {
@@ -339,7 +388,7 @@ __global__ void __launch_bounds__(256, LONG_BLOCKS<float>)
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256, LONG_BLOCKS<float>)
+__global__ void __launch_bounds__(256, DOWN_BLOCKS<float>)
     fixed_along(const unsigned short* src, long long rows, long long cols, T* dst, long long dst_rows,
                 long long dst_cols, long long top, long long bottom, long long step, long long mode, double cval,
                 long long radius, const unsigned short* weights, long long taps, long long offset,
@@ -354,9 +403,11 @@ __device__ __forceinline__ void along_from_caches(const Surrounded<S>& image, U*
                                                   long long radius, const Sum& sum) {
   typedef typename Sum::Wide A;
   each_column(image.cols, top, bottom, [=](long long row, long long x) {
-    A total = sum.first(sum.weight(0), A(image.data[row * image.cols + x]));
-    for (long long k = 1; k <= radius; ++k)
-      total = sum.pair(total, sum.weight(k), A(image(row, x - k * image.step)), A(image(row, x + k * image.step)));
+    A total = sum.first(sum.weight(sum.weights[0]), A(image.data[row * image.cols + x]));
+    for (long long k = 1; k <= radius; ++k) {
+      const A weight = sum.weight(sum.weights[k]);
+      total = sum.pair(total, weight, A(image(row, x - k * image.step)), A(image(row, x + k * image.step)));
+    }
     dst[row * image.cols + x] = sum.template result<U>(total);
   });
 }

@@ -1,5 +1,7 @@
 """Short kernels in one launch, longer ones in two with a scratch image; uint8 with short kernels in fixed point."""
 
+from functools import lru_cache
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +10,7 @@ LONGEST_FIXED = 32  # as on the CPU
 # As in gaussian.cu.
 OUTPUTS = 8
 HEIGHT = 32
+PITCH_BYTES = 544
 COLUMNS, ROWS = 32, 64
 DISTANCES = 64
 
@@ -16,6 +19,7 @@ WARPS = 8
 TILE_BYTES = 512  # of a tile's row of results
 # In taps of a pixel, by counting instructions: what a scratch image costs, and the rest of a sum.
 SCRATCH_TAPS, TASK_TAPS = 6, 4
+UNKNOWN_PITCH = 1.1  # what addresses add that the compiler does not know
 SHARED_BYTES = 64 << 10  # what a block may have on every architecture from sm_75 on
 SHARED_ALONG = 40 << 10  # so that several blocks fit
 
@@ -70,33 +74,43 @@ class Layout(NamedTuple):
     elements: int
 
 
-def layout_of(width, step, r0, r1):
+def layout_of(itemsize, width, step, r0, r1):
     halo = r1 * step
     lead = -halo % 4
-    pitch = up(lead + width + 2 * halo, 4)
-    sums_pitch = width + 2 * halo | 1  # lanes have a row each: the values of a column lie in different banks
+    pitch = max(up(lead + width + 2 * halo, 4), PITCH_BYTES // itemsize)
+    sums_pitch = pitch | 1  # lanes have a row each: the values of a column lie in different banks
     weights_at = up(r0 + 1, 4)
     sums_at = weights_at + up(r1 + 1, 4)
     tile_at = sums_at + up(HEIGHT * sums_pitch, 4)
-    tile = max((HEIGHT + 2 * r0) * pitch, HEIGHT * results_pitch(width))
+    tile = max((HEIGHT + 2 * r0) * pitch, HEIGHT * results_pitch(itemsize, width))
     return Layout(width, halo, lead, pitch, sums_pitch, weights_at, sums_at, tile_at, tile_at + tile)
 
 
-def results_pitch(width):
-    """At most so many elements, of any type not wider than the sums."""
-    return up(width, 128) + 16
+def results_pitch(itemsize, width):
+    """The pitch of results as wide as the sums; narrower ones take no more bytes."""
+    return up(width, 128 // itemsize) + 16 // itemsize
 
 
+@lru_cache
 def fitting(itemsize, step, r0, r1):
-    """The widest tile that fits into shared memory; None where a scratch image costs less than sums in the halo do."""
+    """The best tile that fits into shared memory; None where a scratch image costs less than sums in the halo do."""
     group = OUTPUTS * step
     for width in range(max(TILE_BYTES // itemsize // group, 1) * group, 0, -group):
-        layout = layout_of(width, step, r0, r1)
+        layout = layout_of(itemsize, width, step, r0, r1)
         if 2 * layout.halo * (r0 + TASK_TAPS) > SCRATCH_TAPS * width:
             return None
         if layout.elements * itemsize <= SHARED_BYTES:
-            return layout
+            narrower = (layout_of(itemsize, narrow, step, r0, r1) for narrow in range(width, width // 2, -group))
+            return min(narrower, key=lambda layout: cost(layout, layout.pitch * itemsize == PITCH_BYTES, r0, r1))
     return None
+
+
+def cost(layout, known_pitch, r0, r1):
+    """A tile's taps for each element: of all threads, and of those that the others wait for, in equal shares."""
+    down = (layout.width + 2 * layout.halo) * (HEIGHT // OUTPUTS) / (32 * WARPS)
+    along = layout.width / (OUTPUTS * WARPS)
+    tasks = (down + ceil(down)) * (r0 + TASK_TAPS) + (along + ceil(along)) * (r1 + TASK_TAPS)
+    return tasks / layout.width * (1 if known_pitch else UNKNOWN_PITCH)
 
 
 def fill_down(gpu, name, src, dst, top, bottom, *args):

@@ -132,6 +132,21 @@ __device__ __forceinline__ S joined(const S* sums, const S* values, int size, in
   return size & 1 ? S(total + values[2 * half * apart]) : total;
 }
 
+// The same for `count` rows of a strip's column, and some more: N rows are loaded before the first is stored, since
+// stores and loads of shared memory stay in order. `sums` and `parts` may be the same.
+template <int N, typename S>
+__device__ __forceinline__ void join_rows(S* sums, const S* parts, const S* values, int size, int half, int count) {
+#pragma unroll 1
+  for (int i = 0; i < count; i += N) {
+    S held[N];
+#pragma unroll
+    for (int k = 0; k < N; ++k)
+      held[k] = joined(parts + (i + k) * STRIP_WORDS, values + (i + k) * STRIP_WORDS, size, half, STRIP_WORDS);
+#pragma unroll
+    for (int k = 0; k < N; ++k) sums[(i + k) * STRIP_WORDS] = held[k];
+  }
+}
+
 // Small windows in one go: the block's strip, sums down its columns, then along its rows, a warp for each. Sums are put
 // together from sums of 1, then 2 or 3, then 4 to 7, ... values, as on the CPU and in the same order; those of whole
 // numbers move down the columns instead. `spare` is as large as the strip.
@@ -140,7 +155,7 @@ __global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, lon
                                                long long dst_cols, long long top, long long bottom, long long step,
                                                long long mode, double cval, long long n0, long long n1,
                                                long long height, long long words) {
-  constexpr int CHUNKS = STRIP_WORDS / 32;
+  constexpr int CHUNKS = STRIP_WORDS / 32, AT_ONCE = sizeof(S) < 8 ? 8 : 4;
   DYNAMIC_SHARED(S, strip);
   const int down = int(n0), taps = int(n1), apart = int(step), lane = threadIdx.x % 32, width = int(words);
   const long long start = (long long)blockIdx.x * words, left = start - n1 / 2 * step;
@@ -155,25 +170,30 @@ __global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, lon
     if constexpr (Number<T>::whole) {
       S total = 0;
       for (int i = 0; i < down - 1; ++i) total += values[i * STRIP_WORDS];
-#pragma unroll 4
-      for (int i = 0; i < count; ++i) {
-        total += values[(i + down - 1) * STRIP_WORDS];
-        sums[i * STRIP_WORDS] = total;
-        total -= values[i * STRIP_WORDS];
+#pragma unroll 1
+      for (int i = 0; i < count; i += AT_ONCE) {
+        S leaving[AT_ONCE], entering[AT_ONCE];
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; ++k) {
+          leaving[k] = values[(i + k) * STRIP_WORDS];
+          entering[k] = values[(i + k + down - 1) * STRIP_WORDS];
+        }
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; ++k) {
+          total += entering[k];
+          sums[(i + k) * STRIP_WORDS] = total;
+          total -= leaving[k];
+        }
       }
     } else if (down == 1) {
       for (int i = 0; i < count; ++i) sums[i * STRIP_WORDS] = values[i * STRIP_WORDS];
     } else if (down == 3) {
-#pragma unroll 8
-      for (int i = 0; i < count; ++i)
-        sums[i * STRIP_WORDS] = joined(values + i * STRIP_WORDS, values + i * STRIP_WORDS, 3, 1, STRIP_WORDS);
+      join_rows<AT_ONCE>(sums, values, values, 3, 1, count);
     } else {
       const S* parts = values;
       for (int level = halvings(down) - 1; level >= 0; --level) {
-        const int size = down >> level, half = down >> (level + 1), last = loaded - size;
-#pragma unroll 4
-        for (int i = 0; i <= last; ++i)
-          sums[i * STRIP_WORDS] = joined(parts + i * STRIP_WORDS, values + i * STRIP_WORDS, size, half, STRIP_WORDS);
+        const int size = down >> level, half = down >> (level + 1);
+        join_rows<AT_ONCE>(sums, parts, values, size, half, loaded - size + 1);
         parts = sums;
       }
     }
@@ -239,6 +259,7 @@ __global__ void __launch_bounds__(128, 6) bytes(const T* src, long long rows, lo
                                                 long long dst_rows, long long dst_cols, long long top, long long bottom,
                                                 long long step, long long mode, double cval, long long n0, long long n1,
                                                 long long height, long long words) {
+  constexpr int AT_ONCE = 8;
   DYNAMIC_SHARED(unsigned, strip);
   const int down = int(n0), taps = int(n1), apart = int(step);
   const unsigned area = down * taps, reciprocal = 0xffffffffu / area + 1, half = area / 2 * 0x10001u;
@@ -259,15 +280,23 @@ __global__ void __launch_bounds__(128, 6) bytes(const T* src, long long rows, lo
       even += column[i * STRIP_WORDS] & 0xff00ff;
       odd += column[i * STRIP_WORDS] >> 8 & 0xff00ff;
     }
-#pragma unroll 8
-    for (int i = 0; i < count; ++i) {
-      const unsigned leaving = column[i * STRIP_WORDS], entering = column[(i + down - 1) * STRIP_WORDS];
-      even += entering & 0xff00ff;
-      odd += entering >> 8 & 0xff00ff;
-      column[i * STRIP_WORDS] = even;
-      column[i * STRIP_WORDS + plane] = odd;
-      even -= leaving & 0xff00ff;
-      odd -= leaving >> 8 & 0xff00ff;
+#pragma unroll 1
+    for (int i = 0; i < count; i += AT_ONCE) {
+      unsigned leaving[AT_ONCE], entering[AT_ONCE];
+#pragma unroll
+      for (int k = 0; k < AT_ONCE; ++k) {
+        leaving[k] = column[(i + k) * STRIP_WORDS];
+        entering[k] = column[(i + k + down - 1) * STRIP_WORDS];
+      }
+#pragma unroll
+      for (int k = 0; k < AT_ONCE; ++k) {
+        even += entering[k] & 0xff00ff;
+        odd += entering[k] >> 8 & 0xff00ff;
+        column[(i + k) * STRIP_WORDS] = even;
+        column[(i + k) * STRIP_WORDS + plane] = odd;
+        even -= leaving[k] & 0xff00ff;
+        odd -= leaving[k] >> 8 & 0xff00ff;
+      }
     }
     __syncthreads();
     const auto rows_by = [&](auto pick) {
