@@ -33,7 +33,7 @@ from gpuimg.filters import all_filters
 
 BUDGET = 480
 # Where each step has to end at the latest, as a share of the budget: what is left over goes to the next ones.
-ENDS = {"environment": 0.22, "equality": 0.42, "races": 0.62, "streams": 0.66, "memory": 0.7, "speed": 0.96}
+ENDS = {"environment": 0.2, "equality": 0.42, "races": 0.54, "streams": 0.58, "memory": 0.62, "speed": 0.97}
 MEGAPIXELS = (2, 50, 400)
 REHEARSED_MEGAPIXELS = (0.002, 0.003)
 SECONDS_FOR_LARGEST = 300  # below, 400 megapixels and the image of over 2**31 pixels are left out
