@@ -194,7 +194,7 @@ class Report:
                 distance = np.abs(found.astype(np.float64) - expected.astype(np.float64)) / scale
             same = (found == expected) | (np.isnan(found) & np.isnan(expected))
             self.largest = max(self.largest, float(np.where(same, 0, distance).max(initial=0)))
-            tolerance = TOLERANCES[expected.dtype.name]
+            tolerance = TOLERANCES.get(expected.dtype.name, 0.0)  # those of other dtypes are only moved
             differing = np.flatnonzero(~(same | (distance <= tolerance)).reshape(-1))
         if not differing.size:
             return ""
