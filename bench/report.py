@@ -1,4 +1,7 @@
-"""Makes a table and two plots out of a result of bench/run.py: ``python bench/report.py bench/results/NAME.json``."""
+"""Makes a table and two plots out of a result of bench/run.py: ``python bench/report.py bench/results/NAME.json``.
+
+Of a result of bench/gpu.py it makes a table.
+"""
 
 from __future__ import annotations
 
@@ -64,6 +67,45 @@ def summary(found: dict[str, Any]) -> str:
         cells += [f"{others[fastest]:.1f} {fastest}" if fastest else "", *_pair(floats.get(case, {}))]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def gpu_table(found: dict[str, Any], megapixels: float) -> str:
+    """Markdown of a result of bench/gpu.py: for each filter the microseconds on the device, the share of the speed of a
+    copy, and how many times as long CuPy's filter takes."""
+    results = [each for each in found["steps"]["speed"]["results"] if each["status"] == "passed"]
+    measured: dict[str, dict[str, dict[str, Any]]] = {}
+    for each in results:
+        if each.get("megapixels") == megapixels:
+            measured.setdefault(_common(each["params"]), {})[each["dtype"]] = each
+    peers = {each["case"]: each["times_as_fast"] for each in results if each.get("library") == "cupyx"}
+    lines = ["| filter | uint8, us | of the copy | CuPy | float32, us | of the copy | CuPy |", f"|---|{'---:|' * 6}"]
+    for name, row in measured.items():
+        cells = []
+        for dtype in ("uint8", "float32"):
+            each = row.get(dtype)
+            if each is None:
+                cells += ["", "", ""]
+                continue
+            peer = peers.get(f"{each['params']} {dtype} {megapixels:g} MP beside cupyx")
+            cells += [
+                f"{1e6 * each['seconds_on_device']:.0f}",
+                f"{each['share_of_copy']:.0%}",
+                "" if peer is None else f"{peer:.1f}",
+            ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    ratios = list(peers.values())
+    if ratios:
+        lines += ["", f"Geometric mean over CuPy {geometric_mean(ratios):.1f}, of {len(ratios)} cases."]
+    return "\n".join(lines)
+
+
+def _common(params: str) -> str:
+    """A filter and the parameters that do not depend on the dtype, as Markdown."""
+    name, _, rest = params.partition(" ")
+    kept = [
+        part for part in rest.split() if part.partition("=")[0] not in ("value", "low", "high", "out_range", "dtype")
+    ]
+    return f"`{name}`{', ' if kept else ''}{' '.join(kept).replace('=', ' ')}"
 
 
 def _pair(row: dict[str, dict[str, Any]]) -> tuple[str, str]:
@@ -137,6 +179,9 @@ def main() -> None:
     parser.add_argument("--summary", action="store_true", help="only the README's table, of the largest size")
     options = parser.parse_args()
     found = json.loads(options.result.read_text())
+    if "steps" in found:
+        print(gpu_table(found, 50))
+        return
     if options.summary:
         print(summary(found))
         return
