@@ -13,6 +13,7 @@ from typing import Any
 
 PLOTTED = ("median", "gaussian", "erosion", "resize")
 REFERENCE = "OpenCV"
+BY_DTYPE = ("value", "low", "high", "out_range", "dtype")  # parameters that differ from dtype to dtype
 
 
 def races(found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -102,9 +103,7 @@ def gpu_table(found: dict[str, Any], megapixels: float) -> str:
 def _common(params: str) -> str:
     """A filter and the parameters that do not depend on the dtype, as Markdown."""
     name, _, rest = params.partition(" ")
-    kept = [
-        part for part in rest.split() if part.partition("=")[0] not in ("value", "low", "high", "out_range", "dtype")
-    ]
+    kept = [part for part in rest.split() if part.partition("=")[0] not in BY_DTYPE]
     return f"`{name}`{', ' if kept else ''}{' '.join(kept).replace('=', ' ')}"
 
 
