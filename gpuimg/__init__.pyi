@@ -59,6 +59,7 @@ from gpuimg.filters.smooth import unsharp_mask as unsharp_mask
 from gpuimg.filters.transform import flip as flip
 from gpuimg.filters.transform import resize as resize
 from gpuimg.filters.transform import rot90 as rot90
+from gpuimg.jobs.batches import map_files as map_files
 from gpuimg.jobs.chains import Chain as Chain
 from gpuimg.jobs.chains import chain as chain
 from gpuimg.jobs.pool import Job as Job

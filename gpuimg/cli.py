@@ -12,6 +12,7 @@ import inspect
 import json
 import logging
 import math
+import os
 import re
 import signal
 import sys
@@ -183,8 +184,13 @@ max_bytes_option = click.option(
 
 
 @cli.command()
-@click.argument("src", type=click.Path())
-@click.option("-o", "--output", metavar="DST", type=click.Path(), help="Where to save the image: .tif, .png or .jpg.")
+@click.argument("sources", metavar="SRC...", type=click.Path(), nargs=-1, required=True)
+@click.option(
+    *("-o", "--output"),
+    metavar="DST",
+    type=click.Path(),
+    help="Where to save the image: .tif, .png or .jpg; for several sources a folder, where each keeps its name.",
+)
 @click.option(
     *("-f", "--filter", "steps"),
     metavar="NAME:PARAM=VALUE,...",
@@ -195,21 +201,26 @@ max_bytes_option = click.option(
 )
 @click.option("--backend", type=click.Choice(CHOICES), help="Where to run. Default: $GPUIMG_BACKEND, otherwise auto.")
 @click.option("--explain", "explaining", is_flag=True, help="Print to stderr what runs where, and why.")
+@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
+@click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Files at a time. Default: one a processor.")
 @max_pixels_option
 @max_bytes_option
 def run(
-    src: str,
+    sources: Sequence[str],
     output: str | None,
     steps: Sequence[Step],
     backend: Backend | None,
     explaining: bool,
+    overwrite: bool,
+    jobs: int | None,
     max_pixels: int | None,
     max_bytes: int | None,
 ) -> None:
-    """Run filters over an image file, or over every page of a TIFF.
+    """Run filters over image files, and over every page of a TIFF.
 
     The depth of the file is kept: 8 and 16 bits, floats in TIFF. A bool result is saved as 0 and 255. A result that is
-    not an image, such as of threshold_otsu or histogram, ends the chain and is printed as JSON.
+    not an image, such as of threshold_otsu or histogram, ends the chain and is printed as JSON. Of several files, or of
+    a folder, each goes on when another fails; the exit code is 1 then. Files that are there are not replaced.
 
     \b
     gpuimg run photo.tif -o out.tif -f median:size=5 -f gaussian:sigma=2
@@ -218,14 +229,21 @@ def run(
     gpuimg run photo.png -f rgb2gray -f threshold_otsu
     gpuimg run photo.jpg -o small.jpg -f 'resize:output_shape=(480, 640)'
     gpuimg run one.png -o both.png -f "blend:other='two.png',alpha=0.3"
+    gpuimg run scans/ *.tif -o smooth/ -f gaussian:sigma=2 --jobs 2
     """
     from gpuimg.files import open_pages
 
+    if len(sources) > 1 or Path(sources[0]).is_dir() or (output is not None and _is_folder(output)):
+        _run_many(sources, output, steps, backend, explaining, overwrite, jobs, max_pixels, max_bytes)
+        return
+    (src,) = sources
     if output is not None:
         _check_output(output)
     with progress(len(steps) + 2) as begin, gpuimg.use_backend(backend or _default_backend()):
         begin(f"reading {src}")
         result, is_stack = open_pages(src, max_pixels=max_pixels, max_bytes=max_bytes)
+        if output is not None and Path(output).exists() and not overwrite:
+            raise click.ClickException(f"{output} is there already: say --overwrite to replace it")
         steps = [_with_images(step, max_pixels, max_bytes) for step in steps]
         _check_chain(steps, result, output, is_stack)
         for step in steps:
@@ -235,6 +253,57 @@ def run(
             _save(result, output, begin, is_stack)
     if output is None:
         click.echo(json.dumps(_plain(result)))
+
+
+def _is_folder(output: str) -> bool:
+    return output.endswith(("/", os.sep)) or Path(output).is_dir()
+
+
+def _run_many(
+    sources: Sequence[str],
+    output: str | None,
+    steps: Sequence[Step],
+    backend: Backend | None,
+    explaining: bool,
+    overwrite: bool,
+    jobs: int | None,
+    max_pixels: int | None,
+    max_bytes: int | None,
+) -> None:
+    """Run a chain over many files, and say at the end what became of them."""
+    from gpuimg.jobs.batches import image_files
+
+    if output is None or not (_is_folder(output) or (not Path(output).exists() and Path(output).suffix == "")):
+        raise click.UsageError("of several files the results go into a folder: name one with -o, for example -o out/")
+    if explaining:
+        raise click.UsageError("--explain is for one file")
+    chosen: dict[str, Any] = {"backend": backend or _default_backend()}
+    read = [_with_images(step, max_pixels, max_bytes) for step in steps]
+    used = gpuimg.chain(*[(step.filter.function, {**step.params, **chosen}) for step in read])
+    files = sum(1 for _ in image_files(sources))
+    if files == 0:
+        raise click.ClickException(f"there is no image file in {', '.join(sources)}")
+    with progress(files) as begin:
+
+        def report(done: Any) -> None:
+            begin(done.source.name)
+            if done.error:
+                click.echo(f"{done.source}: {done.error}", err=True)
+
+        made = gpuimg.map_files(
+            sources,
+            used,
+            output,
+            jobs=jobs,
+            overwrite=overwrite,
+            progress=report,
+            max_pixels=max_pixels,
+            max_bytes=max_bytes,
+        )
+    failed = sum(bool(done.error) for done in made)
+    click.echo(f"{len(made) - failed} of {len(made)} files are in {output}", err=True)
+    if failed:
+        raise SystemExit(1)
 
 
 def _default_backend() -> Backend:

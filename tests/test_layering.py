@@ -17,6 +17,7 @@ LAYERS = [
     ("gpuimg.demo",),
     ("gpuimg.demo_routes",),
     ("gpuimg", "gpuimg.advice", "gpuimg.tuning", "gpuimg.warming"),
+    ("gpuimg.jobs.batches",),
     ("gpuimg.jobs.streams",),
     ("gpuimg.jobs.pool",),
     ("gpuimg.jobs.chains", "gpuimg.jobs"),

@@ -26,11 +26,21 @@ class Chain:
             image = entry.function(image, **params, **common)
         return image
 
+    def of_pages(self, pages: Any, /, **common: Any) -> tuple[Any, str]:
+        """Run all filters over a stack of images, (N, H, W) or (N, H, W, C); returns the results and their axes."""
+        for entry, params in self.steps:
+            pages = entry.function(pages, **params, axes=_axes_of(pages), **common)
+        return pages, _axes_of(pages)
+
     def __len__(self) -> int:
         return len(self.steps)
 
     def __repr__(self) -> str:
         return f"gpuimg.chain({', '.join([repr((entry.name, params)) for entry, params in self.steps])})"
+
+
+def _axes_of(pages: Any) -> str:
+    return "NYXC"[: getattr(pages, "ndim", 0)]
 
 
 def chain(*steps: Step) -> Chain:
