@@ -5,7 +5,10 @@ import os
 import re
 import shutil
 import sys
+import threading
+import time
 import warnings
+from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
@@ -86,6 +89,55 @@ def test_bands_give_the_same_pixels(monkeypatch, name):
         assert function(IMAGE, **BANDS[name], backend="cuda", out=outs) is outs or isinstance(expected, tuple)
         np.testing.assert_equal(outs, expected)
         assert (len(gpu.launches) > 20) is (name not in ("minimum", "equalize_hist"))
+
+
+def test_one_job_at_a_time_uses_the_device(monkeypatch):
+    inside, most, began, go = 0, 0, threading.Event(), threading.Event()
+    whole = cuda.run_whole
+
+    def counting(gpu, bound, outs):
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        began.set()
+        assert go.wait(30)
+        try:
+            return whole(gpu, bound, outs)
+        finally:
+            inside -= 1
+
+    monkeypatch.setattr(cuda, "run_whole", counting)
+    with emulated(), gpuimg.Pool(running=3) as pool:
+        jobs = [pool.submit("invert", IMAGE, backend="cuda") for _ in range(3)]
+        assert began.wait(30)
+        time.sleep(0.05)
+        go.set()
+        for job in jobs:
+            np.testing.assert_array_equal(job.result(30), 255 - IMAGE)
+    assert most == 1
+
+
+def test_a_job_that_waits_for_the_device_can_be_cancelled(monkeypatch):
+    began, go = threading.Event(), threading.Event()
+    whole = cuda.run_whole
+
+    def held(gpu, bound, outs):
+        began.set()
+        assert go.wait(30)
+        return whole(gpu, bound, outs)
+
+    monkeypatch.setattr(cuda, "run_whole", held)
+    with emulated(), gpuimg.Pool(running=2) as pool:
+        first = pool.submit("invert", IMAGE, backend="cuda")
+        assert began.wait(30)
+        second = pool.submit("invert", IMAGE, backend="cuda")
+        while not second.running():
+            time.sleep(0.001)
+        second.cancel()
+        with pytest.raises(CancelledError):
+            second.result(30)
+        go.set()
+        np.testing.assert_array_equal(first.result(30), 255 - IMAGE)
 
 
 def test_bands_that_do_not_fit_are_halved(monkeypatch):

@@ -7,7 +7,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from threading import RLock
@@ -40,6 +40,7 @@ class Cuda:
         self._tried = False
         self._process = os.getpid()
         self._lock = RLock()
+        self._jobs = RLock()
         self._known: dict[str, bool] = {}  # whether a kernel has been written
 
     @property
@@ -113,11 +114,25 @@ class Cuda:
 
     def run(self, bound: Bound, outs: Outs | None = None) -> tuple[Any, ...]:
         gpu = self.gpu
-        with gpu.using(bound.arrays[0]):
+        with self._turn(), gpu.using(bound.arrays[0]):
             try:
                 return self._run(gpu, bound, outs)
             except gpu.errors as error:
                 raise DeviceFailed(f"the GPU reported: {error}") from error
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Let one job at a time use the device's memory; other calls are the caller's own affair."""
+        watch = stopping.watch()
+        if watch is None:
+            yield
+            return
+        while not self._jobs.acquire(timeout=stopping.PATIENCE):
+            watch.look()
+        try:
+            yield
+        finally:
+            self._jobs.release()
 
     def run_each(self, bounds: Sequence[Bound], outs: Sequence[Outs]) -> list[tuple[Any, ...]]:
         return list(map(self.run, bounds, outs))
