@@ -304,6 +304,8 @@ def on_stream_of(image: Any) -> Callable[[Callable[[], Any]], Any]:
     import cupy
 
     device, stream = cupy.cuda.Device(), cupy.cuda.get_current_stream()
+    if not isinstance(image, cupy.ndarray):
+        device.synchronize()  # another library's stream of this thread is not that of the other one
 
     def call(function: Callable[[], Any]) -> Any:
         with device, stream:

@@ -205,6 +205,20 @@ def test_without_its_compiler_the_reason_names_the_remedy(gpu, monkeypatch):
     assert "pip install 'cupy-cuda13x[ctk]'" in reason
 
 
+def test_jobs_run_in_the_stream_of_whoever_submits_them(bands):
+    import cupy
+
+    image = noise((20, 30))
+    resident, tensor = cupy.asarray(image), Tensor(cupy.asarray(image))
+    with cupy.cuda.Stream(non_blocking=True) as stream, gpuimg.Pool(running=2) as pool:
+        found = pool.submit("invert", resident).result(30)
+        converted = pool.submit("invert", tensor).result(30)
+    assert isinstance(found, cupy.ndarray)
+    np.testing.assert_array_equal(found.get(), 255 - image)
+    np.testing.assert_array_equal(converted.array.get(), 255 - image)
+    assert {event[1] for event in bands if event[0] == "launch"} == {stream.ptr}
+
+
 def test_cupy_in_cupy_out(gpu):
     import cupy
 
