@@ -432,15 +432,23 @@ def _plain(result: Any) -> Any:
 )
 @max_pixels_option
 @max_bytes_option
+@click.option("--async", "asynchronous", is_flag=True, help="Show how free a program's loop stays meanwhile instead.")
 def demo(
-    path: str | None, megapixels: float | None, folder: str, max_pixels: int | None, max_bytes: int | None
+    path: str | None,
+    megapixels: float | None,
+    folder: str,
+    max_pixels: int | None,
+    max_bytes: int | None,
+    asynchronous: bool,
 ) -> None:
     """Run one job on a large image in every way this machine supports.
 
     Median 5x5, Gaussian, Sobel, Otsu's threshold: in plain Python loops (alone, in threads, in processes), in NumPy
-    slices, and with gpuimg on each backend. Shows the seconds, and whether all pixels are the same.
+    slices, and with gpuimg on each backend. Shows the seconds, and whether all pixels are the same. With --async: by
+    blocking calls, threads, processes and jobs, and how late an asyncio loop wakes up meanwhile.
     """
     from gpuimg import demo as story
+    from gpuimg import demo_lag
 
     if path is not None and megapixels is not None:
         raise click.UsageError("--megapixels is for the synthetic image; omit it with --image")
@@ -454,7 +462,15 @@ def demo(
         except (TypeError, ValueError) as error:
             raise click.ClickException(f"{path}: {_message(error)}") from error
         rows, cols = image.shape
-        found = story.demo(image, Path(folder), begin)
+        if asynchronous:
+            lags = demo_lag.measure(image, begin)
+        else:
+            found = story.demo(image, Path(folder), begin)
+    if asynchronous:
+        click.echo(f"{image.size / 1e6:.3g} megapixels ({rows} x {cols}, uint8), {demo_lag.LOADS} times each way\n")
+        show_table(*demo_lag.table(lags), right=(1, 2, 3, 4))
+        click.echo("\nHow late a task wakes up that sleeps for 5 ms again and again, in a loop of this process")
+        return
     click.echo(f"{image.size / 1e6:.3g} megapixels ({rows} x {cols}, uint8): {story.TITLE}\n")
     slowest = found.timings[0].seconds or math.nan
     rows_shown = [_timing_row(timing, slowest) for timing in found.timings if timing.seconds is not None]

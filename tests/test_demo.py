@@ -1,7 +1,9 @@
 """The demo: its picture, its routes written without gpuimg, and what it finds."""
 
+import asyncio
 import subprocess
 import sys
+import time
 from array import array
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import gpuimg
-from gpuimg import cli, demo, demo_routes
+from gpuimg import cli, demo, demo_lag, demo_routes
 from gpuimg.advice import BackendStatus
 
 ROUTES = [
@@ -223,3 +225,37 @@ def test_the_command_with_a_picture_of_ones_own(tmp_path):
         assert f"\n{route}" in result.stdout
     assert "NO" not in result.stdout.split()
     assert "Saved before.png, after.png, detail.png" in result.stdout
+
+
+def test_how_free_a_loop_stays(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo_lag, "LOADS", 2)
+    monkeypatch.setattr(demo_lag, "PLAIN_PIXELS", 3000)
+    result = CliRunner().invoke(cli.cli, ["demo", "--async", "--megapixels", "0.02"])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("0.02 megapixels")
+    for way in ("blocking calls in the loop", "plain Python loops", "to_thread", "worker processes", "gpuimg jobs"):
+        assert sum(way in line for line in lines) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lags_are_measured():
+    async def block():
+        time.sleep(0.05)
+
+    async def sleep():
+        await asyncio.sleep(0.05)
+
+    blocked, seconds = asyncio.run(demo_lag.lags(block))
+    free, _ = asyncio.run(demo_lag.lags(sleep))
+    assert seconds >= 0.05
+    assert max(blocked) >= 40  # milliseconds: the task could not wake up before the call was done
+    assert len(free) >= 2
+
+
+def test_the_blur_in_plain_python():
+    image = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    weights = np.array([[0, 2, 0], [1, 2, 1], [0, 2, 0]])
+    expected = [(image[0:3, x : x + 3] * weights).sum() // 8 for x in range(2)]
+    assert demo_lag.plain_blur(image) == [expected]

@@ -15,6 +15,7 @@ LAYERS = [
     ("gpuimg.__main__",),
     ("gpuimg.cli",),
     ("gpuimg.demo",),
+    ("gpuimg.demo_lag",),
     ("gpuimg.demo_routes",),
     ("gpuimg", "gpuimg.advice", "gpuimg.tuning", "gpuimg.warming"),
     ("gpuimg.jobs.batches",),
