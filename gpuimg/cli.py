@@ -14,8 +14,10 @@ import logging
 import math
 import os
 import re
+import shutil
 import signal
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -201,6 +203,12 @@ max_bytes_option = click.option(
 )
 @click.option("--backend", type=click.Choice(CHOICES), help="Where to run. Default: $GPUIMG_BACKEND, otherwise auto.")
 @click.option("--explain", "explaining", is_flag=True, help="Print to stderr what runs where, and why.")
+@click.option(
+    *("--format", "kind"),
+    type=click.Choice(("png", "tif", "jpg")),
+    default="png",
+    help="Of what is written to standard output.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
 @click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Files at a time. Default: one a processor.")
 @max_pixels_option
@@ -211,6 +219,7 @@ def run(
     steps: Sequence[Step],
     backend: Backend | None,
     explaining: bool,
+    kind: str,
     overwrite: bool,
     jobs: int | None,
     max_pixels: int | None,
@@ -220,7 +229,8 @@ def run(
 
     The depth of the file is kept: 8 and 16 bits, floats in TIFF. A bool result is saved as 0 and 255. A result that is
     not an image, such as of threshold_otsu or histogram, ends the chain and is printed as JSON. Of several files, or of
-    a folder, each goes on when another fails; the exit code is 1 then. Files that are there are not replaced.
+    a folder, each goes on when another fails; the exit code is 1 then. Files that are there are not replaced. "-" is
+    standard input as SRC, and standard output as DST.
 
     \b
     gpuimg run photo.tif -o out.tif -f median:size=5 -f gaussian:sigma=2
@@ -230,13 +240,28 @@ def run(
     gpuimg run photo.jpg -o small.jpg -f 'resize:output_shape=(480, 640)'
     gpuimg run one.png -o both.png -f "blend:other='two.png',alpha=0.3"
     gpuimg run scans/ *.tif -o smooth/ -f gaussian:sigma=2 --jobs 2
+    gpuimg run - -o - -f invert --format tif < photo.png > negative.tif
     """
-    from gpuimg.files import open_pages
-
     if len(sources) > 1 or Path(sources[0]).is_dir() or (output is not None and _is_folder(output)):
         _run_many(sources, output, steps, backend, explaining, overwrite, jobs, max_pixels, max_bytes)
         return
-    (src,) = sources
+    with _streams(sources[0], output, kind) as (src, target):
+        _run_one(src, target, steps, backend, explaining, overwrite or output == "-", max_pixels, max_bytes)
+
+
+def _run_one(
+    src: str,
+    output: str | None,
+    steps: Sequence[Step],
+    backend: Backend | None,
+    explaining: bool,
+    overwrite: bool,
+    max_pixels: int | None,
+    max_bytes: int | None,
+) -> None:
+    """Run a chain over one file."""
+    from gpuimg.files import open_pages
+
     if output is not None:
         _check_output(output)
     with progress(len(steps) + 2) as begin, gpuimg.use_backend(backend or _default_backend()):
@@ -253,6 +278,33 @@ def run(
             _save(result, output, begin, is_stack)
     if output is None:
         click.echo(json.dumps(_plain(result)))
+
+
+@contextmanager
+def _streams(src: str, output: str | None, kind: str) -> Iterator[tuple[str, str | None]]:
+    """Files in place of standard input and output."""
+    if "-" not in (src, output):
+        yield src, output
+        return
+    with tempfile.TemporaryDirectory(prefix="gpuimg-") as folder:
+        source, target = src, output
+        if src == "-":
+            source = str(Path(folder, "standard input"))
+            with open(source, "wb") as file:  # noqa: PTH123 - a path as it is shown
+                shutil.copyfileobj(sys.stdin.buffer, file)
+        if output == "-":
+            target = str(Path(folder, f"standard output.{kind}"))
+        try:
+            yield source, target
+        except (click.ClickException, GpuimgError, OSError) as error:
+            raise click.ClickException(_plainly(error).replace(f"{folder}{os.sep}", "")) from error
+        if output == "-" and target is not None:
+            with open(target, "rb") as file:  # noqa: PTH123
+                shutil.copyfileobj(file, sys.stdout.buffer)
+
+
+def _plainly(error: Exception) -> str:
+    return error.format_message() if isinstance(error, click.ClickException) else _message(error)
 
 
 def _is_folder(output: str) -> bool:

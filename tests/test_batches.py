@@ -139,3 +139,30 @@ def test_wrong_usage_of_many(folder, tmp_path):
     empty.mkdir()
     assert "there is no image file" in run(empty, "-o", tmp_path / "out", "-f", "invert").stderr
     assert run("-o", tmp_path / "out", "-f", "invert").exit_code == 2
+
+
+def test_standard_input_and_output(folder, tmp_path):
+    source = (folder / "0.png").read_bytes()
+    done = CliRunner().invoke(cli, ["run", "-", "-o", "-", "-f", "invert"], input=source)
+    assert done.exit_code == 0
+    (tmp_path / "found.png").write_bytes(done.stdout_bytes)
+    np.testing.assert_array_equal(gpuimg.open_image(tmp_path / "found.png"), 255 - IMAGES[0])
+    floats = CliRunner().invoke(cli, ["run", "-", "-o", "-", "-f", "sobel", "--format", "tif"], input=source)
+    (tmp_path / "found.tif").write_bytes(floats.stdout_bytes)
+    np.testing.assert_array_equal(gpuimg.open_image(tmp_path / "found.tif"), gpuimg.sobel(IMAGES[0]))
+    target = tmp_path / "from_input.png"
+    assert CliRunner().invoke(cli, ["run", "-", "-o", str(target), "-f", "invert"], input=source).exit_code == 0
+    np.testing.assert_array_equal(gpuimg.open_image(target), 255 - IMAGES[0])
+    number = CliRunner().invoke(cli, ["run", "-", "-f", "threshold_otsu"], input=source)
+    assert int(number.stdout) == gpuimg.threshold_otsu(IMAGES[0])
+
+
+def test_errors_of_standard_input_and_output(folder):
+    wrong = CliRunner().invoke(cli, ["run", "-", "-o", "-", "-f", "invert"], input=b"no picture")
+    assert wrong.exit_code == 1
+    assert wrong.stderr == "Error: standard input: not a TIFF, PNG or JPEG file\n"
+    source = (folder / "0.png").read_bytes()
+    floats = CliRunner().invoke(cli, ["run", "-", "-o", "-", "-f", "sobel"], input=source)
+    assert floats.exit_code == 1
+    assert "gpuimg-" not in floats.stderr
+    assert floats.stdout_bytes == b""
