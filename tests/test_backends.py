@@ -284,7 +284,6 @@ def test_masks_are_written_into_masks(backend):
 # Their kernels are to be written for CUDA too; until then they run on the CPU.
 ONLY_ON_CPU = {
     "distance_transform_edt",
-    "integral_image",
 }
 
 
