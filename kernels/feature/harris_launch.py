@@ -6,8 +6,10 @@ from gpuimg.kernels.smooth import gaussian_launch as gaussian
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, k):
     rows, wide = src.shape[0], dst.dtype
-    # The smoothing reads so many rows more; "wrap" those at the other end.
-    low, high = (0, rows) if mode == MODES["wrap"].code else (max(0, top - r0), min(rows, bottom + r0))
+    low, high = top - r0, bottom + r0  # the smoothing reads so many rows more
+    if mode == MODES["wrap"].code and (low < 0 or high > rows):
+        low, high = 0, rows  # and those at the other end
+    low, high = max(0, low), min(rows, high)
     products = [gaussian.scratch(gpu, src, low, high, wide) for _ in range(3)]
     smoothed = [gaussian.scratch(gpu, src, top, bottom, wide) for _ in range(3)]
     kind, sums = gpu.ctype(src.dtype), gpu.ctype(wide)
