@@ -30,7 +30,7 @@ import click
 
 import gpuimg
 from gpuimg.dispatch import CHOICES
-from gpuimg.errors import GpuimgError
+from gpuimg.errors import GpuimgError, one_line
 from gpuimg.registry import Filter
 from gpuimg.typing import Backend
 
@@ -46,16 +46,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise
-        except (GpuimgError, OSError) as error:
-            raise click.ClickException(_message(error)) from error
-        except MemoryError as error:
-            raise click.ClickException("not enough memory") from error
-
-
-def _message(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower()
-    return " ".join(str(error).split())
+        except (GpuimgError, OSError, MemoryError) as error:
+            raise click.ClickException(one_line(error)) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -304,7 +296,7 @@ def _streams(src: str, output: str | None, kind: str) -> Iterator[tuple[str, str
 
 
 def _plainly(error: Exception) -> str:
-    return error.format_message() if isinstance(error, click.ClickException) else _message(error)
+    return error.format_message() if isinstance(error, click.ClickException) else one_line(error)
 
 
 def _is_folder(output: str) -> bool:
@@ -329,13 +321,12 @@ def _run_many(
         raise click.UsageError("of several files the results go into a folder: name one with -o, for example -o out/")
     if explaining:
         raise click.UsageError("--explain is for one file")
-    chosen: dict[str, Any] = {"backend": backend or _default_backend()}
     read = [_with_images(step, max_pixels, max_bytes) for step in steps]
-    used = gpuimg.chain(*[(step.filter.function, {**step.params, **chosen}) for step in read])
+    used = gpuimg.chain(*[(step.filter.function, step.params) for step in read])
     files = sum(1 for _ in image_files(sources))
     if files == 0:
         raise click.ClickException(f"there is no image file in {', '.join(sources)}")
-    with progress(files) as begin:
+    with progress(files) as begin, gpuimg.use_backend(backend or _default_backend()):
 
         def report(done: Any) -> None:
             begin(done.source.name)
@@ -378,7 +369,9 @@ def _check_output(output: str) -> None:
 
 def _axes(ndim: int, is_stack: bool) -> dict[str, Any]:
     """What says that an array is a stack of pages."""
-    return {"axes": "NYXC"[:ndim]} if is_stack else {}
+    from gpuimg.files import axes_of_pages
+
+    return {"axes": axes_of_pages(ndim)} if is_stack else {}
 
 
 def _with_images(step: Step, max_pixels: int | None, max_bytes: int | None) -> Step:
@@ -422,7 +415,7 @@ def _check_chain(steps: Sequence[Step], image: Any, output: str | None, is_stack
     try:
         check_fits(output, value.shape, value.dtype, _conversion(value.dtype), **_axes(len(value.shape), is_stack))
     except (TypeError, ValueError) as error:
-        raise click.ClickException(_message(error)) from error
+        raise click.ClickException(one_line(error)) from error
 
 
 def _conversion(dtype: Any) -> str:
@@ -444,7 +437,7 @@ def _errors_of(step: Step) -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         logging.getLogger("gpuimg").debug("%s failed", step.text, exc_info=True)
-        raise click.ClickException(f"{step.filter.name}: {_message(error)}") from error
+        raise click.ClickException(f"{step.filter.name}: {one_line(error)}") from error
 
 
 def _apply(step: Step, image: Any, explaining: bool, is_stack: bool) -> Any:
@@ -460,7 +453,7 @@ def _save(image: Any, output: str, begin: Callable[[str], None], is_stack: bool)
     try:
         gpuimg.save_image(output, image, **_axes(image.ndim, is_stack))
     except (TypeError, ValueError) as error:
-        raise click.ClickException(_message(error)) from error
+        raise click.ClickException(one_line(error)) from error
 
 
 def _plain(result: Any) -> Any:
@@ -512,7 +505,7 @@ def demo(
             else:
                 image = story.grey_8bit(gpuimg.open_image(path, max_pixels=max_pixels, max_bytes=max_bytes))
         except (TypeError, ValueError) as error:
-            raise click.ClickException(f"{path}: {_message(error)}") from error
+            raise click.ClickException(f"{path}: {one_line(error)}") from error
         rows, cols = image.shape
         if asynchronous:
             lags = demo_lag.measure(image, begin)

@@ -19,6 +19,15 @@ class GpuimgError(Exception):
     """Base class of gpuimg's errors."""
 
 
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line: of the system's errors the file and the reason."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower()
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class BackendUnavailable(GpuimgError, RuntimeError):
     """A backend asked for by name cannot run on this machine; the message says why and what would help."""
 

@@ -127,6 +127,11 @@ def open_pages(
                 raise ImageFileError(f"{path}: damaged {form.name} file ({_brief(error)})") from error
 
 
+def axes_of_pages(ndim: int) -> str:
+    """The axes of a file's pages: (N, H, W) or (N, H, W, C)."""
+    return "NYXC"[:ndim]
+
+
 def _stacked(images: Pages) -> Pixels:
     """One image as it is, several as a stack, in native byte order."""
     pages = iter(images)

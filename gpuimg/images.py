@@ -346,12 +346,20 @@ def _from_device(image: Any, origin: str) -> Source:
     return Source(array, None if origin == "cupy" else _returner(image), on_device=True)
 
 
+def lies_on_device(image: Any) -> bool:
+    """Whether an array of any library lies in GPU memory."""
+    if hasattr(image, "__cuda_array_interface__"):
+        return True
+    # kDLCUDA, kDLCUDAManaged
+    return hasattr(image, "__dlpack_device__") and int(image.__dlpack_device__()[0]) in (2, 13)
+
+
 def _from_dlpack(image: Any) -> Source:
-    device, _ = image.__dlpack_device__()
-    if int(device) in (2, 13):  # kDLCUDA, kDLCUDAManaged
+    if lies_on_device(image):
         return _from_device(image, "")
-    if int(device) not in (1, 3):  # kDLCPU, kDLCUDAHost
-        raise TypeError(f"image must lie in CPU or CUDA memory, got DLPack device type {int(device)}")
+    device = int(image.__dlpack_device__()[0])
+    if device not in (1, 3):  # kDLCPU, kDLCUDAHost
+        raise TypeError(f"image must lie in CPU or CUDA memory, got DLPack device type {device}")
     restore = _returner(image)
     return Source(_native(np.from_dlpack(image)).array, restore)
 

@@ -19,7 +19,7 @@ from gpuimg.backend.base import Backend, speed_key
 from gpuimg.backend.walk import Bound, Outs, bound_to
 from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
-from gpuimg.images import Source, check_out, contiguous, given_shape
+from gpuimg.images import Source, check_out, contiguous, given_shape, lies_on_device
 from gpuimg.machine import Figures, figures
 from gpuimg.memory import new_array
 from gpuimg.plans.graph import GRAPHS_KEPT, AnyValue, Graph, Plan, graph_of
@@ -299,7 +299,7 @@ def place_of(name: str) -> tuple[str, str]:
 def on_stream_of(image: Any) -> Callable[[Callable[[], Any]], Any]:
     """A function that calls another one, in any thread, as if it were called here: for an image in GPU memory in the
     present stream, which it waits for."""
-    if not hasattr(image, "__cuda_array_interface__") and not _is_cuda_tensor(image):
+    if not lies_on_device(image):
         return _call
     import cupy
 
@@ -315,11 +315,6 @@ def on_stream_of(image: Any) -> Callable[[Callable[[], Any]], Any]:
                 stream.synchronize()
 
     return call
-
-
-def _is_cuda_tensor(image: Any) -> bool:
-    device = getattr(image, "__dlpack_device__", None)
-    return device is not None and not isinstance(image, np.ndarray) and int(device()[0]) in (2, 13)
 
 
 def _call(function: Callable[[], Any]) -> Any:

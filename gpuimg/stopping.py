@@ -21,15 +21,20 @@ class Watch:
     ----------
     is_stopped : whether the work is to end at the next look
     deadline : when it ends at the latest, on the clock `time.monotonic`; None: never
+    processors : how many threads the work may use: others use the rest; None: all
     where : the backend that the last filter runs on
     steps : how many filters there are; 0 if that is not known
     """
 
-    __slots__ = ("_done", "_part", "_share", "_shares", "_steps_done", "deadline", "is_stopped", "steps", "where")
+    __slots__ = (
+        *("_done", "_part", "_share", "_shares", "_steps_done"),
+        *("deadline", "is_stopped", "processors", "steps", "where"),
+    )
 
     def __init__(self, steps: int = 0) -> None:
         self.is_stopped = False
         self.deadline: float | None = None
+        self.processors: int | None = None
         self.where = ""
         self.steps = steps
         self._steps_done = 0
@@ -87,16 +92,6 @@ _local = _Local()
 def watched(watch: Watch) -> Iterator[None]:
     """A context whose work in this thread looks at ``watch``."""
     outer, _local.watch = _local.watch, watch
-    try:
-        yield
-    finally:
-        _local.watch = outer
-
-
-@contextmanager
-def unwatched() -> Iterator[None]:
-    """A context whose work must not be stopped in its midst."""
-    outer, _local.watch = _local.watch, None
     try:
         yield
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -87,8 +88,11 @@ def _filter(given: Any) -> Filter:
 
 def _compiled_elsewhere(tasks: list[tuple[str, str]], report: Callable[[str], None]) -> Iterator[tuple[str, str]]:
     """Compile in another process; yields what fails. Numba compiles one function at a time in each process."""
-    command = [sys.executable, "-c", f"from {__name__} import compile_given; compile_given()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-P", "-c", f"from {__name__} import compile_given; compile_given()"]
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # gpuimg and Numba may have been found by them only
+    environment = {**os.environ, **paths}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(json.dumps(tasks))

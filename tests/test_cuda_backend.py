@@ -140,6 +140,22 @@ def test_a_job_that_waits_for_the_device_can_be_cancelled(monkeypatch):
         np.testing.assert_array_equal(first.result(30), 255 - IMAGE)
 
 
+def test_tables_that_stay_on_the_device_are_let_go_when_memory_is_short():
+    with emulated() as gpu:
+        gpuimg.gaussian(IMAGE, 1, backend="cuda")
+        kept = gpu.used
+        assert kept > 0
+        launches, copies = len(gpu.launches), len(gpu._constants)
+        gpuimg.gaussian(IMAGE, 1, backend="cuda")
+        assert (gpu.used, len(gpu._constants)) == (kept, copies)
+        assert len(gpu.launches) == 2 * launches
+        gpu.trim()
+        assert gpu.used == 0
+        np.testing.assert_array_equal(
+            gpuimg.gaussian(IMAGE, 1, backend="cuda"), gpuimg.gaussian(IMAGE, 1, backend="single")
+        )
+
+
 def test_bands_that_do_not_fit_are_halved(monkeypatch):
     monkeypatch.setattr(cuda, "BANDED_FROM", 1)
     with emulated(limit=4000) as gpu:

@@ -17,7 +17,6 @@ import pytest
 
 import gpuimg
 from gpuimg import stopping
-from gpuimg.backend import driver
 
 IMAGE = np.random.default_rng(3).integers(0, 256, (90, 70), np.uint8)
 
@@ -67,6 +66,24 @@ def test_a_job_gives_the_filters_result(pool):
 @pytest.mark.parametrize("filter", ["sobel", gpuimg.sobel, gpuimg.chain("sobel"), lambda image: gpuimg.sobel(image)])
 def test_what_can_be_submitted(filter):
     np.testing.assert_array_equal(gpuimg.submit(filter, IMAGE).result(30), gpuimg.sobel(IMAGE))
+
+
+def test_what_holds_where_a_job_is_submitted_holds_for_it(pool):
+    with gpuimg.use_backend("single"):
+        job = pool.submit("invert", IMAGE)
+        backends = list(gpuimg.stream([IMAGE] * 3, lambda image: gpuimg.explain("invert", image).requested, pool=pool))
+    job.result(30)
+    assert job.where[0] == "single"
+    assert backends == ["single"] * 3
+
+    async def main():
+        with gpuimg.use_backend("single"):
+            return [each async for each in gpuimg.stream([IMAGE], requested_for, pool=pool)]
+
+    def requested_for(image):
+        return gpuimg.explain("invert", image).requested
+
+    assert asyncio.run(main()) == ["single"]
 
 
 def test_a_chain_runs_its_filters_in_order():
@@ -191,7 +208,7 @@ def test_jobs_share_the_processors(monkeypatch):
     gate, seen = Gate(), []
 
     def look(image):
-        seen.append(driver._limit.threads)
+        seen.append(stopping.watch().processors)
         return gate(image)
 
     monkeypatch.setattr("gpuimg.jobs.pool.processor_count", lambda: 8)

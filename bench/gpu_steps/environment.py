@@ -8,9 +8,8 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from typing import Any
 
 from gpu_steps import device as devices
@@ -115,19 +114,12 @@ def compile_all(rehearse: bool) -> Details:
 
 def compile_reference(rehearse: bool, filters: tuple[str, ...]) -> Details:
     """Compile the processor's kernels, to which results are compared, in several processes for all later steps."""
+    import gpuimg
     from gpu_steps.equality import chosen
 
-    tasks = [(entry.name, str(dtype)) for entry, dtype in chosen(rehearse, filters)]
+    wanted = list(chosen(rehearse, filters))
     start = time.perf_counter()
-    with ProcessPoolExecutor(devices.workers(), mp_context=get_context("spawn")) as pool:
-        done = list(pool.map(_run_once, tasks, chunksize=2))
-    return {"filters_and_dtypes": len(done), "seconds_taken": time.perf_counter() - start}
-
-
-def _run_once(task: tuple[str, str]) -> None:
-    from gpu_steps.equality import combinations, reference
-    from gpuimg.filters import all_filters
-
-    name, dtype = task
-    for image, given in combinations(all_filters()[name], dtype, ((5, 40),)):
-        reference(all_filters()[name], image, given)
+    done = gpuimg.warmup({entry.name for entry, _ in wanted}, {dtype for _, dtype in wanted})
+    if done.failed:
+        raise RuntimeError(f"{len(done.failed)} of {done.filters} failed: {done.failed}")
+    return {"filters_and_dtypes": done.filters, "seconds_taken": time.perf_counter() - start}

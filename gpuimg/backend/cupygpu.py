@@ -118,6 +118,7 @@ class CupyGpu(Gpu):
         self._cupy.copyto(target.view(source.dtype), source)
 
     def trim(self) -> None:
+        super().trim()
         self._cupy.get_default_memory_pool().free_all_blocks()
         self._cupy.get_default_pinned_memory_pool().free_all_blocks()
 

@@ -404,9 +404,9 @@ class Gpu(ABC):
     def owns(self, array: Any) -> bool:
         """Whether an array lies on the device."""
 
-    @abstractmethod
     def trim(self) -> None:
         """Give memory back that is kept for reuse."""
+        self._let_constants_go()
 
     @abstractmethod
     def synchronize(self) -> None:
@@ -451,14 +451,18 @@ class Gpu(ABC):
         kept = self._constants.get(key)
         if kept is None:
             there = self.put(table)
-            # Other streams may use it, too: it must have arrived, and when it is let go nothing may be under way.
+            # Other streams may use it, too: it must have arrived; when it is let go, nothing may be under way.
             self.synchronize()
             with self._lock:
-                if len(self._constants) >= CONSTANTS_KEPT:
-                    self.wait_for_all()
-                    self._constants.clear()
-                kept = self._constants[key] = (table, there)
+                kept = self._constants.setdefault(key, (table, there))
+            if len(self._constants) > CONSTANTS_KEPT:
+                self._let_constants_go()
         return kept[1]
+
+    def _let_constants_go(self) -> None:
+        with self._lock:
+            self.wait_for_all()
+            self._constants.clear()
 
     def rows(self, held: Any, first: int, rows: int) -> Rows:
         """Flat rows ``held`` as rows ``first`` and following of an image that has ``rows``."""

@@ -19,7 +19,7 @@ from itertools import pairwise
 from queue import SimpleQueue
 from typing import Any
 
-from gpuimg import kernels
+from gpuimg import kernels, stopping
 from gpuimg.backend.compiled import Compiled, Packed
 from gpuimg.machine import processor_count
 
@@ -245,32 +245,16 @@ def call_each(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
     return calls.results()
 
 
-class _Limit(threading.local):
-    threads: int | None = None
-
-
-_limit = _Limit()
-
-
-@contextlib.contextmanager
-def limited(threads: int) -> Iterator[None]:
-    """A context in which calls of this thread use at most so many threads: others use the rest."""
-    outer, _limit.threads = _limit.threads, threads
-    try:
-        yield
-    finally:
-        _limit.threads = outer
-
-
 @contextlib.contextmanager
 def _numba_threads() -> Iterator[None]:
-    if _limit.threads is None:
+    limit = _limit()
+    if limit is None:
         yield
         return
     import numba
 
     before = numba.get_num_threads()
-    numba.set_num_threads(min(_limit.threads, before))
+    numba.set_num_threads(min(limit, before))
     try:
         yield
     finally:
@@ -288,5 +272,11 @@ def most_threads() -> int:
 
 def thread_count() -> int:
     """How many threads `fill_bands` uses."""
-    most = most_threads()
-    return most if _limit.threads is None else min(most, _limit.threads)
+    most, limit = most_threads(), _limit()
+    return most if limit is None else min(most, limit)
+
+
+def _limit() -> int | None:
+    """How many threads the work in this thread may use, if that is limited."""
+    watch = stopping.watch()
+    return None if watch is None else watch.processors

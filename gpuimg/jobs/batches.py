@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gpuimg.errors import GpuimgError
+from gpuimg.errors import GpuimgError, one_line
 from gpuimg.files import check_target, open_pages, save_image
 from gpuimg.jobs.chains import Chain, chain, filter_of
 from gpuimg.jobs.pool import Pool
@@ -129,7 +129,7 @@ def _one_file(
             result, axes = filter.of_pages(image, **params) if is_stack else (filter(image, **params), None)
             save_image(target, result, axes=axes)
         except (GpuimgError, OSError, TypeError, ValueError, MemoryError) as raised:
-            error = _line(raised)
+            error = one_line(raised).removeprefix(f"{source}: ")
     return Done(source, target, error, time.perf_counter() - start)
 
 
@@ -140,11 +140,3 @@ def _check(source: Path, target: Path, overwrite: bool) -> None:
             raise ValueError("the result would replace its own source")
         if not overwrite:
             raise ValueError(f"{target} is there already")
-
-
-def _line(error: Exception) -> str:
-    if isinstance(error, MemoryError):
-        return "not enough memory"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return " ".join(str(error).split()) or type(error).__name__

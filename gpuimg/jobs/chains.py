@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any, TypeAlias
 
+import numpy as np
+
+from gpuimg.files import axes_of_pages
 from gpuimg.filters import all_filters
 from gpuimg.registry import Filter
 
@@ -29,18 +32,14 @@ class Chain:
     def of_pages(self, pages: Any, /, **common: Any) -> tuple[Any, str]:
         """Run all filters over a stack of images, (N, H, W) or (N, H, W, C); returns the results and their axes."""
         for entry, params in self.steps:
-            pages = entry.function(pages, **params, axes=_axes_of(pages), **common)
-        return pages, _axes_of(pages)
+            pages = entry.function(pages, **params, axes=axes_of_pages(np.ndim(pages)), **common)
+        return pages, axes_of_pages(np.ndim(pages))
 
     def __len__(self) -> int:
         return len(self.steps)
 
     def __repr__(self) -> str:
         return f"gpuimg.chain({', '.join([repr((entry.name, params)) for entry, params in self.steps])})"
-
-
-def _axes_of(pages: Any) -> str:
-    return "NYXC"[: getattr(pages, "ndim", 0)]
 
 
 def chain(*steps: Step) -> Chain:

@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 from typing import Any, NamedTuple
 
 from gpuimg import stopping
-from gpuimg.backend.driver import limited
 from gpuimg.errors import GpuimgError
 from gpuimg.jobs.chains import Chain, filter_of
 from gpuimg.machine import processor_count
@@ -142,12 +142,13 @@ class Job(Future):  # type: ignore[type-arg]
     def _run(self, processors: int) -> Callable[[], None]:
         """Do the work; returns what tells the result to those who wait for it."""
         self._began = time.monotonic()
+        self._watch.processors = processors
         call, self._call = self._call, None
         result: Any = None
         error: BaseException | None = None
         try:
             assert call is not None
-            with stopping.watched(self._watch), limited(processors):
+            with stopping.watched(self._watch):
                 result = call()
         except BaseException as raised:
             error = raised
@@ -476,6 +477,7 @@ def _job(filter: Any, image: Any, params: dict[str, Any], deadline: float | None
         raise TypeError(f"filter must be a filter, its name, a chain or a function, got {filter!r}")
     steps = len(filter) if isinstance(filter, Chain) else 1 if found is not None else 0
     call = partial(on_stream_of(image), partial(function, image, **params))
+    call = partial(copy_context().run, call)  # with what holds here, such as `use_backend`
     return Job(call, nbytes=_nbytes(image), steps=steps, deadline=deadline)
 
 

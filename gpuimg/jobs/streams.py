@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from contextlib import suppress
+from contextvars import copy_context
 from queue import SimpleQueue
 from threading import Semaphore, Thread
 from typing import Any
@@ -47,7 +48,8 @@ class Stream:
     def _results(self, images: Iterator[Any]) -> Generator[Any, None, None]:
         found: SimpleQueue[Job | None] = SimpleQueue()
         feed = _Feed(self._pool, self._filter, self._params, self._ahead)
-        reader = Thread(target=feed.read, args=(images, found.put), daemon=True, name="gpuimg reader")
+        arguments = (feed.read, images, found.put)
+        reader = Thread(target=copy_context().run, args=arguments, daemon=True, name="gpuimg reader")
         reader.start()
         try:
             while (job := found.get()) is not None:

@@ -1,20 +1,18 @@
 """The Gaussian's two launches in floating point, in mode "constant" `normalize`, then gradient and suppression."""
 
-import numpy as np
-
 from gpuimg.images import MODES
-from gpuimg.kernels.smooth.gaussian_launch import smooth as smooth_by_way_of
+from gpuimg.kernels.smooth import gaussian_launch as gaussian
 
 BEYOND = 2  # rows: one for the neighbours' magnitudes, one for their gradients
 
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, outside, low, high):
-    rows, cols = src.shape
+    rows = src.shape[0]
     first, last = max(top - BEYOND, 0), min(bottom + BEYOND, rows)
-    wide = np.dtype(np.float64 if src.dtype == np.float64 else np.float32)
+    wide = gaussian.wide_type(src.dtype)
     real = gpu.ctype(wide)
-    held, smooth = (gpu.rows(gpu.empty((last - first, cols), wide), first, rows) for _ in range(2))
-    smooth_by_way_of(gpu, src, held, smooth, first, last, step, mode, cval, r0, r1, w0, w1)
+    held, smooth = (gaussian.scratch(gpu, src, first, last, wide) for _ in range(2))
+    gaussian.smooth(gpu, src, held, smooth, first, last, step, mode, cval, r0, r1, w0, w1)
     if mode == MODES["constant"].code:
         gpu.fill_rows("normalize", f"normalize<{real}, {real}>", smooth, held, first, last, step, w0, w1, outside)
         smooth = held

@@ -1,32 +1,31 @@
 // launch: tile 128x1, pixels 1x1
 // instances: go_down<I, int>; measure<int, float>
 #include "never.cuh"
+#include "slabs.cuh"
 
-// The distance to the nearest zero of each column, in rows, from the nearest ones above and below each slab: a thread for
-// each column of a slab.
+// The distance to the nearest zero of each column, in rows, from the nearest ones above and below each slab.
 template <typename T, typename U>
 __global__ void go_down(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                         long long top, long long bottom, const int* beyond, long long slabs, long long beyond_cols,
                         long long height) {
-  const long long slab = top + blockIdx.y, x = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-  if (slab >= bottom || x >= cols) return;
-  const long long first = slab * height, last = first + height < rows ? first + height : rows;
-  int distance = int(min(first - 1 - beyond[slab * beyond_cols + x], (long long)NEVER));
-  for (long long row = first; row < last; ++row) {
-    distance = src[row * cols + x] != T(0) ? distance + 1 : 0;
-    dst[row * cols + x] = distance;
-  }
-  distance = int(min(beyond[slab * beyond_cols + cols + x] - last, (long long)NEVER));
-  for (long long row = last - 1; row >= first; --row) {
-    distance = min(distance + 1, int(dst[row * cols + x]));
-    dst[row * cols + x] = distance;
-  }
+  each_slab_column(rows, cols, top, bottom, height, [=](long long slab, long long x, long long first, long long last) {
+    int distance = int(min(first - 1 - beyond[slab * beyond_cols + x], (long long)NEVER));
+    for (long long row = first; row < last; ++row) {
+      distance = src[row * cols + x] != T(0) ? distance + 1 : 0;
+      dst[row * cols + x] = distance;
+    }
+    distance = int(min(beyond[slab * beyond_cols + cols + x] - last, (long long)NEVER));
+    for (long long row = last - 1; row >= first; --row) {
+      distance = min(distance + 1, int(dst[row * cols + x]));
+      dst[row * cols + x] = distance;
+    }
+  });
 }
 
-// The minimum over all columns of the squared distance there plus the square of the way there, looked for from the pixel
-// outwards until the way alone is as long (T. Saito, J. Toriwaki, "New algorithms for Euclidean distance transformation of
-// an n-dimensional digitized picture with applications", Pattern Recognition 27, 1994). In whole numbers; the root of a
-// double is right in float, too.
+// The minimum over all columns of the squared distance there plus the square of the way there, looked for from the
+// pixel outwards until the way alone is as long (T. Saito, J. Toriwaki, "New algorithms for Euclidean distance
+// transformation of an n-dimensional digitized picture with applications", Pattern Recognition 27, 1994). In whole
+// numbers; the root of a double is right in float, too.
 template <typename T, typename U>
 __global__ void measure(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                         long long top, long long bottom, long long step) {

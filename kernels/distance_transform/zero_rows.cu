@@ -1,20 +1,20 @@
 // launch: tile 128x1, pixels 1x1
 // instances: zero_rows<I, int>
 #include "never.cuh"
+#include "slabs.cuh"
 
 // The first and the last row of each slab that holds a zero, for each column: the first ones, then the last ones.
 template <typename T, typename U>
 __global__ void zero_rows(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                           long long top, long long bottom, long long height) {
-  const long long slab = top + blockIdx.y, x = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-  if (slab >= bottom || x >= cols) return;
-  const long long first = slab * height, last = first + height < rows ? first + height : rows;
-  int soonest = NEVER, latest = -NEVER;
-  for (long long row = first; row < last; ++row) {
-    if (src[row * cols + x] != T(0)) continue;
-    if (soonest == NEVER) soonest = int(row);
-    latest = int(row);
-  }
-  dst[slab * dst_cols + x] = soonest;
-  dst[slab * dst_cols + cols + x] = latest;
+  each_slab_column(rows, cols, top, bottom, height, [=](long long slab, long long x, long long first, long long last) {
+    int soonest = NEVER, latest = -NEVER;
+    for (long long row = first; row < last; ++row) {
+      if (src[row * cols + x] != T(0)) continue;
+      if (soonest == NEVER) soonest = int(row);
+      latest = int(row);
+    }
+    dst[slab * dst_cols + x] = soonest;
+    dst[slab * dst_cols + cols + x] = latest;
+  });
 }

@@ -1,11 +1,7 @@
 """A thread for each column of the blocks of columns."""
 
-THREADS = 128
+from gpuimg.kernels.lib.rows_launch import fill_columns
 
 
 def launch(gpu, src, dst, top, bottom, blocks):
-    width = src.shape[1] // 2
-    first, last = top * width // blocks, bottom * width // blocks
-    if last > first:
-        grid = (-(-(last - first) // THREADS), 1)
-        gpu.kernel("zeros_beyond", "zeros_beyond<int, int>")(grid, (THREADS, 1), (src, dst, first, last))
+    fill_columns(gpu, "zeros_beyond", "zeros_beyond<int, int>", src, dst, src.shape[1] // 2, top, bottom, blocks)

@@ -1,10 +1,11 @@
 // launch: tile 128x1, pixels 1x1
 // instances: along<I, long long>; along<F, double>; along<long long, long long>; channels<I, long long>
 // instances: channels<F, double>; channels<long long, long long>; down<long long>; down<double>
+#include "slabs.cuh"
 
-// Sums of all pixels above and to the left, in the CPU's order of additions: along the rows in blocks of LANES, by steps of
-// one, two and four within a block (W. D. Hillis, G. L. Steele, "Data parallel algorithms", Communications of the ACM 29,
-// 1986) and from block to block one after the other; then down the rows of each slab.
+// Sums of all pixels above and to the left, in the CPU's order of additions: along the rows in blocks of LANES, by
+// steps of one, two and four within a block (W. D. Hillis, G. L. Steele, "Data parallel algorithms", Communications of
+// the ACM 29, 1986) and from block to block one after the other; then down the rows of each slab.
 constexpr int LANES = 8, THREADS = 128;
 
 // Sums along rows of one channel, a row each block: every thread has the LANES elements of one block at a time, and one
@@ -75,13 +76,13 @@ __global__ void channels(const T* src, long long rows, long long cols, S* dst, l
 template <typename S>
 __global__ void down(const S* above, long long slabs, long long cols, S* dst, long long dst_rows, long long dst_cols,
                      long long top, long long bottom, long long height) {
-  const long long slab = top + blockIdx.y, x = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-  if (slab >= bottom || x >= cols) return;
-  const long long first = slab * height, last = first + height < dst_rows ? first + height : dst_rows;
-  S total = above[slab * cols + x];
+  const auto add = [=](long long slab, long long x, long long first, long long last) {
+    S total = above[slab * cols + x];
 #pragma unroll 8
-  for (long long row = first; row < last; ++row) {
-    total = total + dst[row * cols + x];
-    dst[row * cols + x] = total;
-  }
+    for (long long row = first; row < last; ++row) {
+      total = total + dst[row * cols + x];
+      dst[row * cols + x] = total;
+    }
+  };
+  each_slab_column(dst_rows, cols, top, bottom, height, add);
 }

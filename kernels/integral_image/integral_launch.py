@@ -1,7 +1,6 @@
 """Sums along the rows of the slabs and of what stands above each, then down the rows of each slab."""
 
-THREADS = 128
-GREATEST_GRID = 65535
+from gpuimg.kernels.lib.rows_launch import THREADS
 
 
 def launch(gpu, src, dst, top, bottom, image, step, height):
@@ -9,10 +8,7 @@ def launch(gpu, src, dst, top, bottom, image, step, height):
     above = gpu.rows(gpu.empty((bottom - top, cols), dst.dtype), top, src.shape[0])
     sum_rows(gpu, src, above, top, bottom, step)
     sum_rows(gpu, image, dst, top * height, min(bottom * height, rows), step)
-    down = gpu.kernel("integral", f"down<{gpu.ctype(dst.dtype)}>")
-    for first in range(top, bottom, GREATEST_GRID):
-        last = min(first + GREATEST_GRID, bottom)
-        down((-(-cols // THREADS), last - first), (THREADS, 1), (above, dst, first, last, height))
+    gpu.fill_rows("integral", f"down<{gpu.ctype(dst.dtype)}>", above, dst, top, bottom, height)
 
 
 def sum_rows(gpu, src, dst, top, bottom, step):

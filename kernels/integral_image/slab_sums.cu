@@ -1,15 +1,15 @@
 // launch: tile 128x1, pixels 1x1
 // instances: slab_sums<I, long long>; slab_sums<F, double>
+#include "slabs.cuh"
 
 // The sum of each column of a slab of `height` rows, from its first row to its last.
 template <typename T, typename U>
 __global__ void slab_sums(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                           long long top, long long bottom, long long height) {
-  const long long slab = top + blockIdx.y, x = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-  if (slab >= bottom || x >= cols) return;
-  const long long first = slab * height, last = first + height < rows ? first + height : rows;
-  U total = U(0);
+  each_slab_column(rows, cols, top, bottom, height, [=](long long slab, long long x, long long first, long long last) {
+    U total = U(0);
 #pragma unroll 8
-  for (long long row = first; row < last; ++row) total = total + U(src[row * cols + x]);
-  dst[slab * cols + x] = total;
+    for (long long row = first; row < last; ++row) total = total + U(src[row * cols + x]);
+    dst[slab * cols + x] = total;
+  });
 }

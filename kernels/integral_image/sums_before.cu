@@ -3,8 +3,8 @@
 
 // For each row the sum of all rows above it: a thread for each column.
 template <typename T, typename U>
-__global__ void sums_before(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
-                            long long first, long long last) {
+__global__ void sums_before(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
+                            long long dst_cols, long long first, long long last) {
   const long long x = first + (long long)blockIdx.x * blockDim.x + threadIdx.x;
   if (x >= last) return;
   U total = U(0);

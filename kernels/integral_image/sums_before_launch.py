@@ -1,12 +1,8 @@
 """A thread for each column of the blocks of columns."""
 
-THREADS = 128
+from gpuimg.kernels.lib.rows_launch import fill_columns
 
 
 def launch(gpu, src, dst, top, bottom, blocks):
-    width = src.shape[1]
-    first, last = top * width // blocks, bottom * width // blocks
-    if last > first:
-        kind = gpu.ctype(src.dtype)
-        grid = (-(-(last - first) // THREADS), 1)
-        gpu.kernel("sums_before", f"sums_before<{kind}, {kind}>")(grid, (THREADS, 1), (src, dst, first, last))
+    kind = gpu.ctype(src.dtype)
+    fill_columns(gpu, "sums_before", f"sums_before<{kind}, {kind}>", src, dst, src.shape[1], top, bottom, blocks)

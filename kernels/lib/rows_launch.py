@@ -23,6 +23,13 @@ def far_along_rows(cols, rows, step, size):
     return -(-threads // THREADS), min(rows, GREATEST_GRID)
 
 
+def fill_columns(gpu, stem, name, src, dst, columns, top, bottom, blocks):
+    """A thread for each of the columns in blocks [top, bottom) of ``blocks``."""
+    first, last = top * columns // blocks, bottom * columns // blocks
+    if last > first:
+        gpu.kernel(stem, name)((-(-(last - first) // THREADS), 1), (THREADS, 1), (src, dst, first, last))
+
+
 STRIP_WORDS = 128  # of a row, as in strips.cuh
 STRIP_BYTES = 44 << 10  # with what kernels have of their own, less than 48 KiB
 NEAR_ROWS = 31  # of windows for which a strip pays

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+
 LONGEST_FIXED = 32  # as on the CPU
 # As in gaussian.cu.
 OUTPUTS = 8
@@ -14,7 +16,6 @@ PITCH_BYTES = 544
 COLUMNS, ROWS = 32, 64
 DISTANCES = 64
 
-GREATEST_GRID = 65535
 WARPS = 8
 TILE_BYTES = 512  # of a tile's row of results
 # In taps of a pixel, by counting instructions: what a scratch image costs, and the rest of a sum.

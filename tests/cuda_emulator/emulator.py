@@ -154,9 +154,6 @@ class EmulatedGpu(Gpu):
     def owns(self, array: Any) -> bool:
         return isinstance(array, DeviceArray)
 
-    def trim(self) -> None:
-        pass
-
     def synchronize(self) -> None:
         pass
 
