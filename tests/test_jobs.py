@@ -280,10 +280,10 @@ def test_waiting_for_a_place_in_a_loop():
             await asyncio.sleep(0.05)
             assert not third.done()
             given_up.cancel()
-            gate.go.set()
-            jobs.append(await third)
             with pytest.raises(asyncio.CancelledError):
                 await given_up
+            gate.go.set()
+            jobs.append(await third)
             return [(await job).shape for job in jobs]
 
     assert asyncio.run(main(), debug=True) == [IMAGE.shape] * 3

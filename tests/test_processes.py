@@ -349,9 +349,12 @@ def killing(monkeypatch, times):
     killed = []
 
     def give(self, job, band):
-        real(self, job, band)
-        if killed.count(band) < times:
+        is_doomed = killed.count(band) < times
+        if is_doomed:
             killed.append(band)
+            self.process.send_signal(signal.SIGSTOP)  # or it might be done with the band before it is killed
+        real(self, job, band)
+        if is_doomed:
             self.process.kill()
 
     monkeypatch.setattr(processes.Worker, "give", give)

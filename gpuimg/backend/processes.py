@@ -226,6 +226,28 @@ class Worker:
             self.process.wait(5)
 
 
+def _started() -> Worker:
+    """A new worker, started in a thread of its own: signal handlers, which might lose an open file, never run there."""
+    workers: list[Worker] = []
+    errors: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            workers.append(Worker())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=start, name="gpuimg worker start")
+    try:
+        thread.start()
+    finally:
+        with contextlib.suppress(RuntimeError):  # interrupted before it began
+            thread.join()  # an interrupt waits too; the worker ends with its connection then
+    if errors:
+        raise errors.pop()  # out of the list: no cycle holds what the traceback does
+    return workers.pop()
+
+
 class Round:
     """One pass over an image: which bands wait, at which ones workers died, the seconds spent in compiled code."""
 
@@ -289,7 +311,7 @@ class Workers:
 
     def _fill(self, current: Round, count: int) -> None:
         while len(self._workers) < count:
-            self._workers.append(Worker())
+            self._workers.append(_started())
         for worker in self._workers[: len(current.waiting)]:
             self._hand_out(worker, current)
         while busy := {worker.messages: worker for worker in self._workers if worker.band is not None}:
@@ -344,7 +366,7 @@ class Workers:
                 worker.process.wait(1)
         current.repeat(worker.band, why or f"exit code {worker.process.returncode}")
         worker.stop()
-        fresh = Worker()
+        fresh = _started()
         self._workers[self._workers.index(worker)] = fresh
         self._hand_out(fresh, current)
 
