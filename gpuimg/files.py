@@ -1,8 +1,8 @@
-"""Image files in and out, never losing depth silently: TIFF of any depth, PNG of 8 and 16 bits, JPEG.
+"""Image files in and out, never losing depth silently: TIFF of any depth, PNG of 8 and 16 bits, JPEG, NumPy's NPY.
 
 What comes out of a file:
 
-- Values as they are stored. Colour profiles and gamma are neither applied nor kept.
+- Values as they are stored. Colour profiles and gamma are not applied.
 - One-bit images are bool. A palette becomes the colours it stands for. Grey of 2 or 4 bits is spread over 0..255.
 - Alpha is one more channel: ``(H, W, 2)`` for grey, ``(H, W, 4)`` for colour. A single transparent colour is ignored.
 - CMYK of 8 bits becomes RGB by the plain formula; deeper CMYK and Lab are refused.
@@ -64,7 +64,7 @@ ORIENTATION_TAG = 274
 def open_image(
     path: PathLike, *, page: int | None = None, max_pixels: int | None = None, max_bytes: int | None = None
 ) -> Pixels:
-    """Read an image file: TIFF, PNG or JPEG, told by its content, not by its name.
+    """Read an image file: TIFF, PNG, JPEG or NPY, told by its content, not by its name.
 
     Parameters
     ----------
@@ -78,7 +78,8 @@ def open_image(
     Returns
     -------
     ndarray, shape (H, W) or (H, W, C), or (N, H, W) or (N, H, W, C) where a TIFF file has N pages, in the file's own
-    depth. See the notes at the head of this module for palettes, alpha, orientation and the rest.
+    depth; of an NPY file the array as it is. See the notes at the head of this module for palettes, alpha, orientation
+    and the rest.
 
     Raises
     ------
@@ -106,25 +107,81 @@ def open_pages(
 ) -> tuple[Pixels, bool]:
     """Read an image file as `open_image` does; also return whether the array is a stack of pages."""
     path = Path(path)
-    chosen = None if page is None else operator.index(page)
     with _one_line(path):
         if path.exists() and not path.is_file():
             raise ImageFileError(f"{path}: not a regular file")
         with path.open("rb") as file:
-            head = file.read(8)
-            form = next((form for form in FORMATS if head.startswith(form.signatures)), None)
-            if form is None:
-                raise ImageFileError(f"{path}: {'not a TIFF, PNG or JPEG file' if head else 'the file is empty'}")
-            file.seek(0)
-            try:
-                images = form.read(file, _Limit(max_pixels, max_bytes), chosen)
-                return _stacked(images), len(images) > 1
-            except _Refused as refused:
-                raise ImageFileError(f"{path}: {refused}") from None
-            except MemoryError:
-                raise ImageFileError(f"{path}: not enough memory for its pixels") from None
-            except Exception as error:  # a damaged file can make a decoder raise anything
-                raise ImageFileError(f"{path}: damaged {form.name} file ({_brief(error)})") from error
+            image = ImageFile(file, str(path), page=page, max_pixels=max_pixels, max_bytes=max_bytes)
+            return image.decode(), image.is_stack
+
+
+class Meta(NamedTuple):
+    """What a file says of its pixels.
+
+    Attributes
+    ----------
+    profile : the ICC profile of its colours, empty if there is none
+    resolution : pixels per inch across and down
+    """
+
+    profile: bytes = b""
+    resolution: tuple[float, float] | None = None
+
+
+NO_META = Meta()
+
+
+class ImageFile:
+    """An image file whose header is read, and checked against limits; its pixels are not decoded yet.
+
+    Attributes
+    ----------
+    format : one of `FORMATS`
+    nbytes : what its pixels take decoded
+    is_stack : whether it has several pages
+    meta : what it says of its pixels
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        name: str,
+        *,
+        page: int | None = None,
+        max_pixels: int | None = None,
+        max_bytes: int | None = None,
+    ) -> None:
+        chosen = None if page is None else operator.index(page)
+        head = file.read(8)
+        found = next((form for form in FORMATS if head.startswith(form.signatures)), None)
+        if found is None:
+            known = ", ".join([form.name for form in FORMATS[:-1]])
+            raise ImageFileError(
+                f"{name}: {f'not a {known} or {FORMATS[-1].name} file' if head else 'the file is empty'}"
+            )
+        self.name = name
+        self.format = found
+        file.seek(0)
+        with self._errors():
+            self._pages = found.read(file, _Limit(max_pixels, max_bytes), chosen)
+        self.nbytes, self.meta = self._pages.nbytes, self._pages.meta
+        self.is_stack = len(self._pages) > 1
+
+    def decode(self) -> Pixels:
+        """The pixels, (H, W) or (H, W, C), or a stack (N, H, W) or (N, H, W, C)."""
+        with self._errors():
+            return _stacked(self._pages)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except _Refused as refused:
+            raise ImageFileError(f"{self.name}: {refused}") from None
+        except MemoryError:
+            raise ImageFileError(f"{self.name}: not enough memory for its pixels") from None
+        except Exception as error:  # a damaged file can make a decoder raise anything
+            raise ImageFileError(f"{self.name}: damaged {self.format.name} file ({_brief(error)})") from error
 
 
 def axes_of_pages(ndim: int) -> str:
@@ -165,12 +222,13 @@ def save_image(path: PathLike, array: Any, *, axes: str | None = None) -> None:
 
     Parameters
     ----------
-    path : ends in .tif or .tiff (any integers or floats), .png (uint8, uint16) or .jpg or .jpeg (uint8, lossy).
+    path : ends in .tif or .tiff (any integers or floats), .png (uint8, uint16), .jpg or .jpeg (uint8, lossy) or .npy
+        (NumPy's format, with any dtype).
     array : shape (H, W) or (H, W, C), any shape with ``axes``. bool is stored as 0 and 255. PNG takes 1 to 4 channels
         (of 2 and 4 the last is alpha), JPEG 1 or 3.
     axes : what the axes of the array are, a letter each, as in the filters: Y, X, C for channels, and T, Z, N for a
-        stack, such as "NYX" or "TYXC". A stack is written as the pages of a TIFF file, several axes of a stack in
-        order. None: (H, W), or (H, W, C) with at most four channels.
+        stack, such as "NYX" or "TYXC". A stack is written as the pages of a TIFF file or the first axis of an NPY
+        file, several axes of a stack in order. None: (H, W), or (H, W, C) with at most four channels.
 
     Raises
     ------
@@ -194,16 +252,24 @@ def save_image(path: PathLike, array: Any, *, axes: str | None = None) -> None:
     path = Path(path)
     form = format_of(path)
     image = np.asarray(array)
-    if image.dtype == bool:
-        image = image.view(np.uint8) * np.uint8(255)
     check_fits(path, image.shape, image.dtype, axes=axes)
+    with _one_line(path), _replacing(path) as file:
+        write_image(file, form, image, axes=axes)
+
+
+def write_image(file: BinaryIO, form: Format, image: Pixels, *, axes: str | None = None, meta: Meta = NO_META) -> None:
+    """Write an image that fits a format (see `check_fits`); a profile of colours that it does not have is left out."""
+    if image.dtype == bool and "bool" not in form.dtypes:
+        image = image.view(np.uint8) * np.uint8(255)
     pages = image[np.newaxis]
     if axes is not None:
         known = check_axes(axes, image.shape, name="array")
         pages = known.arranged(image)
         pages = pages.reshape(-1, *pages.shape[known.stack :])
-    with _one_line(path), _replacing(path) as file:
-        form.write(file, pages)
+    channels = pages.shape[3] if pages.ndim == 4 else 1
+    if meta.profile[16:20] != (b"GRAY" if channels < 3 else b"RGB "):
+        meta = meta._replace(profile=b"")
+    form.write(file, pages, meta)
 
 
 def check_target(path: PathLike) -> None:
@@ -274,10 +340,12 @@ class _Refused(Exception):
 
 
 class Pages:
-    """The images of a file, each of them decoded when it is its turn."""
+    """The images of a file, each of them decoded when it is its turn; ``nbytes`` is what all take then."""
 
-    def __init__(self, decoders: Sequence[Callable[[], Pixels]]) -> None:
+    def __init__(self, decoders: Sequence[Callable[[], Pixels]], nbytes: int, meta: Meta = NO_META) -> None:
         self.decoders = decoders
+        self.nbytes = nbytes
+        self.meta = meta
 
     def __len__(self) -> int:
         return len(self.decoders)
@@ -304,12 +372,21 @@ class _Limit:
                 f"max_pixels={cols * rows} (--max-pixels {cols * rows})"
             )
 
-    def check_bytes(self, decoded: int) -> None:
+    def check_bytes(self, decoded: int) -> int:
         if decoded > self.bytes:
             raise _Refused(
                 f"{decoded} bytes of decoded pixels are over the limit of {self.bytes}; if the file is to be trusted, "
                 f"allow max_bytes={decoded} (--max-bytes {decoded})"
             )
+        return decoded
+
+
+def _size_of(file: BinaryIO) -> int:
+    """Bytes of a file; its position stays."""
+    at = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(at)
+    return size
 
 
 @contextmanager
@@ -425,13 +502,36 @@ def _read_tiff(file: BinaryIO, limit: _Limit, chosen: int | None) -> Pages:
     for page, _ in pages:
         limit.check(page.imagewidth, page.imagelength)
         limit.check(page.tilewidth or 0, page.tilelength or 0)
-    limit.check_bytes(sum(_decoded_bytes(page) for page, _ in pages))
+    decoded = limit.check_bytes(sum(_decoded_bytes(page) for page, _ in pages))
     described = {number: _header(page) for number, (page, _) in enumerate(pages)}
     others = {number: words for number, words in described.items() if words != described[0]}
     if others:
         raise _Refused(_differing({0: described[0], **others}))
     rest = _PillowTiff(file)
-    return Pages([partial(_read_page, file, limit, page, number, rest) for page, number in pages])
+    decoders = [partial(_read_page, file, limit, page, number, rest) for page, number in pages]
+    return Pages(decoders, decoded, _tiff_meta(pages[0][0]))
+
+
+UNITS_PER_INCH = {2: 1.0, 3: 2.54}  # by TIFF's number of the unit
+
+
+def _tiff_meta(page: Any) -> Meta:
+    tags = {number: page.tags.valueof(number) for number in (282, 283, 296, 34675)}
+    profile = tags[34675] if isinstance(tags[34675], bytes) else b""
+    unit = UNITS_PER_INCH.get(tags[296] if tags[296] is not None else 2)
+    with suppress(TypeError, ValueError, ZeroDivisionError):
+        across, down = [unit * top / bottom for top, bottom in (tags[282], tags[283])]
+        return _meta(profile, across, down, _tiff_orientation(page))
+    return Meta(profile)
+
+
+def _meta(profile: bytes, across: float, down: float, orientation: int) -> Meta:
+    """What a file says of its pixels, as they stand upright; a resolution that cannot be is left out."""
+    if orientation > 4:
+        across, down = down, across
+    if not (0 < across < 1e6 and 0 < down < 1e6):
+        return Meta(profile)
+    return Meta(profile, (across, down))
 
 
 def _read_page(file: BinaryIO, limit: _Limit, page: Any, number: int, rest: _PillowTiff) -> Pixels:
@@ -501,7 +601,7 @@ MOST_SHARED = 4, 1 << 24  # tags may point at the same bytes: so many times the 
 
 def _check_directories(file: BinaryIO) -> None:
     """Refuse a chain of directories that loops, overlaps, leaves the file or has too many pages."""
-    size = os.fstat(file.fileno()).st_size
+    size = _size_of(file)
     head = file.read(16)
     order = "<" if head[:2] == b"II" else ">"
     big = 43 in head[2:4]
@@ -551,7 +651,7 @@ def _check_complete(page: Any, number: int, file: BinaryIO) -> None:
     ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
     if not ends or not page.size:
         raise ValueError("no pixels in it")
-    if max(ends) > os.fstat(file.fileno()).st_size:
+    if max(ends) > _size_of(file):
         raise ValueError("truncated")
 
 
@@ -678,7 +778,7 @@ class _PillowTiff:
         return self.opened
 
 
-def _write_tiff(file: BinaryIO, pages: Pixels) -> None:
+def _write_tiff(file: BinaryIO, pages: Pixels, meta: Meta) -> None:
     import tifffile
 
     channels = pages.shape[3] if pages.ndim == 4 else 1
@@ -694,6 +794,9 @@ def _write_tiff(file: BinaryIO, pages: Pixels) -> None:
         bigtiff=pages.nbytes > 4_000_000_000,
         metadata=None,
         software="gpuimg",
+        iccprofile=meta.profile or None,
+        resolution=meta.resolution,
+        resolutionunit="INCH" if meta.resolution else None,
         returnoffset=True,
     )
     # The pixels do not go through ndarray.tofile: it can lose the last bytes on a full disk without an error.
@@ -713,21 +816,23 @@ def _bands(image: Pixels, rows: int | None = None) -> Iterator[Pixels]:
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels
+INCH = 0.0254  # metres
 SUBTRACT_LEFT = 1  # the PNG filter that stores each byte less the one a pixel to its left
 
 
 def _read_png(file: BinaryIO, limit: _Limit, chosen: int | None) -> Pages:
-    _check_page(chosen or 0, 1)
-    return Pages([lambda: _upright(*_read_still(file, limit))])
-
-
-def _read_still(file: BinaryIO, limit: _Limit) -> tuple[Pixels, int]:
     from PIL.PngImagePlugin import PngImageFile
 
+    _check_page(chosen or 0, 1)
     header = PngImageFile(file)
     limit.check(*header.size)
-    limit.check_bytes(math.prod(header.size) * _pixel_bytes(header))
+    decoded = limit.check_bytes(math.prod(header.size) * _pixel_bytes(header))
     coding = header.tile[0].args if header.tile else None
+    return Pages([lambda: _upright(*_read_still(file, coding))], decoded, _pillow_meta(header))
+
+
+def _read_still(file: BinaryIO, coding: Any) -> tuple[Pixels, int]:
+    from PIL.PngImagePlugin import PngImageFile
 
     def decode(coding: str | None = None) -> Image.Image:
         file.seek(0)
@@ -750,13 +855,18 @@ def _read_still(file: BinaryIO, limit: _Limit) -> tuple[Pixels, int]:
     return _pixels(image), _orientation(image)
 
 
-def _write_png(file: BinaryIO, pages: Pixels) -> None:
+def _write_png(file: BinaryIO, pages: Pixels, meta: Meta) -> None:
     (image,) = pages
     rows, cols = image.shape[:2]
     channels = image.shape[2] if image.ndim == 3 else 1
     header = struct.pack(">IIBBBBB", cols, rows, image.itemsize * 8, PNG_COLOUR_TYPES[channels], 0, 0, 0)
     file.write(PNG_SIGNATURE)
     _write_chunk(file, b"IHDR", header)
+    if meta.profile:
+        _write_chunk(file, b"iCCP", b"ICC profile\0\0" + zlib.compress(meta.profile))
+    if meta.resolution:
+        across, down = [round(per_inch / INCH) for per_inch in meta.resolution]
+        _write_chunk(file, b"pHYs", struct.pack(">IIB", across, down, 1))
     # Runs of equal differences only: as small as the full search on photographs, and several times faster.
     deflate = zlib.compressobj(1, strategy=zlib.Z_RLE)
     for band in _bands(image):
@@ -790,11 +900,20 @@ def _read_jpeg(file: BinaryIO, limit: _Limit, chosen: int | None) -> Pages:
     _check_page(chosen or 0, 1)
     image = JpegImageFile(file)  # not PIL.Image.open, which has a limit of its own
     limit.check(*image.size)
-    limit.check_bytes(math.prod(image.size) * _pixel_bytes(image))
-    return Pages([lambda: _upright(_pixels(image), _orientation(image))])
+    decoded = limit.check_bytes(math.prod(image.size) * _pixel_bytes(image))
+    return Pages([lambda: _upright(_pixels(image), _orientation(image))], decoded, _pillow_meta(image))
 
 
-def _write_jpeg(file: BinaryIO, pages: Pixels) -> None:
+def _pillow_meta(image: Any) -> Meta:
+    """What Pillow found in a file's header."""
+    profile = image.info.get("icc_profile") or b""
+    with suppress(TypeError, ValueError):
+        across, down = map(float, image.info.get("dpi") or ())
+        return _meta(profile, across, down, _orientation(image))
+    return Meta(profile)
+
+
+def _write_jpeg(file: BinaryIO, pages: Pixels, meta: Meta) -> None:
     from io import BytesIO
 
     from PIL import Image
@@ -802,8 +921,12 @@ def _write_jpeg(file: BinaryIO, pages: Pixels) -> None:
     (image,) = pages
     # Pillow hides the system's reason when it fails to write, so it writes to memory.
     packed = BytesIO()
+    given: dict[str, Any] = {"icc_profile": meta.profile} if meta.profile else {}
+    if meta.resolution:
+        across, down = [min(max(round(per_inch), 1), 65535) for per_inch in meta.resolution]
+        given["dpi"] = across, down
     Image.fromarray(image.squeeze(2) if image.shape[2:] == (1,) else image).save(
-        packed, "JPEG", quality=95, subsampling=0
+        packed, "JPEG", quality=95, subsampling=0, **given
     )
     file.write(packed.getbuffer())
 
@@ -834,17 +957,66 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
+# NPY ---------------------------------------------------------------------------------------------------------------
+
+NPY_SIGNATURE = b"\x93NUMPY"
+NPY_DTYPES = ("bool", *TIFF_DTYPES)
+LONGEST_NPY_HEADER = 1 << 16
+
+
+def _read_npy(file: BinaryIO, limit: _Limit, chosen: int | None) -> Pages:
+    _check_page(chosen or 0, 1)
+    shape, is_fortran, dtype = _npy_header(file)
+    if dtype.name not in NPY_DTYPES:
+        raise _Refused(f"its elements are {dtype}; real numbers are read")
+    if not 2 <= len(shape) <= 5 or 0 in shape:
+        raise _Refused(f"its shape is {shape}; an image has shape (H, W) or (H, W, C), none 0")
+    limit.check(shape[1], shape[0])
+    count = math.prod(shape)
+    decoded = limit.check_bytes(count * dtype.itemsize)
+    if decoded != _size_of(file) - file.tell():
+        raise ValueError("truncated" if decoded > _size_of(file) - file.tell() else "more data than its header says")
+
+    def decode() -> Pixels:
+        flat = np.frombuffer(file.read(decoded), dtype, count)
+        return flat.reshape(shape, order="F" if is_fortran else "C")
+
+    return Pages([decode], decoded)
+
+
+def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    reading = np.lib.format
+    version = reading.read_magic(file)
+    if version == (1, 0):
+        shape, is_fortran, dtype = reading.read_array_header_1_0(file, LONGEST_NPY_HEADER)
+    elif version == (2, 0):
+        shape, is_fortran, dtype = reading.read_array_header_2_0(file, LONGEST_NPY_HEADER)
+    else:
+        raise _Refused(f"version {version} of the format is not read")
+    return shape, is_fortran, dtype
+
+
+def _write_npy(file: BinaryIO, pages: Pixels, meta: Meta) -> None:
+    image = pages[0] if len(pages) == 1 else pages
+    plain = np.dtype(image.dtype.newbyteorder("="))
+    header = {"descr": np.lib.format.dtype_to_descr(plain), "fortran_order": False, "shape": image.shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    for band in _bands(image):
+        file.write(np.ascontiguousarray(band, plain).data.cast("B"))
+
+
 class Format(NamedTuple):
-    """A file format: how it is told, read and written, and what it holds (``channels`` empty: any number).
+    """A file format: its media type, how it is told, read and written, what it holds (``channels`` empty: any number).
 
     ``write`` takes images of shape (N, H, W) or (N, H, W, C); N is 1 unless the format has pages.
     """
 
     name: str
+    media_type: str
     suffixes: tuple[str, ...]
     signatures: tuple[bytes, ...]
     read: Callable[[BinaryIO, _Limit, int | None], Pages]
-    write: Callable[[BinaryIO, Pixels], None]
+    write: Callable[[BinaryIO, Pixels, Meta], None]
     dtypes: tuple[str, ...]
     channels: tuple[int, ...] = ()
     longest_side: int = 2**31 - 1
@@ -853,9 +1025,11 @@ class Format(NamedTuple):
 
 # fmt: off
 FORMATS = (
-    Format("TIFF", (".tif", ".tiff"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _read_tiff, _write_tiff, TIFF_DTYPES,
-           has_pages=True),
-    Format("PNG", (".png",), (PNG_SIGNATURE,), _read_png, _write_png, ("uint8", "uint16"), (1, 2, 3, 4)),
-    Format("JPEG", (".jpg", ".jpeg"), (b"\xff\xd8\xff",), _read_jpeg, _write_jpeg, ("uint8",), (1, 3), 65500),
+    Format("TIFF", "image/tiff", (".tif", ".tiff"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _read_tiff, _write_tiff,
+           TIFF_DTYPES, has_pages=True),
+    Format("PNG", "image/png", (".png",), (PNG_SIGNATURE,), _read_png, _write_png, ("uint8", "uint16"), (1, 2, 3, 4)),
+    Format("JPEG", "image/jpeg", (".jpg", ".jpeg"), (b"\xff\xd8\xff",), _read_jpeg, _write_jpeg, ("uint8",), (1, 3),
+           65500),
+    Format("NPY", "application/x-npy", (".npy",), (NPY_SIGNATURE,), _read_npy, _write_npy, NPY_DTYPES, has_pages=True),
 )
 # fmt: on

@@ -2,6 +2,7 @@
 
 import lzma
 import os
+import re
 import stat
 import struct
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 import tracemalloc
 import zlib
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -481,7 +483,7 @@ def test_damage_anywhere_gives_an_image_or_one_line(tmp_path, suffix):
 def test_files_that_are_no_images(tmp_path):
     cases = {
         "none.png": "no such file",
-        "text.png": "not a TIFF, PNG or JPEG",
+        "text.png": "not a TIFF, PNG, JPEG or NPY",
         "empty.tif": "the file is empty",
         "folder": "not a regular file",
     }
@@ -642,3 +644,88 @@ def test_old_drafts_are_removed(tmp_path):
         os.utime(tmp_path / name, (time.time() - 90_000,) * 2)
     save_image(tmp_path / "a.png", sample((2, 2)))
     assert only(tmp_path) == sorted([new, foreign, "a.png"])
+
+
+# NPY, profiles and resolution ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", ">u2", "int64", "float16", "float32", ">f8"])
+def test_npy_holds_any_dtype(tmp_path, dtype):
+    image = (np.arange(30).reshape(5, 6) % 7).astype(dtype)
+    np.save(tmp_path / "theirs.npy", np.asfortranarray(image))
+    save_image(tmp_path / "ours.npy", image)
+    for read in (open_image(tmp_path / "theirs.npy"), np.load(tmp_path / "ours.npy")):
+        np.testing.assert_array_equal(read, image)
+        assert read.dtype == image.dtype.newbyteorder("=")
+
+
+def test_npy_holds_stacks(tmp_path):
+    stack = np.random.default_rng(0).random((3, 5, 6, 2), np.float32)
+    save_image(tmp_path / "stack.npy", stack, axes="TYXC")
+    np.testing.assert_array_equal(np.load(tmp_path / "stack.npy"), stack)
+    np.testing.assert_array_equal(open_image(tmp_path / "stack.npy"), stack)
+
+
+def npy(header, data=b"", version=b"\x01\x00"):
+    text = header.encode("latin1") + b"\n"
+    return b"\x93NUMPY" + version + len(text).to_bytes(2, "little") + text + data
+
+
+HEADER = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (npy(HEADER % ("|O", (2, 2)), bytes(32)), "its elements are object"),
+        (npy(HEADER % ("<c8", (2, 2)), bytes(32)), "its elements are complex64"),
+        (npy(HEADER % ("|u1", (4,)), bytes(4)), "its shape is (4,)"),
+        (npy(HEADER % ("|u1", (0, 4))), "none 0"),
+        (npy(HEADER % ("|u1", (2, 2)), bytes(3)), "truncated"),
+        (npy(HEADER % ("|u1", (2, 2)), bytes(5)), "more data than its header says"),
+        (npy(HEADER % ("|u1", (10**6, 10**6)), bytes(5)), "over the limit"),
+        (npy(HEADER % ("<f8", (3, 10**4, 10**4, 9)), bytes(5)), "over the limit"),
+        (npy(HEADER % ("|u1", (-2, -2)), bytes(4)), "damaged"),
+        (npy("__import__('os').abort()", bytes(4)), "damaged"),
+        (npy(HEADER % ("|u1", (2, 2)), bytes(4), b"\x09\x00"), "version (9, 0)"),
+        (b"\x93NUMPY", "damaged"),
+    ],
+)
+def test_npy_that_is_not_read(tmp_path, content, words):
+    path = tmp_path / "wrong.npy"
+    path.write_bytes(content)
+    with pytest.raises(ImageFileError, match=re.escape(words)):
+        open_image(path, max_bytes=10**9)
+
+
+def profile(space):
+    return bytes(16) + space + bytes(180)
+
+
+@pytest.mark.parametrize("number", [1, 6])
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("target", ["JPEG", "PNG", "TIFF"])
+def test_profile_and_resolution_are_kept(source, target, number):
+    exif = Image.Exif()
+    exif[274] = number
+    made = BytesIO()
+    Image.new("RGB", (5, 4)).save(made, source, icc_profile=profile(b"RGB "), dpi=(300, 200), exif=exif)
+    made.seek(0)
+    read = files.ImageFile(made, "made")
+    assert read.nbytes == 60
+    written = BytesIO()
+    form = next(form for form in files.FORMATS if form.name == target)
+    files.write_image(written, form, read.decode(), meta=read.meta)
+    again = Image.open(written)
+    assert again.info["icc_profile"] == profile(b"RGB ")
+    assert tuple(map(float, again.info["dpi"])) == pytest.approx((300, 200) if number == 1 else (200, 300), rel=1e-4)
+
+
+def test_a_profile_of_other_colours_is_left_out():
+    for space, pixels in ((b"CMYK", np.zeros((3, 3, 3), np.uint8)), (b"RGB ", np.zeros((3, 3), np.uint8))):
+        for form in files.FORMATS:
+            written = BytesIO()
+            files.write_image(written, form, pixels, meta=files.Meta(profile(space)))
+            assert space not in written.getvalue()
+            written.seek(0)
+            assert files.ImageFile(written, "written").meta.profile == b""
