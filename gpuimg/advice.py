@@ -14,7 +14,7 @@ from gpuimg import dispatch
 from gpuimg import run as running
 from gpuimg.backend.walk import Bound
 from gpuimg.dispatch import BACKENDS
-from gpuimg.filters import all_filters
+from gpuimg.filters import all_filters, filter_named
 from gpuimg.images import DTYPES, Source, given_shape
 from gpuimg.machine import figures
 from gpuimg.plans.graph import Graph
@@ -171,12 +171,7 @@ def explain(
 
 
 def _function(wanted: Callable[..., Any] | str) -> Callable[..., Any]:
-    if not isinstance(wanted, str):
-        return wanted
-    known = all_filters()
-    if wanted not in known:
-        raise ValueError(f"filter must be one of {', '.join(sorted(known))}, got {wanted!r}")
-    return known[wanted].function
+    return filter_named(wanted).function if isinstance(wanted, str) else wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,6 @@ Exit code 2: wrong usage.
 
 from __future__ import annotations
 
-import ast
-import difflib
 import inspect
 import json
 import logging
@@ -24,17 +22,21 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 import gpuimg
 from gpuimg.dispatch import CHOICES
 from gpuimg.errors import GpuimgError, one_line
+from gpuimg.filters import filter_named
+from gpuimg.jobs.texts import parameters, read_step
 from gpuimg.registry import Filter
 from gpuimg.typing import Backend
 
-NOT_PARAMETERS = ("axes", "backend", "out")  # of a filter, but not of a step: the command sets them
+if TYPE_CHECKING:
+    from gpuimg.jobs.chains import Chain
+
 PACKAGES = ("numpy", "numba", "pillow", "tifffile", "cupy-cuda12x", "cupy-cuda13x")
 
 
@@ -74,90 +76,12 @@ def _terminate(number: int, _: Any) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-# A step: NAME:PARAMETER=VALUE,... ----------------------------------------------------------------------------------
-
-
-class Step(NamedTuple):
-    """A filter and its parameters, as asked for on the command line."""
-
-    text: str
-    filter: Filter
-    params: dict[str, Any]
-
-
-def read_steps(ctx: click.Context, param: click.Parameter, texts: Iterable[str]) -> list[Step]:
+def read_chain(ctx: click.Context, param: click.Parameter, texts: Iterable[str]) -> Chain:
     """Read the steps of a chain; what is wrong with one is wrong usage."""
     try:
-        return [read_step(text) for text in texts]
+        return gpuimg.chain(*map(read_step, texts))
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
-
-
-def read_step(text: str) -> Step:
-    """Read ``gaussian:sigma=2,mode=nearest``; a `ValueError` names the filter, the parameter and what is allowed.
-
-    Values are Python literals and bare words; nothing is ever evaluated.
-    """
-    name, _, arguments = text.partition(":")
-    found = find_filter(name.strip())
-    params = {key: _literal(found.name, key, node) for key, node in _keywords(found.name, arguments)}
-    _check_names(found, params)
-    return Step(text, found, params)
-
-
-def find_filter(name: str) -> Filter:
-    """The filter of that name, or a `ValueError` that suggests some."""
-    filters = gpuimg.FILTERS
-    if name in filters:
-        return filters[name]
-    close = difflib.get_close_matches(name, filters, cutoff=0.7)
-    hint = f"did you mean {' or '.join(close)}?" if close else "`gpuimg filters` lists them"
-    raise ValueError(f"there is no filter {name!r}; {hint}")
-
-
-def parameters(found: Filter) -> dict[str, inspect.Parameter]:
-    """What can be set in a step: the function's parameters without the image, the backend and the output array."""
-    signature = list(inspect.signature(found.function).parameters.values())[1:]
-    return {parameter.name: parameter for parameter in signature if parameter.name not in NOT_PARAMETERS}
-
-
-def _keywords(name: str, arguments: str) -> list[tuple[str, ast.expr]]:
-    """Split ``a=1,b=(2,3)``: it looks like a call's arguments, so Python's parser reads it, and runs nothing."""
-    try:
-        call = ast.parse(f"f({arguments})", mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        call = None
-    if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args:
-        pairs = [(keyword.arg, keyword.value) for keyword in call.keywords if keyword.arg is not None]
-        if len(pairs) == len(call.keywords) == len(dict(pairs)):
-            return pairs
-    raise ValueError(f"{name}: parameters are written name=value,name=value, each once, got {arguments!r}")
-
-
-def _literal(name: str, parameter: str, node: ast.expr) -> Any:
-    """A number, a word, None, True, False, or a tuple or list of such."""
-    if isinstance(node, ast.Name):
-        return float(node.id) if node.id in ("nan", "inf") else node.id
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and getattr(node.operand, "id", "") == "inf":
-        return -math.inf
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, MemoryError, RecursionError):
-        text = ast.unparse(node)
-        raise ValueError(
-            f"{name}: {parameter} must be a number, a word, None, True, False or a tuple or list of them, got {text}"
-        ) from None
-
-
-def _check_names(found: Filter, params: dict[str, Any]) -> None:
-    known = parameters(found)
-    allowed = f"it takes {', '.join(known)}" if known else "it takes none"
-    for name in params:
-        if name not in known:
-            raise ValueError(f"{found.name} has no parameter {name!r}; {allowed}")
-    for name, parameter in known.items():
-        if parameter.default is inspect.Parameter.empty and name not in params:
-            raise ValueError(f"{found.name} needs {name!r}; {allowed}")
 
 
 max_pixels_option = click.option(
@@ -186,9 +110,9 @@ max_bytes_option = click.option(
     help="Where to save the image: .tif, .png or .jpg; for several sources a folder, where each keeps its name.",
 )
 @click.option(
-    *("-f", "--filter", "steps"),
+    *("-f", "--filter", "chain"),
     metavar="NAME:PARAM=VALUE,...",
-    callback=read_steps,
+    callback=read_chain,
     multiple=True,
     required=True,
     help="A filter; repeat the option for a chain. See `gpuimg filters`.",
@@ -208,7 +132,7 @@ max_bytes_option = click.option(
 def run(
     sources: Sequence[str],
     output: str | None,
-    steps: Sequence[Step],
+    chain: Chain,
     backend: Backend | None,
     explaining: bool,
     kind: str,
@@ -235,16 +159,16 @@ def run(
     gpuimg run - -o - -f invert --format tif < photo.png > negative.tif
     """
     if len(sources) > 1 or Path(sources[0]).is_dir() or (output is not None and _is_folder(output)):
-        _run_many(sources, output, steps, backend, explaining, overwrite, jobs, max_pixels, max_bytes)
+        _run_many(sources, output, chain, backend, explaining, overwrite, jobs, max_pixels, max_bytes)
         return
     with _streams(sources[0], output, kind) as (src, target):
-        _run_one(src, target, steps, backend, explaining, overwrite or output == "-", max_pixels, max_bytes)
+        _run_one(src, target, chain, backend, explaining, overwrite or output == "-", max_pixels, max_bytes)
 
 
 def _run_one(
     src: str,
     output: str | None,
-    steps: Sequence[Step],
+    chain: Chain,
     backend: Backend | None,
     explaining: bool,
     overwrite: bool,
@@ -256,16 +180,16 @@ def _run_one(
 
     if output is not None:
         _check_output(output)
-    with progress(len(steps) + 2) as begin, gpuimg.use_backend(backend or _default_backend()):
+    with progress(len(chain) + 2) as begin, gpuimg.use_backend(backend or _default_backend()):
         begin(f"reading {src}")
         result, is_stack = open_pages(src, max_pixels=max_pixels, max_bytes=max_bytes)
         if output is not None and Path(output).exists() and not overwrite:
             raise click.ClickException(f"{output} is there already: say --overwrite to replace it")
-        steps = [_with_images(step, max_pixels, max_bytes) for step in steps]
-        _check_chain(steps, result, output, is_stack)
-        for step in steps:
-            begin(step.text)
-            result = _apply(step, result, explaining, is_stack)
+        opened = _with_images(chain, max_pixels, max_bytes)
+        _check_chain(opened, result, output, is_stack)
+        for text, (entry, params) in zip(chain.texts(), opened.steps, strict=True):
+            begin(text)
+            result = _apply(entry, params, result, explaining, is_stack)
         if output is not None:
             _save(result, output, begin, is_stack)
     if output is None:
@@ -306,7 +230,7 @@ def _is_folder(output: str) -> bool:
 def _run_many(
     sources: Sequence[str],
     output: str | None,
-    steps: Sequence[Step],
+    chain: Chain,
     backend: Backend | None,
     explaining: bool,
     overwrite: bool,
@@ -321,8 +245,7 @@ def _run_many(
         raise click.UsageError("of several files the results go into a folder: name one with -o, for example -o out/")
     if explaining:
         raise click.UsageError("--explain is for one file")
-    read = [_with_images(step, max_pixels, max_bytes) for step in steps]
-    used = gpuimg.chain(*[(step.filter.function, step.params) for step in read])
+    chain = _with_images(chain, max_pixels, max_bytes)
     files = sum(1 for _ in image_files(sources))
     if files == 0:
         raise click.ClickException(f"there is no image file in {', '.join(sources)}")
@@ -335,7 +258,7 @@ def _run_many(
 
         made = gpuimg.map_files(
             sources,
-            used,
+            chain,
             output,
             jobs=jobs,
             overwrite=overwrite,
@@ -344,7 +267,9 @@ def _run_many(
             max_bytes=max_bytes,
         )
     failed = sum(bool(done.error) for done in made)
-    click.echo(f"{len(made) - failed} of {len(made)} files are in {output}", err=True)
+    existing = sum(done.exists for done in made)
+    refused = f"; {existing} exist already: say --overwrite to replace them" if existing else ""
+    click.echo(f"{len(made) - failed} of {len(made)} files were written to {output}{refused}", err=True)
     if failed:
         raise SystemExit(1)
 
@@ -374,18 +299,25 @@ def _axes(ndim: int, is_stack: bool) -> dict[str, Any]:
     return {"axes": axes_of_pages(ndim)} if is_stack else {}
 
 
-def _with_images(step: Step, max_pixels: int | None, max_bytes: int | None) -> Step:
-    """A step with the files read that it names in place of images."""
-    named = {name: value for name, value in step.params.items() if name in step.filter.images}
-    for name, value in named.items():
+def _with_images(chain: Chain, max_pixels: int | None, max_bytes: int | None) -> Chain:
+    """A chain with the files read that it names in place of images."""
+
+    def opened(entry: Filter, name: str, value: Any) -> Any:
+        if name not in entry.images:
+            return value
         if not isinstance(value, str):
-            raise click.UsageError(f"{step.filter.name}: {name} must be the name of an image file, got {value!r}")
-    limits = {"max_pixels": max_pixels, "max_bytes": max_bytes}
-    opened = {name: gpuimg.open_image(value, **limits) for name, value in named.items()}
-    return step._replace(params={**step.params, **opened})
+            raise click.UsageError(f"{entry.name}: {name} must be the name of an image file, got {value!r}")
+        return gpuimg.open_image(value, max_pixels=max_pixels, max_bytes=max_bytes)
+
+    return gpuimg.chain(
+        *[
+            (entry.name, {name: opened(entry, name, value) for name, value in params.items()})
+            for entry, params in chain.steps
+        ]
+    )
 
 
-def _check_chain(steps: Sequence[Step], image: Any, output: str | None, is_stack: bool) -> None:
+def _check_chain(chain: Chain, image: Any, output: str | None, is_stack: bool) -> None:
     """Raise before anything is computed, where a step's arguments are wrong or the result cannot go where it should."""
     import numpy as np
 
@@ -394,18 +326,18 @@ def _check_chain(steps: Sequence[Step], image: Any, output: str | None, is_stack
     from gpuimg.plans.value import Value
 
     value = Value(image.shape, image.dtype)
-    for number, step in enumerate(steps):
+    for number, (entry, params) in enumerate(chain.steps):
         # Zeros that nothing is written to take no memory.
         before = np.zeros(value.shape, value.dtype) if number else image
-        with _errors_of(step):
-            made = planned_results(step.filter.function, before, {**step.params, **_axes(before.ndim, is_stack)})
+        with _errors_of(entry):
+            made = planned_results(entry.function, before, {**params, **_axes(before.ndim, is_stack)})
         if len(made) > 1:
-            raise click.UsageError(f"{step.filter.name} returns {len(made)} images: call it from Python")
+            raise click.UsageError(f"{entry.name} returns {len(made)} images: call it from Python")
         if not made:
-            if number < len(steps) - 1:
-                raise click.UsageError(f"{step.filter.name} returns no image, so it must be the last filter")
+            if number < len(chain) - 1:
+                raise click.UsageError(f"{entry.name} returns no image, so it must be the last filter")
             if output is not None:
-                raise click.UsageError(f"{step.filter.name} returns no image but a result to print: leave out -o")
+                raise click.UsageError(f"{entry.name} returns no image but a result to print: leave out -o")
             return
         (value,) = made
     if output is None:
@@ -431,21 +363,21 @@ def _conversion(dtype: Any) -> str:
 
 
 @contextmanager
-def _errors_of(step: Step) -> Iterator[None]:
+def _errors_of(entry: Filter) -> Iterator[None]:
     """Turn what a filter says of its arguments into a line that names it."""
     try:
         yield
     except (TypeError, ValueError) as error:
-        logging.getLogger("gpuimg").debug("%s failed", step.text, exc_info=True)
-        raise click.ClickException(f"{step.filter.name}: {one_line(error)}") from error
+        logging.getLogger("gpuimg").debug("%s failed", entry.name, exc_info=True)
+        raise click.ClickException(f"{entry.name}: {one_line(error)}") from error
 
 
-def _apply(step: Step, image: Any, explaining: bool, is_stack: bool) -> Any:
-    params = {**step.params, **_axes(image.ndim, is_stack)}
-    with _errors_of(step):
+def _apply(entry: Filter, params: dict[str, Any], image: Any, explaining: bool, is_stack: bool) -> Any:
+    params = {**params, **_axes(image.ndim, is_stack)}
+    with _errors_of(entry):
         if explaining:
-            click.echo(str(gpuimg.explain(step.filter.function, image, **params)) + "\n", err=True)
-        return step.filter.function(image, **params)
+            click.echo(str(gpuimg.explain(entry.function, image, **params)) + "\n", err=True)
+        return entry.function(image, **params)
 
 
 def _save(image: Any, output: str, begin: Callable[[str], None], is_stack: bool) -> None:
@@ -591,7 +523,7 @@ def filters(name: str | None) -> None:
         show_table(("filter", "family", "cuda", ""), sorted(rows, key=lambda row: (row[1], row[0])))
         return
     try:
-        found = find_filter(name)
+        found = filter_named(name)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     click.echo(f"{found.name}{_signature(found)}\n\n{inspect.getdoc(found.function)}\n")
@@ -662,9 +594,11 @@ def warmup(names: Sequence[str], dtypes: Sequence[str]) -> None:
     gpuimg warmup
     gpuimg warmup gaussian median --dtype uint16
     """
-    known = [name for name in names if name not in gpuimg.FILTERS]
-    if known:
-        raise click.BadParameter(f"there is no filter {known[0]!r}; see `gpuimg filters`", param_hint="FILTER")
+    try:
+        for name in names:
+            filter_named(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="FILTER") from error
     try:
         with progress(len(names or gpuimg.FILTERS) * len(dtypes)) as begin:
             done = gpuimg.warmup(names or None, dtypes, progress=begin)

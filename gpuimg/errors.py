@@ -28,6 +28,11 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def shown(text: str) -> str:
+    """A text in quotes; of a long one the beginning."""
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")
+
+
 class BackendUnavailable(GpuimgError, RuntimeError):
     """A backend asked for by name cannot run on this machine; the message says why and what would help."""
 

@@ -65,12 +65,14 @@ def test_what_is_there_is_replaced_only_if_asked(folder, tmp_path):
     done = gpuimg.map_files(files, "invert", tmp_path)
     assert [bool(each.error) for each in done] == [False, True]
     assert done[1].error.endswith("1.png is there already")
+    assert [each.exists for each in done] == [False, True]
     assert (tmp_path / "1.png").read_text() == "mine"
     done = gpuimg.map_files(files, "invert", tmp_path, overwrite=True)
     assert [each.error for each in done] == ["", ""]
     np.testing.assert_array_equal(gpuimg.open_image(tmp_path / "1.png"), 255 - IMAGES[1])
     [itself] = gpuimg.map_files([tmp_path / "1.png"], "invert", tmp_path, overwrite=True)
     assert itself.error == "the result would replace its own source"
+    assert not itself.exists
 
 
 def test_of_two_files_of_one_name_the_first_is_taken(folder, tmp_path):
@@ -109,14 +111,17 @@ def test_many_files_and_folders(folder, tmp_path):
     lines = done.stderr.splitlines()
     assert len(lines) == 2
     assert "broken.png: " in lines[0]
-    assert lines[1] == f"7 of 8 files are in {out}"
+    assert lines[1] == f"7 of 8 files were written to {out}"
     np.testing.assert_array_equal(gpuimg.open_image(out / "unseen.png"), 255 - IMAGES[0])
     good = run(folder / "0.png", folder / "1.png", "-o", tmp_path / "good", "-f", "invert", "-f", "minimum:size=3")
     assert good.exit_code == 0
-    assert good.stderr == f"2 of 2 files are in {tmp_path / 'good'}\n"
-    again = run(folder / "0.png", "-o", tmp_path / "good", "-f", "invert")
+    assert good.stderr == f"2 of 2 files were written to {tmp_path / 'good'}\n"
+    again = run(folder / "0.png", folder / "2.png", "-o", tmp_path / "good", "-f", "invert")
     assert again.exit_code == 1
-    assert "is there already" in again.stderr
+    assert again.stderr.splitlines() == [
+        f"{folder / '0.png'}: {tmp_path / 'good' / '0.png'} is there already",
+        f"1 of 2 files were written to {tmp_path / 'good'}; 1 exist already: say --overwrite to replace them",
+    ]
     assert run(folder / "0.png", "-o", tmp_path / "good", "-f", "invert", "--overwrite").exit_code == 0
 
 

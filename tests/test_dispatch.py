@@ -182,7 +182,7 @@ def test_explain_measures_on_request():
 
 
 def test_explain_checks_its_arguments():
-    with pytest.raises(ValueError, match=r"filter must be one of .* got 'blur'"):
+    with pytest.raises(ValueError, match="there is no filter 'blur'"):
         gpuimg.explain("blur", np.zeros((2, 2), np.uint8))
     with pytest.raises(ValueError, match="sigma must be at least 0"):
         gpuimg.explain("gaussian", np.zeros((2, 2), np.uint8), sigma=-1)
@@ -265,5 +265,5 @@ def test_plans_need_no_pixels(name):
 def test_plans_check_their_arguments():
     with pytest.raises(ValueError, match="size must be odd and positive, got 4"):
         gpuimg.plan("median", (10, 10), "uint8", size=4)
-    with pytest.raises(ValueError, match=r"filter must be one of .*, got 'blur'"):
+    with pytest.raises(ValueError, match="there is no filter 'blur'"):
         gpuimg.plan("blur", (10, 10), "uint8")

@@ -30,8 +30,10 @@ only move pixels take any dtype of 1, 2, 4 or 8 bytes. `gpuimg.astype` converts 
 
 from __future__ import annotations
 
+import difflib
 from importlib import import_module
 
+from gpuimg.errors import shown
 from gpuimg.registry import FILTERS, Filter
 
 FAMILIES = ("color", "exposure", "smooth", "edges", "morphology", "transform", "measure", "feature")
@@ -42,3 +44,13 @@ def all_filters() -> dict[str, Filter]:
     for family in FAMILIES:
         import_module(f"{__name__}.{family}")
     return FILTERS
+
+
+def filter_named(name: str) -> Filter:
+    """The filter of that name, or a `ValueError` that suggests some."""
+    filters = all_filters()
+    if name in filters:
+        return filters[name]
+    close = difflib.get_close_matches(name, filters, cutoff=0.7)
+    hint = f"did you mean {' or '.join(close)}?" if close else "`gpuimg filters` lists them"
+    raise ValueError(f"there is no filter {shown(name)}; {hint}")

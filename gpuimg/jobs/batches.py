@@ -26,12 +26,14 @@ class Done(NamedTuple):
     source, target : the files
     error : what went wrong in one line; empty if nothing did
     seconds : for reading, filtering and writing
+    exists : whether nothing was done since the target is there already, and not to be replaced
     """
 
     source: Path
     target: Path
     error: str
     seconds: float
+    exists: bool = False
 
 
 def image_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
@@ -73,7 +75,7 @@ def map_files(
 
     Returns
     -------
-    list of Done : source, target, error and seconds of each file, in their order
+    list of Done : source, target, error, seconds and exists of each file, in their order
 
     Raises
     ------
@@ -120,9 +122,13 @@ def _one_file(
 ) -> Done:
     source, target, error = file
     start = time.perf_counter()
+    exists = False
     if not error:
         try:
-            _check(source, target, overwrite)
+            _check(source, target)
+            exists = target.exists() and not overwrite
+            if exists:
+                raise ValueError(f"{target} is there already")
             image, is_stack = open_pages(source, **limits)
             if is_stack and not isinstance(filter, Chain):
                 raise ValueError("the file has several pages, which a plain function is not called with")
@@ -130,13 +136,10 @@ def _one_file(
             save_image(target, result, axes=axes)
         except (GpuimgError, OSError, TypeError, ValueError, MemoryError) as raised:
             error = one_line(raised).removeprefix(f"{source}: ")
-    return Done(source, target, error, time.perf_counter() - start)
+    return Done(source, target, error, time.perf_counter() - start, exists)
 
 
-def _check(source: Path, target: Path, overwrite: bool) -> None:
+def _check(source: Path, target: Path) -> None:
     check_target(target)
-    if target.exists():
-        if target.samefile(source):
-            raise ValueError("the result would replace its own source")
-        if not overwrite:
-            raise ValueError(f"{target} is there already")
+    if target.exists() and target.samefile(source):
+        raise ValueError("the result would replace its own source")

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gpuimg.files import axes_of_pages
-from gpuimg.filters import all_filters
+from gpuimg.filters import all_filters, filter_named
+from gpuimg.jobs.texts import write_step
 from gpuimg.registry import Filter
 
 Step: TypeAlias = "str | Callable[..., Any] | tuple[str | Callable[..., Any], Mapping[str, Any]]"
@@ -34,6 +35,10 @@ class Chain:
         for entry, params in self.steps:
             pages = entry.function(pages, **params, axes=axes_of_pages(np.ndim(pages)), **common)
         return pages, axes_of_pages(np.ndim(pages))
+
+    def texts(self) -> list[str]:
+        """The steps as texts that `gpuimg.jobs.texts.read_step` reads, the same for all ways to write the chain."""
+        return [write_step(entry.name, params) for entry, params in self.steps]
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -88,10 +93,7 @@ def _step(step: Step) -> tuple[Filter, dict[str, Any]]:
 
 def filter_of(given: Any) -> Filter | None:
     """The filter of a name or a function, None for another function."""
-    filters = all_filters()
     if isinstance(given, str):
-        if given not in filters:
-            raise ValueError(f"there is no filter {given!r}; the filters are {', '.join(filters)}")
-        return filters[given]
-    found = filters.get(getattr(given, "__name__", ""))
+        return filter_named(given)
+    found = all_filters().get(getattr(given, "__name__", ""))
     return found if found is not None and found.function is given else None

@@ -1,0 +1,256 @@
+"""A step of a chain as a text, ``gaussian:sigma=2,mode=nearest``: on the command line, and wherever there is no Python.
+
+Values are numbers, words, quoted strings, None, True, False, and tuples and lists of them. Nothing is evaluated, and a
+text of any kind is read in time proportional to its length or refused in one sentence.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from gpuimg.errors import shown
+from gpuimg.filters import filter_named
+from gpuimg.registry import Filter
+
+NOT_PARAMETERS = ("axes", "backend", "out")  # of a filter, but not of a step: who runs the chain sets them
+MAX_TEXT = 20_000  # characters
+MAX_NUMBER = 40  # characters
+MAX_DEPTH = 8  # brackets within brackets
+
+CLOSING = {"(": ")", "[": "]"}
+CONSTANTS = {"None": None, "True": True, "False": False, "nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+TOKEN = re.compile(r"""('(?:[^'\\\0]|\\[^\0])*'|"(?:[^"\\\0]|\\[^\0])*"|[()\[\],=]|[^\s()\[\],='"\0]+)\s*""")
+KINDS = "must be a number, a word, None, True, False or a tuple or list of them"
+
+
+def read_step(text: str) -> tuple[str, dict[str, Any]]:
+    """Read the text of a step.
+
+    Parameters
+    ----------
+    text : a filter's name; after a colon its parameters, ``name=value`` with commas between. In a quoted string a
+        backslash stands before a quote or another backslash
+
+    Returns
+    -------
+    The filter's name and its parameters, as `gpuimg.chain` takes them. Images are what the text names them by
+
+    Raises
+    ------
+    ValueError : names the filter, the parameter and what is allowed. The values are not checked further
+
+    Examples
+    --------
+    >>> read_step("gaussian:sigma=(1, 2.5),mode=nearest")
+    ('gaussian', {'sigma': (1, 2.5), 'mode': 'nearest'})
+    """
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"a step must have at most {MAX_TEXT} characters, got {len(text)}: {shown(text)}")
+    return _read(text)
+
+
+def write_step(name: str, params: Mapping[str, Any]) -> str:
+    """Write a step as a text that `read_step` reads: defaults left out, parameters in the order of the signature.
+
+    Parameters
+    ----------
+    name : of a filter
+    params : of the filter; arrays are written as lists
+
+    Returns
+    -------
+    str : one text for all ways to write the step
+
+    Raises
+    ------
+    ValueError : no text holds a value, for example an image
+
+    Examples
+    --------
+    >>> write_step("gaussian", {"mode": "wrap", "sigma": 2.0, "cval": 0})
+    'gaussian:sigma=2,mode=wrap'
+    """
+    entry = filter_named(name)
+    _check_names(entry, params)
+    written = [
+        f"{key}={text}"
+        for key, parameter in parameters(entry).items()
+        if key in params and (text := _written(entry, parameter, params[key])) != _default(entry, parameter)
+    ]
+    text = ":".join([name, ",".join(written)] if written else [name])
+    _read(text)
+    return text
+
+
+def parameters(entry: Filter) -> dict[str, inspect.Parameter]:
+    """What can be set in a step: the function's parameters without the image, the backend and the output array."""
+    signature = list(inspect.signature(entry.function).parameters.values())[1:]
+    return {parameter.name: parameter for parameter in signature if parameter.name not in NOT_PARAMETERS}
+
+
+def _check_names(entry: Filter, params: Mapping[str, Any]) -> None:
+    known = parameters(entry)
+    allowed = f"it takes {', '.join(known)}" if known else "it takes none"
+    for name in params:
+        if name not in known:
+            raise ValueError(f"{entry.name} has no parameter {shown(name)}; {allowed}")
+    for name, parameter in known.items():
+        if parameter.default is parameter.empty and name not in params:
+            raise ValueError(f"{entry.name} needs {name!r}; {allowed}")
+
+
+# Reading -----------------------------------------------------------------------------------------------------------
+
+
+def _read(text: str) -> tuple[str, dict[str, Any]]:
+    name, _, arguments = text.partition(":")
+    entry = filter_named(name.strip())
+    try:
+        pairs = _pairs(arguments)
+    except ValueError:
+        written = "parameters are written name=value,name=value, each once"
+        raise ValueError(f"{entry.name}: {written}, got {shown(arguments)}") from None
+    _check_names(entry, pairs)
+    params = {}
+    for key, tokens in pairs.items():
+        try:
+            params[key] = _value(tokens)
+        except ValueError as error:
+            raise ValueError(f"{entry.name}: {key} {error}, got {shown(' '.join(tokens))}") from None
+    return entry.name, params
+
+
+def _pairs(arguments: str) -> dict[str, list[str]]:
+    """The tokens of each parameter's value; a `ValueError` where it is written otherwise."""
+    pairs: dict[str, list[str]] = {}
+    for key, equals, *value in _pieces(arguments):
+        if equals != "=" or not value or not key.isidentifier() or key in pairs:
+            raise ValueError
+        pairs[key] = value
+    return pairs
+
+
+def _pieces(arguments: str) -> list[list[str]]:
+    """The tokens between the commas that stand in no brackets."""
+    pieces: list[list[str]] = [[]]
+    closings: list[str] = []
+    for token in _tokens(arguments.strip()):
+        if token in CLOSING:
+            closings.append(CLOSING[token])
+        elif token in CLOSING.values() and (not closings or closings.pop() != token):
+            raise ValueError
+        if token == "," and not closings:
+            pieces.append([])
+        else:
+            pieces[-1].append(token)
+    if closings:
+        raise ValueError
+    return pieces if pieces[-1] else pieces[:-1]
+
+
+def _tokens(text: str) -> Iterator[str]:
+    end = 0
+    while end < len(text):
+        found = TOKEN.match(text, end)
+        if found is None:
+            raise ValueError
+        end = found.end()
+        yield found[1]
+
+
+def _value(tokens: list[str]) -> Any:
+    left = tokens[::-1]
+    value = _next(left, 0)
+    if left:
+        raise ValueError(KINDS)
+    return value
+
+
+def _next(left: list[str], depth: int) -> Any:
+    """Take a value from the end of the tokens that are left, whose brackets are in pairs."""
+    token = left.pop()
+    if token in CLOSING:
+        return _sequence(left, CLOSING[token], depth + 1)
+    if token[0] in "'\"":
+        return re.sub(r"\\(['\"\\])", r"\1", token[1:-1])
+    if token in CONSTANTS:
+        return CONSTANTS[token]
+    return token if token.isidentifier() else _number(token)
+
+
+def _sequence(left: list[str], closing: str, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"must have at most {MAX_DEPTH} brackets within each other")
+    items, is_tuple = [], False
+    while left[-1] != closing:
+        items.append(_next(left, depth))
+        if left[-1] == ",":
+            left.pop()
+            is_tuple = True
+        elif left[-1] != closing:
+            raise ValueError(KINDS)
+    left.pop()
+    if closing == "]":
+        return items
+    return tuple(items) if is_tuple or not items else items[0]
+
+
+def _number(token: str) -> int | float:
+    if len(token) > MAX_NUMBER:
+        raise ValueError(f"must have numbers of at most {MAX_NUMBER} characters")
+    try:
+        return int(token, 0)
+    except ValueError:
+        pass
+    try:
+        value = float(token)
+    except ValueError:
+        raise ValueError(KINDS) from None
+    if not math.isfinite(value):
+        raise ValueError("must have numbers that float64 holds")
+    return value
+
+
+# Writing -----------------------------------------------------------------------------------------------------------
+
+
+def _default(entry: Filter, parameter: inspect.Parameter) -> str:
+    return "" if parameter.default is parameter.empty else _written(entry, parameter, parameter.default)
+
+
+def _written(entry: Filter, parameter: inspect.Parameter, value: Any) -> str:
+    if parameter.name in entry.images and not isinstance(value, str):
+        raise ValueError(f"{entry.name}: {parameter.name} is an image, which has no text")
+    # A type alias hides the floats in it, for annotations are texts here.
+    takes_floats = any(word in parameter.annotation for word in ("float", "Sigma"))
+    try:
+        return _text_of(value, takes_floats)
+    except TypeError:
+        raise ValueError(f"{entry.name}: {parameter.name} {KINDS}, got {value!r}") from None
+
+
+def _text_of(value: Any, takes_floats: bool) -> str:
+    if isinstance(value, type | np.dtype):
+        return np.dtype(value).name
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        items = ",".join([_text_of(item, takes_floats) for item in value])
+        if isinstance(value, list):
+            return f"[{items}]"
+        return f"({items},)" if len(value) == 1 else f"({items})"
+    if isinstance(value, str):
+        is_word = value.isidentifier() and value not in CONSTANTS
+        return value if is_word else "'" + re.sub(r"(['\\])", r"\\\1", value) + "'"
+    if isinstance(value, float):
+        text = repr(value).replace("e+", "e")  # a plus is a space in a URL
+        return text.removesuffix(".0") if takes_floats and text != "-0.0" else text
+    if value is None or isinstance(value, bool | int):
+        return str(value)
+    raise TypeError
