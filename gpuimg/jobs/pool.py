@@ -225,6 +225,11 @@ class Pool:
         self._busy: set[Job] = set()
         self._is_closed = False
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait in the queue."""
+        return len(self._queue)
+
     # ------------------------------------------------------------ submitting
 
     def submit(self, filter: Any, image: Any, /, *, deadline: float | None = None, **params: Any) -> Job:

@@ -1,0 +1,501 @@
+"""The HTTP interface: requests in, answers out, and nothing on the loop that takes long."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from tornado import web
+
+import gpuimg
+from gpuimg.errors import GpuimgError, one_line
+from gpuimg.jobs.chains import Chain
+from gpuimg.jobs.pool import Pool, QueueFull
+from gpuimg.service.cache import Answer, Cache, key
+from gpuimg.service.limits import Limits
+from gpuimg.service.metrics import CONTENT_TYPE, Metrics
+from gpuimg.service.problems import MEDIA_TYPE, Problem, over
+from gpuimg.service.schema import all_schemas, media_types, openapi
+from gpuimg.service.work import Made, Request, perform, read_accept, read_axes, read_chain
+from gpuimg.typing import Backend
+
+log = logging.getLogger("gpuimg.service")
+
+LINGER_BYTES = 64 << 20  # of a body that is refused, read before the connection is closed: or the answer might be lost
+LINGER_SECONDS = 10.0
+RETRY_AFTER = 1  # seconds
+CACHED_SECONDS = 365 * 24 * 3600
+QUERY = ("f", "axes")
+
+
+@dataclass
+class Service:
+    """What the handlers of one process share.
+
+    Attributes
+    ----------
+    limits : what it takes on
+    token : that clients must send, empty for none
+    cache : of results
+    backend : where filters run
+    is_draining : whether it is about to end
+    is_warm : whether the filters are compiled
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    token: str = ""
+    cache: Cache = field(default_factory=lambda: Cache(0))
+    backend: Backend = "auto"
+    is_draining: bool = False
+    is_warm: bool = True
+    metrics: Metrics = field(default_factory=Metrics)
+    received_bytes: int = 0
+    started: float = field(default_factory=time.time)
+
+    def __post_init__(self) -> None:
+        limits = self.limits
+        self.pool = Pool(running=limits.running, queued=limits.queued, queued_bytes=limits.queued_bytes)
+        self.readers = ThreadPoolExecutor(2, "gpuimg-header")  # of files' headers, which can be long
+        self.metrics.places.set(limits.running)
+
+    async def close(self) -> None:
+        await self.pool.aclose()
+        await self.cache.close()
+        self.readers.shutdown(wait=False, cancel_futures=True)
+
+
+class Base(web.RequestHandler):
+    """What all handlers share: access, errors as problems, headers."""
+
+    needs_token = True
+
+    @property
+    def service(self) -> Service:
+        found: Service = self.application.settings["service"]
+        return found
+
+    def set_default_headers(self) -> None:
+        self.set_header("Server", "gpuimg")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        if self.service.is_draining:
+            self.set_header("Connection", "close")
+
+    def prepare(self) -> None:
+        if self.needs_token and self.service.token:
+            given = self.request.headers.get("Authorization", "")
+            if not hmac.compare_digest(given.encode("utf-8", "replace"), f"Bearer {self.service.token}".encode()):
+                raise Problem(401, "a bearer token is needed", headers={"WWW-Authenticate": "Bearer"})
+        unknown = [name for name in self.request.query_arguments if name not in self.known_arguments()]
+        if unknown:
+            known = ", ".join(self.known_arguments()) or "none"
+            raise Problem(400, f"there is no query parameter {unknown[0][:80]!r}", rule=f"one of: {known}")
+
+    def known_arguments(self) -> tuple[str, ...]:
+        return ()
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        self.write_problem(error if isinstance(error, Problem) else _problem_of(status_code, error))
+
+    def write_problem(self, problem: Problem) -> None:
+        self.set_status(problem.status)
+        for name, value in problem.headers.items():
+            self.set_header(name, value)
+        if problem.status == 405:
+            methods = [name for name in self.SUPPORTED_METHODS if self._has(name)]
+            self.set_header("Allow", ", ".join(methods))
+        self.set_header("Content-Type", MEDIA_TYPE)
+        self.set_header("Cache-Control", "no-store")
+        body = problem.body()
+        self.set_header("Content-Length", len(body))
+        self.write(b"" if self.request.method == "HEAD" else body)
+
+    def _has(self, method: str) -> bool:
+        return getattr(type(self), method.lower()) is not web.RequestHandler._unimplemented_method
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        super().send_error(error.status if isinstance(error, Problem) else status_code, **kwargs)
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        if not isinstance(value, Problem):
+            super().log_exception(typ, value, tb)
+
+    def compute_etag(self) -> str | None:
+        return None
+
+    def on_finish(self) -> None:
+        self.service.metrics.answers.labels(str(self.get_status())).inc()
+
+    def write_json(self, value: Any) -> None:
+        self.set_header("Content-Type", "application/json")
+        self.write(json.dumps(value))
+
+
+def _problem_of(status: int, error: BaseException | None) -> Problem:
+    """What Tornado refuses by itself, and what went wrong here."""
+    if isinstance(error, web.HTTPError):
+        details = {404: "there is nothing at this address", 405: "this method is not known here"}
+        return Problem(status, details.get(status, error.log_message or "the request is not understood"))
+    return Problem(status, "the service failed at this request" if status >= 500 else "the request is not understood")
+
+
+class NotFound(Base):
+    def prepare(self) -> None:
+        raise Problem(404, "there is nothing at this address")
+
+
+class Healthy(Base):
+    """Alive: the loop answers."""
+
+    needs_token = False
+
+    def get(self) -> None:
+        self.write_json({"status": "ok"})
+
+
+class Ready(Base):
+    """Whether requests should be sent here."""
+
+    needs_token = False
+
+    def get(self) -> None:
+        if self.service.is_draining or not self.service.is_warm:
+            why = "the service is about to end" if self.service.is_draining else "filters are being compiled"
+            raise Problem(503, why, headers={"Retry-After": str(RETRY_AFTER)})
+        self.write_json({"status": "ready"})
+
+
+class Numbers(Base):
+    def get(self) -> None:
+        metrics = self.service.metrics
+        metrics.queued.set(self.service.pool.waiting)
+        self.set_header("Content-Type", CONTENT_TYPE)
+        self.write(metrics.text())
+
+
+class Filters(Base):
+    def get(self) -> None:
+        self.write_json({"filters": all_schemas()})
+
+
+class OpenApi(Base):
+    def get(self) -> None:
+        self.write_json(openapi())
+
+
+class Info(Base):
+    async def get(self) -> None:
+        limits = self.service.limits
+        found = await asyncio.get_running_loop().run_in_executor(self.service.readers, gpuimg.backends)
+        self.write_json(
+            {
+                "version": gpuimg.__version__,
+                "backends": [
+                    {"name": each.name, "usable": each.usable, "detail": each.detail or each.reason} for each in found
+                ],
+                "limits": {**vars(limits), "formats": list(limits.formats)},
+                "media_types": {form: media_types()[form] for form in limits.formats},
+            }
+        )
+
+
+@web.stream_request_body
+class Apply(Base):
+    """`POST /v1/apply`: a body that is an image file, and what is made of it."""
+
+    def initialize(self) -> None:
+        self.refused: Problem | None = None
+        self.task: asyncio.Task[tuple[Answer, str]] | None = None
+        self.began = time.perf_counter()
+        self.body = BytesIO()
+        self.received = 0
+        self.admitted = 0  # bytes of the body that the service counts
+        self.is_counted = False
+        self.digest = hashlib.sha256()
+        self.made: Made | None = None
+        self.times: dict[str, float] = {}
+        self.late: asyncio.TimerHandle | None = None
+        self.is_gone = False
+
+    def known_arguments(self) -> tuple[str, ...]:
+        return QUERY
+
+    def prepare(self) -> None:
+        self.service.metrics.in_progress.inc()
+        self.is_counted = True
+        try:
+            super().prepare()
+            if self.request.method != "POST":
+                return
+            self._check_head()
+        except Problem as problem:
+            self._refuse(problem)
+
+    def _check_head(self) -> None:
+        """Refuse what can be refused before the body is read."""
+        service, limits = self.service, self.service.limits
+        if service.is_draining:
+            raise Problem(503, "the service is about to end", headers={"Retry-After": str(RETRY_AFTER)})
+        headers = self.request.headers
+        if headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Problem(415, "the body must not be compressed", parameter="Content-Encoding", rule="identity")
+        length = headers.get("Content-Length")
+        if length is not None and length.isdigit() and int(length) > limits.body_bytes:
+            raise over("body_bytes", limits.body_bytes, int(length), "bytes of the body")
+        self.chain: Chain | None = read_chain(self.get_arguments("f"), limits.steps)
+        self.axes = read_axes(self.get_arguments("axes"))
+        self.formats = read_accept(headers.get("Accept", ""))
+        self._admit(int(length) if length is not None and length.isdigit() else 0)
+        self._read_at_most(limits.body_bytes + LINGER_BYTES)
+        self._until(limits.reading_seconds, Problem(408, "the body did not arrive in time"))
+
+    def _read_at_most(self, nbytes: int) -> None:
+        connection: Any = self.request.connection
+        connection.set_max_body_size(nbytes)
+
+    def _admit(self, nbytes: int) -> None:
+        """Count bytes of the body among those that the service holds."""
+        service = self.service
+        if service.received_bytes + nbytes > max(service.limits.received_bytes, service.limits.body_bytes):
+            raise _busy("the bodies of other requests take the memory that there is for them")
+        service.received_bytes += nbytes
+        self.admitted += nbytes
+
+    def _until(self, seconds: float, problem: Problem) -> None:
+        """Refuse the request if it is still being read then."""
+        if self.late is not None:
+            self.late.cancel()
+        self.late = asyncio.get_running_loop().call_later(seconds, self._too_late, problem)
+
+    def _too_late(self, problem: Problem) -> None:
+        if not self._finished:
+            if self.refused is None:
+                self.write_problem(problem)
+                self.set_header("Connection", "close")
+            self.finish()
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer at once, but read on for a while: a connection closed before might take the answer with it."""
+        self.refused = problem
+        self.body = BytesIO()
+        self.set_header("Connection", "close")
+        self.write_problem(problem)
+        length = self.request.headers.get("Content-Length", "0")
+        self._read_at_most(self.service.limits.body_bytes + LINGER_BYTES)
+        if self.request.headers.get("Expect") or (length.isdigit() and int(length) > self.received + LINGER_BYTES):
+            self.finish()
+            return
+        self.flush()
+        self._until(LINGER_SECONDS, problem)
+
+    def data_received(self, chunk: bytes) -> None:
+        self.received += len(chunk)
+        if self.refused is not None:
+            return
+        try:
+            if self.received > self.service.limits.body_bytes:
+                raise over("body_bytes", self.service.limits.body_bytes, self.received, "bytes of the body")
+            if self.received > self.admitted:
+                self._admit(self.received - self.admitted)
+        except Problem as problem:
+            self._refuse(problem)
+            return
+        self.body.write(chunk)
+        self.digest.update(chunk)
+
+    async def post(self) -> None:
+        if self.late is not None:
+            self.late.cancel()
+        if self.refused is not None:
+            self.finish()
+            return
+        self.times["reading"] = time.perf_counter() - self.began
+        metrics = self.service.metrics
+        metrics.seconds.labels("reading").observe(self.times["reading"])
+        metrics.bytes.labels("in").inc(self.received)
+        if not self.received:
+            raise Problem(400, "the body is empty; it must be an image file", rule="an image file as the body")
+        texts = self.chain.texts() if self.chain is not None else []
+        wanted = ",".join([form.name if form is not None else "*" for form in self.formats])
+        asked = key(self.digest.digest(), f"{self.axes}|{'|'.join(texts)}", wanted)
+        if _matches(self.request.headers.get("If-None-Match", ""), asked):
+            raise Problem(412, "the client has this result already", headers={"ETag": f'"{asked}"'})
+        self.task = asyncio.ensure_future(self.service.cache.get_or_make(asked, self._make))
+        try:
+            answer, how = await self.task
+        except asyncio.CancelledError:
+            if self.is_gone:
+                return
+            raise
+        metrics.cache.labels(how).inc()
+        self._write_answer(asked, answer, how)
+
+    async def _make(self) -> Answer:
+        """Compute what the cache does not have."""
+        service, limits = self.service, self.service.limits
+        deadline = time.monotonic() + limits.seconds
+        body, self.body = self.body, BytesIO()
+        body.seek(0)
+        loop = asyncio.get_running_loop()
+        request = await loop.run_in_executor(
+            service.readers, Request, body, self.chain, self.formats, self.axes, limits
+        )
+        try:
+            with gpuimg.use_backend(service.backend):
+                job = service.pool.submit_nowait(perform, request, deadline=deadline - time.monotonic())
+        except QueueFull:
+            raise _busy("as many requests wait as may") from None
+        service.metrics.running.inc()
+        try:
+            self.made = await job
+        except TimeoutError:
+            raise Problem(504, f"the work took longer than {limits.seconds:g} s", limit="seconds") from None
+        except GpuimgError as error:
+            log.exception("a request failed")
+            raise Problem(500, f"the service failed at this request: {one_line(error)}") from error
+        except MemoryError:
+            raise Problem(503, "there is not enough memory at the moment", headers=_RETRY) from None
+        finally:
+            service.metrics.running.dec()
+        self.times |= {"queue": job.seconds.queued, **self.made.seconds}
+        service.metrics.made(self.made, {"queue": job.seconds.queued, "running": job.seconds.running})
+        return self.made.answer
+
+    def _write_answer(self, asked: str, answer: Answer, how: str) -> None:
+        self.set_header("Content-Type", answer.content_type)
+        self.set_header("ETag", f'"{asked}"')
+        self.set_header("Content-Location", f"/v1/results/{asked}")
+        self.set_header("Cache-Control", f"private, max-age={CACHED_SECONDS}, immutable")
+        self.set_header("Vary", "Accept")
+        self.set_header("Gpuimg-Cache", how)
+        timing = [f"{part};dur={1000 * seconds:.3f}" for part, seconds in self.times.items()]
+        for number, step in enumerate(self.made.steps if self.made is not None else ()):
+            timing.append(f'f{number};dur={1000 * step.seconds:.3f};desc="{step.name} ({step.backend})"')
+        self.set_header("Server-Timing", ", ".join(timing))
+        self.service.metrics.bytes.labels("out").inc(len(answer.body))
+        self.service.metrics.seconds.labels("total").observe(time.perf_counter() - self.began)
+        self.finish(answer.body)
+
+    def on_connection_close(self) -> None:
+        """The client is gone: its work ends too, unless others wait for it."""
+        self.is_gone = True
+        if self.task is not None:
+            self.task.cancel()
+        self._let_go()
+
+    def on_finish(self) -> None:
+        super().on_finish()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self.late is not None:
+            self.late.cancel()
+        self.body = BytesIO()
+        self.service.received_bytes -= self.admitted
+        self.admitted = 0
+        if self.is_counted:
+            self.is_counted = False
+            self.service.metrics.in_progress.dec()
+
+
+_RETRY = {"Retry-After": str(RETRY_AFTER)}
+
+
+def _busy(why: str) -> Problem:
+    return Problem(503, f"the service is busy: {why}", headers=_RETRY)
+
+
+def _matches(header: str, asked: str) -> bool:
+    """Whether an If-None-Match header names a result."""
+    names = [each.strip().removeprefix("W/") for each in header.split(",")]
+    return f'"{asked}"' in names or "*" in names
+
+
+class Results(Base):
+    """`GET /v1/results/...`: what a request made before, as long as it is kept."""
+
+    async def get(self, asked: str) -> None:
+        answer = await self.service.cache.get(asked)
+        if answer is None:
+            raise Problem(404, "this result is not kept any more; send the image again")
+        self.set_header("ETag", f'"{asked}"')
+        self.set_header("Cache-Control", f"private, max-age={CACHED_SECONDS}, immutable")
+        if _matches(self.request.headers.get("If-None-Match", ""), asked):
+            self.set_status(304)
+            return
+        self.set_header("Content-Type", answer.content_type)
+        self.write(answer.body)
+
+
+class Page(Base):
+    """The page and what belongs to it."""
+
+    needs_token = False
+
+    def get(self, name: str) -> None:
+        content, media_type = _page_files()[name or "index.html"]
+        self.set_header("Content-Type", media_type)
+        self.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        self.set_header("Referrer-Policy", "no-referrer")
+        self.set_header("Cache-Control", "no-cache")
+        self.write(content)
+
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+PAGE_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+
+
+@cache
+def _page_files() -> dict[str, tuple[bytes, str]]:
+    folder = files("gpuimg.service") / "page"
+    return {
+        each.name: (each.read_bytes(), PAGE_TYPES[Path(each.name).suffix])
+        for each in folder.iterdir()
+        if Path(each.name).suffix in PAGE_TYPES
+    }
+
+
+def make_app(service: Service, **settings: Any) -> web.Application:
+    """The service as a Tornado application, to be run by itself or within another."""
+    return web.Application(
+        [
+            (r"/v1/apply", Apply),
+            (r"/v1/results/([0-9a-f]{64})", Results),
+            (r"/v1/filters", Filters),
+            (r"/v1/info", Info),
+            (r"/openapi\.json", OpenApi),
+            (r"/healthz", Healthy),
+            (r"/readyz", Ready),
+            (r"/metrics", Numbers),
+            (rf"/({'|'.join(map(re.escape, _page_files()))}|)", Page),
+        ],
+        default_handler_class=NotFound,
+        service=service,
+        log_function=_log_request,
+        **settings,
+    )
+
+
+def _log_request(handler: web.RequestHandler) -> None:
+    log.debug("%s %s %d", handler.request.method, handler.request.path, handler.get_status())

@@ -1,0 +1,196 @@
+"""Results by content: kept in memory, shared by the requests in flight, and by all workers where there is a Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NamedTuple, Protocol
+
+from cachetools import LRUCache
+
+from gpuimg import __version__
+
+ENTRY_BYTES = 400  # what an answer takes besides its body: its key, its type, its places in two tables
+
+
+class Answer(NamedTuple):
+    """What answers a request again: the encoded image and its media type."""
+
+    body: bytes
+    content_type: str
+
+
+class Lease(Protocol):
+    """One request's dealings with a cache that several workers share. No method raises, whatever happens there."""
+
+    async def find(self) -> Answer | None:
+        """The answer, or None: this request is to compute it."""
+
+    async def settle(self, answer: Answer | None) -> None:
+        """Keep what was computed, and let those go on that wait for it; None: nothing was computed."""
+
+
+class Remote(Protocol):
+    """A cache that several workers share, such as `gpuimg.service.remote.Redis`."""
+
+    def lease(self, key: str) -> Lease:
+        """What one request asks for its key."""
+
+    async def close(self) -> None:
+        """End all connections."""
+
+
+def key(digest: bytes, chain: str, media_type: str) -> str:
+    """Name an answer by everything that it depends on.
+
+    Parameters
+    ----------
+    digest : the SHA-256 of the request's body
+    chain : the filters and their parameters, in their normal form
+    media_type : what the result is encoded as
+
+    Returns
+    -------
+    str : 64 hexadecimal digits; other ones for another version of gpuimg
+
+    Examples
+    --------
+    >>> import hashlib
+    >>> digest = hashlib.sha256(b"an image").digest()
+    >>> key(digest, "sobel", "image/png") == key(digest, "sobel", "image/tiff")
+    False
+    """
+    found = hashlib.sha256()
+    for part in (__version__.encode(), digest, chain.encode(), media_type.encode()):
+        found.update(len(part).to_bytes(8, "big") + part)
+    return found.hexdigest()
+
+
+class Cache:
+    """Answers that need no second computation, for the coroutines of one event loop.
+
+    Parameters
+    ----------
+    nbytes : how much memory the answers may take, in bytes; the least recently used are dropped, and one that takes over
+        a quarter is not kept. 0: none is kept, but identical requests at the same time are still computed once
+    remote : a cache shared with other workers
+
+    Raises
+    ------
+    ValueError : ``nbytes`` is negative
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> async def make():
+    ...     return Answer(b"pixels", "image/png")
+    >>> async def main():
+    ...     cache = Cache(1_000_000)
+    ...     both = await asyncio.gather(*(cache.get_or_make("a", make) for _ in range(2)))
+    ...     return [how for _, how in [*both, await cache.get_or_make("a", make)]]
+    >>> asyncio.run(main())
+    ['made', 'joined', 'hit']
+    """
+
+    def __init__(self, nbytes: int, remote: Remote | None = None) -> None:
+        if nbytes < 0:
+            raise ValueError(f"nbytes must not be negative, got {nbytes}")
+        self._kept: LRUCache[str, Answer] = LRUCache(nbytes, getsizeof=_nbytes)
+        self._remote = remote
+        self._in_flight: dict[str, asyncio.Future[Answer]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def used(self) -> int:
+        """How much memory the answers take, in bytes."""
+        return int(self._kept.currsize)
+
+    async def get_or_make(self, key: str, make: Callable[[], Awaitable[Answer]]) -> tuple[Answer, str]:
+        """Give the answer of a key, computed at most once however many ask for it.
+
+        Parameters
+        ----------
+        key : the name of the answer, from `key`
+        make : computes the answer. It runs in the caller's own task: cancelling that task cancels it, and the next one
+            that waits for the same answer calls its own ``make`` instead
+
+        Returns
+        -------
+        Answer
+        str : where it comes from: ``"hit"`` (this process), ``"remote"`` (another one), ``"joined"`` (a request that was
+            in flight already) or ``"made"``
+
+        Raises
+        ------
+        Exception : what ``make`` raised, to everybody who waited for it; it is not kept
+        """
+        while True:
+            kept = self._kept.get(key)
+            if kept is not None:
+                return kept, "hit"
+            shared = self._in_flight.get(key)
+            if shared is None:
+                return await self._lead(key, make)
+            await asyncio.wait([shared])  # unlike `await shared`, this leaves it alone when this task is cancelled
+            try:
+                if not shared.cancelled():
+                    return shared.result(), "joined"
+            finally:
+                del shared  # an error's traceback holds this frame
+
+    async def get(self, key: str) -> Answer | None:
+        """Give the answer of a key if it is kept anywhere."""
+        return self._kept.get(key)
+
+    async def close(self) -> None:
+        """Finish what is still being sent to the remote cache, and leave it."""
+        remote, self._remote = self._remote, None
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if remote is not None:
+            await remote.close()
+
+    async def _lead(self, key: str, make: Callable[[], Awaitable[Answer]]) -> tuple[Answer, str]:
+        """Give the answer to all who wait for it."""
+        shared = self._in_flight[key] = asyncio.get_running_loop().create_future()
+        try:
+            answer, how = await self._find_or_make(key, make)
+        except Exception as error:
+            shared.set_exception(error)
+            shared.exception()  # perhaps nobody waits
+            raise
+        except BaseException:
+            shared.cancel()
+            raise
+        else:
+            if _nbytes(answer) <= self._kept.maxsize // 4:
+                self._kept[key] = answer
+            shared.set_result(answer)
+            return answer, how
+        finally:
+            del self._in_flight[key], shared
+
+    async def _find_or_make(self, key: str, make: Callable[[], Awaitable[Answer]]) -> tuple[Answer, str]:
+        if self._remote is None:
+            return await make(), "made"
+        lease = self._remote.lease(key)
+        made = None
+        try:
+            found = await lease.find()
+            if found is not None:
+                return found, "remote"
+            made = await make()
+            return made, "made"
+        finally:
+            # In a task of its own: the answer does not wait for it, and a cancelled request lets its lock go.
+            self._start(lease.settle(made))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _nbytes(answer: Answer) -> int:
+    return len(answer.body) + ENTRY_BYTES

@@ -1,0 +1,41 @@
+"""What one process of the service takes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gpuimg.files import FORMATS
+from gpuimg.machine import processor_count
+from gpuimg.memory import machine_memory
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of a request, and of all requests at once.
+
+    Attributes
+    ----------
+    body_bytes : of a request
+    received_bytes : of the bodies of all requests that are being read or worked on
+    pixels : of an image, or of a page of a stack; also of each step's result
+    decoded_bytes : of an image's pixels, all pages together; also of each step's result
+    steps : filters in a request
+    formats : names of the file formats that are read and written
+    running : requests that are worked on at a time
+    queued : requests that wait for that
+    queued_bytes : decoded bytes of those that wait
+    seconds : from a request's end of reading to its answer
+    reading_seconds : for a request's body to arrive
+    """
+
+    body_bytes: int = 256 << 20
+    received_bytes: int = field(default_factory=lambda: max(machine_memory() // 8, 256 << 20))
+    pixels: int = 100_000_000
+    decoded_bytes: int = field(default_factory=lambda: max(machine_memory() // 16, 256 << 20))
+    steps: int = 16
+    formats: tuple[str, ...] = tuple([form.name for form in FORMATS])
+    running: int = field(default_factory=processor_count)
+    queued: int = 64
+    queued_bytes: int = field(default_factory=lambda: max(machine_memory() // 8, 256 << 20))
+    seconds: float = 60.0
+    reading_seconds: float = 60.0

@@ -1,0 +1,81 @@
+"""What the service counts, for Prometheus; right over several workers and their restarts.
+
+Each worker keeps its numbers in files of its own, and whichever worker is asked adds them up. The files are named by a
+worker's place and whether it is the odd or the even one there, so that a new worker goes on where the last but one
+stopped, and their number does not grow.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from gpuimg.service.work import Made
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's name for it
+PLACE = "GPUIMG_WORKER"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0)
+
+
+def _share_files() -> bool:
+    """Keep the numbers in files, if there is a folder for them; called before any number is made."""
+    folder, place = os.environ.get(FOLDER), os.environ.get(PLACE)
+    if not folder or not place:
+        return False
+    for path in Path(folder).glob(f"gauge_*_{place}.db"):  # of the worker that was here before
+        with suppress(OSError):
+            path.unlink()
+    values.ValueClass = values.MultiProcessValue(lambda: place)  # type: ignore[no-untyped-call]
+    return True
+
+
+class Metrics:
+    """The numbers of one process."""
+
+    def __init__(self) -> None:
+        self._is_shared = _share_files()
+        self._registry = CollectorRegistry()
+        counter = partial(Counter, registry=self._registry)
+        gauge = partial(Gauge, registry=self._registry, multiprocess_mode="livesum")
+        self.answers = counter("gpuimg_requests", "Requests that were answered, by status code.", ["code"])
+        self.in_progress = gauge("gpuimg_requests_in_progress", "Requests that are read or worked on.")
+        self.queued = gauge("gpuimg_requests_queued", "Requests that wait for a place to run.")
+        self.running = gauge("gpuimg_requests_running", "Requests whose pixels are worked on.")
+        self.places = gauge("gpuimg_places", "Requests that can be worked on at a time.")
+        self.seconds = Histogram(
+            *("gpuimg_part_seconds", "Seconds of a request's parts.", ["part"]),
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self.busy = counter("gpuimg_busy_seconds", "Seconds that places were busy, all together.")
+        self.bytes = counter("gpuimg_bytes", "Bytes of bodies.", ["direction"])
+        self.megapixels = counter("gpuimg_megapixels", "Megapixels of decoded images.")
+        self.cache = counter("gpuimg_cache", "Requests by where the result was: hit, remote, joined, made.", ["result"])
+        self.steps = counter("gpuimg_filters", "Filters that ran, by where.", ["filter", "backend"])
+        self.filter_seconds = counter("gpuimg_filter_seconds", "Seconds of filters.", ["filter", "backend"])
+
+    def made(self, made: Made, job_seconds: Mapping[str, float]) -> None:
+        """Count what a work took."""
+        for part, seconds in {**job_seconds, **made.seconds}.items():
+            if part != "running":
+                self.seconds.labels(part).observe(seconds)
+        self.busy.inc(job_seconds.get("running", 0.0))
+        self.megapixels.inc(made.pixels / 1e6)
+        for step in made.steps:
+            self.steps.labels(step.name, step.backend).inc()
+            self.filter_seconds.labels(step.name, step.backend).inc(step.seconds)
+
+    def text(self) -> bytes:
+        """All numbers, of all workers, in Prometheus' format."""
+        if not self._is_shared:
+            return generate_latest(self._registry)
+        every = CollectorRegistry()
+        MultiProcessCollector(every)  # type: ignore[no-untyped-call]
+        return generate_latest(every)

@@ -1,0 +1,38 @@
+"""Errors as a client sees them: problem details for HTTP (M. Nottingham and others, RFC 9457, 2023)."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """Why a request is refused.
+
+    Attributes
+    ----------
+    status : the HTTP status code
+    detail : one sentence
+    members : what a program may want to know: ``parameter``, ``rule``, ``value``, ``limit``
+    headers : of the answer
+    """
+
+    def __init__(self, status: int, detail: str, *, headers: dict[str, str] | None = None, **members: Any) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.members = members
+        self.headers = headers or {}
+
+    def body(self) -> bytes:
+        title = HTTPStatus(self.status).phrase
+        return json.dumps({"title": title, "status": self.status, "detail": self.detail, **self.members}).encode()
+
+
+def over(limit: str, most: int, found: int, unit: str, *, status: int = 413, **members: Any) -> Problem:
+    """A limit is exceeded."""
+    detail = f"{found} {unit} are over the limit of {most}"
+    return Problem(status, detail, limit=limit, rule=f"at most {most} {unit}", value=found, **members)

@@ -1,0 +1,350 @@
+"""The filters' parameters as JSON Schema, with bounds on what a client may ask for, and the OpenAPI document."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, get_args
+
+import gpuimg
+from gpuimg import typing
+from gpuimg.files import FORMATS
+from gpuimg.filters import all_filters
+from gpuimg.images import BOOL, DTYPES
+from gpuimg.jobs.texts import parameters
+from gpuimg.registry import Filter
+from gpuimg.service.problems import MEDIA_TYPE, Problem
+
+Schema = dict[str, Any]
+
+MOST_TABLE = 1 << 16  # entries of a lookup table
+LONGEST_SIDE = 65535
+
+# Bounds by a parameter's name, and what a slider offers: (minimum, maximum), (first, last, step).
+BOUNDS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("sigma", "radius", "low_sigma", "high_sigma"), (0, 200)),
+    "truncate": (0, 16),
+    **dict.fromkeys(("size", "footprint"), (1, 255)),
+    "bins": (1, 65536),
+    "output_shape": (1, LONGEST_SIDE),
+    "k": (-1e6, 1e6),
+}
+SLIDERS: dict[str, tuple[float, float, float]] = {
+    **dict.fromkeys(("sigma", "radius", "low_sigma", "high_sigma"), (0.1, 20, 0.1)),
+    "truncate": (1, 8, 0.5),
+    **dict.fromkeys(("size", "footprint"), (1, 31, 2)),
+    "gamma": (0.1, 5, 0.05),
+    "gain": (0, 4, 0.05),
+    "amount": (0, 5, 0.1),
+    "alpha": (0, 1, 0.01),
+    "bins": (2, 1024, 1),
+    "connectivity": (1, 2, 1),
+    "order": (0, 3, 1),
+}
+
+NUMBER: Schema = {"type": "number"}
+INTEGER: Schema = {"type": "integer"}
+BOOLEAN: Schema = {"type": "boolean"}
+STRING: Schema = {"type": "string"}
+NULL: Schema = {"type": "null"}
+
+
+def _list_of(items: Schema, least: int, most: int) -> Schema:
+    return {"type": "array", "items": items, "minItems": least, "maxItems": most}
+
+
+def _one_or_two(each: Schema) -> Schema:
+    return {"anyOf": [each, _list_of(each, 2, 2)]}
+
+
+def _enum(values: Any) -> Schema:
+    return {"enum": list(values)}
+
+
+MASK = _list_of(_list_of({"enum": [0, 1, True, False]}, 1, 255), 1, 255)
+PAIR = _list_of(NUMBER, 2, 2)
+DTYPE_NAMES = tuple([dtype.name for dtype in (BOOL, *DTYPES)])
+
+# By the annotation, as it stands in the source.
+KINDS: dict[str, Schema] = {
+    "float": NUMBER,
+    "float | None": {"anyOf": [NUMBER, NULL]},
+    "int": INTEGER,
+    "int | None": {"anyOf": [INTEGER, NULL]},
+    "bool": BOOLEAN,
+    "bool | None": {"anyOf": [BOOLEAN, NULL]},
+    "Mode": _enum(get_args(typing.Mode)),
+    "Method": _enum(get_args(typing.Method)),
+    "Size": _one_or_two(INTEGER),
+    "Sigma": _one_or_two(NUMBER),
+    "Sigma | None": {"anyOf": [NUMBER, _list_of(NUMBER, 2, 2), NULL]},
+    "FootprintLike": {"anyOf": [INTEGER, _list_of(INTEGER, 2, 2), MASK]},
+    "DTypeLike": _enum(DTYPE_NAMES),
+    "ArrayLike": _list_of(NUMBER, 1, MOST_TABLE),
+    "int | tuple[int, ...]": {"anyOf": [INTEGER, _list_of(INTEGER, 1, 2)]},
+    "tuple[int, ...]": _list_of(INTEGER, 2, 3),
+    "str | tuple[float, float]": {"anyOf": [_enum(("image", "dtype", *DTYPE_NAMES)), PAIR]},
+    "Literal['rec709', 'rec601'] | Sequence[float]": {"anyOf": [_enum(("rec709", "rec601")), _list_of(NUMBER, 3, 3)]},
+}
+
+
+def _bounded(schema: Schema, bounds: tuple[float, float]) -> Schema:
+    """A schema whose numbers have a minimum and a maximum."""
+    low, high = bounds
+    if schema.get("type") in ("integer", "number"):
+        return {**schema, "minimum": low, "maximum": high}
+    if "anyOf" in schema:
+        return {"anyOf": [_bounded(each, bounds) for each in schema["anyOf"]]}
+    if schema.get("type") == "array":
+        return {**schema, "items": _bounded(schema["items"], bounds)}
+    return schema
+
+
+def parameter_schema(entry: Filter, parameter: inspect.Parameter) -> Schema:
+    """What a parameter may be."""
+    schema = dict(KINDS[str(parameter.annotation)])
+    if parameter.name in BOUNDS:
+        schema = _bounded(schema, BOUNDS[parameter.name])
+    if parameter.default is not parameter.empty:
+        schema["default"] = parameter.default
+    if parameter.name in SLIDERS:
+        first, last, step = SLIDERS[parameter.name]
+        schema["x-slider"] = {"minimum": first, "maximum": last, "step": step}
+    return schema
+
+
+@cache
+def filter_schema(name: str) -> Schema:
+    """A filter, as `GET /v1/filters` describes it."""
+    entry = all_filters()[name]
+    known = parameters(entry)
+    text = (inspect.getdoc(entry.function) or "").strip()
+    return {
+        "name": name,
+        "family": entry.family,
+        "summary": text.partition("\n\n")[0].replace("\n", " "),
+        "color": entry.color,
+        "dtypes": [dtype.name for dtype in entry.dtypes],
+        "usable": not entry.images,
+        "parameters": {
+            "type": "object",
+            "properties": {
+                key: parameter_schema(entry, each) for key, each in known.items() if key not in entry.images
+            },
+            "required": [key for key, each in known.items() if each.default is each.empty],
+            "additionalProperties": False,
+        },
+    }
+
+
+def all_schemas() -> list[Schema]:
+    return [filter_schema(name) for name in all_filters()]
+
+
+def check_step(name: str, params: Mapping[str, Any]) -> None:
+    """Raise a `Problem` where a step's parameters are not as the schema says."""
+    entry = all_filters()[name]
+    if entry.images:
+        raise Problem(422, f"{name} takes a second image, which a request cannot hold", parameter=f"f={name}")
+    properties = filter_schema(name)["parameters"]["properties"]
+    for key, value in params.items():
+        schema = properties[key]
+        if not _fits(value, schema):
+            rule = _rule(schema)
+            detail = f"{name}: {key} must be {rule}, got {_shown(value)}"
+            raise Problem(422, detail, filter=name, parameter=key, rule=rule, value=_shown(value))
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _fits(value: Any, schema: Schema) -> bool:
+    if "anyOf" in schema:
+        return any(_fits(value, each) for each in schema["anyOf"])
+    if "enum" in schema:
+        return any(value == each and isinstance(value, type(each)) for each in schema["enum"])
+    kind = schema["type"]
+    if kind == "array":
+        is_list = isinstance(value, list | tuple) and schema["minItems"] <= len(value) <= schema["maxItems"]
+        return is_list and all(_fits(each, schema["items"]) for each in value)
+    if kind in ("integer", "number"):
+        wanted = int if kind == "integer" else int | float
+        is_number = isinstance(value, wanted) and not isinstance(value, bool)
+        return is_number and schema.get("minimum", -float("inf")) <= value <= schema.get("maximum", float("inf"))
+    return value is None if kind == "null" else isinstance(value, bool)
+
+
+def _rule(schema: Schema) -> str:
+    """A schema in words."""
+    if "anyOf" in schema:
+        return " or ".join(map(_rule, schema["anyOf"]))
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    if schema["type"] == "array":
+        least, most = schema["minItems"], schema["maxItems"]
+        count = str(least) if least == most else f"{least} to {most}"
+        return f"a list of {count}, each {_rule(schema['items'])}"
+    names = {"integer": "a whole number", "number": "a number", "null": "None", "boolean": "True or False"}
+    words = names[schema["type"]]
+    if "minimum" in schema:
+        words += f" from {schema['minimum']:g} to {schema['maximum']:g}"
+    return words
+
+
+# OpenAPI -----------------------------------------------------------------------------------------------------------
+
+
+def media_types() -> dict[str, str]:
+    """Of the file formats, by name."""
+    return {form.name: form.media_type for form in FORMATS}
+
+
+PROBLEM: Schema = {
+    "type": "object",
+    "required": ["title", "status", "detail"],
+    "properties": {
+        "title": STRING,
+        "status": INTEGER,
+        "detail": STRING,
+        "filter": STRING,
+        "parameter": STRING,
+        "rule": STRING,
+        "value": {},
+        "limit": STRING,
+    },
+}
+BINARY: Schema = {"type": "string", "format": "binary"}
+KEY: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+
+
+def _answer(description: str, content: Schema) -> Schema:
+    return {"description": description, "content": content}
+
+
+def _json(schema: Schema) -> Schema:
+    return {"application/json": {"schema": schema}}
+
+
+def _problems(**described: str) -> Schema:
+    """Answers that are problems, by status: ``_404="no such result"``."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {code[1:]: _answer(words, content) for code, words in described.items()}
+
+
+def _got(summary: str, schema: Schema, *, is_open: bool = False) -> Schema:
+    """An address that is only read."""
+    refused = {} if is_open else _problems(_401="no valid token")
+    operation = {
+        "summary": summary,
+        "responses": {"200": _answer(summary, _json(schema)), "400": _problems(_400="unknown query")["400"], **refused},
+    }
+    return {"get": {**operation, "security": []} if is_open else operation}
+
+
+OBJECT: Schema = {"type": "object"}
+RESULT_HEADERS: Schema = {
+    "ETag": {"schema": STRING, "description": "names the result by its content"},
+    "Content-Location": {"schema": STRING, "description": "where the result can be had again while it is kept"},
+    "Server-Timing": {"schema": STRING, "description": "milliseconds of each part and filter, with its backend"},
+    "Gpuimg-Cache": {"schema": _enum(("hit", "remote", "joined", "made"))},
+}
+
+
+def _apply() -> Schema:
+    images = {media_type: {"schema": BINARY} for media_type in media_types().values()}
+    return {
+        "summary": "Run filters over an image",
+        "description": (
+            "The body is an image file (PNG, JPEG, TIFF or NPY, told by its content). The filters run in the order in "
+            "which they stand; without one, the file is converted only. The answer has the first format of the Accept "
+            "header that holds the result, by default the one of the body. A result that is no image is JSON."
+        ),
+        "parameters": [
+            {
+                "name": "f",
+                "in": "query",
+                "description": "a filter and its parameters, such as `gaussian:sigma=2,mode=nearest`; see /v1/filters",
+                "schema": {"type": "array", "items": STRING},
+                "style": "form",
+                "explode": True,
+            },
+            {
+                "name": "axes",
+                "in": "query",
+                "description": "what the axes of a stack in an NPY file are, such as `NYX` or `TYXC`",
+                "schema": {"type": "string", "pattern": "^[TZNYXC]{2,6}$"},
+            },
+            {"name": "If-None-Match", "in": "header", "schema": STRING},
+        ],
+        "requestBody": {"required": True, "content": images},
+        "responses": {
+            "200": {
+                **_answer("the result", {**images, **_json({})}),
+                "headers": RESULT_HEADERS,
+            },
+            **_problems(
+                _400="the body is empty, or the request is not understood",
+                _401="no valid token",
+                _406="no format that is accepted holds the result",
+                _408="the body did not arrive in time",
+                _412="If-None-Match names this result",
+                _413="the body or its pixels are over a limit",
+                _415="the body is of a kind that is not read",
+                _422="a filter, a parameter or the file is wrong",
+                _500="the service failed at this request",
+                _503="the service is busy or about to end",
+                _504="the work took too long",
+            ),
+        },
+    }
+
+
+def _results() -> Schema:
+    images = {media_type: {"schema": BINARY} for media_type in media_types().values()}
+    return {
+        "summary": "A result that was made before",
+        "parameters": [
+            {"name": "key", "in": "path", "required": True, "schema": KEY},
+            {"name": "If-None-Match", "in": "header", "schema": STRING},
+        ],
+        "responses": {
+            "200": _answer("the result", {**images, **_json({})}),
+            "304": {"description": "the client has it"},
+            **_problems(_400="unknown query", _401="no valid token", _404="it is not kept any more"),
+        },
+    }
+
+
+@cache
+def openapi() -> Schema:
+    """The interface as an OpenAPI 3.1 document."""
+    ready = _got("Whether requests should be sent here", OBJECT, is_open=True)
+    ready["get"]["responses"] |= _problems(_503="not warm yet, or about to end")
+    numbers = _got("Numbers for Prometheus", {})
+    numbers["get"]["responses"]["200"]["content"] = {"text/plain": {"schema": STRING}}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "gpuimg",
+            "version": gpuimg.__version__,
+            "description": "Image filters on all cores or a GPU, with the same pixels everywhere.",
+        },
+        "paths": {
+            "/v1/apply": {"post": _apply()},
+            "/v1/results/{key}": {"get": _results()},
+            "/v1/filters": _got("All filters with their parameters as JSON Schema", OBJECT),
+            "/v1/info": _got("Version, backends and limits", OBJECT),
+            "/openapi.json": _got("This document", OBJECT),
+            "/healthz": _got("Whether the process answers", OBJECT, is_open=True),
+            "/readyz": ready,
+            "/metrics": numbers,
+        },
+        "components": {
+            "schemas": {"Problem": PROBLEM},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{}, {"token": []}],
+    }

@@ -1,0 +1,292 @@
+"""One request without HTTP: from an image file's bytes through a chain of filters to another's. Runs in a pool."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from gpuimg import stopping
+from gpuimg.advice import planned_results
+from gpuimg.errors import ImageFileError, one_line
+from gpuimg.files import FORMATS, Format, ImageFile, axes_of_pages, check_fits, write_image
+from gpuimg.jobs.chains import Chain, chain
+from gpuimg.jobs.texts import read_step
+from gpuimg.plans.value import Value
+from gpuimg.registry import Filter
+from gpuimg.service.cache import Answer
+from gpuimg.service.limits import Limits
+from gpuimg.service.problems import Problem, over
+from gpuimg.service.schema import check_step
+
+JSON = "application/json"
+
+
+class StepTime(NamedTuple):
+    """A filter that ran: its name, the backend and the seconds."""
+
+    name: str
+    backend: str
+    seconds: float
+
+
+class Made(NamedTuple):
+    """An answer and what it took.
+
+    Attributes
+    ----------
+    seconds : of ``decode``, ``compute`` and ``encode``
+    steps : the filters that ran
+    pixels : of the image, all pages together
+    """
+
+    answer: Answer
+    seconds: dict[str, float]
+    steps: list[StepTime]
+    pixels: int
+
+
+# Reading what a client asks for ------------------------------------------------------------------------------------
+
+
+def read_chain(texts: Sequence[str], most: int) -> Chain | None:
+    """The chain that a request asks for; None for no filter at all."""
+    if len(texts) > most:
+        raise over("steps", most, len(texts), "filters", status=422, parameter="f")
+    try:
+        steps = [read_step(text) for text in texts]
+        for name, params in steps:
+            check_step(name, params)
+        return chain(*steps) if steps else None
+    except (TypeError, ValueError) as error:
+        raise Problem(422, one_line(error), parameter="f") from error
+
+
+def read_accept(header: str) -> list[Format | None]:
+    """The formats of an Accept header, best first; None stands for the format of the request's image.
+
+    Raises
+    ------
+    Problem : none of them can be written
+    """
+    wanted = []
+    for position, part in enumerate((header or "*/*").split(",")):
+        media_type, *settings = [each.strip() for each in part.split(";")]
+        quality = _quality(settings)
+        if quality > 0:
+            wanted.append((-quality, position, media_type.lower()))
+    formats: list[Format | None] = []
+    for _, _, media_type in sorted(wanted):
+        if media_type in ("*/*", "image/*"):
+            formats.append(None)
+        formats += [form for form in FORMATS if form.media_type == media_type]
+    if not formats and JSON not in [media_type for _, _, media_type in wanted]:
+        known = ", ".join([form.media_type for form in FORMATS])
+        raise Problem(
+            406, f"the result can be had as {known}", parameter="Accept", rule=f"one of {known}", value=header
+        )
+    return formats
+
+
+def read_axes(given: Sequence[str]) -> str:
+    """What the axes of an NPY file are, such as "NYX"; "" where that is not said."""
+    if not given:
+        return ""
+    rule = "letters out of T, Z, N, Y, X and C, each once, with Y and X among them"
+    axes = given[0]
+    if len(given) > 1 or len(set(axes)) < len(axes) or not {"Y", "X"} <= set(axes) <= set("TZNYXC"):
+        raise Problem(422, f"axes must be {rule}, got {axes[:80]!r}", parameter="axes", rule=rule, value=axes[:80])
+    return axes
+
+
+def _quality(settings: Sequence[str]) -> float:
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name.strip().lower() == "q":
+            try:
+                return min(max(float(value), 0.0), 1.0)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+# Before the work ---------------------------------------------------------------------------------------------------
+
+
+class Request:
+    """An image file and what is to be done with it; the header is read, the pixels are not.
+
+    Attributes
+    ----------
+    nbytes : what the pixels take decoded, by which a pool bounds its queue
+    """
+
+    def __init__(
+        self, body: BinaryIO, chain: Chain | None, formats: Sequence[Format | None], axes: str, limits: Limits
+    ):
+        self.chain = chain
+        self.axes = axes
+        self.limits = limits
+        with _file_problems():
+            self.image = ImageFile(body, "the request's body", max_pixels=limits.pixels, max_bytes=limits.decoded_bytes)
+        if self.image.format.name not in limits.formats:
+            allowed = ", ".join(limits.formats)
+            raise Problem(415, f"{self.image.format.name} files are not read here", rule=f"one of {allowed}")
+        self.nbytes = self.image.nbytes
+        self.formats = formats
+
+
+@contextmanager
+def _file_problems() -> Iterator[None]:
+    try:
+        yield
+    except ImageFileError as error:
+        detail = one_line(error).partition(";")[0]  # what follows is for who calls from Python
+        status = 413 if "over the limit" in detail else 415 if ": not a " in detail else 422
+        raise Problem(status, detail) from error
+
+
+# The work ----------------------------------------------------------------------------------------------------------
+
+
+def perform(request: Request) -> Made:
+    """Decode, filter, encode.
+
+    Raises
+    ------
+    Problem : the file is damaged, a filter does not take the image, a limit is exceeded, no format holds the result
+    """
+    clock = _Clock()
+    with _file_problems():
+        image = request.image.decode()
+    clock.lap("decode")
+    pixels = math.prod(image.shape[:2])
+    axes = request.axes or (axes_of_pages(image.ndim) if request.image.is_stack else "")
+    steps: list[StepTime] = []
+    for number, (entry, params) in enumerate(request.chain.steps if request.chain else ()):
+        _check_result(entry, image, params, axes, request.limits)
+        given = {**params, "axes": axes} if axes else params
+        start = time.perf_counter()
+        with _step_problems(entry):
+            image = entry.function(image, **given)
+        steps.append(StepTime(entry.name, _backend(), time.perf_counter() - start))
+        if not isinstance(image, np.ndarray):
+            return _as_json(request, number, entry, image, clock, steps, pixels)
+        if image.ndim < len(axes):
+            axes = axes.replace("C", "")
+    clock.lap("compute")
+    form = _format_for(request, image, axes)
+    stopping.look()
+    written = BytesIO()
+    write_image(written, form, image, axes=axes or None, meta=request.image.meta)
+    clock.lap("encode")
+    return Made(Answer(written.getvalue(), form.media_type), clock.seconds, steps, pixels)
+
+
+class _Clock:
+    """The seconds of the parts of a work."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        now = time.perf_counter()
+        self.seconds[part] = now - self._last
+        self._last = now
+
+
+def _backend() -> str:
+    """Where the last filter ran."""
+    watch = stopping.watch()
+    return watch.where if watch is not None else ""
+
+
+@contextmanager
+def _step_problems(entry: Filter) -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise Problem(422, f"{entry.name}: {one_line(error)}", filter=entry.name) from error
+
+
+def _check_result(entry: Filter, image: Any, params: dict[str, Any], axes: str, limits: Limits) -> None:
+    """Refuse what a step would make before it does."""
+    with _step_problems(entry):
+        made = planned_results(entry.function, image, {**params, "axes": axes} if axes else params)
+    if len(made) > 1:
+        raise Problem(422, f"{entry.name} makes {len(made)} images, and an answer holds one", filter=entry.name)
+    for value in made:
+        _check_value(entry, value, limits)
+
+
+def _check_value(entry: Filter, value: Value, limits: Limits) -> None:
+    nbytes = math.prod(value.shape) * value.dtype.itemsize
+    if nbytes > limits.decoded_bytes:
+        raise over("decoded_bytes", limits.decoded_bytes, nbytes, "bytes of pixels", status=422, filter=entry.name)
+    pixels = math.prod(value.shape[:2])
+    if pixels > limits.pixels:
+        raise over("pixels", limits.pixels, pixels, "pixels", status=422, filter=entry.name)
+
+
+def _as_json(
+    request: Request, number: int, entry: Filter, result: Any, clock: _Clock, steps: list[StepTime], pixels: int
+) -> Made:
+    assert request.chain is not None
+    if number < len(request.chain) - 1:
+        raise Problem(422, f"{entry.name} makes no image, so it must be the last filter", filter=entry.name)
+    clock.lap("compute")
+    body = json.dumps(plain(result)).encode()
+    clock.lap("encode")
+    return Made(Answer(body, JSON), clock.seconds, steps, pixels)
+
+
+def plain(result: Any) -> Any:
+    """Arrays and NumPy's numbers as lists and numbers for JSON."""
+    if hasattr(result, "_asdict"):
+        return {name: plain(part) for name, part in result._asdict().items()}
+    if isinstance(result, tuple):
+        return [plain(part) for part in result]
+    return result.tolist() if hasattr(result, "tolist") else result
+
+
+def _format_for(request: Request, image: Any, axes: str) -> Format:
+    """The first of the formats that were asked for which holds an image."""
+    own = request.image.format
+    reasons = []
+    for wanted in request.formats:
+        # Where the format is left open, TIFF holds what others do not.
+        for form in [wanted] if wanted is not None else [own, *FORMATS[1:2], *FORMATS[:1]]:
+            if form.name not in request.limits.formats:
+                reasons.append(f"{form.name} files are not written here")
+                continue
+            try:
+                check_fits(f"the result{form.suffixes[0]}", image.shape, image.dtype, axes=axes or None)
+            except (TypeError, ValueError) as error:
+                reasons.append(one_line(error).partition(": ")[2].partition(";")[0])
+                continue
+            return form
+    why = "; ".join(dict.fromkeys(reasons)) or "only application/json is accepted, and the result is an image"
+    holders = [form.media_type for form in FORMATS if form.name in request.limits.formats and _holds(form, image, axes)]
+    raise Problem(
+        406,
+        f"the result is {image.dtype} of shape {image.shape}: {why}",
+        parameter="Accept",
+        rule=f"one of {', '.join(holders)}" if holders else "none holds it",
+        dtype=image.dtype.name,
+        shape=list(image.shape),
+    )
+
+
+def _holds(form: Format, image: Any, axes: str) -> bool:
+    try:
+        check_fits(f"the result{form.suffixes[0]}", image.shape, image.dtype, axes=axes or None)
+    except (TypeError, ValueError):
+        return False
+    return True
