@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from functools import partial
 
 import hypothesis
@@ -158,3 +159,13 @@ def constants(monkeypatch):
     with monkeypatch.context() as patch:
         yield partial(set_constants, patch)
     graph_of.cache_clear()
+
+
+def wait_until(condition, seconds=20):
+    """Whether something becomes true; the time allowed is for a busy machine."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True

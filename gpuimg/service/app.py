@@ -89,8 +89,6 @@ class Base(web.RequestHandler):
     def set_default_headers(self) -> None:
         self.set_header("Server", "gpuimg")
         self.set_header("X-Content-Type-Options", "nosniff")
-        if self.service.is_draining:
-            self.set_header("Connection", "close")
 
     def prepare(self) -> None:
         if self.needs_token and self.service.token:
@@ -290,7 +288,7 @@ class Apply(Base):
     def _refuse(self, problem: Problem) -> None:
         """Answer at once, but read on for a while: a connection closed before might take the answer with it."""
         self.refused = problem
-        self.body = BytesIO()
+        self._release()
         self.set_header("Connection", "close")
         self.write_problem(problem)
         length = self.request.headers.get("Content-Length", "0")
@@ -400,12 +398,16 @@ class Apply(Base):
         super().on_finish()
         self._let_go()
 
-    def _let_go(self) -> None:
-        if self.late is not None:
-            self.late.cancel()
+    def _release(self) -> None:
+        """Let go of the body's memory."""
         self.body = BytesIO()
         self.service.received_bytes -= self.admitted
         self.admitted = 0
+
+    def _let_go(self) -> None:
+        if self.late is not None:
+            self.late.cancel()
+        self._release()
         if self.is_counted:
             self.is_counted = False
             self.service.metrics.in_progress.dec()
