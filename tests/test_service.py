@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import socket
 import struct
+import subprocess
+import sysconfig
 import threading
 import time
 import zlib
 from contextlib import contextmanager, suppress
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -596,3 +600,20 @@ def test_errors_are_not_kept():
             detail(client.apply(file_of(GREY), "rgb2gray"), 422)
         text = client.get("/metrics").body.decode()
         assert 'gpuimg_cache_total{result="hit"}' not in text
+
+
+def test_it_keeps_to_its_openapi_document(tmp_path):
+    with serving(token="s3cret") as client:
+        address = f"http://127.0.0.1:{client.port}/openapi.json"
+        command = [str(Path(sysconfig.get_path("scripts"), "schemathesis")), "run", address, "--seed", "1"]
+        command += ["--max-examples", "40", "--header", "Authorization: Bearer s3cret", "--no-color"]
+        # Bytes at random are no image.
+        command += ["--exclude-checks", "positive_data_acceptance"]
+        tests = str(Path(__file__).parent)
+        environment = {**os.environ, "SCHEMATHESIS_HOOKS": "service_hooks", "PYTHONPATH": tests}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        text = client.get("/metrics", Authorization="Bearer s3cret").body.decode()
+    assert done.returncode == 0, done.stdout
+    answers = dict(re.findall(r'gpuimg_requests_total\{code="(\d+)"\} ([\d.]+)', text))
+    assert {"200", "400", "404", "405", "422"} <= set(answers)
+    assert "500" not in answers

@@ -128,7 +128,7 @@ class Base(web.RequestHandler):
         super().send_error(error.status if isinstance(error, Problem) else status_code, **kwargs)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        if not isinstance(value, Problem):
+        if not isinstance(value, Problem | web.HTTPError):
             super().log_exception(typ, value, tb)
 
     def compute_etag(self) -> str | None:
