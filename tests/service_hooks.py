@@ -4,7 +4,8 @@ import random
 
 import numpy as np
 import schemathesis
-from service import file_of
+
+from tests.service import file_of
 
 GREY = np.random.default_rng(0).integers(0, 256, (9, 11), np.uint8)
 BODIES = {

@@ -9,6 +9,7 @@ import re
 import socket
 import struct
 import subprocess
+import sys
 import sysconfig
 import threading
 import time
@@ -20,16 +21,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from conftest import wait_until
 from PIL import Image
-from service import file_of, running
 
 import gpuimg
 from gpuimg import stopping
-from gpuimg.service import app, schema, work
-from gpuimg.service.app import Service
+from gpuimg.service import core, schema, work
 from gpuimg.service.cache import Answer, Cache
+from gpuimg.service.core import Service
 from gpuimg.service.limits import Limits
+from tests.conftest import wait_until
+from tests.service import file_of, running
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
 GREY = COLOURS[..., 0].copy()
@@ -432,7 +433,7 @@ class Held:
         self.go = threading.Event()
         self.began = []
         self.stopped = []
-        monkeypatch.setattr(app, "perform", self.perform)
+        monkeypatch.setattr(core, "perform", self.perform)
 
     def perform(self, request):
         self.began.append(request)
@@ -548,9 +549,9 @@ def test_draining(held):
         assert wait_until(lambda: len(held.began) == 1)
         client.service.is_draining = True
         assert "about to end" in detail(client.get("/readyz"), 503)
-        assert "about to end" in detail(client.apply(file_of(GREY), "invert"), 503)
         assert client.get("/healthz").status == 200
         held.go.set()
+        assert client.apply(file_of(GREY), "invert").status == 200  # on a connection that was open
         running_one.join(20)
         assert running_one.reply.status == 200
 
@@ -565,7 +566,7 @@ def test_a_failure_says_no_more_than_it_must(monkeypatch):
     def fail(request):
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(app, "perform", fail)
+    monkeypatch.setattr(core, "perform", fail)
     with serving() as client:
         reply = client.apply(file_of(GREY), "invert")
         assert detail(reply, 500) == "the service failed at this request"
@@ -609,11 +610,39 @@ def test_it_keeps_to_its_openapi_document(tmp_path):
         command += ["--max-examples", "40", "--header", "Authorization: Bearer s3cret", "--no-color"]
         # Bytes at random are no image.
         command += ["--exclude-checks", "positive_data_acceptance"]
-        tests = str(Path(__file__).parent)
-        environment = {**os.environ, "SCHEMATHESIS_HOOKS": "service_hooks", "PYTHONPATH": tests}
+        here = str(Path(__file__).parents[1])
+        environment = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.service_hooks", "PYTHONPATH": here}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
         text = client.get("/metrics", Authorization="Bearer s3cret").body.decode()
     assert done.returncode == 0, done.stdout
     answers = dict(re.findall(r'gpuimg_requests_total\{code="(\d+)"\} ([\d.]+)', text))
     assert {"200", "400", "404", "405", "422"} <= set(answers)
     assert "500" not in answers
+
+
+def test_damaged_files_are_answered_or_refused(tmp_path):
+    """See `tests/attack/service_files.py`, which sends many more."""
+    command = [sys.executable, "-m", "tests.attack.service_files", "150", "3"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-4000:]
+    grown = int(re.search(r"memory grew by (\d+) MiB", done.stdout)[1])
+    assert grown < 500
+
+
+def progressive(scans):
+    """A JPEG of 1000 x 1000 pixels that holds its image in many scans."""
+    whole = file_of(np.zeros((1000, 1000), np.uint8), "JPEG", progressive=True)
+    start = whole.index(b"\xff\xda")
+    last = whole.rindex(b"\xff\xda")
+    return whole[:last] + whole[last:-2] * scans + whole[-2:] if start < last else whole
+
+
+def test_bombs(client):
+    zeros = zlib.compress(bytes(200_000_000), 9)
+    deflated = tiff_of(np.zeros((16, 16), np.uint8), compression="zlib")
+    bombs = [png_header(20_000, 20_000), png_header(60_000, 1), progressive(200), deflated + zeros]
+    for bomb in bombs:
+        reply = client.apply(bomb, "invert")
+        assert reply.status in (200, 413, 422)
+        assert client.get("/healthz").status == 200

@@ -9,8 +9,6 @@ import json
 import logging
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
@@ -20,60 +18,17 @@ from typing import Any
 from tornado import web
 
 import gpuimg
-from gpuimg.errors import GpuimgError, one_line
-from gpuimg.jobs.chains import Chain
-from gpuimg.jobs.pool import Pool, QueueFull
-from gpuimg.service.cache import Answer, Cache, key
-from gpuimg.service.limits import Limits
-from gpuimg.service.metrics import CONTENT_TYPE, Metrics
+from gpuimg.service.core import RETRY, Reply, Service, busy
+from gpuimg.service.metrics import CONTENT_TYPE
 from gpuimg.service.problems import MEDIA_TYPE, Problem, over
 from gpuimg.service.schema import all_schemas, media_types, openapi
-from gpuimg.service.work import Made, Request, perform, read_accept, read_axes, read_chain
-from gpuimg.typing import Backend
 
 log = logging.getLogger("gpuimg.service")
 
 LINGER_BYTES = 64 << 20  # of a body that is refused, read before the connection is closed: or the answer might be lost
 LINGER_SECONDS = 10.0
-RETRY_AFTER = 1  # seconds
 CACHED_SECONDS = 365 * 24 * 3600
 QUERY = ("f", "axes")
-
-
-@dataclass
-class Service:
-    """What the handlers of one process share.
-
-    Attributes
-    ----------
-    limits : what it takes on
-    token : that clients must send, empty for none
-    cache : of results
-    backend : where filters run
-    is_draining : whether it is about to end
-    is_warm : whether the filters are compiled
-    """
-
-    limits: Limits = field(default_factory=Limits)
-    token: str = ""
-    cache: Cache = field(default_factory=lambda: Cache(0))
-    backend: Backend = "auto"
-    is_draining: bool = False
-    is_warm: bool = True
-    metrics: Metrics = field(default_factory=Metrics)
-    received_bytes: int = 0
-    started: float = field(default_factory=time.time)
-
-    def __post_init__(self) -> None:
-        limits = self.limits
-        self.pool = Pool(running=limits.running, queued=limits.queued, queued_bytes=limits.queued_bytes)
-        self.readers = ThreadPoolExecutor(2, "gpuimg-header")  # of files' headers, which can be long
-        self.metrics.places.set(limits.running)
-
-    async def close(self) -> None:
-        await self.pool.aclose()
-        await self.cache.close()
-        self.readers.shutdown(wait=False, cancel_futures=True)
 
 
 class Base(web.RequestHandler):
@@ -172,7 +127,7 @@ class Ready(Base):
     def get(self) -> None:
         if self.service.is_draining or not self.service.is_warm:
             why = "the service is about to end" if self.service.is_draining else "filters are being compiled"
-            raise Problem(503, why, headers={"Retry-After": str(RETRY_AFTER)})
+            raise Problem(503, why, headers=RETRY)
         self.write_json({"status": "ready"})
 
 
@@ -216,14 +171,13 @@ class Apply(Base):
 
     def initialize(self) -> None:
         self.refused: Problem | None = None
-        self.task: asyncio.Task[tuple[Answer, str]] | None = None
+        self.task: asyncio.Task[Reply] | None = None
         self.began = time.perf_counter()
         self.body = BytesIO()
         self.received = 0
         self.admitted = 0  # bytes of the body that the service counts
         self.is_counted = False
         self.digest = hashlib.sha256()
-        self.made: Made | None = None
         self.times: dict[str, float] = {}
         self.late: asyncio.TimerHandle | None = None
         self.is_gone = False
@@ -244,18 +198,15 @@ class Apply(Base):
 
     def _check_head(self) -> None:
         """Refuse what can be refused before the body is read."""
-        service, limits = self.service, self.service.limits
-        if service.is_draining:
-            raise Problem(503, "the service is about to end", headers={"Retry-After": str(RETRY_AFTER)})
+        limits = self.service.limits
         headers = self.request.headers
         if headers.get("Content-Encoding", "identity").lower() != "identity":
             raise Problem(415, "the body must not be compressed", parameter="Content-Encoding", rule="identity")
         length = headers.get("Content-Length")
         if length is not None and length.isdigit() and int(length) > limits.body_bytes:
             raise over("body_bytes", limits.body_bytes, int(length), "bytes of the body")
-        self.chain: Chain | None = read_chain(self.get_arguments("f"), limits.steps)
-        self.axes = read_axes(self.get_arguments("axes"))
-        self.formats = read_accept(headers.get("Accept", ""))
+        accept = headers.get("Accept", "*/*")
+        self.query = self.service.query(self.get_arguments("f"), accept, self.get_arguments("axes"))
         self._admit(int(length) if length is not None and length.isdigit() else 0)
         self._read_at_most(limits.body_bytes + LINGER_BYTES)
         self._until(limits.reading_seconds, Problem(408, "the body did not arrive in time"))
@@ -268,7 +219,7 @@ class Apply(Base):
         """Count bytes of the body among those that the service holds."""
         service = self.service
         if service.received_bytes + nbytes > max(service.limits.received_bytes, service.limits.body_bytes):
-            raise _busy("the bodies of other requests take the memory that there is for them")
+            raise busy("the bodies of other requests take the memory that there is for them")
         service.received_bytes += nbytes
         self.admitted += nbytes
 
@@ -326,66 +277,35 @@ class Apply(Base):
         metrics.bytes.labels("in").inc(self.received)
         if not self.received:
             raise Problem(400, "the body is empty; it must be an image file", rule="an image file as the body")
-        texts = self.chain.texts() if self.chain is not None else []
-        wanted = ",".join([form.name if form is not None else "*" for form in self.formats])
-        asked = key(self.digest.digest(), f"{self.axes}|{'|'.join(texts)}", wanted)
+        digest = self.digest.digest()
+        asked = self.query.key(digest)
         if _matches(self.request.headers.get("If-None-Match", ""), asked):
             raise Problem(412, "the client has this result already", headers={"ETag": f'"{asked}"'})
-        self.task = asyncio.ensure_future(self.service.cache.get_or_make(asked, self._make))
-        try:
-            answer, how = await self.task
-        except asyncio.CancelledError:
-            if self.is_gone:
-                return
-            raise
-        metrics.cache.labels(how).inc()
-        self._write_answer(asked, answer, how)
-
-    async def _make(self) -> Answer:
-        """Compute what the cache does not have."""
-        service, limits = self.service, self.service.limits
-        deadline = time.monotonic() + limits.seconds
         body, self.body = self.body, BytesIO()
-        body.seek(0)
-        loop = asyncio.get_running_loop()
-        request = await loop.run_in_executor(
-            service.readers, Request, body, self.chain, self.formats, self.axes, limits
-        )
+        self.task = asyncio.ensure_future(self.service.reply(body, digest, self.query))
+        del body
         try:
-            with gpuimg.use_backend(service.backend):
-                job = service.pool.submit_nowait(perform, request, deadline=deadline - time.monotonic())
-        except QueueFull:
-            raise _busy("as many requests wait as may") from None
-        service.metrics.running.inc()
-        try:
-            self.made = await job
-        except TimeoutError:
-            raise Problem(504, f"the work took longer than {limits.seconds:g} s", limit="seconds") from None
-        except GpuimgError as error:
-            log.exception("a request failed")
-            raise Problem(500, f"the service failed at this request: {one_line(error)}") from error
-        except MemoryError:
-            raise Problem(503, "there is not enough memory at the moment", headers=_RETRY) from None
-        finally:
-            service.metrics.running.dec()
-        self.times |= {"queue": job.seconds.queued, **self.made.seconds}
-        service.metrics.made(self.made, {"queue": job.seconds.queued, "running": job.seconds.running})
-        return self.made.answer
+            self._write_reply(await self.task)
+        except asyncio.CancelledError:
+            if not self.is_gone:
+                raise
 
-    def _write_answer(self, asked: str, answer: Answer, how: str) -> None:
-        self.set_header("Content-Type", answer.content_type)
-        self.set_header("ETag", f'"{asked}"')
-        self.set_header("Content-Location", f"/v1/results/{asked}")
+    def _write_reply(self, reply: Reply) -> None:
+        self.set_header("Content-Type", reply.answer.content_type)
+        self.set_header("ETag", f'"{reply.key}"')
+        self.set_header("Content-Location", f"/v1/results/{reply.key}")
         self.set_header("Cache-Control", f"private, max-age={CACHED_SECONDS}, immutable")
         self.set_header("Vary", "Accept")
-        self.set_header("Gpuimg-Cache", how)
-        timing = [f"{part};dur={1000 * seconds:.3f}" for part, seconds in self.times.items()]
-        for number, step in enumerate(self.made.steps if self.made is not None else ()):
-            timing.append(f'f{number};dur={1000 * step.seconds:.3f};desc="{step.name} ({step.backend})"')
+        self.set_header("Gpuimg-Cache", reply.how)
+        timing = [f"{part};dur={1000 * seconds:.3f}" for part, seconds in {**self.times, **reply.seconds}.items()]
+        timing += [
+            f'f{number};dur={1000 * step.seconds:.3f};desc="{step.name} ({step.backend})"'
+            for number, step in enumerate(reply.steps)
+        ]
         self.set_header("Server-Timing", ", ".join(timing))
-        self.service.metrics.bytes.labels("out").inc(len(answer.body))
+        self.service.metrics.bytes.labels("out").inc(len(reply.answer.body))
         self.service.metrics.seconds.labels("total").observe(time.perf_counter() - self.began)
-        self.finish(answer.body)
+        self.finish(reply.answer.body)
 
     def on_connection_close(self) -> None:
         """The client is gone: its work ends too, unless others wait for it."""
@@ -411,13 +331,6 @@ class Apply(Base):
         if self.is_counted:
             self.is_counted = False
             self.service.metrics.in_progress.dec()
-
-
-_RETRY = {"Retry-After": str(RETRY_AFTER)}
-
-
-def _busy(why: str) -> Problem:
-    return Problem(503, f"the service is busy: {why}", headers=_RETRY)
 
 
 def _matches(header: str, asked: str) -> bool:

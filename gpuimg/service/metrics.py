@@ -19,14 +19,13 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from gpuimg.service.work import Made
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's name for it
-PLACE = "GPUIMG_WORKER"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0)
 
 
-def _share_files() -> bool:
+def _share_files(place: str) -> bool:
     """Keep the numbers in files, if there is a folder for them; called before any number is made."""
-    folder, place = os.environ.get(FOLDER), os.environ.get(PLACE)
+    folder = os.environ.get(FOLDER)
     if not folder or not place:
         return False
     for path in Path(folder).glob(f"gauge_*_{place}.db"):  # of the worker that was here before
@@ -37,10 +36,15 @@ def _share_files() -> bool:
 
 
 class Metrics:
-    """The numbers of one process."""
+    """The numbers of one process.
 
-    def __init__(self) -> None:
-        self._is_shared = _share_files()
+    Parameters
+    ----------
+    place : names a worker's files; empty for a process that is by itself
+    """
+
+    def __init__(self, place: str = "") -> None:
+        self._is_shared = _share_files(place)
         self._registry = CollectorRegistry()
         counter = partial(Counter, registry=self._registry)
         gauge = partial(Gauge, registry=self._registry, multiprocess_mode="livesum")

@@ -189,6 +189,13 @@ def perform(request: Request) -> Made:
     return Made(Answer(written.getvalue(), form.media_type), clock.seconds, steps, pixels)
 
 
+def encoded(image: Any, name: str) -> bytes:
+    """An image as a file of a format: "PNG", "JPEG", "TIFF", "NPY"."""
+    written = BytesIO()
+    write_image(written, next(form for form in FORMATS if form.name == name), image)
+    return written.getvalue()
+
+
 class _Clock:
     """The seconds of the parts of a work."""
 

@@ -1,0 +1,172 @@
+"""`gpuimg serve`: one process, or a supervisor and its workers, out of settings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gpuimg.errors import GpuimgError, ServeError
+from gpuimg.service.app import make_app
+from gpuimg.service.cache import Cache, Remote
+from gpuimg.service.core import Service
+from gpuimg.service.limits import Limits
+from gpuimg.service.metrics import FOLDER, Metrics
+from gpuimg.service.serving import listen, serve, url
+from gpuimg.service.workers import Parent, Times, inherited, supervise
+from gpuimg.typing import Backend
+from gpuimg.warming import warmup
+
+log = logging.getLogger("gpuimg.service")
+
+HEADER_BYTES = 1 << 16
+IDLE_SECONDS = 60.0  # after which a connection without a request is closed
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `gpuimg serve` was asked for.
+
+    Attributes
+    ----------
+    cache_bytes : of memory for results, in each worker
+    cache_url : of a Redis that workers and machines share; empty for none
+    token_file : holds the token that clients must send; empty for none
+    is_warmed : whether filters are compiled before the service is ready
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    backend: Backend = "auto"
+    cache_bytes: int = 256 << 20
+    cache_url: str = ""
+    token_file: str = ""
+    drain_seconds: float = 30.0
+    is_warmed: bool = True
+    limits: Limits = field(default_factory=Limits)
+
+
+def run(settings: Settings, command: Sequence[str], say: Callable[[str], None]) -> int:
+    """Serve until a signal ends it.
+
+    Parameters
+    ----------
+    command : starts a worker, which calls this function with the same settings
+    say : shows a line to who started the service
+
+    Returns
+    -------
+    int : the exit code
+
+    Raises
+    ------
+    ServeError : the port, the token or the cache cannot be used as asked for
+    """
+    parent = inherited()
+    token = read_token(settings.token_file)
+    if parent is not None:
+        asyncio.run(_serve(settings, token, parent.sockets, parent, lambda _: None))
+        return 0
+    bound = listen(settings.host, settings.port, settings.workers)
+    address = url(settings.host, bound[0])
+    say(f"listening on {address}")
+    if settings.workers == 1:
+        asyncio.run(_serve(settings, token, bound[0], None, say))
+        return 0
+    folder = tempfile.mkdtemp(prefix="gpuimg-metrics-")
+    os.environ[FOLDER] = folder
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # gpuimg may have been found by it only
+    try:
+        times = Times(drain=settings.drain_seconds)
+        return supervise(command, bound, times=times, on_ready=lambda: say(f"{settings.workers} workers are ready"))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _serve(
+    settings: Settings,
+    token: str,
+    sockets: Sequence[object],
+    parent: Parent | None,
+    say: Callable[[str], None],
+) -> None:
+    """What one process does."""
+    service = Service(
+        limits=settings.limits,
+        token=token,
+        cache=Cache(settings.cache_bytes, remote_of(settings.cache_url)),
+        backend=settings.backend,
+        is_warm=not settings.is_warmed,
+        metrics=Metrics(parent.place if parent is not None else ""),
+    )
+
+    def drain() -> None:
+        service.is_draining = True
+
+    if settings.is_warmed:
+        threading.Thread(target=_warm, args=(service, say), name="gpuimg-warm", daemon=True).start()
+    await serve(
+        make_app(service),
+        sockets=sockets,  # type: ignore[arg-type]
+        parent=parent,
+        drain_seconds=settings.drain_seconds,
+        on_drain=drain,
+        on_end=service.close,
+        max_header_size=HEADER_BYTES,
+        idle_connection_timeout=IDLE_SECONDS,
+    )
+
+
+def _warm(service: Service, say: Callable[[str], None]) -> None:
+    """Compile what is not compiled yet; a filter that fails will say so when it is used."""
+    try:
+        warmed = warmup()
+    except (GpuimgError, OSError) as error:
+        log.warning("filters were not compiled beforehand: %s", error)
+    else:
+        for name, error in warmed.failed.items():
+            log.warning("%s was not compiled beforehand: %s", name, error)
+    service.is_warm = True
+    say("ready")
+
+
+def read_token(name: str) -> str:
+    """The token in a file, without the white space around it."""
+    if not name:
+        return ""
+    try:
+        token = Path(name).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServeError(
+            f"the token cannot be read: {name}: {getattr(error, 'strerror', None) or 'no text'}"
+        ) from error
+    if len(token) < 16 or not token.isascii() or not token.isprintable() or " " in token:
+        raise ServeError(f"the token in {name} must be one word of at least 16 printable ASCII characters")
+    return token
+
+
+def remote_of(address: str) -> Remote | None:
+    """The cache that workers share."""
+    if not address:
+        return None
+    try:
+        from gpuimg.service.remote import Redis
+    except ModuleNotFoundError as error:
+        raise ServeError(f"a cache in Redis needs {error.name}: pip install 'gpuimg[redis]'") from error
+    try:
+        return Redis(address)
+    except ValueError as error:
+        raise ServeError(str(error)) from error
+
+
+def worker_command(arguments: Sequence[str]) -> list[str]:
+    """Starts a worker with the arguments that this process was started with."""
+    return [sys.executable, "-P", "-m", "gpuimg", *arguments]

@@ -1,0 +1,180 @@
+"""What a process of the service does with a request, whichever framework brought it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import NamedTuple
+
+import gpuimg
+from gpuimg.errors import GpuimgError, one_line
+from gpuimg.files import Format
+from gpuimg.jobs.chains import Chain
+from gpuimg.jobs.pool import Pool, QueueFull
+from gpuimg.service.cache import Answer, Cache, key
+from gpuimg.service.limits import Limits
+from gpuimg.service.metrics import Metrics
+from gpuimg.service.problems import Problem
+from gpuimg.service.work import Made, Request, StepTime, perform, read_accept, read_axes, read_chain
+from gpuimg.typing import Backend
+
+log = logging.getLogger("gpuimg.service")
+
+RETRY = {"Retry-After": "1"}
+
+
+class Query(NamedTuple):
+    """What is to be done with an image: filters, formats of the answer, best first, and the axes of a stack."""
+
+    chain: Chain | None
+    formats: Sequence[Format | None]
+    axes: str
+
+    def key(self, digest: bytes) -> str:
+        """Names the result for a body with this SHA-256 digest; equal for all ways to write the query."""
+        texts = self.chain.texts() if self.chain is not None else []
+        formats = [form.name if form is not None else "*" for form in self.formats]
+        return key(digest, f"{self.axes}|{'|'.join(texts)}", ",".join(formats))
+
+
+class Reply(NamedTuple):
+    """A result.
+
+    Attributes
+    ----------
+    how : what the cache did: "hit", "remote", "joined", "made"
+    seconds : of the parts ``queue``, ``decode``, ``compute`` and ``encode``, if it was made for this request
+    steps : the filters that ran for this request
+    """
+
+    answer: Answer
+    key: str
+    how: str
+    seconds: dict[str, float]
+    steps: list[StepTime]
+
+
+def busy(why: str) -> Problem:
+    return Problem(503, f"the service is busy: {why}", headers=RETRY)
+
+
+@dataclass
+class Service:
+    """What requests of one process share; made in the event loop that uses it.
+
+    Attributes
+    ----------
+    limits : what it takes on
+    token : that clients must send, empty for none
+    cache : of results
+    backend : where filters run
+    is_draining : whether it is about to end
+    is_warm : whether the filters are compiled
+    received_bytes : of the bodies that it holds
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> from gpuimg.demo import photo
+    >>> from gpuimg.service.work import encoded
+    >>> async def main():
+    ...     service = Service()
+    ...     try:
+    ...         reply = await service.apply(encoded(photo(0.01), "PNG"), ["gaussian:sigma=2", "threshold_otsu"])
+    ...     finally:
+    ...         await service.close()
+    ...     return reply.answer.content_type
+    >>> asyncio.run(main())
+    'application/json'
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    token: str = ""
+    cache: Cache = field(default_factory=lambda: Cache(0))
+    backend: Backend = "auto"
+    is_draining: bool = False
+    is_warm: bool = True
+    metrics: Metrics = field(default_factory=Metrics)
+    received_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        limits = self.limits
+        self.pool = Pool(running=limits.running, queued=limits.queued, queued_bytes=limits.queued_bytes)
+        self.readers = ThreadPoolExecutor(2, "gpuimg-header")  # of files' headers, which can be long
+        self.metrics.places.set(limits.running)
+
+    async def close(self) -> None:
+        """Wait for what runs, and end all threads and connections."""
+        await self.pool.aclose()
+        await self.cache.close()
+        self.readers.shutdown(wait=False, cancel_futures=True)
+
+    def query(self, steps: Sequence[str], accept: str = "*/*", axes: Sequence[str] = ()) -> Query:
+        """Read what a client asks for; raises a `Problem` that names what is wrong."""
+        return Query(read_chain(steps, self.limits.steps), read_accept(accept), read_axes(axes))
+
+    async def apply(self, body: bytes, steps: Sequence[str], accept: str = "*/*") -> Reply:
+        """Run filters over an image file.
+
+        Parameters
+        ----------
+        body : the file
+        steps : filters and their parameters, such as ``gaussian:sigma=2``
+        accept : an HTTP Accept header, which picks the format of the result
+
+        Raises
+        ------
+        Problem : says what is wrong, and with which HTTP status
+        """
+        query = self.query(steps, accept)
+        if len(body) > self.limits.body_bytes:
+            raise Problem(413, f"{len(body)} bytes are over the limit of {self.limits.body_bytes}", limit="body_bytes")
+        return await self.reply(BytesIO(body), hashlib.sha256(body).digest(), query)
+
+    async def reply(self, body: BytesIO, digest: bytes, query: Query) -> Reply:
+        """The result for a body whose SHA-256 digest is known. Cancelling stops the work unless others wait for it."""
+        made: list[Made] = []
+        seconds: dict[str, float] = {}
+        asked = query.key(digest)
+
+        async def make() -> Answer:
+            made.append(await self._make(body, query, seconds))
+            return made[0].answer
+
+        answer, how = await self.cache.get_or_make(asked, make)
+        self.metrics.cache.labels(how).inc()
+        return Reply(answer, asked, how, seconds, made[0].steps if made else [])
+
+    async def _make(self, body: BytesIO, query: Query, seconds: dict[str, float]) -> Made:
+        """Compute what the cache does not have."""
+        limits = self.limits
+        end = time.monotonic() + limits.seconds
+        body.seek(0)
+        asked = Request, body, query.chain, query.formats, query.axes, limits
+        request = await asyncio.get_running_loop().run_in_executor(self.readers, *asked)
+        try:
+            with gpuimg.use_backend(self.backend):
+                job = self.pool.submit_nowait(perform, request, deadline=end - time.monotonic())
+        except QueueFull:
+            raise busy("as many requests wait as may") from None
+        self.metrics.running.inc()
+        try:
+            made: Made = await job
+        except TimeoutError:
+            raise Problem(504, f"the work took longer than {limits.seconds:g} s", limit="seconds") from None
+        except MemoryError:
+            raise busy("there is not enough memory at the moment") from None
+        except GpuimgError as error:
+            log.exception("a request failed")
+            raise Problem(500, f"the service failed at this request: {one_line(error)}") from error
+        finally:
+            self.metrics.running.dec()
+        seconds |= {"queue": job.seconds.queued, **made.seconds}
+        self.metrics.made(made, {"queue": job.seconds.queued, "running": job.seconds.running})
+        return made
