@@ -94,7 +94,8 @@ class Service:
         return code
 
     def assert_quiet(self):
-        assert [line for line in self.logged if NOISE.search(line)] == []
+        noise = [line for line in self.logged if NOISE.search(line) and "WARNING Executing" not in line]  # it is slow
+        assert noise == []
 
 
 @contextmanager
@@ -492,11 +493,11 @@ def test_connections_that_wait_at_the_end_are_answered():
         blocking = service.connect()
         blocking.request("GET", "/block?seconds=1")
         time.sleep(0.3)
-        waiting = [service.connect() for _ in range(5)]
+        waiting = [service.connect() for _ in range(500)]  # more than are accepted between two looks at the signal
         for connection in waiting:
             connection.request("GET", "/")
         service.process.send_signal(signal.SIGTERM)
-        assert [connection.getresponse().status for connection in (blocking, *waiting)] == [200] * 6
+        assert [connection.getresponse().status for connection in (blocking, *waiting)] == [200] * 501
         for connection in (blocking, *waiting):
             connection.close()
         assert service.wait() == 0

@@ -1,6 +1,6 @@
 """Several processes that answer on one port: a supervisor, and what a worker knows of it.
 
-The supervisor holds one group of listening sockets per slot; SO_REUSEPORT lets the kernel spread connections over the
+The supervisor holds a group of listening sockets per slot; SO_REUSEPORT lets the kernel spread connections over the
 slots. A worker inherits the sockets of its slot, so connections that wait in them outlive the worker. Two pipes tie a
 worker to its supervisor: the worker's event loop writes a line a second to one, and standard input ends with the
 supervisor.
@@ -75,9 +75,10 @@ def supervise(
     command
         Starts a worker, which calls `inherited` to learn what it is given.
     sockets
-        Per worker its listening sockets. They are closed when the workers are told to end.
+        Per worker its listening sockets. Connections wait in them while a worker is replaced; workers that are given
+        the same sockets take over from each other instead. They are closed when the workers are told to end.
     times
-        How long to wait for what.
+        How long to wait for what; ``drain`` is what the workers pass to `gpuimg.service.serving.serve`.
     on_ready
         Called once, when every worker has been ready for the first time.
     on_death
