@@ -5,7 +5,8 @@
     GpuimgError
     ├── BackendUnavailable (RuntimeError)   a backend asked for by name cannot run here
     ├── BackendFailed (RuntimeError)        a backend that could run broke while it ran
-    └── ImageFileError (OSError)            a file is missing, unreadable, truncated or cannot be written
+    ├── ImageFileError (OSError)            a file is missing, unreadable, truncated or cannot be written
+    └── ServeError (RuntimeError)           the HTTP service cannot start: its port is taken, a package is missing
 
     UserWarning
     ├── FallbackWarning                     the work was done elsewhere than planned, and why
@@ -51,6 +52,10 @@ class BackendFailed(GpuimgError, RuntimeError):
 
 class ImageFileError(GpuimgError, OSError):
     """An image file is missing, unreadable, truncated or cannot be written."""
+
+
+class ServeError(GpuimgError, RuntimeError):
+    """The HTTP service cannot start, for example because its port is in use; the message says what would help."""
 
 
 class FallbackWarning(UserWarning):

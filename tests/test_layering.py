@@ -14,6 +14,9 @@ ROOT = Path(gpuimg.__file__).parent
 LAYERS = [
     ("gpuimg.__main__",),
     ("gpuimg.cli",),
+    ("gpuimg.service.serving",),
+    ("gpuimg.service.workers",),
+    ("gpuimg.service",),
     ("gpuimg.demo",),
     ("gpuimg.demo_lag",),
     ("gpuimg.demo_routes",),

@@ -1,0 +1,368 @@
+"""What one process of the service does: listen, answer, and finish what it has admitted when it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import itertools
+import logging
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Any, cast
+
+from gpuimg.errors import ServeError, one_line
+from gpuimg.service.workers import BEAT_SECONDS, READY, Parent
+
+try:
+    from tornado.httpserver import HTTPServer
+    from tornado.httputil import (
+        HTTPConnection,
+        HTTPHeaders,
+        HTTPMessageDelegate,
+        HTTPServerRequest,
+        RequestStartLine,
+        ResponseStartLine,
+    )
+    from tornado.iostream import IOStream
+    from tornado.web import Application, OutputTransform
+except ModuleNotFoundError as error:
+    raise ServeError(f"the service needs {error.name}: pip install 'gpuimg[serve]'") from error
+
+BACKLOG = 1024  # connections that wait to be accepted; the system may allow fewer
+
+_log = logging.getLogger("gpuimg.service")
+
+
+# Listening ---------------------------------------------------------------------------------------------------------
+
+
+def listen(host: str, port: int, count: int = 1) -> list[list[socket.socket]]:
+    """Bind a port, once per worker.
+
+    Parameters
+    ----------
+    host
+        Name or address, IPv4 or IPv6; "" for all of this machine's.
+    port
+        From 0 to 65535; 0 takes one that is free.
+    count
+        How many groups of sockets to bind to the same port. More than one needs SO_REUSEPORT.
+
+    Returns
+    -------
+    list of list of socket.socket
+        ``count`` groups; a group has one listening socket per address of ``host``.
+
+    Raises
+    ------
+    ServeError
+        If the port cannot be bound.
+
+    Examples
+    --------
+    >>> from gpuimg.service.serving import listen, url
+    >>> ((listener,),) = listen("127.0.0.1", 0)
+    >>> url("127.0.0.1", [listener]) == f"http://127.0.0.1:{listener.getsockname()[1]}"
+    True
+    >>> listener.close()
+    """
+    if count > 1 and not hasattr(socket, "SO_REUSEPORT"):
+        raise ServeError(f"{count} workers need SO_REUSEPORT, which this system lacks: serve with one")
+    if not 0 <= port <= 65535:
+        raise ServeError(f"port must be from 0 to 65535, got {port}")
+    with contextlib.ExitStack() as failed:
+        try:
+            found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            addresses = list(dict.fromkeys((family, address) for family, *_, address in found))
+            # Without SO_REUSEPORT: with it, a port that another service of this user has would not count as in use.
+            first = _bind(addresses, port, failed, shared=False)
+            if count == 1:
+                bound = [first]
+            else:
+                port = first[0].getsockname()[1]
+                for each in first:
+                    each.close()
+                bound = [_bind(addresses, port, failed, shared=True) for _ in range(count)]
+            for each in itertools.chain(*bound):
+                each.listen(BACKLOG)
+        except (OSError, UnicodeError) as error:
+            raise ServeError(_why(error, host, port)) from error
+        failed.pop_all()
+    return bound
+
+
+def _bind(
+    addresses: Sequence[tuple[int, tuple[Any, ...]]], port: int, failed: contextlib.ExitStack, shared: bool
+) -> list[socket.socket]:
+    """One socket per address, all on one port."""
+    bound: list[socket.socket] = []
+    for family, address in addresses:
+        each = failed.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        each.setblocking(False)
+        if os.name == "posix":  # on Windows it would share a port that is in use
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a socket of its own
+        try:
+            each.bind((address[0], port, *address[2:]))
+        except OSError as error:
+            # A name may have an address of a family that this machine does not use, as "localhost" and "" often have.
+            if error.errno == errno.EADDRNOTAVAIL and len(addresses) > 1:
+                each.close()
+                continue
+            raise
+        port = each.getsockname()[1]
+        bound.append(each)
+    if not bound:
+        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    return bound
+
+
+def url(host: str, sockets: Sequence[socket.socket]) -> str:
+    """The address that ``sockets`` listen on, to be shown.
+
+    Parameters
+    ----------
+    host
+        As given to `listen`.
+    sockets
+        One group of what it returned.
+
+    Returns
+    -------
+    str
+    """
+    address, port = sockets[0].getsockname()[:2]
+    name = host or address
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _why(error: Exception, host: str, port: int) -> str:
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return f"host {host!r} is not known"
+    match getattr(error, "errno", None):
+        case errno.EADDRINUSE:
+            return f"port {port} of {host or 'this machine'} is in use: choose another one, or 0 for any"
+        case errno.EACCES:
+            return f"port {port} is not for this user: choose one from 1024"
+        case errno.EADDRNOTAVAIL:
+            return f"host {host!r} is not an address of this machine"
+    return f"port {port} of {host or 'this machine'} cannot be bound: {one_line(error)}"
+
+
+# Serving -----------------------------------------------------------------------------------------------------------
+
+
+async def serve(
+    app: Application,
+    *,
+    sockets: Sequence[socket.socket],
+    parent: Parent | None = None,
+    drain_seconds: float = 30.0,
+    idle_seconds: float = 5.0,
+    on_ready: Callable[[], object] = lambda: None,
+    on_drain: Callable[[], object] = lambda: None,
+    on_end: Callable[[], Awaitable[object]] | None = None,
+    **options: Any,
+) -> None:
+    """Answer requests until SIGTERM or SIGINT, then finish those that were admitted; in the main thread.
+
+    From the signal on ``app.settings["draining"]`` is true and no connection is accepted; answers carry
+    ``Connection: close``. A second signal ends the process at once; under a supervisor it does nothing, as some
+    signal every process of a service.
+
+    Parameters
+    ----------
+    app
+        What answers.
+    sockets
+        Where to listen; closed at the end.
+    parent
+        The supervisor, if there is one. When it ends, so does this process.
+    drain_seconds
+        How long admitted requests may take after the signal; what is left then is cut off.
+    idle_seconds
+        How long a connection without a request is kept open after the signal: a request may be on its way.
+    on_ready
+        Called when requests are answered.
+    on_drain
+        Called at the signal.
+    on_end
+        Awaited after the last answer.
+    **options
+        Of `tornado.httpserver.HTTPServer`, such as ``max_body_size``.
+    """
+    server = Server(app, **options)
+    app.settings["draining"] = False
+    app.add_transform(_Closing)
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+
+    def tell() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended already
+            loop.call_soon_threadsafe(told.set)
+
+    with _signals(tell, repeated=parent is None):
+        server.add_sockets(sockets)
+        if parent is not None:
+            parent.watch(tell, drain_seconds + 5.0)
+            parent.beat(READY)
+        beating = asyncio.create_task(_beat(parent)) if parent is not None else None
+        on_ready()
+        await told.wait()
+        app.settings["draining"] = True
+        on_drain()
+        await server.drain(drain_seconds, idle_seconds)
+        if on_end is not None:
+            await on_end()
+        if beating is not None:
+            beating.cancel()
+
+
+async def _beat(parent: Parent) -> None:
+    while True:
+        await asyncio.sleep(BEAT_SECONDS)
+        parent.beat()
+
+
+@contextlib.contextmanager
+def _signals(tell: Callable[[], None], repeated: bool) -> Iterator[None]:
+    """Call ``tell`` at a signal that ends the process; end at once at the second one if ``repeated``."""
+    count = 0
+
+    def handle(number: int, _: object) -> None:
+        nonlocal count
+        count += 1
+        tell()
+        if count > 1 and repeated:
+            os._exit(128 + number)
+
+    with contextlib.ExitStack() as after:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            after.callback(signal.signal, number, signal.signal(number, handle))
+        if not repeated:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor's
+        yield
+
+
+class _Closing(OutputTransform):
+    """Tells clients that their connection ends with this answer, once the server drains."""
+
+    def __init__(self, request: HTTPServerRequest) -> None:
+        self._params = cast(Any, request.server_connection).params
+
+    def transform_first_chunk(
+        self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
+    ) -> tuple[int, HTTPHeaders, bytes]:
+        if self._params.no_keep_alive:
+            headers["Connection"] = "close"
+        return status_code, headers, chunk
+
+
+class Server(HTTPServer):
+    """An HTTP server that can finish what it has admitted.
+
+    Takes the arguments of `tornado.httpserver.HTTPServer`.
+    """
+
+    def initialize(self, *args: Any, **kwargs: Any) -> None:
+        super().initialize(*args, **kwargs)
+        self._listeners: list[socket.socket] = []
+        self._requests: dict[object, _Request] = {}  # by connection, where one is awaited too
+        self._count = 0
+        self._all_closed = asyncio.Event()
+        self._idle_seconds: float | None = None  # set while it drains
+
+    async def drain(self, seconds: float, idle_seconds: float) -> None:
+        """Accept no more, and return when all connections have ended.
+
+        Parameters
+        ----------
+        seconds
+            After which connections are cut off.
+        idle_seconds
+            After which connections without a request are closed.
+        """
+        self._accept_waiting()
+        self.stop()
+        self.conn_params.no_keep_alive = True
+        self._idle_seconds = idle_seconds
+        for request in self._requests.values():
+            request.expire(idle_seconds)
+        if self._count:
+            try:
+                await asyncio.wait_for(self._all_closed.wait(), seconds)
+            except TimeoutError:
+                _log.warning("%d connections are cut off after %g s", self._count, seconds)
+                await self.close_all_connections()
+
+    def _accept_waiting(self) -> None:
+        """Accept the connections that clients have by now; closing the socket would reset them."""
+        for listener in self._listeners:
+            with contextlib.suppress(OSError):  # among them BlockingIOError: that was all
+                while True:
+                    connection, address = listener.accept()
+                    stream = IOStream(
+                        connection, max_buffer_size=self.max_buffer_size, read_chunk_size=self.read_chunk_size
+                    )
+                    self.handle_stream(stream, address)
+
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        self._listeners = list(sockets)
+        super().add_sockets(self._listeners)
+
+    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        self._count += 1
+        self._all_closed.clear()
+        super().handle_stream(stream, address)
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        request = _Request(super().start_request(server_conn, request_conn), cast(Any, request_conn).stream)
+        self._requests[server_conn] = request
+        if self._idle_seconds is not None:
+            request.expire(self._idle_seconds)
+        return request
+
+    def on_close(self, server_conn: object) -> None:
+        super().on_close(server_conn)
+        del self._requests[server_conn]
+        self._count -= 1
+        if not self._count:
+            self._all_closed.set()
+
+
+class _Request(HTTPMessageDelegate):
+    """A request that is awaited or has begun."""
+
+    def __init__(self, delegate: HTTPMessageDelegate, stream: IOStream) -> None:
+        self._delegate = delegate
+        self._stream = stream
+        self._has_begun = False
+
+    def expire(self, seconds: float) -> None:
+        """Close the connection then, unless the request has begun."""
+        asyncio.get_running_loop().call_later(seconds, self._close_idle)
+
+    def _close_idle(self) -> None:
+        if not self._has_begun:
+            self._stream.close()
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> Awaitable[None] | None:
+        self._has_begun = True
+        return self._delegate.headers_received(start_line, headers)
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        return self._delegate.data_received(chunk)
+
+    def finish(self) -> None:
+        self._delegate.finish()
+
+    def on_connection_close(self) -> None:
+        self._delegate.on_connection_close()

@@ -1,0 +1,439 @@
+"""Several processes that answer on one port: a supervisor, and what a worker knows of it.
+
+The supervisor holds a group of listening sockets per slot; SO_REUSEPORT lets the kernel spread connections over the
+slots. A worker inherits the sockets of its slot, so connections that wait in them outlive the worker. Two pipes tie a
+worker to its supervisor: the worker's event loop writes a line a second to one, and standard input ends with the
+supervisor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+BEAT_SECONDS = 1.0  # between the lines that a worker's event loop writes
+READY, ALIVE = b"ready\n", b"alive\n"
+
+_ENVIRONMENT = "GPUIMG_WORKER"  # slot:pipe:socket,socket..., as file descriptors
+_log = logging.getLogger("gpuimg.service")
+
+
+@dataclass(frozen=True)
+class Times:
+    """How long the supervisor waits, all in seconds.
+
+    Attributes
+    ----------
+    start : until a new worker is ready; after that it is killed
+    silence : between two signs of life of a ready worker; after that it is killed
+    drain : that a worker may take for the requests it has admitted
+    grace : that it may take to end after that; after that it is killed
+    quick : a worker that lived shorter than this is replaced after a delay
+    first_delay, longest_delay : the delay after the first such death, doubled with each further one, and its limit
+    """
+
+    start: float = 60.0
+    silence: float = 10.0
+    drain: float = 30.0
+    grace: float = 5.0
+    quick: float = 10.0
+    first_delay: float = 1.0
+    longest_delay: float = 30.0
+
+    def delay(self, deaths: int) -> float:
+        """The delay before the next start after so many quick deaths in a row."""
+        return min(self.first_delay * 2.0 ** min(deaths - 1, 60), self.longest_delay) if deaths else 0.0
+
+
+def supervise(
+    command: Sequence[str],
+    sockets: Sequence[Sequence[socket.socket]],
+    *,
+    times: Times | None = None,
+    on_ready: Callable[[], object] = lambda: None,
+    on_death: Callable[[int], object] = lambda pid: None,
+) -> int:
+    """Run one worker per group of sockets until a signal ends them all; POSIX only, in the main thread.
+
+    A dead worker is replaced at once, after a growing delay if it did not live long. A worker whose event loop is
+    silent is killed and replaced. SIGHUP replaces the workers one after the other; each admits requests until its
+    successor is ready. SIGTERM and SIGINT let all workers finish what they have admitted; a second one kills them.
+
+    Parameters
+    ----------
+    command
+        Starts a worker, which calls `inherited` to learn what it is given.
+    sockets
+        Per worker its listening sockets. Connections wait in them while a worker is replaced; workers that are given
+        the same sockets take over from each other instead. They are closed when the workers are told to end.
+    times
+        How long to wait for what; ``drain`` is what the workers pass to `gpuimg.service.serving.serve`.
+    on_ready
+        Called once, when every worker has been ready for the first time.
+    on_death
+        Called with the process ID of every worker that has ended.
+
+    Returns
+    -------
+    int
+        Exit code: 0, 1 if a worker had to be killed at the end, 128 plus the number of a second signal.
+    """
+    return _Supervisor(command, sockets, times or Times(), on_ready, on_death).run()
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A process; at ``deadline`` it is killed, and ``late`` says why."""
+
+    slot: _Slot
+    process: subprocess.Popen[bytes]
+    pipe: int
+    started: float
+    deadline: float
+    late: str
+    is_ready: bool = False
+    is_leaving: bool = False
+
+    def __str__(self) -> str:
+        return f"worker {self.slot.index} (pid {self.process.pid})"
+
+
+@dataclass(eq=False)
+class _Slot:
+    """A place for one worker; in a rolling restart the next one starts beside it, and the old one ends beside it."""
+
+    index: int
+    sockets: Sequence[socket.socket]
+    current: _Worker | None = None
+    next: _Worker | None = None
+    old: _Worker | None = None
+    deaths: int = 0  # quick ones in a row
+    start_at: float = math.inf
+    was_ready: bool = False
+
+
+class _Supervisor:
+    def __init__(
+        self,
+        command: Sequence[str],
+        sockets: Sequence[Sequence[socket.socket]],
+        times: Times,
+        on_ready: Callable[[], object],
+        on_death: Callable[[int], object],
+    ) -> None:
+        self._command = list(command)
+        self._slots = [_Slot(index, group) for index, group in enumerate(sockets)]
+        self._times = times
+        self._on_ready: Callable[[], object] | None = on_ready
+        self._on_death = on_death
+        self._workers: set[_Worker] = set()
+        self._selector = selectors.DefaultSelector()
+        self._restarts: deque[_Slot] = deque()
+        self._restarting: _Slot | None = None
+        self._is_ending = False
+        self._code = 0
+
+    def run(self) -> int:
+        numbers = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        with self._selector, _signals(numbers) as wakeup:
+            self._selector.register(wakeup, selectors.EVENT_READ)
+            try:
+                for slot in self._slots:
+                    self._fill(slot)
+                while self._workers or not self._is_ending:
+                    self._wait(wakeup)
+            finally:
+                self._kill_all()
+        return self._code
+
+    def _wait(self, wakeup: int) -> None:
+        """Take what comes from the workers and by signals, then what is due."""
+        due = min((*(worker.deadline for worker in self._workers), *(slot.start_at for slot in self._slots)))
+        timeout = None if due == math.inf else max(0.0, due - time.monotonic())
+        for key, _ in self._selector.select(timeout):
+            if key.fd != wakeup:
+                self._listen(key.data)
+        if timeout is not None and time.monotonic() > due + BEAT_SECONDS:
+            self._forgive()
+        for number in _read(wakeup) or b"":
+            self._on_signal(number)
+        for worker in [worker for worker in self._workers if worker.process.poll() is not None]:
+            self._bury(worker)
+        self._do_what_is_due()
+        self._restart_next()
+
+    def _on_signal(self, number: int) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT):
+            if self._is_ending:
+                self._code = 128 + number
+                self._kill_all()
+            else:
+                self._end(number)
+        elif number == signal.SIGHUP and not self._is_ending:
+            _log.info("restarting the workers one after the other")
+            self._restarts = deque(self._slots)
+
+    def _listen(self, worker: _Worker) -> None:
+        """Take a sign of life."""
+        said = _read(worker.pipe)
+        if said is None:
+            self._selector.unregister(worker.pipe)  # it has ended, or is about to
+            return
+        if READY in said:
+            worker.is_ready = worker.slot.was_ready = True
+            _log.info("%s is ready", worker)
+            if self._on_ready and all(slot.was_ready for slot in self._slots):
+                self._on_ready()
+                self._on_ready = None
+        self._trust(worker)
+
+    def _trust(self, worker: _Worker) -> None:
+        if worker.is_ready and not worker.is_leaving:
+            worker.deadline = time.monotonic() + self._times.silence
+            worker.late = f"its event loop has been silent for {self._times.silence:g} s"
+
+    def _forgive(self) -> None:
+        """The supervisor itself was stopped, and maybe its workers with it: their silence says nothing."""
+        for worker in self._workers:
+            self._trust(worker)
+
+    def _do_what_is_due(self) -> None:
+        now = time.monotonic()
+        for worker in self._workers:
+            if now >= worker.deadline:
+                _log.error("%s is killed: %s", worker, worker.late)
+                worker.deadline = math.inf
+                worker.process.kill()
+                if self._is_ending:
+                    self._code = 1
+        for slot in self._slots:
+            if now >= slot.start_at:
+                self._fill(slot)
+
+    def _fill(self, slot: _Slot) -> None:
+        """Start the worker of an empty slot."""
+        slot.start_at = math.inf
+        slot.current = self._start(slot)
+        if slot.current is None:
+            self._retry(slot, f"worker {slot.index} is missing")
+
+    def _start(self, slot: _Slot) -> _Worker | None:
+        pipe, end = os.pipe()
+        sockets = [each.fileno() for each in slot.sockets]
+        given = f"{slot.index}:{end}:{','.join(map(str, sockets))}"
+        try:
+            # Its own process group: a Ctrl-C is for the supervisor, which lets the workers finish.
+            process = subprocess.Popen(
+                self._command,
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                pass_fds=(end, *sockets),
+                env={**os.environ, _ENVIRONMENT: given},
+                process_group=0,
+            )
+        except OSError as error:
+            os.close(pipe)
+            _log.error("worker %d cannot be started: %s", slot.index, error)
+            return None
+        finally:
+            os.close(end)
+        os.set_blocking(pipe, False)
+        now = time.monotonic()
+        late = f"it was not ready within {self._times.start:g} s"
+        worker = _Worker(slot, process, pipe, now, now + self._times.start, late)
+        self._workers.add(worker)
+        self._selector.register(pipe, selectors.EVENT_READ, worker)
+        _log.info("%s starts", worker)
+        return worker
+
+    def _retry(self, slot: _Slot, why: str) -> None:
+        slot.deaths += 1
+        delay = self._times.delay(slot.deaths)
+        slot.start_at = time.monotonic() + delay
+        _log.error("%s; next start in %g s", why, delay)
+
+    def _bury(self, worker: _Worker) -> None:
+        """Replace a worker that has ended, unless it was to end."""
+        self._forget(worker)
+        slot, lived = worker.slot, time.monotonic() - worker.started
+        why = f"{worker} {_how(worker.process.returncode)} {lived:.1f} s after its start"
+        if worker.is_leaving:
+            _log.info("%s", why)
+        if worker is slot.old:
+            slot.old = None
+        elif worker is slot.next:
+            slot.next = None
+            if not self._is_ending:
+                self._give_up_restart(why)
+        else:
+            slot.current, slot.next = slot.next, None
+            if self._is_ending:
+                return
+            if slot.current is not None:
+                _log.error("%s; its successor is about to start", why)
+            elif worker.is_ready and lived >= self._times.quick:
+                slot.deaths = 0
+                _log.error("%s; another one starts", why)
+                self._fill(slot)
+            else:
+                self._retry(slot, why)
+
+    def _forget(self, worker: _Worker) -> None:
+        self._workers.discard(worker)
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(worker.pipe)
+        os.close(worker.pipe)
+        assert worker.process.stdin is not None
+        worker.process.stdin.close()
+        try:
+            self._on_death(worker.process.pid)
+        except Exception:
+            _log.exception("clearing up after %s failed", worker)
+
+    def _restart_next(self) -> None:
+        """Take the next step of a rolling restart; a slot's turn ends when its old worker has gone."""
+        slot = self._restarting
+        if slot is not None:
+            if slot.next is not None and slot.next.is_ready and slot.current is not None:
+                slot.old, slot.current, slot.next = slot.current, slot.next, None
+                self._dismiss(slot.old)
+            if slot.old is not None or slot.next is not None or slot.current is None or not slot.current.is_ready:
+                return
+            self._restarting = None
+        if self._restarts:
+            slot = self._restarting = self._restarts.popleft()
+            if slot.current is None:
+                self._fill(slot)
+                return
+            slot.next = self._start(slot)
+            if slot.next is None:
+                self._give_up_restart(f"worker {slot.index} has no successor")
+
+    def _give_up_restart(self, why: str) -> None:
+        self._restarts.clear()
+        self._restarting = None
+        _log.error("%s; no further worker is restarted, the old ones go on", why)
+
+    def _dismiss(self, worker: _Worker) -> None:
+        """Let a worker finish what it has admitted, and end."""
+        if not worker.is_leaving:
+            worker.is_leaving = True
+            seconds = self._times.drain + self._times.grace
+            worker.deadline = time.monotonic() + seconds
+            worker.late = f"it did not end within {seconds:g} s"
+            worker.process.terminate()
+
+    def _end(self, number: int) -> None:
+        _log.info("%s: the workers finish what they have admitted", signal.Signals(number).name)
+        self._is_ending = True
+        self._restarts.clear()
+        self._restarting = None
+        for worker in self._workers:
+            self._dismiss(worker)
+        for slot in self._slots:
+            slot.start_at = math.inf
+            for each in slot.sockets:  # the workers close theirs: whoever comes now is refused, not kept waiting
+                each.close()
+
+    def _kill_all(self) -> None:
+        for worker in list(self._workers):
+            worker.process.kill()
+            worker.process.wait()
+            self._forget(worker)
+
+
+def _how(code: int) -> str:
+    """How a process ended."""
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
+
+
+def _read(fd: int) -> bytes | None:
+    """What there is to read; None at the end of a pipe."""
+    try:
+        return os.read(fd, 65536) or None
+    except BlockingIOError:
+        return b""
+
+
+@contextlib.contextmanager
+def _signals(numbers: Iterable[int]) -> Iterator[int]:
+    """A file descriptor that yields the numbers of signals as bytes."""
+    with contextlib.ExitStack() as after:
+        wakeup, end = os.pipe()
+        for fd in (wakeup, end):
+            os.set_blocking(fd, False)
+            after.callback(os.close, fd)
+        after.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(end))
+        for number in numbers:
+            # A handler has to be there, or the number is not written.
+            after.callback(signal.signal, number, signal.signal(number, lambda *_: None))
+        yield wakeup
+
+
+# In a worker -------------------------------------------------------------------------------------------------------
+
+
+class Parent:
+    """A worker's supervisor, as the worker sees it.
+
+    Attributes
+    ----------
+    slot : the worker's place, counted from 0
+    sockets : where it listens
+    """
+
+    def __init__(self, slot: int, pipe: int, sockets: Sequence[int]) -> None:
+        self.slot = slot
+        self.sockets = [socket.socket(fileno=fd) for fd in sockets]
+        self._pipe = pipe
+        os.set_blocking(pipe, False)
+        for fd in (pipe, *sockets):
+            os.set_inheritable(fd, False)
+
+    def beat(self, word: bytes = ALIVE) -> None:
+        """Give a sign of life."""
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):  # it is stopped, or gone
+            os.write(self._pipe, word)
+
+    def watch(self, on_end: Callable[[], object], seconds: float) -> None:
+        """Call ``on_end`` in a thread when the supervisor has ended, and end this process ``seconds`` later."""
+
+        def wait() -> None:
+            while os.read(0, 4096):
+                pass
+            _log.error("the supervisor of worker %d (pid %d) is gone: it ends", self.slot, os.getpid())
+            on_end()
+            time.sleep(seconds)
+            os._exit(1)
+
+        threading.Thread(target=wait, name="gpuimg-parent", daemon=True).start()
+
+
+def inherited() -> Parent | None:
+    """What a supervisor has given to this process; None if it has none. To be called once.
+
+    Returns
+    -------
+    Parent or None
+    """
+    given = os.environ.pop(_ENVIRONMENT, None)
+    if given is None:
+        return None
+    slot, pipe, sockets = given.split(":")
+    return Parent(int(slot), int(pipe), [int(fd) for fd in sockets.split(",")])
