@@ -85,7 +85,8 @@ def compile_entry(name: str, kernel: Any, fill: str, form: str) -> Any:
 
 
 def _compile_outermost(function: Callable[..., Any]) -> Any:
-    with _callees_optimized_with(function.__name__) as done:
+    # The lock is taken first: another thread's changes must not be taken for Numba's own.
+    with private("lock"), _callees_optimized_with(function.__name__) as done:
         made = jit.cfunc(function)
     if not made.cache_hits and done[-2:] != ["optimized", "finished"]:
         raise NotAsExpected(f"Numba went another way, {done}")
@@ -120,7 +121,7 @@ def _callees_optimized_with(name: str) -> Iterator[list[str]]:
         # Where a callee finds its environment is known only once the outermost library has been made.
         environments.append(arguments)
 
-    with private("lock"), ExitStack() as changes:
+    with ExitStack() as changes:
         for key, instead in (
             ("optimize", optimize_outermost),
             ("finish", finish_outermost),
