@@ -180,6 +180,29 @@ def test_a_deadline_ends_a_job_while_its_kernel_is_compiled(tmp_path):
     )
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_signal_handler_calls_in_the_midst_of_compiling(tmp_path):
+    run_fresh(
+        """
+        import signal
+        from gpuimg.backend import jit
+        results = []
+        signal.signal(signal.SIGUSR1, lambda *_: results.append(gpuimg.invert(image, backend="single")))
+        cfunc = jit.cfunc
+
+        def interrupted(function):
+            jit.cfunc = cfunc
+            signal.raise_signal(signal.SIGUSR1)
+            return cfunc(function)
+
+        jit.cfunc = interrupted
+        gpuimg.gaussian(image, 1, backend="single")
+        np.testing.assert_array_equal(results[0], ~image)
+        """,
+        tmp_path,
+    )
+
+
 NO_PROCESS = {
     "no interpreter": "sys.executable = '/nowhere/python'",
     "another program": "sys.executable = '/bin/true'; compiling.compilers.is_usable = compiling.is_interpreter()",

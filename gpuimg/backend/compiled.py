@@ -137,9 +137,18 @@ def compiled(kernel: str, form: str, fill: str = "fill") -> Compiled:
     """Machine code of ``kernel`` for arguments of ``form``, compiled at first use or loaded from the disk cache."""
     key = kernel, form, fill
     found = _compiled.get(key)
+    return made(key, _name(*key), partial(_compile_once, *key)) if found is None else found
+
+
+def _compile_once(kernel: str, form: str, fill: str) -> Compiled:
+    key = kernel, form, fill
+    found = _compiled.get(key)
     if found is None:
-        found = _compiled[key] = made((kernel, form, fill), _name(*key), partial(compile_here, *key))
+        found = _compiled[key] = compile_here(*key)
     return found
+
+
+_in_place: int | None = None  # the thread that compiles while there is no other
 
 
 def made(task: tuple[str, ...], name: str, build: Callable[[], T]) -> T:
@@ -148,13 +157,21 @@ def made(task: tuple[str, ...], name: str, build: Callable[[], T]) -> T:
     Where somebody may stop this thread's work, or other threads may want other code meanwhile, it is built beside it,
     after another process has compiled what is not on disk under ``name``; see `gpuimg.backend.compiling`.
     """
+    global _in_place
     reason = kernels.uncompilable()
     if reason is not None:
         raise BackendFailed(reason)
-    if stopping.watch() is None and threading.active_count() == 1:
+    me = threading.get_ident()
+    if _in_place == me:  # a signal handler calls in the midst of compiling; another thread would wait for this one
+        return build()
+    if stopping.watch() is not None or threading.active_count() > 1:
+        return compilers.wait_for(task, partial(_made_elsewhere, task, name, build))
+    try:
+        _in_place = me
         with _said_if_long(task[0]):
             return build()
-    return compilers.wait_for(task, partial(_made_elsewhere, task, name, build))
+    finally:
+        _in_place = None
 
 
 def _made_elsewhere(task: tuple[str, ...], name: str, build: Callable[[], T]) -> T:

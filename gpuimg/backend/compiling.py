@@ -134,6 +134,7 @@ class Compilers:
         if answer is None:
             self._end(process)
             self._check_open()
+            self.is_usable = False  # the next one might die as well
         else:
             with self._changed:
                 self._idle[process] = threading.current_thread()

@@ -91,6 +91,7 @@ def parallel_loop() -> Any:
     return made((_parallel_loop.__name__,), _parallel_loop.__name__, compile_loop)
 
 
+@cache
 def compile_loop() -> Any:
     """`parallel_loop`, compiled in this thread or loaded from the disk cache."""
     import numba
