@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import reduce
+from functools import cache, reduce
 from importlib import import_module
 from typing import Any
 
@@ -93,6 +93,12 @@ def _compile_outermost(function: Callable[..., Any]) -> Any:
     return made
 
 
+@cache
+def _numbas_own() -> tuple[Any, Any, Any]:
+    """What is changed below, as it was: a signal handler may compile in the midst of that."""
+    return private("optimize"), private("finish"), private("find_globals")
+
+
 @contextlib.contextmanager
 def _callees_optimized_with(name: str) -> Iterator[list[str]]:
     """Compile with nothing optimized and made machine code but the library ``name``, once all it calls is linked in,
@@ -100,7 +106,7 @@ def _callees_optimized_with(name: str) -> Iterator[list[str]]:
 
     Numba does both for each function that is called as well, level by level, which took twice as long in all.
     """
-    optimize, finish, find_globals = private("optimize"), private("finish"), private("find_globals")
+    optimize, finish, find_globals = _numbas_own()
     done: list[str] = []
     environments: list[tuple[Any, ...]] = []
 
