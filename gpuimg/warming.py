@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -12,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpuimg.backend.compiling import start_python
 from gpuimg.errors import BackendFailed
 from gpuimg.filters import all_filters
 from gpuimg.jobs.chains import filter_of
@@ -88,11 +87,7 @@ def _filter(given: Any) -> Filter:
 
 def _compiled_elsewhere(tasks: list[tuple[str, str]], report: Callable[[str], None]) -> Iterator[tuple[str, str]]:
     """Compile in another process; yields what fails. Numba compiles one function at a time in each process."""
-    command = [sys.executable, "-P", "-c", f"from {__name__} import compile_given; compile_given()"]
-    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # gpuimg and Numba may have been found by them only
-    environment = {**os.environ, **paths}
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
+    with start_python(f"from {__name__} import compile_given; compile_given()", text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(json.dumps(tasks))

@@ -250,7 +250,7 @@ def test_compiled_code_that_the_disk_has_no_room_for(monkeypatch, tmp_path):
     monkeypatch.setattr(caching.IndexDataCacheFile, "save", full)
     image, result = np.full((2, 3), 7, np.uint8), np.zeros((2, 3), np.uint8)
     packed = compiled.pack((image, result, 0))
-    assert compiled._compile("invert", packed.form).call(packed.address, 0, 2) == compiled.DONE
+    assert compiled.compile_here("invert", packed.form).call(packed.address, 0, 2) == compiled.DONE
     assert (result == 248).all()
 
 

@@ -15,16 +15,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
-from typing import Any, NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from gpuimg import kernels
+from gpuimg import kernels, stopping
+from gpuimg.backend.compiling import compilers
 from gpuimg.errors import BackendFailed
 from gpuimg.kernels import DONE as DONE
 
-_lock = threading.RLock()
+T = TypeVar("T")
 log = logging.getLogger("gpuimg")
 
 
@@ -68,7 +69,10 @@ _prepared: dict[tuple[Any, ...], Prepared] = {}
 
 @cache
 def _variant(kernel: str) -> Callable[..., str] | None:
-    return getattr(kernels.load(kernel), "variant", None)
+    load = partial(kernels.load, kernel)
+    # The first kernel imports Numba, which takes longer than a job that is cancelled should.
+    module = load() if stopping.watch() is None else compilers.wait_for(("source", kernel), load)
+    return getattr(module, "variant", None)
 
 
 def prepare(
@@ -131,23 +135,65 @@ _compiled: dict[tuple[str, str, str], Compiled] = {}
 
 def compiled(kernel: str, form: str, fill: str = "fill") -> Compiled:
     """Machine code of ``kernel`` for arguments of ``form``, compiled at first use or loaded from the disk cache."""
-    found = _compiled.get((kernel, form, fill))
+    key = kernel, form, fill
+    found = _compiled.get(key)
+    return made(key, _name(*key), partial(_compile_once, *key)) if found is None else found
+
+
+def _compile_once(kernel: str, form: str, fill: str) -> Compiled:
+    key = kernel, form, fill
+    found = _compiled.get(key)
     if found is None:
-        with _lock:
-            found = _compiled.get((kernel, form, fill)) or _compile(kernel, form, fill)
-            _compiled[kernel, form, fill] = found
+        found = _compiled[key] = compile_here(*key)
     return found
 
 
-def _compile(kernel: str, form: str, fill: str = "fill") -> Compiled:
+_in_place: int | None = None  # the thread that compiles while there is no other
+
+
+def made(task: tuple[str, ...], name: str, build: Callable[[], T]) -> T:
+    """What ``build`` compiles or loads.
+
+    Where somebody may stop this thread's work, or other threads may want other code meanwhile, it is built beside it,
+    after another process has compiled what is not on disk under ``name``; see `gpuimg.backend.compiling`.
+    """
+    global _in_place
     reason = kernels.uncompilable()
     if reason is not None:
         raise BackendFailed(reason)
+    me = threading.get_ident()
+    if _in_place == me:  # a signal handler calls in the midst of compiling; another thread would wait for this one
+        return build()
+    if stopping.watch() is not None or threading.active_count() > 1:
+        return compilers.wait_for(task, partial(_made_elsewhere, task, name, build))
+    try:
+        _in_place = me
+        with _said_if_long(task[0]):
+            return build()
+    finally:
+        _in_place = None
+
+
+def _made_elsewhere(task: tuple[str, ...], name: str, build: Callable[[], T]) -> T:
+    from gpuimg.backend import jit  # imports Numba
+
+    with _said_if_long(task[0]):
+        if compilers.is_usable and not jit.is_kept(name) and jit.can_keep() and compilers.compile(task):
+            compilers.is_usable = jit.is_kept(name)  # not on a full disk
+        return build()
+
+
+def _name(kernel: str, form: str, fill: str) -> str:
+    return f"{kernel}-{form}" if fill == "fill" else f"{kernel}.{fill}-{form}"
+
+
+def compile_here(kernel: str, form: str, fill: str = "fill") -> Compiled:
+    """Machine code of a kernel, compiled in this thread or loaded from the disk cache."""
     from gpuimg.backend import jit, jit_fast  # they import Numba
 
     jit.warn_if_untested()
-    name = f"{kernel}-{form}" if fill == "fill" else f"{kernel}.{fill}-{form}"
-    with _said_if_long(kernel), jit.alone_with(name):
+    name = _name(kernel, form, fill)
+    with jit.alone_with(name):
         entry = jit_fast.compile_entry(name, kernels.load(kernel), fill, form)
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
     _alive.append(entry)
@@ -169,6 +215,8 @@ def _said_if_long(kernel: str) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        with suppress(RuntimeError):  # it was not started
+            timer.join()  # no thread is left that would make this program one of several threads
 
 
 def _say(kernel: str) -> None:

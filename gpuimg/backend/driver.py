@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from gpuimg import kernels, stopping
-from gpuimg.backend.compiled import Compiled, Packed
+from gpuimg.backend.compiled import Compiled, Packed, made
 from gpuimg.machine import processor_count
 
 _forked = False
@@ -88,6 +88,12 @@ def _parallel_loop(address: int, slots: int, top: int, bottom: int, bands: int) 
 @cache
 def parallel_loop() -> Any:
     """Numba's parallel loop over bands: ``loop(address, slots, top, bottom, bands)`` returns the bands done."""
+    return made((_parallel_loop.__name__,), _parallel_loop.__name__, compile_loop)
+
+
+@cache
+def compile_loop() -> Any:
+    """`parallel_loop`, compiled in this thread or loaded from the disk cache."""
     import numba
     from numba import types
 
@@ -101,7 +107,7 @@ def parallel_loop() -> Any:
 
     # A function with separate globals, for a closure over `call` would miss the disk cache in every new process.
     names = {"prange": numba.prange, "call": kernels.load("addresses").call_entry, "__name__": __name__}
-    return jit.kept(build, jit.named(_parallel_loop, "_parallel_loop", names))
+    return jit.kept(build, jit.named(_parallel_loop, _parallel_loop.__name__, names))
 
 
 class Shares(ABC):

@@ -138,12 +138,29 @@ def _in_folder(function: Callable[..., Any]) -> Callable[..., Any] | None:
     return made
 
 
-def forget(name: str) -> bool:
-    """Remove what Numba's disk cache holds for a function; tells whether there was something."""
+def _kept_files(name: str) -> Iterator[Path]:
     folders = [code_folder()]
     if numba.config.CACHE_DIR:
         folders.append(Path(numba.config.CACHE_DIR))
-    found = [path for folder in folders for path in folder.rglob(f"*.{name}-*.nb[ic]")]
+    return (path for folder in folders for path in folder.rglob(f"*.{name}-*.nb[ic]"))
+
+
+def is_kept(name: str) -> bool:
+    """Whether there is compiled code of a function on disk, perhaps for another processor."""
+    return any(_kept_files(name))
+
+
+def can_keep() -> bool:
+    """Whether there is a folder for compiled code."""
+    with contextlib.suppress(OSError):
+        code_folder().mkdir(parents=True, exist_ok=True)
+        return os.access(code_folder(), os.W_OK)
+    return False
+
+
+def forget(name: str) -> bool:
+    """Remove what Numba's disk cache holds for a function; tells whether there was something."""
+    found = list(_kept_files(name))
     for path in found:
         with contextlib.suppress(OSError):
             path.unlink()

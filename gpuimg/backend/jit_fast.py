@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import reduce
+from functools import cache, reduce
 from importlib import import_module
 from typing import Any
 
@@ -85,11 +85,18 @@ def compile_entry(name: str, kernel: Any, fill: str, form: str) -> Any:
 
 
 def _compile_outermost(function: Callable[..., Any]) -> Any:
-    with _callees_optimized_with(function.__name__) as done:
+    # The lock is taken first: another thread's changes must not be taken for Numba's own.
+    with private("lock"), _callees_optimized_with(function.__name__) as done:
         made = jit.cfunc(function)
     if not made.cache_hits and done[-2:] != ["optimized", "finished"]:
         raise NotAsExpected(f"Numba went another way, {done}")
     return made
+
+
+@cache
+def _numbas_own() -> tuple[Any, Any, Any]:
+    """What is changed below, as it was: a signal handler may compile in the midst of that."""
+    return private("optimize"), private("finish"), private("find_globals")
 
 
 @contextlib.contextmanager
@@ -99,7 +106,7 @@ def _callees_optimized_with(name: str) -> Iterator[list[str]]:
 
     Numba does both for each function that is called as well, level by level, which took twice as long in all.
     """
-    optimize, finish, find_globals = private("optimize"), private("finish"), private("find_globals")
+    optimize, finish, find_globals = _numbas_own()
     done: list[str] = []
     environments: list[tuple[Any, ...]] = []
 
@@ -120,7 +127,7 @@ def _callees_optimized_with(name: str) -> Iterator[list[str]]:
         # Where a callee finds its environment is known only once the outermost library has been made.
         environments.append(arguments)
 
-    with private("lock"), ExitStack() as changes:
+    with ExitStack() as changes:
         for key, instead in (
             ("optimize", optimize_outermost),
             ("finish", finish_outermost),

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from gpuimg import stopping
+from gpuimg.backend import compiling  # noqa: F401  registered with `atexit` before the pools, so it ends after them
 from gpuimg.errors import GpuimgError
 from gpuimg.jobs.chains import Chain, filter_of
 from gpuimg.machine import processor_count

@@ -1,0 +1,33 @@
+"""A process that compiles for another one: see `gpuimg.backend.compiling`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import suppress
+
+from gpuimg.backend.compiled import compile_here
+from gpuimg.backend.driver import compile_loop
+
+
+def compile_task(task: list[str]) -> None:
+    """Compile a kernel, named with its form and function, or the parallel loop, which has no more names."""
+    if task == ["_parallel_loop"]:
+        compile_loop()
+    else:
+        kernel, form, fill = task
+        compile_here(kernel, form, fill)
+
+
+def serve() -> None:
+    """Compile what each line of standard input names into the folder it names, until there are no more."""
+    with suppress(BrokenPipeError):  # whoever asked has ended
+        for line in sys.stdin:
+            os.environ["GPUIMG_CACHE_DIR"], *task = json.loads(line)
+            error = ""
+            try:
+                compile_task(task)
+            except Exception as raised:
+                error = str(raised) or type(raised).__name__
+            print(json.dumps(error), flush=True)
