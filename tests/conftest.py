@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from functools import partial
+from pathlib import Path
 
 import hypothesis
 import numpy as np
@@ -161,6 +162,12 @@ def constants(monkeypatch):
     graph_of.cache_clear()
 
 
+def segments():
+    """The names of shared memory on this machine."""
+    folder = Path("/dev/shm")
+    return {path.name for path in folder.glob("psm_*")} if folder.is_dir() else set()
+
+
 def wait_until(condition, seconds=20):
     """Whether something becomes true; the time allowed is for a busy machine."""
     end = time.monotonic() + seconds
@@ -169,3 +176,29 @@ def wait_until(condition, seconds=20):
             return False
         time.sleep(0.02)
     return True
+
+
+def alive(pid):
+    """Whether a process has not ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return not stat.parent.parent.is_dir()
+
+
+def assert_gone(numbers):
+    """Processes that were there have ended."""
+    assert numbers
+    assert wait_until(lambda: not any(map(alive, numbers))), [number for number in numbers if alive(number)]
+
+
+def shared_memory_of(pid):
+    """The shared memory that a process has open or mapped."""
+    opened = [path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
+    mapped = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return [str(line) for line in [*opened, *mapped] if "memfd:gpuimg" in str(line) or "/psm_" in str(line)]
