@@ -1,8 +1,11 @@
 """Options, tolerances and images that all tests share."""
 
+import errno
 import os
 import shutil
+import sys
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 
 import gpuimg
+from gpuimg.backend import processes
 from gpuimg.plans.graph import graph_of
 from gpuimg.registry import arguments
 
@@ -199,6 +203,27 @@ def assert_gone(numbers):
 
 def shared_memory_of(pid):
     """The shared memory that a process has open or mapped."""
-    opened = [path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
+    opened = []
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            opened.append(path.readlink())
     mapped = Path(f"/proc/{pid}/maps").read_text().splitlines()
     return [str(line) for line in [*opened, *mapped] if "memfd:gpuimg" in str(line) or "/psm_" in str(line)]
+
+
+def assert_no_shared_memory(before):
+    """None is left by name, besides what there was before, and on Linux none in this process and the workers."""
+    assert wait_until(lambda: segments() <= before), segments() - before
+    if sys.platform == "linux":
+        pids = [os.getpid(), *[worker.process.pid for worker in processes._workers._workers]]
+        assert wait_until(lambda: not any(map(shared_memory_of, pids))), list(map(shared_memory_of, pids))
+
+
+@pytest.fixture
+def without_memfd(monkeypatch):
+    """The memory that systems without nameless files in memory have."""
+
+    def missing(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "memfd_create", missing, raising=False)

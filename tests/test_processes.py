@@ -46,16 +46,6 @@ def pids():
     return [worker.process.pid for worker in workers()]
 
 
-@pytest.fixture
-def without_memfd(monkeypatch):
-    """The memory that systems without nameless files in memory have."""
-
-    def missing(*_):
-        raise OSError(errno.ENOSYS, "Function not implemented")
-
-    monkeypatch.setattr(os, "memfd_create", missing, raising=False)
-
-
 # Where they can be started ------------------------------------------------------------------------------------------
 
 WITHOUT_GUARD = """
