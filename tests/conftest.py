@@ -1,15 +1,20 @@
 """Options, tolerances and images that all tests share."""
 
+import errno
 import os
 import shutil
+import sys
 import time
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pytest
 
 import gpuimg
+from gpuimg.backend import processes
 from gpuimg.plans.graph import graph_of
 from gpuimg.registry import arguments
 
@@ -161,6 +166,12 @@ def constants(monkeypatch):
     graph_of.cache_clear()
 
 
+def segments():
+    """The names of shared memory on this machine."""
+    folder = Path("/dev/shm")
+    return {path.name for path in folder.glob("psm_*")} if folder.is_dir() else set()
+
+
 def wait_until(condition, seconds=20):
     """Whether something becomes true; the time allowed is for a busy machine."""
     end = time.monotonic() + seconds
@@ -169,3 +180,50 @@ def wait_until(condition, seconds=20):
             return False
         time.sleep(0.02)
     return True
+
+
+def alive(pid):
+    """Whether a process has not ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return not stat.parent.parent.is_dir()
+
+
+def assert_gone(numbers):
+    """Processes that were there have ended."""
+    assert numbers
+    assert wait_until(lambda: not any(map(alive, numbers))), [number for number in numbers if alive(number)]
+
+
+def shared_memory_of(pid):
+    """The shared memory that a process has open or mapped."""
+    opened = []
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            opened.append(path.readlink())
+    mapped = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return [str(line) for line in [*opened, *mapped] if "memfd:gpuimg" in str(line) or "/psm_" in str(line)]
+
+
+def assert_no_shared_memory(before):
+    """None is left by name, besides what there was before, and on Linux none in this process and the workers."""
+    assert wait_until(lambda: segments() <= before), segments() - before
+    if sys.platform == "linux":
+        pids = [os.getpid(), *[worker.process.pid for worker in processes._workers._workers]]
+        assert wait_until(lambda: not any(map(shared_memory_of, pids))), list(map(shared_memory_of, pids))
+
+
+@pytest.fixture
+def without_memfd(monkeypatch):
+    """The memory that systems without nameless files in memory have."""
+
+    def missing(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "memfd_create", missing, raising=False)

@@ -14,7 +14,7 @@ from numba.core import caching
 import gpuimg
 from gpuimg import kernels
 from gpuimg.backend import compiled, driver
-from tests.conftest import example
+from tests.conftest import example, segments
 
 IMAGE = np.random.default_rng(3).integers(0, 256, (200, 301), np.uint8)
 EXPECTED = 255 - IMAGE
@@ -32,11 +32,6 @@ def python(code, *, timeout=240, check=True, **variables):
         capture_output=True,
         text=True,
     )
-
-
-def segments():
-    folder = Path("/dev/shm")
-    return {path.name for path in folder.glob("psm_*")} if folder.is_dir() else set()
 
 
 def test_compiled_code_is_kept_on_disk_between_processes(tmp_path):

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import gc
 import os
 import random
 import signal
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
+from functools import cache
 
 import numpy as np
 import pytest
@@ -18,8 +21,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 import gpuimg
 from gpuimg import stopping
+from tests.conftest import assert_no_shared_memory, segments, wait_until
 
 IMAGE = np.random.default_rng(3).integers(0, 256, (90, 70), np.uint8)
+LARGE = np.random.default_rng(3).integers(0, 256, (900, 700), np.uint8)
 
 
 # ---------------------------------------------------------------- loops of others
@@ -160,8 +165,14 @@ class PoolMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
+        self.segments = segments()
         self.pool = gpuimg.Pool(running=self.RUNNING, queued=self.QUEUED)
         self.jobs = []  # (function, job, what has been asked of it)
+
+    @staticmethod
+    @cache
+    def smooth():
+        return gpuimg.median(LARGE, 9)
 
     def settle(self):
         """Wait until the pool has done what it can do now."""
@@ -218,10 +229,22 @@ class PoolMachine(RuleBasedStateMachine):
                 alive[number][1].result(30)
             self.settle()
 
-    @rule()
-    def real_work(self):
+    @rule(backend=st.sampled_from(("single", "multicore", "processes")))
+    def real_work(self, backend):
         if len(self.alive()) < self.RUNNING:
-            np.testing.assert_array_equal(self.pool.submit("invert", IMAGE).result(30), 255 - IMAGE)
+            job = self.pool.submit("invert", IMAGE, backend=backend)
+            np.testing.assert_array_equal(job.result(30), 255 - IMAGE)
+
+    @rule(backend=st.sampled_from(("single", "multicore", "processes")), seconds=st.sampled_from((0, 0.001, 0.01)))
+    def cancel_real_work(self, backend, seconds):
+        if len(self.alive()) < self.RUNNING:
+            job = self.pool.submit("median", LARGE, size=9, backend=backend)
+            time.sleep(seconds)
+            if job.cancel():
+                with pytest.raises(concurrent.futures.CancelledError):
+                    job.result(30)
+            else:
+                np.testing.assert_array_equal(job.result(0), self.smooth())
 
     @rule()
     def cancel_what_has_ended(self):
@@ -248,15 +271,45 @@ class PoolMachine(RuleBasedStateMachine):
         for _, job, _ in self.jobs:
             assert job.done()
         assert not self.pool._threads
+        assert_no_shared_memory(self.segments)
 
 
-def test_random_calls_against_a_model():
-    # 60 runs of 50 steps are 3,000 steps.
+@pytest.mark.parametrize("memory", ["as it is", "without_memfd"])
+def test_random_calls_against_a_model(memory, request):
+    if memory == "without_memfd":
+        request.getfixturevalue(memory)
+    # Two times 30 runs of 50 steps are 3,000 steps.
     checks = [HealthCheck.too_slow]
     run_state_machine_as_test(
         PoolMachine,
-        settings=settings(max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=checks),
+        settings=settings(max_examples=30, stateful_step_count=50, deadline=None, suppress_health_check=checks),
     )
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False])
+def test_a_job_that_ends_early_lets_go_of_its_memory_without_the_collector(is_cancelled):
+    made, began = [], threading.Event()
+
+    def work(image):
+        scratch = image.copy()
+        made.append(weakref.ref(scratch))
+        began.set()
+        while is_cancelled:
+            stopping.look()
+            time.sleep(0.001)
+        raise ValueError(f"{scratch.shape} is wrong")
+
+    gc.collect()
+    gc.disable()
+    try:
+        job = gpuimg.submit(work, IMAGE)
+        assert began.wait(30)
+        job.cancel()
+        concurrent.futures.wait([job], 30)
+        del job
+        assert wait_until(lambda: made[0]() is None)
+    finally:
+        gc.enable()
 
 
 def test_several_threads_and_loops_at_once():

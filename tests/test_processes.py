@@ -18,6 +18,7 @@ import pytest
 import gpuimg
 from gpuimg.backend import processes
 from gpuimg.errors import BackendFailed, BackendUnavailable
+from tests.conftest import alive, assert_gone, segments, shared_memory_of, wait_until
 
 IMAGE = np.random.default_rng(3).integers(0, 256, (200, 301), np.uint8)
 EXPECTED = 255 - IMAGE
@@ -43,55 +44,6 @@ def workers():
 
 def pids():
     return [worker.process.pid for worker in workers()]
-
-
-def segments():
-    folder = Path("/dev/shm")
-    return {path.name for path in folder.glob("psm_*")} if folder.is_dir() else set()
-
-
-def wait_until(condition, seconds=20):
-    """Whether something becomes true; the time allowed is for a busy machine."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")
-    try:
-        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return not stat.parent.parent.is_dir()
-
-
-def assert_gone(numbers):
-    assert numbers
-    assert wait_until(lambda: not any(map(alive, numbers))), [number for number in numbers if alive(number)]
-
-
-def shared_memory_of(pid):
-    """The shared memory that a process has open or mapped."""
-    opened = [path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
-    mapped = Path(f"/proc/{pid}/maps").read_text().splitlines()
-    return [str(line) for line in [*opened, *mapped] if "memfd:gpuimg" in str(line) or "/psm_" in str(line)]
-
-
-@pytest.fixture
-def without_memfd(monkeypatch):
-    """The memory that systems without nameless files in memory have."""
-
-    def missing(*_):
-        raise OSError(errno.ENOSYS, "Function not implemented")
-
-    monkeypatch.setattr(os, "memfd_create", missing, raising=False)
 
 
 # Where they can be started ------------------------------------------------------------------------------------------

@@ -157,11 +157,14 @@ class Job(Future):  # type: ignore[type-arg]
             self._has_ended = True
             self._was_stopped = self._watch.is_stopped
         self._ended = time.monotonic()
-        if self._was_stopped:
-            return partial(self.set_exception, CancelledError())
-        if isinstance(error, stopping.Stopped):
-            return partial(self.set_exception, TimeoutError(self._lateness()))
-        return partial(self.set_result, result) if error is None else partial(self.set_exception, error)
+        try:
+            if self._was_stopped:
+                return partial(self.set_exception, CancelledError())
+            if isinstance(error, stopping.Stopped):
+                return partial(self.set_exception, TimeoutError(self._lateness()))
+            return partial(self.set_result, result) if error is None else partial(self.set_exception, error)
+        finally:
+            del self, call, error  # the error's traceback holds this frame, and all frames the job's images
 
     def _lateness(self) -> str:
         assert self._deadline is not None
