@@ -614,7 +614,7 @@ def warmup(names: Sequence[str], dtypes: Sequence[str]) -> None:
 # The terminal ------------------------------------------------------------------------------------------------------
 
 
-class Bytes(click.ParamType):
+class Bytes(click.ParamType):  # type: ignore[type-arg]
     """A number of bytes, such as 500000, 64K, 256M or 2G."""
 
     name = "bytes"
@@ -641,14 +641,14 @@ class Bytes(click.ParamType):
     *("--cache-memory", "cache_bytes"),
     metavar="BYTES",
     type=Bytes(),
-    help="For results, in each worker. Default: 256M.",
+    help="For results, per worker. Default: 256M.",
 )
 @click.option(*("--max-body", "body_bytes"), metavar="BYTES", type=Bytes(), help="Of a request. Default: 256M.")
 @click.option(
     *("--max-pixels", "pixels"),
     metavar="N",
     type=click.IntRange(min=1),
-    help="Of an image or page. Default: 100000000.",
+    help="Of an image or page. Default: 10**8.",
 )
 @click.option(
     *("--max-bytes", "decoded_bytes"),
@@ -658,14 +658,14 @@ class Bytes(click.ParamType):
 )
 @click.option("--format", "formats", metavar="NAME", multiple=True, help="A file format to allow. Default: all.")
 @click.option(
-    "--running", metavar="N", type=click.IntRange(min=1), help="Requests at a time. Default: one a processor."
+    "--running", metavar="N", type=click.IntRange(min=1), help="Requests at a time. Default: a processor each."
 )
 @click.option("--queued", metavar="N", type=click.IntRange(min=0), help="Requests that may wait. Default: 64.")
 @click.option(
-    *("--queued-bytes",),
+    "--queued-bytes",
     metavar="BYTES",
     type=Bytes(),
-    help="That they may take decoded. Default: an eighth of memory.",
+    help="Of those that wait, decoded. Default: an eighth of memory.",
 )
 @click.option(
     *("--deadline", "seconds"), metavar="SECONDS", type=click.FloatRange(0.01), help="Of a request. Default: 60."

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import shutil
+import socket
 import sys
 import tempfile
 import threading
@@ -75,7 +76,8 @@ def run(settings: Settings, command: Sequence[str], say: Callable[[str], None]) 
     if parent is not None:
         asyncio.run(_serve(settings, token, parent.sockets, parent, lambda _: None))
         return 0
-    bound = listen(settings.host, settings.port, settings.workers)
+    # Workers share the sockets, so that none has to wait for one that hangs or starts anew.
+    bound = listen(settings.host, settings.port) * settings.workers
     address = url(settings.host, bound[0])
     say(f"listening on {address}")
     if settings.workers == 1:
@@ -94,7 +96,7 @@ def run(settings: Settings, command: Sequence[str], say: Callable[[str], None]) 
 async def _serve(
     settings: Settings,
     token: str,
-    sockets: Sequence[object],
+    sockets: Sequence[socket.socket],
     parent: Parent | None,
     say: Callable[[str], None],
 ) -> None:
@@ -115,7 +117,7 @@ async def _serve(
         threading.Thread(target=_warm, args=(service, say), name="gpuimg-warm", daemon=True).start()
     await serve(
         make_app(service),
-        sockets=sockets,  # type: ignore[arg-type]
+        sockets=sockets,
         parent=parent,
         drain_seconds=settings.drain_seconds,
         on_drain=drain,
@@ -132,8 +134,8 @@ def _warm(service: Service, say: Callable[[str], None]) -> None:
     except (GpuimgError, OSError) as error:
         log.warning("filters were not compiled beforehand: %s", error)
     else:
-        for name, error in warmed.failed.items():
-            log.warning("%s was not compiled beforehand: %s", name, error)
+        for name, why in warmed.failed.items():
+            log.warning("%s was not compiled beforehand: %s", name, why)
     service.is_warm = True
     say("ready")
 

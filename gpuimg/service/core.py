@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from typing import NamedTuple
 
@@ -156,8 +157,8 @@ class Service:
         limits = self.limits
         end = time.monotonic() + limits.seconds
         body.seek(0)
-        asked = Request, body, query.chain, query.formats, query.axes, limits
-        request = await asyncio.get_running_loop().run_in_executor(self.readers, *asked)
+        read = partial(Request, body, query.chain, query.formats, query.axes, limits)
+        request = await asyncio.get_running_loop().run_in_executor(self.readers, read)
         try:
             with gpuimg.use_backend(self.backend):
                 job = self.pool.submit_nowait(perform, request, deadline=end - time.monotonic())

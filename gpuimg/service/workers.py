@@ -25,7 +25,7 @@ from dataclasses import dataclass
 BEAT_SECONDS = 1.0  # between the lines that a worker's event loop writes
 READY, ALIVE = b"ready\n", b"alive\n"
 
-_ENVIRONMENT = "GPUIMG_WORKER"  # slot:pipe:socket,socket..., as file descriptors
+_ENVIRONMENT = "GPUIMG_WORKER"  # slot:start:pipe:socket,socket..., as file descriptors
 _log = logging.getLogger("gpuimg.service")
 
 
@@ -118,6 +118,7 @@ class _Slot:
     current: _Worker | None = None
     next: _Worker | None = None
     old: _Worker | None = None
+    starts: int = 0
     deaths: int = 0  # quick ones in a row
     start_at: float = math.inf
     was_ready: bool = False
@@ -231,7 +232,8 @@ class _Supervisor:
     def _start(self, slot: _Slot) -> _Worker | None:
         pipe, end = os.pipe()
         sockets = [each.fileno() for each in slot.sockets]
-        given = f"{slot.index}:{end}:{','.join(map(str, sockets))}"
+        slot.starts += 1
+        given = f"{slot.index}:{slot.starts}:{end}:{','.join(map(str, sockets))}"
         try:
             # Its own process group: a Ctrl-C is for the supervisor, which lets the workers finish.
             process = subprocess.Popen(
@@ -395,11 +397,13 @@ class Parent:
     Attributes
     ----------
     slot : the worker's place, counted from 0
+    place : differs from that of all workers that may run at the same time; there are two a slot
     sockets : where it listens
     """
 
-    def __init__(self, slot: int, pipe: int, sockets: Sequence[int]) -> None:
+    def __init__(self, slot: int, start: int, pipe: int, sockets: Sequence[int]) -> None:
         self.slot = slot
+        self.place = f"{slot}{'ab'[start % 2]}"
         self.sockets = [socket.socket(fileno=fd) for fd in sockets]
         self._pipe = pipe
         os.set_blocking(pipe, False)
@@ -435,5 +439,5 @@ def inherited() -> Parent | None:
     given = os.environ.pop(_ENVIRONMENT, None)
     if given is None:
         return None
-    slot, pipe, sockets = given.split(":")
-    return Parent(int(slot), int(pipe), [int(fd) for fd in sockets.split(",")])
+    slot, start, pipe, sockets = given.split(":")
+    return Parent(int(slot), int(start), int(pipe), [int(fd) for fd in sockets.split(",")])
