@@ -141,9 +141,8 @@ def show(found: list[Found]) -> None:
         print(f"{each.case!s:72}{each.seconds:7.2f}{max(each.late):13.0f}{median:8.0f}{over:13.0%}")
     late = [each for one in found for each in one.late]
     over = sum(each > 1e3 * LIMIT for each in late) / len(late)
-    print(
-        f"{len(late)} cancels: longest {max(late):.0f} ms, median {statistics.median(late):.0f} ms, {over:.1%} over 100"
-    )
+    longest, median = max(late), statistics.median(late)
+    print(f"{len(late)} cancels: longest {longest:.0f} ms, median {median:.0f} ms, {over:.1%} over 100 ms")
 
 
 def main() -> None:

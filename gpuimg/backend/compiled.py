@@ -1,9 +1,10 @@
 """CPU kernels as machine code: one compilation a kernel and dtype serves every CPU backend.
 
 A kernel compiled for its argument types becomes a C function ``int64 entry(slots, top, bottom)``, where ``slots``
-points to the packed arguments. So one thread calls it through ctypes, all cores through one parallel driver that is
-compiled once for all kernels, and worker processes load it from the same disk cache. Packing takes pointers as they
-are, so an array that stands for some rows of a larger image can be given the address its row 0 would have.
+points to the packed arguments, in front of which the address of the stop flag lies. So one thread calls it through
+ctypes, all cores through one parallel driver that is compiled once for all kernels, and worker processes load it from
+the same disk cache. Packing takes pointers as they are, so an array that stands for some rows of a larger image can be
+given the address its row 0 would have.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuimg import kernels
+from gpuimg import kernels, stopping
 from gpuimg.errors import BackendFailed
 from gpuimg.kernels import DONE as DONE
+from gpuimg.kernels import FLAG_BYTES
 
 _lock = threading.RLock()
 log = logging.getLogger("gpuimg")
@@ -41,8 +43,8 @@ class Packed(NamedTuple):
     Attributes
     ----------
     form : their types in short, for example ``"u12_f42_i8"``: kind, bytes, dimensions of an array
-    address : of the first slot
-    keep : whatever must stay alive while the slots are used
+    address : of the first slot, behind the one for the stop flag's address
+    keep : whatever must stay alive while the slots are used; first the slots
     """
 
     form: str
@@ -88,17 +90,18 @@ def prepare(
         code = compiled(kernel, packed.form, fill)
         numbers = ["d" if isinstance(arg, float) else "q" for arg in args]
         if not any(isinstance(arg, np.ndarray) for arg in args):
-            _prepared[key] = Prepared(code, struct.Struct("qqqqqq" + "".join(numbers)))
+            _prepared[key] = Prepared(code, struct.Struct("qqqqqqq" + "".join(numbers)))
         return code, packed
-    slots = bytearray(found.layout.pack(_address_of(src), *src.shape, _address_of(dst), *dst.shape, *args))
-    return found.code, Packed("", ctypes.addressof(ctypes.c_char.from_buffer(slots)), (slots, src, dst))
+    images = _address_of(src), *src.shape, _address_of(dst), *dst.shape
+    slots = bytearray(found.layout.pack(stopping.flag(), *images, *args))
+    return found.code, Packed("", _first_slot(slots), (slots, src, dst))
 
 
 def pack(arguments: Sequence[Any]) -> Packed:
     """Put arguments into slots: an array as its address and shape, an integer as it is, a float by its bits."""
     form: list[str] = []
-    layout: list[str] = []
-    slots: list[Any] = []
+    layout = ["q"]
+    slots: list[Any] = [stopping.flag()]
     for argument in arguments:
         if isinstance(argument, np.ndarray):
             if not argument.flags.c_contiguous:
@@ -116,7 +119,11 @@ def pack(arguments: Sequence[Any]) -> Packed:
             layout.append("q")
             slots.append(argument)
     packed = bytearray(struct.pack("".join(layout), *slots))
-    return Packed("_".join(form), ctypes.addressof(ctypes.c_char.from_buffer(packed)), (packed, arguments))
+    return Packed("_".join(form), _first_slot(packed), (packed, arguments))
+
+
+def _first_slot(slots: bytearray) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(slots, FLAG_BYTES))
 
 
 def _address_of(array: np.ndarray[Any, Any]) -> int:

@@ -35,7 +35,7 @@ from gpuimg.backend.walk import Bound, Outs, walk
 from gpuimg.backend.worker import PING, Shared, Task, map_block, send_task
 from gpuimg.errors import BackendFailed
 from gpuimg.machine import processor_count
-from gpuimg.memory import new_array
+from gpuimg.memory import copy_pixels, new_array
 from gpuimg.plans.graph import AnyValue
 from gpuimg.plans.value import Small
 
@@ -91,6 +91,7 @@ class Block:
             return map_block(self.tag, self.nbytes, -1)
         if hasattr(os, "posix_fallocate"):
             for start in range(0, self.nbytes, RESERVED_AT_ONCE):
+                stopping.look()
                 os.posix_fallocate(self.file.fileno(), start, min(RESERVED_AT_ONCE, self.nbytes - start))
         return map_block("", self.nbytes, self.file.fileno())
 
@@ -133,7 +134,7 @@ class Arena:
         if array.ctypes.data in self._blocks:
             return array
         copied = self.empty(array.shape, array.dtype)
-        np.copyto(copied, array)
+        copy_pixels(array, copied)
         return copied
 
     def job(self, kernel: str, arguments: tuple[Any, ...]) -> Job:
@@ -373,6 +374,8 @@ class Workers:
     def stop(self) -> None:
         """End all workers; the next call starts new ones."""
         workers, self._workers = self._workers, []
+        for worker in workers:  # all of them first: each takes a while to let go of its memory
+            worker.process.kill()
         for worker in workers:
             worker.stop()
 
@@ -422,7 +425,7 @@ class Processes(CpuBackend):
 
     def take(self, image: Array) -> Array:
         source = self.empty(image.shape, image.dtype)
-        np.copyto(source, image)
+        copy_pixels(image, source)
         return source
 
     def run(self, bound: Bound, outs: Outs | None = None) -> tuple[Any, ...]:
@@ -451,5 +454,5 @@ def _out_of_arena(value: AnyValue, result: Any, out: Array | None) -> Any:
         return result
     if out is None:
         out = new_array(result.shape, result.dtype)
-    np.copyto(out, result.view(out.dtype))  # a mask's result is bytes
+    copy_pixels(result.view(out.dtype), out)  # a mask's result is bytes
     return out
