@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuimg.memory import copy_pixels
+from gpuimg.memory import copy_pixels, new_array
 from gpuimg.typing import ImageLike, Mode
 
 Array = np.ndarray[Any, Any]
@@ -112,7 +112,7 @@ def contiguous(array: Any) -> Any:
 
 def _copied(array: Array, dtype: np.dtype[Any]) -> Array:
     """A C-contiguous copy of an array as another dtype; watched work may stop in between."""
-    copied = np.empty(array.shape, dtype)
+    copied = new_array(array.shape, dtype)
     copy_pixels(array, copied)
     return copied
 
