@@ -21,7 +21,7 @@ from gpuimg import stopping
 
 SMALLEST = 8 << 20  # below, malloc keeps memory itself
 HUGE_PAGE = 2 << 20
-COPIED_AT_ONCE = 8 << 20  # bytes of a copy between looks at the stop flag
+COPIED_AT_ONCE = 4 << 20  # bytes of a copy between looks at the stop flag
 LARGEST_WASTE = 1.25  # a block may be larger than requested by this factor
 _SUPPORTED = hasattr(mmap, "MADV_FREE") and hasattr(mmap, "MAP_PRIVATE")
 

@@ -1,15 +1,17 @@
 """The stop flag: what looks at it, and that work which is watched has the same results."""
 
 import ctypes
+import gc
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
 
 import gpuimg
 from gpuimg import kernels, memory, stopping
-from gpuimg.backend import driver, single
+from gpuimg.backend import driver, processes, single
 from gpuimg.backend.compiled import DONE, Compiled, Packed, prepare
 
 IMAGE = np.random.default_rng(5).integers(0, 256, (310, 290), np.uint8)
@@ -170,3 +172,39 @@ def test_watched_work_has_the_same_results(watch, filter, backend):
         *[every if isinstance(every, tuple) else (every,) for every in (found, expected)], strict=True
     ):
         np.testing.assert_array_equal(each, other)
+
+
+def test_the_memory_of_a_cancelled_job_goes_without_the_garbage_collector():
+    held, began, go = [], threading.Event(), threading.Event()
+
+    def work(image):
+        memory_of_work = image.copy()
+        held.append(weakref.ref(memory_of_work))
+        began.set()
+        go.wait(30)
+        stopping.look()
+
+    gc.collect()
+    gc.disable()
+    try:
+        with gpuimg.Pool(running=1) as pool:
+            job = pool.submit(work, IMAGE)
+            assert began.wait(30)
+            assert job.cancel()
+            go.set()
+        assert job.cancelled()
+        assert held[0]() is None
+    finally:
+        gc.enable()
+
+
+def test_workers_of_stopped_work_end_and_others_take_their_place():
+    image = np.random.default_rng(1).random((1200, 1000), np.float32)
+    before = list(processes._workers._workers)
+    with stopping.watched(Looked(20)), pytest.raises(stopping.Stopped):
+        gpuimg.median(image, 31, backend="processes")
+    killed = list(processes._workers._killed)
+    assert set(before) <= set(killed)
+    np.testing.assert_array_equal(gpuimg.invert(IMAGE, backend="processes"), 255 - IMAGE)
+    for worker in killed:
+        assert worker.process.wait(30) != 0
