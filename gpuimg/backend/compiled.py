@@ -92,9 +92,10 @@ def prepare(
         if not any(isinstance(arg, np.ndarray) for arg in args):
             _prepared[key] = Prepared(code, struct.Struct("qqqqqqq" + "".join(numbers)))
         return code, packed
-    images = _address_of(src), *src.shape, _address_of(dst), *dst.shape
-    slots = bytearray(found.layout.pack(stopping.flag(), *images, *args))
-    return found.code, Packed("", _first_slot(slots), (slots, src, dst))
+    flag, source, target = stopping.flag(), _address_of(src), _address_of(dst)
+    slots = bytearray(found.layout.pack(flag, source, *src.shape, target, *dst.shape, *args))
+    address = ctypes.addressof(ctypes.c_char.from_buffer(slots)) + FLAG_BYTES
+    return found.code, Packed("", address, (slots, src, dst))
 
 
 def pack(arguments: Sequence[Any]) -> Packed:
@@ -119,11 +120,8 @@ def pack(arguments: Sequence[Any]) -> Packed:
             layout.append("q")
             slots.append(argument)
     packed = bytearray(struct.pack("".join(layout), *slots))
-    return Packed("_".join(form), _first_slot(packed), (packed, arguments))
-
-
-def _first_slot(slots: bytearray) -> int:
-    return ctypes.addressof(ctypes.c_char.from_buffer(slots, FLAG_BYTES))
+    address = ctypes.addressof(ctypes.c_char.from_buffer(packed)) + FLAG_BYTES
+    return Packed("_".join(form), address, (packed, arguments))
 
 
 def _address_of(array: np.ndarray[Any, Any]) -> int:
