@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpuimg.memory import copy_pixels, new_array
 from gpuimg.typing import ImageLike, Mode
 
 Array = np.ndarray[Any, Any]
@@ -104,7 +105,16 @@ class Axes(NamedTuple):
 
 def contiguous(array: Any) -> Any:
     """The array itself if it is C-contiguous, else a copy that is."""
-    return array if array.flags.c_contiguous else array.copy()
+    if array.flags.c_contiguous:
+        return array
+    return _copied(array, array.dtype) if isinstance(array, np.ndarray) else array.copy()
+
+
+def _copied(array: Array, dtype: np.dtype[Any]) -> Array:
+    """A C-contiguous copy of an array as another dtype; watched work may stop in between."""
+    copied = new_array(array.shape, dtype)
+    copy_pixels(array, copied)
+    return copied
 
 
 def _transposed(array: Any, given: str, order: str) -> Any:
@@ -279,8 +289,7 @@ def _native(array: Array) -> Source:
     flags = array.flags
     if flags.c_contiguous and flags.aligned and array.dtype.isnative:
         return Source(array)
-    dtype = array.dtype.newbyteorder("=")
-    return Source(np.require(array, dtype, ("C", "A")))
+    return Source(_copied(array, array.dtype.newbyteorder("=")))
 
 
 def _convert(image: Any, name: str) -> Source:

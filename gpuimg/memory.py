@@ -17,8 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from gpuimg import stopping
+
 SMALLEST = 8 << 20  # below, malloc keeps memory itself
 HUGE_PAGE = 2 << 20
+COPIED_AT_ONCE = 4 << 20  # bytes of a copy between looks at the stop flag
 LARGEST_WASTE = 1.25  # a block may be larger than requested by this factor
 _SUPPORTED = hasattr(mmap, "MADV_FREE") and hasattr(mmap, "MAP_PRIVATE")
 
@@ -47,6 +50,17 @@ def new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, A
         release()  # what is kept does not fit what is wanted now, and must not come on top of it
         block = _map(nbytes)
     return np.empty(shape, dtype) if block is None else np.asarray(_Lease(block, shape, dtype))
+
+
+def copy_pixels(source: np.ndarray[Any, Any], target: np.ndarray[Any, Any]) -> None:
+    """Copy an image into memory of its shape; watched work may stop in between."""
+    if stopping.watch() is None or target.nbytes <= COPIED_AT_ONCE or np.may_share_memory(source, target):
+        np.copyto(target, source)
+        return
+    at_once = max(1, COPIED_AT_ONCE * len(target) // target.nbytes)
+    for first in range(0, len(target), at_once):
+        stopping.look()
+        np.copyto(target[first : first + at_once], source[first : first + at_once])
 
 
 def release() -> None:

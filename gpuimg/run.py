@@ -21,7 +21,7 @@ from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
 from gpuimg.images import Source, check_out, contiguous, given_shape, lies_on_device
 from gpuimg.machine import Figures, figures
-from gpuimg.memory import new_array
+from gpuimg.memory import copy_pixels, new_array
 from gpuimg.plans.graph import GRAPHS_KEPT, AnyValue, Graph, Plan, graph_of
 from gpuimg.plans.nodes import Loop, Node
 from gpuimg.plans.value import Small, Value
@@ -243,7 +243,10 @@ def _handed(source: Source, value: AnyValue, made: Any) -> Any:
 
 def _moved(result: Any, out: Any) -> Any:
     if result is not out:
-        out[...] = result
+        if isinstance(out, np.ndarray):
+            copy_pixels(result, out)
+        else:
+            out[...] = result
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from collections.abc import Hashable, Iterator, Mapping
@@ -17,9 +18,10 @@ class Stopped(BaseException):
 class Watch:
     """What a thread's work is watched by: another thread asks it to stop and reads how far it is.
 
+    The flag is a word in memory: compiled code looks at it too.
+
     Attributes
     ----------
-    is_stopped : whether the work is to end at the next look
     deadline : when it ends at the latest, on the clock `time.monotonic`; None: never
     processors : how many threads the work may use: others use the rest; None: all
     where : the backend that the last filter runs on
@@ -27,12 +29,12 @@ class Watch:
     """
 
     __slots__ = (
-        *("_done", "_part", "_share", "_shares", "_steps_done"),
-        *("deadline", "is_stopped", "processors", "steps", "where"),
+        *("_done", "_flag", "_part", "_share", "_shares", "_steps_done"),
+        *("deadline", "processors", "steps", "where"),
     )
 
     def __init__(self, steps: int = 0) -> None:
-        self.is_stopped = False
+        self._flag = ctypes.c_int64(0)
         self.deadline: float | None = None
         self.processors: int | None = None
         self.where = ""
@@ -42,7 +44,23 @@ class Watch:
         self._done = self._share = self._part = 0.0
 
     def stop(self) -> None:
-        self.is_stopped = True
+        self._flag.value = 1
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the work is to end at the next look."""
+        return self._flag.value != 0
+
+    @property
+    def address(self) -> int:
+        """Where the flag lies in memory; it is not 0 once the work is to end."""
+        return ctypes.addressof(self._flag)
+
+    def beside(self) -> Watch:
+        """A watch for another thread that helps with the work, which stops with it."""
+        other = Watch()
+        other._flag, other.deadline, other.processors = self._flag, self.deadline, self.processors
+        return other
 
     def look(self) -> None:
         """End the work if it is to stop, or is too late."""
@@ -86,10 +104,12 @@ class _Local(threading.local):
 
 
 _local = _Local()
+_unset = ctypes.c_int64(0)
+UNSET = ctypes.addressof(_unset)  # the flag of work that nobody watches
 
 
 @contextmanager
-def watched(watch: Watch) -> Iterator[None]:
+def watched(watch: Watch | None) -> Iterator[None]:
     """A context whose work in this thread looks at ``watch``."""
     outer, _local.watch = _local.watch, watch
     try:
@@ -101,6 +121,12 @@ def watched(watch: Watch) -> Iterator[None]:
 def watch() -> Watch | None:
     """What watches this thread's work."""
     return _local.watch
+
+
+def flag() -> int:
+    """The address of the flag that this thread's work looks at."""
+    found = _local.watch
+    return UNSET if found is None else found.address
 
 
 def look() -> None:

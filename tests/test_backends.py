@@ -12,7 +12,7 @@ import pytest
 from numba.core import caching
 
 import gpuimg
-from gpuimg import kernels
+from gpuimg import kernels, stopping
 from gpuimg.backend import compiled, driver
 from tests.conftest import example, segments
 
@@ -255,7 +255,9 @@ def test_packing_of_arguments():
     arguments = (np.zeros((2, 3), bool), table, 7, 1.5)
     packed = compiled.pack(arguments)
     assert packed.form == "u12_f41_i8_f8"
-    slots = np.frombuffer(packed.keep[0], np.int64)
+    words = np.frombuffer(packed.keep[0], np.int64)
+    slots = words[1:]
+    assert words[0] == stopping.UNSET
     assert packed.address == slots.ctypes.data
     assert slots[:6].tolist() == [arguments[0].ctypes.data, 2, 3, table.ctypes.data, 4, 7]
     assert slots[6:].view(np.float64).tolist() == [1.5]

@@ -52,9 +52,10 @@ LAYERS = [
     ("gpuimg.plans.value",),
     ("gpuimg.plans",),
     ("gpuimg.kernels",),
-    ("gpuimg.machine", "gpuimg.memory"),
+    ("gpuimg.machine",),
     ("gpuimg.registry",),
-    ("gpuimg.errors", "gpuimg.images"),
+    ("gpuimg.images",),
+    ("gpuimg.errors", "gpuimg.memory"),
     ("gpuimg.typing", "gpuimg.stopping"),
 ]
 LEAVES = LAYERS[-2]

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gpuimg import stopping
 from gpuimg.backend import walk as walking
 from gpuimg.backend.walk import Bound, Lookup, Outs, flat, walk
 from gpuimg.kernels import uncompilable
 from gpuimg.machine import figures
-from gpuimg.memory import new_array
+from gpuimg.memory import copy_pixels, new_array
 from gpuimg.plans.nodes import Fold, Node
 
 Array = np.ndarray[Any, Any]
@@ -55,6 +56,7 @@ def speed_key(kernel: str, dtype: np.dtype[Any], result: np.dtype[Any]) -> str:
 
 # A smaller image says more about the cost of a call than about the kernel.
 WORTH_LEARNING = 1 << 20
+WATCHED_SLABS = 8  # of a fold, for each worker, where somebody may stop the work
 
 
 class CpuBackend(ABC):
@@ -104,7 +106,7 @@ class CpuBackend(ABC):
 
     def copy(self, image: Array, target: Array) -> None:
         """Copy an image into memory of the same size."""
-        np.copyto(target, image)
+        copy_pixels(image, target)
 
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
         """Run the only one of these nodes over all rows of its results."""
@@ -122,7 +124,7 @@ class CpuBackend(ABC):
         slabs = self._slabs(image, size)
         parts = self.empty((slabs, size), node.dtype)
         args = walking.arguments(node, value_of)
-        seconds = self.fill_rows(node.kernel, flat(image), parts, args, slabs, slabs)
+        seconds = self.fill_rows(node.kernel, flat(image), parts, args, slabs, min(slabs, self.workers))
         self.learn(speed_key(node.kernel, image.dtype, parts.dtype), node.work, image.size + size, seconds)
         return combined(node, parts)
 
@@ -134,4 +136,5 @@ class CpuBackend(ABC):
     def _slabs(self, image: Array, size: int) -> int:
         # Partial results must stay small in comparison with the image they are made from.
         affordable = max(1, image.size // (4 * size))
-        return min(self.workers, affordable, len(image))
+        wanted = self.workers if stopping.watch() is None else WATCHED_SLABS * self.workers
+        return min(wanted, affordable, len(image))

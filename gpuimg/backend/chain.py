@@ -15,6 +15,7 @@ from gpuimg.backend import walk as walking
 from gpuimg.backend.base import Array, CpuBackend, speed_key
 from gpuimg.backend.compiled import Compiled, Packed, prepare
 from gpuimg.backend.walk import Lookup, flat
+from gpuimg.kernels import FLAG_BYTES
 from gpuimg.machine import figures
 from gpuimg.plans.nodes import Node
 from gpuimg.plans.value import Small, Value
@@ -99,7 +100,7 @@ def prepare_chain(stages: Sequence[Stage], result: Array) -> tuple[Compiled, Pac
         plan[number] = (
             code.address,
             packed.address,
-            len(packed.keep[0]) // 8,
+            (len(packed.keep[0]) - FLAG_BYTES) // 8,
             -1 if stage.source is None else stage.source,
             stage.node.halo[0],
             row_bytes,

@@ -1,9 +1,10 @@
 """CPU kernels as machine code: one compilation a kernel and dtype serves every CPU backend.
 
 A kernel compiled for its argument types becomes a C function ``int64 entry(slots, top, bottom)``, where ``slots``
-points to the packed arguments. So one thread calls it through ctypes, all cores through one parallel driver that is
-compiled once for all kernels, and worker processes load it from the same disk cache. Packing takes pointers as they
-are, so an array that stands for some rows of a larger image can be given the address its row 0 would have.
+points to the packed arguments, in front of which the address of the stop flag lies. So one thread calls it through
+ctypes, all cores through one parallel driver that is compiled once for all kernels, and worker processes load it from
+the same disk cache. Packing takes pointers as they are, so an array that stands for some rows of a larger image can be
+given the address its row 0 would have.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from gpuimg import kernels, stopping
 from gpuimg.backend.compiling import compilers
 from gpuimg.errors import BackendFailed
 from gpuimg.kernels import DONE as DONE
+from gpuimg.kernels import FLAG_BYTES
 
 T = TypeVar("T")
 log = logging.getLogger("gpuimg")
@@ -42,8 +44,8 @@ class Packed(NamedTuple):
     Attributes
     ----------
     form : their types in short, for example ``"u12_f42_i8"``: kind, bytes, dimensions of an array
-    address : of the first slot
-    keep : whatever must stay alive while the slots are used
+    address : of the first slot, behind the one for the stop flag's address
+    keep : whatever must stay alive while the slots are used; first the slots
     """
 
     form: str
@@ -92,17 +94,19 @@ def prepare(
         code = compiled(kernel, packed.form, fill)
         numbers = ["d" if isinstance(arg, float) else "q" for arg in args]
         if not any(isinstance(arg, np.ndarray) for arg in args):
-            _prepared[key] = Prepared(code, struct.Struct("qqqqqq" + "".join(numbers)))
+            _prepared[key] = Prepared(code, struct.Struct("qqqqqqq" + "".join(numbers)))
         return code, packed
-    slots = bytearray(found.layout.pack(_address_of(src), *src.shape, _address_of(dst), *dst.shape, *args))
-    return found.code, Packed("", ctypes.addressof(ctypes.c_char.from_buffer(slots)), (slots, src, dst))
+    flag, source, target = stopping.flag(), _address_of(src), _address_of(dst)
+    slots = bytearray(found.layout.pack(flag, source, *src.shape, target, *dst.shape, *args))
+    address = ctypes.addressof(ctypes.c_char.from_buffer(slots)) + FLAG_BYTES
+    return found.code, Packed("", address, (slots, src, dst))
 
 
 def pack(arguments: Sequence[Any]) -> Packed:
     """Put arguments into slots: an array as its address and shape, an integer as it is, a float by its bits."""
     form: list[str] = []
-    layout: list[str] = []
-    slots: list[Any] = []
+    layout = ["q"]
+    slots: list[Any] = [stopping.flag()]
     for argument in arguments:
         if isinstance(argument, np.ndarray):
             if not argument.flags.c_contiguous:
@@ -120,7 +124,8 @@ def pack(arguments: Sequence[Any]) -> Packed:
             layout.append("q")
             slots.append(argument)
     packed = bytearray(struct.pack("".join(layout), *slots))
-    return Packed("_".join(form), ctypes.addressof(ctypes.c_char.from_buffer(packed)), (packed, arguments))
+    address = ctypes.addressof(ctypes.c_char.from_buffer(packed)) + FLAG_BYTES
+    return Packed("_".join(form), address, (packed, arguments))
 
 
 def _address_of(array: np.ndarray[Any, Any]) -> int:

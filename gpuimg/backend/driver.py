@@ -79,15 +79,20 @@ def numba_is_safe() -> bool:
 
 def _parallel_loop(address: int, slots: int, top: int, bottom: int, bands: int) -> int:  # compiled by Numba
     done = 0
+    flag = load_word(slots - FLAG_BYTES)  # type: ignore[name-defined]  # noqa: F821
     for band in prange(bands):  # type: ignore[name-defined]  # noqa: F821
-        first = top + (bottom - top) * band // bands
-        done += call(address, slots, first, top + (bottom - top) * (band + 1) // bands)  # type: ignore[name-defined]  # noqa: F821
+        if not is_set(flag):  # type: ignore[name-defined]  # noqa: F821
+            first = top + (bottom - top) * band // bands
+            done += call(address, slots, first, top + (bottom - top) * (band + 1) // bands)  # type: ignore[name-defined]  # noqa: F821
     return done
 
 
 @cache
 def parallel_loop() -> Any:
-    """Numba's parallel loop over bands: ``loop(address, slots, top, bottom, bands)`` returns the bands done."""
+    """Numba's parallel loop over bands: ``loop(address, slots, top, bottom, bands)`` returns the bands done.
+
+    None is begun once the work is to stop.
+    """
     return made((_parallel_loop.__name__,), _parallel_loop.__name__, compile_loop)
 
 
@@ -106,7 +111,9 @@ def compile_loop() -> Any:
         return loop
 
     # A function with separate globals, for a closure over `call` would miss the disk cache in every new process.
-    names = {"prange": numba.prange, "call": kernels.load("addresses").call_entry, "__name__": __name__}
+    addresses = kernels.load("addresses")
+    names = {"prange": numba.prange, "call": addresses.call_entry, "__name__": __name__}
+    names |= {"load_word": addresses.load_word, "is_set": addresses.is_set, "FLAG_BYTES": kernels.FLAG_BYTES}
     return jit.kept(build, jit.named(_parallel_loop, _parallel_loop.__name__, names))
 
 
@@ -170,9 +177,12 @@ class Bands(Shares):
     def __init__(self, code: Compiled, packed: Packed, edges: list[int]) -> None:
         super().__init__((packed, *band) for band in pairwise(edges))
         self._call = code.call
+        self._watch = stopping.watch()
         self._done: deque[int] = deque()
 
     def do(self, piece: tuple[Packed, int, int]) -> None:
+        if self._watch is not None and self._watch.is_stopped:
+            return
         packed, top, bottom = piece
         self._done.append(self._call(packed.address, top, bottom))
 
@@ -187,8 +197,13 @@ class Calls(Shares):
     def __init__(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> None:
         super().__init__(enumerate(arguments))
         self._function = function
+        self._watch = stopping.watch()
         self._errors: deque[BaseException] = deque()
         self._results: list[Any] = [None] * len(arguments)
+
+    def help(self) -> None:
+        with stopping.watched(self._watch and self._watch.beside()):
+            super().help()
 
     def do(self, piece: tuple[int, tuple[Any, ...]]) -> None:
         place, arguments = piece
@@ -233,6 +248,8 @@ _helpers = Helpers()
 
 def fill_bands(code: Compiled, packed: Packed, top: int, bottom: int, bands: int) -> int:
     """Fill rows [top, bottom) in ``bands`` pieces on all cores, and return the number of pieces done.
+
+    None is begun once this thread's work is to stop.
 
     No thread writes to the arrays any more when it returns or raises, also after Ctrl-C.
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import logging
 import os
 import shutil
@@ -78,10 +79,22 @@ def _entry(slots: int, top: int, bottom: int) -> int:
     return DONE  # type: ignore[name-defined,no-any-return]  # noqa: F821
 
 
+# Instead, where a kernel looks at the stop flag itself: parts of its work may take long.
+def _entry_with_stop(slots: int, top: int, bottom: int) -> int:
+    arguments = unpack(slots)  # type: ignore[name-defined]  # noqa: F821
+    stop = load_word(slots - FLAG_BYTES)  # type: ignore[name-defined]  # noqa: F821
+    fill(arguments[0], arguments[1], top, bottom, stop, *arguments[2:])  # type: ignore[name-defined]  # noqa: F821
+    return DONE  # type: ignore[name-defined,no-any-return]  # noqa: F821
+
+
 def entry(name: str, kernel: pytypes.ModuleType, fill: str, unpack: Any) -> Callable[[int, int, int], int]:
     """The function that Numba compiles for a kernel and a form of arguments."""
-    names = {"unpack": unpack, "fill": getattr(kernel, fill), "DONE": kernels.DONE, "__name__": kernel.__name__}
-    return named(_entry, name, names)
+    function = getattr(kernel, fill)
+    names = {"unpack": unpack, "fill": function, "DONE": kernels.DONE, "__name__": kernel.__name__}
+    if kernels.STOP not in inspect.signature(function).parameters:
+        return named(_entry, name, names)
+    names |= {"load_word": kernels.load("addresses").load_word, "FLAG_BYTES": kernels.FLAG_BYTES}
+    return named(_entry_with_stop, name, names)
 
 
 def named(function: Callable[..., Any], name: str, names: dict[str, Any]) -> Callable[..., Any]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gpuimg import stopping
 from gpuimg.backend.chain import InProcess
 from gpuimg.backend.compiled import Compiled, Packed
 from gpuimg.backend.driver import call_each, fill_bands, most_threads, numba_is_safe, numba_layer, thread_count
 from gpuimg.backend.single import Single, timed
 from gpuimg.backend.walk import Bound, Outs
+
+WATCHED_BANDS = 2  # for each thread, where somebody may stop the work: threads look in between
 
 
 class Multicore(InProcess):
@@ -29,11 +32,13 @@ class Multicore(InProcess):
         return f"{thread_count()} threads, {layer}"
 
     def call(self, kernel: str, code: Compiled, packed: Packed, rows: int, elements: int, bands: int) -> float:
+        most = bands if stopping.watch() is None else WATCHED_BANDS * bands
+
         def fill(top: int, bottom: int) -> tuple[int, int]:
-            few = min(bands, bottom - top)
+            few = min(most, bottom - top)
             return fill_bands(code, packed, top, bottom, few), few
 
-        return timed(kernel, fill, rows, elements // bands, rows <= bands)
+        return timed(kernel, fill, rows, elements // bands, bands)
 
     def run_each(self, bounds: Sequence[Bound], outs: Sequence[Outs]) -> list[tuple[Any, ...]]:
         """Whole images on one thread each, as long as there is one for every thread; the rest in bands."""

@@ -35,7 +35,7 @@ from gpuimg.backend.walk import Bound, Outs, walk
 from gpuimg.backend.worker import PING, Shared, Task, map_block, send_task
 from gpuimg.errors import BackendFailed
 from gpuimg.machine import processor_count
-from gpuimg.memory import new_array
+from gpuimg.memory import copy_pixels, new_array
 from gpuimg.plans.graph import AnyValue
 from gpuimg.plans.value import Small
 
@@ -45,7 +45,7 @@ MOST_DEATHS = 3  # at one band, while no other band is finished
 SILENT_SECONDS = 30.0  # a worker that does not answer for so long is stopped or stuck
 LOOKS = 10  # at silent workers in that time
 LARGEST_SENT = 1 << 14  # bytes of an array in a message: sending must not wait for a worker that is stopped
-RESERVED_AT_ONCE = 1 << 24  # bytes; an interrupted reservation starts again
+RESERVED_AT_ONCE = 1 << 23  # bytes; an interrupted reservation starts again
 CHECKED = 1 << 26  # bytes from which on the system is asked whether it has them
 
 
@@ -89,10 +89,18 @@ class Block:
     def _reserve(self) -> mmap.mmap:
         if self.file is None:
             return map_block(self.tag, self.nbytes, -1)
-        if hasattr(os, "posix_fallocate"):
-            for start in range(0, self.nbytes, RESERVED_AT_ONCE):
-                os.posix_fallocate(self.file.fileno(), start, min(RESERVED_AT_ONCE, self.nbytes - start))
-        return map_block("", self.nbytes, self.file.fileno())
+        memory = map_block("", self.nbytes, self.file.fileno())
+        try:
+            if hasattr(os, "posix_fallocate"):
+                for start in range(0, self.nbytes, RESERVED_AT_ONCE):
+                    stopping.look()
+                    os.posix_fallocate(self.file.fileno(), start, min(RESERVED_AT_ONCE, self.nbytes - start))
+        except stopping.Stopped:  # memory takes long to go: not before those who wait are told
+            raise
+        except BaseException:
+            memory.close()
+            raise
+        return memory
 
     def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         return np.ndarray(shape, dtype, self.memory)
@@ -133,7 +141,7 @@ class Arena:
         if array.ctypes.data in self._blocks:
             return array
         copied = self.empty(array.shape, array.dtype)
-        np.copyto(copied, array)
+        copy_pixels(array, copied)
         return copied
 
     def job(self, kernel: str, arguments: tuple[Any, ...]) -> Job:
@@ -153,10 +161,11 @@ class Arena:
         blocks = [self._blocks[address] for address in used]
         return Job(Task(kernel, described, tuple([(block.tag, block.nbytes) for block in blocks])), blocks)
 
-    def close(self) -> None:
+    def close(self, *, keeps_memory: bool = False) -> None:
         for block in self._blocks.values():
             block.close()
-        self._blocks.clear()
+        if not keeps_memory:
+            self._blocks.clear()
 
 
 class Job:
@@ -219,9 +228,12 @@ class Worker:
             with contextlib.suppress(OSError):  # died since: the next call will tell
                 self.messages.send(None)
 
-    def stop(self) -> None:
+    def kill(self) -> None:
         self.messages.close()
         self.process.kill()
+
+    def stop(self) -> None:
+        self.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
 
@@ -279,6 +291,7 @@ class Workers:
 
     def __init__(self) -> None:
         self._workers: list[Worker] = []
+        self._killed: list[Worker] = []  # not waited for yet
         self._lock = threading.RLock()
         self._busy = False
         self._looked = 0.0
@@ -294,6 +307,9 @@ class Workers:
                 self._fill(current, count)
                 for worker in self._workers:
                     worker.end_task()
+            except stopping.Stopped:  # soon: what they still write to is this call's memory alone
+                self._kill()
+                raise
             except BaseException:
                 self.stop()
                 raise
@@ -310,6 +326,7 @@ class Workers:
             others.stop()
 
     def _fill(self, current: Round, count: int) -> None:
+        self._killed = [worker for worker in self._killed if worker.process.poll() is None]
         while len(self._workers) < count:
             self._workers.append(_started())
         for worker in self._workers[: len(current.waiting)]:
@@ -372,9 +389,17 @@ class Workers:
 
     def stop(self) -> None:
         """End all workers; the next call starts new ones."""
-        workers, self._workers = self._workers, []
-        for worker in workers:
+        self._kill()
+        killed, self._killed = self._killed, []
+        for worker in killed:
             worker.stop()
+
+    def _kill(self) -> None:
+        """Let all workers end, and wait for none."""
+        self._killed += self._workers
+        self._workers = []
+        for worker in self._killed:
+            worker.kill()
 
     def exit(self) -> None:
         """End all workers with this process. If a thread still uses them, they end with the connection instead."""
@@ -383,7 +408,7 @@ class Workers:
 
     def forget(self) -> None:
         """In a forked child: the workers are the parent's."""
-        for worker in self._workers:
+        for worker in self._workers + self._killed:
             worker.messages.close()
             worker.process.returncode = 0  # not a child of this process: nothing to wait for
         self.__init__()  # type: ignore[misc]
@@ -422,18 +447,22 @@ class Processes(CpuBackend):
 
     def take(self, image: Array) -> Array:
         source = self.empty(image.shape, image.dtype)
-        np.copyto(source, image)
+        copy_pixels(image, source)
         return source
 
     def run(self, bound: Bound, outs: Outs | None = None) -> tuple[Any, ...]:
         interrupted = getattr(self._arenas, "current", None)  # a signal handler may call in the midst of a call
         arena = self._arenas.current = Arena()
+        is_stopped = False
         try:
             targets = outs or (None,) * len(bound.graph.results)
             return tuple(map(_out_of_arena, bound.graph.results, walk(bound, self), targets))
+        except stopping.Stopped:
+            is_stopped = True
+            raise
         finally:
             self._arenas.current = interrupted
-            arena.close()
+            arena.close(keeps_memory=is_stopped)  # it goes with the frames that the exception holds
 
     def fill_rows(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
         arena: Arena = self._arenas.current
@@ -451,5 +480,5 @@ def _out_of_arena(value: AnyValue, result: Any, out: Array | None) -> Any:
         return result
     if out is None:
         out = new_array(result.shape, result.dtype)
-    np.copyto(out, result.view(out.dtype))  # a mask's result is bytes
+    copy_pixels(result.view(out.dtype), out)  # a mask's result is bytes
     return out

@@ -13,14 +13,18 @@ from gpuimg.errors import BackendFailed
 # Compiled code cannot be interrupted: a piece this long lets Ctrl-C through soon, and costs nothing.
 PIECE_SECONDS = 0.05
 FIRST_PIECE_ELEMENTS = 1 << 22
-FIRST_WATCHED_ELEMENTS = 1 << 18  # where somebody may stop the work
+# Where somebody may stop the work, it looks more often.
+WATCHED_SECONDS = 0.025
+FIRST_WATCHED_ELEMENTS = 1 << 16
 MOST_GROWTH = 8  # of a piece over the one before, whose time may say little
 
 
-def pieces(rows: int, elements: int) -> Iterator[tuple[int, int]]:
-    """Rows [top, bottom) one piece after the other; each is timed, and the next one made as long as it should be."""
+def pieces(rows: int, elements: int, least: int = 1) -> Iterator[tuple[int, int]]:
+    """Rows [top, bottom) one piece after the other; each is timed, and the next one made as long as it should be, but
+    of ``least`` rows at least."""
     per_row = max(1, elements // max(rows, 1))
-    size = max(1, _first_elements() // per_row)
+    size = max(least, _first_elements() // per_row)
+    seconds = PIECE_SECONDS if stopping.watch() is None else WATCHED_SECONDS
     top = 0
     while top < rows:
         bottom = min(rows, top + size)
@@ -29,7 +33,7 @@ def pieces(rows: int, elements: int) -> Iterator[tuple[int, int]]:
         start = time.perf_counter()
         yield top, bottom
         speed = (bottom - top) / max(time.perf_counter() - start, 1e-6)
-        size = max(1, min(int(speed * PIECE_SECONDS), MOST_GROWTH * size))
+        size = max(least, min(int(speed * seconds), MOST_GROWTH * size))
         top = bottom
 
 
@@ -40,16 +44,18 @@ def _first_elements() -> int:
 def check_done(kernel: str, done: int, expected: int) -> None:
     """Compiled code reports an exception (out of memory for its scratch rows) only by its result."""
     if done != expected:
+        stopping.look()
         raise BackendFailed(f"the kernel {kernel!r} could not allocate its working memory")
 
 
-def timed(kernel: str, fill: Callable[[int, int], tuple[int, int]], rows: int, elements: int, whole: bool) -> float:
-    """Return the seconds for all rows by ``fill(top, bottom)``, which returns the pieces done and expected."""
+def timed(kernel: str, fill: Callable[[int, int], tuple[int, int]], rows: int, elements: int, bands: int = 1) -> float:
+    """Return the seconds for all rows, ``bands`` at a time, by ``fill(top, bottom)``, which returns the pieces done
+    and expected."""
     start = time.perf_counter()
-    if whole or elements <= _first_elements():
+    if rows <= bands or elements <= _first_elements():
         check_done(kernel, *fill(0, rows))
     else:
-        for top, bottom in pieces(rows, elements):
+        for top, bottom in pieces(rows, elements, bands):
             stopping.within(top / rows)
             check_done(kernel, *fill(top, bottom))
     return time.perf_counter() - start
@@ -71,4 +77,4 @@ class Single(InProcess):
         def fill(top: int, bottom: int) -> tuple[int, int]:
             return code.call(packed.address, top, bottom), DONE
 
-        return timed(kernel, fill, rows, elements, rows == bands)
+        return timed(kernel, fill, rows, elements)

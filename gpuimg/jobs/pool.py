@@ -159,12 +159,16 @@ class Job(Future):  # type: ignore[type-arg]
         self._ended = time.monotonic()
         try:
             if self._was_stopped:
-                return partial(self.set_exception, CancelledError())
+                return partial(self._end_early, CancelledError(), (error, result))
             if isinstance(error, stopping.Stopped):
-                return partial(self.set_exception, TimeoutError(self._lateness()))
+                return partial(self._end_early, TimeoutError(self._lateness()), error)
             return partial(self.set_result, result) if error is None else partial(self.set_exception, error)
         finally:
             del self, call, error  # the error's traceback holds this frame, and all frames the job's images
+
+    def _end_early(self, told: BaseException, _held: Any) -> None:
+        """Tell that the work has stopped; its memory, which ``_held`` holds and takes long to go, goes after that."""
+        self.set_exception(told)
 
     def _lateness(self) -> str:
         assert self._deadline is not None

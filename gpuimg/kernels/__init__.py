@@ -17,6 +17,8 @@ from pathlib import Path
 from types import ModuleType
 
 DONE = 1  # what a compiled kernel returns; an exception inside it leaves 0
+FLAG_BYTES = 8  # of the stop flag's address, which lies in front of a kernel's slots
+STOP = "stop"  # a parameter behind the rows: that address, for kernels that look at the flag themselves
 
 _here = Path(__file__).parent
 _checkout = _here.parent.parent / "kernels"
@@ -67,7 +69,7 @@ def names(target: str) -> list[str]:
 
 @cache
 def parameters(name: str) -> tuple[str, ...]:
-    """The names of a kernel's parameters, which follow the images and the rows to fill; read from its source.
+    """The names of a kernel's parameters, which follow the images, the rows to fill and `STOP`; read from its source.
 
     A kernel of several variants states them in its function ``variant``, behind the image.
     """
@@ -77,7 +79,7 @@ def parameters(name: str) -> tuple[str, ...]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     first, behind = ("fill", 4) if "fill" in functions else ("variant", 1)
-    return tuple(argument.arg for argument in functions[first].args.args[behind:])
+    return tuple(argument.arg for argument in functions[first].args.args[behind:] if argument.arg != STOP)
 
 
 @cache

@@ -20,7 +20,7 @@ ONE = np.uint64(1)
 
 
 @kernel
-def fill(src, dst, top, bottom, step, height, reach):
+def fill(src, dst, top, bottom, stop, step, height, reach):
     words = (dst.shape[1] + WORD - 1) // WORD
     weak, strong = np.empty((height, words), np.uint64), np.empty((height, words), np.uint64)
     waiting = np.empty(FEW, np.int64)
@@ -30,7 +30,7 @@ def fill(src, dst, top, bottom, step, height, reach):
         if step == 1 and link_words(dst[first:last], weak, strong, reach):
             continue
         for row in range(first, last):
-            waiting = flood_row(dst, row, first, last, step, reach, waiting)
+            waiting = flood_row(dst, row, first, last, step, reach, waiting, stop)
 
 
 @kernel

@@ -8,11 +8,11 @@ from gpuimg.kernels.lib.borders import kernel
 
 
 @kernel
-def fill(src, dst, top, bottom, step, height, span, group, reach):
+def fill(src, dst, top, bottom, stop, step, height, span, group, reach):
     rows = dst.shape[0]
     waiting = np.empty(FEW, np.int64)
     for part in range(top, bottom):
         first, last = part * group * height, min((part + 1) * group * height, rows)
         for seam in range(first + span * height, last, span * height):
-            waiting = flood_row(dst, seam - 1, first, last, step, reach, waiting)
-            waiting = flood_row(dst, seam, first, last, step, reach, waiting)
+            waiting = flood_row(dst, seam - 1, first, last, step, reach, waiting, stop)
+            waiting = flood_row(dst, seam, first, last, step, reach, waiting, stop)

@@ -6,6 +6,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.runs import WORD, lowest_bit
 
@@ -32,30 +33,30 @@ def bits_of(_context, line, at, wanted):
 
 
 @kernel
-def flood_row(edges, row, first, last, step, reach, waiting):
+def flood_row(edges, row, first, last, step, reach, waiting, stop):
     """Flood from all the strong pixels of a row, inside of the rows from ``first`` to ``last``; see `flood`."""
     line = edges[row]
     x = 0
     while x + WORD <= line.size:
         bits = bits_of(line, x, np.uint8(STRONG))
         while bits:
-            waiting = flood(edges, row, x + lowest_bit(bits), first, last, step, reach, waiting)
+            waiting = flood(edges, row, x + lowest_bit(bits), first, last, step, reach, waiting, stop)
             bits &= bits - np.uint64(1)
         x += WORD
     for col in range(x, line.size):
         if line[col] == STRONG:
-            waiting = flood(edges, row, col, first, last, step, reach, waiting)
+            waiting = flood(edges, row, col, first, last, step, reach, waiting, stop)
     return waiting
 
 
 @kernel
-def flood(edges, row, col, first, last, step, reach, waiting):
-    """Make strong all weak pixels that are linked with a strong one, inside of some rows. ``waiting`` is memory for
-    pixels whose neighbours are to be looked at; it, or a larger one, is given."""
+def flood(edges, row, col, first, last, step, reach, waiting, stop):
+    """Make strong all weak pixels that are linked with a strong one, inside of some rows, unless the work is to stop.
+    ``waiting`` is memory for pixels whose neighbours are to be looked at; it, or a larger one, is given."""
     width = edges.shape[1]
     waiting[0] = (row << SHIFT) + col
     count = 1
-    while count:
+    while count and not is_set(stop):
         count -= 1
         place = waiting[count]
         row = place >> SHIFT

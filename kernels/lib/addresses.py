@@ -17,6 +17,17 @@ def load_word(_context, address):
 
 
 @intrinsic
+def is_set(_context, flag):
+    """Whether the word at an address is not 0, read anew each time: another thread may set it."""
+
+    def build(_context, builder, _signature, arguments):
+        place = builder.inttoptr(arguments[0], WORD.as_pointer())
+        return builder.icmp_unsigned("!=", builder.load_atomic(place, "monotonic", 8), WORD(0))
+
+    return types.boolean(types.int64), build
+
+
+@intrinsic
 def call_entry(_context, entry, slots, top, bottom):
     """Fill rows by a compiled kernel, and return 1, or 0 where it had no memory."""
 

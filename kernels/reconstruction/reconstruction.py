@@ -14,6 +14,7 @@ raises few pixels, the rest is flooded from the pixels that have changed, highes
 
 import numpy as np
 
+from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.runs import WORD
 from gpuimg.kernels.reconstruction.orders import limited, unsigned_zero
@@ -26,7 +27,7 @@ FEW = 1024
 
 
 @kernel
-def fill(src, dst, top, bottom, mask, step, connectivity, height, done):
+def fill(src, dst, top, bottom, stop, mask, step, connectivity, height, done):
     touched = np.zeros((dst.shape[1] + WORD * step - 1) // (WORD * step), np.uint8)
     for part in range(top, bottom):
         first, last = part * height, min((part + 1) * height, dst.shape[0])
@@ -35,13 +36,13 @@ def fill(src, dst, top, bottom, mask, step, connectivity, height, done):
         for row in range(done, last - first, done):
             stale[row] |= FROM_ABOVE
             stale[row - 1] |= FROM_BELOW
-        if not take_turns(image, limits, step, connectivity, stale, touched):
-            flood(image, limits, step, connectivity, stale)
+        if not take_turns(image, limits, step, connectivity, stale, touched, stop):
+            flood(image, limits, step, connectivity, stale, stop)
 
 
 @kernel
-def take_turns(image, mask, step, connectivity, stale, touched):
-    """Go over the rows downwards and upwards; returns whether that is all."""
+def take_turns(image, mask, step, connectivity, stale, touched, stop):
+    """Go over the rows downwards and upwards; returns whether that is all, also where the work is to stop."""
     for _ in range(TURNS):
         raised, looked_at = 0, 0
         for place in range(2 * stale.size):
@@ -50,6 +51,8 @@ def take_turns(image, mask, step, connectivity, stale, touched):
             side = FROM_ABOVE if down else FROM_BELOW
             if not stale[row] & side:
                 continue
+            if is_set(stop):
+                return True
             stale[row] &= ~side
             beside = row - 1 if down else row + 1
             count = raise_row(image[row], image[beside], mask[row], step, connectivity, touched)
@@ -67,7 +70,7 @@ def take_turns(image, mask, step, connectivity, stale, touched):
 
 
 @kernel
-def flood(image, mask, step, connectivity, stale):
+def flood(image, mask, step, connectivity, stale, stop):
     """Raise all that can be raised, highest pixels first: from the pixels of stale rows on."""
     width = image.shape[1]
     heap, places, count = np.empty(FEW, image.dtype), np.empty(FEW, np.int64), 0
@@ -85,13 +88,13 @@ def flood(image, mask, step, connectivity, stale):
                         count += 1
     # Only if the mask changes meanwhile is a pixel raised more often.
     for _ in range(4 * image.size):
-        if count == 0:
+        if count == 0 or is_set(stop):
             break
         value, level[0] = heap[0], places[0]
         count -= 1
         pop(heap, places, count)
         waiting = 1
-        while waiting:
+        while waiting and not is_set(stop):
             waiting -= 1
             row, x = divmod(level[waiting], width)
             if image[row, x] != value:  # raised since, and passed on
