@@ -37,6 +37,9 @@ class Remote(Protocol):
     def lease(self, key: str) -> Lease:
         """What one request asks for its key."""
 
+    async def find(self, key: str) -> Answer | None:
+        """The answer if it is there; it raises nothing."""
+
     async def close(self) -> None:
         """End all connections."""
 
@@ -72,8 +75,8 @@ class Cache:
 
     Parameters
     ----------
-    nbytes : how much memory the answers may take, in bytes; the least recently used are dropped, and one that takes over
-        a quarter is not kept. 0: none is kept, but identical requests at the same time are still computed once
+    nbytes : how much memory the answers may take, in bytes: the least recently used are dropped, and one that takes
+        more than a quarter is not kept. 0: none is kept; identical requests in flight are still computed once
     remote : a cache shared with other workers
 
     Raises
@@ -84,6 +87,7 @@ class Cache:
     --------
     >>> import asyncio
     >>> async def make():
+    ...     await asyncio.sleep(0.01)
     ...     return Answer(b"pixels", "image/png")
     >>> async def main():
     ...     cache = Cache(1_000_000)
@@ -118,8 +122,8 @@ class Cache:
         Returns
         -------
         Answer
-        str : where it comes from: ``"hit"`` (this process), ``"remote"`` (another one), ``"joined"`` (a request that was
-            in flight already) or ``"made"``
+        str : where it comes from: ``"hit"`` (this process kept it), ``"remote"`` (the remote cache did), ``"joined"``
+            (a request in flight) or ``"made"``
 
         Raises
         ------
@@ -140,8 +144,13 @@ class Cache:
                 del shared  # an error's traceback holds this frame
 
     async def get(self, key: str) -> Answer | None:
-        """Give the answer of a key if it is kept anywhere."""
-        return self._kept.get(key)
+        """Give the answer of a key if it is kept, here or in the remote cache."""
+        answer = self._kept.get(key)
+        if answer is None and self._remote is not None:
+            answer = await self._remote.find(key)
+            if answer is not None:
+                self._keep(key, answer)
+        return answer
 
     async def close(self) -> None:
         """Finish what is still being sent to the remote cache, and leave it."""
@@ -164,8 +173,7 @@ class Cache:
             shared.cancel()
             raise
         else:
-            if _nbytes(answer) <= self._kept.maxsize // 4:
-                self._kept[key] = answer
+            self._keep(key, answer)
             shared.set_result(answer)
             return answer, how
         finally:
@@ -185,6 +193,10 @@ class Cache:
         finally:
             # In a task of its own: the answer does not wait for it, and a cancelled request lets its lock go.
             self._start(lease.settle(made))
+
+    def _keep(self, key: str, answer: Answer) -> None:
+        if _nbytes(answer) <= self._kept.maxsize // 4:
+            self._kept[key] = answer
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
