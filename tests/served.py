@@ -60,7 +60,7 @@ def main():
                 sockets,
                 times=workers.Times(**options.get("times", {})),
                 on_ready=lambda: say(f"listening on {address}"),
-                on_death=lambda pid: say(f"died {pid}"),
+                on_death=lambda pid, place: say(f"died {pid}"),
             )
         )
     broken = options.get("broken")

@@ -19,7 +19,7 @@ from gpuimg.service.app import make_app
 from gpuimg.service.cache import Cache, Remote
 from gpuimg.service.core import Service
 from gpuimg.service.limits import Limits
-from gpuimg.service.metrics import FOLDER, Metrics
+from gpuimg.service.metrics import FOLDER, Metrics, forget
 from gpuimg.service.serving import listen, serve, url
 from gpuimg.service.workers import Parent, Times, inherited, supervise
 from gpuimg.typing import Backend
@@ -72,6 +72,7 @@ def run(settings: Settings, command: Sequence[str], say: Callable[[str], None]) 
     ServeError : the port, the token or the cache cannot be used as asked for
     """
     parent = inherited()
+    _log_to_stderr()
     token = read_token(settings.token_file)
     if parent is not None:
         asyncio.run(_serve(settings, token, parent.sockets, parent, lambda _: None))
@@ -87,8 +88,13 @@ def run(settings: Settings, command: Sequence[str], say: Callable[[str], None]) 
     os.environ[FOLDER] = folder
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # gpuimg may have been found by it only
     try:
-        times = Times(drain=settings.drain_seconds)
-        return supervise(command, bound, times=times, on_ready=lambda: say(f"{settings.workers} workers are ready"))
+        return supervise(
+            command,
+            bound,
+            times=Times(drain=settings.drain_seconds),
+            on_ready=lambda: say(f"{settings.workers} workers are ready"),
+            on_death=lambda _, place: forget(folder, place),
+        )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -127,6 +133,14 @@ async def _serve(
     )
 
 
+def _log_to_stderr() -> None:
+    """Log what operators want to know; what decoders say of a client's file is not among it."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    log.setLevel(logging.INFO)
+    for name in ("tifffile", "PIL"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 def _warm(service: Service, say: Callable[[str], None]) -> None:
     """Compile what is not compiled yet; a filter that fails will say so when it is used."""
     try:
@@ -147,9 +161,8 @@ def read_token(name: str) -> str:
     try:
         token = Path(name).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ServeError(
-            f"the token cannot be read: {name}: {getattr(error, 'strerror', None) or 'no text'}"
-        ) from error
+        why = getattr(error, "strerror", None) or "no text"
+        raise ServeError(f"the token in {name} cannot be read: {why.lower()}") from error
     if len(token) < 16 or not token.isascii() or not token.isprintable() or " " in token:
         raise ServeError(f"the token in {name} must be one word of at least 16 printable ASCII characters")
     return token

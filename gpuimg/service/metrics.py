@@ -28,11 +28,16 @@ def _share_files(place: str) -> bool:
     folder = os.environ.get(FOLDER)
     if not folder or not place:
         return False
-    for path in Path(folder).glob(f"gauge_*_{place}.db"):  # of the worker that was here before
-        with suppress(OSError):
-            path.unlink()
+    forget(folder, place)
     values.ValueClass = values.MultiProcessValue(lambda: place)  # type: ignore[no-untyped-call]
     return True
+
+
+def forget(folder: str, place: str) -> None:
+    """Remove what holds no longer when a worker has ended: how much it has in progress."""
+    for path in Path(folder).glob(f"gauge_*_{place}.db"):
+        with suppress(OSError):
+            path.unlink()
 
 
 class Metrics:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 BEAT_SECONDS = 1.0  # between the lines that a worker's event loop writes
 READY, ALIVE = b"ready\n", b"alive\n"
 
-_ENVIRONMENT = "GPUIMG_WORKER"  # slot:start:pipe:socket,socket..., as file descriptors
+_ENVIRONMENT = "GPUIMG_WORKER"  # slot:place:pipe:socket,socket..., as file descriptors
 _log = logging.getLogger("gpuimg.service")
 
 
@@ -62,7 +62,7 @@ def supervise(
     *,
     times: Times | None = None,
     on_ready: Callable[[], object] = lambda: None,
-    on_death: Callable[[int], object] = lambda pid: None,
+    on_death: Callable[[int, str], object] = lambda pid, place: None,
 ) -> int:
     """Run one worker per group of sockets until a signal ends them all; POSIX only, in the main thread.
 
@@ -82,7 +82,7 @@ def supervise(
     on_ready
         Called once, when every worker has been ready for the first time.
     on_death
-        Called with the process ID of every worker that has ended.
+        Called with the process ID and the `Parent.place` of every worker that has ended.
 
     Returns
     -------
@@ -97,6 +97,7 @@ class _Worker:
     """A process; at ``deadline`` it is killed, and ``late`` says why."""
 
     slot: _Slot
+    place: str
     process: subprocess.Popen[bytes]
     pipe: int
     started: float
@@ -131,7 +132,7 @@ class _Supervisor:
         sockets: Sequence[Sequence[socket.socket]],
         times: Times,
         on_ready: Callable[[], object],
-        on_death: Callable[[int], object],
+        on_death: Callable[[int, str], object],
     ) -> None:
         self._command = list(command)
         self._slots = [_Slot(index, group) for index, group in enumerate(sockets)]
@@ -233,7 +234,8 @@ class _Supervisor:
         pipe, end = os.pipe()
         sockets = [each.fileno() for each in slot.sockets]
         slot.starts += 1
-        given = f"{slot.index}:{slot.starts}:{end}:{','.join(map(str, sockets))}"
+        place = f"{slot.index}{'ab'[slot.starts % 2]}"
+        given = f"{slot.index}:{place}:{end}:{','.join(map(str, sockets))}"
         try:
             # Its own process group: a Ctrl-C is for the supervisor, which lets the workers finish.
             process = subprocess.Popen(
@@ -253,7 +255,7 @@ class _Supervisor:
         os.set_blocking(pipe, False)
         now = time.monotonic()
         late = f"it was not ready within {self._times.start:g} s"
-        worker = _Worker(slot, process, pipe, now, now + self._times.start, late)
+        worker = _Worker(slot, place, process, pipe, now, now + self._times.start, late)
         self._workers.add(worker)
         self._selector.register(pipe, selectors.EVENT_READ, worker)
         _log.info("%s starts", worker)
@@ -299,7 +301,7 @@ class _Supervisor:
         assert worker.process.stdin is not None
         worker.process.stdin.close()
         try:
-            self._on_death(worker.process.pid)
+            self._on_death(worker.process.pid, worker.place)
         except Exception:
             _log.exception("clearing up after %s failed", worker)
 
@@ -401,9 +403,9 @@ class Parent:
     sockets : where it listens
     """
 
-    def __init__(self, slot: int, start: int, pipe: int, sockets: Sequence[int]) -> None:
+    def __init__(self, slot: int, place: str, pipe: int, sockets: Sequence[int]) -> None:
         self.slot = slot
-        self.place = f"{slot}{'ab'[start % 2]}"
+        self.place = place
         self.sockets = [socket.socket(fileno=fd) for fd in sockets]
         self._pipe = pipe
         os.set_blocking(pipe, False)
@@ -439,5 +441,5 @@ def inherited() -> Parent | None:
     given = os.environ.pop(_ENVIRONMENT, None)
     if given is None:
         return None
-    slot, start, pipe, sockets = given.split(":")
-    return Parent(int(slot), int(start), int(pipe), [int(fd) for fd in sockets.split(",")])
+    slot, place, pipe, sockets = given.split(":")
+    return Parent(int(slot), place, int(pipe), [int(fd) for fd in sockets.split(",")])

@@ -1,0 +1,130 @@
+"""`gpuimg serve` as an operator sees it: options, signals, and what several workers share."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gpuimg
+from tests.conftest import wait_until
+from tests.service import Client, file_of
+
+GREY = np.random.default_rng(0).integers(0, 256, (30, 40), np.uint8)
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX systems have them")
+
+
+def command(*options):
+    return [sys.executable, "-X", "dev", "-m", "gpuimg", "serve", "--port", "0", *options]
+
+
+@contextmanager
+def served(tmp_path, *options):
+    """A running service: its process, a client of it, and the file of what it has said."""
+    said = tmp_path / "said"
+    with said.open("w") as out:
+        environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1])}
+        process = subprocess.Popen(command(*options), stdout=out, stderr=subprocess.STDOUT, env=environment)
+    try:
+        assert wait_until(lambda: "listening on" in said.read_text() or process.poll() is not None, 60)
+        found = re.search(r"listening on http://127\.0\.0\.1:(\d+)", said.read_text())
+        assert found, said.read_text()
+        yield process, Client(int(found[1])), said
+    finally:
+        process.kill()
+        process.wait(20)
+
+
+def metric(client, name):
+    text = client.get("/metrics").body.decode()
+    return sum(float(value) for value in re.findall(rf"^{re.escape(name)}(?:{{.*}})? ([\d.e+-]+)$", text, re.M))
+
+
+def workers_of(said):
+    return [int(pid) for pid in re.findall(r"worker \d+ \(pid (\d+)\) starts", said.read_text())]
+
+
+def test_one_process(tmp_path):
+    with served(tmp_path) as (process, client, said):
+        assert wait_until(lambda: client.get("/readyz").status == 200, 200)
+        reply = client.apply(file_of(GREY), "median:size=5")
+        np.testing.assert_array_equal(reply.pixels, gpuimg.median(GREY, 5))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        # In its debug mode asyncio says when the machine is slow.
+        lines = [line for line in said.read_text().splitlines() if "WARNING Executing" not in line]
+    assert lines == [f"listening on http://127.0.0.1:{client.port}", "ready"]
+
+
+def test_numbers_outlive_workers(tmp_path):
+    with served(tmp_path, "--workers", "2", "--no-warmup") as (process, client, said):
+        assert wait_until(lambda: "workers are ready" in said.read_text(), 60)
+        for sigma in range(1, 9):
+            assert client.apply(file_of(GREY), f"gaussian:sigma={sigma}").status == 200
+        assert metric(client, "gpuimg_filters_total") == 8
+        assert metric(client, "gpuimg_places") == 2 * gpuimg.machine.processor_count()
+        for count in (3, 4):
+            os.kill(workers_of(said)[0 if count == 3 else -1], signal.SIGKILL)
+            assert wait_until(lambda count=count: said.read_text().count("is ready") >= count, 60), said.read_text()
+        assert metric(client, "gpuimg_filters_total") == 8
+        for turn in (1, 2, 3):
+            process.send_signal(signal.SIGHUP)
+            assert wait_until(lambda turn=turn: len(workers_of(said)) == 4 + 2 * turn, 60)
+            assert wait_until(lambda turn=turn: said.read_text().count("is ready") >= 4 + 2 * turn, 60)
+            assert wait_until(lambda: metric(client, "gpuimg_places") == 2 * gpuimg.machine.processor_count(), 60)
+        assert client.apply(file_of(GREY), "gaussian:sigma=9").status == 200
+        assert metric(client, "gpuimg_filters_total") == 9
+        assert metric(client, "gpuimg_requests_in_progress") == 0
+        (folder,) = tmp_path.glob("gpuimg-metrics-*")
+        names = [path.name for path in folder.iterdir()]
+        assert len({re.search(r"_(\w+)\.db", name)[1].split("_")[-1] for name in names}) <= 4
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        assert not list(tmp_path.glob("gpuimg-metrics-*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--port", "99999"], "99999"),
+        (["--host", "no.such.host.invalid"], "is not known"),
+        (["--token-file", "missing"], "cannot be read: no such file"),
+        (["--token-file", os.devnull], "at least 16"),
+        (["--cache", "http://localhost"], "redis"),
+        (["--max-body", "5X"], "number of bytes"),
+        (["--format", "gif"], "must be one of TIFF, PNG, JPEG, NPY"),
+        (["--workers", "0"], "workers"),
+        (["--deadline", "0"], "deadline"),
+    ],
+)
+def test_wrong_options(options, words):
+    done = subprocess.run(command(*options), capture_output=True, text=True, timeout=60)
+    assert done.returncode in (1, 2)
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_token_in_a_file(tmp_path):
+    (tmp_path / "token").write_text("0123456789abcdef\n")
+    options = ("--token-file", str(tmp_path / "token"), "--no-warmup")
+    with served(tmp_path, *options) as (_, client, _):
+        assert client.apply(file_of(GREY), "invert").status == 401
+        reply = client.apply(file_of(GREY), "invert", Authorization="Bearer 0123456789abcdef")
+        np.testing.assert_array_equal(reply.pixels, 255 - GREY)
+
+
+def test_limits_by_options(tmp_path):
+    options = ("--max-body", "2K", "--max-pixels", "1000", "--max-bytes", "1M", "--format", "png", "--no-warmup")
+    with served(tmp_path, *options) as (_, client, _):
+        limits = client.get("/v1/info").json["limits"]
+        wanted = {"body_bytes": 2048, "pixels": 1000, "decoded_bytes": 1 << 20, "formats": ["PNG"]}
+        assert {name: limits[name] for name in wanted} == wanted
+        assert client.apply(bytes(3000), "invert").status == 413
+        assert client.apply(file_of(np.zeros((40, 40), np.uint8)), "invert").status == 413
+        assert client.apply(file_of(np.zeros((4, 4), np.uint8), "TIFF"), "invert").status == 415
