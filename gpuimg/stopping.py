@@ -26,11 +26,12 @@ class Watch:
     processors : how many threads the work may use: others use the rest; None: all
     where : the backend that the last filter runs on
     steps : how many filters there are; 0 if that is not known
+    held : memory that takes long to free, until the next filter begins or it has been told that the work is done
     """
 
     __slots__ = (
         *("_done", "_flag", "_part", "_share", "_shares", "_steps_done"),
-        *("deadline", "processors", "steps", "where"),
+        *("deadline", "held", "processors", "steps", "where"),
     )
 
     def __init__(self, steps: int = 0) -> None:
@@ -39,6 +40,7 @@ class Watch:
         self.processors: int | None = None
         self.where = ""
         self.steps = steps
+        self.held: object = None
         self._steps_done = 0
         self._shares: dict[Hashable, float] = {}
         self._done = self._share = self._part = 0.0
@@ -70,6 +72,7 @@ class Watch:
     def begin(self, where: str) -> None:
         """A filter begins on a backend."""
         self.where = where
+        self.held = None
         self._shares = {}
         self._done = self._share = self._part = 0.0
 

@@ -144,6 +144,10 @@ class Arena:
         copy_pixels(array, copied)
         return copied
 
+    def memory(self) -> list[mmap.mmap]:
+        """What the arrays lie in."""
+        return [block.memory for block in self._blocks.values()]
+
     def job(self, kernel: str, arguments: tuple[Any, ...]) -> Job:
         """A kernel's call for messages."""
         used: dict[int, int] = {}
@@ -161,11 +165,10 @@ class Arena:
         blocks = [self._blocks[address] for address in used]
         return Job(Task(kernel, described, tuple([(block.tag, block.nbytes) for block in blocks])), blocks)
 
-    def close(self, *, keeps_memory: bool = False) -> None:
+    def close(self) -> None:
         for block in self._blocks.values():
             block.close()
-        if not keeps_memory:
-            self._blocks.clear()
+        self._blocks.clear()
 
 
 class Job:
@@ -453,16 +456,15 @@ class Processes(CpuBackend):
     def run(self, bound: Bound, outs: Outs | None = None) -> tuple[Any, ...]:
         interrupted = getattr(self._arenas, "current", None)  # a signal handler may call in the midst of a call
         arena = self._arenas.current = Arena()
-        is_stopped = False
         try:
             targets = outs or (None,) * len(bound.graph.results)
             return tuple(map(_out_of_arena, bound.graph.results, walk(bound, self), targets))
-        except stopping.Stopped:
-            is_stopped = True
-            raise
         finally:
             self._arenas.current = interrupted
-            arena.close(keeps_memory=is_stopped)  # it goes with the frames that the exception holds
+            watch = stopping.watch()
+            if watch is not None:
+                watch.held = arena.memory()
+            arena.close()
 
     def fill_rows(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
         arena: Arena = self._arenas.current

@@ -452,6 +452,7 @@ def _work(reference: weakref.ref[Pool]) -> None:
         tell = job._run(processors)
         pool._ended(job)  # first, so that who is told finds the place free
         tell()
+        job._watch.held = None
         del pool, turn, job, tell
 
 
