@@ -22,6 +22,7 @@ const state = {
   after: null,
   answer: null, // {blob, texts, isImage}: the newest
   work: null, // the AbortController of the request that runs
+  opening: null, // and of the file that is being opened
   mediaTypes: {},
   needsToken: false,
 };
@@ -59,8 +60,9 @@ function setBusy(isBusy) {
 
 async function openFile(file) {
   state.work?.abort();
+  state.opening?.abort();
   const work = new AbortController();
-  state.work = work;
+  state.opening = work;
   complain("");
   say("Opening …");
   setBusy(true);
@@ -78,6 +80,8 @@ async function openFile(file) {
   setBusy(false);
   byId("stage").classList.remove("is-empty");
   byId("empty").hidden = true;
+  byId("histogram").hidden = false;
+  byId("zoom").hidden = false;
   byId("download").disabled = false;
   byId("page-number").value = 1;
   steps.render(); // sliders have the new picture's range
