@@ -196,7 +196,7 @@ def test_what_browsers_cannot_read_is_read_by_the_service(opened, form):
     np.testing.assert_array_equal(np.load(BytesIO(opened.result("NPY"))), gpuimg.invert(image))
 
 
-def test_a_stack_has_pages(opened):
+def test_a_stack_has_pages(opened, tmp_path):
     pages = np.stack([np.full((40, 60), level, np.uint8) for level in (0, 90, 180)])
     written = BytesIO()
     tifffile.imwrite(written, pages, photometric="minisblack")
@@ -207,7 +207,9 @@ def test_a_stack_has_pages(opened):
     expect(opened.find("#pages-text")).to_have_text("Page 3 of 3")
     assert opened.colour_at(0.3, 0.5) == (180, 180, 180)
     assert opened.colour_at(0.7, 0.5) == (75, 75, 75)
-    assert 'open_pages("pages.tif")' in opened.code("python")
+    (tmp_path / "pages.tif").write_bytes(written.getvalue())
+    run_code(opened.code("python"), tmp_path)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "pages-filtered.tif"), 255 - pages)
 
 
 def test_the_sample_picture_and_a_picture_of_another_shape(opened):
@@ -301,24 +303,33 @@ def test_texts_of_steps_are_read_and_written_as_in_python(opened):
         assert (name, evaluated) == read_step(text)
 
 
+def run_shell(text, folder):
+    environment = {**os.environ, "PYTHONPATH": str(Path(gpuimg.__file__).parents[1])}
+    done = subprocess.run(["sh", "-c", text], cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run_code(text, folder):
+    (folder / "code.py").write_text(text, encoding="utf-8")
+    run_shell(f"{sys.executable} code.py", folder)
+
+
 def test_the_code_gives_the_same_pixels(opened, tmp_path, client):
     opened.go("#f=median:size=(3,5)&f=gaussian:sigma=1.5,mode=nearest").upload(file_of(COLOURS), "my photo's.png")
     opened.shows("median:size=(3,5)", "gaussian:sigma=1.5,mode=nearest")
     (tmp_path / "my photo's.png").write_bytes(file_of(COLOURS))
     saved = tmp_path / "my photo's-filtered.png"
     expected = gpuimg.gaussian(gpuimg.median(COLOURS, size=(3, 5)), sigma=1.5, mode="nearest")
-    environment = {**os.environ, "PYTHONPATH": str(Path(gpuimg.__file__).parents[1])}
-    settings = {"cwd": tmp_path, "env": environment, "check": True, "timeout": 300}
-
-    subprocess.run([sys.executable, "-c", opened.code("python")], **settings)
+    run_code(opened.code("python"), tmp_path)
     np.testing.assert_array_equal(Image.open(saved), expected)
     saved.unlink()
 
-    subprocess.run(f'gpuimg() {{ {sys.executable} -m gpuimg "$@"; }}\n{opened.code("shell")}', shell=True, **settings)
+    run_shell(f'gpuimg() {{ {sys.executable} -m gpuimg "$@"; }}\n{opened.code("shell")}', tmp_path)
     np.testing.assert_array_equal(Image.open(saved), expected)
 
     told = "curl() { printf '%s\\n' \"$@\"; }\n" + opened.code("curl")
-    given = subprocess.run(told, shell=True, capture_output=True, text=True, **settings).stdout.splitlines()
+    given = run_shell(told, tmp_path).splitlines()
     assert given[:3] == ["-f", "--data-binary", "@my photo's.png"]
     assert given[3:7] == ["-H", "Accept: image/png", "-o", "my photo's-filtered.png"]
     reply = client("POST", given[7].removeprefix(opened.address.rstrip("/")), file_of(COLOURS), Accept="image/png")

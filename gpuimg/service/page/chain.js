@@ -110,9 +110,9 @@ export function pythonValue(value) {
   return tokensOf(value).map(inPython).join("").replace(/, \)$/, ",)");
 }
 
-/** `chain` has `texts`, `source`, `target`, and `isImage`: whether the result is one. */
+/** `texts` are those of the steps, `axes` of a stack; `isImage`: whether the result is one. */
 export function pythonCode({ texts, source, target, isImage, axes }) {
-  const lines = ["import gpuimg", "", `image = gpuimg.${axes ? "open_pages" : "open_image"}(${JSON.stringify(source)})`];
+  const lines = ["import gpuimg", "", `image = gpuimg.open_image(${JSON.stringify(source)})`];
   texts.forEach((text, number) => {
     const { name, params } = readStep(text);
     const given = Object.entries(params).map(([key, value]) => `${key}=${pythonValue(value)}`);

@@ -261,13 +261,13 @@ function showTimes(headers, total) {
   steps.showTimes(filters.map(({ milliseconds: spent, words }) => `${milliseconds(spent)} ${/\((.*)\)/.exec(words)?.[1] ?? ""}`));
   const isKept = ["hit", "remote"].includes(headers.get("Gpuimg-Cache"));
   const named = Object.fromEntries(timing.map(({ name, milliseconds: spent }) => [name, spent]));
-  const served = ["reading", "queue", "decode", "compute", "encode"].reduce((sum, name) => sum + (named[name] ?? 0), 0);
+  const served = ["queue", "decode", "compute", "encode"].reduce((sum, name) => sum + (named[name] ?? 0), 0);
   const rows = [
     ["waiting", named.queue],
     ["decoding", named.decode],
     ["filters", named.compute],
     ["encoding", named.encode],
-    ["transfer and display", Math.max(0, total - served + (named.reading ?? 0))],
+    ["transfer and display", Math.max(0, total - served)],
   ].filter(([, spent]) => spent !== undefined);
   byId("times").replaceChildren(
     ...rows.flatMap(([name, spent]) => [element("dt", {}, name), element("dd", {}, milliseconds(spent))]),

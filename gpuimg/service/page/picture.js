@@ -91,7 +91,8 @@ function pictureOfArray(buffer, page) {
 function rangeOf(values) {
   let low = Infinity;
   let high = -Infinity;
-  for (const value of values) {
+  for (let at = 0; at < values.length; at += 1) { // an iterator takes several times as long
+    const value = values[at];
     if (value < low && value !== -Infinity) low = value;
     if (value > high && value !== Infinity) high = value;
   }
@@ -101,16 +102,17 @@ function rangeOf(values) {
 function imageOf(values, width, height, channels, low, high) {
   const image = new ImageData(width, height);
   const counts = new Float64Array(BINS);
+  const { data } = image;
   const scale = high > low ? 255 / (high - low) : 0;
   const colours = channels < 3 ? 1 : 3;
-  for (let pixel = 0; pixel < width * height; pixel += 1) {
-    for (let colour = 0; colour < 3; colour += 1) {
-      const value = values[pixel * channels + (colours === 3 ? colour : 0)];
-      const level = Math.round(Math.min(Math.max((value - low) * scale, 0), 255)); // NaN becomes 0 in the image
-      image.data[4 * pixel + colour] = level;
-      if (colour < colours && level >= 0) counts[level] += 1;
+  for (let pixel = 0, from = 0, to = 0; pixel < width * height; pixel += 1, from += channels, to += 4) {
+    for (let colour = 0; colour < colours; colour += 1) {
+      const value = values[from + colour];
+      data[to + colour] = (value - low) * scale; // rounded and clipped by the array; NaN becomes 0
+      if (!Number.isNaN(value)) counts[data[to + colour]] += 1;
     }
-    image.data[4 * pixel + 3] = 255;
+    if (colours === 1) data[to + 1] = data[to + 2] = data[to];
+    data[to + 3] = 255;
   }
   return { image, counts };
 }

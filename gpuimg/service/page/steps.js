@@ -297,17 +297,25 @@ class Row {
     });
     field.value = typedOf(value);
     field.addEventListener("input", () => {
-      if (this.take(field) && range) range.value = parseFloat(field.value);
+      if (this.take(field) && range) this.slide(range, this.step.params[this.key]);
     });
     this.control = range ?? field;
     this.parts = range ? [range, field] : [field];
     if (!range) return;
-    range.value = parseFloat(value);
+    this.slide(range, value);
     range.addEventListener("input", () => {
       field.value = String(Number(range.value));
       field.removeAttribute("aria-invalid");
+      range.classList.remove("is-unset");
       this.set(field.value);
     });
+  }
+
+  /** Move a slider to a value, of several numbers to the first. */
+  slide(range, value) {
+    const number = parseFloat(value.replace(/^[([]/, ""));
+    range.classList.toggle("is-unset", Number.isNaN(number));
+    range.value = Number.isNaN(number) ? range.min : number;
   }
 
   /** A slider, where numbers have a sensible range. */
