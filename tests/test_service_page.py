@@ -184,6 +184,24 @@ def test_a_result_that_is_no_picture_is_text(opened):
     expect(opened.find("#values")).to_be_hidden()
 
 
+@pytest.mark.parametrize("event", ["drop", "paste"])
+def test_a_picture_is_dropped_or_pasted(opened, event):
+    opened.go("#f=invert")
+    opened.page.evaluate(
+        """([kind, bytes]) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "given.png", { type: "image/png" }));
+            const event = kind === "drop"
+                ? new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })
+                : new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
+            document.getElementById("stage").dispatchEvent(event);
+        }""",
+        [event, list(file_of(GREY))],
+    )
+    opened.shows("invert")
+    expect(opened.find("#about")).to_contain_text("given.png: 64")
+
+
 @pytest.mark.parametrize("form", ["TIFF", "NPY"])
 def test_what_browsers_cannot_read_is_read_by_the_service(opened, form):
     image = GREY.astype(np.float32) - 100
@@ -257,19 +275,37 @@ def test_an_address_restores_the_chain(opened):
     assert opened.labelled("size, exact value").input_value() == "5"
 
 
-def test_all_filters_can_be_added_and_answer_or_say_why_not(browser, client):
-    with open_page(browser, client, refusals=True) as opened:
-        opened.go().upload(file_of(COLOURS))
-        expect(opened.find("#choice option").first).to_be_attached()
-        names = opened.find("#choice option").evaluate_all("(found) => found.map((option) => option.value)")
-        usable = [each["name"] for each in client.get("/v1/filters").json["filters"] if each["usable"]]
-        assert sorted(names) == sorted(usable)
-        for name in names:
-            opened.add(name)
-            expect(opened.find("#status")).to_have_text(re.compile(r"^Done in|^A step was refused"))
-            expect(opened.find("#notice")).to_be_hidden()
-            opened.labelled(f"Remove {name}").click()
-            expect(opened.find("#status")).to_have_text("")
+def test_all_filters_can_be_added_and_have_a_control_for_each_parameter(opened, client):
+    opened.go()
+    filters = [each for each in client.get("/v1/filters").json["filters"] if each["usable"]]
+    expect(opened.find("#choice option")).to_have_count(len(filters))
+    for number, each in enumerate(filters, 1):
+        opened.add(each["name"])
+        step = opened.find(f".step:nth-child({number})")
+        assert step.locator(".param > label").all_text_contents() == sorted(
+            each["parameters"]["properties"], key=lambda name: name in ("mode", "cval", "truncate", "anti_aliasing")
+        )
+        for text in each["parameters"]["required"]:
+            assert step.get_by_label(text, exact=True).input_value() != ""
+
+
+FIRST = {
+    "astype": lambda image: gpuimg.astype(image, "float32"),
+    "difference_of_gaussians": lambda image: gpuimg.difference_of_gaussians(image, 1),
+    "flip": lambda image: gpuimg.flip(image, 1),
+    "resize": lambda image: gpuimg.resize(image, (24, 32)),
+    "lut": lambda image: image // 64 * 85,
+    "threshold": lambda image: gpuimg.threshold(image, 128),
+    "apply_hysteresis_threshold": lambda image: gpuimg.apply_hysteresis_threshold(image, 102, 153),
+}
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_parameters_without_a_default_begin_with_a_sensible_value(opened, name):
+    opened.go().upload(file_of(GREY))
+    opened.add(name)
+    opened.done()
+    np.testing.assert_array_equal(np.load(BytesIO(opened.result("NPY"))), FIRST[name](GREY))
 
 
 def test_texts_of_steps_are_read_and_written_as_in_python(opened):
