@@ -402,6 +402,7 @@ def test_an_error_stands_at_its_step(browser, client):
         opened.go("#f=median&f=median:size=4&f=invert").upload(file_of(GREY))
         expect(opened.find(".step:nth-child(2) .error")).to_have_text("size must be odd and positive, got 4.")
         expect(opened.find(".error:visible")).to_have_count(1)
+        assert opened.labelled("size", 2).get_attribute("aria-invalid") == "true"
         opened.labelled("size, exact value", 2).fill("999")
         expect(opened.find(".step:nth-child(2) .error")).to_have_text(re.compile(r"^size must be .* 255, got 999\.$"))
         expect(opened.find("#status")).to_have_text("A step was refused; the reason stands at the step.")

@@ -133,7 +133,8 @@ export class Steps {
   showProblem(problem) {
     const step = this.running[problem.step] ?? this.running.find((each) => each.name === problem.filter);
     if (!step) return false;
-    this.tell(step, problem.message.replace(`${step.name}: `, ""), problem.parameter);
+    const text = problem.message.replace(`${step.name}: `, "");
+    this.tell(step, text, problem.parameter ?? text.split(" ", 1)[0]);
     return true;
   }
 
