@@ -270,6 +270,7 @@ def test_a_problem_names_parameter_rule_and_value(client):
         "detail": "median: size must be a whole number from 1 to 255 or a list of 2, each a whole number from 1 to "
         "255, got 0",
         "filter": "median",
+        "step": 0,
         "parameter": "size",
         "rule": "a whole number from 1 to 255 or a list of 2, each a whole number from 1 to 255",
         "value": "0",

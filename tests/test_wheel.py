@@ -44,6 +44,9 @@ def test_the_wheel_holds_every_source(wheel):
             assert f"gpuimg/{name}" in held
     for path in (ROOT / "gpuimg").rglob("*.py"):
         assert path.relative_to(ROOT).as_posix() in held
+    page = [path.relative_to(ROOT).as_posix() for path in (ROOT / "gpuimg" / "service" / "page").iterdir()]
+    assert len(page) > 8
+    assert set(page) <= held
     assert any(name.endswith("LICENSE") for name in held)
     strange = {name for name in held if not name.startswith(("gpuimg/", "gpuimg-"))}
     assert not strange, "the wheel installs something besides gpuimg"

@@ -210,6 +210,7 @@ PROBLEM: Schema = {
         "status": INTEGER,
         "detail": STRING,
         "filter": STRING,
+        "step": INTEGER,
         "parameter": STRING,
         "rule": STRING,
         "value": {},

@@ -60,12 +60,29 @@ def read_chain(texts: Sequence[str], most: int) -> Chain | None:
     if len(texts) > most:
         raise over("steps", most, len(texts), "filters", status=422, parameter="f")
     try:
-        steps = [read_step(text) for text in texts]
-        for name, params in steps:
-            check_step(name, params)
+        steps = [_read_checked(number, text) for number, text in enumerate(texts)]
         return chain(*steps) if steps else None
     except (TypeError, ValueError) as error:
         raise Problem(422, one_line(error), parameter="f") from error
+
+
+def _read_checked(number: int, text: str) -> tuple[str, dict[str, Any]]:
+    with _at_step(number):
+        name, params = read_step(text)
+        check_step(name, params)
+    return name, params
+
+
+@contextmanager
+def _at_step(number: int) -> Iterator[None]:
+    """Say in a problem which step it concerns."""
+    try:
+        yield
+    except Problem as problem:
+        problem.members["step"] = number
+        raise
+    except ValueError as error:
+        raise Problem(422, one_line(error), parameter="f", step=number) from error
 
 
 def read_accept(header: str) -> list[Format | None]:
@@ -170,10 +187,10 @@ def perform(request: Request) -> Made:
     axes = request.axes or (axes_of_pages(image.ndim) if request.image.is_stack else "")
     steps: list[StepTime] = []
     for number, (entry, params) in enumerate(request.chain.steps if request.chain else ()):
-        _check_result(entry, image, params, axes, request.limits)
         given = {**params, "axes": axes} if axes else params
-        start = time.perf_counter()
-        with _step_problems(entry):
+        with _at_step(number), _step_problems(entry):
+            _check_result(entry, image, params, axes, request.limits)
+            start = time.perf_counter()
             image = entry.function(image, **given)
         steps.append(StepTime(entry.name, _backend(), time.perf_counter() - start))
         if not isinstance(image, np.ndarray):
@@ -225,8 +242,7 @@ def _step_problems(entry: Filter) -> Iterator[None]:
 
 def _check_result(entry: Filter, image: Any, params: dict[str, Any], axes: str, limits: Limits) -> None:
     """Refuse what a step would make before it does."""
-    with _step_problems(entry):
-        made = planned_results(entry.function, image, {**params, "axes": axes} if axes else params)
+    made = planned_results(entry.function, image, {**params, "axes": axes} if axes else params)
     if len(made) > 1:
         raise Problem(422, f"{entry.name} makes {len(made)} images, and an answer holds one", filter=entry.name)
     for value in made:
@@ -247,7 +263,8 @@ def _as_json(
 ) -> Made:
     assert request.chain is not None
     if number < len(request.chain) - 1:
-        raise Problem(422, f"{entry.name} makes no image, so it must be the last filter", filter=entry.name)
+        detail = f"{entry.name} makes no image, so it must be the last filter"
+        raise Problem(422, detail, filter=entry.name, step=number)
     clock.lap("compute")
     body = json.dumps(plain(result)).encode()
     clock.lap("encode")
