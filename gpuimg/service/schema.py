@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, get_args
 
+import numpy as np
+
 import gpuimg
 from gpuimg import typing
+from gpuimg.advice import planned_results
 from gpuimg.files import FORMATS
 from gpuimg.filters import all_filters
 from gpuimg.images import BOOL, DTYPES
 from gpuimg.jobs.texts import parameters
-from gpuimg.registry import Filter
+from gpuimg.registry import Filter, arguments
 from gpuimg.service.problems import MEDIA_TYPE, Problem
 
 Schema = dict[str, Any]
@@ -126,7 +129,7 @@ def filter_schema(name: str) -> Schema:
         "summary": text.partition("\n\n")[0].replace("\n", " "),
         "color": entry.color,
         "dtypes": [dtype.name for dtype in entry.dtypes],
-        "usable": not entry.images,
+        "usable": not entry.images and _images_made(entry) < 2,
         "parameters": {
             "type": "object",
             "properties": {
@@ -136,6 +139,12 @@ def filter_schema(name: str) -> Schema:
             "additionalProperties": False,
         },
     }
+
+
+def _images_made(entry: Filter) -> int:
+    """How many images a filter returns."""
+    image = np.ones((8, 8, 3) if entry.color else (8, 8), entry.dtypes[0])
+    return len(planned_results(entry.function, image, arguments(entry.examples[0], image)))
 
 
 def all_schemas() -> list[Schema]:
