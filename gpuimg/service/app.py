@@ -146,7 +146,8 @@ class Filters(Base):
 
 class OpenApi(Base):
     def get(self) -> None:
-        self.write_json(openapi())
+        prefix = self.settings["prefix"]
+        self.write_json({**openapi(), "servers": [{"url": prefix}]} if prefix else openapi())
 
 
 class Info(Base):
@@ -293,7 +294,7 @@ class Apply(Base):
     def _write_reply(self, reply: Reply) -> None:
         self.set_header("Content-Type", reply.answer.content_type)
         self.set_header("ETag", f'"{reply.key}"')
-        self.set_header("Content-Location", f"/v1/results/{reply.key}")
+        self.set_header("Content-Location", f"{self.settings['prefix']}/v1/results/{reply.key}")
         self.set_header("Cache-Control", f"private, max-age={CACHED_SECONDS}, immutable")
         self.set_header("Vary", "Accept")
         self.set_header("Gpuimg-Cache", reply.how)
@@ -391,22 +392,47 @@ def _page_files() -> dict[str, tuple[bytes, str]]:
     }
 
 
-def make_app(service: Service, **settings: Any) -> web.Application:
-    """The service as a Tornado application, to be run by itself or within another."""
+def make_app(service: Service, prefix: str = "", **settings: Any) -> web.Application:
+    """The service as a Tornado application, to be run by itself or within another.
+
+    Parameters
+    ----------
+    service : what answers
+    prefix : begins every path, such as ``/images``; for an application that is within another
+    **settings : of `tornado.web.Application`
+
+    Raises
+    ------
+    ValueError : ``prefix`` does not begin with a slash, or it ends with one
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> from tornado import web
+    >>> async def main():
+    ...     service = Service()
+    ...     outer = web.Application([("/images/.*", make_app(service, "/images"))])
+    ...     await service.close()
+    >>> asyncio.run(main())
+    """
+    if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+        raise ValueError(f"prefix must begin with a slash and not end with one, got {prefix!r}")
+    handlers = [
+        (r"/v1/apply", Apply),
+        (r"/v1/results/([0-9a-f]{64})", Results),
+        (r"/v1/filters", Filters),
+        (r"/v1/info", Info),
+        (r"/openapi\.json", OpenApi),
+        (r"/healthz", Healthy),
+        (r"/readyz", Ready),
+        (r"/metrics", Numbers),
+        (rf"/({'|'.join(map(re.escape, _page_files()))}|)", Page),
+    ]
     return web.Application(
-        [
-            (r"/v1/apply", Apply),
-            (r"/v1/results/([0-9a-f]{64})", Results),
-            (r"/v1/filters", Filters),
-            (r"/v1/info", Info),
-            (r"/openapi\.json", OpenApi),
-            (r"/healthz", Healthy),
-            (r"/readyz", Ready),
-            (r"/metrics", Numbers),
-            (rf"/({'|'.join(map(re.escape, _page_files()))}|)", Page),
-        ],
+        [(re.escape(prefix) + path, handler) for path, handler in handlers],
         default_handler_class=NotFound,
         service=service,
+        prefix=prefix,
         log_function=_log_request,
         **settings,
     )
