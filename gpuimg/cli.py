@@ -658,7 +658,7 @@ class Bytes(click.ParamType):  # type: ignore[type-arg]
 )
 @click.option("--format", "formats", metavar="NAME", multiple=True, help="A file format to allow. Default: all.")
 @click.option(
-    "--running", metavar="N", type=click.IntRange(min=1), help="Requests at a time. Default: a processor each."
+    "--running", metavar="N", type=click.IntRange(min=1), help="Requests at a time. Default: one a processor."
 )
 @click.option("--queued", metavar="N", type=click.IntRange(min=0), help="Requests that may wait. Default: 64.")
 @click.option(
@@ -701,7 +701,10 @@ def serve(backend: Backend | None, no_warmup: bool, formats: Sequence[str], **gi
         bounds["formats"] = tuple(dict.fromkeys(wanted))
     others = {name: value for name, value in given.items() if value is not None and name not in bounds}
     settings = Settings(
-        backend=backend or _default_backend(), is_warmed=not no_warmup, limits=Limits(**bounds), **others
+        backend=backend or _default_backend(),
+        is_warmed=not no_warmup,
+        limits=Limits.of_one_of(given["workers"], **bounds),
+        **others,
     )
     raise SystemExit(run(settings, worker_command(sys.argv[1:]), lambda line: click.echo(line)))
 

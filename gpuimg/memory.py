@@ -13,6 +13,9 @@ import math
 import mmap
 import os
 from collections import deque
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,12 +32,35 @@ _SUPPORTED = hasattr(mmap, "MADV_FREE") and hasattr(mmap, "MAP_PRIVATE")
 _kept: deque[mmap.mmap] = deque()
 
 
+@cache
 def machine_memory() -> int:
-    """Bytes of memory that the machine has; 8 GiB where the system does not say."""
+    """Bytes of memory that the machine has, or that a control group allows; 8 GiB where the system does not say."""
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
-        return 8 << 30
+        physical = 8 << 30
+    return min([physical, *_group_limits()])
+
+
+GROUPS = Path("/sys/fs/cgroup")
+
+
+def _group_limits(membership: str = "/proc/self/cgroup", root: Path = GROUPS) -> Iterator[int]:
+    """The limits of the control groups that this process is in, of both versions."""
+    try:
+        lines = Path(membership).read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        top, name = (root / "memory", "memory.limit_in_bytes") if controllers else (root, "memory.max")
+        group = top / path.lstrip("/")
+        for folder in dict.fromkeys([group, *group.parents, top]):
+            if folder.is_relative_to(top):
+                with contextlib.suppress(OSError, ValueError):  # not there, or "max"
+                    yield int((folder / name).read_text())
 
 
 MOST_KEPT = machine_memory() // 8

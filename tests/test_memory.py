@@ -186,3 +186,22 @@ def test_kernels_give_their_scratch_rows_back():
     """
     grown = int(subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, check=True).stdout)
     assert grown < 8 << 20  # scratch rows of these calls are 40 MB and more in all
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "expected"),
+    [
+        ("0::/a/b\n", {"a/b/memory.max": "700\n", "a/memory.max": "500\n", "memory.max": "max\n"}, [700, 500]),
+        ("0::/\n", {"memory.max": "900\n"}, [900]),
+        ("0::/host/path\n", {"memory.max": "900\n"}, [900]),
+        ("4:cpu,memory:/a\n9:name=systemd:/\n", {"memory/a/memory.limit_in_bytes": "300\n"}, [300]),
+        ("0::/a\n", {"a/memory.max": "rubbish\n"}, []),
+        ("", {}, []),
+    ],
+)
+def test_control_groups_limit_the_memory(tmp_path, membership, files, expected):
+    (tmp_path / "cgroup").write_text(membership)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert list(memory._group_limits(tmp_path / "cgroup", tmp_path)) == expected

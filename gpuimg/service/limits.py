@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from gpuimg.files import FORMATS
 from gpuimg.machine import processor_count
@@ -39,3 +40,14 @@ class Limits:
     queued_bytes: int = field(default_factory=lambda: max(machine_memory() // 8, 256 << 20))
     seconds: float = 60.0
     reading_seconds: float = 60.0
+
+    @classmethod
+    def of_one_of(cls, workers: int, **given: Any) -> Limits:
+        """What one of several workers takes on: where nothing is given, they share processors and memory."""
+        whole = cls()
+        shared = {
+            "running": max(whole.running // workers, 1),
+            "received_bytes": whole.received_bytes // workers,
+            "queued_bytes": whole.queued_bytes // workers,
+        }
+        return cls(**{**shared, **given})
