@@ -33,6 +33,12 @@ PACKAGES = (
     "pyvips-binary",
     "cupy-cuda12x",
     "cupy-cuda13x",
+    "tornado",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "httptools",
+    "redis",
 )
 
 

@@ -1,0 +1,255 @@
+"""The client of bench/serve.py: requests that leave at planned times, and what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import http.client
+import math
+import random
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
+
+CHUNK = 1 << 18  # bytes that are sent or received at a time
+HEAD = 1 << 16  # bytes of an answer's head at most
+
+
+class Asked(NamedTuple):
+    """A request: an image file and the filters, as texts, that are to run over it.
+
+    Attributes
+    ----------
+    expected : what `Outcome.found` must be, where answers are checked
+    """
+
+    body: bytes
+    steps: tuple[str, ...]
+    accept: str
+    megapixels: float
+    expected: str = ""
+
+    def head(self) -> bytes:
+        query = urlencode([("f", step) for step in self.steps], quote_via=quote)
+        lines = (
+            f"POST /v1/apply?{query} HTTP/1.1",
+            "Host: localhost",
+            f"Accept: {self.accept}",
+            f"Content-Length: {len(self.body)}",
+        )
+        return "\r\n".join((*lines, "", "")).encode()
+
+
+class Outcome(NamedTuple):
+    """What became of a request.
+
+    Attributes
+    ----------
+    status : the HTTP status, 0 where no whole answer came
+    planned : when it was to leave, by `time.monotonic`
+    seconds : from then to the end of the answer, or to when it was given up
+    port : the client's own, of the connection
+    cache : what the service's cache did
+    found : the status and, where answers are checked, the SHA-256 of a whole answer's body
+    error : why no answer came
+    """
+
+    asked: Asked
+    status: int
+    planned: float
+    seconds: float
+    port: int = 0
+    cache: str = ""
+    found: str = ""
+    error: str = ""
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether an answer is neither the expected one nor a refusal because the service is busy."""
+        return self.status not in (0, 503) and self.found != self.asked.expected
+
+
+class Client:
+    """Asks a service on this machine, over connections that are used again where the service allows it.
+
+    Parameters
+    ----------
+    checks : whether the answers' bodies are looked at
+    reuses : whether connections are used again
+    """
+
+    def __init__(self, port: int, checks: bool = False, reuses: bool = True) -> None:
+        self._port = port
+        self._checks = checks
+        self._reuses = reuses
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self.until = math.inf  # when unanswered requests are given up, by time.monotonic
+
+    async def ask(self, asked: Asked, planned: float | None = None) -> Outcome:
+        planned = time.monotonic() if planned is None else planned
+        port, error = 0, "no answer in time"
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, self.until - time.monotonic()) if self.until < math.inf else None):
+                try:
+                    reader, writer = await self._connection()
+                    port = writer.get_extra_info("sockname")[1]
+                    return await self._exchange(reader, writer, asked, Outcome(asked, 0, planned, 0.0, port))
+                except (OSError, EOFError, ValueError) as broken:
+                    error = f"{type(broken).__name__}: {broken}"
+        return Outcome(asked, 0, planned, time.monotonic() - planned, port, error=error)
+
+    async def close(self) -> None:
+        for _, writer in self._idle:
+            await _close(writer)
+        self._idle.clear()
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof() and not writer.is_closing():
+                return reader, writer
+            await _close(writer)
+        return await asyncio.open_connection("127.0.0.1", self._port, limit=HEAD)
+
+    async def _exchange(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: Asked, outcome: Outcome
+    ) -> Outcome:
+        # Beside reading: a refusal comes before the body is sent.
+        sending = asyncio.create_task(_send(writer, asked))
+        is_reusable = False
+        try:
+            status, headers = _read_head(await reader.readuntil(b"\r\n\r\n"))
+            digest = await self._read(reader, int(headers.get("content-length", "0")))
+            sent = sending.done() and sending.exception() is None
+            is_reusable = self._reuses and sent and headers.get("connection", "").lower() != "close"
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            if is_reusable:
+                self._idle.append((reader, writer))
+            else:
+                await _close(writer)
+        return outcome._replace(
+            status=status,
+            seconds=time.monotonic() - outcome.planned,
+            cache=headers.get("gpuimg-cache", ""),
+            found=f"200 {digest}" if status == 200 else str(status),
+        )
+
+    async def _read(self, reader: asyncio.StreamReader, length: int) -> str:
+        """The digest of an answer's body, if answers are checked."""
+        digest = hashlib.sha256()
+        while length:
+            part = await reader.read(min(length, CHUNK))
+            if not part:
+                raise EOFError("the answer is cut off")
+            length -= len(part)
+            if self._checks:
+                digest.update(part)
+        return digest.hexdigest()
+
+
+async def _send(writer: asyncio.StreamWriter, asked: Asked) -> None:
+    """Send a request; in pieces, since a transport copies what it cannot send at once."""
+    writer.write(asked.head())
+    body = memoryview(asked.body)
+    for start in range(0, len(body), CHUNK):
+        writer.write(body[start : start + CHUNK])
+        await writer.drain()
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
+def _read_head(head: bytes) -> tuple[int, dict[str, str]]:
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = [line.partition(":") for line in lines if line]
+    return int(first.split()[1]), {name.lower(): text.strip() for name, _, text in headers}
+
+
+# Loads -------------------------------------------------------------------------------------------------------------
+
+
+def arrivals(rate: float, seconds: float, seed: int = 0) -> list[float]:
+    """Seconds from the start at which requests leave: independent of each other, ``rate`` a second on average."""
+    rng = random.Random(seed)
+    found: list[float] = []
+    at = rng.expovariate(rate)
+    while at < seconds:
+        found.append(at)
+        at += rng.expovariate(rate)
+    return found
+
+
+async def open_loop(
+    client: Client, requests: Iterator[Asked], times: Iterable[float], patience: float
+) -> list[Outcome]:
+    """Send each request at its time, whatever has become of those before.
+
+    Parameters
+    ----------
+    times : seconds from now
+    patience : seconds after the last time, when what is not answered is given up
+    """
+    start = time.monotonic()
+    tasks: list[asyncio.Task[Outcome]] = []
+    times = list(times)
+    client.until = start + times[-1] + patience
+    for at, asked in zip(times, requests, strict=False):
+        await asyncio.sleep(max(0.0, start + at - time.monotonic()))
+        tasks.append(asyncio.create_task(client.ask(asked, start + at)))
+    return await asyncio.gather(*tasks)
+
+
+async def closed_loop(
+    client: Client, requests: Iterator[Asked], clients: int, seconds: float = math.inf
+) -> list[Outcome]:
+    """Keep so many requests under way until the time, or the requests, are over."""
+    end = time.monotonic() + seconds
+    found: list[Outcome] = []
+
+    async def work() -> None:
+        while time.monotonic() < end and (asked := next(requests, None)) is not None:
+            found.append(await client.ask(asked))
+
+    await asyncio.gather(*[work() for _ in range(clients)])
+    return found
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """The least value that this share of all is not above; NaN if there is none."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
+
+
+def probe(port: int, seconds: float, pause: float = 0.05) -> dict[str, list[float]]:
+    """Milliseconds that health and metrics take to answer; blocking, for a process that does nothing else.
+
+    An answer that is not 200 counts as infinitely late.
+    """
+    found: dict[str, list[float]] = {"/healthz": [], "/metrics": []}
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for path, late in found.items():
+            start = time.perf_counter()
+            late.append(1e3 * (time.perf_counter() - start) if _is_answered(port, path) else math.inf)
+        time.sleep(pause)
+    return found
+
+
+def _is_answered(port: int, path: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
