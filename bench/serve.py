@@ -419,7 +419,7 @@ class Kill(NamedTuple):
 def killed_workers(options: argparse.Namespace) -> list[Row]:
     pool = checked_pool(pool_sizes(options), options.widths)
     with gpuimg_service("--cache-memory", "0", workers=2) as target:
-        rate = pool_rate(target, pool, options)
+        rate = half_rate(target, pool, options)
         outcomes, kills = asyncio.run(under_kills(target, repeated(pool, options.seed), rate, options))
     begun = min(each.planned for each in outcomes)
     lost = [each for each in outcomes if each.status == 0]
@@ -447,14 +447,16 @@ def repeated(pool: Sequence[Asked], seed: int) -> Iterator[Asked]:
         yield rng.choice(pool)
 
 
-def pool_rate(target: Target, pool: Sequence[Asked], options: argparse.Namespace) -> float:
-    """Half of what a service carries of these requests."""
-    warm_up(target, repeated_once(pool))
-    return 0.5 * float(measured_capacity(target, repeated(pool, options.seed), options)["per_second"])
+def varied(pool: Sequence[Asked]) -> Iterator[Asked]:
+    """Requests like these that no cache knows."""
+    for asked in repeated(pool, 1):
+        yield asked._replace(steps=texts(filled(random.choice(MIXED), sigma())))
 
 
-def repeated_once(pool: Sequence[Asked]) -> Iterator[Asked]:
-    return iter(random.Random(0).sample(pool, min(len(pool), 48)))
+def half_rate(target: Target, pool: Sequence[Asked], options: argparse.Namespace) -> float:
+    """Half of what a service carries of these requests without a cache."""
+    warm_up(target, itertools.islice(varied(pool), 32))
+    return 0.5 * float(measured_capacity(target, varied(pool), options)["per_second"])
 
 
 async def under_kills(
@@ -465,9 +467,10 @@ async def under_kills(
     async def kill() -> None:
         while True:
             await asyncio.sleep(options.kill_every)
-            if pids := target.ready_workers():
-                kills.append(await killed(pids[0]))
-                say(f"worker {pids[0]} killed")
+            while len(pids := target.ready_workers()) < target.workers:
+                await asyncio.sleep(0.1)
+            kills.append(await killed(pids[0]))
+            say(f"worker {pids[0]} killed")
 
     killing = asyncio.create_task(kill())
     try:
@@ -510,7 +513,7 @@ def failing_redis(options: argparse.Namespace) -> list[Row]:
     with redis(megabytes=48) as server, gpuimg_service(
         "--cache-memory", "0", "--cache", server.url, workers=2
     ) as target:  # fmt: skip
-        rate = pool_rate(target, pool, options)
+        rate = half_rate(target, pool, options)
         outcomes, times = asyncio.run(through_phases(server, target, repeated(pool, options.seed), rate, options))
     rows: list[Row] = []
     for number, phase in enumerate(PHASES):
