@@ -349,15 +349,15 @@ def correct(options: argparse.Namespace) -> list[Row]:
                 checked(rng.choice(pictures), filled(rng.choice(CHECKED), sigma()))
                 for _ in range(min(500, options.count - start))
             ]
-            outcomes = asyncio.run(asked_once(target, batch))
+            outcomes = asyncio.run(asked_once(target.port, batch))
             rows.update(each.found.partition(" ")[0] or each.error for each in outcomes)
             wrong += [_described(each) for each in outcomes if each.is_wrong or each.status in (0, 503)]
             say(f"{start + len(batch)} answers, {len(wrong)} wrong")
     return [{"answers": options.count, "wrong": len(wrong), "statuses": dict(rows), "which": wrong[:20]}]
 
 
-async def asked_once(target: Target, requests: Sequence[Asked]) -> list[Outcome]:
-    asking = Client(target.port, checks=True)
+async def asked_once(port: int, requests: Sequence[Asked]) -> list[Outcome]:
+    asking = Client(port, checks=True)
     try:
         return await closed_loop(asking, iter(requests), 16)
     finally:
