@@ -241,7 +241,7 @@ def throughput(outcomes: Sequence[Outcome], start: float) -> Row:
     seconds = max([each.planned + each.seconds for each in good], default=math.inf) - start
     return {
         "per_second": len(good) / seconds,
-        "megapixels_per_second": sum(each.asked.megapixels for each in good) / seconds,
+        "mp_per_second": sum(each.asked.megapixels for each in good) / seconds,
     }
 
 
@@ -283,7 +283,7 @@ def say(line: str) -> None:
 def measured_capacity(target: Target, requests: Iterator[Asked], options: argparse.Namespace) -> Row:
     clients = PROCESSORS * target.workers
     row = {"clients": clients, **asyncio.run(carried(target, requests, clients, options.seconds))}
-    say(f"{target}: {row['per_second']:.1f} requests/s, {row['megapixels_per_second']:.1f} MP/s")
+    say(f"{target}: {row['per_second']:.1f} requests/s, {row['mp_per_second']:.1f} MP/s")
     return row
 
 

@@ -660,6 +660,7 @@ class Bytes(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--running", metavar="N", type=click.IntRange(min=1), help="Requests at a time. Default: one a processor."
 )
+@click.option("--reading", type=click.IntRange(1), metavar="N", help="Bodies read at a time. Default: 64.")
 @click.option("--queued", metavar="N", type=click.IntRange(min=0), help="Requests that may wait. Default: 64.")
 @click.option(
     "--queued-bytes",

@@ -105,7 +105,7 @@ def test_latency_leaves_refusals_out_and_losses_in(bench):
 
 def test_throughput_counts_until_the_last_answer(bench):
     found = bench.throughput([outcome(bench, 200, planned=10.0, seconds=4.0), outcome(bench, 0, seconds=99.0)], 10.0)
-    assert found == {"per_second": 0.25, "megapixels_per_second": 0.5}
+    assert found == {"per_second": 0.25, "mp_per_second": 0.5}
 
 
 def test_a_wrong_answer_is_one_that_differs_and_is_no_refusal(bench):

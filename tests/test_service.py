@@ -415,6 +415,24 @@ def test_a_client_that_goes_while_it_sends(client):
     assert wait_until(lambda: client.service.received_bytes == 0)
 
 
+def test_only_so_many_bodies_are_read_at_a_time():
+    with limited(reading=1) as client:
+        with connected(client) as channel:
+            channel.sendall(HEAD + b"Content-Length: 1000\r\n\r\n" + bytes(10))
+            assert wait_until(lambda: client.service.reading == 1)
+            reply = client.apply(file_of(GREY), "invert")
+            assert "being read" in detail(reply, 503)
+            assert reply.headers["Retry-After"]
+            channel.sendall(bytes(990))
+            answer_of(channel)
+            assert client.service.reading == 0
+            assert client.apply(file_of(GREY), "invert").status == 200
+        with connected(client) as channel:
+            channel.sendall(HEAD + b"Content-Length: 1000\r\n\r\n" + bytes(10))
+            assert wait_until(lambda: client.service.reading == 1)
+        assert wait_until(lambda: client.service.reading == 0)
+
+
 def test_bodies_take_only_so_much_memory():
     with limited(body_bytes=10_000, received_bytes=15_000) as client, connected(client) as channel:
         channel.sendall(HEAD + b"Content-Length: 10000\r\n\r\n")

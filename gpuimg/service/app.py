@@ -178,6 +178,7 @@ class Apply(Base):
         self.received = 0
         self.admitted = 0  # bytes of the body that the service counts
         self.is_counted = False
+        self.is_reading = False  # and counted among those that are
         self.digest = hashlib.sha256()
         self.times: dict[str, float] = {}
         self.late: asyncio.TimerHandle | None = None
@@ -208,7 +209,11 @@ class Apply(Base):
             raise over("body_bytes", limits.body_bytes, int(length), "bytes of the body")
         accept = headers.get("Accept", "*/*")
         self.query = self.service.query(self.get_arguments("f"), accept, self.get_arguments("axes"))
+        if self.service.reading >= limits.reading:
+            raise busy("as many bodies as may are being read")
         self._admit(int(length) if length is not None and length.isdigit() else 0)
+        self.service.reading += 1
+        self.is_reading = True
         self._read_at_most(limits.body_bytes + LINGER_BYTES)
         self._until(limits.reading_seconds, Problem(408, "the body did not arrive in time"))
 
@@ -267,6 +272,7 @@ class Apply(Base):
         self.digest.update(chunk)
 
     async def post(self) -> None:
+        self._end_reading()
         if self.late is not None:
             self.late.cancel()
         if self.refused is not None:
@@ -321,9 +327,15 @@ class Apply(Base):
 
     def _release(self) -> None:
         """Let go of the body's memory."""
+        self._end_reading()
         self.body = BytesIO()
         self.service.received_bytes -= self.admitted
         self.admitted = 0
+
+    def _end_reading(self) -> None:
+        if self.is_reading:
+            self.is_reading = False
+            self.service.reading -= 1
 
     def _let_go(self) -> None:
         if self.late is not None:

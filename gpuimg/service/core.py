@@ -78,6 +78,7 @@ class Service:
     is_draining : whether it is about to end
     is_warm : whether the filters are compiled
     received_bytes : of the bodies that it holds
+    reading : requests whose bodies are being read
 
     Examples
     --------
@@ -103,6 +104,7 @@ class Service:
     is_warm: bool = True
     metrics: Metrics = field(default_factory=Metrics)
     received_bytes: int = 0
+    reading: int = 0
 
     def __post_init__(self) -> None:
         limits = self.limits

@@ -18,6 +18,7 @@ class Limits:
     ----------
     body_bytes : of a request
     received_bytes : of the bodies of all requests that are being read or worked on
+    reading : requests whose bodies are being read at a time; more are refused before theirs is
     pixels : of an image, or of a page of a stack; also of each step's result
     decoded_bytes : of an image's pixels, all pages together; also of each step's result
     steps : filters in a request
@@ -31,6 +32,7 @@ class Limits:
 
     body_bytes: int = 256 << 20
     received_bytes: int = field(default_factory=lambda: max(machine_memory() // 8, 256 << 20))
+    reading: int = 64
     pixels: int = 100_000_000
     decoded_bytes: int = field(default_factory=lambda: max(machine_memory() // 16, 256 << 20))
     steps: int = 16
