@@ -469,8 +469,9 @@ async def under_kills(
             await asyncio.sleep(options.kill_every)
             while len(pids := target.ready_workers()) < target.workers:
                 await asyncio.sleep(0.1)
-            kills.append(await killed(pids[0]))
-            say(f"worker {pids[0]} killed")
+            busiest = max(pids, key=lambda pid: len(clients_of(pid)))
+            kills.append(await killed(busiest))
+            say(f"worker {busiest} killed")
 
     killing = asyncio.create_task(kill())
     try:
@@ -646,7 +647,7 @@ DEFAULTS: dict[str, tuple[float, float]] = {  # usual, quick
     "count": (10_000, 200),
     "flat_seconds": (600.0, 4.0),
     "kill_every": (6.0, 2.0),
-    "patience": (60.0, 3.0),
+    "patience": (60.0, 10.0),
     "widths": (5, 1),
 }
 
