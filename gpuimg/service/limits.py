@@ -17,7 +17,7 @@ class Limits:
     Attributes
     ----------
     body_bytes : of a request
-    received_bytes : of the bodies of all requests that are being read or worked on
+    received_bytes : of the bodies of all requests that are being read or worked on, and of the answers being sent
     pixels : of an image, or of a page of a stack; also of each step's result
     decoded_bytes : of an image's pixels, all pages together; also of each step's result
     steps : filters in a request

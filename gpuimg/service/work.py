@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -136,6 +136,32 @@ def _quality(settings: Sequence[str]) -> float:
 # Before the work ---------------------------------------------------------------------------------------------------
 
 
+HEADER_READS = 100_000  # a header of thousands of segments takes that many; more would only keep a thread busy
+
+
+class Body(BytesIO):
+    """A file in memory that looks whether the work is to end whenever a decoder reads it or an encoder writes it.
+
+    Attributes
+    ----------
+    reads : how often it may be read still; None: without a bound
+    """
+
+    reads: int | None = None
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        stopping.look()
+        if self.reads is not None:
+            self.reads -= 1
+            if self.reads < 0:
+                raise ValueError("its header has too many parts")
+        return super().read(size)
+
+    def write(self, data: Any, /) -> int:
+        stopping.look()
+        return super().write(data)
+
+
 class Request:
     """An image file and what is to be done with it; the header is read, the pixels are not.
 
@@ -144,14 +170,14 @@ class Request:
     nbytes : what the pixels take decoded, by which a pool bounds its queue
     """
 
-    def __init__(
-        self, body: BinaryIO, chain: Chain | None, formats: Sequence[Format | None], axes: str, limits: Limits
-    ):
+    def __init__(self, body: Body, chain: Chain | None, formats: Sequence[Format | None], axes: str, limits: Limits):
         self.chain = chain
         self.axes = axes
         self.limits = limits
+        body.reads = HEADER_READS
         with _file_problems():
             self.image = ImageFile(body, "the request's body", max_pixels=limits.pixels, max_bytes=limits.decoded_bytes)
+        body.reads = None
         if self.image.format.name not in limits.formats:
             allowed = ", ".join(limits.formats)
             raise Problem(415, f"{self.image.format.name} files are not read here", rule=f"one of {allowed}")
@@ -200,7 +226,7 @@ def perform(request: Request) -> Made:
     clock.lap("compute")
     form = _format_for(request, image, axes)
     stopping.look()
-    written = BytesIO()
+    written = Body()
     write_image(written, form, image, axes=axes or None, meta=request.image.meta)
     clock.lap("encode")
     return Made(Answer(written.getvalue(), form.media_type), clock.seconds, steps, pixels)
@@ -266,18 +292,20 @@ def _as_json(
         detail = f"{entry.name} makes no image, so it must be the last filter"
         raise Problem(422, detail, filter=entry.name, step=number)
     clock.lap("compute")
-    body = json.dumps(plain(result)).encode()
+    body = json.dumps(plain(result), allow_nan=False).encode()
     clock.lap("encode")
     return Made(Answer(body, JSON), clock.seconds, steps, pixels)
 
 
 def plain(result: Any) -> Any:
-    """Arrays and NumPy's numbers as lists and numbers for JSON."""
+    """Arrays and NumPy's numbers as lists and numbers for JSON, which has no infinities: None, as for NaN."""
     if hasattr(result, "_asdict"):
         return {name: plain(part) for name, part in result._asdict().items()}
-    if isinstance(result, tuple):
+    if isinstance(result, tuple | list):
         return [plain(part) for part in result]
-    return result.tolist() if hasattr(result, "tolist") else result
+    if hasattr(result, "tolist"):
+        return plain(result.tolist())
+    return None if isinstance(result, float) and not math.isfinite(result) else result
 
 
 def _format_for(request: Request, image: Any, axes: str) -> Format:
