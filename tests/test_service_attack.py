@@ -87,6 +87,22 @@ def test_a_query_that_is_no_text(client):
     assert wait_until(lambda: is_at_rest(client))
 
 
+@pytest.mark.parametrize("target", ["/v1/apply", "/v1/apply?unknown=1", "/v1/filters?unknown=1"])
+def test_refusals_are_not_logged(client, target, caplog):
+    for method in ("GET", "PUT", "DELETE", "POST"):
+        assert client(method, target).status >= 400
+    assert not caplog.records
+
+
+def test_a_refused_client_that_sends_all_first():
+    with running(lambda: Service(token="0123456789abcdef", limits=Limits(body_bytes=1000))) as client:
+        for length in (2000, 100_000_000):
+            with connected(client.port) as channel:
+                channel.sendall(f"POST /v1/apply HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n".encode())
+                channel.sendall(bytes(length))
+                assert all_of(channel).startswith(b"HTTP/1.1 401")
+
+
 # Answers that nobody reads ------------------------------------------------------------------------------------------
 
 

@@ -25,8 +25,8 @@ from gpuimg.service.work import Body
 
 log = logging.getLogger("gpuimg.service")
 
-LINGER_BYTES = 64 << 20  # of a body that is refused, read before the connection is closed: or the answer might be lost
-LINGER_SECONDS = 10.0
+LINGER_SECONDS = 10.0  # for the rest of a body that is refused: who still sends might lose the answer
+ANY_LENGTH = 1 << 60
 SENDING_SECONDS, SENDING_RATE = (
     60.0,
     100_000,
@@ -217,10 +217,11 @@ class Apply(Base):
     def prepare(self) -> None:
         self.service.metrics.in_progress.inc()
         self.is_counted = True
+        if self.request.method != "POST":
+            super().prepare()
+            return
         try:
             super().prepare()
-            if self.request.method != "POST":
-                return
             self._check_head()
         except Problem as problem:
             self._refuse(problem)
@@ -239,7 +240,7 @@ class Apply(Base):
         accept = headers.get("Accept", "*/*")
         self.query = self.service.query(self.get_arguments("f"), accept, self.get_arguments("axes"))
         self._admit(length)
-        self._read_at_most(limits.body_bytes + LINGER_BYTES, limits.reading_seconds)
+        self._allow(limits.reading_seconds)
         self._until(limits.reading_seconds, Problem(408, "the body did not arrive in time"))
 
     def _length(self) -> int:
@@ -247,9 +248,10 @@ class Apply(Base):
         found = self.request.headers.get("Content-Length", "")
         return int(found) if re.fullmatch("[0-9]{1,18}", found) else 0
 
-    def _read_at_most(self, nbytes: int, seconds: float) -> None:
+    def _allow(self, seconds: float) -> None:
+        """Let the body be of any length, as far as Tornado is concerned, and take so long."""
         connection = cast(Any, self.request.connection)
-        connection.set_max_body_size(nbytes)
+        connection.set_max_body_size(ANY_LENGTH)
         connection.set_body_timeout(seconds + 2 * LINGER_SECONDS)  # what remains of a request that was answered late
 
     def _admit(self, nbytes: int) -> None:
@@ -279,8 +281,8 @@ class Apply(Base):
         self._release()
         self.set_header("Connection", "close")
         self.write_problem(problem)
-        self._read_at_most(self.service.limits.body_bytes + LINGER_BYTES, LINGER_SECONDS)
-        if self.request.headers.get("Expect") or self._length() > self.received + LINGER_BYTES:
+        self._allow(LINGER_SECONDS)
+        if self.request.headers.get("Expect"):
             self.finish()
             return
         self.flush()
@@ -305,7 +307,8 @@ class Apply(Base):
         if self.late is not None:
             self.late.cancel()
         if self.refused is not None:
-            self.finish()
+            stream = cast(Any, self.request.connection).stream
+            self.finish().add_done_callback(lambda _: stream.close())
             return
         self.times["reading"] = time.perf_counter() - self.began
         metrics = self.service.metrics
