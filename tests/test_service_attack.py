@@ -21,6 +21,7 @@ from gpuimg import stopping
 from gpuimg.service import app, command, core, work
 from gpuimg.service.core import Service
 from gpuimg.service.limits import Limits
+from gpuimg.service.problems import Problem
 from gpuimg.service.serving import Server, listen
 from tests.conftest import wait_until
 from tests.service import file_of, running
@@ -310,6 +311,43 @@ def test_decoders_and_encoders_stop():
             body.write(b"more")
 
 
+def test_works_together_take_only_so_much_memory():
+    room = work.Room(100)
+    first, second = threading.Event(), threading.Event()
+
+    def other():
+        with room.entered(60):
+            first.set()
+            assert second.wait(30)
+
+    thread = threading.Thread(target=other)
+    watch = stopping.Watch()
+    with room.entered(1000) as hold:  # alone
+        thread.start()
+        assert not first.wait(0.05)
+        hold(40)
+        assert first.wait(30)
+        with pytest.raises(Problem) as refused:
+            hold(41)
+        assert refused.value.status == 503
+    watch.stop()
+    with stopping.watched(watch), pytest.raises(stopping.Stopped), room.entered(41):
+        pass
+    second.set()
+    thread.join()
+    with room.entered(1000):
+        pass
+
+
+def test_a_large_result_is_not_begun_beside_others():
+    small = file_of(np.zeros((10, 10), np.float32), "NPY")
+    with running(lambda: Service(limits=Limits(working_bytes=100_000))) as client:
+        assert client.apply(small, "resize:output_shape=(1000,1000)").status == 200
+        with client.service.room.entered(1000):
+            assert client.apply(small, "resize:output_shape=(100,100)").status == 200
+            assert client.apply(small, "resize:output_shape=(1000,1000)").status == 503
+
+
 # Results ------------------------------------------------------------------------------------------------------------
 
 
@@ -335,7 +373,7 @@ def test_files_do_not_fill_the_logs():
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         command._quiet()
-        request = work.Request(work.Body(file), None, [None], "", Limits())
+        request = work.Request(work.Body(file), None, [None], "", Limits(), work.Room(1))
         assert work.perform(request).answer.content_type == "image/jpeg"
     logging.getLogger("tifffile").setLevel(level)
     assert said == []

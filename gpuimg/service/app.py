@@ -17,9 +17,9 @@ from typing import Any, cast
 from tornado import web
 
 import gpuimg
-from gpuimg.service.core import RETRY, Reply, Service, busy
+from gpuimg.service.core import Reply, Service
 from gpuimg.service.metrics import CONTENT_TYPE
-from gpuimg.service.problems import MEDIA_TYPE, Problem, over
+from gpuimg.service.problems import MEDIA_TYPE, RETRY, Problem, busy, over
 from gpuimg.service.schema import all_schemas, media_types, openapi
 from gpuimg.service.work import Body
 

@@ -20,13 +20,11 @@ from gpuimg.jobs.pool import Pool, QueueFull
 from gpuimg.service.cache import Answer, Cache, key
 from gpuimg.service.limits import Limits
 from gpuimg.service.metrics import Metrics
-from gpuimg.service.problems import Problem
-from gpuimg.service.work import Body, Made, Request, StepTime, perform, read_accept, read_axes, read_chain
+from gpuimg.service.problems import Problem, busy
+from gpuimg.service.work import Body, Made, Request, Room, StepTime, perform, read_accept, read_axes, read_chain
 from gpuimg.typing import Backend
 
 log = logging.getLogger("gpuimg.service")
-
-RETRY = {"Retry-After": "1"}
 
 
 class Query(NamedTuple):
@@ -58,10 +56,6 @@ class Reply(NamedTuple):
     how: str
     seconds: dict[str, float]
     steps: list[StepTime]
-
-
-def busy(why: str) -> Problem:
-    return Problem(503, f"the service is busy: {why}", headers=RETRY)
 
 
 @dataclass
@@ -107,6 +101,7 @@ class Service:
         limits = self.limits
         self.pool = Pool(running=limits.running, queued=limits.queued, queued_bytes=limits.queued_bytes)
         self.readers = ThreadPoolExecutor(2, "gpuimg-header")  # of files' headers, which can be long
+        self.room = Room(limits.working_bytes)
         self.metrics.places.set(limits.running)
 
     async def close(self) -> None:
@@ -190,4 +185,4 @@ class Service:
     def _read(self, body: Body, query: Query, watch: stopping.Watch) -> Request:
         with stopping.watched(watch):
             body.seek(0)
-            return Request(body, query.chain, query.formats, query.axes, self.limits)
+            return Request(body, query.chain, query.formats, query.axes, self.limits, self.room)

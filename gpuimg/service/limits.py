@@ -23,6 +23,7 @@ class Limits:
     steps : filters in a request
     formats : names of the file formats that are read and written
     running : requests that are worked on at a time
+    working_bytes : decoded bytes of those, each with the result of its present step; one alone may have more
     queued : requests that wait for that
     queued_bytes : decoded bytes of those that wait
     seconds : from a request's end of reading to its answer
@@ -36,6 +37,7 @@ class Limits:
     steps: int = 16
     formats: tuple[str, ...] = tuple([form.name for form in FORMATS])
     running: int = field(default_factory=processor_count)
+    working_bytes: int = field(default_factory=lambda: max(machine_memory() // 8, 256 << 20))
     queued: int = 64
     queued_bytes: int = field(default_factory=lambda: max(machine_memory() // 8, 256 << 20))
     seconds: float = 60.0
