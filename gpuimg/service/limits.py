@@ -51,5 +51,6 @@ class Limits:
             "running": max(whole.running // workers, 1),
             "received_bytes": whole.received_bytes // workers,
             "queued_bytes": whole.queued_bytes // workers,
+            "working_bytes": whole.working_bytes // workers,
         }
         return cls(**{**shared, **given})
