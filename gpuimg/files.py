@@ -486,6 +486,7 @@ TIFF_DTYPES = (*INTEGERS, "float16", "float32", "float64")
 # Photometric interpretations whose samples are not what they seem: separated inks, luma and chroma, the Lab family.
 INDIRECT_COLOURS = {5: "CMYK", 6: "YCbCr", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32844: "LogL", 32845: "LogLuv"}
 WHITE_IS_ZERO, PALETTE = 0, 3
+JPEG_IN_TIFF = (6, 7)
 PILLOW_BITS = {"I;16": 16, "I;16B": 16, "I": 32, "F": 32}  # of a sample, by mode; 8 in all others
 
 
@@ -596,6 +597,8 @@ def _decoded_bytes(page: Any) -> int:
 ENTRY: dict[bool, Any] = {False: [("tag", "u2"), ("type", "u2"), ("count", "u4"), ("value", "u4")]}
 ENTRY[True] = [("tag", "u2"), ("type", "u2"), ("count", "u8"), ("value", "u8")]
 TYPE_BYTES = np.array([0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8, 0], np.float64)
+TEXTS = (1, 2, 6, 7)  # types of which tifffile makes no Python number each
+MOST_TAGS, MOST_NUMBERS = 300_000, 4_000_000  # a tag takes some microseconds, a number some dozen bytes
 MOST_SHARED = 4, 1 << 24  # tags may point at the same bytes: so many times the file's size and so many bytes more
 
 
@@ -613,7 +616,7 @@ def _check_directories(file: BinaryIO) -> None:
 
     offset = number(offset_code, head[8:16] if big else head[4:8])
     seen: set[int] = set()
-    directories, values = 0, 0.0
+    directories, tag_count, values, numbers = 0, 0, 0.0, 0.0
     while offset:
         if offset in seen:
             raise ValueError("its directories form a loop")
@@ -630,6 +633,10 @@ def _check_directories(file: BinaryIO) -> None:
         values += float(np.minimum(nbytes, size).sum())
         if values > MOST_SHARED[0] * size + MOST_SHARED[1]:
             raise ValueError("its tags overlap")
+        tag_count += count
+        numbers += float(tags["count"][~np.isin(tags["type"], TEXTS)].astype(np.float64).sum())
+        if tag_count > MOST_TAGS or numbers > MOST_NUMBERS:
+            raise _Refused(f"has more than {MOST_TAGS} tags or {MOST_NUMBERS} numbers in them")
         offset = number(offset_code, file.read(struct.calcsize(order + offset_code)))
 
 
@@ -754,6 +761,10 @@ class _PillowTiff:
         self.opened: Any = None
 
     def read(self, page: Any) -> Pixels:
+        if page.compression in JPEG_IN_TIFF:
+            for start, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+                self.file.seek(start)
+                _check_scans(self.file.read(count))
         image = self._at(page.index)
         bits = max(np.atleast_1d(page.bitspersample))
         if image is not None and bits <= PILLOW_BITS.get(image.mode, 8):
@@ -898,10 +909,22 @@ def _read_jpeg(file: BinaryIO, limit: _Limit, chosen: int | None) -> Pages:
     from PIL.JpegImagePlugin import JpegImageFile
 
     _check_page(chosen or 0, 1)
+    _check_scans(file.read())
+    file.seek(0)
     image = JpegImageFile(file)  # not PIL.Image.open, which has a limit of its own
     limit.check(*image.size)
     decoded = limit.check_bytes(math.prod(image.size) * _pixel_bytes(image))
     return Pages([lambda: _upright(_pixels(image), _orientation(image))], decoded, _pillow_meta(image))
+
+
+MOST_SCANS = 100
+START_OF_SCAN = b"\xff\xda"
+
+
+def _check_scans(data: bytes) -> None:
+    """Refuse a JPEG stream of many scans: a scan of a few bytes makes the decoder visit every pixel."""
+    if data.count(START_OF_SCAN) > MOST_SCANS:
+        raise _Refused(f"has more than {MOST_SCANS} scans")
 
 
 def _pillow_meta(image: Any) -> Meta:

@@ -57,14 +57,14 @@ def running(make_service):
     """A client of the service that ``make_service()`` makes in its loop; at the end the service is closed."""
     from tornado.httpserver import HTTPServer
 
-    from gpuimg.service.app import make_app
+    from gpuimg.service.app import SERVER_OPTIONS, make_app
 
     started = threading.Event()
     held = {}
 
     async def main():
         service = make_service()
-        server = HTTPServer(make_app(service))
+        server = HTTPServer(make_app(service), **SERVER_OPTIONS)
         server.listen(0, "127.0.0.1")
         held["port"] = next(iter(server._sockets.values())).getsockname()[1]
         held["service"], held["loop"], held["end"] = service, asyncio.get_running_loop(), asyncio.Event()

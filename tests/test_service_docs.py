@@ -19,7 +19,7 @@ from PIL import Image
 
 import gpuimg
 from gpuimg.cli import cli
-from gpuimg.service import app, command, core
+from gpuimg.service import app, core
 from gpuimg.service.core import Service
 from gpuimg.service.limits import Limits
 from tests.conftest import wait_until
@@ -171,7 +171,7 @@ def test_every_option_is_in_the_table_with_its_default():
 
 def test_limits_that_are_no_options():
     assert f"Not options: {Limits().steps} filters a request, {Limits().reading_seconds:g} s for a body" in TEXT
-    assert f"{command.HEADER_BYTES >> 10} KiB of headers" in TEXT
+    assert f"{app.SERVER_OPTIONS['max_header_size'] >> 10} KiB of headers" in TEXT
 
 
 def test_the_interface_is_there():

@@ -9,26 +9,39 @@ import json
 import logging
 import re
 import time
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
-from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tornado import web
 
 import gpuimg
-from gpuimg.service.core import RETRY, Reply, Service, busy
+from gpuimg.service.core import Reply, Service
 from gpuimg.service.metrics import CONTENT_TYPE
-from gpuimg.service.problems import MEDIA_TYPE, Problem, over
+from gpuimg.service.problems import MEDIA_TYPE, RETRY, Problem, busy, over
 from gpuimg.service.schema import all_schemas, media_types, openapi
+from gpuimg.service.work import Body
 
 log = logging.getLogger("gpuimg.service")
 
-LINGER_BYTES = 64 << 20  # of a body that is refused, read before the connection is closed: or the answer might be lost
-LINGER_SECONDS = 10.0
+LINGER_SECONDS = 10.0  # for the rest of a body that is refused: who still sends might lose the answer
+ANY_LENGTH = 1 << 60
+SENDING_SECONDS, SENDING_RATE = (
+    60.0,
+    100_000,
+)  # a client may take so long to read an answer, and a second for so many bytes
 CACHED_SECONDS = 365 * 24 * 3600
 QUERY = ("f", "axes")
+
+# What the server takes of any request; images may be larger and slower, see `Apply`.
+SERVER_OPTIONS: dict[str, Any] = {
+    "max_header_size": 1 << 16,
+    "max_body_size": 1 << 16,
+    "max_buffer_size": 1 << 20,
+    "body_timeout": 10.0,
+    "idle_connection_timeout": 60.0,
+}
 
 
 class Base(web.RequestHandler):
@@ -88,6 +101,21 @@ class Base(web.RequestHandler):
 
     def compute_etag(self) -> str | None:
         return None
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> asyncio.Future[None]:
+        """Send the answer; a client that does not read it in time is cut off."""
+        stream = cast(Any, self.request.connection).stream
+        nbytes = len(chunk) if isinstance(chunk, bytes) else 0
+        sent = super().finish(chunk)
+        if not sent.done():
+            self.service.held_bytes += nbytes
+            late = asyncio.get_running_loop().call_later(SENDING_SECONDS + nbytes / SENDING_RATE, stream.close)
+            sent.add_done_callback(partial(self._sent, nbytes, late))
+        return sent
+
+    def _sent(self, nbytes: int, late: asyncio.TimerHandle, _: object) -> None:
+        self.service.held_bytes -= nbytes
+        late.cancel()
 
     def on_finish(self) -> None:
         self.service.metrics.answers.labels(str(self.get_status())).inc()
@@ -174,7 +202,7 @@ class Apply(Base):
         self.refused: Problem | None = None
         self.task: asyncio.Task[Reply] | None = None
         self.began = time.perf_counter()
-        self.body = BytesIO()
+        self.body = Body()
         self.received = 0
         self.admitted = 0  # bytes of the body that the service counts
         self.is_counted = False
@@ -190,13 +218,16 @@ class Apply(Base):
     def prepare(self) -> None:
         self.service.metrics.in_progress.inc()
         self.is_counted = True
+        if self.request.method != "POST":
+            super().prepare()
+            return
         try:
             super().prepare()
-            if self.request.method != "POST":
-                return
             self._check_head()
         except Problem as problem:
             self._refuse(problem)
+        except web.HTTPError as error:  # Tornado's, of a query that is no text
+            self._refuse(_problem_of(error.status_code, error))
 
     def _check_head(self) -> None:
         """Refuse what can be refused before the body is read."""
@@ -204,29 +235,36 @@ class Apply(Base):
         headers = self.request.headers
         if headers.get("Content-Encoding", "identity").lower() != "identity":
             raise Problem(415, "the body must not be compressed", parameter="Content-Encoding", rule="identity")
-        length = headers.get("Content-Length")
-        if length is not None and length.isdigit() and int(length) > limits.body_bytes:
-            raise over("body_bytes", limits.body_bytes, int(length), "bytes of the body")
+        length = self._length()
+        if length > limits.body_bytes:
+            raise over("body_bytes", limits.body_bytes, length, "bytes of the body")
         accept = headers.get("Accept", "*/*")
         self.query = self.service.query(self.get_arguments("f"), accept, self.get_arguments("axes"))
         if self.service.reading >= limits.reading:
             raise busy("as many bodies as may are being read")
-        self._admit(int(length) if length is not None and length.isdigit() else 0)
+        self._admit(length)
         self.service.reading += 1
         self.is_reading = True
-        self._read_at_most(limits.body_bytes + LINGER_BYTES)
+        self._allow(limits.reading_seconds)
         self._until(limits.reading_seconds, Problem(408, "the body did not arrive in time"))
 
-    def _read_at_most(self, nbytes: int) -> None:
-        connection: Any = self.request.connection
-        connection.set_max_body_size(nbytes)
+    def _length(self) -> int:
+        """What the body's length is said to be; 0 where that is not known, or not a number and Tornado refuses it."""
+        found = self.request.headers.get("Content-Length", "")
+        return int(found) if re.fullmatch("[0-9]{1,18}", found) else 0
+
+    def _allow(self, seconds: float) -> None:
+        """Let the body be of any length, as far as Tornado is concerned, and take so long."""
+        connection = cast(Any, self.request.connection)
+        connection.set_max_body_size(ANY_LENGTH)
+        connection.set_body_timeout(seconds + 2 * LINGER_SECONDS)  # what remains of a request that was answered late
 
     def _admit(self, nbytes: int) -> None:
         """Count bytes of the body among those that the service holds."""
         service = self.service
-        if service.received_bytes + nbytes > max(service.limits.received_bytes, service.limits.body_bytes):
-            raise busy("the bodies of other requests take the memory that there is for them")
-        service.received_bytes += nbytes
+        if service.held_bytes + nbytes > max(service.limits.received_bytes, service.limits.body_bytes):
+            raise busy("the bodies and answers of other requests take the memory that there is for them")
+        service.held_bytes += nbytes
         self.admitted += nbytes
 
     def _until(self, seconds: float, problem: Problem) -> None:
@@ -248,9 +286,8 @@ class Apply(Base):
         self._release()
         self.set_header("Connection", "close")
         self.write_problem(problem)
-        length = self.request.headers.get("Content-Length", "0")
-        self._read_at_most(self.service.limits.body_bytes + LINGER_BYTES)
-        if self.request.headers.get("Expect") or (length.isdigit() and int(length) > self.received + LINGER_BYTES):
+        self._allow(LINGER_SECONDS)
+        if self.request.headers.get("Expect"):
             self.finish()
             return
         self.flush()
@@ -276,7 +313,8 @@ class Apply(Base):
         if self.late is not None:
             self.late.cancel()
         if self.refused is not None:
-            self.finish()
+            stream = cast(Any, self.request.connection).stream
+            self.finish().add_done_callback(lambda _: stream.close())
             return
         self.times["reading"] = time.perf_counter() - self.began
         metrics = self.service.metrics
@@ -288,7 +326,7 @@ class Apply(Base):
         asked = self.query.key(digest)
         if _matches(self.request.headers.get("If-None-Match", ""), asked):
             raise Problem(412, "the client has this result already", headers={"ETag": f'"{asked}"'})
-        body, self.body = self.body, BytesIO()
+        body, self.body = self.body, Body()
         self.task = asyncio.ensure_future(self.service.reply(body, digest, self.query))
         del body
         try:
@@ -328,8 +366,8 @@ class Apply(Base):
     def _release(self) -> None:
         """Let go of the body's memory."""
         self._end_reading()
-        self.body = BytesIO()
-        self.service.received_bytes -= self.admitted
+        self.body = Body()
+        self.service.held_bytes -= self.admitted
         self.admitted = 0
 
     def _end_reading(self) -> None:
@@ -365,7 +403,7 @@ class Results(Base):
             self.set_status(304)
             return
         self.set_header("Content-Type", answer.content_type)
-        self.write(answer.body)
+        self.finish(answer.body)
 
 
 class Page(Base):

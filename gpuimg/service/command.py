@@ -10,12 +10,13 @@ import socket
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpuimg.errors import GpuimgError, ServeError
-from gpuimg.service.app import make_app
+from gpuimg.service.app import SERVER_OPTIONS, make_app
 from gpuimg.service.cache import Cache, Remote
 from gpuimg.service.core import Service
 from gpuimg.service.limits import Limits
@@ -26,9 +27,6 @@ from gpuimg.typing import Backend
 from gpuimg.warming import warmup
 
 log = logging.getLogger("gpuimg.service")
-
-HEADER_BYTES = 1 << 16
-IDLE_SECONDS = 60.0  # after which a connection without a request is closed
 
 
 @dataclass(frozen=True)
@@ -107,6 +105,7 @@ async def _serve(
     say: Callable[[str], None],
 ) -> None:
     """What one process does."""
+    _quiet()
     service = Service(
         limits=settings.limits,
         token=token,
@@ -128,8 +127,7 @@ async def _serve(
         drain_seconds=settings.drain_seconds,
         on_drain=drain,
         on_end=service.close,
-        max_header_size=HEADER_BYTES,
-        idle_connection_timeout=IDLE_SECONDS,
+        **SERVER_OPTIONS,
     )
 
 
@@ -139,6 +137,11 @@ def _log_to_stderr() -> None:
     log.setLevel(logging.INFO)
     for name in ("tifffile", "PIL"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _quiet() -> None:
+    """Let clients not fill the logs: Pillow words its warnings by what is in a file."""
+    warnings.filterwarnings("ignore", module=r"PIL\.|tifffile")
 
 
 def _warm(service: Service, say: Callable[[str], None]) -> None:

@@ -9,11 +9,10 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
-from io import BytesIO
 from typing import NamedTuple
 
 import gpuimg
+from gpuimg import stopping
 from gpuimg.errors import GpuimgError, one_line
 from gpuimg.files import Format
 from gpuimg.jobs.chains import Chain
@@ -21,13 +20,11 @@ from gpuimg.jobs.pool import Pool, QueueFull
 from gpuimg.service.cache import Answer, Cache, key
 from gpuimg.service.limits import Limits
 from gpuimg.service.metrics import Metrics
-from gpuimg.service.problems import Problem
-from gpuimg.service.work import Made, Request, StepTime, perform, read_accept, read_axes, read_chain
+from gpuimg.service.problems import Problem, busy
+from gpuimg.service.work import Body, Made, Request, Room, StepTime, perform, read_accept, read_axes, read_chain
 from gpuimg.typing import Backend
 
 log = logging.getLogger("gpuimg.service")
-
-RETRY = {"Retry-After": "1"}
 
 
 class Query(NamedTuple):
@@ -61,10 +58,6 @@ class Reply(NamedTuple):
     steps: list[StepTime]
 
 
-def busy(why: str) -> Problem:
-    return Problem(503, f"the service is busy: {why}", headers=RETRY)
-
-
 @dataclass
 class Service:
     """What requests of one process share; made in the event loop that uses it.
@@ -77,7 +70,7 @@ class Service:
     backend : where filters run
     is_draining : whether it is about to end
     is_warm : whether the filters are compiled
-    received_bytes : of the bodies that it holds
+    held_bytes : of the bodies and the answers that it holds for clients
     reading : requests whose bodies are being read
 
     Examples
@@ -103,13 +96,14 @@ class Service:
     is_draining: bool = False
     is_warm: bool = True
     metrics: Metrics = field(default_factory=Metrics)
-    received_bytes: int = 0
+    held_bytes: int = 0
     reading: int = 0
 
     def __post_init__(self) -> None:
         limits = self.limits
         self.pool = Pool(running=limits.running, queued=limits.queued, queued_bytes=limits.queued_bytes)
         self.readers = ThreadPoolExecutor(2, "gpuimg-header")  # of files' headers, which can be long
+        self.room = Room(limits.working_bytes)
         self.metrics.places.set(limits.running)
 
     async def close(self) -> None:
@@ -138,9 +132,9 @@ class Service:
         query = self.query(steps, accept)
         if len(body) > self.limits.body_bytes:
             raise Problem(413, f"{len(body)} bytes are over the limit of {self.limits.body_bytes}", limit="body_bytes")
-        return await self.reply(BytesIO(body), hashlib.sha256(body).digest(), query)
+        return await self.reply(Body(body), hashlib.sha256(body).digest(), query)
 
-    async def reply(self, body: BytesIO, digest: bytes, query: Query) -> Reply:
+    async def reply(self, body: Body, digest: bytes, query: Query) -> Reply:
         """The result for a body whose SHA-256 digest is known. Cancelling stops the work unless others wait for it."""
         made: list[Made] = []
         seconds: dict[str, float] = {}
@@ -154,13 +148,23 @@ class Service:
         self.metrics.cache.labels(how).inc()
         return Reply(answer, asked, how, seconds, made[0].steps if made else [])
 
-    async def _make(self, body: BytesIO, query: Query, seconds: dict[str, float]) -> Made:
+    async def _make(self, body: Body, query: Query, seconds: dict[str, float]) -> Made:
         """Compute what the cache does not have."""
-        limits = self.limits
-        end = time.monotonic() + limits.seconds
-        body.seek(0)
-        read = partial(Request, body, query.chain, query.formats, query.axes, limits)
-        request = await asyncio.get_running_loop().run_in_executor(self.readers, read)
+        # At the deadline the client is told, even if what runs then looks at nothing for a while.
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                return await self._compute(body, query, seconds)
+        except TimeoutError:
+            late = f"the work took longer than {self.limits.seconds:g} s"
+            raise Problem(504, late, limit="seconds") from None
+
+    async def _compute(self, body: Body, query: Query, seconds: dict[str, float]) -> Made:
+        end = time.monotonic() + self.limits.seconds
+        watch = stopping.Watch()
+        try:
+            request = await asyncio.get_running_loop().run_in_executor(self.readers, self._read, body, query, watch)
+        finally:
+            watch.stop()  # a header is read no longer than somebody waits for it
         try:
             with gpuimg.use_backend(self.backend):
                 job = self.pool.submit_nowait(perform, request, deadline=end - time.monotonic())
@@ -169,8 +173,6 @@ class Service:
         self.metrics.running.inc()
         try:
             made: Made = await job
-        except TimeoutError:
-            raise Problem(504, f"the work took longer than {limits.seconds:g} s", limit="seconds") from None
         except MemoryError:
             raise busy("there is not enough memory at the moment") from None
         except GpuimgError as error:
@@ -181,3 +183,8 @@ class Service:
         seconds |= {"queue": job.seconds.queued, **made.seconds}
         self.metrics.made(made, {"queue": job.seconds.queued, "running": job.seconds.running})
         return made
+
+    def _read(self, body: Body, query: Query, watch: stopping.Watch) -> Request:
+        with stopping.watched(watch):
+            body.seek(0)
+            return Request(body, query.chain, query.formats, query.axes, self.limits, self.room)

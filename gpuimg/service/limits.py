@@ -17,13 +17,14 @@ class Limits:
     Attributes
     ----------
     body_bytes : of a request
-    received_bytes : of the bodies of all requests that are being read or worked on
+    received_bytes : of the bodies of all requests that are being read or worked on, and of the answers being sent
     reading : requests whose bodies are being read at a time; more are refused before theirs is
     pixels : of an image, or of a page of a stack; also of each step's result
     decoded_bytes : of an image's pixels, all pages together; also of each step's result
     steps : filters in a request
     formats : names of the file formats that are read and written
     running : requests that are worked on at a time
+    working_bytes : decoded bytes of those, each with the result of its present step; one alone may have more
     queued : requests that wait for that
     queued_bytes : decoded bytes of those that wait
     seconds : from a request's end of reading to its answer
@@ -38,6 +39,7 @@ class Limits:
     steps: int = 16
     formats: tuple[str, ...] = tuple([form.name for form in FORMATS])
     running: int = field(default_factory=processor_count)
+    working_bytes: int = field(default_factory=lambda: max(machine_memory() // 8, 256 << 20))
     queued: int = 64
     queued_bytes: int = field(default_factory=lambda: max(machine_memory() // 8, 256 << 20))
     seconds: float = 60.0
@@ -51,5 +53,6 @@ class Limits:
             "running": max(whole.running // workers, 1),
             "received_bytes": whole.received_bytes // workers,
             "queued_bytes": whole.queued_bytes // workers,
+            "working_bytes": whole.working_bytes // workers,
         }
         return cls(**{**shared, **given})

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 MEDIA_TYPE = "application/problem+json"
+RETRY = {"Retry-After": "1"}
 
 
 class Problem(Exception):
@@ -36,3 +37,7 @@ def over(limit: str, most: int, found: int, unit: str, *, status: int = 413, **m
     """A limit is exceeded."""
     detail = f"{found} {unit} are over the limit of {most}"
     return Problem(status, detail, limit=limit, rule=f"at most {most} {unit}", value=found, **members)
+
+
+def busy(why: str) -> Problem:
+    return Problem(503, f"the service is busy: {why}", headers=RETRY)

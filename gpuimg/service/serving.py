@@ -32,6 +32,10 @@ except ModuleNotFoundError as error:
     raise ServeError(f"the service needs {error.name}: pip install 'gpuimg[serve]'") from error
 
 BACKLOG = 1024  # connections that wait to be accepted; the system may allow fewer
+ACCEPTED_AT_ONCE = 128
+SPARE_FILES = 64  # that a process may open besides its connections
+MOST_FILES = 1 << 16
+PAUSE_SECONDS = 0.5  # without accepting, when the system has no file or memory for a connection
 
 _log = logging.getLogger("gpuimg.service")
 
@@ -250,6 +254,21 @@ def _signals(tell: Callable[[], None], repeated: bool) -> Iterator[None]:
         yield
 
 
+def most_connections() -> int:
+    """How many connections the process has files for; lets it open as many as the system permits."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return MOST_FILES
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if most == resource.RLIM_INFINITY else min(most, MOST_FILES)
+    if allowed != resource.RLIM_INFINITY and allowed < most:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+            allowed = most
+    return max(most if allowed == resource.RLIM_INFINITY else int(allowed) - SPARE_FILES, 1)
+
+
 class _Closing(OutputTransform):
     """Tells clients that their connection ends with this answer, once the server drains."""
 
@@ -267,11 +286,14 @@ class _Closing(OutputTransform):
 class Server(HTTPServer):
     """An HTTP server that can finish what it has admitted.
 
-    Takes the arguments of `tornado.httpserver.HTTPServer`.
+    Takes the arguments of `tornado.httpserver.HTTPServer`, and ``connections``: how many it has at most. One more
+    closes the oldest that awaits a request; if there is none, it waits to be accepted.
     """
 
-    def initialize(self, *args: Any, **kwargs: Any) -> None:
+    def initialize(self, *args: Any, connections: int | None = None, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
+        self._most = most_connections() if connections is None else connections
+        self._is_accepting = False
         self._listeners: list[socket.socket] = []
         self._requests: dict[object, _Request] = {}  # by connection, where one is awaited too
         self._count = 0
@@ -288,6 +310,7 @@ class Server(HTTPServer):
         idle_seconds
             After which connections without a request are closed.
         """
+        self._pause()
         self._accept_waiting()
         self.stop()
         self.conn_params.no_keep_alive = True
@@ -306,15 +329,59 @@ class Server(HTTPServer):
         for listener in self._listeners:
             with contextlib.suppress(OSError):  # among them BlockingIOError: that was all
                 while True:
-                    connection, address = listener.accept()
-                    stream = IOStream(
-                        connection, max_buffer_size=self.max_buffer_size, read_chunk_size=self.read_chunk_size
-                    )
-                    self.handle_stream(stream, address)
+                    self._take(listener)
+
+    def _take(self, listener: socket.socket) -> None:
+        connection, address = listener.accept()
+        stream = IOStream(connection, max_buffer_size=self.max_buffer_size, read_chunk_size=self.read_chunk_size)
+        self.handle_stream(stream, address)
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        # Not as Tornado does it: where a process has no file left it would try again at once, for ever, and log it.
         self._listeners = list(sockets)
-        super().add_sockets(self._listeners)
+        for listener in self._listeners:
+            self._sockets[listener.fileno()] = listener
+            self._handlers[listener.fileno()] = self._pause
+        self._resume()
+
+    def _accept(self, listener: socket.socket) -> None:
+        """Take the connections that wait, as far as there is room."""
+        for _ in range(ACCEPTED_AT_ONCE):
+            idle = self._oldest_idle() if self._count >= self._most else None
+            if self._count >= self._most and idle is None:
+                self._pause()
+                return
+            try:
+                self._take(listener)
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                idle = self._oldest_idle()
+                if idle is not None:
+                    idle.close_idle()
+                    continue
+                _log.warning("no connection is accepted for %g s: %s", PAUSE_SECONDS, one_line(error))
+                self._pause()
+                asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._resume)
+                return
+            if idle is not None:
+                idle.close_idle()
+
+    def _oldest_idle(self) -> _Request | None:
+        """What the oldest of the connections without a request awaits."""
+        return next((each for each in self._requests.values() if each.is_idle), None)
+
+    def _pause(self) -> None:
+        if self._is_accepting:
+            self._is_accepting = False
+            for listener in self._listeners:
+                asyncio.get_running_loop().remove_reader(listener)
+
+    def _resume(self) -> None:
+        if not self._is_accepting and not self._stopped:
+            self._is_accepting = True
+            for listener in self._listeners:
+                asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         self._count += 1
@@ -324,6 +391,7 @@ class Server(HTTPServer):
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         request = _Request(super().start_request(server_conn, request_conn), cast(Any, request_conn).stream)
         self._requests[server_conn] = request
+        self._resume()
         if self._idle_seconds is not None:
             request.expire(self._idle_seconds)
         return request
@@ -332,30 +400,37 @@ class Server(HTTPServer):
         super().on_close(server_conn)
         del self._requests[server_conn]
         self._count -= 1
+        self._resume()
         if not self._count:
             self._all_closed.set()
 
 
 class _Request(HTTPMessageDelegate):
-    """A request that is awaited or has begun."""
+    """A request that is awaited or has begun.
+
+    Attributes
+    ----------
+    is_idle : whether it is awaited, on a connection that is not closed yet
+    """
 
     def __init__(self, delegate: HTTPMessageDelegate, stream: IOStream) -> None:
         self._delegate = delegate
         self._stream = stream
-        self._has_begun = False
+        self.is_idle = True
 
     def expire(self, seconds: float) -> None:
         """Close the connection then, unless the request has begun."""
-        asyncio.get_running_loop().call_later(seconds, self._close_idle)
+        asyncio.get_running_loop().call_later(seconds, self.close_idle)
 
-    def _close_idle(self) -> None:
-        if not self._has_begun:
+    def close_idle(self) -> None:
+        if self.is_idle:
+            self.is_idle = False
             self._stream.close()
 
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
-        self._has_begun = True
+        self.is_idle = False
         return self._delegate.headers_received(start_line, headers)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:

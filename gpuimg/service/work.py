@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from gpuimg.plans.value import Value
 from gpuimg.registry import Filter
 from gpuimg.service.cache import Answer
 from gpuimg.service.limits import Limits
-from gpuimg.service.problems import Problem, over
+from gpuimg.service.problems import Problem, busy, over
 from gpuimg.service.schema import check_step
 
 JSON = "application/json"
@@ -136,26 +138,92 @@ def _quality(settings: Sequence[str]) -> float:
 # Before the work ---------------------------------------------------------------------------------------------------
 
 
+HEADER_READS = 100_000  # a header of thousands of segments takes that many; more would only keep a thread busy
+
+
+class Body(BytesIO):
+    """A file in memory that looks whether the work is to end whenever a decoder reads it or an encoder writes it.
+
+    Attributes
+    ----------
+    reads : how often it may be read still; None: without a bound
+    """
+
+    reads: int | None = None
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        stopping.look()
+        if self.reads is not None:
+            self.reads -= 1
+            if self.reads < 0:
+                raise ValueError("its header has too many parts")
+        return super().read(size)
+
+    def write(self, data: Any, /) -> int:
+        stopping.look()
+        return super().write(data)
+
+
+class Room:
+    """The bytes of pixels that works in several threads may hold together; one alone may hold any number."""
+
+    def __init__(self, nbytes: int) -> None:
+        self._most = nbytes
+        self._held: dict[object, int] = {}
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def entered(self, nbytes: int) -> Iterator[Callable[[int], None]]:
+        """Hold bytes, as soon as there is room; gives a function that holds another number of them, or raises."""
+        work = object()
+        with self._changed:
+            while not self._has_room(work, nbytes):
+                self._changed.wait(stopping.PATIENCE)
+                stopping.look()
+            self._held[work] = nbytes
+        try:
+            yield partial(self._hold, work)
+        finally:
+            with self._changed:
+                del self._held[work]
+                self._changed.notify_all()
+
+    def _hold(self, work: object, nbytes: int) -> None:
+        with self._changed:
+            if not self._has_room(work, nbytes):  # to wait with bytes held might last for ever
+                raise busy("the images of other requests take the memory that there is for them")
+            self._held[work] = nbytes
+            self._changed.notify_all()
+
+    def _has_room(self, work: object, nbytes: int) -> bool:
+        others = sum([held for other, held in self._held.items() if other is not work])
+        return not others or others + nbytes <= self._most
+
+
 class Request:
     """An image file and what is to be done with it; the header is read, the pixels are not.
 
     Attributes
     ----------
     nbytes : what the pixels take decoded, by which a pool bounds its queue
+    room : what it shares with others
     """
 
     def __init__(
-        self, body: BinaryIO, chain: Chain | None, formats: Sequence[Format | None], axes: str, limits: Limits
+        self, body: Body, chain: Chain | None, formats: Sequence[Format | None], axes: str, limits: Limits, room: Room
     ):
         self.chain = chain
         self.axes = axes
         self.limits = limits
+        body.reads = HEADER_READS
         with _file_problems():
             self.image = ImageFile(body, "the request's body", max_pixels=limits.pixels, max_bytes=limits.decoded_bytes)
+        body.reads = None
         if self.image.format.name not in limits.formats:
             allowed = ", ".join(limits.formats)
             raise Problem(415, f"{self.image.format.name} files are not read here", rule=f"one of {allowed}")
         self.nbytes = self.image.nbytes
+        self.room = room
         self.formats = formats
 
 
@@ -179,6 +247,11 @@ def perform(request: Request) -> Made:
     ------
     Problem : the file is damaged, a filter does not take the image, a limit is exceeded, no format holds the result
     """
+    with request.room.entered(request.nbytes) as hold:
+        return _perform(request, hold)
+
+
+def _perform(request: Request, hold: Callable[[int], None]) -> Made:
     clock = _Clock()
     with _file_problems():
         image = request.image.decode()
@@ -189,7 +262,7 @@ def perform(request: Request) -> Made:
     for number, (entry, params) in enumerate(request.chain.steps if request.chain else ()):
         given = {**params, "axes": axes} if axes else params
         with _at_step(number), _step_problems(entry):
-            _check_result(entry, image, params, axes, request.limits)
+            hold(image.nbytes + _check_result(entry, image, params, axes, request.limits))
             start = time.perf_counter()
             image = entry.function(image, **given)
         steps.append(StepTime(entry.name, _backend(), time.perf_counter() - start))
@@ -200,7 +273,7 @@ def perform(request: Request) -> Made:
     clock.lap("compute")
     form = _format_for(request, image, axes)
     stopping.look()
-    written = BytesIO()
+    written = Body()
     write_image(written, form, image, axes=axes or None, meta=request.image.meta)
     clock.lap("encode")
     return Made(Answer(written.getvalue(), form.media_type), clock.seconds, steps, pixels)
@@ -240,22 +313,22 @@ def _step_problems(entry: Filter) -> Iterator[None]:
         raise Problem(422, f"{entry.name}: {one_line(error)}", filter=entry.name) from error
 
 
-def _check_result(entry: Filter, image: Any, params: dict[str, Any], axes: str, limits: Limits) -> None:
-    """Refuse what a step would make before it does."""
+def _check_result(entry: Filter, image: Any, params: dict[str, Any], axes: str, limits: Limits) -> int:
+    """Refuse what a step would make before it does; returns the bytes that it takes."""
     made = planned_results(entry.function, image, {**params, "axes": axes} if axes else params)
     if len(made) > 1:
         raise Problem(422, f"{entry.name} makes {len(made)} images, and an answer holds one", filter=entry.name)
-    for value in made:
-        _check_value(entry, value, limits)
+    return sum([_check_value(entry, value, limits) for value in made])
 
 
-def _check_value(entry: Filter, value: Value, limits: Limits) -> None:
+def _check_value(entry: Filter, value: Value, limits: Limits) -> int:
     nbytes = math.prod(value.shape) * value.dtype.itemsize
     if nbytes > limits.decoded_bytes:
         raise over("decoded_bytes", limits.decoded_bytes, nbytes, "bytes of pixels", status=422, filter=entry.name)
     pixels = math.prod(value.shape[:2])
     if pixels > limits.pixels:
         raise over("pixels", limits.pixels, pixels, "pixels", status=422, filter=entry.name)
+    return nbytes
 
 
 def _as_json(
@@ -266,18 +339,20 @@ def _as_json(
         detail = f"{entry.name} makes no image, so it must be the last filter"
         raise Problem(422, detail, filter=entry.name, step=number)
     clock.lap("compute")
-    body = json.dumps(plain(result)).encode()
+    body = json.dumps(plain(result), allow_nan=False).encode()
     clock.lap("encode")
     return Made(Answer(body, JSON), clock.seconds, steps, pixels)
 
 
 def plain(result: Any) -> Any:
-    """Arrays and NumPy's numbers as lists and numbers for JSON."""
+    """Arrays and NumPy's numbers as lists and numbers for JSON, which has no infinities: None, as for NaN."""
     if hasattr(result, "_asdict"):
         return {name: plain(part) for name, part in result._asdict().items()}
-    if isinstance(result, tuple):
+    if isinstance(result, tuple | list):
         return [plain(part) for part in result]
-    return result.tolist() if hasattr(result, "tolist") else result
+    if hasattr(result, "tolist"):
+        return plain(result.tolist())
+    return None if isinstance(result, float) and not math.isfinite(result) else result
 
 
 def _format_for(request: Request, image: Any, axes: str) -> Format:

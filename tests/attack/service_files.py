@@ -16,7 +16,7 @@ from PIL import Image
 
 from gpuimg.service.limits import Limits
 from gpuimg.service.problems import Problem
-from gpuimg.service.work import Request, perform
+from gpuimg.service.work import Body, Request, Room, perform
 
 LIMITS = Limits(decoded_bytes=100_000_000, pixels=20_000_000)
 
@@ -116,7 +116,7 @@ def attack(count, seed):
             body = damaged(files, chosen)
             start = time.perf_counter()
             try:
-                perform(Request(BytesIO(body), None, [None], "", LIMITS))
+                perform(Request(Body(body), None, [None], "", LIMITS, Room(LIMITS.decoded_bytes)))
                 answered += 1
             except Problem as problem:
                 if problem.status not in (406, 413, 415, 422) or len(problem.detail) > 500:
