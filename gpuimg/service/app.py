@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import json
 import logging
@@ -27,10 +26,8 @@ log = logging.getLogger("gpuimg.service")
 
 LINGER_SECONDS = 10.0  # for the rest of a body that is refused: who still sends might lose the answer
 ANY_LENGTH = 1 << 60
-SENDING_SECONDS, SENDING_RATE = (
-    60.0,
-    100_000,
-)  # a client may take so long to read an answer, and a second for so many bytes
+# A client may take so long to read an answer, and a second more for so many bytes.
+SENDING_SECONDS, SENDING_RATE = 60.0, 100_000
 CACHED_SECONDS = 365 * 24 * 3600
 QUERY = ("f", "axes")
 
@@ -207,7 +204,6 @@ class Apply(Base):
         self.admitted = 0  # bytes of the body that the service counts
         self.is_counted = False
         self.is_reading = False  # and counted among those that are
-        self.digest = hashlib.sha256()
         self.times: dict[str, float] = {}
         self.late: asyncio.TimerHandle | None = None
         self.is_gone = False
@@ -306,7 +302,6 @@ class Apply(Base):
             self._refuse(problem)
             return
         self.body.write(chunk)
-        self.digest.update(chunk)
 
     async def post(self) -> None:
         self._end_reading()
@@ -322,11 +317,13 @@ class Apply(Base):
         metrics.bytes.labels("in").inc(self.received)
         if not self.received:
             raise Problem(400, "the body is empty; it must be an image file", rule="an image file as the body")
-        digest = self.digest.digest()
+        body, self.body = self.body, Body()
+        digest = await self.service.digest(body)
         asked = self.query.key(digest)
         if _matches(self.request.headers.get("If-None-Match", ""), asked):
             raise Problem(412, "the client has this result already", headers={"ETag": f'"{asked}"'})
-        body, self.body = self.body, Body()
+        if self.is_gone:
+            return
         self.task = asyncio.ensure_future(self.service.reply(body, digest, self.query))
         del body
         try:

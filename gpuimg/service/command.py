@@ -28,6 +28,8 @@ from gpuimg.warming import warmup
 
 log = logging.getLogger("gpuimg.service")
 
+SWITCH_SECONDS = 0.0005  # that a thread may keep Python to itself: the loop must not wait for decoders and encoders
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -71,6 +73,7 @@ def run(settings: Settings, command: Sequence[str], say: Callable[[str], None]) 
     """
     parent = inherited()
     _log_to_stderr()
+    sys.setswitchinterval(SWITCH_SECONDS)
     token = read_token(settings.token_file)
     if parent is not None:
         asyncio.run(_serve(settings, token, parent.sockets, parent, lambda _: None))

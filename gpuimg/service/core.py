@@ -26,6 +26,8 @@ from gpuimg.typing import Backend
 
 log = logging.getLogger("gpuimg.service")
 
+HASHED_AT_ONCE = 1 << 16  # bytes
+
 
 class Query(NamedTuple):
     """What is to be done with an image: filters, formats of the answer, best first, and the axes of a stack."""
@@ -102,6 +104,7 @@ class Service:
     def __post_init__(self) -> None:
         limits = self.limits
         self.pool = Pool(running=limits.running, queued=limits.queued, queued_bytes=limits.queued_bytes)
+        self.hashers = ThreadPoolExecutor(1, "gpuimg-digest")
         self.readers = ThreadPoolExecutor(2, "gpuimg-header")  # of files' headers, which can be long
         self.room = Room(limits.working_bytes)
         self.metrics.places.set(limits.running)
@@ -110,6 +113,7 @@ class Service:
         """Wait for what runs, and end all threads and connections."""
         await self.pool.aclose()
         await self.cache.close()
+        self.hashers.shutdown(wait=False, cancel_futures=True)
         self.readers.shutdown(wait=False, cancel_futures=True)
 
     def query(self, steps: Sequence[str], accept: str = "*/*", axes: Sequence[str] = ()) -> Query:
@@ -132,7 +136,19 @@ class Service:
         query = self.query(steps, accept)
         if len(body) > self.limits.body_bytes:
             raise Problem(413, f"{len(body)} bytes are over the limit of {self.limits.body_bytes}", limit="body_bytes")
-        return await self.reply(Body(body), hashlib.sha256(body).digest(), query)
+        file = Body(body)
+        return await self.reply(file, await self.digest(file), query)
+
+    async def digest(self, body: Body) -> bytes:
+        """The SHA-256 digest of a body; of a large one it is computed beside the loop."""
+
+        def compute() -> bytes:
+            with body.getbuffer() as data:
+                return hashlib.sha256(data).digest()
+
+        if body.getbuffer().nbytes < HASHED_AT_ONCE:
+            return compute()
+        return await asyncio.get_running_loop().run_in_executor(self.hashers, compute)
 
     async def reply(self, body: Body, digest: bytes, query: Query) -> Reply:
         """The result for a body whose SHA-256 digest is known. Cancelling stops the work unless others wait for it."""
