@@ -86,7 +86,7 @@ def checked(folder: Path) -> Path:
 
 def _check_path(folder: Path) -> None:
     """Others must not be able to put another folder in the place of one below; in some they can only add files."""
-    for each in (folder, *folder.parents):
+    for each in reversed((folder, *folder.parents)):  # so that all folders in one are refused for the same reason
         found = each.lstat()
         if not found.st_mode & _OTHERS_RENAME_NOTHING:
             _check(each, found)
@@ -110,7 +110,7 @@ def _refuse(reason: str) -> None:
 
 @cache
 def _say(reason: str) -> None:
-    log.warning("nothing is kept on disk, and kernels are compiled in each process: %s", reason)
+    log.warning("no disk cache, set GPUIMG_CACHE_DIR to a folder that only you can write to: %s", reason)
 
 
 def _is_trusted(user: int) -> bool:

@@ -80,13 +80,16 @@ FORK_SECONDS = 60.0  # a thread that compiles might itself wait for the one that
 
 def _wait_before_fork() -> None:
     """Fork between two compilations: in the child nobody would end one, and Numba's lock would stay locked."""
-    if usable():
-        private("wait_for_lock")(timeout=FORK_SECONDS)
+    with contextlib.suppress(NotAsExpected):
+        _, wait = private("lock"), private("wait_for_lock")
+        wait(timeout=FORK_SECONDS)
 
 
 def _after_fork() -> None:
-    if usable() and private("lock").is_locked():  # by this thread
-        private("lock").release()
+    with contextlib.suppress(NotAsExpected):
+        _, lock = private("wait_for_lock"), private("lock")
+        if lock.is_locked():  # by this thread
+            lock.release()
 
 
 if hasattr(os, "register_at_fork"):
