@@ -478,6 +478,7 @@ def info() -> None:
     """Show backends, devices, caches and versions."""
     from gpuimg import machine
     from gpuimg.advice import backends
+    from gpuimg.caching import cache_folder
 
     show_table(("backend", "usable", ""), [_status_row(status) for status in backends()])
     measured = (
@@ -486,7 +487,7 @@ def info() -> None:
     click.echo()
     rows = [
         ("processors", str(machine.processor_count())),
-        ("cache folder", str(machine.cache_folder())),
+        ("cache folder", str(cache_folder())),
         ("speeds", measured),
         ("gpuimg", gpuimg.__version__),
         ("python", sys.version.split()[0]),

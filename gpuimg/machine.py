@@ -5,26 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sys
-import tempfile
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-
-def cache_folder() -> Path:
-    """The folder for compiled kernels and measured figures: ``GPUIMG_CACHE_DIR``, else the user's cache folder."""
-    chosen = os.environ.get("GPUIMG_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "gpuimg"
+from gpuimg import caching
+from gpuimg.caching import cache_folder
 
 
 @dataclass(slots=True, eq=False)
@@ -87,8 +74,7 @@ def _plausible(value: Any) -> bool:
 def _stored() -> dict[str, dict[str, Any]]:
     """What the file says of each machine, as far as it can have been measured; whatever else it holds is not there."""
     try:
-        with figures_path().open("rb") as file:
-            content = file.read(LONGEST_FILE + 1)
+        content = caching.read(figures_path(), LONGEST_FILE + 1)
         everything = json.loads(content) if len(content) <= LONGEST_FILE else None
     except (OSError, ValueError, RecursionError, MemoryError):
         return {}
@@ -118,9 +104,6 @@ def figures() -> Figures:
 def store(measured: Figures) -> Path:
     """Write figures to disk, next to those of other machines that share the folder."""
     path = figures_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
     everything = {**_stored(), identity(): asdict(measured)}
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:
-        json.dump(everything, file, indent=1)
-    Path(file.name).replace(path)
+    caching.write(path, json.dumps(everything, indent=1).encode())
     return path

@@ -198,7 +198,7 @@ def compile_here(kernel: str, form: str, fill: str = "fill") -> Compiled:
 
     jit.warn_if_untested()
     name = _name(kernel, form, fill)
-    with jit.alone_with(name):
+    with jit.alone_with(name, compilers.look):
         entry = jit_fast.compile_entry(name, kernels.load(kernel), fill, form)
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
     _alive.append(entry)

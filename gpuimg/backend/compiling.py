@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gpuimg import stopping
+from gpuimg.caching import cache_folder
 from gpuimg.errors import BackendFailed
-from gpuimg.machine import cache_folder, processor_count
+from gpuimg.machine import processor_count
 
 log = logging.getLogger("gpuimg")
 
@@ -142,6 +143,12 @@ class Compilers:
         if answer != "":
             log.info("another process could not compile %s: %s", task, answer or "it died")
         return answer == ""
+
+    def look(self) -> None:
+        """In a thread that waits for another process: end that if the work is to stop, or with the program."""
+        stopping.look()
+        if threading.current_thread() in self._threads:
+            self._check_open()
 
     def _check_open(self) -> None:
         if self._is_closed:

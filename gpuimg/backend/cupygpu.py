@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
@@ -18,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from gpuimg import caching
 from gpuimg.backend.base import Array
 from gpuimg.backend.device import OPTIONS, DeviceFailed, Gpu, Grid, Launcher, digest, source
 from gpuimg.backend.stages import Pipeline, staged
-from gpuimg.machine import cache_folder
+from gpuimg.caching import cache_folder
 from gpuimg.memory import new_array
 
 # CuPy's pinned copy serves smaller arrays.
@@ -215,17 +214,12 @@ class CupyGpu(Gpu):
 def _read_kept(path: Path) -> tuple[bytes, str] | None:
     """Compiled code and the kernel's name in it; None where it is missing or damaged."""
     try:
-        head, _, code = path.read_bytes().partition(b"\n")
-        known = json.loads(head)
-        return (code, known["name"]) if hashlib.sha256(code).hexdigest() == known["sha256"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+        name, _, code = caching.read_sealed(path).partition(b"\n")
+    except (OSError, ValueError):
         return None
+    return code, name.decode()
 
 
 def _keep(path: Path, code: bytes, name: str) -> None:
-    head = json.dumps({"name": name, "sha256": hashlib.sha256(code).hexdigest()}).encode()
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            file.write(head + b"\n" + code)
-        Path(file.name).replace(path)
+        caching.write_sealed(path, name.encode() + b"\n" + code)

@@ -21,6 +21,7 @@ from typing import Any
 
 from gpuimg import kernels, stopping
 from gpuimg.backend.compiled import Compiled, Packed, made
+from gpuimg.backend.compiling import compilers
 from gpuimg.machine import processor_count
 
 _forked = False
@@ -114,7 +115,9 @@ def compile_loop() -> Any:
     addresses = kernels.load("addresses")
     names = {"prange": numba.prange, "call": addresses.call_entry, "__name__": __name__}
     names |= {"load_word": addresses.load_word, "is_set": addresses.is_set, "FLAG_BYTES": kernels.FLAG_BYTES}
-    return jit.kept(build, jit.named(_parallel_loop, _parallel_loop.__name__, names))
+    name = _parallel_loop.__name__
+    with jit.alone_with(name, compilers.look):
+        return jit.kept(build, jit.named(_parallel_loop, name, names))
 
 
 class Shares(ABC):

@@ -10,14 +10,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
+import json
 import logging
 import os
 import shutil
 import threading
 import types as pytypes
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -28,9 +29,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from gpuimg import images, kernels
+from gpuimg import caching, images, kernels
+from gpuimg.caching import cache_folder
 from gpuimg.errors import UntestedVersionWarning
-from gpuimg.machine import cache_folder
 
 log = logging.getLogger("gpuimg")
 
@@ -113,37 +114,55 @@ def cfunc(function: Callable[..., Any]) -> Any:
 
 def kept(build: Callable[[Callable[..., Any], bool], Any], function: Callable[..., Any]) -> Any:
     """Compile by ``build(function, cache)``, with Numba's disk cache wherever it works."""
-    copied = _in_folder(function)
-    if copied is not None:
-        try:
-            try:
-                return build(copied, True)
-            except OSError:
-                raise
-            except Exception as error:  # a damaged file raises whatever unpickling it comes upon
-                if not forget(function.__name__):
-                    raise
-                log.warning("compiled code of %s could not be used and is made anew: %r", function.__name__, error)
-                return build(copied, True)
-        except (OSError, RuntimeError) as error:  # a full disk, or no folder that Numba can write to
-            log.info("compiled code of %s is not kept on disk: %r", function.__name__, error)
+    try:
+        return _built_in_folder(build, function)
+    except (OSError, RuntimeError) as error:  # a full disk, or no folder that is ours or that Numba can write to
+        log.info("compiled code of %s is not kept on disk: %r", function.__name__, error)
     return build(function, False)
 
 
-def _in_folder(function: Callable[..., Any]) -> Callable[..., Any] | None:
-    """A function as one from a copy of its source file in our folder; None where that cannot be written."""
+def _built_in_folder(build: Callable[[Callable[..., Any], bool], Any], function: Callable[..., Any]) -> Any:
+    name = function.__name__
+    copied = _in_folder(function)
+    if numba.config.CACHE_DIR:
+        caching.own(Path(numba.config.CACHE_DIR))
+    for folder in _numba_folders(name):
+        caching.own(folder)
+    found = _digests(name)
+    if found != _sealed(name):
+        if found:
+            log.info("compiled code of %s is damaged and is made anew", name)
+        forget(name)
+    try:
+        made = build(copied, True)
+    except OSError:
+        raise
+    except Exception as error:  # what an update of another package left raises whatever unpickling it comes upon
+        if not forget(name):
+            raise
+        log.warning("compiled code of %s could not be used and is made anew: %r", name, error)
+        made = build(copied, True)
+    if _digests(name) != found:
+        _seal(name)
+    return made
+
+
+def _folder_of(name: str) -> Path:
+    """The folder of one function: whatever lies in it was compiled from this function, or does not belong there."""
+    return code_folder() / name
+
+
+def _in_folder(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function as one from a copy of its source file in our folder; OSError where that cannot be written."""
     assert isinstance(function, pytypes.FunctionType)
     source = Path(function.__code__.co_filename)
-    target = code_folder() / source.name
-    try:
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}")
-            shutil.copy2(source, part)  # some versions of Numba also ask for the time of the file
-            part.replace(target)
-    except OSError as error:
-        log.info("no disk cache for compiled kernels: %s", error)
-        return None
+    target = caching.own(_folder_of(function.__name__)) / source.name
+    if not caching.digest_of(target):
+        caching.remove(target)
+        part = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}")
+        shutil.copy2(source, part)  # some versions of Numba also ask for the time of the file
+        part.chmod(0o600)
+        part.replace(target)
     made = pytypes.FunctionType(
         function.__code__.replace(co_filename=str(target)), function.__globals__, function.__name__
     )
@@ -151,47 +170,66 @@ def _in_folder(function: Callable[..., Any]) -> Callable[..., Any] | None:
     return made
 
 
-def _kept_files(name: str) -> Iterator[Path]:
-    folders = [code_folder()]
+def _numba_folders(name: str) -> list[Path]:
+    """Where Numba keeps what it compiles: it names a folder of its own after the source file's."""
     if numba.config.CACHE_DIR:
-        folders.append(Path(numba.config.CACHE_DIR))
-    return (path for folder in folders for path in folder.rglob(f"*.{name}-*.nb[ic]"))
+        of_this_name = f"{name}_" + 40 * "[0-9a-f]"
+        return [path for path in Path(numba.config.CACHE_DIR).glob(of_this_name) if path.is_dir()]
+    return [_folder_of(name) / "__pycache__"]
+
+
+def _kept_files(name: str) -> list[Path]:
+    return [path for folder in _numba_folders(name) for path in folder.glob("*.nb[ic]")]
+
+
+def _digests(name: str) -> dict[str, str]:
+    """A digest of each file that is kept for a function."""
+    return {f"{path.parent.name}/{path.name}": caching.digest_of(path) for path in _kept_files(name)}
+
+
+def _seal_path(name: str) -> Path:
+    return _folder_of(name) / "digests"
+
+
+def _seal(name: str) -> None:
+    """Write down what is kept for a function, to be compared before it is loaded."""
+    for path in _kept_files(name):
+        path.chmod(0o600)  # Numba lets everybody write it where the process does so
+    readable = {path: digest for path, digest in _digests(name).items() if digest}
+    caching.write_sealed(_seal_path(name), json.dumps(readable).encode())
+
+
+def _sealed(name: str) -> dict[str, str]:
+    try:
+        return dict(json.loads(caching.read_sealed(_seal_path(name))))
+    except (OSError, ValueError):
+        return {}
 
 
 def is_kept(name: str) -> bool:
-    """Whether there is compiled code of a function on disk, perhaps for another processor."""
-    return any(_kept_files(name))
+    """Whether there is sound compiled code of a function on disk, perhaps for another processor."""
+    found = _digests(name)
+    return bool(found) and found == _sealed(name)
 
 
 def can_keep() -> bool:
     """Whether there is a folder for compiled code."""
     with contextlib.suppress(OSError):
-        code_folder().mkdir(parents=True, exist_ok=True)
-        return os.access(code_folder(), os.W_OK)
+        return os.access(caching.own(code_folder()), os.W_OK)
     return False
 
 
 def forget(name: str) -> bool:
     """Remove what Numba's disk cache holds for a function; tells whether there was something."""
-    found = list(_kept_files(name))
+    found = _kept_files(name)
     for path in found:
-        with contextlib.suppress(OSError):
-            path.unlink()
+        caching.remove(path)
     return bool(found)
 
 
-@contextlib.contextmanager
-def alone_with(name: str) -> Iterator[None]:
+def alone_with(name: str, look: Callable[[], None]) -> AbstractContextManager[None]:
     """Hold other processes back that want the same code, so that one compiles it and the rest find it on disk."""
-    with ExitStack() as held:
-        with contextlib.suppress(ImportError, OSError):  # no locks on this system, or no writable folder
-            import fcntl
-
-            folder = code_folder()
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = held.enter_context((folder / f"{name}.lock").open("w"))
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return caching.locked(_folder_of(name) / "lock", look)
 
 
 def member_types(form: str) -> list[Any]:

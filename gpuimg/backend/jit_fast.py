@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache, reduce
@@ -34,6 +35,7 @@ PRIVATE = {
     "set_env": ("numba.core.codegen", "JITCPUCodegen.set_env"),
     "engine": ("numba.core.registry", "cpu_target.target_context._internal_codegen._engine"),
     "lock": ("numba.core.compiler_lock", "global_compiler_lock"),
+    "wait_for_lock": ("numba.core.compiler_lock", "global_compiler_lock._lock.acquire"),
     "make_array": ("numba.np.arrayobj", "make_array"),
     "populate_array": ("numba.np.arrayobj", "populate_array"),
 }
@@ -71,6 +73,27 @@ def _give_up(error: Exception) -> None:
     global _broken
     _broken = True
     log.info("kernels compile by Numba's public interface, which takes longer: %s", error)
+
+
+FORK_SECONDS = 60.0  # a thread that compiles might itself wait for the one that forks
+
+
+def _wait_before_fork() -> None:
+    """Fork between two compilations: in the child nobody would end one, and Numba's lock would stay locked."""
+    with contextlib.suppress(NotAsExpected):
+        _, wait = private("lock"), private("wait_for_lock")
+        wait(timeout=FORK_SECONDS)
+
+
+def _after_fork() -> None:
+    with contextlib.suppress(NotAsExpected):
+        _, lock = private("wait_for_lock"), private("lock")
+        if lock.is_locked():  # by this thread
+            lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_wait_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 def compile_entry(name: str, kernel: Any, fill: str, form: str) -> Any:

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from gpuimg.backend.device import instances, source
-from gpuimg.machine import cache_folder
+from gpuimg.caching import cache_folder
 
 try:
     import fcntl
