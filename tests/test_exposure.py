@@ -39,3 +39,13 @@ def test_the_ends_of_the_range_stay(dtype):
     for gamma in (0.3, 1, 5):
         assert_same(gpuimg.adjust_gamma(image, gamma), image)
     assert_same(gpuimg.adjust_gamma(image, 1, 3), image)  # saturated, where scikit-image wraps round
+
+
+def test_a_named_range_is_that_of_the_result(backend):
+    image = np.array([[0, 64, 128, 255]], np.uint8)
+    found = gpuimg.rescale_intensity(image, out_range="uint16", backend=backend)
+    assert_same(found, np.array([[0, 16448, 32896, 65535]], np.uint16))
+    found = gpuimg.rescale_intensity(image, out_range="float64", backend=backend)
+    assert_same(found.round(15), (image / 255).round(15))
+    found = gpuimg.rescale_intensity(image.astype(np.float64), in_range="uint8", out_range="uint8", backend=backend)
+    assert_same(found, image)

@@ -402,13 +402,14 @@ def rescale_intensity(
     in_range : {"image", "dtype"}, the name of a dtype, or two numbers
         Range that is mapped to ``out_range``; values outside are clipped. "image": the minimum to the maximum.
     out_range : {"dtype", "image"}, the name of a dtype, or two numbers
-        Range of the result. A dtype's range begins at 0 where that of ``in_range`` is not negative; that of floats
-        is -1 to 1.
+        Range of the result, and its dtype where one is named. A dtype's range begins at 0 where that of ``in_range``
+        is not negative; that of floats is -1 to 1.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape and dtype; integers within 1 of the exact value
+    array of the same shape, of the dtype that ``out_range`` names or of the image's; integers within 1 of the exact
+    value
 
     Raises
     ------
@@ -433,30 +434,31 @@ Range: TypeAlias = "str | tuple[float, float]"
 
 
 def plan_rescale_intensity(image: Value, in_range: Range, out_range: Range) -> Value:
-    given = partial(_rescaling, image.dtype, in_range, out_range)
+    dtype = image.dtype if isinstance(out_range, tuple) or out_range in ("image", "dtype") else np.dtype(out_range)
+    given = partial(_rescaling, image.dtype, dtype, in_range, out_range)
     if "image" in (in_range, out_range):
         low, high, unit, factor, least = host(given, plan_extrema(image), count=5)
     else:
         low, high, unit, factor, least = given(None)
-    return point("rescale", image, low=low, high=high, unit=unit, factor=factor, least=least)
+    return point("rescale", image, dtype=dtype, low=low, high=high, unit=unit, factor=factor, least=least)
 
 
 def _rescaling(
-    dtype: np.dtype[Any], in_range: Range, out_range: Range, extrema: Array | None
+    dtype: np.dtype[Any], wanted: np.dtype[Any], in_range: Range, out_range: Range, extrema: Array | None
 ) -> tuple[float, float, float, float, float]:
     """Return the kernel's arguments: the range of the image, its unit, the factor, the result's minimum."""
     low, high = _range_of(in_range, dtype, extrema, False)
     least, most = _range_of(out_range, dtype, extrema, low >= 0)
     if low == high:  # nothing to spread
         return low, high, 1.0, 0.0, min(max(low, least), most)
-    unit = _unit(low, high, dtype)
+    unit = _unit(low, high, FLOAT64 if FLOAT64 in (dtype, wanted) else FLOAT32)
     return low, high, unit, (most - least) / (high * unit - low * unit), least
 
 
-def _unit(low: float, high: float, dtype: np.dtype[Any]) -> float:
+def _unit(low: float, high: float, real: np.dtype[Any]) -> float:
     """Return a power of two to scale values by, so that neither their differences nor the inverse overflow."""
     exponent = _exponent(high / 2 - low / 2) + 1
-    most = np.finfo(FLOAT64 if dtype == FLOAT64 else FLOAT32).maxexp - 8
+    most = np.finfo(real).maxexp - 8
     return 1.0 if abs(exponent) < most - 32 else math.ldexp(1.0, max(-most, min(-exponent, most)))
 
 
