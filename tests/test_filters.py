@@ -280,6 +280,14 @@ def test_empty_images_stay_empty(name, backend):
             assert part.shape == expected.get(name, shape)
 
 
+@pytest.mark.parametrize("name", ["flip", "sobel", "scharr", "prewitt"])
+def test_axes_may_be_counted_from_the_last(name, backend):
+    image = noise((5, 7), np.uint8)
+    for axis in (0, 1):
+        found = FILTERS[name].function(image, axis=axis - 2, backend=backend)
+        assert_same(found, FILTERS[name].function(image, axis=axis, backend=backend))
+
+
 def test_empty_images_without_a_result_of_their_own():
     nothing = np.empty((0, 5), np.uint8)
     counts, edges = gpuimg.histogram(nothing, bins=4)
