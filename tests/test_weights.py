@@ -17,7 +17,9 @@ def test_a_sample_without_weight_does_not_touch_a_resized_image(dtype, bad, back
     for turned in (False, True):
         for channels in (None, 3):
             row = image if channels is None else np.repeat(image[..., None], channels, axis=2)
-            found = gpuimg.resize(row.swapaxes(0, 1) if turned else row, (15, 1) if turned else (1, 15), backend=backend)
+            found = gpuimg.resize(
+                row.swapaxes(0, 1) if turned else row, (15, 1) if turned else (1, 15), backend=backend
+            )
             found = found.ravel()[:: channels or 1]
             assert_same(found[[4, 10]], np.array([1, 3], dtype))
             assert_same(found[7], np.array(bad, dtype)[()])
