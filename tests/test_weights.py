@@ -1,4 +1,4 @@
-"""Weighted sums: a weight of zero touches nothing, and a weighted mean of equal values is that value."""
+"""Weighted sums: a weight of zero touches nothing."""
 
 import numpy as np
 import pytest
