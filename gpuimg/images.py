@@ -447,6 +447,11 @@ def whole(name: str, value: Any, *, low: int = 1, high: int = 1 << 40) -> int:
     return result
 
 
+def axis(value: Any) -> int:
+    """Check an axis of the rows (0 or -2) or the columns (1 or -1): 0 or 1."""
+    return whole("axis", value, low=-2, high=1) % 2
+
+
 def pair(name: str, value: Any) -> tuple[Any, Any]:
     """One value for rows and columns, or one for each."""
     if isinstance(value, str | bytes) or not hasattr(value, "__len__"):

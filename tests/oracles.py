@@ -294,7 +294,8 @@ def rescale_intensity(image, in_range="image", out_range="dtype"):
     given, wanted = (image.dtype.name if each == "dtype" else each for each in (in_range, out_range))
     low, high = map(float, intensity_range(image, given))
     least, most = map(float, intensity_range(image, wanted, clip_negative=low >= 0))
-    return stored(exposure.rescale_intensity(image.astype(np.float64), (low, high), (least, most)), image.dtype)
+    dtype = image.dtype if out_range in ("image", "dtype") or isinstance(out_range, tuple) else np.dtype(out_range)
+    return stored(exposure.rescale_intensity(image.astype(np.float64), (low, high), (least, most)), dtype)
 
 
 def flip(image, axis):

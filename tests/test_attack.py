@@ -154,12 +154,6 @@ def _overflows(image):
 @EXTREME
 @pytest.mark.parametrize("bins", [1, 7, 256, 3000])
 def test_histograms_of_extreme_ranges(image, backend, bins):
-    if 0 < image.max() < bins * np.finfo(image.dtype).smallest_subnormal * 100:  # the edges are not distinct numbers
-        with pytest.raises(ValueError, match="Too many bins"):
-            np.histogram(image, bins)
-        with pytest.raises(ValueError, match="Too many bins"):
-            gpuimg.histogram(image, bins, backend=backend)
-        return
     counts, edges = gpuimg.histogram(image, bins, backend=backend)
     assert counts.sum() == image.size
     assert np.isfinite(edges).all()
@@ -167,6 +161,10 @@ def test_histograms_of_extreme_ranges(image, backend, bins):
         counted, quarters = np.histogram(image / 4, bins)
         np.testing.assert_allclose(edges / 4, quarters, rtol=1e-6, atol=abs(quarters).max() * 1e-6)
         assert np.abs(counts - counted).sum() <= 2 + bins // 100
+    elif 0 < image.max() < bins * np.finfo(image.dtype).smallest_subnormal * 100:  # NumPy does not tell edges apart
+        assert edges[0] <= image.min()
+        assert image.max() <= edges[-1]
+        assert_same(counts, np.histogram(image, edges)[0])
     else:
         counted, expected = np.histogram(image, bins)
         assert_same(counts, counted)

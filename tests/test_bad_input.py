@@ -100,6 +100,8 @@ WRONG = [
     ("rescale_intensity", {"out_range": (0, NAN)}, ValueError, "out_range must be finite, got nan"),
     ("flip", {"axis": 2}, ValueError, "axis must be at most 1, got 2"),
     ("flip", {"axis": (0, 0)}, ValueError, "axis must be 0, 1 or (0, 1), got (0, 0)"),
+    ("flip", {"axis": (-1, 1)}, ValueError, "axis must be 0, 1 or (0, 1), got (-1, 1)"),
+    ("flip", {"axis": -3}, ValueError, "axis must be at least -2, got -3"),
     ("flip", {"axis": None}, TypeError, "axis must be a whole number, got None"),
     (
         "astype",

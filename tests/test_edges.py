@@ -141,3 +141,44 @@ def test_a_flat_image_has_the_direction_0(backend):
         magnitude, direction = gpuimg.gradient(np.full((7, 9), value, np.float32), backend=backend)
         np.testing.assert_array_equal(magnitude, 0)
         np.testing.assert_array_equal(direction, 0)
+
+
+TINY_AND_HUGE = [("float32", 1e-25), ("float32", 1e-38), ("float32", 1e19), ("float32", 1e37)]
+TINY_AND_HUGE += [("float64", 1e-170), ("float64", 1e-300), ("float64", 1e160), ("float64", 1e306)]
+SCALES = pytest.mark.parametrize(("dtype", "scale"), TINY_AND_HUGE, ids=str)
+
+
+def powered(scale):
+    """The power of two at most a scale: multiplying by it rounds nothing."""
+    return 2.0 ** np.floor(np.log2(scale))
+
+
+@SCALES
+@pytest.mark.parametrize("name", ["sobel", "scharr", "prewitt"])
+def test_magnitudes_of_tiny_and_huge_steps(name, dtype, scale, backend):
+    image, factor = noise((21, 37), dtype) / 4, powered(scale)
+    found = gpuimg.FILTERS[name].function(image * dtype_of(dtype, factor), backend=backend).astype(np.float64) / factor
+    np.testing.assert_allclose(found, gpuimg.FILTERS[name].function(image, backend="single"), rtol=1e-5, atol=1e-6)
+
+
+@SCALES
+def test_gradients_of_tiny_and_huge_steps(dtype, scale, backend):
+    image, factor = noise((21, 37), dtype) / 4, powered(scale)
+    found, direction = gpuimg.gradient(image * dtype_of(dtype, factor), backend=backend)
+    magnitude, expected = gpuimg.gradient(image, backend="single")
+    np.testing.assert_allclose(found.astype(np.float64) / factor, magnitude, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(direction, expected, rtol=1e-4, atol=1e-4)
+
+
+@SCALES
+def test_edges_of_tiny_and_huge_steps(dtype, scale, backend):
+    image, factor = (np.indices((40, 50)).sum(0) % 30 > 14).astype(dtype), powered(scale)
+    image[:, 20:23] = 0.5
+    expected = gpuimg.canny(image, 1, 0.5, 1, mode="nearest", backend="single")
+    assert expected.any()
+    scaled = image * dtype_of(dtype, factor)
+    assert_same(gpuimg.canny(scaled, 1, 0.5 * factor, factor, mode="nearest", backend=backend), expected)
+
+
+def dtype_of(dtype, number):
+    return np.dtype(dtype).type(number)

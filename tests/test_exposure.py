@@ -39,3 +39,46 @@ def test_the_ends_of_the_range_stay(dtype):
     for gamma in (0.3, 1, 5):
         assert_same(gpuimg.adjust_gamma(image, gamma), image)
     assert_same(gpuimg.adjust_gamma(image, 1, 3), image)  # saturated, where scikit-image wraps round
+
+
+def test_a_named_range_is_that_of_the_result(backend):
+    image = np.array([[0, 64, 128, 255]], np.uint8)
+    found = gpuimg.rescale_intensity(image, out_range="uint16", backend=backend)
+    assert_same(found, np.array([[0, 16448, 32896, 65535]], np.uint16))
+    found = gpuimg.rescale_intensity(image, out_range="float64", backend=backend)
+    assert_same(found.round(15), (image / 255).round(15))
+    found = gpuimg.rescale_intensity(image.astype(np.float64), in_range="uint8", out_range="uint8", backend=backend)
+    assert_same(found, image)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [*map(np.float32, (65537, 1e20, -1e38)), 1e20, -1e300, *(sign * np.finfo(np.float64).max for sign in (1, -1))],
+    ids=repr,
+)
+def test_constants_far_from_zero_have_bins(value, backend):
+    image = np.full((5, 6), value)
+    found = gpuimg.threshold_otsu(image, backend=backend)
+    assert found == value
+    assert found.dtype == image.dtype
+    counts, edges = gpuimg.histogram(image, backend=backend)
+    assert counts.max() == 30
+    place = counts.argmax()
+    assert edges[place] <= value <= edges[place + 1]
+    assert np.ptp(gpuimg.equalize_hist(image, backend=backend)) == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("start", [1, -1, 3e30, 1e-30])
+@pytest.mark.parametrize("steps", [1, 2, 84, 255, 256, 257])
+def test_two_values_close_together(dtype, start, steps, backend):
+    low = np.array(start, dtype)
+    high = low + steps * np.abs(np.spacing(low))
+    image = np.tile(np.array([low, high]), (4, 5))
+    level = gpuimg.threshold_otsu(image, backend=backend)
+    assert_same(gpuimg.threshold(image, level, backend=backend), image > low)
+    counts, edges = gpuimg.histogram(image, backend=backend)
+    assert_same(counts, np.histogram(image.astype(np.float64), edges.astype(np.float64))[0])
+    assert sorted(counts[counts > 0]) == [20, 20]
+    even = gpuimg.equalize_hist(image, backend=backend)
+    assert (even[:, ::2] < even[:, 1::2]).all()

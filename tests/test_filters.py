@@ -57,7 +57,11 @@ MORE = {
     ],
     "rgb2gray": [{"weights": (3, -1, 0.5)}, {"weights": (0, 0, 1)}],
     "histogram": [{"bins": 1}],
-    "rescale_intensity": [{"out_range": "image"}, {"in_range": (50, 50)}, {"out_range": "uint8"}],
+    "rescale_intensity": [
+        {"out_range": "image"},
+        {"in_range": (50, 50)},
+        *[{"out_range": name} for name in ("uint8", "uint16", "int16", "float32", "float64")],
+    ],
     "rot90": [{"k": 3}, {"k": 4}],
     "astype": [
         *[{"dtype": dtype} for dtype in ("bool", "uint16", "int16", "int32", "float64")],
@@ -223,7 +227,7 @@ def assert_alike(name, backend, image, actual, expected, message):
 def in_bands_of(rows):
     """Let the backend "single" fill an image a few rows at a time."""
 
-    def few(total, _elements):
+    def few(total, _elements, _bands=1):
         yield from ((top, min(top + rows, total)) for top in range(0, total, rows))
 
     with pytest.MonkeyPatch.context() as patch:
@@ -274,6 +278,14 @@ def test_empty_images_stay_empty(name, backend):
         expected = {"rgb2gray": shape[:2], "rot90": (shape[1], shape[0], *shape[2:])}
         for part in parts(result):
             assert part.shape == expected.get(name, shape)
+
+
+@pytest.mark.parametrize("name", ["flip", "sobel", "scharr", "prewitt"])
+def test_axes_may_be_counted_from_the_last(name, backend):
+    image = noise((5, 7), np.uint8)
+    for axis in (0, 1):
+        found = FILTERS[name].function(image, axis=axis - 2, backend=backend)
+        assert_same(found, FILTERS[name].function(image, axis=axis, backend=backend))
 
 
 def test_empty_images_without_a_result_of_their_own():

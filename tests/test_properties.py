@@ -1,7 +1,5 @@
 """What must hold for every image: properties of the filters, on images that hypothesis makes up."""
 
-import re
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -124,10 +122,8 @@ def test_a_histogram_counts_every_pixel(image, bins):
 def test_a_histogram_of_floats_is_numpys(image, bins):
     try:
         expected, expected_edges = np.histogram(image, bins)
-    except ValueError as error:  # too many bins for so small a range
-        with pytest.raises(ValueError, match=re.escape(str(error))):
-            gpuimg.histogram(image, bins)
-        return
+    except ValueError:  # too many bins for so small a range of float32
+        expected, expected_edges = np.histogram(image.astype(np.float64), bins)
     counts, edges = gpuimg.histogram(image, bins)
     np.testing.assert_array_equal(counts, expected)
     np.testing.assert_array_equal(edges, expected_edges)

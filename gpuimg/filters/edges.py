@@ -39,7 +39,7 @@ def _derivative(
     out: Out | None,
 ) -> Any:
     source = images.accept(image, axes=axes)
-    chosen = MAGNITUDE if axis is None else images.whole("axis", axis, low=-2, high=1) % 2
+    chosen = MAGNITUDE if axis is None else images.axis(axis)
     edge = images.border(mode, cval, source.dtype)
     return run(plan_derivative, source, weights, chosen, edge, backend=backend, out=out)
 

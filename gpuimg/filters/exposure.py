@@ -11,7 +11,7 @@ import numpy as np
 
 from gpuimg import images
 from gpuimg.images import BOOL, DTYPES, FLOAT32, FLOAT64
-from gpuimg.plans.nodes import fold, host, moved, point, view
+from gpuimg.plans.nodes import copied, fold, host, point, view
 from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
 from gpuimg.run import run
@@ -108,6 +108,8 @@ def blend(
 
 
 def plan_blend(image: Value, other: Value, alpha: float) -> Value:
+    if alpha in (0, 1):
+        return copied(other if alpha else image)
     return point("weighted_sum", image, other=other, weight=1 - alpha, other_weight=alpha)
 
 
@@ -181,7 +183,7 @@ def _converted_dtype(dtype: Any) -> np.dtype[Any]:
 def plan_astype(image: Value, dtype: np.dtype[Any], scale: bool) -> Value:
     """A copy if the dtype stays; masks are made by comparisons, and scaled by a look-up table."""
     if image.dtype == dtype:
-        return moved(image, partial(point, "flip", work=0.5, vertical=0, horizontal=0))
+        return copied(image)
     if dtype == BOOL:
         return plan_threshold(image, _middle(image.dtype)) if scale else point("nonzero", image, dtype=BOOL, work=0.5)
     if not scale or {image.dtype, dtype} == {FLOAT32, FLOAT64}:
@@ -402,13 +404,14 @@ def rescale_intensity(
     in_range : {"image", "dtype"}, the name of a dtype, or two numbers
         Range that is mapped to ``out_range``; values outside are clipped. "image": the minimum to the maximum.
     out_range : {"dtype", "image"}, the name of a dtype, or two numbers
-        Range of the result. A dtype's range begins at 0 where that of ``in_range`` is not negative; that of floats
-        is -1 to 1.
+        Range of the result, and its dtype where one is named. A dtype's range begins at 0 where that of ``in_range``
+        is not negative; that of floats is -1 to 1.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape and dtype; integers within 1 of the exact value
+    array of the same shape, of the dtype that ``out_range`` names or of the image's; integers within 1 of the exact
+    value
 
     Raises
     ------
@@ -433,30 +436,31 @@ Range: TypeAlias = "str | tuple[float, float]"
 
 
 def plan_rescale_intensity(image: Value, in_range: Range, out_range: Range) -> Value:
-    given = partial(_rescaling, image.dtype, in_range, out_range)
+    dtype = image.dtype if isinstance(out_range, tuple) or out_range in ("image", "dtype") else np.dtype(out_range)
+    given = partial(_rescaling, image.dtype, dtype, in_range, out_range)
     if "image" in (in_range, out_range):
         low, high, unit, factor, least = host(given, plan_extrema(image), count=5)
     else:
         low, high, unit, factor, least = given(None)
-    return point("rescale", image, low=low, high=high, unit=unit, factor=factor, least=least)
+    return point("rescale", image, dtype=dtype, low=low, high=high, unit=unit, factor=factor, least=least)
 
 
 def _rescaling(
-    dtype: np.dtype[Any], in_range: Range, out_range: Range, extrema: Array | None
+    dtype: np.dtype[Any], wanted: np.dtype[Any], in_range: Range, out_range: Range, extrema: Array | None
 ) -> tuple[float, float, float, float, float]:
     """Return the kernel's arguments: the range of the image, its unit, the factor, the result's minimum."""
     low, high = _range_of(in_range, dtype, extrema, False)
     least, most = _range_of(out_range, dtype, extrema, low >= 0)
     if low == high:  # nothing to spread
         return low, high, 1.0, 0.0, min(max(low, least), most)
-    unit = _unit(low, high, dtype)
+    unit = _unit(low, high, FLOAT64 if FLOAT64 in (dtype, wanted) else FLOAT32)
     return low, high, unit, (most - least) / (high * unit - low * unit), least
 
 
-def _unit(low: float, high: float, dtype: np.dtype[Any]) -> float:
+def _unit(low: float, high: float, real: np.dtype[Any]) -> float:
     """Return a power of two to scale values by, so that neither their differences nor the inverse overflow."""
     exponent = _exponent(high / 2 - low / 2) + 1
-    most = np.finfo(FLOAT64 if dtype == FLOAT64 else FLOAT32).maxexp - 8
+    most = np.finfo(real).maxexp - 8
     return 1.0 if abs(exponent) < most - 32 else math.ldexp(1.0, max(-most, min(-exponent, most)))
 
 
@@ -497,8 +501,21 @@ def plan_extrema(image: Value) -> Small:
 
 
 def _edges(low: float, high: float, bins: int, dtype: np.dtype[Any]) -> Array:
-    """The edges of numpy.histogram's bins for values from low to high; for a range that overflows, which it does not
-    take, those of half the range, doubled."""
+    """The edges of numpy.histogram's bins for values from low to high, also where it refuses to make them: in float64
+    where the image's precision cannot tell them apart, and around a range that even float64 cannot divide so often."""
+    for kind in (dtype, FLOAT64):
+        with suppress(ValueError):
+            edges = _numpy_edges(low, high, bins, kind)
+            if (edges[1:] > edges[:-1]).all():
+                return edges
+    step = math.ulp(max(abs(low), abs(high)))
+    most = float(np.finfo(FLOAT64).max)
+    begin = max(-most, min(low / 2 + high / 2 - bins // 2 * step, most - bins * step))
+    return begin + np.arange(bins + 1) * step
+
+
+def _numpy_edges(low: float, high: float, bins: int, dtype: np.dtype[Any]) -> Array:
+    """For a range that overflows, which NumPy does not take, the edges of half the range, doubled."""
     ends = np.array([low, high], dtype)
     if float(high) - float(low) > float(np.finfo(dtype).max):
         return 2 * np.histogram_bin_edges(ends / 2, bins)
@@ -541,7 +558,8 @@ def histogram(
 
     Notes
     -----
-    The same counts and edges as `numpy.histogram`.
+    The same counts and edges as `numpy.histogram`. Where the range is too small for so many bins of a float32 image,
+    the edges are float64; where it is too small for those too, they lie around it, a unit in the last place apart.
 
     Examples
     --------
@@ -587,15 +605,15 @@ def _rebin(dtype: np.dtype[Any], bins: int, counts: Array) -> tuple[Array, Array
     return binned.astype(COUNTS), edges
 
 
-def plan_float_counts(image: Value, bins: int) -> tuple[Small, Small]:
+def plan_float_counts(image: Value, bins: int, extrema: Small | None = None) -> tuple[Small, Small]:
     """The edges of bins from the minimum to the maximum, and the counts."""
-    edges = host(partial(_edges_of, image.dtype, bins), plan_extrema(image))
+    edges = host(partial(_edges_of, image.dtype, bins), extrema or plan_extrema(image))
     exact = host(_as_doubles, edges)
     return edges, fold("bincount", image, shape=(bins,), dtype=COUNTS, work=4.0, edges=exact)
 
 
 def _edges_of(dtype: np.dtype[Any], bins: int, extrema: Array) -> Array:
-    low, high = extrema
+    low, high = map(float, extrema)
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError(f"image must be finite, its values run from {low} to {high}")
     return _edges(low, high, bins, dtype)
@@ -651,8 +669,9 @@ def threshold_otsu(
 
 def plan_threshold_otsu(image: Value) -> Small:
     if image.dtype.kind == "f":
-        edges, counts = plan_float_counts(image, FLOAT_BINS)
-        return host(partial(_otsu_float, image.dtype), counts, edges)
+        extrema = plan_extrema(image)
+        edges, counts = plan_float_counts(image, FLOAT_BINS, extrema)
+        return host(partial(_otsu_float, image.dtype), counts, edges, extrema)
     return host(partial(_otsu_integer, image.dtype), plan_value_counts(image))
 
 
@@ -665,13 +684,18 @@ def _otsu_integer(dtype: np.dtype[Any], counts: Array) -> Any:
     return dtype.type(centers[otsu(total[first : last + 1], centers)])
 
 
-def _otsu_float(dtype: np.dtype[Any], counts: Array, edges: Array) -> Any:
-    if np.count_nonzero(counts) == 1:  # a constant image, whose bins numpy.histogram spreads around the value
-        return dtype.type(float((edges[0] + edges[-1]) / 2))
-    centers = _centers(edges)
-    # By powers of two brought near 1, where their squares neither overflow nor vanish.
-    near = np.ldexp(centers.astype(np.float64), -_exponent(np.abs(centers).max()))
-    return dtype.type(float(centers[otsu(counts, near)]))
+def _otsu_float(dtype: np.dtype[Any], counts: Array, edges: Array, extrema: Array) -> Any:
+    low, high = extrema
+    if low == high:  # a constant image, whose bins lie around the value
+        return dtype.type(low)
+    present = np.flatnonzero(counts)
+    first, last = int(present[0]), int(present[-1])
+    # Places of the bins instead of their centres, whose squares may overflow or vanish.
+    places = np.arange(first, last + 1)
+    chosen = first + otsu(counts[first : last + 1], places)
+    level = dtype.type(float(_centers(edges)[chosen]))
+    # Rounded up to the next edge, it could be the least value of the bright class.
+    return level if level < edges[chosen + 1] else np.nextafter(level, dtype.type(-np.inf))
 
 
 def _exponent(value: float) -> int:

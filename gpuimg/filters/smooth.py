@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuimg import images
-from gpuimg.images import FLOAT32, UINT8
-from gpuimg.plans.nodes import Edge, point, window
+from gpuimg.images import FLOAT32, FLOAT64, UINT8
+from gpuimg.plans.nodes import Edge, copied, point, window
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
@@ -42,12 +42,14 @@ class Taps(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def gaussian_taps(sigma: float, truncate: float) -> Taps:
-    """Return the weights of `scipy.ndimage.gaussian_filter`, also in fixed point."""
+def gaussian_taps(sigma: float, truncate: float, dtype: np.dtype[Any] = FLOAT64) -> Taps:
+    """Return the weights of `scipy.ndimage.gaussian_filter`, also in fixed point, without those that vanish in the
+    precision that an image of ``dtype`` is computed in."""
     radius = int(truncate * sigma + 0.5)
     distance = np.arange(radius + 1)
     weights = np.exp(-0.5 * (distance / sigma) ** 2) if radius else np.ones(1)
     weights /= weights[0] + 2 * weights[1:].sum()
+    weights = weights[: np.count_nonzero(weights.astype(FLOAT64 if dtype == FLOAT64 else FLOAT32))]
     fixed = np.rint(weights * 65536).astype(np.int64)
     fixed[0] = min(65535, 65536 - 2 * fixed[1:].sum())
     values = np.arange(256)
@@ -63,8 +65,9 @@ class Widths(NamedTuple):
     cols: float
     truncate: float
 
-    def taps(self) -> tuple[Taps, Taps]:
-        return gaussian_taps(self.rows, self.truncate), gaussian_taps(self.cols, self.truncate)
+    def taps(self, dtype: np.dtype[Any]) -> tuple[Taps, Taps]:
+        """The weights down the columns and along the rows for images of ``dtype``."""
+        return gaussian_taps(self.rows, self.truncate, dtype), gaussian_taps(self.cols, self.truncate, dtype)
 
 
 def widths(sigma: Any, truncate: Any = 4.0, name: str = "sigma") -> Widths:
@@ -132,7 +135,7 @@ def gaussian(
 
 
 def plan_gaussian(image: Value, width: Widths, edge: Edge, dtype: np.dtype[Any] | None = None) -> Value:
-    down, along = width.taps()
+    down, along = width.taps(image.dtype)
     return window(
         "gaussian",
         image,
@@ -207,7 +210,9 @@ def unsharp_mask(
 
 def plan_unsharp_mask(image: Value, width: Widths, amount: float, edge: Edge) -> Value:
     """The image plus ``amount`` times the difference between the image and its Gaussian."""
-    radius = max(taps.radius for taps in width.taps())
+    if amount == 0:
+        return copied(image)
+    radius = max(taps.radius for taps in width.taps(image.dtype))
     if image.dtype == UINT8 and radius <= LONGEST_FIXED and abs(amount) <= MAXIMUM_FIXED:
         smooth = plan_gaussian(image, width, edge, SUMS)
         share = amount / 256

@@ -25,7 +25,7 @@ class Axis(NamedTuple):
     Attributes
     ----------
     samples : (length, taps) int64, input samples, folded at the edges
-    weights : (length, taps) float64, each row sums to 1
+    weights : (length, taps) float64, each row sums to 1; none is zero
     fixed : (length, taps) int32, the same in 16384ths
     """
 
@@ -43,13 +43,13 @@ def resampling(length: int, wanted: int, order: int, smooth: bool) -> Axis:
     With ``smooth``, the anti-aliasing Gaussian and the interpolation are one set of weights.
     """
     scale = length / wanted
-    at = (np.arange(wanted) + 0.5) * scale - 0.5
+    middles = (2 * np.arange(wanted) + 1) * length  # of the output samples, in whole units: 2 * wanted an input sample
     if order == 0:
-        index = np.floor(at + 0.5).astype(np.int64)[:, None]
+        index = middles[:, None] // (2 * wanted)
         weights = np.ones((wanted, 1))
     else:
-        first = np.floor(at).astype(np.int64)
-        share = at - first
+        first, rest = np.divmod(middles - wanted, 2 * wanted)
+        share = rest / (2 * wanted)
         index = first[:, None] + np.arange(2)
         weights = np.stack((1 - share, share), axis=1)
     sigma = max(0.0, (scale - 1) / 2)
@@ -79,12 +79,18 @@ def _mirrored(index: Array, length: int) -> Array:
 
 
 def _trimmed(index: Array, weights: Array) -> tuple[Array, Array, Array]:
-    """Drop taps whose weights are all zero, and add fixed-point weights whose rows sum to exactly one."""
+    """Drop taps whose weights are all zero, and add fixed-point weights whose rows sum to exactly one.
+
+    What has no weight must not be read, for it may be NaN: those taps have a share of the sample of the largest weight.
+    """
     used = np.abs(weights).max(axis=0) > 0
     index, weights = np.ascontiguousarray(index[:, used]), np.ascontiguousarray(weights[:, used])
     fixed = np.rint(weights * ONE).astype(np.int32)
     largest = np.argmax(weights, axis=1)
     fixed[np.arange(len(fixed)), largest] += ONE - fixed.sum(axis=1, dtype=np.int32)
+    for row, tap in np.argwhere(weights == 0):
+        weights[row, largest[row]] /= 2  # exact, as is the sum of both halves
+        index[row, tap], weights[row, tap] = index[row, largest[row]], weights[row, largest[row]]
     return index, weights, fixed
 
 
@@ -204,7 +210,7 @@ def flip(
     ----------
     image : (H, W) or (H, W, C) array of any dtype of 1, 2, 4 or 8 bytes: bool, integers, floats, complex64
     axis : 0, 1 or (0, 1)
-        0 flips vertically, 1 horizontally, both rotate by 180 degrees.
+        0 (or -2) flips vertically, 1 (or -1) horizontally, both rotate by 180 degrees.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -228,7 +234,7 @@ def flip(
     """
     source = images.accept(image, images.MOVED, axes=axes)
     given = axis if isinstance(axis, tuple | list) else (axis,)
-    turned = {images.whole("axis", part, low=0, high=1) for part in given}
+    turned = {images.axis(part) for part in given}
     if not turned or len(turned) < len(given):
         raise ValueError(f"axis must be 0, 1 or (0, 1), got {axis!r}")
     return run(plan_flip, source, 0 in turned, 1 in turned, backend=backend, out=out)

@@ -184,6 +184,11 @@ def moved(image: Value, move: Callable[[Value], Value]) -> Value:
     return view(move(view(image, np.dtype(f"u{image.dtype.itemsize}"))), image.dtype)
 
 
+def copied(image: Value) -> Value:
+    """The same pixels in memory of their own."""
+    return moved(image, lambda pixels: point("flip", pixels, work=0.5, vertical=0, horizontal=0))
+
+
 def point(
     kernel: str,
     image: Value,

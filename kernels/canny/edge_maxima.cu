@@ -1,5 +1,6 @@
 // launch: tile 128x2, pixels 1x16
 // instances: edge_maxima<F, unsigned char>
+#include "lengths.cuh"
 #include "numbers.cuh"
 #include "windows.cuh"
 #include "suppression.cuh"
@@ -19,7 +20,7 @@ __device__ __forceinline__ void slopes(const A (&v)[3][5], Slope<A> (&found)[3])
     Slope<A>& at = found[j];
     at.rise = sum(v[2][j], v[2][j + 1], v[2][j + 2]) - sum(v[0][j], v[0][j + 1], v[0][j + 2]);
     at.run = sum(v[0][j + 2], v[1][j + 2], v[2][j + 2]) - sum(v[0][j], v[1][j], v[2][j]);
-    at.magnitude = root(at.run * at.run + at.rise * at.rise);
+    at.magnitude = scaled_length(at.run, at.rise, A(1));
   }
 }
 

@@ -7,6 +7,7 @@ beyond the edge, by ``mode`` and ``cval``, is not looked at."""
 import numpy as np
 
 from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.numbers import weighed
 
 
 @kernel
@@ -55,8 +56,8 @@ def keep_maxima(above, here, below, rises, runs, step, low, high, out):
         other = upper if falling else lower
         side = vertical if steep else after
         back = other if steep else before
-        ahead = corner * weight + side * rest
-        behind = opposite * weight + back * rest
+        ahead = weighed(corner, weight) + weighed(side, rest)
+        behind = weighed(opposite, weight) + weighed(back, rest)
         kept = np.uint8(ahead <= strength) & np.uint8(behind <= strength)
         kept &= np.uint8(strength >= low) & np.uint8(strength > 0)
         out[x] = kept + (kept & np.uint8(strength < high))

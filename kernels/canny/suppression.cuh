@@ -1,5 +1,6 @@
 // Non-maximum suppression for one pixel, shared by the kernel that reads derivatives and the one that computes them.
 #pragma once
+#include "numbers.cuh"
 
 template <typename A>
 __device__ __forceinline__ A absolute(A v) {
@@ -17,9 +18,9 @@ __device__ __forceinline__ unsigned char maximum_level(A strength, A rise, A run
   const bool steep = rise > run;
   const A weight = (steep ? run : rise) / (steep ? rise : run), rest = A(1) - weight;
   const int side_down = steep ? down : 0, side_along = steep ? 0 : 1;
-  const A ahead = magnitude(down, 1) * weight + magnitude(side_down, side_along) * rest;
+  const A ahead = weighed(magnitude(down, 1), weight) + weighed(magnitude(side_down, side_along), rest);
   if (!(ahead <= strength)) return 0;
-  const A behind = magnitude(-down, -1) * weight + magnitude(-side_down, -side_along) * rest;
+  const A behind = weighed(magnitude(-down, -1), weight) + weighed(magnitude(-side_down, -side_along), rest);
   if (!(behind <= strength)) return 0;
   return strength < high ? 2 : 1;
 }

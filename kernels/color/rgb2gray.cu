@@ -19,7 +19,7 @@ __device__ __forceinline__ void weigh(const T* src, T* dst, long long count, lon
         out.v[i] = narrow ? saturated<T>((i0 * r + i1 * g + i2 * b + 32768) >> 16)
                           : saturated<T>((q0 * r + q1 * g + q2 * b + 32768) >> 16);
       } else {
-        out.v[i] = rounded<T>((A(r) * a0 + A(g) * a1) + A(b) * a2);
+        out.v[i] = rounded<T>((weighed(A(r), a0) + weighed(A(g), a1)) + weighed(A(b), a2));
       }
     }
   });

@@ -7,7 +7,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from gpuimg.kernels.lib.borders import kernel
-from gpuimg.kernels.lib.numbers import stored, widened
+from gpuimg.kernels.lib.numbers import stored, weighed, widened
 from gpuimg.kernels.lib.target import HAS_AVX512
 
 ONE = 65536
@@ -52,10 +52,16 @@ def weigh_fixed(source, target, step, q0, q1, q2, w0, w1, w2):
 
 def weigh_wide(source, target, step, q0, q1, q2, w0, w1, w2):
     a0, a1, a2 = widened(w0, source), widened(w1, source), widened(w2, source)
+    if a0 != 0 and a1 != 0 and a2 != 0:
+        for x in range(target.size):
+            red, green, blue = source[step * x], source[step * x + 1], source[step * x + 2]
+            total = widened(red, source) * a0 + widened(green, source) * a1
+            target[x] = stored(total + widened(blue, source) * a2, target)
+        return
     for x in range(target.size):
         red, green, blue = source[step * x], source[step * x + 1], source[step * x + 2]
-        total = widened(red, source) * a0 + widened(green, source) * a1
-        target[x] = stored(total + widened(blue, source) * a2, target)
+        total = weighed(widened(red, source), a0) + weighed(widened(green, source), a1)
+        target[x] = stored(total + weighed(widened(blue, source), a2), target)
 
 
 def weigh_pairs(source, target, step, q0, q1, q2):

@@ -13,6 +13,6 @@ __global__ void __launch_bounds__(256, 2)
   const U scale = U(factor);
   each_window<N, 16>(src, rows, cols, top, bottom, step, mode, cval, [=](long long at, const N(&window)[3][3]) {
     const Slope<T, U> slope(window, inner, sides);
-    dst[at] = (axis == 0 ? slope.down : axis == 1 ? slope.along : slope.length()) * scale;
+    dst[at] = axis == 0 ? slope.down * scale : axis == 1 ? slope.along * scale : slope.length(scale);
   });
 }

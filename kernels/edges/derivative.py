@@ -20,15 +20,33 @@ def _lines_for(src, count, length):
     return lambda src, count, length: np.empty((count, length), kind)
 
 
-def square_sum(a, b):
-    """``a * a + b * b``; whole numbers without overflow."""
+# Of larger and of smaller numbers than these squares overflow and vanish: both are scaled by powers of two before.
+LARGE, SMALL = (2.0**60, 2.0**500), (2.0**-45, 2.0**-450)  # float32, float64
+SHRINK, GROW = (2.0**-70, 2.0**-600), (2.0**100, 2.0**600)
 
 
-@overload(square_sum, inline="always")
-def _square_sum(a, b):
-    if isinstance(a, types.Float):
-        return lambda a, b: a * a + b * b
-    return lambda a, b: np.float32(np.int32(a) * np.int32(a) + np.int32(b) * np.int32(b))
+def length(a, b, factor):
+    """``sqrt(a * a + b * b) * factor``, without overflow in between."""
+    raise NotImplementedError
+
+
+@overload(length)
+def _length(a, b, factor):
+    if not isinstance(a, types.Float):
+        return lambda a, b, factor: np.sqrt(np.float32(np.int32(a) * np.int32(a) + np.int32(b) * np.int32(b))) * factor
+    number = np.dtype(a.name).type
+    large, small, shrink, grow = (number(each[a.bitwidth // 64]) for each in (LARGE, SMALL, SHRINK, GROW))
+    shrink_back, grow_back, one = 1 / shrink, 1 / grow, number(1)
+
+    def scaled_length(a, b, factor):
+        run, rise = abs(a), abs(b)
+        greater = rise if rise > run else run
+        scale = shrink if greater > large else grow if greater < small else one
+        times = factor * shrink_back if greater > large else factor * grow_back if greater < small else factor
+        a, b = a * scale, b * scale
+        return np.sqrt(a * a + b * b) * times
+
+    return scaled_length
 
 
 @kernel
@@ -90,4 +108,4 @@ def root(right, left, below, above, out, factor):
     number, times = right.dtype.type, out.dtype.type(factor)
     for x in range(out.size):
         along, down = number(right[x] - left[x]), number(below[x] - above[x])
-        out[x] = np.sqrt(square_sum(along, down)) * times
+        out[x] = length(along, down, times)

@@ -14,7 +14,7 @@ __global__ void __launch_bounds__(256, 2)
   const U scale = U(factor);
   each_window<N, 8>(src, rows, cols, top, bottom, step, mode, cval, [=](long long at, const N(&window)[3][3]) {
     const Slope<T, U> slope(window, inner, sides);
-    dst[at] = slope.length() * scale;
+    dst[at] = slope.length(scale);
     direction[at] = arctan2(slope.down, slope.along);
   });
 }

@@ -1,9 +1,7 @@
 """The gradient in polar form: the root of both squares of differences of smoothed neighbours, and their angle."""
 
-import numpy as np
-
 from gpuimg.kernels.edges.angles import arctan2
-from gpuimg.kernels.edges.derivative import load, rows_around, square_sum, weigh
+from gpuimg.kernels.edges.derivative import length, load, rows_around, weigh
 from gpuimg.kernels.lib.borders import kernel
 
 
@@ -25,5 +23,5 @@ def polar(right, left, below, above, magnitude, direction, factor):
     times = result(factor)
     for x in range(magnitude.size):
         along, down = number(right[x] - left[x]), number(below[x] - above[x])
-        magnitude[x] = np.sqrt(square_sum(along, down)) * times
+        magnitude[x] = length(along, down, times)
         direction[x] = arctan2(result(down), result(along))

@@ -1,5 +1,6 @@
 // Differences of an element's neighbours.
 #pragma once
+#include "lengths.cuh"
 #include "numbers.cuh"
 #include "windows.cuh"
 
@@ -10,13 +11,15 @@ struct Sums {
   typedef int Type;
   // Adding 1.5 * 2**23 to the float's bits is faster than a conversion, and right below 2**22.
   static __device__ __forceinline__ float result(int sum) { return __int_as_float(sum + 0x4b400000) - 12582912.0f; }
-  static __device__ __forceinline__ float length(float squares) { return root_of_whole(squares); }
+  static __device__ __forceinline__ float length(float a, float b, float factor) {
+    return root_of_whole(a * a + b * b) * factor;
+  }
 };
 template <typename T, typename A>
 struct Sums<T, A, false> {
   typedef A Type;
   static __device__ __forceinline__ A result(A sum) { return sum; }
-  static __device__ __forceinline__ A length(A squares) { return root(squares); }
+  static __device__ __forceinline__ A length(A a, A b, A factor) { return scaled_length(a, b, factor); }
 };
 
 // The differences of smoothed neighbours along axis 0 and axis 1.
@@ -35,5 +38,5 @@ struct Slope {
       along = smooth(v[0][2], v[1][2], v[2][2]) - smooth(v[0][0], v[1][0], v[2][0]);
     }
   }
-  __device__ __forceinline__ A length() const { return Sum::length(along * along + down * down); }
+  __device__ __forceinline__ A length(A factor) const { return Sum::length(along, down, factor); }
 };

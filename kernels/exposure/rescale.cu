@@ -1,5 +1,6 @@
 // launch: flat, bytes 32
-// instances: rescale<T, T>
+// instances: rescale<T, unsigned char>; rescale<T, unsigned short>; rescale<T, short>; rescale<T, float>
+// instances: rescale<T, double>
 #include "vectors.cuh"
 
 // Values between two limits spread evenly between two others: (clip(src, low, high) * unit - low * unit) * factor +
@@ -7,7 +8,7 @@
 template <typename T, typename U>
 __global__ void rescale(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                         long long top, long long bottom, double low, double high, double unit, double factor, double least) {
-  typedef Wide<T> A;
+  typedef decltype(Wide<T>() + Wide<U>()) A;
   const A lower = A(low), upper = A(high), scale = A(unit), begin = lower * scale, times = A(factor), from = A(least);
   map_elements(src + top * cols, dst + top * cols, (bottom - top) * cols, [=](T v) {
     const A value = A(v), inside = value < lower ? lower : value > upper ? upper : value;

@@ -28,6 +28,6 @@ __global__ void respond(const A* src, long long rows, long long cols, U* dst, lo
   for (int i = 0; i < strip.count; ++i) {
     const long long at = (strip.row + i) * cols + strip.x;
     const A first = src[at], second = across[at], both = mixed[at], trace = first + second;
-    dst[at] = (first * second - both * both) - A(k) * (trace * trace);
+    dst[at] = (first * second - both * both) - weighed(trace * trace, A(k));
   }
 }

@@ -10,6 +10,7 @@ from numba.extending import overload
 
 from gpuimg.kernels.edges.derivative import lines_for, load, weigh
 from gpuimg.kernels.lib.borders import fold, kernel
+from gpuimg.kernels.lib.numbers import weighed
 from gpuimg.kernels.lib.rows import edge_columns, neighbour_addresses, pad_edges, row_address
 from gpuimg.kernels.lib.rows import weigh as smooth_rows
 
@@ -85,4 +86,4 @@ def multiply(ahead, behind, right, left, out):
 def respond(rows, mixed, cols, k, out):
     for x in range(out.size):
         trace = rows[x] + cols[x]
-        out[x] = (rows[x] * cols[x] - mixed[x] * mixed[x]) - k * (trace * trace)
+        out[x] = (rows[x] * cols[x] - mixed[x] * mixed[x]) - weighed(trace * trace, k)

@@ -80,6 +80,12 @@ __device__ __forceinline__ float root_of_whole(float v) {
 #endif
 }
 
+// A product; 0 for a weight of 0, also of NaN and infinity.
+template <typename A>
+__device__ __forceinline__ A weighed(A v, A weight) {
+  return weight != A(0) ? v * weight : weight;
+}
+
 template <typename T>
 __device__ __forceinline__ bool is_nan(T v) {
   return v != v;

@@ -4,6 +4,8 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from gpuimg.kernels.lib.borders import kernel
+
 
 def widened(value, like):
     """A number in the type that an image of the dtype of ``like`` is computed in: float64 for float64, else float32."""
@@ -14,6 +16,12 @@ def _widened(value, like):
     if like.dtype == types.float64:
         return lambda value, like: np.float64(value)
     return lambda value, like: np.float32(value)
+
+
+@kernel
+def weighed(value, weight):
+    """Their product; 0 for a weight of 0, also of NaN and infinity."""
+    return value * weight if weight != 0 else weight
 
 
 def stored(value, like):

@@ -1,0 +1,31 @@
+// The length of a vector, without overflow in between.
+#pragma once
+#include "numbers.cuh"
+
+// Of larger and of smaller numbers than these squares overflow and vanish: both are scaled by powers of two before.
+template <typename A>
+struct Squares;
+template <>
+struct Squares<float> {
+  static constexpr float large = 0x1p60f, small = 0x1p-45f, shrink = 0x1p-70f, grow = 0x1p100f;
+};
+template <>
+struct Squares<double> {
+  static constexpr double large = 0x1p500, small = 0x1p-450, shrink = 0x1p-600, grow = 0x1p600;
+};
+
+// root(a * a + b * b) * factor
+template <typename A>
+__device__ __forceinline__ A scaled_length(A a, A b, A factor) {
+  typedef Squares<A> S;
+  A squares = a * a + b * b;
+  if (!(squares >= S::small * S::small && squares <= S::large * S::large)) {
+    const A one = a < A(0) ? -a : a, other = b < A(0) ? -b : b, greater = one > other ? one : other;
+    const A scale = greater > S::large ? S::shrink : greater < S::small ? S::grow : A(1);
+    factor *= A(1) / scale;
+    a *= scale;
+    b *= scale;
+    squares = a * a + b * b;
+  }
+  return root(squares) * factor;
+}

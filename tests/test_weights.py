@@ -1,0 +1,92 @@
+"""Weighted sums: a weight of zero touches nothing."""
+
+import numpy as np
+import pytest
+
+import gpuimg
+from tests.conftest import assert_same
+
+FLOATS = pytest.mark.parametrize("dtype", ["float32", "float64"])
+BAD = pytest.mark.parametrize("bad", [np.nan, np.inf])
+
+
+@FLOATS
+@BAD
+def test_a_sample_without_weight_does_not_touch_a_resized_image(dtype, bad, backend):
+    image = np.array([[0, 1, bad, 3, 4]], dtype)
+    for turned in (False, True):
+        for channels in (None, 3):
+            row = image if channels is None else np.repeat(image[..., None], channels, axis=2)
+            found = gpuimg.resize(
+                row.swapaxes(0, 1) if turned else row, (15, 1) if turned else (1, 15), backend=backend
+            )
+            found = found.ravel()[:: channels or 1]
+            assert_same(found[[4, 10]], np.array([1, 3], dtype))
+            assert_same(found[7], np.array(bad, dtype)[()])
+            assert np.isfinite(found[:5]).all()
+    wide = np.tile(image, (3, 40))
+    found = gpuimg.resize(wide, (9, 600), backend=backend)
+    assert_same(found[1::3, 1::3], wide)
+
+
+def test_samples_are_halved_exactly():
+    image = np.random.default_rng(0).normal(size=(7, 11))
+    assert_same(gpuimg.resize(image, (21, 33), backend="single")[1::3, 1::3], image)
+
+
+@FLOATS
+@BAD
+def test_truncated_weights_of_zero(dtype, bad, backend):
+    image = np.ones((1, 101), dtype)
+    image[0, 0] = bad
+    reach = 15 if dtype == "float32" else 39  # standard deviations at which the weights vanish
+    near = gpuimg.gaussian(image, (0, 1), truncate=100, mode="nearest", backend=backend)
+    far = gpuimg.gaussian(image, (0, 1), truncate=8, mode="nearest", backend=backend)
+    assert not np.isfinite(near[0, :8]).any()
+    assert np.isfinite(near[0, reach:]).all()
+    np.testing.assert_allclose(near[0, reach:], far[0, reach:], rtol=1e-6)
+
+
+@FLOATS
+@BAD
+def test_images_without_weight(dtype, bad, backend):
+    image, other = np.full((6, 9), 3, dtype), np.full((6, 9), 5, dtype)
+    spoilt = image.copy()
+    spoilt[2, 3] = bad
+    assert_same(gpuimg.blend(image, spoilt, 0, backend=backend), image)
+    assert_same(gpuimg.blend(spoilt, other, 1, backend=backend), other)
+    assert_same(gpuimg.unsharp_mask(spoilt, amount=0, backend=backend), spoilt)
+
+
+@FLOATS
+@BAD
+def test_channels_without_weight(dtype, bad, backend):
+    image = np.full((6, 9, 3), 0.5, dtype)
+    for channel in range(3):
+        spoilt = image.copy()
+        spoilt[..., channel] = bad
+        weights = np.full(3, 0.5)
+        weights[channel] = 0
+        assert_same(gpuimg.rgb2gray(spoilt, weights, backend=backend), image[..., 0])
+
+
+@FLOATS
+def test_a_corner_response_without_trace(dtype, backend):
+    image = np.zeros((15, 15), dtype)
+    image[:, 7:] = 1e15 if dtype == "float32" else 1e100  # the fourth power overflows
+    assert_same(gpuimg.corner_harris(image, k=0, mode="nearest", backend=backend), np.zeros_like(image))
+
+
+@FLOATS
+@BAD
+def test_an_edge_beside_what_is_not_a_number(dtype, bad, backend):
+    """The gradient is vertical: its neighbours on both sides have no weight."""
+    image = np.zeros((20, 30), dtype)
+    image[9, :] = 0.6
+    image[10:, :] = 1
+    image[:, 20] = bad
+    found = gpuimg.canny(image, 0, 0.5, 1, mode="nearest", backend=backend)
+    image[:, 20] = image[:, 19]
+    expected = gpuimg.canny(image, 0, 0.5, 1, mode="nearest", backend="single")
+    assert expected[:, 18].any()
+    assert_same(found[:, 1:19], expected[:, 1:19])
