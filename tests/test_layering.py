@@ -53,6 +53,7 @@ LAYERS = [
     ("gpuimg.plans",),
     ("gpuimg.kernels",),
     ("gpuimg.machine",),
+    ("gpuimg.caching",),
     ("gpuimg.registry",),
     ("gpuimg.images",),
     ("gpuimg.errors", "gpuimg.memory"),
