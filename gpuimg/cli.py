@@ -30,7 +30,7 @@ import gpuimg
 from gpuimg.dispatch import CHOICES
 from gpuimg.errors import GpuimgError, one_line
 from gpuimg.filters import filter_named
-from gpuimg.jobs.texts import parameters, read_step
+from gpuimg.jobs.texts import parameters, plain, read_step
 from gpuimg.registry import Filter
 from gpuimg.typing import Backend
 
@@ -193,7 +193,7 @@ def _run_one(
         if output is not None:
             _save(result, output, begin, is_stack)
     if output is None:
-        click.echo(json.dumps(_plain(result)))
+        click.echo(json.dumps(plain(result), allow_nan=False))
 
 
 @contextmanager
@@ -386,15 +386,6 @@ def _save(image: Any, output: str, begin: Callable[[str], None], is_stack: bool)
         gpuimg.save_image(output, image, **_axes(image.ndim, is_stack))
     except (TypeError, ValueError) as error:
         raise click.ClickException(one_line(error)) from error
-
-
-def _plain(result: Any) -> Any:
-    """Arrays and NumPy's numbers as lists and numbers for JSON."""
-    if hasattr(result, "_asdict"):
-        return {name: _plain(part) for name, part in result._asdict().items()}
-    if isinstance(result, tuple):
-        return [_plain(part) for part in result]
-    return result.tolist() if hasattr(result, "tolist") else result
 
 
 @cli.command()
@@ -627,6 +618,16 @@ class Bytes(click.ParamType):  # type: ignore[type-arg]
         return int(found[1]) << 10 * " KMGT".index(found[2] or " ")
 
 
+class Seconds(click.FloatRange):
+    """A finite time in seconds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found: float = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"must be a finite number of seconds, got {value!r}", param, ctx)
+        return found
+
+
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; '' is every one.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
@@ -669,12 +670,8 @@ class Bytes(click.ParamType):  # type: ignore[type-arg]
     type=Bytes(),
     help="Of those that wait, decoded. Default: an eighth of memory.",
 )
-@click.option(
-    *("--deadline", "seconds"), metavar="SECONDS", type=click.FloatRange(0.01), help="Of a request. Default: 60."
-)
-@click.option(
-    "--drain-seconds", metavar="SECONDS", type=click.FloatRange(0), default=30.0, help="For the end. Default: 30."
-)
+@click.option(*("--deadline", "seconds"), metavar="SECONDS", type=Seconds(0.01), help="Of a request. Default: 60.")
+@click.option("--drain-seconds", metavar="SECONDS", type=Seconds(0), default=30.0, help="For the end. Default: 30.")
 @click.option("--no-warmup", is_flag=True, help="Be ready before filters are compiled.")
 def serve(backend: Backend | None, no_warmup: bool, formats: Sequence[str], **given: Any) -> None:
     """Answer HTTP requests: an image and a chain of filters in, the result out; a page for it at "/".

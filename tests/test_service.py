@@ -25,6 +25,7 @@ from PIL import Image
 
 import gpuimg
 from gpuimg import stopping
+from gpuimg.jobs.texts import plain
 from gpuimg.service import core, schema, work
 from gpuimg.service.cache import Answer, Cache
 from gpuimg.service.core import Service
@@ -195,7 +196,7 @@ def test_every_filter_takes_its_examples(client, name):
             np.testing.assert_array_equal(found, expected)
             assert found.dtype == expected.dtype
         else:
-            assert found == work.plain(expected)
+            assert found == plain(expected)
 
 
 def test_info(client):
@@ -203,6 +204,15 @@ def test_info(client):
     assert info["version"] == gpuimg.__version__
     assert {each["name"] for each in info["backends"]} == {"single", "multicore", "processes", "cuda"}
     assert info["limits"]["pixels"] == client.service.limits.pixels
+
+
+def test_head_has_no_body(client):
+    for path in ("/healthz", "/v1/filters", "/", "/metrics"):
+        reply = client("HEAD", path)
+        assert (reply.status, reply.body) == (200, b"")
+        assert reply.headers["Content-Type"] == client.get(path).headers["Content-Type"]
+    assert client("HEAD", "/v1/apply").status == 405
+    assert client("HEAD", "/v1/results/" + "0" * 64).status == 404
 
 
 def test_health(client):

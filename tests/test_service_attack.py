@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from gpuimg import stopping
+from gpuimg.jobs.texts import plain
 from gpuimg.service import app, command, core, work
 from gpuimg.service.core import Service
 from gpuimg.service.limits import Limits
@@ -358,7 +359,7 @@ def test_numbers_that_json_lacks(client):
         reply = client.apply(file_of(image, "NPY"), step)
         assert reply.status in (200, 422)
         json.loads(reply.body, parse_constant=pytest.fail)
-    assert work.plain((np.float32(np.inf), np.array([1.0, np.nan]), float("-inf"))) == [None, [1.0, None], None]
+    assert plain((np.float32(np.inf), np.array([1.0, np.nan]), float("-inf"))) == [None, [1.0, None], None]
 
 
 # Logs ---------------------------------------------------------------------------------------------------------------

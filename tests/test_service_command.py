@@ -102,6 +102,8 @@ def test_numbers_outlive_workers(tmp_path):
         (["--format", "gif"], "must be one of TIFF, PNG, JPEG, NPY"),
         (["--workers", "0"], "workers"),
         (["--deadline", "0"], "deadline"),
+        (["--deadline", "nan"], "finite"),
+        (["--drain-seconds", "inf"], "finite"),
     ],
 )
 def test_wrong_options(options, words):
@@ -109,6 +111,7 @@ def test_wrong_options(options, words):
     assert done.returncode in (1, 2)
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+    assert "listening" not in done.stdout
 
 
 def test_a_token_in_a_file(tmp_path):

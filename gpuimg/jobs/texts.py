@@ -254,3 +254,17 @@ def _text_of(value: Any, takes_floats: bool) -> str:
     if value is None or isinstance(value, bool | int):
         return str(value)
     raise TypeError
+
+
+# Results that are no images ------------------------------------------------------------------------------------------
+
+
+def plain(result: Any) -> Any:
+    """Arrays and NumPy's numbers as lists and numbers for JSON, which has no infinities: None, as for NaN."""
+    if hasattr(result, "_asdict"):
+        return {name: plain(part) for name, part in result._asdict().items()}
+    if isinstance(result, tuple | list):
+        return [plain(part) for part in result]
+    if hasattr(result, "tolist"):
+        return plain(result.tolist())
+    return None if isinstance(result, float) and not math.isfinite(result) else result

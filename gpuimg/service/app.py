@@ -135,7 +135,14 @@ class NotFound(Base):
         raise Problem(404, "there is nothing at this address")
 
 
-class Healthy(Base):
+class Read(Base):
+    """An address that is only read."""
+
+    def head(self, *path: str) -> Any:
+        return cast(Any, self).get(*path)
+
+
+class Healthy(Read):
     """Alive: the loop answers."""
 
     needs_token = False
@@ -144,7 +151,7 @@ class Healthy(Base):
         self.write_json({"status": "ok"})
 
 
-class Ready(Base):
+class Ready(Read):
     """Whether requests should be sent here."""
 
     needs_token = False
@@ -156,7 +163,7 @@ class Ready(Base):
         self.write_json({"status": "ready"})
 
 
-class Numbers(Base):
+class Numbers(Read):
     def get(self) -> None:
         metrics = self.service.metrics
         metrics.queued.set(self.service.pool.waiting)
@@ -164,18 +171,18 @@ class Numbers(Base):
         self.write(metrics.text())
 
 
-class Filters(Base):
+class Filters(Read):
     def get(self) -> None:
         self.write_json({"filters": all_schemas()})
 
 
-class OpenApi(Base):
+class OpenApi(Read):
     def get(self) -> None:
         prefix = self.settings["prefix"]
         self.write_json({**openapi(), "servers": [{"url": prefix}]} if prefix else openapi())
 
 
-class Info(Base):
+class Info(Read):
     async def get(self) -> None:
         limits = self.service.limits
         found = await asyncio.get_running_loop().run_in_executor(self.service.readers, gpuimg.backends)
@@ -387,7 +394,7 @@ def _matches(header: str, asked: str) -> bool:
     return f'"{asked}"' in names or "*" in names
 
 
-class Results(Base):
+class Results(Read):
     """`GET /v1/results/...`: what a request made before, as long as it is kept."""
 
     async def get(self, asked: str) -> None:
@@ -403,7 +410,7 @@ class Results(Base):
         self.finish(answer.body)
 
 
-class Page(Base):
+class Page(Read):
     """The page and what belongs to it."""
 
     needs_token = False

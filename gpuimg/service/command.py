@@ -75,6 +75,7 @@ def run(settings: Settings, command: Sequence[str], say: Callable[[str], None]) 
     _log_to_stderr()
     sys.setswitchinterval(SWITCH_SECONDS)
     token = read_token(settings.token_file)
+    remote_of(settings.cache_url)
     if parent is not None:
         asyncio.run(_serve(settings, token, parent.sockets, parent, lambda _: None))
         return 0
@@ -166,6 +167,8 @@ def read_token(name: str) -> str:
         return ""
     try:
         token = Path(name).read_text().strip()
+        if os.name == "posix" and Path(name).stat().st_mode & 0o022:
+            log.warning("the token in %s can be changed by others: chmod go-w %s", name, name)
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "no text"
         raise ServeError(f"the token in {name} cannot be read: {why.lower()}") from error

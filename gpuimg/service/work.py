@@ -19,7 +19,7 @@ from gpuimg.advice import planned_results
 from gpuimg.errors import ImageFileError, one_line
 from gpuimg.files import FORMATS, Format, ImageFile, axes_of_pages, check_fits, write_image
 from gpuimg.jobs.chains import Chain, chain
-from gpuimg.jobs.texts import read_step
+from gpuimg.jobs.texts import plain, read_step
 from gpuimg.plans.value import Value
 from gpuimg.registry import Filter
 from gpuimg.service.cache import Answer
@@ -342,17 +342,6 @@ def _as_json(
     body = json.dumps(plain(result), allow_nan=False).encode()
     clock.lap("encode")
     return Made(Answer(body, JSON), clock.seconds, steps, pixels)
-
-
-def plain(result: Any) -> Any:
-    """Arrays and NumPy's numbers as lists and numbers for JSON, which has no infinities: None, as for NaN."""
-    if hasattr(result, "_asdict"):
-        return {name: plain(part) for name, part in result._asdict().items()}
-    if isinstance(result, tuple | list):
-        return [plain(part) for part in result]
-    if hasattr(result, "tolist"):
-        return plain(result.tolist())
-    return None if isinstance(result, float) and not math.isfinite(result) else result
 
 
 def _format_for(request: Request, image: Any, axes: str) -> Format:

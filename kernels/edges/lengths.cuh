@@ -19,10 +19,12 @@ template <typename A>
 __device__ __forceinline__ A scaled_length(A a, A b, A factor) {
   typedef Squares<A> S;
   A squares = a * a + b * b;
-  if (!(squares >= S::small * S::small && squares <= S::large * S::large)) {
+  // Doubles are scaled without a branch, which takes fewer registers.
+  if (sizeof(A) == 8 || !(squares >= S::small * S::small && squares <= S::large * S::large)) {
     const A one = a < A(0) ? -a : a, other = b < A(0) ? -b : b, greater = one > other ? one : other;
-    const A scale = greater > S::large ? S::shrink : greater < S::small ? S::grow : A(1);
-    factor *= A(1) / scale;
+    const bool is_large = greater > S::large, is_small = greater < S::small;
+    const A scale = is_large ? S::shrink : is_small ? S::grow : A(1);
+    factor *= is_large ? A(1) / S::shrink : is_small ? A(1) / S::grow : A(1);
     a *= scale;
     b *= scale;
     squares = a * a + b * b;
