@@ -22,8 +22,9 @@ def blocking(listener: socket.socket) -> None:
     from tornado.web import Application, RequestHandler
 
     from gpuimg.service.limits import Limits
-    from gpuimg.service.work import Request, perform, read_accept, read_chain
+    from gpuimg.service.work import Body, Request, Room, perform, read_accept, read_chain
 
+    room = Room(1 << 40)
     limits = Limits()
 
     class Ready(RequestHandler):
@@ -34,7 +35,7 @@ def blocking(listener: socket.socket) -> None:
         def post(self) -> None:
             steps = read_chain(self.get_query_arguments("f"), limits.steps)
             accept = read_accept(self.request.headers.get("Accept", ""))
-            answer = perform(Request(BytesIO(self.request.body), steps, accept, "", limits)).answer
+            answer = perform(Request(Body(self.request.body), steps, accept, "", limits, room)).answer
             self.set_header("Content-Type", answer.content_type)
             self.finish(answer.body)
 
