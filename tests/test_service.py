@@ -108,6 +108,22 @@ def test_axes_of_an_npy(client):
     np.testing.assert_array_equal(reply.pixels, gpuimg.median(gpuimg.rgb2gray(stack, axes="TYXC"), axes="TYX"))
     assert "axes" in detail(client.apply(file_of(stack, "NPY"), "median"), 422)
     assert "Y and X" in detail(client.apply(file_of(stack, "NPY"), "median", axes="TTYX"), 422)
+    for steps in ([], ["invert"]):
+        reply = client.apply(file_of(GREY, "NPY"), *steps, axes="YZTX")
+        assert "YZTX" in detail(reply, 422)
+        assert reply.json["parameter"] == "axes"
+
+
+def test_pixels_of_stacks_are_counted_by_page():
+    stack = np.zeros((40, 10, 30), np.uint8)
+    with limited(pixels=400) as client:
+        for body, axes in ((tiff_of(stack, photometric="minisblack"), None), (file_of(stack[:10], "NPY"), "NYX")):
+            assert client.apply(body, "invert", axes=axes).status == 200
+        wide = np.zeros((2, 1, 300, 3), np.uint8)
+        reply = client.apply(file_of(wide, "NPY"), "resize:output_shape=(2,300)", axes="NYXC")
+        assert "over the limit" in detail(reply, 422)
+        text = client.get("/metrics").body.decode()
+        assert re.search(r"gpuimg_megapixels_total 0\.015", text)
 
 
 def test_profile_and_resolution_are_kept(client):

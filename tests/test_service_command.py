@@ -7,11 +7,14 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import gpuimg
+from gpuimg.service import command as service_command
+from gpuimg.service.metrics import FOLDER
 from tests.conftest import wait_until
 from tests.service import Client, file_of
 
@@ -88,6 +91,18 @@ def test_numbers_outlive_workers(tmp_path):
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
         assert not list(tmp_path.glob("gpuimg-metrics-*"))
+
+
+def test_workers_compile_once(tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(service_command, "_compile", lambda: compiled.append(1))
+    for folder, count in ((None, 1), (None, 2), (tmp_path, 3), (tmp_path, 3)):
+        if folder is not None:
+            monkeypatch.setenv(FOLDER, str(folder))
+        service = SimpleNamespace(is_warm=False)
+        service_command._warm(service, lambda _: None)
+        assert service.is_warm
+        assert len(compiled) == count
 
 
 @pytest.mark.parametrize(

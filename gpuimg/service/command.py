@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gpuimg import caching
 from gpuimg.errors import GpuimgError, ServeError
 from gpuimg.service.app import SERVER_OPTIONS, make_app
 from gpuimg.service.cache import Cache, Remote
@@ -149,7 +150,22 @@ def _quiet() -> None:
 
 
 def _warm(service: Service, say: Callable[[str], None]) -> None:
-    """Compile what is not compiled yet; a filter that fails will say so when it is used."""
+    """Compile what is not compiled yet, once for all workers and those that take their place."""
+    folder = os.environ.get(FOLDER)
+    if folder is None:
+        _compile()
+    else:
+        with caching.locked(Path(folder, "warm.lock"), lambda: None):
+            done = Path(folder, "warm")
+            if not done.exists():
+                _compile()
+                done.touch()
+    service.is_warm = True
+    say("ready")
+
+
+def _compile() -> None:
+    """Compile all filters; one that fails will say so when it is used."""
     try:
         warmed = warmup()
     except (GpuimgError, OSError) as error:
@@ -157,8 +173,6 @@ def _warm(service: Service, say: Callable[[str], None]) -> None:
     else:
         for name, why in warmed.failed.items():
             log.warning("%s was not compiled beforehand: %s", name, why)
-    service.is_warm = True
-    say("ready")
 
 
 def read_token(name: str) -> str:

@@ -20,7 +20,7 @@ from gpuimg.jobs.pool import Pool, QueueFull
 from gpuimg.service.cache import Answer, Cache, key
 from gpuimg.service.limits import Limits
 from gpuimg.service.metrics import Metrics
-from gpuimg.service.problems import Problem, busy
+from gpuimg.service.problems import Problem, busy, over
 from gpuimg.service.work import Body, Made, Request, Room, StepTime, perform, read_accept, read_axes, read_chain
 from gpuimg.typing import Backend
 
@@ -135,7 +135,7 @@ class Service:
         """
         query = self.query(steps, accept)
         if len(body) > self.limits.body_bytes:
-            raise Problem(413, f"{len(body)} bytes are over the limit of {self.limits.body_bytes}", limit="body_bytes")
+            raise over("body_bytes", self.limits.body_bytes, len(body), "bytes of the body")
         file = Body(body)
         return await self.reply(file, await self.digest(file), query)
 

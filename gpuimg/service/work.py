@@ -18,6 +18,7 @@ from gpuimg import stopping
 from gpuimg.advice import planned_results
 from gpuimg.errors import ImageFileError, one_line
 from gpuimg.files import FORMATS, Format, ImageFile, axes_of_pages, check_fits, write_image
+from gpuimg.images import check_axes
 from gpuimg.jobs.chains import Chain, chain
 from gpuimg.jobs.texts import plain, read_step
 from gpuimg.plans.value import Value
@@ -256,13 +257,15 @@ def _perform(request: Request, hold: Callable[[int], None]) -> Made:
     with _file_problems():
         image = request.image.decode()
     clock.lap("decode")
-    pixels = math.prod(image.shape[:2])
     axes = request.axes or (axes_of_pages(image.ndim) if request.image.is_stack else "")
+    if axes:
+        _check_axes(axes, image.shape)
+    pixels = image.size // _sides(image.shape, axes).get("C", 1)
     steps: list[StepTime] = []
     for number, (entry, params) in enumerate(request.chain.steps if request.chain else ()):
         given = {**params, "axes": axes} if axes else params
         with _at_step(number), _step_problems(entry):
-            hold(image.nbytes + _check_result(entry, image, params, axes, request.limits))
+            hold(image.nbytes + _check_result(entry, image, given, request.limits))
             start = time.perf_counter()
             image = entry.function(image, **given)
         steps.append(StepTime(entry.name, _backend(), time.perf_counter() - start))
@@ -272,7 +275,6 @@ def _perform(request: Request, hold: Callable[[int], None]) -> Made:
             axes = axes.replace("C", "")
     clock.lap("compute")
     form = _format_for(request, image, axes)
-    stopping.look()
     written = Body()
     write_image(written, form, image, axes=axes or None, meta=request.image.meta)
     clock.lap("encode")
@@ -284,6 +286,14 @@ def encoded(image: Any, name: str) -> bytes:
     written = BytesIO()
     write_image(written, next(form for form in FORMATS if form.name == name), image)
     return written.getvalue()
+
+
+def _check_axes(axes: str, shape: tuple[int, ...]) -> None:
+    """Refuse axes that an image does not have."""
+    try:
+        check_axes(axes, shape, name="the image")
+    except (TypeError, ValueError) as error:
+        raise Problem(422, one_line(error), parameter="axes", value=axes) from error
 
 
 class _Clock:
@@ -313,19 +323,26 @@ def _step_problems(entry: Filter) -> Iterator[None]:
         raise Problem(422, f"{entry.name}: {one_line(error)}", filter=entry.name) from error
 
 
-def _check_result(entry: Filter, image: Any, params: dict[str, Any], axes: str, limits: Limits) -> int:
+def _check_result(entry: Filter, image: Any, params: dict[str, Any], limits: Limits) -> int:
     """Refuse what a step would make before it does; returns the bytes that it takes."""
-    made = planned_results(entry.function, image, {**params, "axes": axes} if axes else params)
+    made = planned_results(entry.function, image, params)
     if len(made) > 1:
         raise Problem(422, f"{entry.name} makes {len(made)} images, and an answer holds one", filter=entry.name)
-    return sum([_check_value(entry, value, limits) for value in made])
+    return sum([_check_value(entry, value, params.get("axes", ""), limits) for value in made])
 
 
-def _check_value(entry: Filter, value: Value, limits: Limits) -> int:
+def _sides(shape: tuple[int, ...], axes: str) -> dict[str, int]:
+    """The extents of an image or a stack by the letters of their axes."""
+    letters = axes or "YXC"
+    return dict(zip(letters if len(letters) <= len(shape) else letters.replace("C", ""), shape, strict=False))
+
+
+def _check_value(entry: Filter, value: Value, axes: str, limits: Limits) -> int:
     nbytes = math.prod(value.shape) * value.dtype.itemsize
     if nbytes > limits.decoded_bytes:
         raise over("decoded_bytes", limits.decoded_bytes, nbytes, "bytes of pixels", status=422, filter=entry.name)
-    pixels = math.prod(value.shape[:2])
+    sides = _sides(value.shape, axes)
+    pixels = sides["Y"] * sides["X"]
     if pixels > limits.pixels:
         raise over("pixels", limits.pixels, pixels, "pixels", status=422, filter=entry.name)
     return nbytes
@@ -351,17 +368,12 @@ def _format_for(request: Request, image: Any, axes: str) -> Format:
     for wanted in request.formats:
         # Where the format is left open, TIFF holds what others do not.
         for form in [wanted] if wanted is not None else [own, *FORMATS[1:2], *FORMATS[:1]]:
-            if form.name not in request.limits.formats:
-                reasons.append(f"{form.name} files are not written here")
-                continue
-            try:
-                check_fits(f"the result{form.suffixes[0]}", image.shape, image.dtype, axes=axes or None)
-            except (TypeError, ValueError) as error:
-                reasons.append(one_line(error).partition(": ")[2].partition(";")[0])
-                continue
-            return form
+            misfit = _misfit(form, request, image, axes)
+            if misfit is None:
+                return form
+            reasons.append(misfit)
     why = "; ".join(dict.fromkeys(reasons)) or "only application/json is accepted, and the result is an image"
-    holders = [form.media_type for form in FORMATS if form.name in request.limits.formats and _holds(form, image, axes)]
+    holders = [form.media_type for form in FORMATS if _misfit(form, request, image, axes) is None]
     raise Problem(
         406,
         f"the result is {image.dtype} of shape {image.shape}: {why}",
@@ -372,9 +384,12 @@ def _format_for(request: Request, image: Any, axes: str) -> Format:
     )
 
 
-def _holds(form: Format, image: Any, axes: str) -> bool:
+def _misfit(form: Format, request: Request, image: Any, axes: str) -> str | None:
+    """Why a format does not do for a result; None if it does."""
+    if form.name not in request.limits.formats:
+        return f"{form.name} files are not written here"
     try:
         check_fits(f"the result{form.suffixes[0]}", image.shape, image.dtype, axes=axes or None)
-    except (TypeError, ValueError):
-        return False
-    return True
+    except (TypeError, ValueError) as error:
+        return one_line(error).partition(": ")[2].partition(";")[0]
+    return None
