@@ -997,8 +997,9 @@ def _read_npy(file: BinaryIO, limit: _Limit, chosen: int | None) -> Pages:
     limit.check(shape[1], shape[0])
     count = math.prod(shape)
     decoded = limit.check_bytes(count * dtype.itemsize)
-    if decoded != _size_of(file) - file.tell():
-        raise ValueError("truncated" if decoded > _size_of(file) - file.tell() else "more data than its header says")
+    found = _size_of(file) - file.tell()
+    if decoded != found:
+        raise ValueError("truncated" if decoded > found else "more data than its header says")
 
     def decode() -> Pixels:
         flat = np.frombuffer(file.read(decoded), dtype, count)
