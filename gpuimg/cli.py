@@ -670,6 +670,12 @@ class Seconds(click.FloatRange):
     type=Bytes(),
     help="Of those that wait, decoded. Default: an eighth of memory.",
 )
+@click.option(
+    "--waiting-seconds",
+    metavar="SECONDS",
+    type=Seconds(0),
+    help="That a request may be expected to wait. Default: 2.",
+)
 @click.option(*("--deadline", "seconds"), metavar="SECONDS", type=Seconds(0.01), help="Of a request. Default: 60.")
 @click.option("--drain-seconds", metavar="SECONDS", type=Seconds(0), default=30.0, help="For the end. Default: 30.")
 @click.option("--no-warmup", is_flag=True, help="Be ready before filters are compiled.")

@@ -204,15 +204,14 @@ def test_so_many_run_at_a_time():
     assert most == 3
 
 
-def test_jobs_share_the_processors(monkeypatch):
+def test_jobs_share_the_processors():
     gate, seen = Gate(), []
 
     def look(image):
         seen.append(stopping.watch().processors)
         return gate(image)
 
-    monkeypatch.setattr("gpuimg.jobs.pool.processor_count", lambda: 8)
-    with gpuimg.Pool(running=4) as pool:
+    with gpuimg.Pool(running=4, processors=8) as pool:
         alone = pool.submit(look, IMAGE)
         gate.wait()
         others = [pool.submit(look, IMAGE) for _ in range(3)]

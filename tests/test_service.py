@@ -528,6 +528,45 @@ def test_what_does_not_fit_is_refused_at_once(held):
             assert each.reply.status == 200
 
 
+def test_who_would_wait_too_long_is_refused_before_the_body_is_sent(held):
+    with limited(running=1, queued=9, waiting_seconds=3.0) as client:
+        pace = client.service.pace
+        pace.ended(16, 0.0, 4.0)  # four seconds for each
+        asked = [Asked(client, 0)]
+        assert wait_until(lambda: len(held.began) == 1)
+        asked.append(Asked(client, 1))  # two seconds until the first, half done, makes place
+        assert wait_until(lambda: client.service.pool.waiting == 1)
+        with connected(client) as channel:
+            channel.sendall(HEAD + b"Content-Length: 1000\r\n\r\n")
+            head = channel.recv(10_000)
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After: 6\r\n" in head
+        reply = client.apply(file_of(GREY), "invert")
+        assert "wait for about 6.0 s, and may for 3 s" in detail(reply, 503)
+        assert json.loads(reply.body)["limit"] == "waiting_seconds"
+        held.go.set()
+        for each in asked:
+            each.join(20)
+            assert each.reply.status == 200
+        assert pace.seconds([16], []) < 4.0
+
+
+def test_a_cache_is_looked_into_however_long_others_wait(held):
+    with limited(running=1, waiting_seconds=0.0) as client:
+        client.service.cache = Cache(1 << 20)
+        held.go.set()
+        assert client.apply(file_of(GREY), "invert").status == 200
+        held.go.clear()
+        client.service.pace.ended(16, 0.0, 4.0)
+        waiting = Asked(client, 0)
+        assert wait_until(lambda: len(held.began) == 2)
+        detail(client.apply(file_of(COLOURS), "invert"), 503)
+        assert client.apply(file_of(GREY), "invert").headers["Gpuimg-Cache"] == "hit"
+        held.go.set()
+        waiting.join(20)
+        assert waiting.reply.status == 200
+
+
 def test_waiting_pixels_are_bounded(held):
     with limited(running=1, queued=50, queued_bytes=20) as client:
         asked = [Asked(client, 0)]

@@ -199,6 +199,7 @@ class Pool:
     queued : how many more may wait; 0 for none
     queued_bytes : bytes of pixels that the images of waiting jobs may have, by default an eighth of the machine's
         memory. A single larger image is taken when no other waits
+    processors : how many the jobs share, by default all
 
     A pool is a context manager, also an asynchronous one, that waits for its jobs at the end. At the end of the program
     jobs are waited for, too. In a forked process a pool is empty.
@@ -213,11 +214,18 @@ class Pool:
     [(87, 115), (87, 115), (87, 115)]
     """
 
-    def __init__(self, running: int | None = None, queued: int | None = None, queued_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        running: int | None = None,
+        queued: int | None = None,
+        queued_bytes: int | None = None,
+        processors: int | None = None,
+    ) -> None:
         self.running = _count("running", processor_count() if running is None else running, 1)
         self.queued = _count("queued", QUEUED if queued is None else queued, 0)
         bound = machine_memory() // 8 if queued_bytes is None else queued_bytes
         self.queued_bytes = _count("queued_bytes", bound, 0)
+        self.processors = _count("processors", processor_count() if processors is None else processors, 1)
         self._start()
         _pools.add(self)
 
@@ -383,7 +391,7 @@ class Pool:
             if not is_wanted:
                 continue
             if not is_late:
-                return job, max(1, processor_count() // sharing)
+                return job, max(1, self.processors // sharing)
             job._expire()
 
     def _wait_for_work(self) -> bool:

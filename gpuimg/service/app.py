@@ -18,7 +18,7 @@ from tornado import web
 import gpuimg
 from gpuimg.service.core import Reply, Service
 from gpuimg.service.metrics import CONTENT_TYPE
-from gpuimg.service.problems import MEDIA_TYPE, RETRY, Problem, busy, over
+from gpuimg.service.problems import MEDIA_TYPE, Problem, busy, over, retry_after
 from gpuimg.service.schema import all_schemas, media_types, openapi
 from gpuimg.service.work import Body
 
@@ -159,7 +159,7 @@ class Ready(Read):
     def get(self) -> None:
         if self.service.is_draining or not self.service.is_warm:
             why = "the service is about to end" if self.service.is_draining else "filters are being compiled"
-            raise Problem(503, why, headers=RETRY)
+            raise Problem(503, why, headers=retry_after())
         self.write_json({"status": "ready"})
 
 
@@ -245,6 +245,8 @@ class Apply(Base):
         self.query = self.service.query(self.get_arguments("f"), accept, self.get_arguments("axes"))
         if self.service.reading >= limits.reading:
             raise busy("as many bodies as may are being read")
+        if not self.service.cache.keeps:  # else the result may be there, for which the body must be known
+            self.service.check_wait()
         self._admit(length)
         self.service.reading += 1
         self.is_reading = True

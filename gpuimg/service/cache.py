@@ -110,6 +110,11 @@ class Cache:
         """How much memory the answers take, in bytes."""
         return int(self._kept.currsize)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps answers, here or with others."""
+        return self._kept.maxsize > 0 or self._remote is not None
+
     async def get_or_make(self, key: str, make: Callable[[], Awaitable[Answer]]) -> tuple[Answer, str]:
         """Give the answer of a key, computed at most once however many ask for it.
 

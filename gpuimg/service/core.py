@@ -16,10 +16,11 @@ from gpuimg import stopping
 from gpuimg.errors import GpuimgError, one_line
 from gpuimg.files import Format
 from gpuimg.jobs.chains import Chain
-from gpuimg.jobs.pool import Pool, QueueFull
+from gpuimg.jobs.pool import Job, Pool, QueueFull
 from gpuimg.service.cache import Answer, Cache, key
 from gpuimg.service.limits import Limits
 from gpuimg.service.metrics import Metrics
+from gpuimg.service.pace import Pace
 from gpuimg.service.problems import Problem, busy, over
 from gpuimg.service.work import Body, Made, Request, Room, StepTime, perform, read_accept, read_axes, read_chain
 from gpuimg.typing import Backend
@@ -103,7 +104,9 @@ class Service:
 
     def __post_init__(self) -> None:
         limits = self.limits
-        self.pool = Pool(running=limits.running, queued=limits.queued, queued_bytes=limits.queued_bytes)
+        self.pool = Pool(limits.running, limits.queued, limits.queued_bytes, limits.processors)
+        self.jobs: set[Job] = set()
+        self.pace = Pace()
         self.hashers = ThreadPoolExecutor(1, "gpuimg-digest")
         self.readers = ThreadPoolExecutor(2, "gpuimg-header")  # of files' headers, which can be long
         self.room = Room(limits.working_bytes)
@@ -175,18 +178,22 @@ class Service:
             raise Problem(504, late, limit="seconds") from None
 
     async def _compute(self, body: Body, query: Query, seconds: dict[str, float]) -> Made:
+        self.check_wait()
         end = time.monotonic() + self.limits.seconds
         watch = stopping.Watch()
         try:
             request = await asyncio.get_running_loop().run_in_executor(self.readers, self._read, body, query, watch)
         finally:
             watch.stop()  # a header is read no longer than somebody waits for it
+        self.check_wait()
+        began = time.monotonic()
         try:
             with gpuimg.use_backend(self.backend):
                 job = self.pool.submit_nowait(perform, request, deadline=end - time.monotonic())
         except QueueFull:
             raise busy("as many requests wait as may") from None
         self.metrics.running.inc()
+        self.jobs.add(job)
         try:
             made: Made = await job
         except MemoryError:
@@ -196,9 +203,23 @@ class Service:
             raise Problem(500, f"the service failed at this request: {one_line(error)}") from error
         finally:
             self.metrics.running.dec()
+            self.jobs.discard(job)
+        began += job.seconds.queued
+        self.pace.ended(job.nbytes, began, began + job.seconds.running)
         seconds |= {"queue": job.seconds.queued, **made.seconds}
         self.metrics.made(made, {"queue": job.seconds.queued, "running": job.seconds.running})
         return made
+
+    def check_wait(self) -> None:
+        """Refuse a request that would wait too long for its turn."""
+        if len(self.jobs) < self.limits.running:
+            return
+        running = [job.nbytes for job in self.jobs if job.running()]
+        seconds = self.pace.seconds([job.nbytes for job in self.jobs if not job.running()], running)
+        most = self.limits.waiting_seconds
+        if seconds > most:
+            why = f"a request would wait for about {seconds:.1f} s, and may for {most:g} s"
+            raise busy(why, seconds, limit="waiting_seconds")
 
     def _read(self, body: Body, query: Query, watch: stopping.Watch) -> Request:
         with stopping.watched(watch):

@@ -24,9 +24,11 @@ class Limits:
     steps : filters in a request
     formats : names of the file formats that are read and written
     running : requests that are worked on at a time
+    processors : that the filters of those share
     working_bytes : decoded bytes of those, each with the result of its present step; one alone may have more
     queued : requests that wait for that
     queued_bytes : decoded bytes of those that wait
+    waiting_seconds : that a request may be expected to wait, by how long the last ones took
     seconds : from a request's end of reading to its answer
     reading_seconds : for a request's body to arrive
     """
@@ -39,9 +41,11 @@ class Limits:
     steps: int = 16
     formats: tuple[str, ...] = tuple([form.name for form in FORMATS])
     running: int = field(default_factory=processor_count)
+    processors: int = field(default_factory=processor_count)
     working_bytes: int = field(default_factory=lambda: max(machine_memory() // 8, 256 << 20))
     queued: int = 64
     queued_bytes: int = field(default_factory=lambda: max(machine_memory() // 8, 256 << 20))
+    waiting_seconds: float = 2.0
     seconds: float = 60.0
     reading_seconds: float = 60.0
 
@@ -51,6 +55,7 @@ class Limits:
         whole = cls()
         shared = {
             "running": max(whole.running // workers, 1),
+            "processors": max(whole.processors // workers, 1),
             "received_bytes": whole.received_bytes // workers,
             "queued_bytes": whole.queued_bytes // workers,
             "working_bytes": whole.working_bytes // workers,

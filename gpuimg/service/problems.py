@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from http import HTTPStatus
 from typing import Any
 
 MEDIA_TYPE = "application/problem+json"
-RETRY = {"Retry-After": "1"}
+
+
+def retry_after(seconds: float = 1.0) -> dict[str, str]:
+    """The header that says when to try again."""
+    return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
 class Problem(Exception):
@@ -39,5 +44,6 @@ def over(limit: str, most: int, found: int, unit: str, *, status: int = 413, **m
     return Problem(status, detail, limit=limit, rule=f"at most {most} {unit}", value=found, **members)
 
 
-def busy(why: str) -> Problem:
-    return Problem(503, f"the service is busy: {why}", headers=RETRY)
+def busy(why: str, seconds: float = 1.0, **members: Any) -> Problem:
+    """The service has no place at the moment, but may have one in some seconds."""
+    return Problem(503, f"the service is busy: {why}", headers=retry_after(seconds), **members)
