@@ -236,9 +236,9 @@ def counts(outcomes: Sequence[Outcome]) -> Row:
     }
 
 
-def throughput(outcomes: Sequence[Outcome], start: float) -> Row:
-    good = [each for each in outcomes if each.status == 200]
-    seconds = max([each.planned + each.seconds for each in good], default=math.inf) - start
+def throughput(outcomes: Sequence[Outcome], start: float, seconds: float) -> Row:
+    """Of the answers that came while requests were being sent; afterwards the machine is less and less busy."""
+    good = [each for each in outcomes if each.status == 200 and each.planned + each.seconds <= start + seconds]
     return {
         "per_second": len(good) / seconds,
         "mp_per_second": sum(each.asked.megapixels for each in good) / seconds,
@@ -267,7 +267,8 @@ async def carried(target: Target, requests: Iterator[Asked], clients: int, secon
         outcomes = await closed_loop(asking, requests, clients, seconds)
     finally:
         await asking.close()
-    return {**counts(outcomes), **throughput(outcomes, start), **milliseconds(outcomes)}
+    seconds = min(seconds, time.monotonic() - start)
+    return {**counts(outcomes), **throughput(outcomes, start, seconds), **milliseconds(outcomes)}
 
 
 def warm_up(target: Target, requests: Iterator[Asked]) -> None:
@@ -330,7 +331,7 @@ def at_load(target: Target, traffic: Traffic, repeats: float, rate: float, optio
     return {
         "rate": rate,
         **counts(outcomes),
-        **throughput(outcomes, start),
+        **throughput(outcomes, start, options.seconds),
         **milliseconds(outcomes),
         **shares(outcomes),
         "peak_mb": memory.peak / MEGABYTE,
@@ -583,10 +584,10 @@ NOTES = {
     "capacity": f"""Sizes {MIX} megapixels of 50 requests (above --largest: that), grey and RGB of uint8, as PNG, JPEG,
 TIFF and NPY; chains gaussian | gaussian sobel threshold | median gaussian. Load: times what the first service carries.
 A first row without a load: a closed loop with a client a place. Latency from the planned time, of what was not refused;
-what was never answered counts with the time waited. Memory: resident, all processes, sampled; what they share counts
-for each. cache: {REPEATS:.0%} of the requests are repeated ones. blocking: gpuimg in Tornado's event loop, no limits.
-fastapi: OpenCV with all threads in asyncio.to_thread, uvicorn, no limits; the border modes (but for median, which
-repeats the edge) and the settings of the codecs are gpuimg's.""",
+what was never answered counts with the time waited. Throughput: of the answers that came while requests were sent.
+Memory: resident, all processes, sampled; what they share counts for each. cache: {REPEATS:.0%} of the requests are
+repeated ones. blocking: gpuimg in Tornado's event loop, no limits. fastapi: OpenCV with all threads in
+asyncio.to_thread, uvicorn, no limits; the border modes (but for median, which repeats the edge) and the settings of the codecs are gpuimg's.""",
     "correct": "Small images, many chains and all formats, two workers, 16 clients.",
     "flat": "Memory: resident, all processes; slopes of the fitted line, in megabytes a minute.",
     "killed_workers": """Two workers. connected: requests that were under way in the worker. unexplained: lost, and not

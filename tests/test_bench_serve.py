@@ -103,9 +103,10 @@ def test_latency_leaves_refusals_out_and_losses_in(bench):
     assert found == {"p50_ms": 200.0, "p99_ms": 9000.0}
 
 
-def test_throughput_counts_until_the_last_answer(bench):
-    found = bench.throughput([outcome(bench, 200, planned=10.0, seconds=4.0), outcome(bench, 0, seconds=99.0)], 10.0)
-    assert found == {"per_second": 0.25, "mp_per_second": 0.5}
+def test_throughput_counts_answers_during_the_load(bench):
+    within, after = (outcome(bench, 200, planned=10.0, seconds=seconds) for seconds in (4.0, 9.0))
+    found = bench.throughput([within, after, outcome(bench, 0, seconds=99.0)], 10.0, 8.0)
+    assert found == {"per_second": 0.125, "mp_per_second": 0.25}
 
 
 def test_a_wrong_answer_is_one_that_differs_and_is_no_refusal(bench):
