@@ -587,7 +587,8 @@ A first row without a load: a closed loop with a client a place. Latency from th
 what was never answered counts with the time waited. Throughput: of the answers that came while requests were sent.
 Memory: resident, all processes, sampled; what they share counts for each. cache: {REPEATS:.0%} of the requests are
 repeated ones. blocking: gpuimg in Tornado's event loop, no limits. fastapi: OpenCV with all threads in
-asyncio.to_thread, uvicorn, no limits; the border modes (but for median, which repeats the edge) and the settings of the codecs are gpuimg's.""",
+asyncio.to_thread, uvicorn, no limits; the border modes (but for median, which repeats the edge) and the
+settings of the codecs are gpuimg's.""",
     "correct": "Small images, many chains and all formats, two workers, 16 clients.",
     "flat": "Memory: resident, all processes; slopes of the fitted line, in megabytes a minute.",
     "killed_workers": """Two workers. connected: requests that were under way in the worker. unexplained: lost, and not
