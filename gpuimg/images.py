@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuimg.memory import copy_pixels, new_array
-from gpuimg.typing import ImageLike, Mode
+from gpuimg.typing import ImageLike
 
 Array = np.ndarray[Any, Any]
 
@@ -31,7 +31,7 @@ class Border(NamedTuple):
 
 
 # SciPy's names. The letters show what lies beyond the edge of the row a b c d.
-MODES: dict[Mode, Border] = {
+MODES: dict[str, Border] = {
     "reflect": Border(0, "symmetric", "BORDER_REFLECT"),  # d c b a | a b c d | d c b a
     "nearest": Border(1, "edge", "BORDER_REPLICATE"),  # a a a a | a b c d | d d d d
     "mirror": Border(2, "reflect", "BORDER_REFLECT_101"),  # d c b | a b c d | c b a
@@ -387,22 +387,25 @@ def _returner(image: Any) -> Callable[[Any], Any]:
     return restore
 
 
-def border(mode: Mode, cval: float, dtype: np.dtype[Any]) -> tuple[int, float]:
-    """Check a border mode and its constant for images of ``dtype``, and return both as kernels take them."""
+def border(mode: str, cval: float, dtype: np.dtype[Any], *, also: tuple[str, ...] = ()) -> tuple[int, float]:
+    """Check a border mode and its constant for images of ``dtype``, and return both as kernels take them.
+
+    ``also`` are modes that the filter deals with itself, for the error that names them all.
+    """
     if not isinstance(mode, str) or mode not in MODES:
-        raise ValueError(_unknown_mode(mode))
+        raise ValueError(_unknown_mode(mode, also))
     if mode != "constant":
         return MODES[mode].code, 0.0
     value = number("cval", cval, finite=False)
     if dtype.kind in "iub":
-        low, high = (0, 1) if dtype.kind == "b" else limits(dtype)
+        low, high = full_range(dtype)
         if not (low <= value <= high and value == int(value)):
             raise ValueError(f"cval must be a whole number from {low} to {high} for {dtype} images, got {cval!r}")
     return MODES[mode].code, float(dtype.type(value))
 
 
-def _unknown_mode(mode: object) -> str:
-    message = f"mode must be one of {', '.join(MODES)}, got {mode!r}"
+def _unknown_mode(mode: object, also: tuple[str, ...]) -> str:
+    message = f"mode must be one of {', '.join((*MODES, *also))}, got {mode!r}"
     for name, known in MODES.items():
         if isinstance(mode, str) and (mode == known.numpy or mode.upper() == known.opencv):
             return f"{message} ({mode} is called {name!r} here, as in SciPy)"
@@ -414,6 +417,13 @@ def limits(dtype: np.dtype[Any]) -> tuple[int, int]:
     """The minimum and maximum of an integer dtype."""
     info = np.iinfo(dtype)
     return int(info.min), int(info.max)
+
+
+def full_range(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """The least and the greatest value of a dtype; of floats, the infinite ones."""
+    if dtype.kind == "f":
+        return -math.inf, math.inf
+    return (0, 1) if dtype.kind == "b" else limits(dtype)
 
 
 def number(name: str, value: Any, *, low: float = -math.inf, finite: bool = True) -> float:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Mode = Literal["reflect", "nearest", "mirror", "wrap", "constant"]
+MorphologyMode = Literal[Mode, "ignore"]
 Backend = Literal["auto", "single", "multicore", "processes", "cuda"]
 Method = Literal["dilation", "erosion"]
 Array = np.ndarray[Any, Any]

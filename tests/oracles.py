@@ -119,14 +119,25 @@ def median(image, size=3, *, mode="reflect", cval=0):
     return np.where(flat[..., -1] != flat[..., -1], flat[..., -1], middle) if image.dtype.kind == "f" else middle
 
 
+def _compared(image, size, mode, cval, which):
+    """`_windows` of which the minimum (maximum) is taken; with "ignore" what is outside never is."""
+    if mode != "ignore":
+        return _windows(image, size, mode, cval)
+    if image.dtype.kind == "f":
+        ends = (-np.inf, np.inf)
+    else:
+        ends = (False, True) if image.dtype.kind == "b" else (np.iinfo(image.dtype).min, np.iinfo(image.dtype).max)
+    return _windows(image, size, "constant", ends[which == "minimum"])
+
+
 @each_channel
 def minimum(image, size=3, *, mode="reflect", cval=0):
-    return _windows(image, size, mode, cval).min(axis=(2, 3))
+    return _compared(image, size, mode, cval, "minimum").min(axis=(2, 3))
 
 
 @each_channel
 def maximum(image, size=3, *, mode="reflect", cval=0):
-    return _windows(image, size, mode, cval).max(axis=(2, 3))
+    return _compared(image, size, mode, cval, "maximum").max(axis=(2, 3))
 
 
 def _as_footprint(footprint):
@@ -140,14 +151,14 @@ def _as_footprint(footprint):
 @each_channel
 def erosion(image, footprint=3, *, mode="reflect", cval=0):
     under = _as_footprint(footprint)
-    return _windows(image, under.shape, mode, cval)[..., under].min(axis=-1)
+    return _compared(image, under.shape, mode, cval, "minimum")[..., under].min(axis=-1)
 
 
 @each_channel
 def dilation(image, footprint=3, *, mode="reflect", cval=0):
     under = _as_footprint(footprint)[::-1, ::-1]
-    flipped = _windows(image[::-1, ::-1], under.shape, mode, cval)[..., under[::-1, ::-1]].max(axis=-1)
-    return flipped[::-1, ::-1]
+    windows = _compared(image[::-1, ::-1], under.shape, mode, cval, "maximum")
+    return windows[..., under[::-1, ::-1]].max(axis=-1)[::-1, ::-1]
 
 
 @each_channel
@@ -265,11 +276,13 @@ def difference_of_gaussians(image, low_sigma, high_sigma=None, *, mode="reflect"
     return difference.astype(_real(image))
 
 
-def opening(image, footprint=3, **edge):
+def opening(image, footprint=3, *, mode="ignore", cval=0):
+    edge = {"mode": mode, "cval": cval}
     return dilation(erosion(image, footprint, **edge), footprint, **edge)
 
 
-def closing(image, footprint=3, **edge):
+def closing(image, footprint=3, *, mode="ignore", cval=0):
+    edge = {"mode": mode, "cval": cval}
     return erosion(dilation(image, footprint, **edge), footprint, **edge)
 
 

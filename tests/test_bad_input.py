@@ -48,6 +48,11 @@ WRONG = [
     ("hsv2rgb", {}, TypeError, "image must have one of the dtypes float32, float64, got uint8"),
     # border modes
     ("gaussian", {"mode": "mirrored"}, ValueError, "mode must be one of reflect, nearest, mirror, wrap, constant, got"),
+    *[
+        (name, {"mode": "ignore"}, ValueError, "mode must be one of reflect, nearest, mirror, wrap, constant, got 'ign")
+        for name in ("gaussian", "median", "uniform", "sobel", "canny")
+    ],
+    ("erosion", {"mode": "max"}, ValueError, "reflect, nearest, mirror, wrap, constant, ignore, got 'max'"),
     ("gaussian", {"mode": "symmetric"}, ValueError, "symmetric is called 'reflect' here"),
     ("gaussian", {"mode": "edge"}, ValueError, "edge is called 'nearest' here"),
     ("gaussian", {"mode": "BORDER_REFLECT_101"}, ValueError, "BORDER_REFLECT_101 is called 'mirror' here"),

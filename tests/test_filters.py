@@ -8,12 +8,14 @@ import inspect
 import math
 import warnings
 from contextlib import contextmanager
+from typing import get_args
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
 import gpuimg
+from gpuimg import typing
 from gpuimg.backend import single
 from gpuimg.images import DTYPES, KNOWN, MODES
 from gpuimg.registry import arguments
@@ -25,7 +27,9 @@ SHAPES = [(1, 1), (1, 17), (17, 1), (2, 2), (33, 47), (9, 64), (40, 128), (17, 1
 FEW_SHAPES = [(1, 1), (1, 17), (17, 1), (19, 33), (6, 32), (7, 16, 3)]
 # Fixed-point or float32 weights on integers.
 WEIGHTED = {"adjust_gamma", "rgb2gray", "gaussian", "resize", "unsharp_mask", "rescale_intensity", "blend"}
-EXACT = {"distance_transform_edt", "flip", "rot90", "astype"}  # although their results are floats
+# Although their results are floats, of which some may be infinite.
+EXACT = {"distance_transform_edt", "flip", "rot90", "astype"}
+EXACT |= {"minimum", "maximum", "erosion", "dilation", "opening", "closing"}
 SCALAR = {"threshold_otsu", "histogram"}
 COMPOSED = {
     "corner_harris",
@@ -49,6 +53,8 @@ MORE = {
     "maximum": [{"size": (5, 40)}],
     "erosion": [{"footprint": np.array([[1, 0, 0, 1, 1], [0, 0, 0, 0, 0]])}],
     "dilation": [{"footprint": np.array([[1, 0, 0, 1, 1], [0, 0, 0, 0, 0]])}, {"footprint": (4, 1)}],
+    "opening": [{"footprint": np.array([[1, 1, 0, 0], [0, 1, 0, 0]])}],
+    "closing": [{"footprint": np.array([[1, 1, 0, 0], [0, 1, 0, 0]])}],
     "threshold": [{"value": -3}, {"value": 1e9}, {"value": 99.5}, {"value": float("nan")}],
     "resize": [
         {"output_shape": (1, 1)},
@@ -85,8 +91,14 @@ def params(name, image):
     return [arguments(example, image) for example in (*FILTERS[name].examples, *MORE.get(name, []))]
 
 
+def modes_of(name):
+    """A filter's border modes."""
+    mode = inspect.signature(FILTERS[name].function).parameters.get("mode")
+    return get_args(getattr(typing, mode.annotation)) if mode else ()
+
+
 def takes_border(name):
-    return "mode" in inspect.signature(FILTERS[name].function).parameters
+    return bool(modes_of(name))
 
 
 def image_for(name, shape, dtype, seed=0):
@@ -180,7 +192,7 @@ def test_against_the_oracle(name, dtype):
     for number, shape in enumerate(SHAPES):
         image = image_for(name, shape, dtype, number)
         for given in params(name, image):
-            for mode in MODES if takes_border(name) else [None]:
+            for mode in modes_of(name) or [None]:
                 edge = {} if mode is None else {"mode": mode, "cval": constant(dtype, 7)}
                 check(name, image, {**given, **edge}, f"{name} {short(given)} {shape} {dtype} {mode}")
 
@@ -191,7 +203,7 @@ def test_backends_agree_bit_for_bit(name, dtype, backend):
     """With one thread as in the oracle test; "single" itself is called with other bands here."""
     if not supported(name, dtype):
         return
-    modes = list(MODES)
+    modes = modes_of(name)
     turn = 0
     for number, shape in enumerate(SHAPES if backend in ("single", "multicore") else FEW_SHAPES):
         image = image_for(name, shape, dtype, number)
@@ -199,7 +211,7 @@ def test_backends_agree_bit_for_bit(name, dtype, backend):
             turn += 1
             if backend == "processes" and turn % 3:
                 continue
-            edge = {"mode": modes[turn % len(modes)], "cval": constant(dtype, 3)} if takes_border(name) else {}
+            edge = {"mode": modes[turn % len(modes)], "cval": constant(dtype, 3)} if modes else {}
             message = f"{name} {short(given)} {shape} {dtype} {edge} on {backend}"
             compare(name, image, {**given, **edge}, backend, message)
 

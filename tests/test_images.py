@@ -8,7 +8,7 @@ from PIL import Image
 
 import gpuimg
 from gpuimg.images import MODES
-from gpuimg.typing import Mode
+from gpuimg.typing import Mode, MorphologyMode
 from tests.conftest import example
 
 RNG = np.random.default_rng(5)
@@ -153,3 +153,4 @@ def test_the_image_is_never_written_to():
 
 def test_every_border_mode_of_the_signatures_is_in_the_table():
     assert get_args(Mode) == tuple(MODES)
+    assert get_args(MorphologyMode) == (*MODES, "ignore")

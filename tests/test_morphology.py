@@ -1,4 +1,5 @@
-"""Morphological reconstruction: images whose paths wind, seams between slabs, what NaN does, and errors."""
+"""Openings at borders. Morphological reconstruction: images whose paths wind, seams between slabs, what NaN does, and
+errors."""
 
 import numpy as np
 import pytest
@@ -56,6 +57,53 @@ PATTERNS = {
     "ramp": np.add.outer(np.arange(140), np.arange(90)).astype(np.uint8),
     "blobs": blobs((200, 140)),
 }
+
+
+NEITHER_SYMMETRIC_NOR_CENTRED = [
+    np.array([[1, 0, 0]]),
+    np.array([[0, 0, 0, 1]]),
+    np.array([[1, 1], [0, 0], [0, 0], [1, 0]]),
+    np.pad(np.tri(4, 6), ((0, 9), (0, 40))),
+]
+
+
+@pytest.mark.parametrize("name", ["opening", "closing", "white_tophat", "black_tophat"])
+def test_nothing_beyond_the_border_counts(name, backend):
+    function = gpuimg.FILTERS[name].function
+    for dtype in (bool, *DTYPES, np.int32):
+        for shape in ((1, 1), (1, 3), (40, 2), (2, 200), (23, 37), (6, 9, 3)):
+            image = noise(shape, dtype)
+            for under in NEITHER_SYMMETRIC_NOR_CENTRED:
+                message = f"{shape} {dtype} {under.shape}"
+                found = function(image, under, backend=backend)
+                assert_same(found, ORACLES[name](image, under), message)
+                if name in ("opening", "closing"):
+                    assert (found <= image if name == "opening" else found >= image).all(), message
+                    assert_same(function(found, under, backend=backend), found, message)
+                else:
+                    assert (found >= 0).all(), message
+
+
+def test_the_border_of_scipy_is_a_mode_away(backend):
+    image = np.array([[0, 9, 0]], np.uint8)
+    under = np.array([[1, 0, 0]])
+    assert_same(gpuimg.opening(image, under, backend=backend), image)
+    expected = ndimage.grey_opening(image, footprint=under)
+    assert_same(gpuimg.opening(image, under, mode="reflect", backend=backend), expected)
+    assert expected.tolist() == [[0, 9, 9]]
+
+
+@pytest.mark.parametrize("mode", ["ignore", "reflect"])
+def test_where_a_footprint_covers_nothing(mode, backend):
+    """An erosion is the maximum there and a dilation the minimum."""
+    for dtype, least, greatest in ((np.uint8, 0, 255), (np.int16, -32768, 32767), (np.float32, -np.inf, np.inf)):
+        image, under = np.full((2, 3), 7, dtype), np.array([[1, 0, 0]])
+        eroded = gpuimg.erosion(image, under, mode=mode, backend=backend)
+        dilated = gpuimg.dilation(image, under, mode=mode, backend=backend)
+        assert_same(eroded[:, 0], np.full(2, greatest if mode == "ignore" else 7, dtype))
+        assert_same(dilated[:, -1], np.full(2, least if mode == "ignore" else 7, dtype))
+        assert (eroded[:, 1:] == 7).all()
+        assert (dilated[:, :-1] == 7).all()
 
 
 @pytest.mark.parametrize("connectivity", [1, 2])

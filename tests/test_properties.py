@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from skimage import morphology
 
 import gpuimg
 
@@ -13,6 +14,13 @@ IMAGES = SIDES.flatmap(lambda shape: arrays.arrays(np.uint8, shape))
 SIGNED = SIDES.flatmap(lambda shape: arrays.arrays(np.int16, shape))
 FLOATS = SIDES.flatmap(lambda shape: arrays.arrays(np.float32, shape, elements=st.floats(-1e6, 1e6, width=32)))
 MODES = st.sampled_from(["reflect", "nearest", "mirror", "wrap", "constant"])
+# Of every dtype that morphology takes, with the dtype's extreme values.
+COMPARED = st.tuples(
+    st.sampled_from(["bool", "uint8", "uint16", "int16", "int32", "float32", "float64"]), SIDES
+).flatmap(lambda given: arrays.arrays(*given, elements=st.floats(-1e6, 1e6, width=32) if "float" in given[0] else None))
+FOOTPRINTS = arrays.arrays(
+    np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 1)
+).filter(np.any)
 ODD = st.sampled_from([1, 3, 5, 7, 11])
 PERIODIC = st.sampled_from(["reflect", "nearest", "mirror"])
 
@@ -84,6 +92,66 @@ def test_dilation_is_erosion_of_the_inverse(image, data):
     dilated = gpuimg.dilation(image, footprint)
     eroded = gpuimg.erosion(gpuimg.invert(image), footprint[::-1, ::-1])
     np.testing.assert_array_equal(dilated, gpuimg.invert(eroded))
+
+
+def opposite(image):
+    """The image's values in reversed order."""
+    return -image if image.dtype.kind == "f" else ~image
+
+
+def odd(footprint):
+    """The same footprint with odd sides, whose centre is not a matter of convention."""
+    return np.pad(footprint, [(0, 1 - side % 2) for side in footprint.shape])
+
+
+@given(COMPARED, FOOTPRINTS)
+def test_an_opening_is_nowhere_above_the_image_and_a_closing_nowhere_below(image, footprint):
+    opened, closed = gpuimg.opening(image, footprint), gpuimg.closing(image, footprint)
+    assert (opened <= image).all()
+    assert (closed >= image).all()
+    np.testing.assert_array_equal(gpuimg.opening(opened, footprint), opened)
+    np.testing.assert_array_equal(gpuimg.closing(closed, footprint), closed)
+
+
+@given(COMPARED, st.tuples(st.integers(1, 60), st.integers(1, 60)))
+def test_opening_by_a_window_is_the_same_with_the_image_reflected(image, size):
+    opened = gpuimg.opening(image, size)
+    assert (opened <= image).all()
+    np.testing.assert_array_equal(gpuimg.opening(opened, size), opened)
+    np.testing.assert_array_equal(gpuimg.opening(image, size, mode="reflect"), opened)
+
+
+@given(COMPARED, FOOTPRINTS)
+def test_closing_is_opening_of_the_inverse(image, footprint):
+    turned = odd(footprint)[::-1, ::-1]
+    for closed, opened in ((gpuimg.closing, gpuimg.opening), (gpuimg.black_tophat, gpuimg.white_tophat)):
+        found, expected = closed(image, footprint), opened(opposite(image), turned)
+        np.testing.assert_array_equal(found, opposite(expected) if closed is gpuimg.closing else expected)
+
+
+@given(COMPARED, FOOTPRINTS)
+def test_top_hats_are_not_negative(image, footprint):
+    white, black = gpuimg.white_tophat(image, footprint), gpuimg.black_tophat(image, footprint)
+    assert (white >= 0).all()
+    assert (black >= 0).all()
+    if image.dtype.kind == "u":  # nothing is left to be saturated
+        np.testing.assert_array_equal(white + gpuimg.opening(image, footprint), image)
+        np.testing.assert_array_equal(gpuimg.closing(image, footprint) - black, image)
+
+
+@given(COMPARED, FOOTPRINTS)
+def test_a_border_that_is_ignored_is_scikit_images(image, footprint):
+    """Which does not reflect the footprint in dilations, and centres even ones elsewhere."""
+    under = odd(footprint)
+    turned = under[::-1, ::-1]
+    for name, theirs in (("erosion", under), ("dilation", turned), ("opening", under), ("closing", turned)):
+        expected = getattr(morphology, name)(image, theirs, mode="ignore")
+        found = getattr(gpuimg, name)(image, footprint, mode="ignore")
+        np.testing.assert_array_equal(found, expected, err_msg=name, strict=True)
+    if image.dtype.kind in "bu":  # others are not saturated there
+        white, black = (getattr(morphology, f"{kind}_tophat") for kind in ("white", "black"))
+        np.testing.assert_array_equal(gpuimg.white_tophat(image, footprint), white(image, under, mode="ignore"))
+        np.testing.assert_array_equal(gpuimg.black_tophat(image, footprint), black(image, turned, mode="ignore"))
 
 
 @given(IMAGES, ODD, PERIODIC)

@@ -87,19 +87,19 @@ def image_for(entry: Any, shape: tuple[int, ...], dtype: Any) -> Array:
 def combinations(
     entry: Any, dtype: Any, shapes: Any, channels: tuple[int, ...] = CHANNELS
 ) -> Iterator[tuple[Array, dict[str, Any]]]:
-    """Images with the parameters of a filter's examples; the border modes take turns."""
+    """Images with the parameters of a filter's examples; the border modes and the default take turns."""
     from gpuimg.images import MODES
     from gpuimg.registry import arguments
 
-    modes = itertools.cycle(MODES)
+    modes = itertools.cycle((*MODES, None))
     has_mode = "mode" in inspect.signature(entry.function).parameters
     for example, shape, count in itertools.product(entry.examples, shapes, channels):
         if entry.color and count == 1:
             continue
         image = image_for(entry, shape if count == 1 else (*shape, count), dtype)
         given = arguments(example, image)
-        if has_mode:
-            given.setdefault("mode", next(modes))
+        if has_mode and (mode := next(modes)):
+            given.setdefault("mode", mode)
         yield image, given
 
 

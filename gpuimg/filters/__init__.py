@@ -12,7 +12,10 @@ out : ndarray
 mode : {"reflect", "nearest", "mirror", "wrap", "constant"}
     Extension of the image beyond its border, as in SciPy: ``d c b a | a b c d | d c b a`` (reflect), ``a a a | a b c d
     | d d d`` (nearest), ``d c b | a b c d | c b a`` (mirror), ``b c d | a b c d | a b c`` (wrap), ``k k k | a b c d |
-    k k k`` (constant).
+    k k k`` (constant). Minimum, maximum and morphology also have "ignore", as in scikit-image: only pixels of the image
+    count. Where there are none under a footprint, a minimum is the dtype's maximum and a maximum its minimum, of floats
+    an infinity. It is the default of opening, closing and the top hats: with "reflect", an opening by a footprint that
+    is not symmetric may exceed the image at its border.
 cval : number
     The constant k of mode "constant"; it must be a value of the image's dtype.
 axes : str, optional

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple, TypeAlias, get_args
 import numpy as np
 
 from gpuimg import images
-from gpuimg.images import BOOL, WITH_BOOL
+from gpuimg.images import BOOL, MODES, WITH_BOOL
 from gpuimg.plans.graph import Plan
 from gpuimg.plans.nodes import Edge, change, fold, host, parts, point, view, window
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
-from gpuimg.typing import Backend, FootprintLike, ImageLike, Method, Mode, Out, SameImage, Size
+from gpuimg.typing import Backend, FootprintLike, ImageLike, Method, MorphologyMode, Out, SameImage, Size
 
 Array = np.ndarray[Any, Any]
 MINIMUM, MAXIMUM = 0, 1
@@ -47,10 +47,24 @@ class Footprint(NamedTuple):
 
 
 Under: TypeAlias = Extents | Footprint
+Border: TypeAlias = "Edge | None"  # None: what lies beyond the image's edge does not count
+*_, IGNORE = get_args(MorphologyMode)
 
 
-def plan_extreme(image: Value, under: Under, which: int, edge: Edge) -> Value:
+def _border(mode: MorphologyMode, cval: float, dtype: np.dtype[Any]) -> Border:
+    if isinstance(mode, str) and mode == IGNORE:
+        return None
+    return images.border(mode, cval, dtype, also=(IGNORE,))
+
+
+def _neutral(dtype: np.dtype[Any], which: int) -> Edge:
+    """The border that changes no minimum (maximum): the greatest (least) value."""
+    return MODES["constant"].code, float(images.full_range(dtype)[1 - which])
+
+
+def plan_extreme(image: Value, under: Under, which: int, border: Border) -> Value:
     """The minimum or maximum over a window or a footprint's ones."""
+    edge = border or _neutral(image.dtype, which)
     if isinstance(under, Extents):
         above, below, left, right = under
         halo = max(above, below), max(left, right)
@@ -75,7 +89,7 @@ def _extreme(
     image: ImageLike,
     size: Any,
     which: int,
-    mode: Mode,
+    mode: MorphologyMode,
     cval: float,
     axes: str | None,
     backend: Backend | None,
@@ -83,37 +97,37 @@ def _extreme(
 ) -> Any:
     source = images.accept(image, images.WITH_LABELS, axes=axes)
     under = _window(images.window(size))
-    edge = images.border(mode, cval, source.dtype)
-    return run(plan_extreme, source, under, which, edge, backend=backend, out=out)
+    border = _border(mode, cval, source.dtype)
+    return run(plan_extreme, source, under, which, border, backend=backend, out=out)
 
 
-def plan_erosion(image: Value, under: Under, edge: Edge) -> Value:
-    return plan_extreme(image, under, MINIMUM, edge)
+def plan_erosion(image: Value, under: Under, border: Border) -> Value:
+    return plan_extreme(image, under, MINIMUM, border)
 
 
-def plan_dilation(image: Value, under: Under, edge: Edge) -> Value:
+def plan_dilation(image: Value, under: Under, border: Border) -> Value:
     """The maximum over the reflected footprint."""
-    return plan_extreme(image, reflected(under), MAXIMUM, edge)
+    return plan_extreme(image, reflected(under), MAXIMUM, border)
 
 
-def plan_opening(image: Value, under: Under, edge: Edge) -> Value:
-    return plan_dilation(plan_erosion(image, under, edge), under, edge)
+def plan_opening(image: Value, under: Under, border: Border) -> Value:
+    return plan_dilation(plan_erosion(image, under, border), under, border)
 
 
-def plan_closing(image: Value, under: Under, edge: Edge) -> Value:
-    return plan_erosion(plan_dilation(image, under, edge), under, edge)
+def plan_closing(image: Value, under: Under, border: Border) -> Value:
+    return plan_erosion(plan_dilation(image, under, border), under, border)
 
 
-def plan_white_tophat(image: Value, under: Under, edge: Edge) -> Value:
-    return point("difference", plan_opening(image, under, edge), other=image, turned=1)
+def plan_white_tophat(image: Value, under: Under, border: Border) -> Value:
+    return point("difference", plan_opening(image, under, border), other=image, turned=1)
 
 
-def plan_black_tophat(image: Value, under: Under, edge: Edge) -> Value:
-    return point("difference", plan_closing(image, under, edge), other=image, turned=0)
+def plan_black_tophat(image: Value, under: Under, border: Border) -> Value:
+    return point("difference", plan_closing(image, under, border), other=image, turned=0)
 
 
-def plan_morphological_gradient(image: Value, under: Under, edge: Edge) -> Value:
-    dilated, eroded = plan_dilation(image, under, edge), plan_erosion(image, under, edge)
+def plan_morphological_gradient(image: Value, under: Under, border: Border) -> Value:
+    dilated, eroded = plan_dilation(image, under, border), plan_erosion(image, under, border)
     return point("difference", dilated, other=eroded, turned=0)
 
 
@@ -121,7 +135,7 @@ def _morphology(
     plan: Plan,
     image: ImageLike,
     footprint: Any,
-    mode: Mode,
+    mode: MorphologyMode,
     cval: float,
     axes: str | None,
     backend: Backend | None,
@@ -130,8 +144,8 @@ def _morphology(
     source = images.accept(image, images.WITH_LABELS, axes=axes)
     given = images.footprint(footprint)
     under = _window(given) if isinstance(given, tuple) else Footprint(given.shape, given.tobytes())
-    edge = images.border(mode, cval, source.dtype)
-    return run(plan, source, under, edge, backend=backend, out=out)
+    border = _border(mode, cval, source.dtype)
+    return run(plan, source, under, border, backend=backend, out=out)
 
 
 @register({"size": 3}, {"size": (2, 9)}, kinds="buif", also=images.WITH_LABELS)
@@ -139,7 +153,7 @@ def minimum(
     image: SameImage,
     size: Size = 3,
     *,
-    mode: Mode = "reflect",
+    mode: MorphologyMode = "reflect",
     cval: float = 0,
     axes: str | None = None,
     backend: Backend | None = None,
@@ -181,7 +195,7 @@ def maximum(
     image: SameImage,
     size: Size = 3,
     *,
-    mode: Mode = "reflect",
+    mode: MorphologyMode = "reflect",
     cval: float = 0,
     axes: str | None = None,
     backend: Backend | None = None,
@@ -233,7 +247,7 @@ def erosion(
     image: SameImage,
     footprint: FootprintLike = 3,
     *,
-    mode: Mode = "reflect",
+    mode: MorphologyMode = "reflect",
     cval: float = 0,
     axes: str | None = None,
     backend: Backend | None = None,
@@ -274,7 +288,7 @@ def dilation(
     image: SameImage,
     footprint: FootprintLike = 3,
     *,
-    mode: Mode = "reflect",
+    mode: MorphologyMode = "reflect",
     cval: float = 0,
     axes: str | None = None,
     backend: Backend | None = None,
@@ -331,7 +345,7 @@ def opening(
     image: SameImage,
     footprint: FootprintLike = 3,
     *,
-    mode: Mode = "reflect",
+    mode: MorphologyMode = "ignore",
     cval: float = 0,
     axes: str | None = None,
     backend: Backend | None = None,
@@ -344,11 +358,13 @@ def opening(
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
-    mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
+    mode, cval, axes, backend, out : see `gpuimg.filters`; the mode is the same in every step
 
     Returns
     -------
-    array of the same shape and dtype
+    array of the same shape and dtype. With the mode "ignore" it is nowhere above the image, and opening it again
+        changes nothing. A footprint without its centre may cover a pixel from no pixel of the image: it is the dtype's
+        minimum, of floats -inf.
 
     Raises
     ------
@@ -356,14 +372,16 @@ def opening(
 
     References
     ----------
-    .. [1] J. Serra, "Image Analysis and Mathematical Morphology", 1982. The same as
-       `scipy.ndimage.grey_opening`.
+    .. [1] J. Serra, "Image Analysis and Mathematical Morphology", 1982. Differs from `scipy.ndimage.grey_opening` and
+       `skimage.morphology.opening` in the default mode, which is "reflect" there.
 
     Examples
     --------
     >>> import numpy as np, gpuimg
     >>> gpuimg.opening(np.array([[0, 9, 0, 7, 7, 7, 0]], np.uint8))
     array([[0, 0, 0, 7, 7, 7, 0]], dtype=uint8)
+    >>> gpuimg.opening(np.array([[0, 9, 0]], np.uint8), [[1, 0, 0]])  # [0, 9, 9] with the mode "reflect"
+    array([[0, 9, 0]], dtype=uint8)
     """
     return _morphology(plan_opening, image, footprint, mode, cval, axes, backend, out)
 
@@ -373,7 +391,7 @@ def closing(
     image: SameImage,
     footprint: FootprintLike = 3,
     *,
-    mode: Mode = "reflect",
+    mode: MorphologyMode = "ignore",
     cval: float = 0,
     axes: str | None = None,
     backend: Backend | None = None,
@@ -386,11 +404,13 @@ def closing(
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
-    mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
+    mode, cval, axes, backend, out : see `gpuimg.filters`; the mode is the same in every step
 
     Returns
     -------
-    array of the same shape and dtype
+    array of the same shape and dtype. With the mode "ignore" it is nowhere below the image, and closing it again
+        changes nothing. A footprint without its centre may cover a pixel from no pixel of the image: it is the dtype's
+        maximum, of floats inf.
 
     Raises
     ------
@@ -398,8 +418,9 @@ def closing(
 
     References
     ----------
-    .. [1] J. Serra, "Image Analysis and Mathematical Morphology", 1982. The same as
-       `scipy.ndimage.grey_closing`.
+    .. [1] J. Serra, "Image Analysis and Mathematical Morphology", 1982. Differs from `scipy.ndimage.grey_closing` and
+       `skimage.morphology.closing` in the default mode, which is "reflect" there, and from the latter in that it
+       reflects the footprint as SciPy does.
 
     Examples
     --------
@@ -415,7 +436,7 @@ def white_tophat(
     image: SameImage,
     footprint: FootprintLike = 3,
     *,
-    mode: Mode = "reflect",
+    mode: MorphologyMode = "ignore",
     cval: float = 0,
     axes: str | None = None,
     backend: Backend | None = None,
@@ -428,11 +449,11 @@ def white_tophat(
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
-    mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
+    mode, cval, axes, backend, out : see `gpuimg.filters`; the mode is the same in every step
 
     Returns
     -------
-    array of the same shape and dtype; differences are saturated
+    array of the same shape and dtype, with the mode "ignore" nowhere negative; differences are saturated
 
     Raises
     ------
@@ -440,8 +461,8 @@ def white_tophat(
 
     References
     ----------
-    .. [1] J. Serra, "Image Analysis and Mathematical Morphology", 1982. The same as
-       `scipy.ndimage.white_tophat`, which does not saturate.
+    .. [1] J. Serra, "Image Analysis and Mathematical Morphology", 1982. Differs from `scipy.ndimage.white_tophat` in
+       that it saturates and in the default mode, which is "reflect" there.
 
     Examples
     --------
@@ -457,7 +478,7 @@ def black_tophat(
     image: SameImage,
     footprint: FootprintLike = 3,
     *,
-    mode: Mode = "reflect",
+    mode: MorphologyMode = "ignore",
     cval: float = 0,
     axes: str | None = None,
     backend: Backend | None = None,
@@ -470,11 +491,11 @@ def black_tophat(
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
-    mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
+    mode, cval, axes, backend, out : see `gpuimg.filters`; the mode is the same in every step
 
     Returns
     -------
-    array of the same shape and dtype; differences are saturated
+    array of the same shape and dtype, with the mode "ignore" nowhere negative; differences are saturated
 
     Raises
     ------
@@ -482,8 +503,8 @@ def black_tophat(
 
     References
     ----------
-    .. [1] J. Serra, "Image Analysis and Mathematical Morphology", 1982. The same as
-       `scipy.ndimage.black_tophat`, which does not saturate.
+    .. [1] J. Serra, "Image Analysis and Mathematical Morphology", 1982. Differs from `scipy.ndimage.black_tophat` in
+       that it saturates and in the default mode, which is "reflect" there.
 
     Examples
     --------
@@ -499,7 +520,7 @@ def morphological_gradient(
     image: SameImage,
     footprint: FootprintLike = 3,
     *,
-    mode: Mode = "reflect",
+    mode: MorphologyMode = "reflect",
     cval: float = 0,
     axes: str | None = None,
     backend: Backend | None = None,
@@ -512,7 +533,7 @@ def morphological_gradient(
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
-    mode, cval, axes, backend, out : see `gpuimg.filters`; the border is the same in every step
+    mode, cval, axes, backend, out : see `gpuimg.filters`; the mode is the same in every step
 
     Returns
     -------
@@ -726,6 +747,5 @@ def fill_holes(
 def plan_fill_holes(image: Value, connectivity: int) -> Value:
     """Reconstruction by erosion from the image at its border and the maximum inside of it."""
     mask = _reversed(image)
-    inside = -np.inf if image.dtype.kind == "f" else 0 if image.dtype == BOOL else images.limits(image.dtype)[0]
-    seed = point("outermost", mask, work=0.5, inside=float(inside))
+    seed = point("outermost", mask, work=0.5, inside=float(images.full_range(image.dtype)[0]))
     return _reversed(_reconstructed(seed, mask, connectivity, None))

@@ -78,6 +78,7 @@ KINDS: dict[str, Schema] = {
     "bool": BOOLEAN,
     "bool | None": {"anyOf": [BOOLEAN, NULL]},
     "Mode": _enum(get_args(typing.Mode)),
+    "MorphologyMode": _enum(get_args(typing.MorphologyMode)),
     "Method": _enum(get_args(typing.Method)),
     "Size": _one_or_two(INTEGER),
     "Sigma": _one_or_two(NUMBER),

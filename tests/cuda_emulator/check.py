@@ -43,8 +43,8 @@ def image_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, An
 
 
 def cases(names: list[str], tiny: bool = False) -> Iterator[tuple[Filter, dict[str, Any], np.ndarray[Any, Any]]]:
-    """Filters with parameters and images; the border modes take turns."""
-    modes = itertools.cycle(MODES)
+    """Filters with parameters and images; the border modes and the default take turns."""
+    modes = itertools.cycle((*MODES, None))
     for name, entry in all_filters().items():
         if unwritten(name) or (names and name not in names):
             continue
@@ -52,8 +52,8 @@ def cases(names: list[str], tiny: bool = False) -> Iterator[tuple[Filter, dict[s
             color = entry.color
             image = image_of((*shape[:2], 3 if len(shape) == 2 else 4) if color else shape, dtype)
             given = arguments(example, image)
-            if "mode" in inspect.signature(entry.function).parameters:
-                given.setdefault("mode", next(modes))
+            if "mode" in inspect.signature(entry.function).parameters and (mode := next(modes)):
+                given.setdefault("mode", mode)
             yield entry, given, image
 
 
