@@ -363,8 +363,8 @@ def opening(
     Returns
     -------
     array of the same shape and dtype. With the mode "ignore" it is nowhere above the image, and opening it again
-        changes nothing. A footprint without its centre may cover a pixel from no pixel of the image: it is the dtype's
-        minimum, of floats -inf.
+    changes nothing. A pixel that the footprint reaches from none of the image, because it lacks its centre, is the
+    dtype's minimum, of floats -inf.
 
     Raises
     ------
@@ -409,8 +409,8 @@ def closing(
     Returns
     -------
     array of the same shape and dtype. With the mode "ignore" it is nowhere below the image, and closing it again
-        changes nothing. A footprint without its centre may cover a pixel from no pixel of the image: it is the dtype's
-        maximum, of floats inf.
+    changes nothing. A pixel that the footprint reaches from none of the image, because it lacks its centre, is the
+    dtype's maximum, of floats inf.
 
     Raises
     ------
