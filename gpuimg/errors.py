@@ -50,6 +50,10 @@ class BackendFailed(GpuimgError, RuntimeError):
     """A backend that could run broke while it ran, for example because its worker processes kept dying."""
 
 
+class NoScratch(BackendFailed):
+    """Compiled code found no memory to work in."""
+
+
 class ImageFileError(GpuimgError, OSError):
     """An image file is missing, unreadable, truncated or cannot be written."""
 

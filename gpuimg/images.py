@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpuimg.keeping import kept
 from gpuimg.memory import copy_pixels, new_array
 from gpuimg.typing import ImageLike
 
@@ -497,7 +498,7 @@ def footprint(value: Any) -> Array | tuple[int, int]:
     return _checked_footprint(array.shape, array.dtype, array.tobytes())
 
 
-@lru_cache(maxsize=64)
+@kept(64, lambda checked: checked.nbytes if isinstance(checked, np.ndarray) else 0)
 def _checked_footprint(shape: tuple[int, int], dtype: np.dtype[Any], content: bytes) -> Array | tuple[int, int]:
     array = np.frombuffer(content, dtype).reshape(shape)
     if not np.isin(array, (0, 1)).all():

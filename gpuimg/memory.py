@@ -70,7 +70,11 @@ def new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, A
     """A C-contiguous array, as `numpy.empty` returns, in used memory if there is some of that size."""
     nbytes = math.prod(shape) * dtype.itemsize
     if nbytes < SMALLEST or not _SUPPORTED:
-        return np.empty(shape, dtype)
+        try:
+            return np.empty(shape, dtype)
+        except MemoryError:
+            release()
+            return np.empty(shape, dtype)
     block = _take(nbytes)
     if block is None:
         release()  # what is kept does not fit what is wanted now, and must not come on top of it

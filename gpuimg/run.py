@@ -6,23 +6,24 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from importlib import import_module
 from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuimg import dispatch, stopping
+from gpuimg import dispatch, memory, stopping
 from gpuimg.backend.base import Backend, speed_key
 from gpuimg.backend.walk import Bound, Outs, bound_to
 from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
-from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
+from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning, NoScratch
 from gpuimg.images import Source, check_out, contiguous, given_shape, lies_on_device
 from gpuimg.machine import Figures, figures
 from gpuimg.memory import copy_pixels, new_array
-from gpuimg.plans.graph import GRAPHS_KEPT, AnyValue, Graph, Plan, graph_of
+from gpuimg.plans.graph import AnyValue, Graph, Plan, graph_of
 from gpuimg.plans.nodes import Loop, Node
 from gpuimg.plans.value import Small, Value
 from gpuimg.typing import Backend as BackendName
@@ -87,7 +88,7 @@ def run(
         outs = _checked_outs(out, source, graph)
         into = tuple([each if _usable_directly(each, bound.arrays) else None for each in outs])
     if source.array.size == 0 and isinstance(graph.results[0], Value):
-        made = tuple([_new(source, each) for each in graph.results if isinstance(each, Value)])
+        made = tuple([new_result(source, each) for each in graph.results if isinstance(each, Value)])
     else:
         made = _run_on(name, job, bound, _Once(bound, into))
     results = [_handed(source, value, result) for value, result in zip(graph.results, made, strict=True)]
@@ -179,7 +180,7 @@ def _memory_of(source: Source, value: AnyValue, target: Any | None, read: tuple[
     """Memory for the results of a stack, ``target`` where it can be written to; None for numbers."""
     if isinstance(value, Small):
         return None
-    return target if target is not None and _usable_directly(target, read) else _new(source, value)
+    return target if target is not None and _usable_directly(target, read) else new_result(source, value)
 
 
 def _filled(name: str, source: Source, bounds: list[Bound], memory: list[Any | None]) -> list[Any]:
@@ -207,9 +208,15 @@ def _in_given_order(source: Source, value: AnyValue, made: Any) -> Any:
     return result if source.restore is None else source.restore(result)
 
 
-@lru_cache(maxsize=2 * GRAPHS_KEPT)
 def job_of(graph: Graph, on_device: bool, images: int = 1) -> Job:
     """What a graph amounts to for the cost rule, for each image of a stack."""
+    found = graph.jobs.get((on_device, images))
+    if found is None:
+        found = graph.jobs[on_device, images] = _made_job(graph, on_device, images)
+    return found  # type: ignore[no-any-return]
+
+
+def _made_job(graph: Graph, on_device: bool, images: int) -> Job:
     ends = [value for value in (*graph.inputs, *graph.results) if isinstance(value, Value)]
     return Job(tuple(_steps(graph)), sum(_product(end.shape) * end.dtype.itemsize for end in ends), on_device, images)
 
@@ -259,7 +266,7 @@ def _usable_directly(out: Any, read: tuple[Any, ...]) -> bool:
     return not any(np.may_share_memory(out, each) for each in read if isinstance(each, np.ndarray))
 
 
-def _new(source: Source, result: Value) -> Any:
+def new_result(source: Source, result: Value) -> Any:
     """Memory for a result, or for those of a stack."""
     if 0 in source.shape and 0 not in result.shape:
         raise ValueError(f"image is empty, shape {source.shape}: there is nothing to make the shape {result.shape} of")
@@ -354,12 +361,20 @@ def _product(shape: tuple[int, ...]) -> int:
     return count
 
 
+def _with_what_memory_there_is(call: Callable[[], Any]) -> Any:
+    """Call a function; where memory does not suffice, once more without what is kept for later results."""
+    with suppress(MemoryError, NoScratch):
+        return call()
+    memory.release()
+    return call()
+
+
 def _timed(name: str, bound: Bound, call: _Once | _Each) -> Any:
     start = time.perf_counter()
     watch = stopping.watch()
     if watch is not None:
         watch.begin(name)
-    result = call.on(backend_named(name))
+    result = _with_what_memory_there_is(partial(call.on, backend_named(name)))
     if watch is not None:
         watch.end()
     if log.isEnabledFor(logging.DEBUG):

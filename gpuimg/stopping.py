@@ -5,8 +5,11 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import NoReturn, TypeVar
+
+T = TypeVar("T")
 
 PATIENCE = 0.02  # seconds between looks of what waits for something else
 
@@ -104,6 +107,7 @@ class Watch:
 
 class _Local(threading.local):
     watch: Watch | None = None
+    interrupt: Watch | None = None
 
 
 _local = _Local()
@@ -128,20 +132,83 @@ def watch() -> Watch | None:
 
 def flag() -> int:
     """The address of the flag that this thread's work looks at."""
-    found = _local.watch
+    found = _local.watch or _local.interrupt
     return UNSET if found is None else found.address
 
 
 def look() -> None:
     """End the work if it is to stop."""
-    found = _local.watch
+    found = _local.watch or _local.interrupt
     if found is not None:
         found.look()
 
 
 def within(done: float) -> None:
     """Say which share of the present part of the work is done, and end it if it is to stop."""
-    found = _local.watch
+    found = _local.watch or _local.interrupt
     if found is not None:
         found._part = done
         found.look()
+
+
+@contextmanager
+def interrupted_by(watch: Watch) -> Iterator[None]:
+    """A context whose work in this thread stops with ``watch``, but is not divided more finely for it."""
+    outer, _local.interrupt = _local.interrupt, watch
+    try:
+        yield
+    finally:
+        _local.interrupt = outer
+
+
+def handles_signals() -> bool:
+    """Whether this is the thread that signals come to, and nobody else may stop its work."""
+    return _local.watch is None and threading.current_thread() is threading.main_thread()
+
+
+def interruptibly(function: Callable[[], T], watch: Watch) -> T:
+    """Call a function in another thread while this one handles signals.
+
+    What a handler raises stops the work, which looks at ``watch``; it is raised once the function has returned.
+    """
+    ended = threading.Lock()
+    ended.acquire()
+    begun: list[None] = []
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            begun.append(None)  # before the look: either it is stopped in time, or it is waited for
+            with interrupted_by(watch):
+                watch.look()
+                results.append(function())
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            ended.release()
+
+    thread = threading.Thread(target=work, daemon=True, name="gpuimg work")
+    try:
+        thread.start()
+        while not ended.acquire(timeout=PATIENCE):  # on Windows a signal does not end it
+            pass
+    except BaseException as interrupt:
+        if isinstance(interrupt, RuntimeError) and thread.ident is None:  # the system has no thread left
+            return function()
+        watch.stop()
+        _wait_for(ended, begun, interrupt)
+    if errors:
+        raise errors.pop()  # out of the list: no cycle holds what the traceback does
+    return results.pop()
+
+
+def _wait_for(ended: threading.Lock, begun: list[None], interrupt: BaseException) -> NoReturn:
+    """Raise an interrupt, or the last one that comes meanwhile, once the work has ended or if it never begins."""
+    while begun:
+        try:
+            if ended.acquire(timeout=PATIENCE):
+                break
+        except BaseException as another:
+            interrupt = another
+    raise interrupt

@@ -57,7 +57,7 @@ LAYERS = [
     ("gpuimg.registry",),
     ("gpuimg.images",),
     ("gpuimg.errors", "gpuimg.memory"),
-    ("gpuimg.typing", "gpuimg.stopping"),
+    ("gpuimg.typing", "gpuimg.stopping", "gpuimg.keeping"),
 ]
 LEAVES = (*LAYERS[-3], *LAYERS[-2])
 

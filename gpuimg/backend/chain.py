@@ -11,16 +11,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpuimg import stopping
 from gpuimg.backend import walk as walking
 from gpuimg.backend.base import Array, CpuBackend, speed_key
 from gpuimg.backend.compiled import Compiled, Packed, prepare
 from gpuimg.backend.walk import Lookup, flat
 from gpuimg.kernels import FLAG_BYTES
 from gpuimg.machine import figures
-from gpuimg.plans.nodes import Node
+from gpuimg.plans.nodes import Fold, Node
 from gpuimg.plans.value import Small, Value
 
 SCRATCH_BYTES = 1 << 19  # of rows between nodes, for each thread
+LONG_WORK = 1 << 26  # elements times work of a call, tens of milliseconds, in comparison with which a thread is cheap
 ROWS_PER_HALO = 8  # at least: rows of a halo are made again for the next rows
 
 
@@ -134,6 +136,25 @@ class InProcess(CpuBackend):
 
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
         """Run one node over all rows of its results, or several some rows at a time, without images between them."""
+        if sum(map(_effort, nodes)) < LONG_WORK or not stopping.handles_signals():
+            self._fill(nodes, value_of, results)
+            return
+        # Compiled here: beside another thread that would be done in another process.
+        if len(nodes) == 1:
+            arguments = walking.arguments(nodes[0], value_of, results)
+            prepare(nodes[0].kernel, flat(value_of(nodes[0].image)), flat(results[0]), arguments)
+        else:
+            prepare_chain(stages_of(nodes, value_of, results), results[0])
+        stopping.interruptibly(lambda: self._fill(nodes, value_of, results), stopping.Watch())
+
+    def fold(self, node: Fold, value_of: Lookup) -> Array:
+        if _effort(node) < LONG_WORK or not stopping.handles_signals():
+            return super().fold(node, value_of)
+        partial = np.empty((1, math.prod(node.shape)), node.dtype)
+        prepare(node.kernel, flat(value_of(node.image)), partial, walking.arguments(node, value_of))
+        return stopping.interruptibly(lambda: super(InProcess, self).fold(node, value_of), stopping.Watch())
+
+    def _fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
         if len(nodes) == 1:
             super().fill(nodes, value_of, results)
             return
@@ -163,6 +184,15 @@ def _image_of(stage: Stage, stages: Sequence[Stage]) -> Array:
         return stage.memory
     maker = stages[stage.source].node
     return outline(maker.shape, maker.dtype)
+
+
+def _effort(node: Node) -> float:
+    """Elements times work, those of a window's halo included, which every band of rows begins with."""
+    read = float(math.prod(node.image.shape) + math.prod(node.shape))
+    if node.halo:
+        for extent, reach in zip(node.image.shape, node.halo, strict=False):
+            read *= 1 + 2 * reach / max(extent, 1)
+    return read * node.work
 
 
 def _work(stage: Stage, stages: Sequence[Stage]) -> tuple[str, int]:

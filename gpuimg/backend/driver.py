@@ -135,6 +135,9 @@ class Shares(ABC):
     def do(self, piece: Any) -> None:
         """Do one piece."""
 
+    def hurry(self) -> None:  # noqa: B027
+        """Let threads leave off within a piece, if they can: nobody wants the results any more."""
+
     def work(self) -> None:
         """Do pieces until none is left."""
         while True:
@@ -162,6 +165,7 @@ class Shares(ABC):
                 self._left.get()
             except BaseException as error:
                 interrupt = error
+                self.hurry()
         if interrupt is not None:
             raise interrupt
 
@@ -201,12 +205,16 @@ class Calls(Shares):
         super().__init__(enumerate(arguments))
         self._function = function
         self._watch = stopping.watch()
+        self._interrupt = stopping.Watch()
         self._errors: deque[BaseException] = deque()
         self._results: list[Any] = [None] * len(arguments)
 
     def help(self) -> None:
-        with stopping.watched(self._watch and self._watch.beside()):
+        with stopping.interrupted_by(self._interrupt), stopping.watched(self._watch and self._watch.beside()):
             super().help()
+
+    def hurry(self) -> None:
+        self._interrupt.stop()
 
     def do(self, piece: tuple[int, tuple[Any, ...]]) -> None:
         place, arguments = piece
@@ -215,6 +223,7 @@ class Calls(Shares):
         except BaseException as error:
             self._errors.append(error)
             self._waiting.clear()
+            self.hurry()
 
     def results(self) -> list[Any]:
         """What was returned, or the first error raised again."""

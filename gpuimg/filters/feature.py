@@ -74,7 +74,7 @@ def corner_harris(
 
 
 def plan_corner_harris(image: Value, k: float, width: Widths, edge: Edge) -> Value:
-    down, along = width.taps(image.dtype)
+    down, along = width.taps(image, edge)
     reach = down.radius + along.radius
     return window(
         "harris",
@@ -161,7 +161,7 @@ def canny(
 
 def plan_canny(image: Value, width: Widths, edge: Edge, outside: float, low: float, high: float) -> Value:
     """The steps up to weak and strong edges in one kernel, which `plan_edge_maxima` defines, then hysteresis."""
-    down, along = width.taps(image.dtype)
+    down, along = width.taps(image, edge)
     maxima = window(
         "edge_maxima",
         image,
@@ -202,7 +202,7 @@ def plan_smoothed(image: Value, width: Widths, edge: Edge, outside: float) -> Va
     smooth = plan_gaussian(numbers, width, edge)
     if edge[0] != MODES["constant"].code:
         return smooth
-    down, along = width.taps(image.dtype)
+    down, along = width.taps(image, edge)
     return point("normalize", smooth, w0=down.weights, w1=along.weights, outside=outside)
 
 

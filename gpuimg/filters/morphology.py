@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
 from gpuimg import images
 from gpuimg.images import BOOL, MODES, WITH_BOOL
+from gpuimg.keeping import kept
 from gpuimg.plans.graph import Plan
 from gpuimg.plans.nodes import Edge, change, fold, host, parts, point, view, window
 from gpuimg.plans.value import Value
@@ -333,7 +334,7 @@ def reflected(under: Under) -> Under:
     return _reflected(under)
 
 
-@lru_cache(maxsize=64)
+@kept(64, lambda footprint: 2 * len(footprint.content))
 def _reflected(under: Footprint) -> Footprint:
     grown = [(1 - side % 2, 0) for side in under.shape]
     turned = np.ascontiguousarray(np.pad(under.array()[::-1, ::-1], grown))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpuimg import images
-from gpuimg.images import FLOAT32, FLOAT64, UINT8
+from gpuimg.images import FLOAT32, FLOAT64, MODES, UINT8
+from gpuimg.keeping import kept
 from gpuimg.plans.nodes import Edge, copied, point, window
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
@@ -28,7 +28,7 @@ class Taps(NamedTuple):
     Attributes
     ----------
     weights : (radius + 1,) float64; the whole kernel sums to 1
-    fixed : (radius + 1,) uint16, the same in 65536ths
+    fixed : (radius + 1,) uint16, the same in 65536ths; a single 0 where the radius is above `LONGEST_FIXED`
     offset : int, mean loss by truncating each product to 1/256 grey level, in 1/256; adding it removes the bias
     """
 
@@ -41,7 +41,12 @@ class Taps(NamedTuple):
         return len(self.weights) - 1
 
 
-@lru_cache(maxsize=64)
+    @property
+    def nbytes(self) -> int:
+        return self.weights.nbytes + self.fixed.nbytes
+
+
+@kept(64, lambda taps: taps.nbytes)
 def gaussian_taps(sigma: float, truncate: float, dtype: np.dtype[Any] = FLOAT64) -> Taps:
     """Return the weights of `scipy.ndimage.gaussian_filter`, also in fixed point, without those that vanish in the
     precision that an image of ``dtype`` is computed in."""
@@ -49,13 +54,46 @@ def gaussian_taps(sigma: float, truncate: float, dtype: np.dtype[Any] = FLOAT64)
     distance = np.arange(radius + 1)
     weights = np.exp(-0.5 * (distance / sigma) ** 2) if radius else np.ones(1)
     weights /= weights[0] + 2 * weights[1:].sum()
-    weights = weights[: np.count_nonzero(weights.astype(FLOAT64 if dtype == FLOAT64 else FLOAT32))]
+    return _taps(weights[: np.count_nonzero(weights.astype(FLOAT64 if dtype == FLOAT64 else FLOAT32))])
+
+
+def _taps(weights: Array) -> Taps:
+    """Weights, also in fixed point."""
+    if len(weights) > LONGEST_FIXED + 1:
+        return Taps(weights, np.zeros(1, np.uint16), 0)
     fixed = np.rint(weights * 65536).astype(np.int64)
     fixed[0] = min(65535, 65536 - 2 * fixed[1:].sum())
     values = np.arange(256)
     lost = (values[:, None] * fixed % 256).mean(axis=0) / 256
     offset = round(lost[0] + 2 * lost[1:].sum())
     return Taps(weights, fixed.astype(np.uint16), offset)
+
+
+FOLDED_FROM = 4  # times the length of an image, or the period with which it is continued
+
+
+@kept(64, lambda taps: taps.nbytes)
+def folded_taps(sigma: float, truncate: float, dtype: np.dtype[Any], length: int, mode: int) -> Taps:
+    """`gaussian_taps` for images of ``length`` samples, of which many would be at the same sample: their sums.
+
+    A continued image repeats after a period, so distances count modulo it; beyond the edge of one that is not, all
+    samples are the same.
+    """
+    taps = gaussian_taps(sigma, truncate, dtype)
+    repeats = {MODES["reflect"].code: 2 * length, MODES["mirror"].code: max(2 * length - 2, 1)}
+    repeats[MODES["wrap"].code] = length
+    period = repeats.get(mode)
+    if length == 0 or taps.radius <= FOLDED_FROM * (period or length):
+        return taps
+    if period is None:
+        return _taps(np.append(taps.weights[:length], taps.weights[length:].sum()))
+    sums = np.bincount(np.arange(len(taps.weights)) % period, taps.weights, period)
+    whole = sums + np.roll(sums[::-1], 1)  # the distances on the other side
+    whole[0] -= taps.weights[0]  # counted once
+    half = whole[: period // 2 + 1].copy()
+    if period % 2 == 0:
+        half[-1] /= 2  # it stands on both sides
+    return _taps(half)
 
 
 class Widths(NamedTuple):
@@ -65,9 +103,13 @@ class Widths(NamedTuple):
     cols: float
     truncate: float
 
-    def taps(self, dtype: np.dtype[Any]) -> tuple[Taps, Taps]:
-        """The weights down the columns and along the rows for images of ``dtype``."""
-        return gaussian_taps(self.rows, self.truncate, dtype), gaussian_taps(self.cols, self.truncate, dtype)
+    def taps(self, image: Value, edge: Edge) -> tuple[Taps, Taps]:
+        """The weights down the columns and along the rows of an image."""
+        rows, cols = image.shape[:2]
+        return (
+            folded_taps(self.rows, self.truncate, image.dtype, rows, edge[0]),
+            folded_taps(self.cols, self.truncate, image.dtype, cols, edge[0]),
+        )
 
 
 def widths(sigma: Any, truncate: Any = 4.0, name: str = "sigma") -> Widths:
@@ -135,7 +177,7 @@ def gaussian(
 
 
 def plan_gaussian(image: Value, width: Widths, edge: Edge, dtype: np.dtype[Any] | None = None) -> Value:
-    down, along = width.taps(image.dtype)
+    down, along = width.taps(image, edge)
     return window(
         "gaussian",
         image,
@@ -212,7 +254,7 @@ def plan_unsharp_mask(image: Value, width: Widths, amount: float, edge: Edge) ->
     """The image plus ``amount`` times the difference between the image and its Gaussian."""
     if amount == 0:
         return copied(image)
-    radius = max(taps.radius for taps in width.taps(image.dtype))
+    radius = max(taps.radius for taps in width.taps(image, edge))
     if image.dtype == UINT8 and radius <= LONGEST_FIXED and abs(amount) <= MAXIMUM_FIXED:
         smooth = plan_gaussian(image, width, edge, SUMS)
         share = amount / 256

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpuimg import images
+from gpuimg.keeping import kept
 from gpuimg.plans.nodes import moved, point, resample
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
-from gpuimg.run import run
+from gpuimg.run import new_result, run
 from gpuimg.typing import Backend, ImageLike, Out, SameImage
 
 Array = np.ndarray[Any, Any]
 ONE = 1 << 14  # the sum of the fixed-point weights of uint8 images
 LONGEST_SIDE = 1 << 31
+TILE_SIDE = 1 << 17  # rows or columns of a result whose tables are made at once
 
 
 class Axis(NamedTuple):
@@ -34,23 +36,27 @@ class Axis(NamedTuple):
     fixed: Array
 
 
-@lru_cache(maxsize=32)
-def resampling(length: int, wanted: int, order: int, smooth: bool) -> Axis:
-    """The samples and weights that turn ``length`` samples into ``wanted``.
+Part = tuple[int, int, int]  # of a side of a result: its first and last sample, and the length of the whole
+
+
+@kept(32, lambda axis: sum(table.nbytes for table in axis))
+def resampling(length: int, part: Part, order: int, smooth: bool) -> Axis:
+    """The samples and weights that turn ``length`` samples into a part of others.
 
     Pixel centres lie at half coordinates; beyond the edge the samples are mirrored
     about the last one, which scikit-image's resize calls "reflect".
     With ``smooth``, the anti-aliasing Gaussian and the interpolation are one set of weights.
     """
+    first, last, wanted = part
     scale = length / wanted
-    middles = (2 * np.arange(wanted) + 1) * length  # of the output samples, in whole units: 2 * wanted an input sample
+    middles = (2 * np.arange(first, last) + 1) * length  # of the output samples, in whole units: 2 * wanted an input sample
     if order == 0:
         index = middles[:, None] // (2 * wanted)
-        weights = np.ones((wanted, 1))
+        weights = np.ones((last - first, 1))
     else:
-        first, rest = np.divmod(middles - wanted, 2 * wanted)
+        before, rest = np.divmod(middles - wanted, 2 * wanted)
         share = rest / (2 * wanted)
-        index = first[:, None] + np.arange(2)
+        index = before[:, None] + np.arange(2)
         weights = np.stack((1 - share, share), axis=1)
     sigma = max(0.0, (scale - 1) / 2)
     if smooth and sigma > 0:
@@ -88,9 +94,10 @@ def _trimmed(index: Array, weights: Array) -> tuple[Array, Array, Array]:
     fixed = np.rint(weights * ONE).astype(np.int32)
     largest = np.argmax(weights, axis=1)
     fixed[np.arange(len(fixed)), largest] += ONE - fixed.sum(axis=1, dtype=np.int32)
-    for row, tap in np.argwhere(weights == 0):
-        weights[row, largest[row]] /= 2  # exact, as is the sum of both halves
-        index[row, tap], weights[row, tap] = index[row, largest[row]], weights[row, largest[row]]
+    for tap in range(weights.shape[1]):
+        rows = np.flatnonzero(weights[:, tap] == 0)
+        weights[rows, largest[rows]] /= 2  # exact, as is the sum of both halves
+        index[rows, tap], weights[rows, tap] = index[rows, largest[rows]], weights[rows, largest[rows]]
     return index, weights, fixed
 
 
@@ -168,16 +175,43 @@ def resize(
     order = images.whole("order", order, low=0, high=1)
     source = images.accept(image, images.DTYPES if order else images.MOVED, axes=axes)
     rows, cols = _wanted_shape(source, output_shape)
-    shape = (rows, cols, *source.shape[2:])
     smooth = _smooths(source, rows, cols, order, anti_aliasing)
-    return run(plan_resize, source, shape, order, smooth, backend=backend, out=out)
+    if max(rows, cols) > TILE_SIDE and source.axes is None:
+        return _resize_in_tiles(source, rows, cols, order, smooth, backend, out)
+    return run(plan_resize, source, (0, rows, rows), (0, cols, cols), order, smooth, backend=backend, out=out)
 
 
-def plan_resize(image: Value, shape: tuple[int, ...], order: int, smooth: bool) -> Value:
+def _resize_in_tiles(
+    source: images.Source, rows: int, cols: int, order: int, smooth: bool, backend: Backend | None, out: Any
+) -> Any:
+    """Resize to a very long side without tables as long as that."""
+    whole = Value((rows, cols, *source.shape[2:]), source.dtype)
+    if out is not None:
+        if source.restore is not None:
+            raise TypeError("out works with NumPy and CuPy images only; this image is of another kind")
+        images.check_out(out, whole.shape, whole.dtype, source.array)
+    is_apart = out is not None and not (source.on_device or np.may_share_memory(out, source.array))
+    target = out if is_apart else new_result(source, whole)
+    tiles = [(down, along) for down in _parts(rows) for along in _parts(cols)]
+    for down, along in tiles:
+        tile = target[down[0] : down[1], along[0] : along[1]]
+        run(plan_resize, source._replace(restore=None), down, along, order, smooth, backend=backend, out=tile)
+    if out is not None and not is_apart:
+        out[...] = target
+        return out
+    return target if source.restore is None else source.restore(target)
+
+
+def _parts(side: int) -> list[Part]:
+    return [(first, min(first + TILE_SIDE, side), side) for first in range(0, side, TILE_SIDE)]
+
+
+def plan_resize(image: Value, rows: Part, cols: Part, order: int, smooth: bool) -> Value:
     height, width = image.shape[:2]
+    shape = (rows[1] - rows[0], cols[1] - cols[0], *image.shape[2:])
     if 0 in image.shape:  # nothing is computed
         return Value(shape, image.dtype)
-    down, along = resampling(height, shape[0], order, smooth), resampling(width, shape[1], order, smooth)
+    down, along = resampling(height, rows, order, smooth), resampling(width, cols, order, smooth)
     if down.weights.shape[1] == along.weights.shape[1] == 1:
         pick = partial(resample, "pick", shape=shape, work=3.0, i0=down.samples, i1=along.samples)
         return moved(image, pick)

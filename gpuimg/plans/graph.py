@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
+
+from gpuimg.keeping import kept
 from gpuimg.plans.nodes import AnyNode, Fold, Host, Loop, Node, Parts, Spec, View, Window
 from gpuimg.plans.value import Small, Value
 
@@ -14,7 +16,7 @@ AnyValue: TypeAlias = Value | Small
 Plan: TypeAlias = "Callable[..., AnyValue | tuple[AnyValue, ...]]"
 
 
-GRAPHS_KEPT = 128  # with their tables, which may be as long as an image has rows and columns
+GRAPHS_KEPT = 128  # as far as their tables, as long as an image has rows and columns, are not too large together
 NEVER = 1 << 60  # later than any group
 
 
@@ -54,6 +56,7 @@ class Graph:
     chained : groups of nodes that run some rows at a time
     separate : each node as a group
     kernels : in the order of their nodes, those of loops once
+    jobs : what it amounts to for the cost rule; see `gpuimg.run.job_of`
     """
 
     inputs: tuple[AnyValue, ...]
@@ -65,6 +68,7 @@ class Graph:
     chained: tuple[Group, ...]
     separate: tuple[Group, ...]
     kernels: tuple[str, ...]
+    jobs: dict[tuple[bool, int], Any] = field(default_factory=dict)
 
 
 def _kernels(node: AnyNode) -> tuple[str, ...]:
@@ -73,7 +77,18 @@ def _kernels(node: AnyNode) -> tuple[str, ...]:
     return (node.kernel,) if isinstance(node, Node) else ()
 
 
-@lru_cache(maxsize=GRAPHS_KEPT)
+def _table_bytes(graph: Graph) -> int:
+    """Bytes of the arrays among the arguments of a graph's kernels."""
+    total = 0
+    for node in graph.nodes:
+        if isinstance(node, Loop):
+            total += _table_bytes(node.body)
+        elif isinstance(node, Node):
+            total += sum([each.nbytes for each in node.arguments if isinstance(each, np.ndarray)])
+    return total
+
+
+@kept(GRAPHS_KEPT, _table_bytes)
 def graph_of(plan: Plan, specs: tuple[Spec, ...], tables: int, parameters: tuple[Hashable, ...]) -> Graph:
     """The graph of a plan for images of these shapes and dtypes, some tables, and parameters."""
     inputs: tuple[AnyValue, ...] = (

@@ -11,6 +11,7 @@ from gpuimg.kernels.canny.normalize import divide, share_inside, shares
 from gpuimg.kernels.edges.derivative import root, scale
 from gpuimg.kernels.edges.derivative import weigh as weigh_three
 from gpuimg.kernels.feature.harris import CENTRE, OUTER, real_weights
+from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import CONSTANT, kernel
 from gpuimg.kernels.lib.rows import edge_columns, neighbour_addresses, pad_edges, row_addresses, weigh
 
@@ -18,7 +19,7 @@ ROWS = 3  # kept of whatever neighbouring rows are needed of
 
 
 @kernel
-def fill(src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, outside, low, high):
+def fill(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, outside, low, high):
     rows, width = src.shape
     down, along = real_weights(src, w0), real_weights(src, w1)
     number = down.dtype.type
@@ -35,13 +36,15 @@ def fill(src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, outside, low, 
     for row in range(top - 2, bottom + 2):
         # The smoothed image goes on beyond its edge as in mode "reflect".
         source = min(max(row, 0), rows - 1)
+        if is_set(stop):
+            return
         here = row % ROWS
         row_addresses(src, source - r0, mode, border, addresses)
-        weigh(addresses, src, 0, down, r0, number(0), line[r1 * step : r1 * step + width])
+        weigh(addresses, src, 0, down, r0, number(0), line[r1 * step : r1 * step + width], stop)
         pad_edges(line, width, columns, r1, step, number(cval))
         neighbour_addresses(line, step, shifts)
         middle = smooth[here, step : step + width]
-        weigh(shifts, line, 0, along, r1, number(0), middle)
+        weigh(shifts, line, 0, along, r1, number(0), middle, stop)
         if mode == CONSTANT:
             divide(middle, inside, share_inside(source, rows, w0), outside, r1 * step)
         for x in range(step):

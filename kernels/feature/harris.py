@@ -9,6 +9,7 @@ from numba import types
 from numba.extending import overload
 
 from gpuimg.kernels.edges.derivative import lines_for, load, weigh
+from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import fold, kernel
 from gpuimg.kernels.lib.numbers import weighed
 from gpuimg.kernels.lib.rows import edge_columns, neighbour_addresses, pad_edges, row_address
@@ -30,7 +31,7 @@ def _real_weights(src, weights):
 
 
 @kernel
-def fill(src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, k):
+def fill(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, k):
     rows, width = src.shape
     number = dst.dtype.type
     down, along = real_weights(src, w0), real_weights(src, w1)
@@ -47,6 +48,8 @@ def fill(src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, k):
     for row in range(top - r0, bottom + r0):
         # ``row`` comes into the place of the one that is not needed any more.
         place = row % kept * PRODUCTS
+        if is_set(stop):
+            return
         inside = fold(row, rows, mode)
         if inside < 0:
             products[place : place + PRODUCTS] = 0
@@ -67,10 +70,10 @@ def fill(src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, k):
         for product in range(PRODUCTS):
             for tap in range(kept):
                 addresses[tap] = row_address(products, (middle - r0 + tap) % kept * PRODUCTS + product)
-            smooth_rows(addresses, products, 0, down, r0, number(0), line[r1 * step : r1 * step + width])
+            smooth_rows(addresses, products, 0, down, r0, number(0), line[r1 * step : r1 * step + width], stop)
             pad_edges(line, width, columns, r1, step, number(0))
             neighbour_addresses(line, step, shifts)
-            smooth_rows(shifts, line, 0, along, r1, number(0), smoothed[product])
+            smooth_rows(shifts, line, 0, along, r1, number(0), smoothed[product], stop)
         respond(smoothed[0], smoothed[1], smoothed[2], number(k), dst[middle])
 
 

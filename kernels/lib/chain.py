@@ -17,13 +17,15 @@ LINE = 64  # bytes in a line of the cache
 
 
 @kernel
-def fill(plan, _same, top, bottom, rows, at_once):
+def fill(plan, _same, top, bottom, stop, rows, at_once):
     """Rows [top, bottom) of the result of the last kernel, ``at_once`` at a time, of images of ``rows`` rows."""
     count = len(plan)
     starts, size = lay_out(plan, at_once)
     scratch = np.empty(size + LINE, np.uint8)
     base = (scratch.ctypes.data + LINE - 1) // LINE * LINE
-    slots = np.empty(plan[:, COUNT].max(), np.int64)
+    behind_flag = np.empty(1 + plan[:, COUNT].max(), np.int64)
+    behind_flag[0] = stop
+    slots = behind_flag[1:]
     lows, highs, origins = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
     for first in range(top, bottom, at_once):
         span(plan, first, min(first + at_once, bottom), rows, lows, highs)
@@ -40,7 +42,7 @@ def fill(plan, _same, top, bottom, rows, at_once):
                 slots[DST] = origins[stage]
             if not call_entry(plan[stage, ENTRY], slots.ctypes.data, lows[stage], highs[stage]):
                 raise MemoryError("a kernel of the chain had no room for its scratch rows")
-    scratch[0] = 0  # Numba lets an array go after its last use, and an address is none
+    scratch[0] = behind_flag[0] = 0  # Numba lets an array go after its last use, and an address is none
 
 
 @kernel

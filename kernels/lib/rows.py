@@ -7,10 +7,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import fold, kernel
 from gpuimg.kernels.lib.lanes import VECTOR_BYTES
 
 ACCUMULATORS = 4  # vectors of sums held at once: enough to hide an addition's latency
+LOOK_TAPS = 1 << 16  # of vectors of sums between looks at the stop flag, some hundred microseconds
 HALF = 128  # fixed-point sums count in 256ths
 
 
@@ -223,20 +225,25 @@ _weigh_single = _weigher(1, single=True)
 
 
 @kernel
-def weigh(addresses, source, at, weights, radius, offset, target):
+def weigh(addresses, source, at, weights, radius, offset, target, stop):
     """``target[x]``: the weighted sum of what stands ``at + x`` elements after each of ``2 * radius + 1`` addresses.
 
     ``weights`` is one half of a symmetric kernel, from the centre outwards. Floating-point weights: the values,
     converted to the weights' type, are summed from the centre outwards in pairs, and rounded at the end where the
     target is of whole numbers. uint16 weights: values in 256ths, each product truncated to 256ths, plus ``offset``;
     a uint16 target takes the sum, a uint8 one rounds it. ``source`` only tells the type of what is at the addresses.
+    Leaves off once the flag at ``stop`` is set.
     """
     count = target.size
     pixels = pixels_at_once(source, weights)
-    x = 0
+    x, unlooked = 0, (LOOK_TAPS // (radius + 1) + 1) * ACCUMULATORS * pixels
     while x + ACCUMULATORS * pixels <= count:
-        _weigh_blocks(addresses, source, at + x, weights, radius, offset, target, x)
-        x += ACCUMULATORS * pixels
+        if is_set(stop):
+            return
+        end = min(count, x + unlooked)
+        while x + ACCUMULATORS * pixels <= end:
+            _weigh_blocks(addresses, source, at + x, weights, radius, offset, target, x)
+            x += ACCUMULATORS * pixels
     while x + pixels <= count:
         _weigh_block(addresses, source, at + x, weights, radius, offset, target, x)
         x += pixels

@@ -7,6 +7,7 @@ a small footprint all values are compared as they are.
 
 import numpy as np
 
+from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.extremes import extremes, is_ordered
 from gpuimg.kernels.lib.rows import neighbour_addresses
@@ -17,7 +18,7 @@ FEW = 12  # ones for which tables do not pay
 
 
 @kernel
-def fill(src, dst, top, bottom, step, mode, cval, footprint, flip):
+def fill(src, dst, top, bottom, stop, step, mode, cval, footprint, flip):
     height, breadth = footprint.shape
     cols = src.shape[1] // step
     stretches, levels = find_stretches(footprint)
@@ -29,6 +30,8 @@ def fill(src, dst, top, bottom, step, mode, cval, footprint, flip):
         wanted = min(pixels, cols - first)
         ordered = 0  # how many rows without NaN there are on end
         for row in range(top - height // 2, bottom + height - height // 2 - 1):
+            if is_set(stop):
+                return
             lines = tables[row % height]
             load_span(src, row, first - breadth // 2, wanted + breadth - 1, lines[0], step, mode, cval)
             ordered = ordered + 1 if is_ordered(lines[0, : (wanted + breadth - 1) * step]) else 0

@@ -10,6 +10,7 @@ and then two overlapping runs of the maximum such length.
 
 import numpy as np
 
+from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import fold, kernel
 from gpuimg.kernels.lib.extremes import extremes, is_ordered
 from gpuimg.kernels.lib.rows import edge_columns, neighbour_addresses, pad_edges, row_addresses
@@ -30,7 +31,7 @@ def clamped(reach, length):
 
 
 @kernel
-def fill_few(src, dst, top, bottom, step, mode, cval, above, below, left, right, flip):
+def fill_few(src, dst, top, bottom, stop, step, mode, cval, above, below, left, right, flip):
     width, size = src.shape[1], above + below + 1
     left, right = clamped(left, width // step), clamped(right, width // step)
     taps = left + right + 1
@@ -42,6 +43,8 @@ def fill_few(src, dst, top, bottom, step, mode, cval, above, below, left, right,
     addresses, places = np.empty(size, np.int64), np.empty(FEW, np.int64)
     ordered = 0  # how many rows without NaN there are on end
     for row in range(top - above, bottom + below):
+        if is_set(stop):
+            return
         source = fold(row, src.shape[0], mode)
         ordered = ordered + 1 if is_ordered(border if source < 0 else src[source]) else 0
         target = row - below
@@ -57,7 +60,7 @@ def fill_few(src, dst, top, bottom, step, mode, cval, above, below, left, right,
 
 
 @kernel
-def fill_many(src, dst, top, bottom, step, mode, cval, above, below, left, right, flip):
+def fill_many(src, dst, top, bottom, stop, step, mode, cval, above, below, left, right, flip):
     rows, width = src.shape
     cols = width // step
     above, below = clamped(above, rows), clamped(below, rows)
@@ -71,7 +74,7 @@ def fill_many(src, dst, top, bottom, step, mode, cval, above, below, left, right
     for first in range(0, cols, pixels):
         block = first, min(pixels, cols - first)
         window_from = above, left, left + right + 1
-        fill_block(src, dst, top, bottom, step, mode, cval, window_from, flip, block, window, best, lines, places)
+        fill_block(src, dst, top, bottom, stop, step, mode, cval, window_from, flip, block, window, best, lines, places)
 
 
 @kernel
@@ -92,7 +95,7 @@ def along(line, spare, places, step, taps, out, greatest, ordered):
 
 
 @kernel
-def fill_block(src, dst, top, bottom, step, mode, cval, window_from, flip, block, window, best, lines, places):
+def fill_block(src, dst, top, bottom, stop, step, mode, cval, window_from, flip, block, window, best, lines, places):
     """Rows [top, bottom) of the columns from ``first`` on. ``window`` holds, from its slot ``at`` on, the minima
     from a row to the end of its group of rows, and before it rows of the next group, whose minimum is ``best``.
     ``block`` is the first pixel and their number, ``window_from`` how far the window reaches up and to the left and how
@@ -103,8 +106,12 @@ def fill_block(src, dst, top, bottom, step, mode, cval, window_from, flip, block
     # overlap, finds that each is written and read, and takes the loop that is not vectorised.
     slots = np.arange(size)
     for slot in range(size - 1):
+        if is_set(stop):
+            return
         load_reduced(src, top - above + slot, step, mode, cval, window_from, flip, block, window[slot], lines, places)
     for row in range(top, bottom):
+        if is_set(stop):
+            return
         at = (row - top) % size
         newest = window[(at + size - 1) % size]
         load_reduced(src, row - above + size - 1, step, mode, cval, window_from, flip, block, newest, lines, places)

@@ -19,16 +19,16 @@ PIECE_BYTES = 1 << 14
 
 
 @kernel
-def fill(src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
-    smooth(src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1)
+def fill(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
+    smooth(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1)
 
 
-def smooth(src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
+def smooth(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
     raise NotImplementedError
 
 
 @overload(smooth)
-def _smooth(src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
+def _smooth(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
     if src.dtype == types.uint8:
         return smooth_bytes
     if src.dtype == types.float64:
@@ -36,27 +36,27 @@ def _smooth(src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1, o0,
     return smooth_floats.py_func
 
 
-def smooth_bytes(src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
+def smooth_bytes(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
     if max(r0, r1) <= LONGEST_FIXED:
         outside = np.uint16(np.uint16(cval) << np.uint16(8))
-        convolve(src, dst, top, bottom, step, mode, cval, r0, r1, q0, q1, np.uint16(o0), np.uint16(o1), outside)
+        convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, q0, q1, np.uint16(o0), np.uint16(o1), outside)
     else:
-        smooth_floats(src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1)
+        smooth_floats(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1)
 
 
 @kernel
-def smooth_floats(src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
+def smooth_floats(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
     none = np.float32(0)
     down, along = w0.astype(np.float32), w1.astype(np.float32)
-    convolve(src, dst, top, bottom, step, mode, cval, r0, r1, down, along, none, none, np.float32(cval))
+    convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, down, along, none, none, np.float32(cval))
 
 
-def smooth_doubles(src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
-    convolve(src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, 0.0, 0.0, cval)
+def smooth_doubles(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
+    convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, 0.0, 0.0, cval)
 
 
 @kernel
-def convolve(src, dst, top, bottom, step, mode, cval, r0, r1, down, along, o0, o1, outside):
+def convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, down, along, o0, o1, outside):
     width = src.shape[1]
     length = width + 2 * r1 * step
     at_once = min(max(1, LINES_BYTES // (length * down.itemsize)), ROWS_AT_ONCE, bottom - top)
@@ -67,16 +67,16 @@ def convolve(src, dst, top, bottom, step, mode, cval, r0, r1, down, along, o0, o
     for first in range(top, bottom, at_once):
         count = min(at_once, bottom - first)
         row_addresses(src, first - r0, mode, border, rows[: 2 * r0 + count])
-        weigh_columns(src, rows, down, r0, o0, lines[:count, r1 * step : r1 * step + width])
+        weigh_columns(src, rows, down, r0, o0, lines[:count, r1 * step : r1 * step + width], stop)
         for slot in range(count):
             line = lines[slot]
             pad_edges(line, width, columns, r1, step, outside)
             neighbour_addresses(line, step, shifts)
-            weigh(shifts, line, 0, along, r1, o1, dst[first + slot])
+            weigh(shifts, line, 0, along, r1, o1, dst[first + slot], stop)
 
 
 @kernel
-def weigh_columns(src, rows, weights, radius, offset, lines):
+def weigh_columns(src, rows, weights, radius, offset, lines, stop):
     """The sums down the columns for neighbouring rows."""
     count, width = lines.shape
     pixels = pixels_at_once(src, weights)
@@ -85,4 +85,4 @@ def weigh_columns(src, rows, weights, radius, offset, lines):
         begin = max(0, min(start, width - pixels))
         end = min(start + piece, width)
         for slot in range(count):
-            weigh(rows[slot:], src, begin, weights, radius, offset, lines[slot, begin:end])
+            weigh(rows[slot:], src, begin, weights, radius, offset, lines[slot, begin:end], stop)

@@ -10,13 +10,14 @@ where they are looked at. All counts are cumulative: so the bin of the median is
 
 import numpy as np
 
+from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import fold, kernel
 from gpuimg.kernels.lib.lanes import BINS, add_bins, bins_within
 
 STRIP = 640  # columns whose histograms fit into the second-level cache
 
 
-def constant_time_median(src, dst, top, bottom, step, mode, cval, n0, n1):
+def constant_time_median(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
     """Median of uint8 for windows of fewer than 2**32 values."""
     cols = src.shape[1] // step
     wanted = min(cols, max(STRIP - n1, n1))
@@ -36,8 +37,10 @@ def constant_time_median(src, dst, top, bottom, step, mode, cval, n0, n1):
             for x in range(within.size):
                 col = fold(first - n1 // 2 + x, cols, mode)
                 within[x] = col * step + channel if col >= 0 else -1
-            begin_columns(src, top - n0 // 2, n0, within, mode, np.uint8(cval), steps, nothing, coarse, fine)
+            begin_columns(src, top - n0 // 2, n0, within, mode, np.uint8(cval), steps, nothing, coarse, fine, stop)
             for row in range(top, bottom):
+                if is_set(stop):
+                    return
                 if row > top:
                     move_columns(src, row - n0 // 2 - 1, n0, within, mode, np.uint8(cval), steps, nothing, coarse, fine)
                 median_row(coarse, fine, within.size, n0, n1, dst[row, first * step + channel :], step)
@@ -49,11 +52,13 @@ def value_at(src, row, column, cval):
 
 
 @kernel
-def begin_columns(src, first, n0, columns, mode, cval, steps, nothing, coarse, fine):
+def begin_columns(src, first, n0, columns, mode, cval, steps, nothing, coarse, fine, stop):
     """The columns' histograms for the ``n0`` rows from ``first`` on."""
     coarse[: columns.size * BINS] = 0
     fine[: columns.size * BINS * BINS] = 0
     for index in range(n0):
+        if is_set(stop):
+            return
         row = fold(first + index, src.shape[0], mode)
         for x in range(columns.size):
             value = np.int64(value_at(src, row, columns[x], cval))

@@ -23,20 +23,20 @@ CHUNK_BYTES = 1 << 13  # of sorted columns that are kept in the first-level cach
 
 
 @kernel
-def fill(src, dst, top, bottom, step, mode, cval, n0, n1):
+def fill(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
     if n0 == n1 and n0 in (3, 5, 7):
         median_by_network(src, dst, top, bottom, step, mode, cval, n0)
     else:
-        median_of_many(src, dst, top, bottom, step, mode, cval, n0, n1)
+        median_of_many(src, dst, top, bottom, stop, step, mode, cval, n0, n1)
 
 
-def median_of_many(src, dst, top, bottom, step, mode, cval, n0, n1):
+def median_of_many(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
     """Median by the algorithm that suits the type."""
     raise NotImplementedError
 
 
 @overload(median_of_many)
-def _median_of_many(src, dst, top, bottom, step, mode, cval, n0, n1):
+def _median_of_many(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
     return constant_time_median if src.dtype == types.uint8 else median_by_ranks
 
 

@@ -9,10 +9,12 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.spans import load_span
 
 TILE = 64  # pixels on a side, or as many as the window has
+LOOK = 1 << 16  # values between looks at the stop flag
 DIGIT = 11  # bits that one pass of the sort looks at
 MASK = (1 << DIGIT) - 1
 
@@ -44,8 +46,11 @@ def _order_key(value):
 
 
 @kernel
-def sort_by_key(keys, spare_keys, order, spare_order, count):
-    """Sort ``keys`` and ``order`` along with them, digit by digit, and return the two arrays that hold the result."""
+def sort_by_key(keys, spare_keys, order, spare_order, count, stop):
+    """Sort ``keys`` and ``order`` along with them, digit by digit, and return the two arrays that hold the result.
+
+    Leaves off once the flag at ``stop`` is set.
+    """
     starts = np.empty((1 << DIGIT) + 1, np.int64)
     for shift in range(0, 8 * keys.itemsize, DIGIT):
         starts[:] = 0
@@ -53,17 +58,20 @@ def sort_by_key(keys, spare_keys, order, spare_order, count):
             starts[((np.int64(keys[index]) >> shift) & MASK) + 1] += 1
         for digit in range(1 << DIGIT):
             starts[digit + 1] += starts[digit]
-        for index in range(count):
-            digit = (np.int64(keys[index]) >> shift) & MASK
-            spare_keys[starts[digit]] = keys[index]
-            spare_order[starts[digit]] = order[index]
-            starts[digit] += 1
+        for begin in range(0, count, LOOK):
+            if is_set(stop):
+                return keys, order
+            for index in range(begin, min(begin + LOOK, count)):
+                digit = (np.int64(keys[index]) >> shift) & MASK
+                spare_keys[starts[digit]] = keys[index]
+                spare_order[starts[digit]] = order[index]
+                starts[digit] += 1
         keys, spare_keys = spare_keys, keys
         order, spare_order = spare_order, order
     return keys, order
 
 
-def median_by_ranks(src, dst, top, bottom, step, mode, cval, n0, n1):
+def median_by_ranks(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
     """Median of any type, tile by tile."""
     cols = src.shape[1] // step
     by_rows = n1 < n0  # moving along the longer side changes fewer values
@@ -83,23 +91,29 @@ def median_by_ranks(src, dst, top, bottom, step, mode, cval, n0, n1):
             for channel in range(step):
                 begin = row - n0 // 2, col - n1 // 2
                 size = down + n0 - 1, along + n1 - 1
-                load_tile(src, begin, size, channel, step, mode, cval, by_rows, line, values)
+                load_tile(src, begin, size, channel, step, mode, cval, by_rows, line, values, stop)
+                if is_set(stop):
+                    return
                 count = size[0] * size[1]
                 for index in range(count):
                     keys[index] = order_key(values[index])
                     order[index] = index
-                sorted_keys, sorted_order = sort_by_key(keys, spare_keys, order, spare_order, count)
+                sorted_keys, sorted_order = sort_by_key(keys, spare_keys, order, spare_order, count, stop)
+                if is_set(stop):
+                    return
                 kinds = rank_values(values, sorted_keys, sorted_order, count, ranks, found)
                 out = dst[row : row + down, col * step + channel :]
                 tile = (down, along, n0, n1) if by_rows else (along, down, n1, n0)
-                slide(ranks, found[:kinds], counts[:kinds], tile, out, by_rows, step)
+                slide(ranks, found[:kinds], counts[:kinds], tile, out, by_rows, step, stop)
 
 
 @kernel
-def load_tile(src, begin, size, channel, step, mode, cval, by_rows, line, values):
+def load_tile(src, begin, size, channel, step, mode, cval, by_rows, line, values, stop):
     """One channel of a piece of the padded image, row after row or column after column."""
     down, along = size
     for y in range(down):
+        if is_set(stop):
+            return
         load_span(src, begin[0] + y, begin[1], along, line, step, mode, cval)
         for x in range(along):
             values[y * along + x if by_rows else x * down + y] = line[x * step + channel]
@@ -118,7 +132,7 @@ def rank_values(values, keys, order, count, ranks, found):
 
 
 @kernel
-def slide(ranks, found, counts, tile, out, by_rows, step):
+def slide(ranks, found, counts, tile, out, by_rows, step, stop):
     """Move the window over the tile, forth in one line and back in the next, so that it is never built anew.
 
     ``tile`` is its pixels in the direction of movement and across it, and the window's values in both directions; those
@@ -128,11 +142,15 @@ def slide(ranks, found, counts, tile, out, by_rows, step):
     counts[:] = 0
     half = n_along * n_across // 2
     for i in range(n_along):
+        if is_set(stop):
+            return
         for j in range(n_across):
             counts[ranks[i * pitch + j]] += 1
     median, below = 0, 0
     at = 0
     for line in range(breadth):
+        if is_set(stop):
+            return
         ahead = 1 if line % 2 == 0 else -1
         for moved in range(length):
             if moved > 0:

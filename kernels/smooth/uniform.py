@@ -10,6 +10,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import fold, kernel
 from gpuimg.kernels.lib.rows import edge_columns, pad_edges
 from gpuimg.kernels.lib.spans import load_span
@@ -34,27 +35,27 @@ def variant(src, step, mode, cval, n0, n1):
 
 
 @kernel
-def fill_short(src, dst, top, bottom, step, mode, cval, n0, n1):
-    slide(src, dst, top, bottom, step, mode, cval, n0, n1, np.uint16(0), np.uint16(0))
+def fill_short(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
+    slide(src, dst, top, bottom, stop, step, mode, cval, n0, n1, np.uint16(0), np.uint16(0))
 
 
 @kernel
-def fill_mixed(src, dst, top, bottom, step, mode, cval, n0, n1):
-    slide(src, dst, top, bottom, step, mode, cval, n0, n1, np.uint16(0), np.int32(0))
+def fill_mixed(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
+    slide(src, dst, top, bottom, stop, step, mode, cval, n0, n1, np.uint16(0), np.int32(0))
 
 
 @kernel
-def fill_long(src, dst, top, bottom, step, mode, cval, n0, n1):
-    slide(src, dst, top, bottom, step, mode, cval, n0, n1, np.int32(0), np.int32(0))
+def fill_long(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
+    slide(src, dst, top, bottom, stop, step, mode, cval, n0, n1, np.int32(0), np.int32(0))
 
 
 @kernel
-def fill_exact(src, dst, top, bottom, step, mode, cval, n0, n1):
-    slide(src, dst, top, bottom, step, mode, cval, n0, n1, 0.0, 0.0)
+def fill_exact(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
+    slide(src, dst, top, bottom, stop, step, mode, cval, n0, n1, 0.0, 0.0)
 
 
 @kernel
-def slide(src, dst, top, bottom, step, mode, cval, n0, n1, column_zero, zero):
+def slide(src, dst, top, bottom, stop, step, mode, cval, n0, n1, column_zero, zero):
     """Sums down the columns, of the type of ``column_zero``, gain a row and lose one from row to row."""
     rows, width = src.shape
     before = n1 // 2
@@ -64,8 +65,12 @@ def slide(src, dst, top, bottom, step, mode, cval, n0, n1, column_zero, zero):
     outside = line.dtype.type(line.dtype.type(cval) * line.dtype.type(n0))
     spare = spare_for(width, step, n1, zero)
     for row in range(top - n0 // 2, top - n0 // 2 + n0):
+        if is_set(stop):
+            return
         add_row(src, fold(row, rows, mode), inner, cval)
     for row in range(top, bottom):
+        if is_set(stop):
+            return
         if row > top:
             leaving = fold(row - n0 // 2 - 1, rows, mode)
             entering = fold(row - n0 // 2 + n0 - 1, rows, mode)
@@ -252,7 +257,7 @@ def divide_float64(one, other, third, like, out, area):
 
 
 @kernel
-def fill_floats(src, dst, top, bottom, step, mode, cval, n0, n1):
+def fill_floats(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
     width = src.shape[1]
     cols = width // step
     levels, held = halvings(n0), 0
@@ -268,6 +273,8 @@ def fill_floats(src, dst, top, bottom, step, mode, cval, n0, n1):
         wanted = min(pixels, cols - first)
         size = (wanted + n1 - 1) * step
         for row in range(top - n0 // 2, bottom + n0 - n0 // 2 - 1):
+            if is_set(stop):
+                return
             newest = rings[row % 3] if levels else line
             load_span(src, row, first - n1 // 2, wanted + n1 - 1, newest, step, mode, cval)
             add_rows(rings, line, row, row - (top - n0 // 2) + 1, n0, levels, size)
