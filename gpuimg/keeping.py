@@ -7,7 +7,7 @@ from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
-MOST_BYTES = 32 << 20  # of each cache
+MOST_BYTES = 16 << 20  # of each cache
 
 
 class _TooLarge(Exception):

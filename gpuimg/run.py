@@ -213,7 +213,7 @@ def job_of(graph: Graph, on_device: bool, images: int = 1) -> Job:
     found = graph.jobs.get((on_device, images))
     if found is None:
         found = graph.jobs[on_device, images] = _made_job(graph, on_device, images)
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _made_job(graph: Graph, on_device: bool, images: int) -> Job:

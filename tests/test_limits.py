@@ -24,38 +24,41 @@ IMAGE = np.random.default_rng(2).integers(0, 256, (900, 1000), np.uint8)
 HOLES = (np.arange(1499 * 1499).reshape(1499, 1499) % 3 > 0).astype(np.uint8)
 LONG = {
     "corner_harris": partial(gpuimg.corner_harris, IMAGE, sigma=800),
-    "canny": partial(gpuimg.canny, np.tile(IMAGE, (4, 40)), sigma=900),
-    "gaussian": partial(gpuimg.gaussian, np.tile(IMAGE, (4, 40)).astype(np.float64), sigma=900),
-    "median of bytes": partial(gpuimg.median, IMAGE, 30001),
-    "median of words": partial(gpuimg.median, IMAGE.astype(np.uint16), 1501),
-    "uniform": partial(gpuimg.uniform, IMAGE.astype(np.float32), 9001),
-    "erosion": partial(gpuimg.erosion, np.tile(IMAGE, (4, 4)), HOLES),
+    "canny": partial(gpuimg.canny, np.tile(IMAGE, (2, 8)), sigma=900),
+    "gaussian": partial(gpuimg.gaussian, np.tile(IMAGE, (2, 8)).astype(np.float64), sigma=900),
+    "median of bytes": partial(gpuimg.median, IMAGE, size=30001),
+    "median of words": partial(gpuimg.median, IMAGE.astype(np.uint16), size=1501),
+    "uniform": partial(gpuimg.uniform, IMAGE.astype(np.float32), size=9001),
+    "erosion": partial(gpuimg.erosion, np.tile(IMAGE, (4, 4)), footprint=HOLES),
 }
+
+
+def compile_for(name, backend):
+    small = {key: given[:9, :9] if key == "footprint" else 9 for key, given in LONG[name].keywords.items()}
+    LONG[name].func(LONG[name].args[0][:20, :20], backend=backend, **small)
 
 
 @pytest.mark.parametrize("backend", ["single", "multicore"])
 @pytest.mark.parametrize("name", LONG)
 def test_a_cancelled_job_ends_within_a_row(name, backend):
+    compile_for(name, backend)
     with gpuimg.Pool(running=1) as pool:
-        job = pool.submit(LONG[name], backend=backend)
-        while job.progress == 0 and not job.done() and not began(job):
-            time.sleep(0.01)
-        time.sleep(0.3)
+        long = LONG[name]
+        job = pool.submit(long.func, *long.args, backend=backend, **long.keywords)
+        time.sleep(0.5)
         assert job.cancel()
         start = time.monotonic()
     assert job.cancelled()
     assert time.monotonic() - start < SOON
 
 
-def began(job):
-    return job.running()
-
-
 @pytest.mark.skipif(os.name != "posix", reason="Windows sends no signal to one process")
-@pytest.mark.parametrize("backend", ["single", "multicore", "processes"])
-@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [*((name, backend) for name in LONG for backend in ("single", "multicore")), ("corner_harris", "processes")],
+)
 def test_an_interrupt_ends_a_call_within_a_row(name, backend):
-    LONG[name].func(IMAGE[:20, :20], *[part for part in LONG[name].args[1:] if isinstance(part, int)], backend=backend)
+    compile_for(name, backend)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
@@ -85,12 +88,11 @@ def test_gaussians_far_wider_than_the_image(shape, mode):
     image = np.random.default_rng(3).random(shape)
     sigma = (60, 45.5)
     found = gpuimg.gaussian(image, sigma, mode=mode, cval=0.3, backend="single")
-    scipys = {"reflect": "reflect", "nearest": "nearest", "mirror": "mirror", "wrap": "wrap", "constant": "constant"}
-    expected = ndimage.gaussian_filter(image, (*sigma, 0)[: image.ndim], mode=scipys[mode], cval=0.3)
+    expected = ndimage.gaussian_filter(image, (*sigma, 0)[: image.ndim], mode=mode, cval=0.3)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
     bytes_found = gpuimg.gaussian((255 * image).astype(np.uint8), sigma, mode=mode, cval=76, backend="single")
     numbers = (255 * image).astype(np.uint8).astype(float)
-    expected = ndimage.gaussian_filter(numbers, (*sigma, 0)[: image.ndim], mode=scipys[mode], cval=76)
+    expected = ndimage.gaussian_filter(numbers, (*sigma, 0)[: image.ndim], mode=mode, cval=76)
     assert np.abs(bytes_found - expected).max() <= 1
 
 
@@ -130,25 +132,28 @@ def test_memory_that_parameters_ask_for(call):
 
 def test_tiles_are_the_parts_of_the_whole(constants):
     image = np.random.default_rng(5).random((9, 7, 3))
-    for order, anti_aliasing, shape in ((0, None, (40, 33)), (1, None, (41, 30)), (1, True, (4, 50)), (1, None, (3, 3))):
+    for order, anti_aliasing, shape in (
+        (0, None, (40, 33)),
+        (1, None, (41, 30)),
+        (1, True, (4, 50)),
+        (1, None, (3, 3)),
+    ):
         whole = gpuimg.resize(image, shape, order, anti_aliasing, backend="single")
         constants(transform, TILE_SIDE=2)
         out = np.empty_like(whole)
         np.testing.assert_array_equal(gpuimg.resize(image, shape, order, anti_aliasing, backend="single"), whole)
         assert gpuimg.resize(image, shape, order, anti_aliasing, backend="single", out=out) is out
         np.testing.assert_array_equal(out, whole)
-        constants(transform, TILE_SIDE=1 << 17)
+        constants(transform, TILE_SIDE=1 << 16)
 
 
 def test_a_result_in_tiles_may_lie_in_the_image(constants):
     image = np.random.default_rng(5).random((9, 7))
-    expected = gpuimg.resize(image, (9, 7), 0, backend="single")[::1]
     turned = gpuimg.resize(image, (7, 9), backend="single")
     constants(transform, TILE_SIDE=2)
     out = image.reshape(-1)[:63].reshape(7, 9)
     gpuimg.resize(image, (7, 9), backend="single", out=out)
     np.testing.assert_array_equal(out, turned)
-    assert expected.shape == (9, 7)
 
 
 def test_what_is_kept_is_bounded_in_bytes():
@@ -186,7 +191,7 @@ assert memory.kept() < 400 << 20
     [
         'assert (gpuimg.invert(image, backend="single") == 254).all()',
         "memory.new_array((1 << 20, 7), np.dtype(np.uint8))\nmemory.release()",
-        """def scratch(): return np.empty(60 << 20, np.uint8)
+        """def scratch(): return np.empty(300 << 20, np.uint8)
 from gpuimg.run import _with_what_memory_there_is
 assert _with_what_memory_there_is(scratch).size""",
     ],

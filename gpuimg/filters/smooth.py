@@ -40,7 +40,6 @@ class Taps(NamedTuple):
     def radius(self) -> int:
         return len(self.weights) - 1
 
-
     @property
     def nbytes(self) -> int:
         return self.weights.nbytes + self.fixed.nbytes

@@ -18,7 +18,7 @@ from gpuimg.typing import Backend, ImageLike, Out, SameImage
 Array = np.ndarray[Any, Any]
 ONE = 1 << 14  # the sum of the fixed-point weights of uint8 images
 LONGEST_SIDE = 1 << 31
-TILE_SIDE = 1 << 17  # rows or columns of a result whose tables are made at once
+TILE_SIDE = 1 << 16  # rows or columns of a result whose tables are made at once
 
 
 class Axis(NamedTuple):
@@ -49,7 +49,9 @@ def resampling(length: int, part: Part, order: int, smooth: bool) -> Axis:
     """
     first, last, wanted = part
     scale = length / wanted
-    middles = (2 * np.arange(first, last) + 1) * length  # of the output samples, in whole units: 2 * wanted an input sample
+    middles = (
+        2 * np.arange(first, last) + 1
+    ) * length  # in whole units: 2 * wanted an input sample
     if order == 0:
         index = middles[:, None] // (2 * wanted)
         weights = np.ones((last - first, 1))
