@@ -49,9 +49,7 @@ def resampling(length: int, part: Part, order: int, smooth: bool) -> Axis:
     """
     first, last, wanted = part
     scale = length / wanted
-    middles = (
-        2 * np.arange(first, last) + 1
-    ) * length  # in whole units: 2 * wanted an input sample
+    middles = (2 * np.arange(first, last) + 1) * length  # in whole units: 2 * wanted an input sample
     if order == 0:
         index = middles[:, None] // (2 * wanted)
         weights = np.ones((last - first, 1))
