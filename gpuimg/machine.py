@@ -20,7 +20,8 @@ class Figures:
 
     The defaults are shipped guesses for a machine that has not been measured. `speeds` holds measured seconds for each
     element and unit of work on one thread, by kernel and types; `gpuimg.calibrate` fills it, and every longer call
-    does. `revision` counts the changes.
+    does. `measured` holds the seconds of whole jobs (`gpuimg.dispatch.Job`) on each backend, from `gpuimg.explain`,
+    as long as the process lives. `revision` counts the changes.
     """
 
     single_call: float = 2e-6
@@ -35,6 +36,7 @@ class Figures:
     gpu_launch: float = 12e-6
     gpu_work_per_byte: float = 20.0
     speeds: dict[str, float] = field(default_factory=dict)
+    measured: dict[Any, dict[str, float]] = field(default_factory=dict)
     revision: int = 0
 
     def learn(self, key: str, seconds: float, amount: float) -> None:
@@ -42,6 +44,11 @@ class Figures:
         measured = seconds / amount
         known = self.speeds.get(key)
         self.speeds[key] = measured if known is None else 0.7 * known + 0.3 * measured
+        self.revision += 1
+
+    def record(self, job: Any, seconds: dict[str, float]) -> None:
+        """Take the measured seconds of a job on each backend, which hold instead of predictions."""
+        self.measured[job] = seconds
         self.revision += 1
 
 
@@ -84,7 +91,7 @@ def _stored() -> dict[str, dict[str, Any]]:
 
 
 def _measured(found: dict[str, Any]) -> dict[str, Any]:
-    names = {each.name for each in fields(Figures)} - {"speeds", "revision"}
+    names = {each.name for each in fields(Figures)} - {"speeds", "measured", "revision"}
     kept: dict[str, Any] = {name: float(found[name]) for name in names & set(found) if _plausible(found[name])}
     speeds = found.get("speeds")
     if isinstance(speeds, dict):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gpuimg
-from gpuimg import dispatch, machine, run
+from gpuimg import advice, dispatch, machine, run
 from gpuimg.dispatch import BACKENDS, Job, Step
 from gpuimg.machine import Figures
 from gpuimg.registry import arguments
@@ -179,6 +179,72 @@ def test_explain_measures_on_request():
     measured = {row.backend: row.measured for row in found.rows if row.predicted is not None}
     assert {"single", "multicore", "processes"} <= set(measured)
     assert all(seconds > 0 for seconds in measured.values())
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that a call of a backend moves by the seconds set here, whatever it really takes."""
+    now, seconds = [0.0], {"single": 1.1e-3, "multicore": 15.26e-3, "processes": 0.5}
+    timed = run._timed
+
+    def call(name, bound, work):
+        now[0] += seconds[name]
+        return timed(name, bound, work)
+
+    monkeypatch.setattr(run, "_timed", call)
+    monkeypatch.setattr(advice, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(run.backend_named("cuda"), "unusable", lambda: "no device")
+    return seconds
+
+
+@pytest.fixture
+def guesses(monkeypatch):
+    """The figures of a machine that was not measured, of which multicore is thought to be fast."""
+    found = Figures(multicore_speedup=50.0, multicore_call=1e-9)
+    for module in (run, advice):
+        monkeypatch.setattr(module, "figures", lambda: found)
+    return found
+
+
+def test_what_explain_measures_replaces_estimates(clock, guesses, monkeypatch):
+    monkeypatch.delenv("GPUIMG_BACKEND", raising=False)
+    image = np.zeros((64, 64), np.uint8)
+    before = gpuimg.explain("invert", image)
+    assert before.chosen == "multicore"
+    assert before.why.startswith("multicore: ")
+    assert " estimated against " in before.why
+
+    found = gpuimg.explain("invert", image, measure=True)
+    assert found.chosen == "single"
+    assert found.why == (
+        "single: 1.10 ms measured against 15.26 ms on multicore; "
+        "multicore was estimated to be faster, but such calls go by what was measured now"
+    )
+    assert str(found).startswith(f"{found.why}\ninvert of 64x64 uint8\n")
+    assert [row.backend for row in found.rows] == ["single", "multicore", "processes", "cuda"]
+
+    taken = []
+    monkeypatch.setattr(run, "_timed", lambda name, bound, work: taken.append(name) or work.on(run.backend_named(name)))
+    gpuimg.invert(image)
+    assert taken == ["single"]
+    assert gpuimg.explain("invert", image).chosen == "single"
+    assert gpuimg.explain("invert", np.zeros((90, 90), np.uint8)).chosen == "multicore"
+
+
+def test_explain_measures_again(clock, guesses):
+    image = np.zeros((64, 64), np.uint8)
+    assert gpuimg.explain("invert", image, measure=True).chosen == "single"
+    clock["multicore"] = 1.05e-3
+    found = gpuimg.explain("invert", image, measure=True)
+    assert found.why == "multicore: 1.05 ms measured against 1.10 ms on single"
+
+
+def test_explain_says_why_there_was_no_choice(clock, monkeypatch):
+    image = np.zeros((64, 64), np.uint8)
+    assert gpuimg.explain("invert", image, backend="processes").why == "processes: asked for by name"
+    for name in ("multicore", "processes"):
+        monkeypatch.setattr(run.backend_named(name), "unusable", lambda: "no threads here")
+    assert gpuimg.explain("invert", image).why == "single: no other backend can run it (no threads here)"
 
 
 def test_explain_checks_its_arguments():
