@@ -6,6 +6,7 @@ from gpuimg.advice import plan as plan
 from gpuimg.dispatch import use_backend as use_backend
 from gpuimg.errors import BackendFailed as BackendFailed
 from gpuimg.errors import BackendUnavailable as BackendUnavailable
+from gpuimg.errors import CalibrationWarning as CalibrationWarning
 from gpuimg.errors import FallbackWarning as FallbackWarning
 from gpuimg.errors import GpuimgError as GpuimgError
 from gpuimg.errors import ImageFileError as ImageFileError

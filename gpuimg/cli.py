@@ -19,7 +19,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -472,9 +471,7 @@ def info() -> None:
     from gpuimg.caching import cache_folder
 
     show_table(("backend", "usable", ""), [_status_row(status) for status in backends()])
-    measured = (
-        "measured by `gpuimg calibrate`" if machine.figures_path().exists() else "not measured: `gpuimg calibrate`"
-    )
+    measured = "measured by `gpuimg calibrate`" if machine.stored() else "not measured: `gpuimg calibrate`"
     click.echo()
     rows = [
         ("processors", str(machine.processor_count())),
@@ -562,17 +559,46 @@ def _example(found: Filter) -> str:
     return f"'{step}'" if set(step) & set(" ()[]*") else step
 
 
-@cli.command()
-def calibrate() -> None:
-    """Measure this machine, so that "auto" uses its measured speeds."""
-    from gpuimg import machine
+UNITS = {
+    "single_call": (1e6, "us"),
+    "multicore_call": (1e6, "us"),
+    "processes_call": (1e3, "ms"),
+    "multicore_speedup": (1, "times one thread"),
+    "copy_bandwidth": (1e-9, "GB/s"),
+    "pcie_bandwidth": (1e-9, "GB/s"),
+    "gpu_bandwidth": (1e-9, "GB/s"),
+    "gpu_call": (1e6, "us"),
+    "gpu_launch": (1e6, "us"),
+}
 
-    with progress(len(gpuimg.FILTERS) + 4) as begin:
-        figures = gpuimg.calibrate(progress=lambda name: begin(f"measuring {name}"))
-    shown = {name: value for name, value in asdict(figures).items() if isinstance(value, float)}
-    show_table(
-        ("figure", "value"), [(name.replace("_", " "), f"{value:.3g}") for name, value in shown.items()], right=(1,)
-    )
+
+@cli.command()
+@click.option("--reset", is_flag=True, help="Remove what was stored for this machine, and measure nothing.")
+def calibrate(reset: bool) -> None:
+    """Measure this machine, so that "auto" uses its measured speeds.
+
+    Takes about half a minute, while nothing else should run. Filters that are not compiled yet are compiled first, for
+    half of that time at most; a second run measures those that were left.
+    """
+    from gpuimg import machine
+    from gpuimg.run import backend_named
+
+    if reset:
+        was_stored = machine.reset()
+        click.echo(
+            f"{'Removed from' if was_stored else 'Nothing of this machine was stored in'} {machine.figures_path()}"
+        )
+        return
+    with progress(6 * len(gpuimg.FILTERS)) as begin:
+        figures = gpuimg.calibrate(progress=begin)
+    has_gpu = backend_named("cuda").unusable() is None
+    rows = [
+        (name.replace("_", " "), f"{getattr(figures, name) * factor:.3g}", unit)
+        for name, (factor, unit) in UNITS.items()
+        if has_gpu or name not in machine.GPU_FIGURES
+    ]
+    rows.append(("speeds", str(len(figures.speeds)), "kernels and dtypes"))
+    show_table(("figure", "value", "unit"), rows, right=(1,))
     click.echo(f"\nStored in {machine.figures_path()}")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,16 @@ def figures_path() -> Path:
     return cache_folder() / "figures.json"
 
 
+def processor_quota() -> float:
+    """Processors' worth of time that a container may take, infinite where nothing limits it."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return int(quota) / int(period)
+    except (OSError, ValueError):  # there is none, or "max"
+        return math.inf
+
+
+GPU_FIGURES = frozenset({"pcie_bandwidth", "gpu_bandwidth", "gpu_call", "gpu_launch", "gpu_work_per_byte"})
 LONGEST_FILE = 16 << 20
 PLAUSIBLE = 1e-18, 1e18  # limits of all that can have been measured, also after some arithmetic with it
 
@@ -90,27 +102,51 @@ def _stored() -> dict[str, dict[str, Any]]:
     return {name: _measured(found) for name, found in everything.items() if isinstance(found, dict)}
 
 
+def _storable() -> set[str]:
+    return {each.name for each in fields(Figures)} - {"measured", "revision"}
+
+
 def _measured(found: dict[str, Any]) -> dict[str, Any]:
-    names = {each.name for each in fields(Figures)} - {"speeds", "measured", "revision"}
-    kept: dict[str, Any] = {name: float(found[name]) for name in names & set(found) if _plausible(found[name])}
+    names = (_storable() - {"speeds"}) & set(found)
+    kept: dict[str, Any] = {name: float(found[name]) for name in names if _plausible(found[name])}
     speeds = found.get("speeds")
     if isinstance(speeds, dict):
         kept["speeds"] = {key: float(value) for key, value in speeds.items() if _plausible(value)}
     return kept
 
 
+def stored() -> dict[str, Any]:
+    """This machine's stored figures."""
+    return _stored().get(identity(), {})
+
+
 @cache
 def figures() -> Figures:
     """This machine's figures: the stored ones, else the shipped ones; they learn while the process lives."""
     found = Figures(multicore_speedup=max(1.0, 0.85 * processor_count()))
-    for name, value in _stored().get(identity(), {}).items():
+    for name, value in stored().items():
         setattr(found, name, value)
     return found
 
 
-def store(measured: Figures) -> Path:
-    """Write figures to disk, next to those of other machines that share the folder."""
+def store(measured: Figures, names: Iterable[str] | None = None) -> Path:
+    """Write figures to disk, all or those named, next to those of other machines that share the folder."""
+    kept = _storable() if names is None else names
+    return _write({**_stored(), identity(): {name: getattr(measured, name) for name in sorted(kept)}})
+
+
+def reset() -> bool:
+    """Forget this machine's stored and learned figures; returns whether any were stored."""
+    figures.cache_clear()
+    everything = _stored()
+    if identity() not in everything:
+        return False
+    del everything[identity()]
+    _write(everything)
+    return True
+
+
+def _write(everything: dict[str, dict[str, Any]]) -> Path:
     path = figures_path()
-    everything = {**_stored(), identity(): asdict(measured)}
     caching.write(path, json.dumps(everything, indent=1).encode())
     return path

@@ -14,9 +14,11 @@ import pytest
 from click.testing import CliRunner
 
 import gpuimg
-from gpuimg import cli, files
+from gpuimg import cli, files, machine
 from gpuimg.dispatch import requested
 from gpuimg.errors import BackendUnavailable
+from gpuimg.machine import Figures
+from gpuimg.run import backend_named
 from tests.conftest import noise
 
 
@@ -320,22 +322,36 @@ def test_info():
         assert word in output
 
 
-def test_calibrate(monkeypatch):
-    from gpuimg.machine import Figures
-
+@pytest.mark.parametrize("reason", ["no device", None])
+def test_calibrate(monkeypatch, reason):
     begun = []
 
     def quick(*, progress):
         progress("calls")
         begun.append("calls")
-        return Figures(copy_bandwidth=5e9)
+        return Figures(single_call=2e-6, copy_bandwidth=5e9, speeds={"k": 1.0})
 
     monkeypatch.setattr(gpuimg, "calibrate", quick)
-    output = gpuimg_command("calibrate").output
+    monkeypatch.setattr(backend_named("cuda"), "unusable", lambda: reason)
+    lines = [line.split(maxsplit=3) for line in gpuimg_command("calibrate").output.splitlines()]
     assert begun == ["calls"]
-    assert "copy bandwidth" in output
-    assert "5e+09" in output
-    assert "Stored in" in output
+    assert ["single", "call", "2", "us"] in lines
+    assert ["copy", "bandwidth", "5", "GB/s"] in lines
+    assert ["speeds", "1", "kernels", "and dtypes"] in lines
+    assert (["gpu", "call", "60", "us"] in lines) == (reason is None)
+    assert lines[-1][0] == "Stored"
+
+
+def test_calibrate_reset(tmp_path, monkeypatch):
+    monkeypatch.setenv("GPUIMG_CACHE_DIR", str(tmp_path))
+    path = machine.store(Figures())
+    try:
+        assert gpuimg_command("calibrate", "--reset").output == f"Removed from {path}\n"
+        assert machine.stored() == {}
+        assert gpuimg_command("calibrate", "--reset").output == f"Nothing of this machine was stored in {path}\n"
+        assert "not measured: `gpuimg calibrate`" in gpuimg_command("info").output
+    finally:
+        machine.figures.cache_clear()
 
 
 # The process
