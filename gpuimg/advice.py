@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from html import escape
 from time import perf_counter
 from typing import Any
 
@@ -98,7 +99,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What `explain` found; ``str()`` is the table, ``chosen`` the backend that "auto" takes, ``why`` a sentence."""
+    """What `explain` found; ``str()`` is the table, ``chosen`` the backend, ``why`` the reason."""
 
     filter: str
     image: str
@@ -125,13 +126,31 @@ class Explanation:
         return words
 
     def __str__(self) -> str:
-        lines = [self.why, f"{self.filter} of {self.image}", f"passes: {' -> '.join(self.passes)}"]
-        lines.append(f"{'backend':<12}{'predicted':>12}{'measured':>12}")
-        for row in self.rows:
-            times = f"{_seconds(row.predicted):>12}{_seconds(row.measured):>12}"
-            mark = "  <- chosen" if row.backend == self.chosen else ""
-            lines.append(f"{row.backend:<12}{times}{mark or (row.reason and '  ' + row.reason)}".rstrip())
+        lines = [self.why, *self._notes()]
+        for name, predicted, measured, remark in (COLUMNS, *self._cells()):
+            lines.append(f"{name:<12}{predicted:>12}{measured:>12}  {remark}".rstrip())
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The same as a table, which Jupyter shows."""
+        notes = "<br/>".join(map(escape, (self.why, *self._notes())))
+        rows = [_html_row("th", COLUMNS), *[_html_row("td", cells) for cells in self._cells()]]
+        return f"<p>{notes}</p><table>{''.join(rows)}</table>"
+
+    def _notes(self) -> tuple[str, str]:
+        return f"{self.filter} of {self.image}", f"passes: {' -> '.join(self.passes)}"
+
+    def _cells(self) -> Iterator[tuple[str, str, str, str]]:
+        for row in self.rows:
+            remark = "<- chosen" if row.backend == self.chosen else row.reason
+            yield row.backend, _seconds(row.predicted), _seconds(row.measured), remark
+
+
+COLUMNS = ("backend", "predicted", "measured", "")
+
+
+def _html_row(tag: str, cells: Iterable[str]) -> str:
+    return f"<tr>{''.join([f'<{tag}>{escape(cell)}</{tag}>' for cell in cells])}</tr>"
 
 
 def _seconds(value: float | None) -> str:

@@ -578,7 +578,7 @@ def calibrate(reset: bool) -> None:
     """Measure this machine, so that "auto" uses its measured speeds.
 
     Takes about half a minute, while nothing else should run. Filters that are not compiled yet are compiled first, for
-    half of that time at most; a second run measures those that were left.
+    half of that time at most; run `gpuimg warmup` before to have all measured.
     """
     from gpuimg import machine
     from gpuimg.run import backend_named

@@ -93,8 +93,8 @@ def calibrate(*, progress: Callable[[str], None] | None = None) -> Figures:
 
     Notes
     -----
-    Takes about half a minute. Filters that are not compiled yet are compiled first, for half of that time at most; a
-    second call measures those that were left. Leave the machine alone meanwhile.
+    Takes about half a minute. Filters that are not compiled yet are compiled first, for half of that time at most; call
+    `gpuimg.warmup` before to have all measured. Leave the machine alone meanwhile.
     """
     report = progress or (lambda _: None)
     deadline = perf_counter() + SECONDS
@@ -149,7 +149,8 @@ def _warn(disturbed: Sequence[str], late: int, count: int) -> None:
         message = f"times were unsteady, so {few}{others} were not stored: calibrate again when less is running"
         warnings.warn(message, CalibrationWarning, stacklevel=3)
     if late:
-        message = f"{late} of {count} filters and dtypes were not measured in {SECONDS:g} s: calibrate again for them"
+        left = f"{late} of {count} filters and dtypes were not measured in {SECONDS:g} s"
+        message = f"{left}: calibrate again, best after a warmup"
         warnings.warn(message, CalibrationWarning, stacklevel=3)
 
 

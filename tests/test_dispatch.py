@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -246,6 +247,21 @@ def test_explain_says_why_there_was_no_choice(clock, monkeypatch):
     for name in ("multicore", "processes"):
         monkeypatch.setattr(run.backend_named(name), "unusable", lambda: "no threads here")
     assert gpuimg.explain("invert", image).why == "single: no other backend can run it (no threads here)"
+
+
+def test_explanations_are_tables_in_jupyter(clock, monkeypatch):
+    monkeypatch.setattr(run.backend_named("cuda"), "unusable", lambda: "no <device> & no driver")
+    found = gpuimg.explain("invert", np.zeros((64, 64), np.uint8), measure=True)
+    html = found._repr_html_()
+    tree = ElementTree.fromstring(f"<div>{html}</div>")
+    assert tree.findtext("p") == found.why
+    rows = [[cell.text or "" for cell in row] for row in tree.iter("tr")]
+    assert rows[0] == ["backend", "predicted", "measured", ""]
+    assert [row[0] for row in rows[1:]] == [row.backend for row in found.rows]
+    assert rows[1][2:] == ["1.10 ms", "<- chosen"]
+    assert rows[-1] == ["cuda", "-", "-", "no <device> & no driver"]
+    for row in rows[1:]:
+        assert " ".join(row).split() in [line.split() for line in str(found).splitlines()]
 
 
 def test_explain_checks_its_arguments():
