@@ -210,7 +210,7 @@ def test_an_image_needs_an_output_file(folder):
         ("minimum:out=1", "minimum has no parameter 'out'"),
         ("minimum:image=1", "minimum has no parameter 'image'"),
         ("threshold", "threshold needs 'value'"),
-        ("gaussian:2", "gaussian: parameters are written name=value,name=value, each once, got '2'"),
+        ("gaussian:2,wrap", "gaussian: parameters are written name=value,name=value, each once, got '2,wrap'"),
         ("gaussian:sigma=1,sigma=2", "each once, got 'sigma=1,sigma=2'"),
         ("gaussian:sigma=", "parameters are written name=value"),
         ("gaussian:sigma=1)(2", "parameters are written name=value"),
