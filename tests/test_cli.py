@@ -4,10 +4,12 @@ import inspect
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,6 +102,13 @@ def test_backend(folder, backend, monkeypatch):
     monkeypatch.setitem(gpuimg.FILTERS, "invert", gpuimg.FILTERS["invert"]._replace(function=telling))
     assert gpuimg_command("run", "grey.png", "-o", "out.png", "-f", "invert", "--backend", backend).exit_code == 0
     assert seen == [backend, backend]  # planned and run
+
+
+def test_steps_in_short(folder):
+    steps = ("-f", "gaussian:2", "-f", "resize:20,25")
+    assert gpuimg_command("run", "grey.png", "-o", "out.png", *steps).exit_code == 0
+    image = gpuimg.resize(gpuimg.gaussian(gpuimg.open_image("grey.png"), 2), (20, 25))
+    np.testing.assert_array_equal(gpuimg.open_image("out.png"), image)
 
 
 def test_a_mask_is_cleaned(folder):
@@ -287,10 +296,11 @@ def test_out_of_memory_is_one_line(folder, monkeypatch):
 def test_filters_explains_parameters_that_filters_share(name):
     known = inspect.signature(gpuimg.FILTERS[name].function).parameters
     listed, _, shared = gpuimg_command("filters", name).output.partition("Shared parameters\n")
-    lines = [line.partition(" : ") for line in listed.splitlines() if "see `gpuimg.filters`" in line]
+    lines = [line.partition(" : ") for line in listed.splitlines() if "see below" in line]
     referred = [parameter for names, _, _ in lines for parameter in names.split(", ")]
     explained = [line.partition(" : ")[0] for line in shared.splitlines() if " : " in line and line[0].isalpha()]
     assert {"axes", "backend"} <= set(explained) <= set(known)
+    assert "gpuimg.filters" not in listed
     assert explained == referred
 
 
@@ -305,6 +315,11 @@ def test_filters_shows_one():
     assert "Smooth with a Gaussian filter." in result.output
     assert "gpuimg run SRC -o DST -f gaussian:sigma=1" in result.output
     assert_fails(gpuimg_command("filters", "gausian"), 2, "did you mean gaussian?")
+
+
+def test_filters_suggests_close_names_only():
+    assert_fails(gpuimg_command("filters", "nosuch"), 2, "there is no filter 'nosuch'; `gpuimg filters` lists them")
+    assert_fails(gpuimg_command("filters", "sobl"), 2, "did you mean sobel? `gpuimg filters` lists them")
 
 
 def test_every_filter_shows_an_example_that_can_be_read():
@@ -352,6 +367,66 @@ def test_calibrate_reset(tmp_path, monkeypatch):
         assert "not measured: `gpuimg calibrate`" in gpuimg_command("info").output
     finally:
         machine.figures.cache_clear()
+
+
+# Completion
+
+
+@pytest.fixture
+def on_path(tmp_path, monkeypatch):
+    """The command `gpuimg` of this checkout."""
+    script = tmp_path / "bin" / "gpuimg"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m gpuimg "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(each or str(Path.cwd()) for each in sys.path))
+
+
+needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+COMPLETE = """
+compopt() { echo "$@"; }
+eval "$(gpuimg completion bash)"
+complete -p gpuimg > /dev/null || exit 1
+COMP_LINE="$1"
+COMP_POINT=${#COMP_LINE}
+_gpuimg_completion gpuimg
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@needs_bash
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("gpuimg cal", ["calibrate"]),
+        ("gpuimg filters gaus", ["gaussian"]),
+        ("gpuimg filters threshold", ["threshold", "threshold_otsu"]),
+        ("gpuimg filters nosuch", [""]),
+        ("gpuimg warmup gaussian sob", ["sobel"]),
+        ("gpuimg run a.png -f gaus", ["gaussian"]),
+        ("gpuimg run a.png -f gaussian:", ["-o nospace"] * 4 + ["sigma=", "truncate=", "mode=", "cval="]),
+        ("gpuimg run a.png -f sobel -f gaussian:sig", ["-o nospace", "sigma="]),
+        ("gpuimg run a.png -f gaussian:sigma=2,mo", ["-o nospace", "2,mode="]),
+        ("gpuimg run a.png --filter nosuch:s", [""]),
+        ("gpuimg run a.png -f gaussian --back", ["--backend"]),
+        ("gpuimg run a.png --backend mul", ["multicore"]),
+        ("gpuimg run b", ["-o default", ""]),
+        ("gpuimg completion f", ["fish"]),
+    ],
+)
+def test_bash_completes(on_path, line, expected):
+    done = subprocess.run(["bash", "-c", COMPLETE, "-", line], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == ""
+    assert done.stdout.removesuffix("\n").split("\n") == expected
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_have_scripts(shell):
+    script = gpuimg_command("completion", shell)
+    assert script.exit_code == 0
+    assert f"_GPUIMG_COMPLETE={shell}_complete" in script.output
+    assert_fails(gpuimg_command("completion", "csh"), 2, "'csh' is not one of 'bash', 'zsh', 'fish'")
 
 
 # The process
