@@ -58,6 +58,7 @@ from gpuimg.filters.smooth import median as median
 from gpuimg.filters.smooth import uniform as uniform
 from gpuimg.filters.smooth import unsharp_mask as unsharp_mask
 from gpuimg.filters.transform import flip as flip
+from gpuimg.filters.transform import rescale as rescale
 from gpuimg.filters.transform import resize as resize
 from gpuimg.filters.transform import rot90 as rot90
 from gpuimg.jobs.batches import map_files as map_files

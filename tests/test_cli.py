@@ -105,7 +105,7 @@ def test_backend(folder, backend, monkeypatch):
 
 
 def test_steps_in_short(folder):
-    steps = ("-f", "gaussian:2", "-f", "resize:20,25")
+    steps = ("-f", "gaussian:2", "-f", "rescale:0.5")
     assert gpuimg_command("run", "grey.png", "-o", "out.png", *steps).exit_code == 0
     image = gpuimg.resize(gpuimg.gaussian(gpuimg.open_image("grey.png"), 2), (20, 25))
     np.testing.assert_array_equal(gpuimg.open_image("out.png"), image)
@@ -214,6 +214,10 @@ def test_an_image_needs_an_output_file(folder):
         ("zzz", "there is no filter 'zzz'; `gpuimg filters` lists them"),
         ("", "there is no filter ''"),
         ("gaussian:sigm=2", "gaussian has no parameter 'sigm'; it takes sigma, truncate, mode, cval"),
+        (
+            "resize:scale=0.5",
+            "resize has no parameter 'scale'; it takes output_shape, order, anti_aliasing; rescale takes",
+        ),
         ("invert:x=1", "invert has no parameter 'x'; it takes none"),
         ("minimum:backend=single", "minimum has no parameter 'backend'"),
         ("minimum:out=1", "minimum has no parameter 'out'"),
@@ -405,6 +409,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
         ("gpuimg filters nosuch", [""]),
         ("gpuimg warmup gaussian sob", ["sobel"]),
         ("gpuimg run a.png -f gaus", ["gaussian"]),
+        ("gpuimg run a.png -f resc", ["rescale", "rescale_intensity"]),
         ("gpuimg run a.png -f gaussian:", ["-o nospace"] * 4 + ["sigma=", "truncate=", "mode=", "cval="]),
         ("gpuimg run a.png -f sobel -f gaussian:sig", ["-o nospace", "sigma="]),
         ("gpuimg run a.png -f gaussian:sigma=2,mo", ["-o nospace", "2,mode="]),

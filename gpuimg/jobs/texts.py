@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gpuimg.errors import shown
-from gpuimg.filters import filter_named
+from gpuimg.filters import all_filters, filter_named
 from gpuimg.registry import Filter
 
 NOT_PARAMETERS = ("axes", "backend", "out")  # of a filter, but not of a step: who runs the chain sets them
@@ -102,10 +102,17 @@ def _check_names(entry: Filter, params: Mapping[str, Any]) -> None:
     allowed = f"it takes {', '.join(known)}" if known else "it takes none"
     for name in params:
         if name not in known:
-            raise ValueError(f"{entry.name} has no parameter {shown(name)}; {allowed}")
+            raise ValueError(f"{entry.name} has no parameter {shown(name)}; {allowed}{_taken_by(entry, name)}")
     for name, parameter in known.items():
         if parameter.default is parameter.empty and name not in params:
             raise ValueError(f"{entry.name} needs {name!r}; {allowed}")
+
+
+def _taken_by(entry: Filter, name: str) -> str:
+    """Which filter of the same family takes a parameter, if there is one only: resize has no scale, rescale has."""
+    family = [each for each in all_filters().values() if each.family == entry.family]
+    takers = [each.name for each in family if name in parameters(each)]
+    return f"; {takers[0]} takes {name}" if len(takers) == 1 else ""
 
 
 # Reading -----------------------------------------------------------------------------------------------------------
