@@ -6,6 +6,7 @@ from gpuimg.advice import plan as plan
 from gpuimg.dispatch import use_backend as use_backend
 from gpuimg.errors import BackendFailed as BackendFailed
 from gpuimg.errors import BackendUnavailable as BackendUnavailable
+from gpuimg.errors import CalibrationWarning as CalibrationWarning
 from gpuimg.errors import FallbackWarning as FallbackWarning
 from gpuimg.errors import GpuimgError as GpuimgError
 from gpuimg.errors import ImageFileError as ImageFileError
@@ -57,6 +58,7 @@ from gpuimg.filters.smooth import median as median
 from gpuimg.filters.smooth import uniform as uniform
 from gpuimg.filters.smooth import unsharp_mask as unsharp_mask
 from gpuimg.filters.transform import flip as flip
+from gpuimg.filters.transform import rescale as rescale
 from gpuimg.filters.transform import resize as resize
 from gpuimg.filters.transform import rot90 as rot90
 from gpuimg.jobs.batches import map_files as map_files

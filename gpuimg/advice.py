@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+import math
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from html import escape
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ import numpy as np
 from gpuimg import dispatch
 from gpuimg import run as running
 from gpuimg.backend.walk import Bound
-from gpuimg.dispatch import BACKENDS
+from gpuimg.dispatch import BACKENDS, Job
 from gpuimg.filters import all_filters, filter_named
 from gpuimg.images import DTYPES, Source, given_shape
 from gpuimg.machine import figures
@@ -80,17 +83,23 @@ def unwritten(name: str, backend: str = "cuda") -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One backend in an `Explanation`: predicted seconds, measured ones where asked for, or why it is out."""
+    """One backend in an `Explanation`: predicted seconds, measured ones if there are any, or why it cannot run."""
 
     backend: str
     predicted: float | None
     measured: float | None
     reason: str
 
+    @property
+    def seconds(self) -> float:
+        """What "auto" goes by; infinite where the backend cannot run."""
+        known = self.predicted if self.measured is None else self.measured
+        return math.inf if known is None else known
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What `explain` found; ``str()`` is the table, ``chosen`` the backend that "auto" takes."""
+    """What `explain` found; ``str()`` is the table, ``chosen`` the backend, ``why`` the reason."""
 
     filter: str
     image: str
@@ -99,16 +108,49 @@ class Explanation:
     rows: tuple[Row, ...]
     passes: tuple[str, ...]
 
-    def __str__(self) -> str:
-        lines = [f"{self.filter} of {self.image}: {self.chosen}", f"passes: {' -> '.join(self.passes)}"]
+    @property
+    def why(self) -> str:
+        """Why this backend was chosen, in a sentence."""
         if self.requested != "auto":
-            lines.append(f"asked for by name: {self.requested}")
-        lines.append(f"{'backend':<12}{'predicted':>12}{'measured':>12}")
-        for row in self.rows:
-            times = f"{_seconds(row.predicted):>12}{_seconds(row.measured):>12}"
-            mark = "  <- chosen" if row.backend == self.chosen else ""
-            lines.append(f"{row.backend:<12}{times}{mark or (row.reason and '  ' + row.reason)}".rstrip())
+            return f"{self.chosen}: asked for by name"
+        first, second = self.rows[:2]
+        if second.reason:
+            return f"{first.backend}: no other backend can run it ({second.reason})"
+        kind = "estimated" if first.measured is None else "measured"
+        words = (
+            f"{first.backend}: {_seconds(first.seconds)} {kind} against {_seconds(second.seconds)} on {second.backend}"
+        )
+        estimated = min(self.rows, key=lambda row: math.inf if row.predicted is None else row.predicted)
+        if estimated is not first:
+            words += f"; {estimated.backend} was estimated to be faster, but such calls go by what was measured now"
+        return words
+
+    def __str__(self) -> str:
+        lines = [self.why, *self._notes()]
+        for name, predicted, measured, remark in (COLUMNS, *self._cells()):
+            lines.append(f"{name:<12}{predicted:>12}{measured:>12}  {remark}".rstrip())
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The same as a table, which Jupyter shows."""
+        notes = "<br/>".join(map(escape, (self.why, *self._notes())))
+        rows = [_html_row("th", COLUMNS), *[_html_row("td", cells) for cells in self._cells()]]
+        return f"<p>{notes}</p><table>{''.join(rows)}</table>"
+
+    def _notes(self) -> tuple[str, str]:
+        return f"{self.filter} of {self.image}", f"passes: {' -> '.join(self.passes)}"
+
+    def _cells(self) -> Iterator[tuple[str, str, str, str]]:
+        for row in self.rows:
+            remark = "<- chosen" if row.backend == self.chosen else row.reason
+            yield row.backend, _seconds(row.predicted), _seconds(row.measured), remark
+
+
+COLUMNS = ("backend", "predicted", "measured", "")
+
+
+def _html_row(tag: str, cells: Iterable[str]) -> str:
+    return f"<tr>{''.join([f'<{tag}>{escape(cell)}</{tag}>' for cell in cells])}</tr>"
 
 
 def _seconds(value: float | None) -> str:
@@ -127,18 +169,19 @@ def explain(
     measure: bool = False,
     **params: Any,
 ) -> Explanation:
-    """Say which backend a filter would run on, and the predicted seconds that this was chosen by.
+    """Say which backend a filter would run on, and the seconds that this was chosen by.
 
     Parameters
     ----------
     filter : a filter or its name
     image : the image it would be called with; it is not filtered unless ``measure`` is true
-    measure : whether to run the filter on every usable backend as well and show the median seconds
+    measure : whether to run the filter on every usable backend as well and show the median seconds. They replace the
+        predicted ones in this process, so that "auto" takes the measured best for such images from then on.
     **params : the filter's parameters
 
     Returns
     -------
-    Explanation : ``str()`` of it is a table; it has ``chosen`` and ``rows``
+    Explanation : ``str()`` of it is a table below a sentence that says why; it has ``chosen``, ``why`` and ``rows``
 
     Raises
     ------
@@ -153,18 +196,20 @@ def explain(
     function = _function(filter)
     backend = params.pop("backend", None)
     source, bound = planned(function, image, params)
-    chosen: str = dispatch.requested(backend)
-    if chosen == "auto":
-        chosen = running.candidates(running.job_for(source, bound.graph), bound)[0].backend
-    rows = [_row(name, source, bound) for name in BACKENDS]
+    requested: str = dispatch.requested(backend)
+    job = running.job_for(source, bound.graph)
+    rows = [_row(name, job, bound) for name in BACKENDS]
     if measure:
-        rows = [_measured(row, function, image, params) for row in rows]
-    rows.sort(key=lambda row: (row.predicted is None, row.predicted))
+        usable = [row.backend for row in rows if row.predicted is not None]
+        measured = {name: _measured(partial(function, image, backend=name, **params)) for name in usable}
+        figures().record(job, measured)
+        rows = [replace(row, measured=measured.get(row.backend)) for row in rows]
+    rows.sort(key=lambda row: row.seconds)
     return Explanation(
         filter=function.__name__,
         image=f"{_shape(source.array.shape)} {source.dtype}",
-        chosen=chosen,
-        requested=dispatch.requested(backend),
+        chosen=rows[0].backend if requested == "auto" else requested,
+        requested=requested,
         rows=tuple(rows),
         passes=bound.graph.kernels,
     )
@@ -298,23 +343,22 @@ def planned_results(function: Callable[..., Any], image: Any, params: dict[str, 
     return tuple([Value(given_shape(source, value.shape), value.dtype) for value in images])
 
 
-def _row(name: str, source: Source, bound: Bound) -> Row:
+def _row(name: str, job: Job, bound: Bound) -> Row:
     reason = running.refusal(name, bound)
-    if reason is None and source.on_device and name != "cuda":
+    if reason is None and job.on_device and name != "cuda":
         reason = "the image lies in GPU memory"
     if reason is not None:
         return Row(name, None, None, reason)
-    seconds = dispatch.predict(running.job_for(source, bound.graph), figures())[name]
-    return Row(name, seconds, None, "")
+    known = figures()
+    return Row(name, dispatch.predict(job, known)[name], known.measured.get(job, {}).get(name), "")
 
 
-def _measured(row: Row, function: Callable[..., Any], image: Any, params: dict[str, Any]) -> Row:
-    if row.predicted is None:
-        return row
-    function(image, backend=row.backend, **params)  # compiled, threads and workers started
+def _measured(call: Callable[[], Any]) -> float:
+    """The median seconds of a call."""
+    call()  # compiled, threads and workers started
     taken = []
     for _ in range(ROUNDS):
-        start = time.perf_counter()
-        function(image, backend=row.backend, **params)
-        taken.append(time.perf_counter() - start)
-    return Row(row.backend, row.predicted, sorted(taken)[ROUNDS // 2], "")
+        start = perf_counter()
+        call()
+        taken.append(perf_counter() - start)
+    return statistics.median(taken)

@@ -1,4 +1,4 @@
-"""The command line: ``gpuimg demo``, ``run``, ``info``, ``filters`` and ``calibrate``.
+"""The command line: ``gpuimg run``, ``filters``, ``info``, ``calibrate``, ``demo`` and others.
 
 Results go to stdout, progress and messages to stderr. Exit code 1: it could not be done, and one line says why.
 Exit code 2: wrong usage.
@@ -19,12 +19,12 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.shell_completion import BashComplete, add_completion_class, split_arg_string
 
 import gpuimg
 from gpuimg.dispatch import CHOICES
@@ -37,6 +37,25 @@ from gpuimg.typing import Backend
 if TYPE_CHECKING:
     from gpuimg.jobs.chains import Chain
 
+BASH = """\
+%(complete_func)s() {
+    local IFS=$'\\n' line="${COMP_LINE:0:COMP_POINT}" type value
+    local word="${line##* }" kept=""
+    [[ $COMP_WORDBREAKS == *:* ]] && kept="${word%%"${word##*[:=]}"}"
+    while IFS=',' read -r type value; do
+        case $type in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            plain)
+                COMPREPLY+=("${value#"$kept"}")
+                [[ $value == *= ]] && compopt -o nospace
+                ;;
+        esac
+    done < <(COMP_WORDS="$line" COMP_CWORD= %(complete_var)s=bash_complete "$1" 2> /dev/null)
+    return 0
+}
+complete -F %(complete_func)s %(prog_name)s
+"""
 PACKAGES = ("numpy", "numba", "pillow", "tifffile", "cupy-cuda12x", "cupy-cuda13x")
 
 
@@ -64,6 +83,7 @@ def main() -> None:
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     signal.signal(signal.SIGTERM, _terminate)
+    add_completion_class(Bash, "bash")
     cli(prog_name="gpuimg")
 
 
@@ -82,6 +102,21 @@ def read_chain(ctx: click.Context, param: click.Parameter, texts: Iterable[str])
         return gpuimg.chain(*map(read_step, texts))
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def complete_filter(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The filters whose names begin so, for the shell."""
+    return [name for name in gpuimg.FILTERS if name.startswith(incomplete)]
+
+
+def complete_step(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The filters whose names begin so, or the parameters of a filter that is named, for the shell."""
+    name, colon, _ = incomplete.partition(":")
+    if not colon or name not in gpuimg.FILTERS:
+        return complete_filter(ctx, param, incomplete)
+    end = max(incomplete.rfind(":"), incomplete.rfind(",")) + 1
+    before, begun = incomplete[:end], incomplete[end:]
+    return [f"{before}{each}=" for each in parameters(gpuimg.FILTERS[name]) if each.startswith(begun)]
 
 
 max_pixels_option = click.option(
@@ -115,7 +150,8 @@ max_bytes_option = click.option(
     callback=read_chain,
     multiple=True,
     required=True,
-    help="A filter; repeat the option for a chain. See `gpuimg filters`.",
+    shell_complete=complete_step,
+    help="A filter; repeat the option for a chain. See `gpuimg filters` and `gpuimg filters NAME`.",
 )
 @click.option("--backend", type=click.Choice(CHOICES), help="Where to run. Default: $GPUIMG_BACKEND, otherwise auto.")
 @click.option("--explain", "explaining", is_flag=True, help="Print to stderr what runs where, and why.")
@@ -153,7 +189,7 @@ def run(
     gpuimg run photo.png -o mask.png -f rgb2gray -f threshold:value=100 -f opening:footprint=5
     gpuimg run deep.tif -o small.png -f astype:dtype=uint8,scale=True
     gpuimg run photo.png -f rgb2gray -f threshold_otsu
-    gpuimg run photo.jpg -o small.jpg -f 'resize:output_shape=(480, 640)'
+    gpuimg run photo.jpg -o small.jpg -f resize:480,640
     gpuimg run one.png -o both.png -f "blend:other='two.png',alpha=0.3"
     gpuimg run scans/ *.tif -o smooth/ -f gaussian:sigma=2 --jobs 2
     gpuimg run - -o - -f invert --format tif < photo.png > negative.tif
@@ -472,9 +508,7 @@ def info() -> None:
     from gpuimg.caching import cache_folder
 
     show_table(("backend", "usable", ""), [_status_row(status) for status in backends()])
-    measured = (
-        "measured by `gpuimg calibrate`" if machine.figures_path().exists() else "not measured: `gpuimg calibrate`"
-    )
+    measured = "measured by `gpuimg calibrate`" if machine.stored() else "not measured: `gpuimg calibrate`"
     click.echo()
     rows = [
         ("processors", str(machine.processor_count())),
@@ -502,7 +536,7 @@ def _versions() -> Iterator[tuple[str, str]]:
 
 
 @cli.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_filter)
 def filters(name: str | None) -> None:
     """List the filters, or show one filter's help."""
     if name is None:
@@ -518,7 +552,8 @@ def filters(name: str | None) -> None:
         found = filter_named(name)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    click.echo(f"{found.name}{_signature(found)}\n\n{inspect.getdoc(found.function)}\n")
+    help_text = (inspect.getdoc(found.function) or "").replace("see `gpuimg.filters`", "see below")
+    click.echo(f"{found.name}{_signature(found)}\n\n{help_text}\n")
     if shared := _shared_parameters(found):
         click.echo(f"Shared parameters\n-----------------\n{shared}\n")
     click.echo(f"On the command line: gpuimg run SRC -o DST -f {_example(found)}")
@@ -562,22 +597,51 @@ def _example(found: Filter) -> str:
     return f"'{step}'" if set(step) & set(" ()[]*") else step
 
 
-@cli.command()
-def calibrate() -> None:
-    """Measure this machine, so that "auto" uses its measured speeds."""
-    from gpuimg import machine
+UNITS = {
+    "single_call": (1e6, "us"),
+    "multicore_call": (1e6, "us"),
+    "processes_call": (1e3, "ms"),
+    "multicore_speedup": (1, "times one thread"),
+    "copy_bandwidth": (1e-9, "GB/s"),
+    "pcie_bandwidth": (1e-9, "GB/s"),
+    "gpu_bandwidth": (1e-9, "GB/s"),
+    "gpu_call": (1e6, "us"),
+    "gpu_launch": (1e6, "us"),
+}
 
-    with progress(len(gpuimg.FILTERS) + 4) as begin:
-        figures = gpuimg.calibrate(progress=lambda name: begin(f"measuring {name}"))
-    shown = {name: value for name, value in asdict(figures).items() if isinstance(value, float)}
-    show_table(
-        ("figure", "value"), [(name.replace("_", " "), f"{value:.3g}") for name, value in shown.items()], right=(1,)
-    )
+
+@cli.command()
+@click.option("--reset", is_flag=True, help="Remove what was stored for this machine, and measure nothing.")
+def calibrate(reset: bool) -> None:
+    """Measure this machine, so that "auto" uses its measured speeds.
+
+    Takes about half a minute, while nothing else should run. Filters that are not compiled yet are compiled first, for
+    half of that time at most; run `gpuimg warmup` before to have all measured.
+    """
+    from gpuimg import machine
+    from gpuimg.run import backend_named
+
+    if reset:
+        was_stored = machine.reset()
+        click.echo(
+            f"{'Removed from' if was_stored else 'Nothing of this machine was stored in'} {machine.figures_path()}"
+        )
+        return
+    with progress(6 * len(gpuimg.FILTERS)) as begin:
+        figures = gpuimg.calibrate(progress=begin)
+    has_gpu = backend_named("cuda").unusable() is None
+    rows = [
+        (name.replace("_", " "), f"{getattr(figures, name) * factor:.3g}", unit)
+        for name, (factor, unit) in UNITS.items()
+        if has_gpu or name not in machine.GPU_FIGURES
+    ]
+    rows.append(("speeds", str(len(figures.speeds)), "kernels and dtypes"))
+    show_table(("figure", "value", "unit"), rows, right=(1,))
     click.echo(f"\nStored in {machine.figures_path()}")
 
 
 @cli.command()
-@click.argument("names", metavar="[FILTER]...", nargs=-1)
+@click.argument("names", metavar="[FILTER]...", nargs=-1, shell_complete=complete_filter)
 @click.option("--dtype", "dtypes", multiple=True, default=("uint8", "float32"), help="Of the images; may be repeated.")
 def warmup(names: Sequence[str], dtypes: Sequence[str]) -> None:
     """Compile filters beforehand, all of them or those named, so that their first use does not wait.
@@ -601,6 +665,35 @@ def warmup(names: Sequence[str], dtypes: Sequence[str]) -> None:
         click.echo(f"{name}: {why}", err=True)
     if done.failed:
         raise SystemExit(1)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+def completion(shell: str) -> None:
+    """Print a script that completes commands, filters and their parameters in a shell.
+
+    \b
+    echo 'eval "$(gpuimg completion bash)"' >> ~/.bashrc
+    echo 'eval "$(gpuimg completion zsh)"' >> ~/.zshrc
+    gpuimg completion fish > ~/.config/fish/completions/gpuimg.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    found = Bash if shell == "bash" else get_completion_class(shell)
+    assert found is not None
+    click.echo(found(cli, {}, "gpuimg", "_GPUIMG_COMPLETE").source())
+
+
+class Bash(BashComplete):
+    """Completion in bash, which takes ``:`` and ``=`` for the ends of words, unlike Click."""
+
+    source_template = BASH
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        line = os.environ["COMP_WORDS"]
+        words = split_arg_string(line)[1:]
+        incomplete = "" if not words or line[-1:].isspace() else words.pop()
+        return words, incomplete
 
 
 # The terminal ------------------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def predict(job: Job, figures: Figures) -> dict[str, float]:
 
 
 def choose(job: Job, figures: Figures, usable: Sequence[str]) -> list[Estimate]:
-    """The usable backends with their predicted seconds, the best first.
+    """The usable backends with their seconds, measured for this very job or else predicted, the best first.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def choose(job: Job, figures: Figures, usable: Sequence[str]) -> list[Estimate]:
     figures : the machine's measured speeds
     usable : names of the backends that can run the job; an image in GPU memory stays there, so only "cuda" counts then
     """
-    seconds = predict(job, figures)
+    seconds = predict(job, figures) | figures.measured.get(job, {})
     return sorted([Estimate(seconds[name], name) for name in usable if name == "cuda" or not job.on_device])
 
 

@@ -9,6 +9,7 @@
     └── ServeError (RuntimeError)           the HTTP service cannot start: its port is taken, a package is missing
 
     UserWarning
+    ├── CalibrationWarning                  some figures could not be measured and keep their former values
     ├── FallbackWarning                     the work was done elsewhere than planned, and why
     └── UntestedVersionWarning              a library is newer than any that gpuimg was tested with
 
@@ -64,6 +65,10 @@ class ServeError(GpuimgError, RuntimeError):
 
 class FallbackWarning(UserWarning):
     """The work was done elsewhere than planned; the message says where and why."""
+
+
+class CalibrationWarning(UserWarning):
+    """Some figures could not be measured and keep their former values; the message says which and why."""
 
 
 class UntestedVersionWarning(UserWarning):

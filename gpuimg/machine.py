@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,8 @@ class Figures:
 
     The defaults are shipped guesses for a machine that has not been measured. `speeds` holds measured seconds for each
     element and unit of work on one thread, by kernel and types; `gpuimg.calibrate` fills it, and every longer call
-    does. `revision` counts the changes.
+    does. `measured` holds the seconds of whole jobs (`gpuimg.dispatch.Job`) on each backend, from `gpuimg.explain`,
+    as long as the process lives. `revision` counts the changes.
     """
 
     single_call: float = 2e-6
@@ -35,6 +38,7 @@ class Figures:
     gpu_launch: float = 12e-6
     gpu_work_per_byte: float = 20.0
     speeds: dict[str, float] = field(default_factory=dict)
+    measured: dict[Any, dict[str, float]] = field(default_factory=dict)
     revision: int = 0
 
     def learn(self, key: str, seconds: float, amount: float) -> None:
@@ -42,6 +46,11 @@ class Figures:
         measured = seconds / amount
         known = self.speeds.get(key)
         self.speeds[key] = measured if known is None else 0.7 * known + 0.3 * measured
+        self.revision += 1
+
+    def record(self, job: Any, seconds: dict[str, float]) -> None:
+        """Take the measured seconds of a job on each backend, which hold instead of predictions."""
+        self.measured[job] = seconds
         self.revision += 1
 
 
@@ -63,6 +72,16 @@ def figures_path() -> Path:
     return cache_folder() / "figures.json"
 
 
+def processor_quota() -> float:
+    """Processors' worth of time that a container may take, infinite where nothing limits it."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return int(quota) / int(period)
+    except (OSError, ValueError):  # there is none, or "max"
+        return math.inf
+
+
+GPU_FIGURES = frozenset({"pcie_bandwidth", "gpu_bandwidth", "gpu_call", "gpu_launch", "gpu_work_per_byte"})
 LONGEST_FILE = 16 << 20
 PLAUSIBLE = 1e-18, 1e18  # limits of all that can have been measured, also after some arithmetic with it
 
@@ -83,27 +102,51 @@ def _stored() -> dict[str, dict[str, Any]]:
     return {name: _measured(found) for name, found in everything.items() if isinstance(found, dict)}
 
 
+def _storable() -> set[str]:
+    return {each.name for each in fields(Figures)} - {"measured", "revision"}
+
+
 def _measured(found: dict[str, Any]) -> dict[str, Any]:
-    names = {each.name for each in fields(Figures)} - {"speeds", "revision"}
-    kept: dict[str, Any] = {name: float(found[name]) for name in names & set(found) if _plausible(found[name])}
+    names = (_storable() - {"speeds"}) & set(found)
+    kept: dict[str, Any] = {name: float(found[name]) for name in names if _plausible(found[name])}
     speeds = found.get("speeds")
     if isinstance(speeds, dict):
         kept["speeds"] = {key: float(value) for key, value in speeds.items() if _plausible(value)}
     return kept
 
 
+def stored() -> dict[str, Any]:
+    """This machine's stored figures."""
+    return _stored().get(identity(), {})
+
+
 @cache
 def figures() -> Figures:
     """This machine's figures: the stored ones, else the shipped ones; they learn while the process lives."""
     found = Figures(multicore_speedup=max(1.0, 0.85 * processor_count()))
-    for name, value in _stored().get(identity(), {}).items():
+    for name, value in stored().items():
         setattr(found, name, value)
     return found
 
 
-def store(measured: Figures) -> Path:
-    """Write figures to disk, next to those of other machines that share the folder."""
+def store(measured: Figures, names: Iterable[str] | None = None) -> Path:
+    """Write figures to disk, all or those named, next to those of other machines that share the folder."""
+    kept = _storable() if names is None else names
+    return _write({**_stored(), identity(): {name: getattr(measured, name) for name in sorted(kept)}})
+
+
+def reset() -> bool:
+    """Forget this machine's stored and learned figures; returns whether any were stored."""
+    figures.cache_clear()
+    everything = _stored()
+    if identity() not in everything:
+        return False
+    del everything[identity()]
+    _write(everything)
+    return True
+
+
+def _write(everything: dict[str, dict[str, Any]]) -> Path:
     path = figures_path()
-    everything = {**_stored(), identity(): asdict(measured)}
     caching.write(path, json.dumps(everything, indent=1).encode())
     return path

@@ -1,25 +1,73 @@
-"""`calibrate`: measure this machine, so that "auto" chooses by its speeds and not by guesses."""
+"""`calibrate`: measure this machine, so that "auto" chooses by its speeds and not by guesses.
+
+Other processes disturb measurements. So each is taken several times: it counts if the times differ little and the
+processors worked for this process most of the time, else it is repeated, and at last the former figure is kept.
+"""
 
 from __future__ import annotations
 
+import math
 import statistics
-import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from time import perf_counter, process_time
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpuimg import machine
 from gpuimg import run as running
-from gpuimg.backend.walk import bound_to
+from gpuimg.backend.walk import Bound, bound_to
+from gpuimg.errors import CalibrationWarning
 from gpuimg.filters import all_filters
 from gpuimg.images import UINT8
-from gpuimg.machine import Figures
+from gpuimg.machine import GPU_FIGURES, Figures
 from gpuimg.registry import Filter, arguments
+from gpuimg.warming import compile_all
 
 SHAPE = (1024, 1536)
 DTYPES = ("uint8", "uint16", "float32")
+SECONDS = 30.0
+COMPILING = 15.0  # of them
+ATTEMPTS = 4
+ATTEMPT_SECONDS = 1.5  # after which nothing is tried again
+ROUNDS = 9
+FILTER_ATTEMPTS = 2
+RUNS = 3  # of each filter
+RUN_SPREAD = 1.5  # of the median over the least of them
+SPREAD = 0.3  # of times that are steady: between the quartiles, relative to the median
+# Of the processors' time that a thread each could have had. Cores of two speeds come to two thirds with bands of equal
+# size; one other busy process takes more, because all wait for the band on its core.
+SHARE = 0.65
+SINGLE_SHARE = 0.8
+LIMITS = {
+    "single_call": (1e-8, 1e-2),
+    "multicore_call": (1e-8, 1e-1),
+    "processes_call": (1e-6, 1.0),
+    "multicore_speedup": (0.1, 4096.0),
+    "copy_bandwidth": (1e7, 1e13),
+    "pcie_bandwidth": (1e7, 1e13),
+    "gpu_bandwidth": (1e8, 1e14),
+    "gpu_call": (1e-7, 1.0),
+    "gpu_launch": (1e-8, 1.0),
+    "speeds": (1e-15, 1e-3),
+}
+
+
+class Reading(NamedTuple):
+    """A figure from several rounds.
+
+    Attributes
+    ----------
+    value : the median
+    spread : between the quartiles, relative to the median
+    is_disturbed : whether other processes had much of the processors' time
+    """
+
+    value: float
+    spread: float
+    is_disturbed: bool = False
 
 
 def calibrate(*, progress: Callable[[str], None] | None = None) -> Figures:
@@ -27,7 +75,7 @@ def calibrate(*, progress: Callable[[str], None] | None = None) -> Figures:
 
     Parameters
     ----------
-    progress : called with the name of each thing before it is measured
+    progress : called with the name of each thing before it is measured, or when it is compiled
 
     Returns
     -------
@@ -38,56 +86,150 @@ def calibrate(*, progress: Callable[[str], None] | None = None) -> Figures:
     ------
     OSError : the folder is not writable
 
+    Warns
+    -----
+    CalibrationWarning : some figures could not be measured, because other processes disturbed it or time ran out. They
+        keep their former values.
+
     Notes
     -----
-    Takes about half a minute, longer where kernels must be compiled first. Leave the machine alone meanwhile.
+    Takes about half a minute. Filters that are not compiled yet are compiled first, for half of that time at most; call
+    `gpuimg.warmup` before to have all measured. Leave the machine alone meanwhile.
     """
     report = progress or (lambda _: None)
+    deadline = perf_counter() + SECONDS
     figures = machine.figures()
-    figures.speeds.clear()
-    report("calls")
-    _measure_calls(figures)
-    report("threads")
-    figures.multicore_speedup = _speedup()
-    report("memory")
-    figures.copy_bandwidth = _copy_bandwidth()
-    for name, found in all_filters().items():
-        report(name)
-        for example in found.examples:
-            _measure_filter(found, example)
-    if running.backend_named("cuda").unusable() is None:
-        report("cuda")
-        _measure_gpu(figures)
+    filters = all_filters()
+    tasks = [(name, dtype) for name, entry in filters.items() for dtype in DTYPES if np.dtype(dtype) in entry.dtypes]
+    compiled = _compile(tasks, report)
+    measured = _measure_machine(report)
+    disturbed = [name for name, value in measured.items() if value is None]
+    late = 0
+    for name, dtype in tasks:
+        if (name, dtype) not in compiled or perf_counter() > deadline:
+            late += 1
+            continue
+        report(f"{name} {dtype}")
+        if not _measure_filter(figures, filters[name], dtype):
+            disturbed.append(f"{name} {dtype}")
+    for name, value in measured.items():
+        if value is not None:
+            setattr(figures, name, value)
+    figures.measured.clear()
     figures.revision += 1
-    machine.store(figures)
+    machine.store(figures, _names_to_store(measured))
+    _warn(disturbed, late, len(tasks))
     return figures
 
 
-def median_seconds(call: Callable[[], Any], rounds: int, repeat: int = 1) -> float:
-    """The median seconds of a call, after one to warm up."""
-    call()
-    taken = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        for _ in range(repeat):
-            call()
-        taken.append((time.perf_counter() - start) / repeat)
-    return statistics.median(taken)
+def _compile(tasks: Sequence[tuple[str, str]], report: Callable[[str], None]) -> set[tuple[str, str]]:
+    """Compile filters, as many as there is time for; returns those that are ready."""
+    ready = set()
+
+    def done(task: str) -> None:
+        report(f"compiled {task}")
+        name, dtype = task.split()
+        ready.add((name, dtype))
+
+    failed = compile_all(tasks, done, COMPILING)
+    return {task for task in ready if " ".join(task) not in failed}
 
 
-def _measure_calls(figures: Figures) -> None:
-    """The overhead of a call; that on one thread is the zero point."""
+def _names_to_store(measured: dict[str, float | None]) -> set[str]:
+    """The figures that were measured, now or before; others keep their defaults, which may change."""
+    names = machine.stored().keys() | {name for name, value in measured.items() if value is not None}
+    has_gpu = running.backend_named("cuda").unusable() is None
+    return names - (set() if has_gpu else GPU_FIGURES) | {"speeds"}
+
+
+def _warn(disturbed: Sequence[str], late: int, count: int) -> None:
+    if disturbed:
+        few = ", ".join(name.replace("_", " ") for name in disturbed[:5])
+        others = f" and {len(disturbed) - 5} others" if len(disturbed) > 5 else ""
+        message = f"times were unsteady, so {few}{others} were not stored: calibrate again when less is running"
+        warnings.warn(message, CalibrationWarning, stacklevel=3)
+    if late:
+        left = f"{late} of {count} filters and dtypes were not measured in {SECONDS:g} s"
+        message = f"{left}: calibrate again, best after a warmup"
+        warnings.warn(message, CalibrationWarning, stacklevel=3)
+
+
+# The machine -------------------------------------------------------------------------------------------------------
+
+
+def _measure_machine(report: Callable[[str], None]) -> dict[str, float | None]:
+    """All figures but the kernels' speeds; None for those that could not be measured."""
     from gpuimg.filters.exposure import plan_threshold
 
     tiny = bound_to(partial(plan_threshold, value=100.0), np.zeros((16, 16), np.uint8))
-    cost = {}
-    for name, repeat in (("single", 200), ("multicore", 200), ("processes", 3)):
-        backend = running.backend_named(name)
-        if backend.unusable() is None:
-            cost[name] = median_seconds(partial(backend.run, tiny, None), 9, repeat)
-    figures.single_call = cost["single"]
-    figures.multicore_call = cost["multicore"]
-    figures.processes_call = cost.get("processes", figures.processes_call)
+    report("calls")
+    measured = {}
+    for name, repeat in (("single", 100), ("multicore", 100), ("processes", 3)):
+        if running.backend_named(name).unusable() is None:
+            measured[f"{name}_call"] = _steady(f"{name}_call", partial(_call, name, tiny, repeat))
+    report("threads")
+    speedup = _steady("multicore_speedup", _speedup)
+    measured["multicore_speedup"] = None if speedup is None else max(1.0, speedup)
+    report("memory")
+    measured["copy_bandwidth"] = _steady("copy_bandwidth", _copy_bandwidth)
+    gpu: Any = running.backend_named("cuda")
+    if gpu.unusable() is None:
+        report("cuda")
+        measured |= {name: value if _is_sane(name, value) else None for name, value in gpu.measure().items()}
+    return measured
+
+
+def _steady(name: str, measure: Callable[[], Reading]) -> float | None:
+    """The value of the first reading that is steady and can be true, or None."""
+    deadline = perf_counter() + ATTEMPT_SECONDS
+    for _ in range(ATTEMPTS):
+        reading = measure()
+        if reading.spread <= SPREAD and not reading.is_disturbed and _is_sane(name, reading.value):
+            return reading.value
+        if perf_counter() > deadline:
+            break
+    return None
+
+
+def _is_sane(name: str, value: float) -> bool:
+    least, most = LIMITS[name]
+    return least <= value <= most
+
+
+def _reading(values: Sequence[float], is_disturbed: bool = False) -> Reading:
+    median = statistics.median(values)
+    low, _, high = statistics.quantiles(values, n=4)
+    return Reading(median, (high - low) / median if median > 0 else math.inf, is_disturbed)
+
+
+class _Timer:
+    """Times calls, and counts what the processors worked meanwhile."""
+
+    def __init__(self, call: Callable[[], Any], repeat: int = 1) -> None:
+        self.call, self.repeat = call, repeat
+        self.wall = self.worked = 0.0
+        call()  # compiled, threads and workers started
+
+    def seconds(self) -> float:
+        """The seconds of a call."""
+        worked, start = process_time(), perf_counter()
+        for _ in range(self.repeat):
+            self.call()
+        wall = perf_counter() - start
+        self.wall += wall
+        self.worked += process_time() - worked
+        return wall / self.repeat
+
+    def worked_less_than(self, share: float) -> bool:
+        """Whether the processors worked less than this share of the time, all of them together."""
+        return self.worked < share * self.wall
+
+
+def _call(name: str, bound: Bound, repeat: int) -> Reading:
+    """The overhead of a call; that on one thread is the zero point."""
+    timer = _Timer(partial(running.backend_named(name).run, bound, None), repeat)
+    seconds = [timer.seconds() for _ in range(ROUNDS)]
+    return _reading(seconds, name == "single" and timer.worked_less_than(SINGLE_SHARE))
 
 
 def _noise(dtype: Any, shape: tuple[int, ...] = SHAPE) -> np.ndarray[Any, Any]:
@@ -95,37 +237,65 @@ def _noise(dtype: Any, shape: tuple[int, ...] = SHAPE) -> np.ndarray[Any, Any]:
     return values.astype(dtype)
 
 
-def _speedup() -> float:
+def _speedup() -> Reading:
     from gpuimg.filters.smooth import gaussian
 
-    image = _noise(UINT8)
-    single, multicore = (partial(gaussian, image, backend=name) for name in ("single", "multicore"))
-    single()
-    multicore()
-    ratios = [median_seconds(single, 1) / median_seconds(multicore, 1) for _ in range(9)]
-    return max(1.0, statistics.median(ratios))
+    image = _noise(UINT8, (2 * SHAPE[0], 2 * SHAPE[1]))
+    single, multicore = (_Timer(partial(gaussian, image, backend=name)) for name in ("single", "multicore"))
+    ratios = [_ratio(single.seconds(), multicore.seconds()) for _ in range(ROUNDS)]
+    threads = min(running.backend_named("multicore").workers, machine.processor_quota())  # type: ignore[attr-defined]
+    return _reading(ratios, single.worked_less_than(SINGLE_SHARE) or multicore.worked_less_than(SHARE * threads))
 
 
-def _copy_bandwidth() -> float:
+def _ratio(seconds: float, others: float) -> float:
+    return seconds / others if others > 0 else math.inf
+
+
+def _copy_bandwidth() -> Reading:
     source = np.ones(1 << 26, np.uint8)
     target = np.zeros_like(source)
-    return source.nbytes / median_seconds(lambda: np.copyto(target, source), 5)
+    timer = _Timer(lambda: np.copyto(target, source))
+    rates = [_ratio(source.nbytes, timer.seconds()) for _ in range(ROUNDS)]
+    return _reading(rates, timer.worked_less_than(SINGLE_SHARE))
 
 
-def _measure_filter(found: Filter, example: Any) -> None:
-    """Run a filter: what its kernels take is learned as in every call."""
-    for dtype in DTYPES:
-        if np.dtype(dtype).kind in found.kinds:
-            image = _noise(dtype, (*SHAPE, 3) if found.color else SHAPE)
-            given = arguments(example, image)
-            for _ in range(3):
-                found.function(image, backend="single", **given)
+# Filters -----------------------------------------------------------------------------------------------------------
 
 
-def _measure_gpu(figures: Figures) -> None:
-    gpu: Any = running.backend_named("cuda")
-    measured = gpu.measure()
-    figures.pcie_bandwidth = measured["pcie_bandwidth"]
-    figures.gpu_bandwidth = measured["gpu_bandwidth"]
-    figures.gpu_call = measured["gpu_call"]
-    figures.gpu_launch = measured["gpu_launch"]
+def _measure_filter(figures: Figures, found: Filter, dtype: str) -> bool:
+    """Run a filter on one thread and keep the speeds of its kernels; returns whether the times were steady."""
+    image = _noise(dtype, (*SHAPE, 3) if found.color else SHAPE)
+    speeds: dict[str, list[float]] = {}
+    is_steady = True
+    for example in found.examples:
+        made = _steady_speeds(figures, partial(found.function, image, backend="single", **arguments(example, image)))
+        is_steady &= made is not None
+        for key, value in (made or {}).items():
+            speeds.setdefault(key, []).append(value)
+    figures.speeds |= {key: statistics.median(values) for key, values in speeds.items()}
+    return is_steady
+
+
+def _steady_speeds(figures: Figures, call: Callable[[], Any]) -> dict[str, float] | None:
+    """What figures learn from a call, or None if the times are not steady."""
+    for _ in range(FILTER_ATTEMPTS):
+        worked, start = process_time(), perf_counter()
+        runs = [_learned(figures, call) for _ in range(RUNS)]
+        is_disturbed = process_time() - worked < SINGLE_SHARE * (perf_counter() - start)
+        speeds = {key: sorted([run[key] for run in runs if key in run]) for key in runs[0]}
+        # The first run may find memory cold, so the slowest one says nothing.
+        is_steady = all(values[0] * RUN_SPREAD >= statistics.median(values) for values in speeds.values())
+        medians = {key: statistics.median(values) for key, values in speeds.items()}
+        if is_steady and not is_disturbed and all(_is_sane("speeds", value) for value in medians.values()):
+            return medians
+    return None
+
+
+def _learned(figures: Figures, call: Callable[[], Any]) -> dict[str, float]:
+    """The speeds that one call shows, without those known before."""
+    known, figures.speeds = figures.speeds, {}
+    try:
+        call()
+        return figures.speeds
+    finally:
+        figures.speeds = known

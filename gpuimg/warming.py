@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, NamedTuple
 
@@ -68,14 +70,22 @@ def warmup(
     chosen = list(all_filters().values()) if filters is None else [_filter(each) for each in filters]
     wanted = [np.dtype(each) for each in dtypes]
     tasks = [(entry.name, dtype.name) for entry in chosen for dtype in wanted if dtype in entry.dtypes]
-    report = progress or (lambda _: None)
+    return Warmed(len(tasks), compile_all(tasks, progress or (lambda _: None)))
+
+
+def compile_all(
+    tasks: Sequence[tuple[str, str]], report: Callable[[str], None], seconds: float | None = None
+) -> dict[str, str]:
+    """Compile filters for dtypes in several processes, within some time; returns what fails, as `Warmed` has it."""
     failed: dict[str, str] = {}
     count = min(processor_count(), max(len(tasks), 1))
     with ThreadPoolExecutor(count) as threads:
-        shares = [threads.submit(list, _compiled_elsewhere(tasks[number::count], report)) for number in range(count)]
+        shares = [
+            threads.submit(list, _compiled_elsewhere(tasks[number::count], report, seconds)) for number in range(count)
+        ]
         for share in as_completed(shares):
             failed.update(share.result())
-    return Warmed(len(tasks), failed)
+    return failed
 
 
 def _filter(given: Any) -> Filter:
@@ -85,20 +95,32 @@ def _filter(given: Any) -> Filter:
     return entry
 
 
-def _compiled_elsewhere(tasks: list[tuple[str, str]], report: Callable[[str], None]) -> Iterator[tuple[str, str]]:
+def _compiled_elsewhere(
+    tasks: Sequence[tuple[str, str]], report: Callable[[str], None], seconds: float | None = None
+) -> Iterator[tuple[str, str]]:
     """Compile in another process; yields what fails. Numba compiles one function at a time in each process."""
     with start_python(f"from {__name__} import compile_given; compile_given()", text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(json.dumps(tasks))
         process.stdin.close()
+        is_late = threading.Event()
+        timer = threading.Timer(seconds or 0.0, _stop, (process, is_late))
+        if seconds is not None:
+            timer.start()
         for line in process.stdout:
             name, error = json.loads(line)
             report(name)
             if error:
                 yield name, error
-    if process.returncode:
+        timer.cancel()
+    if process.returncode and not is_late.is_set():
         raise BackendFailed(f"a process that compiles filters ended with exit code {process.returncode}")
+
+
+def _stop(process: subprocess.Popen[str], is_late: threading.Event) -> None:
+    is_late.set()
+    process.terminate()
 
 
 def compile_given() -> None:

@@ -205,6 +205,12 @@ def resize(image, output_shape, order=1, anti_aliasing=None):
     return stored(resized, image.dtype)
 
 
+@each_channel
+def rescale(image, scale, order=1, anti_aliasing=None):
+    expected = transform.rescale(image.astype(np.float64), scale, order=0, anti_aliasing=False).shape
+    return resize(image, expected, order, anti_aliasing)
+
+
 def _indices(shape, output_shape):
     """Which pixel is the nearest to each of another number of pixels, by scikit-image."""
     numbered = np.arange(shape[0] * shape[1], dtype=np.float64).reshape(shape)
@@ -414,6 +420,7 @@ ORACLES = {
     "histogram": histogram,
     "threshold_otsu": threshold_otsu,
     "equalize_hist": equalize_hist,
+    "rescale": rescale,
     "resize": resize,
     "scharr": scharr,
     "prewitt": prewitt,

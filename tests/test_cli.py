@@ -4,19 +4,23 @@ import inspect
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import gpuimg
-from gpuimg import cli, files
+from gpuimg import cli, files, machine
 from gpuimg.dispatch import requested
 from gpuimg.errors import BackendUnavailable
+from gpuimg.machine import Figures
+from gpuimg.run import backend_named
 from tests.conftest import noise
 
 
@@ -98,6 +102,13 @@ def test_backend(folder, backend, monkeypatch):
     monkeypatch.setitem(gpuimg.FILTERS, "invert", gpuimg.FILTERS["invert"]._replace(function=telling))
     assert gpuimg_command("run", "grey.png", "-o", "out.png", "-f", "invert", "--backend", backend).exit_code == 0
     assert seen == [backend, backend]  # planned and run
+
+
+def test_steps_in_short(folder):
+    steps = ("-f", "gaussian:2", "-f", "rescale:0.5")
+    assert gpuimg_command("run", "grey.png", "-o", "out.png", *steps).exit_code == 0
+    image = gpuimg.resize(gpuimg.gaussian(gpuimg.open_image("grey.png"), 2), (20, 25))
+    np.testing.assert_array_equal(gpuimg.open_image("out.png"), image)
 
 
 def test_a_mask_is_cleaned(folder):
@@ -203,12 +214,16 @@ def test_an_image_needs_an_output_file(folder):
         ("zzz", "there is no filter 'zzz'; `gpuimg filters` lists them"),
         ("", "there is no filter ''"),
         ("gaussian:sigm=2", "gaussian has no parameter 'sigm'; it takes sigma, truncate, mode, cval"),
+        (
+            "resize:scale=0.5",
+            "resize has no parameter 'scale'; it takes output_shape, order, anti_aliasing; rescale takes",
+        ),
         ("invert:x=1", "invert has no parameter 'x'; it takes none"),
         ("minimum:backend=single", "minimum has no parameter 'backend'"),
         ("minimum:out=1", "minimum has no parameter 'out'"),
         ("minimum:image=1", "minimum has no parameter 'image'"),
         ("threshold", "threshold needs 'value'"),
-        ("gaussian:2", "gaussian: parameters are written name=value,name=value, each once, got '2'"),
+        ("gaussian:2,wrap", "gaussian: parameters are written name=value,name=value, each once, got '2,wrap'"),
         ("gaussian:sigma=1,sigma=2", "each once, got 'sigma=1,sigma=2'"),
         ("gaussian:sigma=", "parameters are written name=value"),
         ("gaussian:sigma=1)(2", "parameters are written name=value"),
@@ -285,10 +300,11 @@ def test_out_of_memory_is_one_line(folder, monkeypatch):
 def test_filters_explains_parameters_that_filters_share(name):
     known = inspect.signature(gpuimg.FILTERS[name].function).parameters
     listed, _, shared = gpuimg_command("filters", name).output.partition("Shared parameters\n")
-    lines = [line.partition(" : ") for line in listed.splitlines() if "see `gpuimg.filters`" in line]
+    lines = [line.partition(" : ") for line in listed.splitlines() if "see below" in line]
     referred = [parameter for names, _, _ in lines for parameter in names.split(", ")]
     explained = [line.partition(" : ")[0] for line in shared.splitlines() if " : " in line and line[0].isalpha()]
     assert {"axes", "backend"} <= set(explained) <= set(known)
+    assert "gpuimg.filters" not in listed
     assert explained == referred
 
 
@@ -303,6 +319,11 @@ def test_filters_shows_one():
     assert "Smooth with a Gaussian filter." in result.output
     assert "gpuimg run SRC -o DST -f gaussian:sigma=1" in result.output
     assert_fails(gpuimg_command("filters", "gausian"), 2, "did you mean gaussian?")
+
+
+def test_filters_suggests_close_names_only():
+    assert_fails(gpuimg_command("filters", "nosuch"), 2, "there is no filter 'nosuch'; `gpuimg filters` lists them")
+    assert_fails(gpuimg_command("filters", "sobl"), 2, "did you mean sobel? `gpuimg filters` lists them")
 
 
 def test_every_filter_shows_an_example_that_can_be_read():
@@ -320,22 +341,97 @@ def test_info():
         assert word in output
 
 
-def test_calibrate(monkeypatch):
-    from gpuimg.machine import Figures
-
+@pytest.mark.parametrize("reason", ["no device", None])
+def test_calibrate(monkeypatch, reason):
     begun = []
 
     def quick(*, progress):
         progress("calls")
         begun.append("calls")
-        return Figures(copy_bandwidth=5e9)
+        return Figures(single_call=2e-6, copy_bandwidth=5e9, speeds={"k": 1.0})
 
     monkeypatch.setattr(gpuimg, "calibrate", quick)
-    output = gpuimg_command("calibrate").output
+    monkeypatch.setattr(backend_named("cuda"), "unusable", lambda: reason)
+    lines = [line.split(maxsplit=3) for line in gpuimg_command("calibrate").output.splitlines()]
     assert begun == ["calls"]
-    assert "copy bandwidth" in output
-    assert "5e+09" in output
-    assert "Stored in" in output
+    assert ["single", "call", "2", "us"] in lines
+    assert ["copy", "bandwidth", "5", "GB/s"] in lines
+    assert ["speeds", "1", "kernels", "and dtypes"] in lines
+    assert (["gpu", "call", "60", "us"] in lines) == (reason is None)
+    assert lines[-1][0] == "Stored"
+
+
+def test_calibrate_reset(tmp_path, monkeypatch):
+    monkeypatch.setenv("GPUIMG_CACHE_DIR", str(tmp_path))
+    path = machine.store(Figures())
+    try:
+        assert gpuimg_command("calibrate", "--reset").output == f"Removed from {path}\n"
+        assert machine.stored() == {}
+        assert gpuimg_command("calibrate", "--reset").output == f"Nothing of this machine was stored in {path}\n"
+        assert "not measured: `gpuimg calibrate`" in gpuimg_command("info").output
+    finally:
+        machine.figures.cache_clear()
+
+
+# Completion
+
+
+@pytest.fixture
+def on_path(tmp_path, monkeypatch):
+    """The command `gpuimg` of this checkout."""
+    script = tmp_path / "bin" / "gpuimg"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m gpuimg "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(each or str(Path.cwd()) for each in sys.path))
+
+
+needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+COMPLETE = """
+compopt() { echo "$@"; }
+eval "$(gpuimg completion bash)"
+complete -p gpuimg > /dev/null || exit 1
+COMP_LINE="$1"
+COMP_POINT=${#COMP_LINE}
+_gpuimg_completion gpuimg
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@needs_bash
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("gpuimg cal", ["calibrate"]),
+        ("gpuimg filters gaus", ["gaussian"]),
+        ("gpuimg filters threshold", ["threshold", "threshold_otsu"]),
+        ("gpuimg filters nosuch", [""]),
+        ("gpuimg warmup gaussian sob", ["sobel"]),
+        ("gpuimg run a.png -f gaus", ["gaussian"]),
+        ("gpuimg run a.png -f resc", ["rescale", "rescale_intensity"]),
+        ("gpuimg run a.png -f gaussian:", ["-o nospace"] * 4 + ["sigma=", "truncate=", "mode=", "cval="]),
+        ("gpuimg run a.png -f sobel -f gaussian:sig", ["-o nospace", "sigma="]),
+        ("gpuimg run a.png -f gaussian:sigma=2,mo", ["-o nospace", "2,mode="]),
+        ("gpuimg run a.png --filter nosuch:s", [""]),
+        ("gpuimg run a.png -f gaussian --back", ["--backend"]),
+        ("gpuimg run a.png --backend mul", ["multicore"]),
+        ("gpuimg run b", ["-o default", ""]),
+        ("gpuimg completion f", ["fish"]),
+    ],
+)
+def test_bash_completes(on_path, line, expected):
+    done = subprocess.run(["bash", "-c", COMPLETE, "-", line], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == ""
+    assert done.stdout.removesuffix("\n").split("\n") == expected
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_have_scripts(shell):
+    script = gpuimg_command("completion", shell)
+    assert script.exit_code == 0
+    assert f"_GPUIMG_COMPLETE={shell}_complete" in script.output
+    assert_fails(gpuimg_command("completion", "csh"), 2, "'csh' is not one of 'bash', 'zsh', 'fish'")
 
 
 # The process

@@ -3,15 +3,17 @@
 import json
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 import gpuimg
-from gpuimg import dispatch, machine, run
+from gpuimg import advice, dispatch, machine, run, tuning
 from gpuimg.dispatch import BACKENDS, Job, Step
 from gpuimg.machine import Figures
-from gpuimg.registry import arguments
+from gpuimg.registry import Filter, arguments
+from gpuimg.tuning import Reading
 
 LAPTOP = Figures(pcie_bandwidth=6e9, gpu_bandwidth=150e9, multicore_speedup=5.0)
 WORKSTATION = Figures(pcie_bandwidth=24e9, gpu_bandwidth=800e9, multicore_speedup=14.0)
@@ -181,6 +183,87 @@ def test_explain_measures_on_request():
     assert all(seconds > 0 for seconds in measured.values())
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that a call of a backend moves by the seconds set here, whatever it really takes."""
+    now, seconds = [0.0], {"single": 1.1e-3, "multicore": 15.26e-3, "processes": 0.5}
+    timed = run._timed
+
+    def call(name, bound, work):
+        now[0] += seconds[name]
+        return timed(name, bound, work)
+
+    monkeypatch.setattr(run, "_timed", call)
+    monkeypatch.setattr(advice, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(run.backend_named("cuda"), "unusable", lambda: "no device")
+    return seconds
+
+
+@pytest.fixture
+def guesses(monkeypatch):
+    """The figures of a machine that was not measured, of which multicore is thought to be fast."""
+    found = Figures(multicore_speedup=50.0, multicore_call=1e-9)
+    for module in (run, advice):
+        monkeypatch.setattr(module, "figures", lambda: found)
+    return found
+
+
+def test_what_explain_measures_replaces_estimates(clock, guesses, monkeypatch):
+    monkeypatch.delenv("GPUIMG_BACKEND", raising=False)
+    image = np.zeros((64, 64), np.uint8)
+    before = gpuimg.explain("invert", image)
+    assert before.chosen == "multicore"
+    assert before.why.startswith("multicore: ")
+    assert " estimated against " in before.why
+
+    found = gpuimg.explain("invert", image, measure=True)
+    assert found.chosen == "single"
+    assert found.why == (
+        "single: 1.10 ms measured against 15.26 ms on multicore; "
+        "multicore was estimated to be faster, but such calls go by what was measured now"
+    )
+    assert str(found).startswith(f"{found.why}\ninvert of 64x64 uint8\n")
+    assert [row.backend for row in found.rows] == ["single", "multicore", "processes", "cuda"]
+
+    taken = []
+    monkeypatch.setattr(run, "_timed", lambda name, bound, work: taken.append(name) or work.on(run.backend_named(name)))
+    gpuimg.invert(image)
+    assert taken == ["single"]
+    assert gpuimg.explain("invert", image).chosen == "single"
+    assert gpuimg.explain("invert", np.zeros((90, 90), np.uint8)).chosen == "multicore"
+
+
+def test_explain_measures_again(clock, guesses):
+    image = np.zeros((64, 64), np.uint8)
+    assert gpuimg.explain("invert", image, measure=True).chosen == "single"
+    clock["multicore"] = 1.05e-3
+    found = gpuimg.explain("invert", image, measure=True)
+    assert found.why == "multicore: 1.05 ms measured against 1.10 ms on single"
+
+
+def test_explain_says_why_there_was_no_choice(clock, monkeypatch):
+    image = np.zeros((64, 64), np.uint8)
+    assert gpuimg.explain("invert", image, backend="processes").why == "processes: asked for by name"
+    for name in ("multicore", "processes"):
+        monkeypatch.setattr(run.backend_named(name), "unusable", lambda: "no threads here")
+    assert gpuimg.explain("invert", image).why == "single: no other backend can run it (no threads here)"
+
+
+def test_explanations_are_tables_in_jupyter(clock, monkeypatch):
+    monkeypatch.setattr(run.backend_named("cuda"), "unusable", lambda: "no <device> & no driver")
+    found = gpuimg.explain("invert", np.zeros((64, 64), np.uint8), measure=True)
+    html = found._repr_html_()
+    tree = ElementTree.fromstring(f"<div>{html}</div>")
+    assert tree.findtext("p") == found.why
+    rows = [[cell.text or "" for cell in row] for row in tree.iter("tr")]
+    assert rows[0] == ["backend", "predicted", "measured", ""]
+    assert [row[0] for row in rows[1:]] == [row.backend for row in found.rows]
+    assert rows[1][2:] == ["1.10 ms", "<- chosen"]
+    assert rows[-1] == ["cuda", "-", "-", "no <device> & no driver"]
+    for row in rows[1:]:
+        assert " ".join(row).split() in [line.split() for line in str(found).splitlines()]
+
+
 def test_explain_checks_its_arguments():
     with pytest.raises(ValueError, match="there is no filter 'blur'"):
         gpuimg.explain("blur", np.zeros((2, 2), np.uint8))
@@ -211,13 +294,15 @@ CALIBRATE = """
 import gpuimg
 from gpuimg import machine, tuning
 
-tuning.SHAPE, tuning.DTYPES = (64, 80), ("uint8",)
+tuning.SHAPE, tuning.DTYPES, tuning.COMPILING = (64, 80), ("uint8",), 200.0
 stored, said = [], []
-machine.store = stored.append
+machine.store = lambda *given: stored.append(given)
 found = gpuimg.calibrate(progress=said.append)
-assert stored == [found]
-assert {"calls", "threads", "memory", "gaussian"} <= set(said), said
-assert 0 < found.single_call < found.processes_call
+((figures, names),) = stored
+assert figures is found
+assert "speeds" in names
+assert {"calls", "threads", "memory", "compiled gaussian uint8"} <= set(said), said
+assert found.single_call > 0
 assert found.multicore_speedup >= 1
 assert found.copy_bandwidth > 1e8
 """
@@ -225,6 +310,175 @@ assert found.copy_bandwidth > 1e8
 
 def test_calibrate_measures_and_stores():
     subprocess.run([sys.executable, "-c", CALIBRATE], check=True, timeout=300)
+
+
+class Clock:
+    """Wall and processor time, which calls move by the seconds of a script."""
+
+    def __init__(self, monkeypatch):
+        self.wall = self.worked = 0.0
+        monkeypatch.setattr(tuning, "perf_counter", lambda: self.wall)
+        monkeypatch.setattr(tuning, "process_time", lambda: self.worked)
+
+    def call(self, seconds, share=1.0):
+        script = iter(seconds)
+
+        def call(*_, **__):
+            now = next(script)
+            self.wall += now
+            self.worked += share * now
+
+        return call
+
+
+@pytest.fixture
+def timings(monkeypatch):
+    return Clock(monkeypatch)
+
+
+def reading_of(clock, seconds, share=1.0):
+    timer = tuning._Timer(clock.call([9.0, *seconds], share))
+    return tuning._reading([timer.seconds() for _ in seconds], timer.worked_less_than(tuning.SINGLE_SHARE))
+
+
+STEADY, UNSTEADY = [1e-4, 1.1e-4, 1.2e-4, 1e-4], [1e-4, 9e-4, 2e-4, 8e-4]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "share", "expected"),
+    [
+        (STEADY, 1.0, 1.05e-4),
+        ([1e-4, 1.1e-4, 1e-4, 1e-4, 1e-4, 1e-4, 9e-3], 1.0, 1e-4),  # one that was disturbed
+        (UNSTEADY, 1.0, None),
+        (STEADY, 0.5, None),  # another process had half of the time
+        ([0.0] * 4, 1.0, None),
+        ([-1e-4] * 4, 1.0, None),
+        ([1e5] * 4, 1.0, None),
+        ([float("inf")] * 4, 1.0, None),
+    ],
+)
+def test_only_steady_times_count(timings, seconds, share, expected):
+    readings = []
+
+    def measure():
+        readings.append(reading_of(timings, seconds, share))
+        timings.wall = 0.0
+        return readings[-1]
+
+    assert tuning._steady("single_call", measure) == pytest.approx(expected)
+    assert len(readings) == (1 if expected else tuning.ATTEMPTS)
+
+
+def test_unsteady_times_are_taken_again(timings):
+    tries = iter([Reading(1e-3, 9.0), Reading(1e-3, 0.1, is_disturbed=True), Reading(1e-4, 0.1)])
+    assert tuning._steady("single_call", lambda: next(tries)) == 1e-4
+
+
+def test_measurements_that_take_long_are_not_repeated(timings):
+    tries = iter([UNSTEADY, STEADY])
+    assert tuning._steady("single_call", lambda: reading_of(timings, next(tries))) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "share", "expected"),
+    [
+        ([1.0, 3e-9, 2e-9, 2.2e-9], 1.0, 3e-9),  # the first run finds memory cold
+        ([9e-9, 2e-9, 9e-9, 9e-9, 3e-9, 3e-9], 1.0, 3e-9),
+        ([2e-9, 8e-9, 9e-9] * 2, 1.0, None),
+        ([2e-9] * 6, 0.5, None),
+        ([5.0] * 6, 1.0, None),
+        ([0.0] * 6, 1.0, None),
+    ],
+)
+def test_speeds_of_kernels_are_kept_if_steady(timings, seconds, share, expected):
+    figures = Figures(speeds={"k": 7e-9, "other": 1e-9})
+    script, call = iter(seconds), timings.call(seconds, share)
+
+    def function(image, *, backend):
+        call()
+        figures.learn("k", next(script), 1.0)
+
+    entry = Filter("fake", function, "smooth", ({},))
+    assert tuning._measure_filter(figures, entry, "uint8") == (expected is not None)
+    assert figures.speeds == {"k": expected or 7e-9, "other": 1e-9}
+
+
+@pytest.fixture
+def calibrated(tmp_path, monkeypatch):
+    """`calibrate` of a machine with one filter, which tells what `measured` holds."""
+    monkeypatch.setenv("GPUIMG_CACHE_DIR", str(tmp_path))
+    machine.figures.cache_clear()
+    entry = Filter("fake", lambda image, *, backend: machine.figures().learn("k", 3e-10, 1.0), "smooth", ({},))
+    monkeypatch.setattr(tuning, "all_filters", lambda: {"fake": entry})
+    monkeypatch.setattr(tuning, "DTYPES", ("uint8",))
+    monkeypatch.setattr(tuning, "SINGLE_SHARE", 0.0)
+    monkeypatch.setattr(tuning, "_compile", lambda tasks, report: set(tasks))
+    monkeypatch.setattr(run.backend_named("cuda"), "unusable", lambda: "no device")
+    measured = {"single_call": 3e-6, "multicore_speedup": 1.5}
+    monkeypatch.setattr(tuning, "_measure_machine", lambda report: measured)
+    yield measured
+    machine.figures.cache_clear()
+
+
+def test_calibrate_stores_what_it_measured(calibrated):
+    found = gpuimg.calibrate()
+    assert found.multicore_speedup == 1.5
+    assert machine.stored() == {"single_call": 3e-6, "multicore_speedup": 1.5, "speeds": {"k": pytest.approx(3e-10)}}
+    machine.figures.cache_clear()
+    assert machine.figures().multicore_speedup == 1.5
+
+
+def test_calibrate_keeps_figures_that_it_could_not_measure(calibrated):
+    gpuimg.calibrate()
+    machine.figures().record("job", {"single": 1.0})
+    calibrated |= {"multicore_speedup": None, "copy_bandwidth": None, "single_call": 4e-6}
+    words = "^times were unsteady, so multicore speedup, copy bandwidth were not stored: calibrate again when less is"
+    with pytest.warns(gpuimg.CalibrationWarning, match=words):
+        found = gpuimg.calibrate()
+    assert (found.single_call, found.multicore_speedup) == (4e-6, 1.5)
+    assert found.copy_bandwidth == Figures().copy_bandwidth
+    assert machine.stored().keys() == {"single_call", "multicore_speedup", "speeds"}
+    assert found.measured == {}
+
+
+def test_no_gpu_figures_are_stored_without_a_gpu(calibrated, monkeypatch):
+    machine.store(Figures())
+    assert "gpu_call" in machine.stored()
+    gpuimg.calibrate()
+    assert machine.stored().keys().isdisjoint(machine.GPU_FIGURES)
+    assert machine.figures().gpu_call == Figures().gpu_call
+    calibrated["gpu_call"] = 5e-5
+    monkeypatch.setattr(run.backend_named("cuda"), "unusable", lambda: None)
+    gpuimg.calibrate()
+    assert machine.stored()["gpu_call"] == 5e-5
+
+
+def test_calibrate_ends_at_its_deadline(calibrated, monkeypatch):
+    now = iter(range(0, 10_000, 20))
+    monkeypatch.setattr(tuning, "perf_counter", lambda: next(now))
+    monkeypatch.setattr(tuning, "DTYPES", ("uint8", "uint16", "float32"))
+    with pytest.warns(gpuimg.CalibrationWarning, match="^2 of 3 filters and dtypes were not measured in 30 s"):
+        gpuimg.calibrate()
+
+
+def test_filters_that_there_was_no_time_to_compile_are_left(calibrated, monkeypatch):
+    monkeypatch.setattr(tuning, "_compile", lambda tasks, report: set())
+    with pytest.warns(gpuimg.CalibrationWarning, match="^1 of 1 filters and dtypes were not measured"):
+        gpuimg.calibrate()
+    assert machine.stored()["speeds"] == {}
+
+
+def test_reset_removes_this_machine_only(calibrated, monkeypatch):
+    with monkeypatch.context() as other:
+        other.setattr(machine, "processor_count", lambda: 1234)
+        machine.store(Figures(gpu_call=2e-5))
+    gpuimg.calibrate()
+    assert machine.reset()
+    assert not machine.reset()
+    assert machine.stored() == {}
+    assert machine.figures().single_call == Figures().single_call
+    assert machine.figures().speeds == {}
+    assert len(json.loads(machine.figures_path().read_text())) == 1
 
 
 def test_a_plan_shows_the_whole_graph():

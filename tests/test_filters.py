@@ -26,7 +26,7 @@ FILTERS = gpuimg.FILTERS
 SHAPES = [(1, 1), (1, 17), (17, 1), (2, 2), (33, 47), (9, 64), (40, 128), (17, 19, 3), (5, 33, 2)]
 FEW_SHAPES = [(1, 1), (1, 17), (17, 1), (19, 33), (6, 32), (7, 16, 3)]
 # Fixed-point or float32 weights on integers.
-WEIGHTED = {"adjust_gamma", "rgb2gray", "gaussian", "resize", "unsharp_mask", "rescale_intensity", "blend"}
+WEIGHTED = {"adjust_gamma", "rgb2gray", "gaussian", "rescale", "resize", "unsharp_mask", "rescale_intensity", "blend"}
 # Although their results are floats, of which some may be infinite.
 EXACT = {"distance_transform_edt", "flip", "rot90", "astype"}
 EXACT |= {"minimum", "maximum", "erosion", "dilation", "opening", "closing"}
@@ -61,6 +61,7 @@ MORE = {
         {"output_shape": (7, 100)},
         {"output_shape": (20, 20), "order": 0, "anti_aliasing": True},
     ],
+    "rescale": [{"scale": 0.01}, {"scale": (0.5, 2.5)}, {"scale": 0.5, "order": 0, "anti_aliasing": True}],
     "rgb2gray": [{"weights": (3, -1, 0.5)}, {"weights": (0, 0, 1)}],
     "histogram": [{"bins": 1}],
     "rescale_intensity": [
@@ -278,7 +279,7 @@ def test_memory_layouts(name, backend):
             assert_alike(name, backend, plain, actual, expected, f"{name} of a view: {kind}, {dtype}")
 
 
-@pytest.mark.parametrize("name", sorted(set(FILTERS) - SCALAR - {"resize"}))
+@pytest.mark.parametrize("name", sorted(set(FILTERS) - SCALAR - {"rescale", "resize"}))
 def test_empty_images_stay_empty(name, backend):
     for shape in ((0, 5), (5, 0), (0, 0), (4, 5, 0), (0, 5, 3)):
         if FILTERS[name].color:

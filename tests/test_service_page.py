@@ -293,6 +293,7 @@ FIRST = {
     "astype": lambda image: gpuimg.astype(image, "float32"),
     "difference_of_gaussians": lambda image: gpuimg.difference_of_gaussians(image, 1),
     "flip": lambda image: gpuimg.flip(image, 1),
+    "rescale": lambda image: gpuimg.rescale(image, 0.5),
     "resize": lambda image: gpuimg.resize(image, (24, 32)),
     "lut": lambda image: image // 64 * 85,
     "threshold": lambda image: gpuimg.threshold(image, 128),

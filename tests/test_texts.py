@@ -32,6 +32,20 @@ from tests.conftest import noise
         ("sobel:axis=None", {"axis": None}),
         ("resize:output_shape=(3, 4),anti_aliasing=True", {"output_shape": (3, 4), "anti_aliasing": True}),
         ("erosion:footprint=[[0, 1], [1, 1]]", {"footprint": [[0, 1], [1, 1]]}),
+        ("gaussian:2", {"sigma": 2}),
+        ("gaussian: 2 ,mode=wrap", {"sigma": 2, "mode": "wrap"}),
+        ("gaussian:(1,2.5),cval=1", {"sigma": (1, 2.5), "cval": 1}),
+        ("gaussian:1,2.5,cval=1", {"sigma": (1, 2.5), "cval": 1}),
+        ("gaussian:cval=1,sigma=1e0,2.5", {"cval": 1, "sigma": (1.0, 2.5)}),
+        ("gaussian:cval=1,sigma=1,2,", {"cval": 1, "sigma": (1, 2)}),
+        ("resize:output_shape=480,640", {"output_shape": (480, 640)}),
+        ("resize:480,640,order=0", {"output_shape": (480, 640), "order": 0}),
+        ("resize:output_shape=480,640,3,order=0", {"output_shape": (480, 640, 3), "order": 0}),
+        ("rescale_intensity:in_range=-inf,nan", {"in_range": (-np.inf, np.nan)}),
+        ("rescale_intensity:out_range=-1,0x10,in_range=uint8", {"out_range": (-1, 16), "in_range": "uint8"}),
+        ("astype:uint16", {"dtype": "uint16"}),
+        ("blend:'two.png',alpha=0.5", {"other": "two.png", "alpha": 0.5}),
+        ("erosion:[[0,1],[1,1]]", {"footprint": [[0, 1], [1, 1]]}),
     ],
 )
 def test_values_are_literals(text, params):
@@ -62,6 +76,20 @@ def test_values_are_literals(text, params):
         ("gaussian:sigma='a\0b'", "parameters are written name=value"),
         ("gaussian:sigma=a\0b", "parameters are written name=value"),
         ("gaussian:,", "parameters are written name=value"),
+        ("gaussian:,2", "parameters are written name=value"),
+        ("gaussian:2,wrap", "parameters are written name=value"),
+        ("gaussian:2,sigma=3", "parameters are written name=value"),
+        ("gaussian:mode=wrap,3", "parameters are written name=value"),
+        ("gaussian:mode='1',3", "parameters are written name=value"),
+        ("gaussian:sigma=(1,2),3", "parameters are written name=value"),
+        ("gaussian:sigma=[1],3", "parameters are written name=value"),
+        ("gaussian:sigma=1,(2,3)", "parameters are written name=value"),
+        ("gaussian:sigma=1,True", "parameters are written name=value"),
+        ("gaussian:sigma=1," + "9" * 41, "parameters are written name=value"),
+        ("gaussian:sigma", "parameters are written name=value"),
+        ("gaussian:2 3", "parameters are written name=value"),
+        ("gaussian:x+y", "gaussian: sigma must be a number, a word"),
+        ("rgb2hsv:2", "parameters are written name=value"),
         ("gaus\0sian:sigma=2", "there is no filter 'gaus"),
         ("x" * (MAX_TEXT - 1), "there is no filter 'xxx"),
         ("gaussian:" + "x" * 9000 + "=1", "gaussian has no parameter 'xxx"),
@@ -103,6 +131,22 @@ VALUES = st.recursive(
 def test_any_value_is_read_as_it_was_written(size, cval):
     step = ("median", {"size": size, "cval": cval})
     assert_same_step(read_step(write_step(*step)), step)
+
+
+NUMBERS = st.integers(-(10**30), 10**30) | st.floats()
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=4), NUMBERS, st.booleans())
+def test_numbers_need_no_brackets(numbers, cval, is_named):
+    written = write_step("median", {"size": tuple(numbers), "cval": cval})
+    bare = ",".join(map(repr, numbers)).replace("e+", "e")
+    text = f"median:{'size=' * is_named}{bare},cval={cval!r}".replace("e+", "e")
+    step = read_step(text)
+    if len(numbers) == 1:
+        assert write_step("median", {"size": numbers[0], "cval": cval}) == write_step(*step)
+    else:
+        assert write_step(*step) == written
+        np.testing.assert_equal(step[1], {"size": tuple(numbers), "cval": cval})
 
 
 def assert_same_step(found, expected):

@@ -55,5 +55,5 @@ def filter_named(name: str) -> Filter:
     if name in filters:
         return filters[name]
     close = difflib.get_close_matches(name, filters, cutoff=0.7)
-    hint = f"did you mean {' or '.join(close)}?" if close else "`gpuimg filters` lists them"
-    raise ValueError(f"there is no filter {shown(name)}; {hint}")
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    raise ValueError(f"there is no filter {shown(name)}; {hint}`gpuimg filters` lists them")

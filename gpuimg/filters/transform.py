@@ -112,6 +112,18 @@ def _wanted_shape(source: images.Source, output_shape: Any) -> tuple[int, int]:
     return rows, cols
 
 
+def _scaled_shape(source: images.Source, scale: Any) -> tuple[int, int]:
+    factors = [images.number("scale", factor) for factor in images.pair("scale", scale)]
+    if min(factors) <= 0:
+        raise ValueError(f"scale must be positive, got {scale!r}")
+    extents = source.shape[:2]
+    longest = max(extent * factor for extent, factor in zip(extents, factors, strict=True))
+    if longest > LONGEST_SIDE:
+        raise ValueError(f"scale must give at most {LONGEST_SIDE} rows and columns, got {scale!r}")
+    rows, cols = [max(round(extent * factor), min(extent, 1)) for extent, factor in zip(extents, factors, strict=True)]
+    return rows, cols
+
+
 def _smooths(source: images.Source, rows: int, cols: int, order: int, anti_aliasing: Any) -> bool:
     if anti_aliasing is None:
         return order > 0 and (rows < source.shape[0] or cols < source.shape[1])
@@ -174,7 +186,63 @@ def resize(
     """
     order = images.whole("order", order, low=0, high=1)
     source = images.accept(image, images.DTYPES if order else images.MOVED, axes=axes)
-    rows, cols = _wanted_shape(source, output_shape)
+    return _resized(source, _wanted_shape(source, output_shape), order, anti_aliasing, backend, out)
+
+
+@register({"scale": 0.6}, {"scale": (1.5, 0.4), "order": 0}, {"scale": 1.7, "anti_aliasing": False})
+def rescale(
+    image: ImageLike,
+    scale: float | tuple[float, float],
+    order: int = 1,
+    anti_aliasing: bool | None = None,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> Any:
+    """Resize an image by a factor.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
+        With order 0 and without smoothing: of any dtype of 1, 2, 4 or 8 bytes, masks and labels among them.
+    scale : number > 0, or two of them for rows and columns
+        0.5 halves each side. Sides are rounded half to even, and have one pixel at least.
+    order : {0, 1}
+        0: nearest neighbour, 1: bilinear interpolation.
+    anti_aliasing : bool, optional
+        Whether to smooth before downscaling, by a Gaussian of ``sigma = (factor - 1) / 2`` for each axis that shrinks
+        by a factor. None: when an axis shrinks, but never with order 0.
+    axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the image's dtype, as from `gpuimg.resize`
+
+    Raises
+    ------
+    ValueError : ``scale`` is not positive and finite, or the result is too large; ``order`` is none of these
+    TypeError : the dtype can only be resized with order 0 and without ``anti_aliasing``
+
+    References
+    ----------
+    .. [1] `skimage.transform.rescale` with ``preserve_range=True``.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.rescale(np.zeros((480, 640), np.uint8), 0.5).shape
+    (240, 320)
+    """
+    order = images.whole("order", order, low=0, high=1)
+    source = images.accept(image, images.DTYPES if order else images.MOVED, axes=axes)
+    return _resized(source, _scaled_shape(source, scale), order, anti_aliasing, backend, out)
+
+
+def _resized(
+    source: images.Source, shape: tuple[int, int], order: int, anti_aliasing: Any, backend: Backend | None, out: Any
+) -> Any:
+    rows, cols = shape
     smooth = _smooths(source, rows, cols, order, anti_aliasing)
     if max(rows, cols) > TILE_SIDE and source.axes is None:
         return _resize_in_tiles(source, rows, cols, order, smooth, backend, out)

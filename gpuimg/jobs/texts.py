@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gpuimg.errors import shown
-from gpuimg.filters import filter_named
+from gpuimg.filters import all_filters, filter_named
 from gpuimg.registry import Filter
 
 NOT_PARAMETERS = ("axes", "backend", "out")  # of a filter, but not of a step: who runs the chain sets them
@@ -34,8 +34,9 @@ def read_step(text: str) -> tuple[str, dict[str, Any]]:
 
     Parameters
     ----------
-    text : a filter's name; after a colon its parameters, ``name=value`` with commas between. In a quoted string a
-        backslash stands before a quote or another backslash
+    text : a filter's name; after a colon its parameters, ``name=value`` with commas between. The first may be a value
+        alone, of the filter's first parameter. A number alone behind a comma belongs to the value before it:
+        ``480,640`` is ``(480,640)``. In a quoted string a backslash stands before a quote or another backslash
 
     Returns
     -------
@@ -49,6 +50,8 @@ def read_step(text: str) -> tuple[str, dict[str, Any]]:
     --------
     >>> read_step("gaussian:sigma=(1, 2.5),mode=nearest")
     ('gaussian', {'sigma': (1, 2.5), 'mode': 'nearest'})
+    >>> read_step("resize:480,640,order=0")
+    ('resize', {'output_shape': (480, 640), 'order': 0})
     """
     if len(text) > MAX_TEXT:
         raise ValueError(f"a step must have at most {MAX_TEXT} characters, got {len(text)}: {shown(text)}")
@@ -99,10 +102,17 @@ def _check_names(entry: Filter, params: Mapping[str, Any]) -> None:
     allowed = f"it takes {', '.join(known)}" if known else "it takes none"
     for name in params:
         if name not in known:
-            raise ValueError(f"{entry.name} has no parameter {shown(name)}; {allowed}")
+            raise ValueError(f"{entry.name} has no parameter {shown(name)}; {allowed}{_taken_by(entry, name)}")
     for name, parameter in known.items():
         if parameter.default is parameter.empty and name not in params:
             raise ValueError(f"{entry.name} needs {name!r}; {allowed}")
+
+
+def _taken_by(entry: Filter, name: str) -> str:
+    """Which filter of the same family takes a parameter, if there is one only: resize has no scale, rescale has."""
+    family = [each for each in all_filters().values() if each.family == entry.family]
+    takers = [each.name for each in family if name in parameters(each)]
+    return f"; {takers[0]} takes {name}" if len(takers) == 1 else ""
 
 
 # Reading -----------------------------------------------------------------------------------------------------------
@@ -112,7 +122,7 @@ def _read(text: str) -> tuple[str, dict[str, Any]]:
     name, _, arguments = text.partition(":")
     entry = filter_named(name.strip())
     try:
-        pairs = _pairs(arguments)
+        pairs = _pairs(arguments, list(parameters(entry)))
     except ValueError:
         written = "parameters are written name=value,name=value, each once"
         raise ValueError(f"{entry.name}: {written}, got {shown(arguments)}") from None
@@ -126,14 +136,40 @@ def _read(text: str) -> tuple[str, dict[str, Any]]:
     return entry.name, params
 
 
-def _pairs(arguments: str) -> dict[str, list[str]]:
+def _pairs(arguments: str, known: list[str]) -> dict[str, list[str]]:
     """The tokens of each parameter's value; a `ValueError` where it is written otherwise."""
     pairs: dict[str, list[str]] = {}
-    for key, equals, *value in _pieces(arguments):
+    key = ""
+    for number, piece in enumerate(_pieces(arguments)):
+        if key and _is_number(piece) and _is_number(pairs[key][-1:]):
+            pairs[key] += [",", *piece]
+            continue
+        if number == 0 and known and _is_alone(piece, known):
+            piece = [known[0], "=", *piece]
+        key, equals, *value = piece
         if equals != "=" or not value or not key.isidentifier() or key in pairs:
             raise ValueError
         pairs[key] = value
-    return pairs
+    return {key: _enclosed(value) for key, value in pairs.items()}
+
+
+def _is_alone(piece: list[str], known: list[str]) -> bool:
+    """Whether a piece is a value without a name."""
+    return "=" not in piece and (len(piece) == 1 or piece[:1] == ["("] or piece[:1] == ["["]) and piece[0] not in known
+
+
+def _is_number(piece: list[str]) -> bool:
+    if len(piece) != 1 or (piece[0].isidentifier() and piece[0] not in ("nan", "inf")):
+        return False
+    try:
+        return isinstance(_value(piece), int | float)
+    except ValueError:
+        return False
+
+
+def _enclosed(value: list[str]) -> list[str]:
+    """Numbers with commas between as a tuple."""
+    return ["(", *value, ")"] if value[1:2] == [","] else value
 
 
 def _pieces(arguments: str) -> list[list[str]]:

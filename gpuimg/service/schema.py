@@ -31,6 +31,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("size", "footprint"), (1, 255)),
     "bins": (1, 65536),
     "output_shape": (1, LONGEST_SIDE),
+    "scale": (1e-3, 1e3),
     "k": (-1e6, 1e6),
 }
 SLIDERS: dict[str, tuple[float, float, float]] = {
@@ -81,6 +82,7 @@ KINDS: dict[str, Schema] = {
     "MorphologyMode": _enum(get_args(typing.MorphologyMode)),
     "Method": _enum(get_args(typing.Method)),
     "Size": _one_or_two(INTEGER),
+    "float | tuple[float, float]": _one_or_two(NUMBER),
     "Sigma": _one_or_two(NUMBER),
     "Sigma | None": {"anyOf": [NUMBER, _list_of(NUMBER, 2, 2), NULL]},
     "FootprintLike": {"anyOf": [INTEGER, _list_of(INTEGER, 2, 2), MASK]},

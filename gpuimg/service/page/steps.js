@@ -27,6 +27,7 @@ const FIRST = {
   low: (picture) => middle(picture, 0.4),
   high: (picture) => middle(picture, 0.6),
   output_shape: ({ width, height }) => `(${Math.max(1, Math.round(height / 2))},${Math.max(1, Math.round(width / 2))})`,
+  scale: () => "0.5",
   table: () => `[${Array.from({ length: 256 }, (_, level) => (level >> 6) * 85).join(",")}]`,
 };
 
