@@ -20,7 +20,7 @@ from PIL import Image, ImageFile
 
 from gpuimg import files
 from gpuimg.errors import ImageFileError
-from gpuimg.files import check_target, open_image, save_image
+from gpuimg.files import check_target, drafts, open_image, save_image
 
 SHAPES = [(5, 7), (5, 7, 2), (5, 7, 3), (5, 7, 4), (301, 203, 3), (1, 1)]
 TIFF_DTYPES = ["uint8", "uint16", "int16", "int32", "int64", "float32", "float64"]
@@ -599,7 +599,7 @@ def test_a_draft_has_its_mode_from_the_start(tmp_path, suffix, monkeypatch):
     path.chmod(0o600)
     seen = []
     replace = Path.replace
-    encode = files._create
+    encode = drafts._create
 
     def created(draft, target):
         file = encode(draft, target)
@@ -610,7 +610,7 @@ def test_a_draft_has_its_mode_from_the_start(tmp_path, suffix, monkeypatch):
         seen.append(stat.S_IMODE(draft.stat().st_mode))
         return replace(draft, target)
 
-    monkeypatch.setattr(files, "_create", created)
+    monkeypatch.setattr(drafts, "_create", created)
     monkeypatch.setattr(Path, "replace", replaced)
     save_image(path, sample((5, 5)))
     assert [*seen, stat.S_IMODE(path.stat().st_mode)] == [0o600] * 3
