@@ -3,58 +3,85 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from gpuimg.files.avif import read_avif, write_avif
+from gpuimg.files.bitmaps import read_bmp, read_gif, write_bmp
 from gpuimg.files.jpeg import read_jpeg, write_jpeg
+from gpuimg.files.jpeg2000 import read_jpeg2000, write_jpeg2000
 from gpuimg.files.limits import MOST_PAGES, Limit, PathLike
 from gpuimg.files.meta import Meta, Pixels
 from gpuimg.files.npy import NPY_DTYPES, NPY_SIGNATURE, read_npy, write_npy
 from gpuimg.files.pages import REALS, Pages
 from gpuimg.files.png import PNG_SIGNATURE, read_png, write_png
+from gpuimg.files.pnm import read_pnm, write_pfm, write_pnm
 from gpuimg.files.tiff import read_tiff, write_tiff
+from gpuimg.files.webp import LONGEST_SIDE, read_webp, write_webp
 from gpuimg.images import MOST_CHANNELS, ambiguous_axes, check_axes
 
 
 class Format(NamedTuple):
     """A file format: its media type, how it is told, read and written, what it holds (``channels`` empty: any number).
 
-    ``write`` takes images of shape (N, H, W) or (N, H, W, C); N is 1 unless the format has pages.
+    ``signature`` matches the first 16 bytes. ``write`` takes images of shape (N, H, W) or (N, H, W, C); N is 1 unless
+    the format has pages. It is None for a format that is read only.
     """
 
     name: str
     media_type: str
     suffixes: tuple[str, ...]
-    signatures: tuple[bytes, ...]
+    signature: re.Pattern[bytes]
     read: Callable[[BinaryIO, Limit, int | None], Pages]
-    write: Callable[[BinaryIO, Pixels, Meta], None]
-    dtypes: tuple[str, ...]
+    write: Callable[[BinaryIO, Pixels, Meta], None] | None
+    dtypes: tuple[str, ...] = ()
     channels: tuple[int, ...] = ()
     longest_side: int = 2**31 - 1
     has_pages: bool = False
 
 
+def _begins(pattern: bytes) -> re.Pattern[bytes]:
+    return re.compile(pattern, re.DOTALL)
+
+
 # fmt: off
 FORMATS = (
-    Format("TIFF", "image/tiff", (".tif", ".tiff"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), read_tiff, write_tiff,
-           REALS, has_pages=True),
-    Format("PNG", "image/png", (".png",), (PNG_SIGNATURE,), read_png, write_png, ("uint8", "uint16"), (1, 2, 3, 4)),
-    Format("JPEG", "image/jpeg", (".jpg", ".jpeg"), (b"\xff\xd8\xff",), read_jpeg, write_jpeg, ("uint8",), (1, 3),
-           65500),
-    Format("NPY", "application/x-npy", (".npy",), (NPY_SIGNATURE,), read_npy, write_npy, NPY_DTYPES, has_pages=True),
+    Format("TIFF", "image/tiff", (".tif", ".tiff"), _begins(rb"II[*+]\0|MM\0[*+]"), read_tiff, write_tiff, REALS,
+           has_pages=True),
+    Format("PNG", "image/png", (".png",), _begins(re.escape(PNG_SIGNATURE)), read_png, write_png, ("uint8", "uint16"),
+           (1, 2, 3, 4)),
+    Format("JPEG", "image/jpeg", (".jpg", ".jpeg"), _begins(rb"\xff\xd8\xff"), read_jpeg, write_jpeg, ("uint8",),
+           (1, 3), 65500),
+    Format("NPY", "application/x-npy", (".npy",), _begins(NPY_SIGNATURE), read_npy, write_npy, NPY_DTYPES,
+           has_pages=True),
+    Format("WebP", "image/webp", (".webp",), _begins(rb"RIFF....WEBP"), read_webp, write_webp, ("uint8",), (3, 4),
+           LONGEST_SIDE),
+    Format("AVIF", "image/avif", (".avif",), _begins(rb"....ftypavi[fs]"), read_avif, write_avif, ("uint8",), (3, 4),
+           65535),
+    Format("JPEG 2000", "image/jp2", (".jp2",), _begins(rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  "), read_jpeg2000,
+           write_jpeg2000, ("uint8",), (1, 2, 3, 4)),
+    Format("BMP", "image/bmp", (".bmp",), _begins(b"BM"), read_bmp, write_bmp, ("uint8",), (1, 3)),
+    Format("GIF", "image/gif", (".gif",), _begins(b"GIF8[79]a"), read_gif, None),
+    Format("PNM", "image/x-portable-anymap", (".pgm", ".ppm", ".pnm"), _begins(rb"P[1-6]\s|P7\n"), read_pnm, write_pnm,
+           ("uint8", "uint16"), (1, 3)),
+    Format("PFM", "image/x-portable-floatmap", (".pfm",), _begins(rb"P[fF]\s"), read_pnm, write_pfm, ("float32",),
+           (1, 3)),
 )
 # fmt: on
 
 
 def format_of(path: Path) -> Format:
-    """The format that a file name's suffix stands for."""
+    """The format to write that a file name's suffix stands for."""
     for form in FORMATS:
         if path.suffix.lower() in form.suffixes:
+            if form.write is None:
+                raise ValueError(f"{path}: {form.name} files are read, not written; save it as .png or .tif")
             return form
-    known = ", ".join(suffix for form in FORMATS for suffix in form.suffixes)
+    known = ", ".join(suffix for form in FORMATS if form.write for suffix in form.suffixes)
     raise ValueError(f"{path}: the name must end in one of {known}, got {path.suffix or 'none'!r}")
 
 

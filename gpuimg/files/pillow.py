@@ -2,16 +2,76 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from gpuimg.files.limits import Refused
-from gpuimg.files.meta import ORIENTATION_TAG, Meta, Pixels, meta_of
+from gpuimg.files.limits import Limit, Refused, check_page
+from gpuimg.files.meta import ORIENTATION_TAG, Meta, Pixels, meta_of, upright
+from gpuimg.files.pages import Pages
 
 if TYPE_CHECKING:
     from PIL import Image
+
+
+HEADER_READS = 20_000  # a header of more parts would only keep a thread busy
+
+
+class HeaderReads:
+    """A file whose header is read by a bounded number of reads; ``left`` is None once it is."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.left: int | None = HEADER_READS
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise ValueError("its header has too many parts")
+        return self._file.read(size)
+
+
+def open_still(opener: Callable[[Any], Any], file: BinaryIO, limit: Limit, chosen: int | None) -> Any:
+    """Open an image by one of Pillow's classes, not by PIL.Image.open, which tries them all; its size is checked."""
+    from PIL import Image
+
+    check_page(chosen or 0, 1)
+    counted = HeaderReads(file)
+    try:
+        image = opener(counted)
+    except Image.DecompressionBombError:
+        raise Refused("has more pixels than Pillow allows; see PIL.Image.MAX_IMAGE_PIXELS") from None
+    counted.left = None
+    limit.check(*image.size)
+    return image
+
+
+def read_still(opener: Callable[[Any], Any], file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
+    """The only, or the first, image of a file, by one of Pillow's classes."""
+    image = open_still(opener, file, limit, chosen)
+    decoded = limit.check_bytes(math.prod(image.size) * pixel_bytes(image))
+    return Pages([lambda: upright(pixels_of(image), orientation_of(image))], decoded, pillow_meta(image))
+
+
+def write_still(file: BinaryIO, pages: Pixels, meta: Meta, form: str, **options: Any) -> None:
+    """Write an image by Pillow."""
+    from PIL import Image
+
+    (image,) = pages
+    packed = BytesIO()  # Pillow hides the system's reason when it fails to write, so it writes to memory
+    if meta.profile:
+        options["icc_profile"] = meta.profile
+    if meta.resolution:
+        across, down = [min(max(round(per_inch), 1), 65535) for per_inch in meta.resolution]
+        options["dpi"] = across, down
+    Image.fromarray(image.squeeze(2) if image.shape[2:] == (1,) else image).save(packed, form, **options)
+    file.write(packed.getbuffer())
 
 
 def pillow_meta(image: Any) -> Meta:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from gpuimg.errors import ImageFileError
-from gpuimg.files.formats import FORMATS
+from gpuimg.errors import CodecMissing, ImageFileDamaged, ImageFileError
+from gpuimg.files.codecs import NoCodec
+from gpuimg.files.formats import FORMATS, Format
 from gpuimg.files.limits import Limit, PathLike, Refused, brief, one_line
 from gpuimg.files.meta import Pixels
 from gpuimg.files.pages import Pages, differing
@@ -20,7 +21,7 @@ from gpuimg.files.pages import Pages, differing
 def open_image(
     path: PathLike, *, page: int | None = None, max_pixels: int | None = None, max_bytes: int | None = None
 ) -> Pixels:
-    """Read an image file: TIFF, PNG, JPEG or NPY, told by its content, not by its name.
+    """Read an image file: TIFF, PNG, JPEG, NPY, WebP, AVIF, JPEG 2000, BMP, GIF, PNM or PFM, told by its content.
 
     Parameters
     ----------
@@ -34,13 +35,18 @@ def open_image(
     Returns
     -------
     ndarray, shape (H, W) or (H, W, C), or (N, H, W) or (N, H, W, C) where a TIFF file has N pages, in the file's own
-    depth; of an NPY file the array as it is. See the notes at the head of `gpuimg.files` for palettes, alpha and the
-    rest.
+    depth; of an NPY file the array as it is. Samples of 10, 12 or 14 bits are uint16, with values that are not scaled.
+    CMYK of 8 bits becomes RGB. Of an animation, the first frame is read. See the notes at the head of `gpuimg.files`
+    for palettes, alpha and the rest.
 
     Raises
     ------
+    ImageFileDamaged
+        The file is truncated or damaged.
+    CodecMissing
+        The file needs a codec that is not installed: ``pip install "gpuimg[codecs]"``.
     ImageFileError
-        The file is missing, not readable, truncated, damaged, too large, or of a kind that would lose depth; it has no
+        Base class of both. The file is missing, not readable, too large, or of a kind that would lose depth; it has no
         such page, or all pages were to be read and they differ in shape or dtype.
 
     Notes
@@ -74,6 +80,8 @@ def open_pages(
 class ImageFile:
     """An image file whose header is read, and checked against limits; its pixels are not decoded yet.
 
+    A file that is of none of the ``formats`` is refused before anything but its first bytes is looked at.
+
     Attributes
     ----------
     format : one of `FORMATS`
@@ -90,14 +98,15 @@ class ImageFile:
         page: int | None = None,
         max_pixels: int | None = None,
         max_bytes: int | None = None,
+        formats: Sequence[Format] = FORMATS,
     ) -> None:
         chosen = None if page is None else operator.index(page)
-        head = file.read(8)
-        found = next((form for form in FORMATS if head.startswith(form.signatures)), None)
+        head = file.read(16)
+        found = next((form for form in formats if form.signature.match(head)), None)
         if found is None:
-            known = ", ".join([form.name for form in FORMATS[:-1]])
+            known = ", ".join([form.name for form in formats[:-1]])
             raise ImageFileError(
-                f"{name}: {f'not a {known} or {FORMATS[-1].name} file' if head else 'the file is empty'}"
+                f"{name}: {f'not a {known} or {formats[-1].name} file' if head else 'the file is empty'}"
             )
         self.name = name
         self.format = found
@@ -118,10 +127,12 @@ class ImageFile:
             yield
         except Refused as refused:
             raise ImageFileError(f"{self.name}: {refused}") from None
+        except NoCodec as missing:
+            raise CodecMissing(f"{self.name}: {missing}") from None
         except MemoryError:
             raise ImageFileError(f"{self.name}: not enough memory for its pixels") from None
         except Exception as error:  # a damaged file can make a decoder raise anything
-            raise ImageFileError(f"{self.name}: damaged {self.format.name} file ({brief(error)})") from error
+            raise ImageFileDamaged(f"{self.name}: damaged {self.format.name} file ({brief(error)})") from error
 
 
 def axes_of_pages(ndim: int) -> str:

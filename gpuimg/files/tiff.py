@@ -1,4 +1,4 @@
-"""TIFF files, by tifffile; by Pillow what that leaves to a codec package."""
+"""TIFF files, by tifffile with imagecodecs where that is installed; by Pillow what these do not read."""
 
 from __future__ import annotations
 
@@ -8,17 +8,33 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from gpuimg.files.codecs import NoCodec, has_codecs
 from gpuimg.files.jpeg import check_scans
 from gpuimg.files.limits import MOST_PAGES, Limit, Refused, check_page, size_of
 from gpuimg.files.meta import ORIENTATION_TAG, UPRIGHT, Meta, Pixels, meta_of, upright
 from gpuimg.files.pages import REALS, Pages, bands, differing
 from gpuimg.files.pillow import pixels_of
-from gpuimg.files.tiff_guards import check_directories, check_segments
+from gpuimg.files.tiff_guards import (
+    DEFLATE,
+    IMAGES_IN_TIFF,
+    LZMA,
+    LZW,
+    PACKBITS,
+    ZSTD,
+    check_directories,
+    check_segments,
+)
 
 # Photometric interpretations whose samples are not what they seem: separated inks, luma and chroma, the Lab family.
 INDIRECT_COLOURS = {5: "CMYK", 6: "YCbCr", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32844: "LogL", 32845: "LogLuv"}
 WHITE_IS_ZERO, PALETTE = 0, 3
 JPEG_IN_TIFF = (6, 7)
+# What tifffile decodes: by itself, or by imagecodecs, which is told how much to decode at most. A codec that is not
+# listed may be as sound, but nothing here bounds what it makes of a small file.
+PLAIN = (1, *DEFLATE, *LZMA, *PACKBITS)
+BY_CODECS = (LZW, *ZSTD, *IMAGES_IN_TIFF)
+WHOLE_BITS = (1, 8, 16, 32, 64)  # others take imagecodecs
+SPREAD = {2: 85, 4: 17}  # grey levels, by bits
 PILLOW_BITS = {"I;16": 16, "I;16B": 16, "I": 32, "F": 32}  # of a sample, by mode; 8 in all others
 
 
@@ -60,12 +76,10 @@ def _tiff_meta(page: Any) -> Meta:
 
 def _read_page(file: BinaryIO, limit: Limit, page: Any, number: int, rest: _PillowTiff) -> Pixels:
     """Read a page; ``number`` counts images that lie in a row under one header."""
-    import tifffile
-
     _check_complete(page, number, file)
-    decodable = page.compression in tifffile.TIFF.DECOMPRESSORS and page.predictor in tifffile.TIFF.UNPREDICTORS
-    if not decodable or page.photometric in INDIRECT_COLOURS:
-        return rest.read(page)
+    known = page.compression in (*PLAIN, *BY_CODECS) and page.photometric not in INDIRECT_COLOURS
+    if not known or (_takes_codecs(page) and not has_codecs()):
+        return rest.read(page, known)
     if page.axes not in ("YX", "YXS", "SYX"):
         raise Refused(f"its axes are {page.axes}; only flat images are read")
     if number:
@@ -73,12 +87,24 @@ def _read_page(file: BinaryIO, limit: Limit, page: Any, number: int, rest: _Pill
     else:
         check_segments(file, page, limit)
         samples = page.asarray()
-    if samples.shape != page.shape:
+    if samples.shape != page.shape or samples.dtype != page.dtype:
         raise ValueError("no pixels in it")
     image = _meaning(page, samples)
     if image.dtype != bool and image.dtype.name not in REALS:
         raise Refused(f"its pixels are {image.dtype}; real numbers are read")
     return upright(image, _tiff_orientation(page))
+
+
+def _takes_codecs(page: Any) -> bool:
+    import tifffile
+
+    bits = set(np.atleast_1d(page.bitspersample).tolist())
+    return (
+        page.compression in BY_CODECS
+        or not bits <= set(WHOLE_BITS)
+        or page.compression not in tifffile.TIFF.DECOMPRESSORS
+        or page.predictor not in tifffile.TIFF.UNPREDICTORS
+    )
 
 
 def _tiff_orientation(page: Any) -> int:
@@ -147,14 +173,14 @@ def _meaning(page: Any, samples: Pixels) -> Pixels:
     if page.photometric == WHITE_IS_ZERO:
         if samples.dtype.kind not in "bu":
             raise Refused(f"white is zero in it, which is not defined for {samples.dtype}")
-        return ~samples if samples.dtype == bool else ((1 << page.bitspersample) - 1 - samples).astype(samples.dtype)
+        samples = ~samples if samples.dtype == bool else (2**page.bitspersample - 1 - samples).astype(samples.dtype)
     if page.photometric == PALETTE:
         colours = _palette(page.colormap)
         image = np.empty((*samples.shape, 3), colours.dtype)
         for band, part in zip(bands(samples), bands(image, len(next(bands(samples)))), strict=True):
             part[...] = colours[band.astype(np.intp)]
         return image
-    return samples
+    return samples * np.uint8(SPREAD[page.bitspersample]) if page.bitspersample in SPREAD else samples
 
 
 def _palette(colours: Pixels) -> Pixels:
@@ -172,7 +198,10 @@ class _PillowTiff:
         self.file = file
         self.opened: Any = None
 
-    def read(self, page: Any) -> Pixels:
+    def read(self, page: Any, known: bool) -> Pixels:
+        """Read a page; ``known`` says that imagecodecs, which is not there, would read it."""
+        if known and page.compression in IMAGES_IN_TIFF:
+            raise NoCodec(f"pixels compressed by {_method(page)}")
         if page.compression in JPEG_IN_TIFF:
             for start, count in zip(page.dataoffsets, page.databytecounts, strict=False):
                 self.file.seek(start)
@@ -183,10 +212,10 @@ class _PillowTiff:
             return pixels_of(image)
         if page.photometric in INDIRECT_COLOURS:
             raise Refused(f"{INDIRECT_COLOURS[page.photometric]} of {bits} bits is not read; convert it to RGB first")
-        raise Refused(
-            f"{bits}-bit pixels compressed by {page.compression.name} cannot be read here without loss; "
-            "`pip install imagecodecs` would help"
-        )
+        pixels = f"{bits}-bit pixels compressed by {_method(page)}" if page.compression != 1 else f"{bits}-bit pixels"
+        if known:
+            raise NoCodec(pixels)
+        raise Refused(f"its {pixels} are not read without loss; convert it first")
 
     def _at(self, index: int) -> Any:
         from PIL import TiffImagePlugin
@@ -199,6 +228,10 @@ class _PillowTiff:
         except (SyntaxError, KeyError):  # no Pillow mode for such samples
             return None
         return self.opened
+
+
+def _method(page: Any) -> str:
+    return str(getattr(page.compression, "name", page.compression))
 
 
 def write_tiff(file: BinaryIO, pages: Pixels, meta: Meta) -> None:

@@ -22,10 +22,11 @@ def save_image(path: PathLike, array: Any, *, axes: str | None = None) -> None:
 
     Parameters
     ----------
-    path : ends in .tif or .tiff (any integers or floats), .png (uint8, uint16), .jpg or .jpeg (uint8, lossy) or .npy
-        (NumPy's format, with any dtype).
+    path : ends in .tif or .tiff (any integers or floats), .png (uint8, uint16), .jpg or .jpeg (uint8, lossy), .npy
+        (NumPy's format, with any dtype), .webp, .jp2 or .bmp (uint8), .avif (uint8, lossy), .pgm, .ppm or .pnm (uint8,
+        uint16) or .pfm (float32).
     array : shape (H, W) or (H, W, C), any shape with ``axes``. bool is stored as 0 and 255. PNG takes 1 to 4 channels
-        (of 2 and 4 the last is alpha), JPEG 1 or 3.
+        (of 2 and 4 the last is alpha), as does JPEG 2000; WebP and AVIF take 3 or 4; JPEG, BMP, PNM and PFM 1 or 3.
     axes : what the axes of the array are, a letter each, as in the filters: Y, X, C for channels, and T, Z, N for a
         stack, such as "NYX" or "TYXC". A stack is written as the pages of a TIFF file or the first axis of an NPY
         file, several axes of a stack in order. None: (H, W), or (H, W, C) with at most four channels.
@@ -69,6 +70,7 @@ def write_image(file: BinaryIO, form: Format, image: Pixels, *, axes: str | None
     channels = pages.shape[3] if pages.ndim == 4 else 1
     if meta.profile[16:20] != (b"GRAY" if channels < 3 else b"RGB "):
         meta = meta._replace(profile=b"")
+    assert form.write is not None, f"{form.name} is read only"
     form.write(file, pages, meta)
 
 
