@@ -784,12 +784,10 @@ def serve(backend: Backend | None, no_warmup: bool, formats: Sequence[str], **gi
     """
     try:
         from gpuimg.service.command import Settings, run, worker_command
-        from gpuimg.service.limits import Limits
+        from gpuimg.service.limits import SERVED, Limits
     except ModuleNotFoundError as error:
         raise click.ClickException(f"the service needs {error.name}: pip install 'gpuimg[serve]'") from error
-    from gpuimg.files import FORMATS
-
-    known = [form.name for form in FORMATS]
+    known = [form.name for form in SERVED]
     wanted = [name.upper() for name in formats]
     unknown = [name for name in wanted if name not in known]
     if unknown:

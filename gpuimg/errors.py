@@ -5,7 +5,9 @@
     GpuimgError
     ├── BackendUnavailable (RuntimeError)   a backend asked for by name cannot run here
     ├── BackendFailed (RuntimeError)        a backend that could run broke while it ran
-    ├── ImageFileError (OSError)            a file is missing, unreadable, truncated or cannot be written
+    ├── ImageFileError (OSError)            a file is missing, not an image, over a limit or cannot be written
+    │   ├── ImageFileDamaged                it is truncated or damaged
+    │   └── CodecMissing                    it needs a package of codecs that is not installed
     └── ServeError (RuntimeError)           the HTTP service cannot start: its port is taken, a package is missing
 
     UserWarning
@@ -56,7 +58,15 @@ class NoScratch(BackendFailed):
 
 
 class ImageFileError(GpuimgError, OSError):
-    """An image file is missing, unreadable, truncated or cannot be written."""
+    """An image file is missing, not an image, over a limit, would lose something, or cannot be written."""
+
+
+class ImageFileDamaged(ImageFileError):
+    """An image file is truncated or damaged."""
+
+
+class CodecMissing(ImageFileError):
+    """An image file needs a package of codecs that is not installed; the message says how to install it."""
 
 
 class ServeError(GpuimgError, RuntimeError):

@@ -20,7 +20,7 @@ from PIL import Image, ImageFile
 
 from gpuimg import files
 from gpuimg.errors import ImageFileError
-from gpuimg.files import check_target, open_image, save_image
+from gpuimg.files import check_target, drafts, open_image, save_image
 
 SHAPES = [(5, 7), (5, 7, 2), (5, 7, 3), (5, 7, 4), (301, 203, 3), (1, 1)]
 TIFF_DTYPES = ["uint8", "uint16", "int16", "int32", "int64", "float32", "float64"]
@@ -165,7 +165,7 @@ def test_one_channel_is_saved_as_grey(tmp_path):
         ("a.png", np.zeros((0, 2), np.uint8), ValueError, r"got \(0, 2\)"),
         ("a.png", np.zeros(3, np.uint8), ValueError, r"got \(3,\)"),
         ("a.jpg", np.zeros((1, 70000), np.uint8), ValueError, "at most 65500 pixels wide"),
-        ("a.bmp", np.zeros((2, 2), np.uint8), ValueError, "must end in one of .*got '.bmp'"),
+        ("a.xyz", np.zeros((2, 2), np.uint8), ValueError, "must end in one of .*got '.xyz'"),
         ("a", np.zeros((2, 2), np.uint8), ValueError, "must end in one of .*got 'none'"),
     ],
 )
@@ -234,23 +234,6 @@ def test_deep_cmyk_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", sample((9, 8, 4), "uint16"), photometric="separated")
     with pytest.raises(ImageFileError, match="CMYK of 16 bits is not read; convert it"):
         open_image(tmp_path / "a.tif")
-
-
-def test_compression_without_a_codec_is_read_by_pillow_or_refused(tmp_path):
-    if 5 in tifffile.TIFF.DECOMPRESSORS:
-        pytest.skip("imagecodecs is installed")
-    image = sample((9, 8, 3))
-    Image.fromarray(image).save(tmp_path / "a.tif", compression="tiff_lzw")
-    assert_same_image(open_image(tmp_path / "a.tif"), image)
-    deep = sample((9, 8), "uint16")
-    Image.fromarray(deep).save(tmp_path / "b.tif", compression="tiff_lzw")
-    assert_same_image(open_image(tmp_path / "b.tif"), deep)
-    # The same file, told to have three 16-bit samples: Pillow would halve their depth.
-    tifffile.imwrite(tmp_path / "c.tif", sample((9, 8, 3), "uint16"), photometric="rgb", compression="zlib")
-    with tifffile.TiffFile(tmp_path / "c.tif", mode="r+b") as tiff:
-        tiff.pages[0].tags["Compression"].overwrite(5)
-    with pytest.raises(ImageFileError, match=r"16-bit pixels compressed by LZW .*imagecodecs"):
-        open_image(tmp_path / "c.tif")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -483,7 +466,7 @@ def test_damage_anywhere_gives_an_image_or_one_line(tmp_path, suffix):
 def test_files_that_are_no_images(tmp_path):
     cases = {
         "none.png": "no such file",
-        "text.png": "not a TIFF, PNG, JPEG or NPY",
+        "text.png": "not a TIFF, PNG, JPEG, NPY, WebP",
         "empty.tif": "the file is empty",
         "folder": "not a regular file",
     }
@@ -535,7 +518,7 @@ def test_check_target(tmp_path):
     with pytest.raises(ImageFileError, match="no such folder"):
         check_target(tmp_path / "none" / "a.png")
     with pytest.raises(ValueError, match="must end in one of"):
-        check_target(tmp_path / "a.gif")
+        check_target(tmp_path / "a.xyz")
 
 
 FULL_DISK = """
@@ -599,7 +582,7 @@ def test_a_draft_has_its_mode_from_the_start(tmp_path, suffix, monkeypatch):
     path.chmod(0o600)
     seen = []
     replace = Path.replace
-    encode = files._create
+    encode = drafts._create
 
     def created(draft, target):
         file = encode(draft, target)
@@ -610,7 +593,7 @@ def test_a_draft_has_its_mode_from_the_start(tmp_path, suffix, monkeypatch):
         seen.append(stat.S_IMODE(draft.stat().st_mode))
         return replace(draft, target)
 
-    monkeypatch.setattr(files, "_create", created)
+    monkeypatch.setattr(drafts, "_create", created)
     monkeypatch.setattr(Path, "replace", replaced)
     save_image(path, sample((5, 5)))
     assert [*seen, stat.S_IMODE(path.stat().st_mode)] == [0o600] * 3
@@ -723,7 +706,10 @@ def test_profile_and_resolution_are_kept(source, target, number):
 
 def test_a_profile_of_other_colours_is_left_out():
     for space, pixels in ((b"CMYK", np.zeros((3, 3, 3), np.uint8)), (b"RGB ", np.zeros((3, 3), np.uint8))):
+        channels = pixels.shape[2] if pixels.ndim == 3 else 1
         for form in files.FORMATS:
+            if form.write is None or "uint8" not in form.dtypes or (form.channels and channels not in form.channels):
+                continue
             written = BytesIO()
             files.write_image(written, form, pixels, meta=files.Meta(profile(space)))
             assert space not in written.getvalue()

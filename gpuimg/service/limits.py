@@ -9,6 +9,9 @@ from gpuimg.files import FORMATS
 from gpuimg.machine import processor_count
 from gpuimg.memory import machine_memory
 
+# Strangers' files go through few decoders.
+SERVED = tuple([form for form in FORMATS if form.name in ("TIFF", "PNG", "JPEG", "NPY")])
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -39,7 +42,7 @@ class Limits:
     pixels: int = 100_000_000
     decoded_bytes: int = field(default_factory=lambda: max(machine_memory() // 16, 256 << 20))
     steps: int = 16
-    formats: tuple[str, ...] = tuple([form.name for form in FORMATS])
+    formats: tuple[str, ...] = tuple([form.name for form in SERVED])
     running: int = field(default_factory=processor_count)
     processors: int = field(default_factory=processor_count)
     working_bytes: int = field(default_factory=lambda: max(machine_memory() // 8, 256 << 20))

@@ -12,11 +12,11 @@ import numpy as np
 import gpuimg
 from gpuimg import typing
 from gpuimg.advice import planned_results
-from gpuimg.files import FORMATS
 from gpuimg.filters import all_filters
 from gpuimg.images import BOOL, DTYPES
 from gpuimg.jobs.texts import parameters
 from gpuimg.registry import Filter, arguments
+from gpuimg.service.limits import SERVED
 from gpuimg.service.problems import MEDIA_TYPE, Problem
 
 Schema = dict[str, Any]
@@ -211,7 +211,7 @@ def _rule(schema: Schema) -> str:
 
 def media_types() -> dict[str, str]:
     """Of the file formats, by name."""
-    return {form.name: form.media_type for form in FORMATS}
+    return {form.name: form.media_type for form in SERVED}
 
 
 PROBLEM: Schema = {

@@ -17,14 +17,14 @@ import numpy as np
 from gpuimg import stopping
 from gpuimg.advice import planned_results
 from gpuimg.errors import ImageFileError, one_line
-from gpuimg.files import FORMATS, Format, ImageFile, axes_of_pages, check_fits, write_image
+from gpuimg.files import Format, ImageFile, axes_of_pages, check_fits, write_image
 from gpuimg.images import check_axes
 from gpuimg.jobs.chains import Chain, chain
 from gpuimg.jobs.texts import plain, read_step
 from gpuimg.plans.value import Value
 from gpuimg.registry import Filter
 from gpuimg.service.cache import Answer
-from gpuimg.service.limits import Limits
+from gpuimg.service.limits import SERVED, Limits
 from gpuimg.service.problems import Problem, busy, over
 from gpuimg.service.schema import check_step
 
@@ -105,9 +105,9 @@ def read_accept(header: str) -> list[Format | None]:
     for _, _, media_type in sorted(wanted):
         if media_type in ("*/*", "image/*"):
             formats.append(None)
-        formats += [form for form in FORMATS if form.media_type == media_type]
+        formats += [form for form in SERVED if form.media_type == media_type]
     if not formats and JSON not in [media_type for _, _, media_type in wanted]:
-        known = ", ".join([form.media_type for form in FORMATS])
+        known = ", ".join([form.media_type for form in SERVED])
         raise Problem(
             406, f"the result can be had as {known}", parameter="Accept", rule=f"one of {known}", value=header
         )
@@ -218,7 +218,9 @@ class Request:
         self.limits = limits
         body.reads = HEADER_READS
         with _file_problems():
-            self.image = ImageFile(body, "the request's body", max_pixels=limits.pixels, max_bytes=limits.decoded_bytes)
+            self.image = ImageFile(
+                body, "the request's body", max_pixels=limits.pixels, max_bytes=limits.decoded_bytes, formats=SERVED
+            )
         body.reads = None
         if self.image.format.name not in limits.formats:
             allowed = ", ".join(limits.formats)
@@ -284,7 +286,7 @@ def _perform(request: Request, hold: Callable[[int], None]) -> Made:
 def encoded(image: Any, name: str) -> bytes:
     """An image as a file of a format: "PNG", "JPEG", "TIFF", "NPY"."""
     written = BytesIO()
-    write_image(written, next(form for form in FORMATS if form.name == name), image)
+    write_image(written, next(form for form in SERVED if form.name == name), image)
     return written.getvalue()
 
 
@@ -367,13 +369,13 @@ def _format_for(request: Request, image: Any, axes: str) -> Format:
     reasons = []
     for wanted in request.formats:
         # Where the format is left open, TIFF holds what others do not.
-        for form in [wanted] if wanted is not None else [own, *FORMATS[1:2], *FORMATS[:1]]:
+        for form in [wanted] if wanted is not None else [own, *SERVED[1:2], *SERVED[:1]]:
             misfit = _misfit(form, request, image, axes)
             if misfit is None:
                 return form
             reasons.append(misfit)
     why = "; ".join(dict.fromkeys(reasons)) or "only application/json is accepted, and the result is an image"
-    holders = [form.media_type for form in FORMATS if _misfit(form, request, image, axes) is None]
+    holders = [form.media_type for form in SERVED if _misfit(form, request, image, axes) is None]
     raise Problem(
         406,
         f"the result is {image.dtype} of shape {image.shape}: {why}",

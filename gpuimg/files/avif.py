@@ -1,0 +1,53 @@
+"""AVIF files: 8 bits by Pillow, 10 and 12 bits by imagecodecs."""
+
+from __future__ import annotations
+
+import math
+from typing import BinaryIO
+
+from gpuimg.files.codecs import codecs_for
+from gpuimg.files.limits import Limit
+from gpuimg.files.meta import Meta, Pixels, upright
+from gpuimg.files.pages import Pages
+from gpuimg.files.pillow import open_still, orientation_of, pillow_meta, read_still, write_still
+
+CONFIGURATION = b"av1C"
+
+
+def read_avif(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
+    """Read the still picture, or the first frame, of an AVIF file."""
+    from PIL.AvifImagePlugin import AvifImageFile
+
+    bits = _bits(file.read())
+    file.seek(0)
+    if bits == 8:
+        return read_still(AvifImageFile, file, limit, chosen)
+    imagecodecs = codecs_for(f"AVIF files of {bits} bits")
+    header = open_still(AvifImageFile, file, limit, chosen)
+    shape = (header.size[1], header.size[0], len(header.getbands()))
+
+    def decode() -> Pixels:
+        file.seek(0)
+        image: Pixels = imagecodecs.avif_decode(file.read(), index=0)
+        if image.shape[:2] != shape[:2]:
+            raise ValueError("its frames have another size than its header says")
+        return image
+
+    # Pillow turns what the file says of the orientation into EXIF's number and leaves the pixels as they are.
+    nbytes = limit.check_bytes(2 * math.prod(shape))
+    return Pages([lambda: upright(decode(), orientation_of(header))], nbytes, pillow_meta(header))
+
+
+def _bits(data: bytes) -> int:
+    """Bits of a sample, by the most of all items."""
+    found, at = 8, data.find(CONFIGURATION)
+    while at >= 0:
+        flags = data[at + 6] if at + 6 < len(data) else 0
+        found = max(found, 8 if not flags & 0x40 else 12 if flags & 0x20 else 10)
+        at = data.find(CONFIGURATION, at + 4)
+    return found
+
+
+def write_avif(file: BinaryIO, pages: Pixels, meta: Meta) -> None:
+    """Write an AVIF file of 8 bits, with some loss."""
+    write_still(file, pages, meta, "AVIF", quality=90, subsampling="4:4:4")

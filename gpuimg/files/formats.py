@@ -1,0 +1,128 @@
+"""The file formats, and what each of them holds."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from gpuimg.files.avif import read_avif, write_avif
+from gpuimg.files.bitmaps import read_bmp, read_gif, write_bmp
+from gpuimg.files.jpeg import read_jpeg, write_jpeg
+from gpuimg.files.jpeg2000 import read_jpeg2000, write_jpeg2000
+from gpuimg.files.limits import MOST_PAGES, Limit, PathLike
+from gpuimg.files.meta import Meta, Pixels
+from gpuimg.files.npy import NPY_DTYPES, NPY_SIGNATURE, read_npy, write_npy
+from gpuimg.files.pages import REALS, Pages
+from gpuimg.files.png import PNG_SIGNATURE, read_png, write_png
+from gpuimg.files.pnm import read_pnm, write_pfm, write_pnm
+from gpuimg.files.tiff import read_tiff, write_tiff
+from gpuimg.files.webp import LONGEST_SIDE, read_webp, write_webp
+from gpuimg.images import MOST_CHANNELS, ambiguous_axes, check_axes
+
+
+class Format(NamedTuple):
+    """A file format: its media type, how it is told, read and written, what it holds (``channels`` empty: any number).
+
+    ``signature`` matches the first 16 bytes. ``write`` takes images of shape (N, H, W) or (N, H, W, C); N is 1 unless
+    the format has pages. It is None for a format that is read only.
+    """
+
+    name: str
+    media_type: str
+    suffixes: tuple[str, ...]
+    signature: re.Pattern[bytes]
+    read: Callable[[BinaryIO, Limit, int | None], Pages]
+    write: Callable[[BinaryIO, Pixels, Meta], None] | None
+    dtypes: tuple[str, ...] = ()
+    channels: tuple[int, ...] = ()
+    longest_side: int = 2**31 - 1
+    has_pages: bool = False
+
+
+def _begins(pattern: bytes) -> re.Pattern[bytes]:
+    return re.compile(pattern, re.DOTALL)
+
+
+# fmt: off
+FORMATS = (
+    Format("TIFF", "image/tiff", (".tif", ".tiff"), _begins(rb"II[*+]\0|MM\0[*+]"), read_tiff, write_tiff, REALS,
+           has_pages=True),
+    Format("PNG", "image/png", (".png",), _begins(re.escape(PNG_SIGNATURE)), read_png, write_png, ("uint8", "uint16"),
+           (1, 2, 3, 4)),
+    Format("JPEG", "image/jpeg", (".jpg", ".jpeg"), _begins(rb"\xff\xd8\xff"), read_jpeg, write_jpeg, ("uint8",),
+           (1, 3), 65500),
+    Format("NPY", "application/x-npy", (".npy",), _begins(NPY_SIGNATURE), read_npy, write_npy, NPY_DTYPES,
+           has_pages=True),
+    Format("WebP", "image/webp", (".webp",), _begins(rb"RIFF....WEBP"), read_webp, write_webp, ("uint8",), (3, 4),
+           LONGEST_SIDE),
+    Format("AVIF", "image/avif", (".avif",), _begins(rb"....ftypavi[fs]"), read_avif, write_avif, ("uint8",), (3, 4),
+           65535),
+    Format("JPEG 2000", "image/jp2", (".jp2",), _begins(rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  "), read_jpeg2000,
+           write_jpeg2000, ("uint8",), (1, 2, 3, 4)),
+    Format("BMP", "image/bmp", (".bmp",), _begins(b"BM"), read_bmp, write_bmp, ("uint8",), (1, 3)),
+    Format("GIF", "image/gif", (".gif",), _begins(b"GIF8[79]a"), read_gif, None),
+    Format("PNM", "image/x-portable-anymap", (".pgm", ".ppm", ".pnm"), _begins(rb"P[1-6]\s|P7\n"), read_pnm, write_pnm,
+           ("uint8", "uint16"), (1, 3)),
+    Format("PFM", "image/x-portable-floatmap", (".pfm",), _begins(rb"P[fF]\s"), read_pnm, write_pfm, ("float32",),
+           (1, 3)),
+)
+# fmt: on
+
+
+def format_of(path: Path) -> Format:
+    """The format to write that a file name's suffix stands for."""
+    for form in FORMATS:
+        if path.suffix.lower() in form.suffixes:
+            if form.write is None:
+                raise ValueError(f"{path}: {form.name} files are read, not written; save it as .png or .tif")
+            return form
+    known = ", ".join(suffix for form in FORMATS if form.write for suffix in form.suffixes)
+    raise ValueError(f"{path}: the name must end in one of {known}, got {path.suffix or 'none'!r}")
+
+
+def check_fits(
+    path: PathLike, shape: tuple[int, ...], dtype: np.dtype[Any], remedy: str | None = None, axes: str | None = None
+) -> None:
+    """Raise unless the format of a file's name holds images of a shape and dtype; ``remedy`` says what would help."""
+    path = Path(path)
+    form = format_of(path)
+    stack, shape = _checked_shape(path, form, shape, axes)
+    if dtype.name not in ("bool", *form.dtypes):
+        held = " and ".join(form.dtypes) if len(form.dtypes) < 3 else "real numbers"
+        tiff = "save it as .tif" if dtype.name in REALS else "convert it first"
+        raise TypeError(f"{path}: a {form.name} file holds {held}, not {dtype}; {remedy or tiff}")
+    channels = shape[2] if len(shape) == 3 else 1
+    if form.channels and channels not in form.channels:
+        raise ValueError(f"{path}: a {form.name} file has {_listed(form.channels)} channels, not {channels}")
+    if max(shape[:2]) > form.longest_side:
+        raise ValueError(f"{path}: a {form.name} image is at most {form.longest_side} pixels wide and high")
+    if math.prod(stack) > MOST_PAGES:
+        raise ValueError(f"{path}: a file has at most {MOST_PAGES} pages, not {math.prod(stack)}")
+
+
+def _checked_shape(
+    path: Path, form: Format, shape: tuple[int, ...], axes: str | None
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The extents of the stack and the shape of one image in an array to save."""
+    known = None if axes is None else check_axes(axes, shape, name=f"the array for {path}")
+    if known is None:
+        many = len(shape) > 3 or (len(shape) == 3 and shape[2] > MOST_CHANNELS and not form.channels)
+        if many and 0 not in shape:
+            raise ValueError(f"{path}: {ambiguous_axes(shape, 'an image to save')}")
+    if len(shape) < 2 or 0 in shape:
+        raise ValueError(f"{path}: an image to save must have shape (H, W) or (H, W, C), none 0, got {shape}")
+    if known is None:
+        return (), shape
+    if known.stack and not form.has_pages:
+        raise ValueError(f"{path}: a {form.name} file holds one image, not a stack; a .tif file holds one as pages")
+    ordered = tuple([shape[known.given.index(letter)] for letter in known.order])
+    return ordered[: known.stack], ordered[known.stack :]
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, numbers[:-1])) + f" or {numbers[-1]}"

@@ -1,0 +1,33 @@
+"""JPEG files."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from gpuimg.files.limits import Limit, Refused
+from gpuimg.files.meta import Meta, Pixels
+from gpuimg.files.pages import Pages
+from gpuimg.files.pillow import read_still, write_still
+
+MOST_SCANS = 100
+START_OF_SCAN = b"\xff\xda"
+
+
+def read_jpeg(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
+    """Read a JPEG file."""
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    check_scans(file.read())
+    file.seek(0)
+    return read_still(JpegImageFile, file, limit, chosen)
+
+
+def check_scans(data: bytes) -> None:
+    """Refuse a JPEG stream of many scans: a scan of a few bytes makes the decoder visit every pixel."""
+    if data.count(START_OF_SCAN) > MOST_SCANS:
+        raise Refused(f"has more than {MOST_SCANS} scans")
+
+
+def write_jpeg(file: BinaryIO, pages: Pixels, meta: Meta) -> None:
+    """Write a JPEG file that few can tell from the image."""
+    write_still(file, pages, meta, "JPEG", quality=95, subsampling=0)

@@ -1,0 +1,78 @@
+"""Limits on what is read of a file that is not trusted, and errors in one line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from gpuimg.errors import ImageFileError
+from gpuimg.memory import machine_memory
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+MOST_PAGES = 10_000
+
+
+class Refused(Exception):
+    """Why a sound file is not read: it would lose something. The caller puts the file's name before it."""
+
+
+class Limit:
+    """How many pixels a page may have, and how many bytes the decoded pixels of a file may take."""
+
+    def __init__(self, max_pixels: int | None, max_bytes: int | None) -> None:
+        if max_pixels is None:
+            from PIL import Image
+
+            max_pixels = Image.MAX_IMAGE_PIXELS
+        self.pixels = max_pixels
+        self.bytes = machine_memory() // 4 if max_bytes is None else max_bytes
+
+    def check(self, cols: int, rows: int) -> None:
+        if self.pixels is not None and cols * rows > self.pixels:
+            raise Refused(
+                f"{cols} x {rows} pixels are over the limit of {self.pixels}; if the file is to be trusted, allow "
+                f"max_pixels={cols * rows} (--max-pixels {cols * rows})"
+            )
+
+    def check_bytes(self, decoded: int) -> int:
+        if decoded > self.bytes:
+            raise Refused(
+                f"{decoded} bytes of decoded pixels are over the limit of {self.bytes}; if the file is to be trusted, "
+                f"allow max_bytes={decoded} (--max-bytes {decoded})"
+            )
+        return decoded
+
+
+def check_page(page: int, count: int) -> None:
+    """Refuse a page that a file does not have."""
+    if not 0 <= page < count:
+        pages = f"{count} pages, so page must be from 0 to {count - 1}" if count > 1 else "1 page, so page must be 0"
+        raise Refused(f"has {pages}, got {page}")
+
+
+def size_of(file: BinaryIO) -> int:
+    """Bytes of a file; its position stays."""
+    at = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(at)
+    return size
+
+
+@contextmanager
+def one_line(path: Path) -> Iterator[None]:
+    """Turn the system's errors into an `ImageFileError` of one line."""
+    try:
+        yield
+    except ImageFileError:
+        raise
+    except OSError as error:
+        raise ImageFileError(f"{path}: {(error.strerror or brief(error)).lower()}") from error
+
+
+def brief(error: Exception) -> str:
+    """What an error says, in one short line."""
+    words = " ".join(str(error).split())
+    return words if 0 < len(words) <= 120 else type(error).__name__

@@ -1,0 +1,38 @@
+"""The images of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from gpuimg.files.meta import NO_META, Meta, Pixels
+
+BAND_BYTES = 1 << 22
+INTEGERS = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
+REALS = (*INTEGERS, "float16", "float32", "float64")
+
+
+class Pages:
+    """The images of a file, each of them decoded when it is its turn; ``nbytes`` is what all take then."""
+
+    def __init__(self, decoders: Sequence[Callable[[], Pixels]], nbytes: int, meta: Meta = NO_META) -> None:
+        self.decoders = decoders
+        self.nbytes = nbytes
+        self.meta = meta
+
+    def __len__(self) -> int:
+        return len(self.decoders)
+
+    def __iter__(self) -> Iterator[Pixels]:
+        return (decode() for decode in self.decoders)
+
+
+def differing(pages: dict[int, str]) -> str:
+    """The error for pages that make no stack."""
+    named = ", ".join(f"page {number} is {words}" for number, words in list(pages.items())[:4])
+    return f"its pages have different shapes or dtypes: {named}; read one of them with page={min(pages)}"
+
+
+def bands(image: Pixels, rows: int | None = None) -> Iterator[Pixels]:
+    """The image in slices of rows, of some megabytes unless said otherwise."""
+    rows = rows or max(1, BAND_BYTES // max(1, image.nbytes // image.shape[0]))
+    return (image[top : top + rows] for top in range(0, image.shape[0], rows))

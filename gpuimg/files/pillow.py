@@ -1,0 +1,111 @@
+"""Pixels and metadata of images that Pillow opened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from gpuimg.files.limits import Limit, Refused, check_page
+from gpuimg.files.meta import ORIENTATION_TAG, Meta, Pixels, meta_of, upright
+from gpuimg.files.pages import Pages
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+HEADER_READS = 20_000  # a header of more parts would only keep a thread busy
+
+
+class HeaderReads:
+    """A file whose header is read by a bounded number of reads; ``left`` is None once it is."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.left: int | None = HEADER_READS
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise ValueError("its header has too many parts")
+        return self._file.read(size)
+
+
+def open_still(opener: Callable[[Any], Any], file: BinaryIO, limit: Limit, chosen: int | None) -> Any:
+    """Open an image by one of Pillow's classes, not by PIL.Image.open, which tries them all; its size is checked."""
+    from PIL import Image
+
+    check_page(chosen or 0, 1)
+    counted = HeaderReads(file)
+    try:
+        image = opener(counted)
+    except Image.DecompressionBombError:
+        raise Refused("has more pixels than Pillow allows; see PIL.Image.MAX_IMAGE_PIXELS") from None
+    counted.left = None
+    limit.check(*image.size)
+    return image
+
+
+def read_still(opener: Callable[[Any], Any], file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
+    """The only, or the first, image of a file, by one of Pillow's classes."""
+    image = open_still(opener, file, limit, chosen)
+    decoded = limit.check_bytes(math.prod(image.size) * pixel_bytes(image))
+    return Pages([lambda: upright(pixels_of(image), orientation_of(image))], decoded, pillow_meta(image))
+
+
+def write_still(file: BinaryIO, pages: Pixels, meta: Meta, form: str, **options: Any) -> None:
+    """Write an image by Pillow."""
+    from PIL import Image
+
+    (image,) = pages
+    packed = BytesIO()  # Pillow hides the system's reason when it fails to write, so it writes to memory
+    if meta.profile:
+        options["icc_profile"] = meta.profile
+    if meta.resolution:
+        across, down = [min(max(round(per_inch), 1), 65535) for per_inch in meta.resolution]
+        options["dpi"] = across, down
+    Image.fromarray(image.squeeze(2) if image.shape[2:] == (1,) else image).save(packed, form, **options)
+    file.write(packed.getbuffer())
+
+
+def pillow_meta(image: Any) -> Meta:
+    """What Pillow found in a file's header."""
+    profile = image.info.get("icc_profile") or b""
+    with suppress(TypeError, ValueError):
+        across, down = map(float, image.info.get("dpi") or ())
+        return meta_of(profile, across, down, orientation_of(image))
+    return Meta(profile)
+
+
+def pixel_bytes(image: Any) -> int:
+    """The bytes of a decoded pixel of what Pillow reads."""
+    if image.mode == "P":
+        return 4
+    deep = image.tile and "16B" in str(image.tile[0].args)
+    return len(image.getbands()) * (2 if deep else {"I": 4, "F": 4, "I;16": 2, "I;16B": 2}.get(image.mode, 1))
+
+
+def pixels_of(image: Image.Image) -> Pixels:
+    """The pixels of an image, of a palette or inks as the colours that they stand for."""
+    image.load()
+    if image.mode == "P":
+        return np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
+    if image.mode in ("CMYK", "RGBX", "YCbCr"):
+        return np.asarray(image.convert("RGB"))
+    if image.mode not in ("1", "L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I", "F"):
+        raise Refused(f"its pixels are {image.mode}; convert it to RGB first")
+    return np.asarray(image)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The number that EXIF gives the orientation of an image."""
+    try:
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # the camera's notes may be damaged where the picture is not
+        return 1

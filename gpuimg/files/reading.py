@@ -1,0 +1,160 @@
+"""Images out of files."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from gpuimg.errors import CodecMissing, ImageFileDamaged, ImageFileError
+from gpuimg.files.codecs import NoCodec
+from gpuimg.files.formats import FORMATS, Format
+from gpuimg.files.limits import Limit, PathLike, Refused, brief, one_line
+from gpuimg.files.meta import Pixels
+from gpuimg.files.pages import Pages, differing
+
+
+def open_image(
+    path: PathLike, *, page: int | None = None, max_pixels: int | None = None, max_bytes: int | None = None
+) -> Pixels:
+    """Read an image file: TIFF, PNG, JPEG, NPY, WebP, AVIF, JPEG 2000, BMP, GIF, PNM or PFM, told by its content.
+
+    Parameters
+    ----------
+    path : the file.
+    page : the page of a TIFF file to read, counted from 0. None reads all pages.
+    max_pixels : refuse a page with more pixels (height x width). None stands for Pillow's own limit,
+        ``PIL.Image.MAX_IMAGE_PIXELS`` (89 megapixels unless changed).
+    max_bytes : refuse a file whose decoded pixels take more bytes (height x width x channels x bytes of a sample x
+        pages). None stands for a quarter of the machine's memory.
+
+    Returns
+    -------
+    ndarray, shape (H, W) or (H, W, C), or (N, H, W) or (N, H, W, C) where a TIFF file has N pages, in the file's own
+    depth; of an NPY file the array as it is. Samples of 10, 12 or 14 bits are uint16, with values that are not scaled.
+    CMYK of 8 bits becomes RGB. Of an animation, the first frame is read. See the notes at the head of `gpuimg.files`
+    for palettes, alpha and the rest.
+
+    Raises
+    ------
+    ImageFileDamaged
+        The file is truncated or damaged.
+    CodecMissing
+        The file needs a codec that is not installed: ``pip install "gpuimg[codecs]"``.
+    ImageFileError
+        Base class of both. The file is missing, not readable, too large, or of a kind that would lose depth; it has no
+        such page, or all pages were to be read and they differ in shape or dtype.
+
+    Notes
+    -----
+    Both limits are checked before pixels are decoded, so that a small file cannot fill the memory. A file has at most
+    10000 pages.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.save_image("small.png", np.eye(3, dtype=np.uint16))  # doctest: +SKIP
+    >>> gpuimg.open_image("small.png").dtype  # doctest: +SKIP
+    dtype('uint16')
+    """
+    return open_pages(path, page=page, max_pixels=max_pixels, max_bytes=max_bytes)[0]
+
+
+def open_pages(
+    path: PathLike, *, page: int | None = None, max_pixels: int | None = None, max_bytes: int | None = None
+) -> tuple[Pixels, bool]:
+    """Read an image file as `open_image` does; also return whether the array is a stack of pages."""
+    path = Path(path)
+    with one_line(path):
+        if path.exists() and not path.is_file():
+            raise ImageFileError(f"{path}: not a regular file")
+        with path.open("rb") as file:
+            image = ImageFile(file, str(path), page=page, max_pixels=max_pixels, max_bytes=max_bytes)
+            return image.decode(), image.is_stack
+
+
+class ImageFile:
+    """An image file whose header is read, and checked against limits; its pixels are not decoded yet.
+
+    A file that is of none of the ``formats`` is refused before anything but its first bytes is looked at.
+
+    Attributes
+    ----------
+    format : one of `FORMATS`
+    nbytes : what its pixels take decoded
+    is_stack : whether it has several pages
+    meta : what it says of its pixels
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        name: str,
+        *,
+        page: int | None = None,
+        max_pixels: int | None = None,
+        max_bytes: int | None = None,
+        formats: Sequence[Format] = FORMATS,
+    ) -> None:
+        chosen = None if page is None else operator.index(page)
+        head = file.read(16)
+        found = next((form for form in formats if form.signature.match(head)), None)
+        if found is None:
+            known = ", ".join([form.name for form in formats[:-1]])
+            raise ImageFileError(
+                f"{name}: {f'not a {known} or {formats[-1].name} file' if head else 'the file is empty'}"
+            )
+        self.name = name
+        self.format = found
+        file.seek(0)
+        with self._errors():
+            self._pages = found.read(file, Limit(max_pixels, max_bytes), chosen)
+        self.nbytes, self.meta = self._pages.nbytes, self._pages.meta
+        self.is_stack = len(self._pages) > 1
+
+    def decode(self) -> Pixels:
+        """The pixels, (H, W) or (H, W, C), or a stack (N, H, W) or (N, H, W, C)."""
+        with self._errors():
+            return _stacked(self._pages)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Refused as refused:
+            raise ImageFileError(f"{self.name}: {refused}") from None
+        except NoCodec as missing:
+            raise CodecMissing(f"{self.name}: {missing}") from None
+        except MemoryError:
+            raise ImageFileError(f"{self.name}: not enough memory for its pixels") from None
+        except Exception as error:  # a damaged file can make a decoder raise anything
+            raise ImageFileDamaged(f"{self.name}: damaged {self.format.name} file ({brief(error)})") from error
+
+
+def axes_of_pages(ndim: int) -> str:
+    """The axes of a file's pages: (N, H, W) or (N, H, W, C)."""
+    return "NYXC"[:ndim]
+
+
+def _stacked(images: Pages) -> Pixels:
+    """One image as it is, several as a stack, in native byte order."""
+    pages = iter(images)
+    first = next(pages)
+    first = np.ascontiguousarray(first, first.dtype.newbyteorder("="))
+    if len(images) == 1:
+        return first
+    stack = np.empty((len(images), *first.shape), first.dtype)
+    stack[0] = first
+    for number, image in enumerate(pages, 1):
+        if (image.shape, image.dtype.newbyteorder("=")) != (first.shape, first.dtype):
+            raise Refused(differing({0: _described(first), number: _described(image)}))
+        stack[number] = image
+    return stack
+
+
+def _described(image: Pixels) -> str:
+    return f"{image.shape} {image.dtype.newbyteorder('=')}"

@@ -1,0 +1,262 @@
+"""TIFF files, by tifffile with imagecodecs where that is installed; by Pillow what these do not read."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from gpuimg.files.codecs import NoCodec, has_codecs
+from gpuimg.files.jpeg import check_scans
+from gpuimg.files.limits import MOST_PAGES, Limit, Refused, check_page, size_of
+from gpuimg.files.meta import ORIENTATION_TAG, UPRIGHT, Meta, Pixels, meta_of, upright
+from gpuimg.files.pages import REALS, Pages, bands, differing
+from gpuimg.files.pillow import pixels_of
+from gpuimg.files.tiff_guards import (
+    DEFLATE,
+    IMAGES_IN_TIFF,
+    LZMA,
+    LZW,
+    PACKBITS,
+    ZSTD,
+    check_directories,
+    check_segments,
+)
+
+# Photometric interpretations whose samples are not what they seem: separated inks, luma and chroma, the Lab family.
+INDIRECT_COLOURS = {5: "CMYK", 6: "YCbCr", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32844: "LogL", 32845: "LogLuv"}
+WHITE_IS_ZERO, PALETTE = 0, 3
+JPEG_IN_TIFF = (6, 7)
+# What tifffile decodes: by itself, or by imagecodecs, which is told how much to decode at most. A codec that is not
+# listed may be as sound, but nothing here bounds what it makes of a small file.
+PLAIN = (1, *DEFLATE, *LZMA, *PACKBITS)
+BY_CODECS = (LZW, *ZSTD, *IMAGES_IN_TIFF)
+WHOLE_BITS = (1, 8, 16, 32, 64)  # others take imagecodecs
+SPREAD = {2: 85, 4: 17}  # grey levels, by bits
+PILLOW_BITS = {"I;16": 16, "I;16B": 16, "I": 32, "F": 32}  # of a sample, by mode; 8 in all others
+
+
+def read_tiff(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
+    import tifffile
+
+    check_directories(file)
+    file.seek(0)
+    tiff = tifffile.TiffFile(file)  # it does not close a file that it did not open
+    pages = _pages(tiff)
+    if chosen is not None:
+        check_page(chosen, len(pages))
+        pages = pages[chosen : chosen + 1]
+    for page, _ in pages:
+        limit.check(page.imagewidth, page.imagelength)
+        limit.check(page.tilewidth or 0, page.tilelength or 0)
+    decoded = limit.check_bytes(sum(_decoded_bytes(page) for page, _ in pages))
+    described = {number: _header(page) for number, (page, _) in enumerate(pages)}
+    others = {number: words for number, words in described.items() if words != described[0]}
+    if others:
+        raise Refused(differing({0: described[0], **others}))
+    rest = _PillowTiff(file)
+    decoders = [partial(_read_page, file, limit, page, number, rest) for page, number in pages]
+    return Pages(decoders, decoded, _tiff_meta(pages[0][0]))
+
+
+UNITS_PER_INCH = {2: 1.0, 3: 2.54}  # by TIFF's number of the unit
+
+
+def _tiff_meta(page: Any) -> Meta:
+    tags = {number: page.tags.valueof(number) for number in (282, 283, 296, 34675)}
+    profile = tags[34675] if isinstance(tags[34675], bytes) else b""
+    unit = UNITS_PER_INCH.get(tags[296] if tags[296] is not None else 2)
+    with suppress(TypeError, ValueError, ZeroDivisionError):
+        across, down = [unit * top / bottom for top, bottom in (tags[282], tags[283])]
+        return meta_of(profile, across, down, _tiff_orientation(page))
+    return Meta(profile)
+
+
+def _read_page(file: BinaryIO, limit: Limit, page: Any, number: int, rest: _PillowTiff) -> Pixels:
+    """Read a page; ``number`` counts images that lie in a row under one header."""
+    _check_complete(page, number, file)
+    known = page.compression in (*PLAIN, *BY_CODECS) and page.photometric not in INDIRECT_COLOURS
+    if not known or (_takes_codecs(page) and not has_codecs()):
+        return rest.read(page, known)
+    if page.axes not in ("YX", "YXS", "SYX"):
+        raise Refused(f"its axes are {page.axes}; only flat images are read")
+    if number:
+        samples = _uncompressed(file, page, number)
+    else:
+        check_segments(file, page, limit)
+        samples = page.asarray()
+    if samples.shape != page.shape or samples.dtype != page.dtype:
+        raise ValueError("no pixels in it")
+    image = _meaning(page, samples)
+    if image.dtype != bool and image.dtype.name not in REALS:
+        raise Refused(f"its pixels are {image.dtype}; real numbers are read")
+    return upright(image, _tiff_orientation(page))
+
+
+def _takes_codecs(page: Any) -> bool:
+    import tifffile
+
+    bits = set(np.atleast_1d(page.bitspersample).tolist())
+    return (
+        page.compression in BY_CODECS
+        or not bits <= set(WHOLE_BITS)
+        or page.compression not in tifffile.TIFF.DECOMPRESSORS
+        or page.predictor not in tifffile.TIFF.UNPREDICTORS
+    )
+
+
+def _tiff_orientation(page: Any) -> int:
+    tag = page.tags.get(ORIENTATION_TAG)
+    return int(tag.value) if tag is not None and tag.value in UPRIGHT else 1
+
+
+def _header(page: Any) -> str:
+    """What a page is by its header."""
+    rows, cols = page.imagelength, page.imagewidth
+    if _tiff_orientation(page) > 4:
+        rows, cols = cols, rows
+    shape = (rows, cols) if page.samplesperpixel == 1 else (rows, cols, page.samplesperpixel)
+    return f"{shape} {page.dtype}"
+
+
+def _decoded_bytes(page: Any) -> int:
+    """The bytes that a page takes decoded, or one of its tiles if that is more."""
+    itemsize = page.dtype.itemsize if page.dtype is not None else -(-int(np.max(page.bitspersample)) // 8)
+    samples = itemsize * page.samplesperpixel
+    tile = (page.tilewidth or 0) * (page.tilelength or 0) * max(1, page.tiledepth or 1)
+    pixels = page.imagewidth * page.imagelength * max(1, page.imagedepth)
+    colours = 3 * _palette(page.colormap).itemsize if page.photometric == PALETTE else 0
+    return int(max(tile * samples, pixels * max(samples, colours)))
+
+
+def _pages(tiff: Any) -> list[tuple[Any, int]]:
+    """The pages with an image, and how many images lie before theirs under the same header."""
+    pages = [page for page in tiff.pages if not page.is_reduced and not page.is_mask]
+    if not pages:
+        raise ValueError("no image in it")
+    # ImageJ and tifffile itself may keep a stack under a single page header.
+    if len(pages) == 1 and (tiff.is_imagej or tiff.is_shaped) and pages[0].size:
+        count = tiff.series[0].size // pages[0].size
+        if count > MOST_PAGES:
+            raise Refused(f"has more than {MOST_PAGES} pages")
+        return [(pages[0], number) for number in range(max(count, 1))]
+    return [(page, 0) for page in pages]
+
+
+def _check_complete(page: Any, number: int, file: BinaryIO) -> None:
+    ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
+    if not ends or not page.size:
+        raise ValueError("no pixels in it")
+    if max(ends) > size_of(file):
+        raise ValueError("truncated")
+
+
+def _uncompressed(file: BinaryIO, page: Any, number: int) -> Pixels:
+    """One of the images that lie in a row under one header."""
+    if not page.is_contiguous or page.predictor != 1 or page.fillorder != 1:
+        raise Refused("holds several compressed pages under one header, which are not read")
+    dtype = page.dtype.newbyteorder(page.parent.byteorder)
+    nbytes = page.size * dtype.itemsize
+    file.seek(page.dataoffsets[0] + number * nbytes)
+    data = file.read(nbytes)
+    if len(data) < nbytes:
+        raise ValueError("truncated")
+    return np.frombuffer(data, dtype).reshape(page.shape)
+
+
+def _meaning(page: Any, samples: Pixels) -> Pixels:
+    """Channels last, white high, palette applied."""
+    if page.axes == "SYX":
+        samples = np.moveaxis(samples, 0, -1)
+    if page.photometric == WHITE_IS_ZERO:
+        if samples.dtype.kind not in "bu":
+            raise Refused(f"white is zero in it, which is not defined for {samples.dtype}")
+        samples = ~samples if samples.dtype == bool else (2**page.bitspersample - 1 - samples).astype(samples.dtype)
+    if page.photometric == PALETTE:
+        colours = _palette(page.colormap)
+        image = np.empty((*samples.shape, 3), colours.dtype)
+        for band, part in zip(bands(samples), bands(image, len(next(bands(samples)))), strict=True):
+            part[...] = colours[band.astype(np.intp)]
+        return image
+    return samples * np.uint8(SPREAD[page.bitspersample]) if page.bitspersample in SPREAD else samples
+
+
+def _palette(colours: Pixels) -> Pixels:
+    """A palette of shape (3, n) as colours of shape (n, 3): of 8 bits where the 16 stored bits say no more."""
+    colours = np.ascontiguousarray(colours.T)
+    high = colours >> 8
+    low = colours & 255
+    return high.astype(np.uint8) if not low.any() or np.array_equal(high, low) else colours
+
+
+class _PillowTiff:
+    """Read what tifffile leaves to a codec package, as far as Pillow keeps the depth; results are upright."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.opened: Any = None
+
+    def read(self, page: Any, known: bool) -> Pixels:
+        """Read a page; ``known`` says that imagecodecs, which is not there, would read it."""
+        if known and page.compression in IMAGES_IN_TIFF:
+            raise NoCodec(f"pixels compressed by {_method(page)}")
+        if page.compression in JPEG_IN_TIFF:
+            for start, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+                self.file.seek(start)
+                check_scans(self.file.read(count))
+        image = self._at(page.index)
+        bits = max(np.atleast_1d(page.bitspersample))
+        if image is not None and bits <= PILLOW_BITS.get(image.mode, 8):
+            return pixels_of(image)
+        if page.photometric in INDIRECT_COLOURS:
+            raise Refused(f"{INDIRECT_COLOURS[page.photometric]} of {bits} bits is not read; convert it to RGB first")
+        pixels = f"{bits}-bit pixels compressed by {_method(page)}" if page.compression != 1 else f"{bits}-bit pixels"
+        if known:
+            raise NoCodec(pixels)
+        raise Refused(f"its {pixels} are not read without loss; convert it first")
+
+    def _at(self, index: int) -> Any:
+        from PIL import TiffImagePlugin
+
+        try:
+            if self.opened is None:
+                self.file.seek(0)
+                self.opened = TiffImagePlugin.TiffImageFile(self.file)
+            self.opened.seek(index)
+        except (SyntaxError, KeyError):  # no Pillow mode for such samples
+            return None
+        return self.opened
+
+
+def _method(page: Any) -> str:
+    return str(getattr(page.compression, "name", page.compression))
+
+
+def write_tiff(file: BinaryIO, pages: Pixels, meta: Meta) -> None:
+    import tifffile
+
+    channels = pages.shape[3] if pages.ndim == 4 else 1
+    colour = channels in (3, 4)
+    extra = {2: ["unassalpha"], 4: ["unassalpha"]}.get(channels)
+    offset, _ = tifffile.imwrite(
+        file,
+        shape=pages.shape if channels > 1 else pages.shape[:3],
+        dtype=pages.dtype.newbyteorder("="),
+        photometric="rgb" if colour else "minisblack",
+        planarconfig="contig" if channels > 1 else None,
+        extrasamples=extra,
+        bigtiff=pages.nbytes > 4_000_000_000,
+        metadata=None,
+        software="gpuimg",
+        iccprofile=meta.profile or None,
+        resolution=meta.resolution,
+        resolutionunit="INCH" if meta.resolution else None,
+        returnoffset=True,
+    )
+    # The pixels do not go through ndarray.tofile: it can lose the last bytes on a full disk without an error.
+    file.seek(offset)
+    for page in pages:
+        for band in bands(page):
+            file.write(np.ascontiguousarray(band, pages.dtype.newbyteorder("=")).data.cast("B"))

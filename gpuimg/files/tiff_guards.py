@@ -1,0 +1,154 @@
+"""Checks of a TIFF file that come before it is parsed or decoded, in bounded time and memory."""
+
+from __future__ import annotations
+
+import lzma
+import math
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from gpuimg.files.jpeg2000 import codestream
+from gpuimg.files.limits import MOST_PAGES, Limit, Refused, size_of
+from gpuimg.files.pages import BAND_BYTES
+from gpuimg.files.webp import webp_size
+
+ENTRY: dict[bool, Any] = {False: [("tag", "u2"), ("type", "u2"), ("count", "u4"), ("value", "u4")]}
+ENTRY[True] = [("tag", "u2"), ("type", "u2"), ("count", "u8"), ("value", "u8")]
+TYPE_BYTES = np.array([0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8, 0], np.float64)
+TEXTS = (1, 2, 6, 7)  # types of which tifffile makes no Python number each
+MOST_TAGS, MOST_NUMBERS = 300_000, 4_000_000  # a tag takes some microseconds, a number some dozen bytes
+MOST_SHARED = 4, 1 << 24  # tags may point at the same bytes: so many times the file's size and so many bytes more
+
+
+def check_directories(file: BinaryIO) -> None:
+    """Refuse a chain of directories that loops, overlaps, leaves the file or has too many pages."""
+    size = size_of(file)
+    head = file.read(16)
+    order = "<" if head[:2] == b"II" else ">"
+    big = 43 in head[2:4]
+    entry = np.dtype([(name, order + code) for name, code in ENTRY[big]])
+    count_code, offset_code = ("Q", "Q") if big else ("H", "I")
+
+    def number(code: str, data: bytes) -> int:
+        return int(struct.unpack(order + code, data)[0])
+
+    offset = number(offset_code, head[8:16] if big else head[4:8])
+    seen: set[int] = set()
+    directories, tag_count, values, numbers = 0, 0, 0.0, 0.0
+    while offset:
+        if offset in seen:
+            raise ValueError("its directories form a loop")
+        if len(seen) == MOST_PAGES:
+            raise Refused(f"has more than {MOST_PAGES} pages")
+        seen.add(offset)
+        file.seek(min(offset, size))
+        count = number(count_code, file.read(struct.calcsize(order + count_code)))
+        directories += count * entry.itemsize
+        if directories > size:
+            raise ValueError("truncated or its directories overlap")
+        tags = np.frombuffer(file.read(count * entry.itemsize), entry)
+        nbytes = TYPE_BYTES[np.minimum(tags["type"], len(TYPE_BYTES) - 1)] * tags["count"]
+        values += float(np.minimum(nbytes, size).sum())
+        if values > MOST_SHARED[0] * size + MOST_SHARED[1]:
+            raise ValueError("its tags overlap")
+        tag_count += count
+        numbers += float(tags["count"][~np.isin(tags["type"], TEXTS)].astype(np.float64).sum())
+        if tag_count > MOST_TAGS or numbers > MOST_NUMBERS:
+            raise Refused(f"has more than {MOST_TAGS} tags or {MOST_NUMBERS} numbers in them")
+        offset = number(offset_code, file.read(struct.calcsize(order + offset_code)))
+
+
+# Compression methods that can turn few bytes into very many, and at most how many each byte becomes.
+DEFLATE, LZMA, PACKBITS = (8, 32946, 50013), (34925,), (32773,)
+LZW, ZSTD = 5, (50000, 34926)  # imagecodecs decodes no more of these than it is asked for
+GROWTH = {**dict.fromkeys(DEFLATE, 1032), **dict.fromkeys(LZMA, math.inf), **dict.fromkeys(PACKBITS, 64)}
+HARMLESS = 1 << 24  # bytes: a segment that cannot become larger is not measured
+
+
+MOST_CHANNELS = 16
+
+
+def _check_channels(channels: int) -> None:
+    if channels > MOST_CHANNELS:
+        raise Refused(f"has strips or tiles of more than {MOST_CHANNELS} channels")
+
+
+def _lerc_size(data: bytes) -> tuple[int, int]:
+    """Columns and rows of a LERC blob."""
+    if data[:6] != b"Lerc2 " or len(data) < 26:
+        raise Refused("holds LERC of another version than 2, or compressed twice, which is not read")
+    (version,) = struct.unpack_from("<i", data, 6)
+    rows, cols, channels = struct.unpack_from("<3i", data, 14 if version > 2 else 10)
+    if version > 3:
+        _check_channels(channels)
+    return cols, rows
+
+
+def _jpeg2000_size(data: bytes) -> tuple[int, int]:
+    found = codestream(data)
+    _check_channels(found.channels)
+    return found.cols, found.rows
+
+
+# Compression methods whose strips and tiles are images with headers of their own.
+IMAGES_IN_TIFF: dict[int, Callable[[bytes], tuple[int, int]]] = {
+    34887: _lerc_size,
+    **dict.fromkeys((33003, 33004, 33005, 34712), _jpeg2000_size),
+    **dict.fromkeys((34927, 50001), webp_size),
+}
+
+
+def check_segments(file: BinaryIO, page: Any, limit: Limit) -> None:
+    """Refuse a strip or tile that decodes to more than the header says, in bounded memory."""
+    growth, size_of_image = GROWTH.get(page.compression), IMAGES_IN_TIFF.get(page.compression)
+    if growth is None and size_of_image is None:
+        return
+    rows, cols = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    rows = rows if page.is_tiled else min(rows, page.imagelength)
+    samples = page.samplesperpixel if page.planarconfig == 1 else 1
+    row_bytes = -(-cols * samples * int(np.max(page.bitspersample)) // 8)
+    expected = rows * row_bytes * max(1, page.tiledepth or 1)
+    for start, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if size_of_image is not None:
+            file.seek(start)
+            inner_cols, inner_rows = size_of_image(file.read(count))
+            if count and (inner_cols > cols or inner_rows > rows):
+                raise ValueError("a strip or tile decodes to more than its header says")
+        elif growth is not None and count * growth > min(HARMLESS, limit.bytes):
+            file.seek(start)
+            # Some writers fill the last strip up to full rows, so a strip may be a little longer than its image.
+            if _longer_than(file.read(count), page.compression, max(2 * expected, 1 << 16)):
+                raise ValueError("a strip or tile decodes to more than its header says")
+
+
+def _longer_than(data: bytes, compression: int, most: int) -> bool:
+    """Whether data are longer than ``most`` bytes when they are decoded; they are decoded a part at a time."""
+    if compression in PACKBITS:
+        return _packbits_longer_than(data, most)
+    total = 0
+    if compression in LZMA:
+        decoder = lzma.LZMADecompressor()
+        part = decoder.decompress(data, BAND_BYTES)
+        while part and total <= most:
+            total += len(part)
+            part = b"" if decoder.eof else decoder.decompress(b"", BAND_BYTES)
+        return total > most or bool(decoder.unused_data.strip(b"\0"))
+    inflate = zlib.decompressobj()
+    while data and total <= most and not inflate.eof:
+        part = inflate.decompress(data, BAND_BYTES)
+        total += len(part)
+        data = inflate.unconsumed_tail
+    return total > most
+
+
+def _packbits_longer_than(data: bytes, most: int) -> bool:
+    total = at = 0
+    while at < len(data) and total <= most:
+        code = data[at]
+        total += code + 1 if code < 128 else 257 - code if code > 128 else 0
+        at += code + 2 if code < 128 else 2 if code > 128 else 1
+    return total > most
