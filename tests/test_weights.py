@@ -90,3 +90,59 @@ def test_an_edge_beside_what_is_not_a_number(dtype, bad, backend):
     expected = gpuimg.canny(image, 0, 0.5, 1, mode="nearest", backend="single")
     assert expected[:, 18].any()
     assert_same(found[:, 1:19], expected[:, 1:19])
+
+
+CONSTANTS = (1.0, 1 / 3, -0.1, 1.7e-30, 3e25)
+
+
+@FLOATS
+@pytest.mark.parametrize("mode", ["reflect", "wrap"])
+@pytest.mark.parametrize("sigma", [0.5, 1, 3, (2, 12)])
+def test_gaussians_of_a_constant(dtype, mode, sigma, backend):
+    for value in CONSTANTS:
+        for shape in ((23, 19), (9, 70, 3)):
+            image = np.full(shape, value, dtype)
+            assert_same(gpuimg.gaussian(image, sigma, mode=mode, backend=backend), image)
+
+
+@FLOATS
+@pytest.mark.parametrize("size", [2, 3, 5, 15, (3, 40)])
+def test_means_of_a_constant(dtype, size, backend):
+    for value in CONSTANTS:
+        image = np.full((23, 47), value, dtype)
+        assert_same(gpuimg.uniform(image, size, backend=backend), image)
+
+
+@FLOATS
+def test_a_gaussian_is_constant_where_the_image_is(dtype, backend):
+    image = np.full((40, 50), 1 / 3, dtype)
+    image[:5, :6] = np.linspace(0, 1, 30).reshape(5, 6)
+    found = gpuimg.gaussian(image, 1.5, backend=backend)
+    assert_same(found[11:], image[11:])
+    assert_same(found[:, 12:], image[:, 12:])
+    assert (found[:5, :6] != image[:5, :6]).all()
+
+
+@FLOATS
+@pytest.mark.parametrize("shape", [(3, 3), (17, 60), (30, 29), (80, 70)])
+@pytest.mark.parametrize("smooth", [True, False])
+def test_resized_images_stay_in_their_range(dtype, shape, smooth, backend):
+    for value in CONSTANTS:
+        found = gpuimg.resize(np.full((31, 43), value, dtype), shape, anti_aliasing=smooth, backend=backend)
+        assert_same(found, np.full(shape, value, dtype))
+    rng = np.random.default_rng(0)
+    for few in (0.02, 0.1):
+        image = np.where(rng.random((31, 43, 3)) < few, rng.random((31, 43, 3)), 1).astype(dtype)
+        found = gpuimg.resize(image, shape, anti_aliasing=smooth, backend=backend)
+        assert image.min() <= found.min() <= found.max() <= 1
+
+
+@FLOATS
+def test_the_range_of_a_resized_image_may_be_infinite(dtype, backend):
+    image = np.ones((30, 30), dtype)
+    image[4, 4], image[9], image[20, 3] = np.nan, np.inf, -np.inf
+    found = gpuimg.resize(image, (30, 45), backend=backend)
+    assert np.isnan(found).sum() >= 1
+    assert (found[9] == np.inf).all()
+    assert found[20].min() == -np.inf
+    assert_same(found[25:], np.ones((5, 45), dtype))

@@ -13,6 +13,7 @@ from gpuimg.kernels.edges.derivative import weigh as weigh_three
 from gpuimg.kernels.feature.harris import CENTRE, OUTER, real_weights
 from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import CONSTANT, kernel
+from gpuimg.kernels.lib.numbers import rounding
 from gpuimg.kernels.lib.rows import edge_columns, neighbour_addresses, pad_edges, row_addresses, weigh
 
 ROWS = 3  # kept of whatever neighbouring rows are needed of
@@ -27,6 +28,7 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, outside,
     border = np.full(width if mode == CONSTANT else 0, src.dtype.type(cval))
     columns = edge_columns(r1, r1, width // step, mode)
     addresses, shifts = np.empty(2 * r0 + 1, np.int64), np.empty(2 * r1 + 1, np.int64)
+    near0, near1 = rounding(down), rounding(along)
     inside = shares(width // step, step, w1)
     smooth = np.empty((ROWS, width + 2 * step), down.dtype)
     across = np.empty((ROWS, width), down.dtype)
@@ -40,11 +42,11 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, outside,
             return
         here = row % ROWS
         row_addresses(src, source - r0, mode, border, addresses)
-        weigh(addresses, src, 0, down, r0, number(0), line[r1 * step : r1 * step + width], stop)
+        weigh(addresses, src, 0, down, r0, near0, line[r1 * step : r1 * step + width], stop)
         pad_edges(line, width, columns, r1, step, number(cval))
         neighbour_addresses(line, step, shifts)
         middle = smooth[here, step : step + width]
-        weigh(shifts, line, 0, along, r1, number(0), middle, stop)
+        weigh(shifts, line, 0, along, r1, near1, middle, stop)
         if mode == CONSTANT:
             divide(middle, inside, share_inside(source, rows, w0), outside, r1 * step)
         for x in range(step):

@@ -11,7 +11,7 @@ from numba.extending import overload
 from gpuimg.kernels.edges.derivative import lines_for, load, weigh
 from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import fold, kernel
-from gpuimg.kernels.lib.numbers import weighed
+from gpuimg.kernels.lib.numbers import rounding, weighed
 from gpuimg.kernels.lib.rows import edge_columns, neighbour_addresses, pad_edges, row_address
 from gpuimg.kernels.lib.rows import weigh as smooth_rows
 
@@ -35,6 +35,7 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, k):
     rows, width = src.shape
     number = dst.dtype.type
     down, along = real_weights(src, w0), real_weights(src, w1)
+    near0, near1 = rounding(down), rounding(along)
     kept = 2 * r0 + 1
     products = np.empty((PRODUCTS * kept, width), dst.dtype)
     line = np.empty(width + 2 * r1 * step, dst.dtype)
@@ -70,10 +71,10 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, k):
         for product in range(PRODUCTS):
             for tap in range(kept):
                 addresses[tap] = row_address(products, (middle - r0 + tap) % kept * PRODUCTS + product)
-            smooth_rows(addresses, products, 0, down, r0, number(0), line[r1 * step : r1 * step + width], stop)
+            smooth_rows(addresses, products, 0, down, r0, near0, line[r1 * step : r1 * step + width], stop)
             pad_edges(line, width, columns, r1, step, number(0))
             neighbour_addresses(line, step, shifts)
-            smooth_rows(shifts, line, 0, along, r1, number(0), smoothed[product], stop)
+            smooth_rows(shifts, line, 0, along, r1, near1, smoothed[product], stop)
         respond(smoothed[0], smoothed[1], smoothed[2], number(k), dst[middle])
 
 

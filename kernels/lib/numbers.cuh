@@ -63,6 +63,18 @@ struct SameType<A, A> {
   static constexpr bool value = true;
 };
 
+template <typename A>
+constexpr A EPSILON = sizeof(A) < 8 ? A(1.1920928955078125e-07) : A(2.220446049250313e-16);
+template <typename A>
+constexpr A LARGEST = sizeof(A) < 8 ? A(3.4028234663852886e38) : A(1.7976931348623157e308);
+
+// A floating mean; the value at the window's centre if the two differ by no more than rounding, so that the mean of a
+// constant is the constant. `tolerance` is relative.
+template <typename A>
+__device__ __forceinline__ A constant_kept(A mean, A centre, A tolerance) {
+  return fabs(mean - centre) <= tolerance * fabs(centre) ? centre : mean;
+}
+
 // In the type of its argument, also where plain sqrt is known for double alone.
 __device__ __forceinline__ float root(float v) { return sqrtf(v); }
 __device__ __forceinline__ double root(double v) { return sqrt(v); }

@@ -24,6 +24,21 @@ def weighed(value, weight):
     return value * weight if weight != 0 else weight
 
 
+@kernel
+def constant_kept(mean, centre, tolerance):
+    """A floating mean; the value at the window's centre if the two differ by no more than rounding, so that the mean of
+    a constant is the constant. ``tolerance`` is relative."""
+    return centre if abs(mean - centre) <= tolerance * abs(centre) else mean
+
+
+@kernel
+def rounding(weights):
+    """How far rounding may bring a constant's weighted sum, `lib.rows.weigh`, from the constant: relative, in the
+    weights' type. The errors of the additions are as good as random (measured: at most 0.7 times this)."""
+    number = weights.dtype.type
+    return number((3 + 2 * np.sqrt(np.float64(weights.size - 1))) * np.float64(np.finfo(number).eps))
+
+
 def stored(value, like):
     """A computed value in the dtype of ``like``: integers rounded half to even and saturated."""
 

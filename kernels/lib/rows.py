@@ -129,6 +129,16 @@ class _Sums:
     def indices(self, order):
         return ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
 
+    def constant_kept(self, total, centre, tolerance):
+        """As `lib.numbers.constant_kept`."""
+        builder = self.builder
+        name = f"llvm.fabs.v{self.vector.count}{'f64' if self.vector.element == ir.DoubleType() else 'f32'}"
+        kind = ir.FunctionType(self.vector, [self.vector])
+        magnitude = cgutils.get_or_insert_function(builder.module, kind, name)
+        apart = builder.call(magnitude, [builder.fsub(total, centre)])
+        most = builder.fmul(builder.call(magnitude, [centre]), self.splat(tolerance))
+        return builder.select(builder.fcmp_ordered("<=", apart, most), centre, total)
+
     def scaled(self, value, weight):
         if self.floating:
             return self.builder.fmul(value, weight)
@@ -203,6 +213,9 @@ def _weigher(blocks, single=False):
                     for part, (one, other) in enumerate(pairs):
                         total = totals[number * sums.parts + part]
                         builder.store(sums.with_pair(builder.load(total), one, other, weight), total)
+            if sums.floating:
+                for place, held in zip(places, totals, strict=True):
+                    builder.store(sums.constant_kept(builder.load(held), sums.load(centre, place)[0], offset), held)
             data = context.make_array(target)(context, builder, held_target).data
             for number in range(blocks):
                 parts = totals[number * sums.parts : (number + 1) * sums.parts]
@@ -229,8 +242,9 @@ def weigh(addresses, source, at, weights, radius, offset, target, stop):
     """``target[x]``: the weighted sum of what stands ``at + x`` elements after each of ``2 * radius + 1`` addresses.
 
     ``weights`` is one half of a symmetric kernel, from the centre outwards. Floating-point weights: the values,
-    converted to the weights' type, are summed from the centre outwards in pairs, and rounded at the end where the
-    target is of whole numbers. uint16 weights: values in 256ths, each product truncated to 256ths, plus ``offset``;
+    converted to the weights' type, are summed from the centre outwards in pairs; a sum that differs from the centre's
+    value by no more than ``offset`` times that becomes it; rounded at the end where the target is of whole numbers.
+    uint16 weights: values in 256ths, each product truncated to 256ths, plus ``offset``;
     a uint16 target takes the sum, a uint8 one rounds it. ``source`` only tells the type of what is at the addresses.
     Leaves off once the flag at ``stop`` is set.
     """

@@ -41,12 +41,15 @@ struct Floating {
   typedef A Wide;
   typedef double Stored;
   const double* weights;
-  A outside;
+  A outside, tolerance;
 
+  __device__ Floating(const double* weights, double cval, long long radius)
+      : weights(weights), outside(A(cval)), tolerance(A((3 + 2 * sqrt(double(radius))) * double(EPSILON<A>))) {}
   __device__ A weight(double stored) const { return A(stored); }
   __device__ A first(A w, A v) const { return w * v; }
   __device__ A pair(A total, A w, A before, A after) const { return total + w * (before + after); }
   __device__ A value(A total) const { return total; }
+  __device__ A kept(A total, A centre) const { return constant_kept(total, centre, tolerance); }
   template <typename T>
   __device__ T result(A total) const {
     return rounded<T>(total);
@@ -72,6 +75,7 @@ struct Fixed {
   __device__ float value(float total) const {
     return __uint_as_float((__float_as_uint(total) & 65535u) | 0x4B000000u) - 8388608.f;
   }
+  __device__ float kept(float total, float) const { return total; }
   template <typename T>
   __device__ T result(float total) const {
     const unsigned int sum = __float_as_uint(total) & 65535u;
@@ -200,7 +204,7 @@ __device__ __forceinline__ void sum_columns(const Sum& sum, const A* columns, in
     A totals[OUTPUTS];
     weigh<KNOWN>(sum, centre, centre, pitch, weights, count, true, totals);
 #pragma unroll
-    for (int j = 0; j < OUTPUTS; ++j) to[j * sums_pitch] = sum.value(totals[j]);
+    for (int j = 0; j < OUTPUTS; ++j) to[j * sums_pitch] = sum.value(sum.kept(totals[j], centre[j * pitch]));
   }
 }
 
@@ -245,6 +249,8 @@ __device__ __forceinline__ void smooth_tile(const Surrounded<T>& image, U* dst, 
     const A* const centre = sums + lane * sums_pitch + halo + x;
     A totals[OUTPUTS];
     weigh_row(along, centre, centre, step, shared + layout.weights_at, r1 + 1, true, totals);
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) totals[j] = along.kept(totals[j], centre[j * step]);
     keep(along, totals, results + lane * to_next + x, step);
   }
   __syncthreads();
@@ -260,7 +266,7 @@ __global__ void __launch_bounds__(256, BLOCKS<A>)
   const Surrounded<T> image = {src, rows, cols, step, mode, cval};
   const Layout layout = {int(width),      int(halo),       int(lead),    int(pitch),
                          int(sums_pitch), int(weights_at), int(sums_at), int(tile_at)};
-  const Floating<A> down = {w0, A(cval)}, along = {w1, A(cval)};
+  const Floating<A> down(w0, cval, r0), along(w1, cval, r1);
   smooth_tile(image, dst, top, bottom, int(r0), int(r1), down, along, layout);
 }
 
@@ -311,10 +317,11 @@ __device__ __forceinline__ void down_tile(const Surrounded<T>& image, U* dst, lo
     weigh<COLUMNS>(sum, before, after, COLUMNS, weights, count, from == 0, totals);
   }
   if (x >= filled) return;
-  U* to = dst + (row + first) * image.cols + left + x;
+  const long long at = (row + first) * image.cols + left + x;
 #pragma unroll
-  for (int j = 0; j < OUTPUTS; ++j, to += image.cols)
-    if (first + j < height) *to = U(sum.value(totals[j]));
+  for (int j = 0; j < OUTPUTS; ++j)
+    if (first + j < height)
+      dst[at + j * image.cols] = U(sum.value(sum.kept(totals[j], A(image.data[at + j * image.cols]))));
 }
 
 // The sums along the rows of a tile of as many groups of OUTPUTS pixels as the block has warps.
@@ -354,6 +361,10 @@ __device__ __forceinline__ void along_tile(const Surrounded<S>& image, U* dst, l
               totals);
   }
   __syncthreads();
+#pragma unroll
+  for (int j = 0; j < OUTPUTS; ++j)
+    if (lane < height && x + j * step < filled)
+      totals[j] = sum.kept(totals[j], A(image.data[(row + lane) * image.cols + left + x + j * step]));
   U* const results = reinterpret_cast<U*>(before);
   const int to_next = results_pitch<U>(width);
   keep(sum, totals, results + lane * to_next + x, step);
@@ -366,7 +377,7 @@ __global__ void __launch_bounds__(256, DOWN_BLOCKS<A>)
     down(const T* src, long long rows, long long cols, A* dst, long long dst_rows, long long dst_cols, long long top,
          long long bottom, long long mode, double cval, long long radius, const double* weights, long long taps) {
   const Surrounded<T> image = {src, rows, cols, 1, mode, cval};
-  down_tile(image, dst, top, bottom, radius, Floating<A>{weights, A(cval)});
+  down_tile(image, dst, top, bottom, radius, Floating<A>(weights, cval, radius));
 }
 
 template <typename A, typename T>
@@ -375,7 +386,7 @@ __global__ void __launch_bounds__(256, ALONG_BLOCKS<A>)
           long long bottom, long long step, long long mode, double cval, long long radius, const double* weights,
           long long taps, long long distances) {
   const Surrounded<A> image = {src, rows, cols, step, mode, cval};
-  along_tile(image, dst, top, bottom, radius, Floating<A>{weights, A(cval)}, int(distances));
+  along_tile(image, dst, top, bottom, radius, Floating<A>(weights, cval, radius), int(distances));
 }
 
 template <typename T>
@@ -408,7 +419,7 @@ __device__ __forceinline__ void along_from_caches(const Surrounded<S>& image, U*
       const A weight = sum.weight(sum.weights[k]);
       total = sum.pair(total, weight, A(image(row, x - k * image.step)), A(image(row, x + k * image.step)));
     }
-    dst[row * image.cols + x] = sum.template result<U>(total);
+    dst[row * image.cols + x] = sum.template result<U>(sum.kept(total, A(image.data[row * image.cols + x])));
   });
 }
 
@@ -417,7 +428,7 @@ __global__ void along_far(const A* src, long long rows, long long cols, T* dst, 
                           long long top, long long bottom, long long step, long long mode, double cval,
                           long long radius, const double* weights, long long taps) {
   const Surrounded<A> image = {src, rows, cols, step, mode, cval};
-  along_from_caches(image, dst, top, bottom, radius, Floating<A>{weights, A(cval)});
+  along_from_caches(image, dst, top, bottom, radius, Floating<A>(weights, cval, radius));
 }
 
 template <typename T>

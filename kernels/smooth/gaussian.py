@@ -10,6 +10,7 @@ from numba import types
 from numba.extending import overload
 
 from gpuimg.kernels.lib.borders import CONSTANT, kernel
+from gpuimg.kernels.lib.numbers import rounding
 from gpuimg.kernels.lib.rows import edge_columns, neighbour_addresses, pad_edges, pixels_at_once, row_addresses, weigh
 
 LONGEST_FIXED = 32  # with longer kernels the truncation of each product adds up
@@ -46,13 +47,13 @@ def smooth_bytes(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, 
 
 @kernel
 def smooth_floats(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
-    none = np.float32(0)
     down, along = w0.astype(np.float32), w1.astype(np.float32)
-    convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, down, along, none, none, np.float32(cval))
+    near0, near1 = rounding(down), rounding(along)
+    convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, down, along, near0, near1, np.float32(cval))
 
 
 def smooth_doubles(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
-    convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, 0.0, 0.0, cval)
+    convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, rounding(w0), rounding(w1), cval)
 
 
 @kernel

@@ -32,12 +32,18 @@ __global__ void columns(const T* src, long long rows, long long cols, S* dst, lo
   }
 }
 
+// How far a constant's mean may come from the constant, in units in the last place: as many errors, as good as random, as
+// additions.
+__device__ __forceinline__ float roundings(long long n0, long long n1) {
+  return 3 + 2 * (sqrtf(float(n0)) + sqrtf(float(n1)));
+}
+
 // A sum of whole numbers divided, rounded half to even as the exact quotient is: a half comes out of an IEEE division
 // as a half. In float32 up to 2 ** 22, for all quotients that are no halves lie farther from one than its error.
 template <typename T, typename S>
-__device__ __forceinline__ T mean(S total, long long area, bool small) {
+__device__ __forceinline__ T mean(S total, long long area, bool small, T centre, float rounding) {
   if constexpr (!Number<T>::whole)
-    return T(double(total) / double(area));
+    return constant_kept(T(double(total) / double(area)), centre, T(rounding * EPSILON<T>));
   else
     return small ? T(int(rint(float(total) / float(area)))) : T(int(rint(double(total) / double(area))));
 }
@@ -47,10 +53,12 @@ __device__ __forceinline__ T mean(S total, long long area, bool small) {
 template <typename S, typename T>
 __global__ void along(const S* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                       long long top, long long bottom, long long step, long long mode, double cval, long long n0,
-                      long long n1, long long small, long long span) {
+                      long long n1, long long small, const T* centres, long long centre_rows, long long centre_cols,
+                      long long span) {
   DYNAMIC_SHARED(S, shared);
   const long long halo = (n1 - 1) * step, width = span - halo, before = n1 / 2 * step, area = n0 * n1;
   const long long start = (long long)blockIdx.x * width, wanted = min(width, cols - start);
+  const float rounding = roundings(n0, n1);
   const S outside = S(cval) * S(n0);
   for (long long row = top + blockIdx.y; row < bottom; row += gridDim.y) {
     const S* const line = src + row * cols;
@@ -78,7 +86,7 @@ __global__ void along(const S* src, long long rows, long long cols, T* dst, long
       next = swapped;
     }
     for (long long i = threadIdx.x; i < wanted; i += blockDim.x)
-      dst[row * cols + start + i] = mean<T>(total[i], area, small != 0);
+      dst[row * cols + start + i] = mean(total[i], area, small != 0, centres[row * cols + start + i], rounding);
     __syncthreads();
   }
 }
@@ -87,10 +95,12 @@ __global__ void along(const S* src, long long rows, long long cols, T* dst, long
 template <typename S, typename T>
 __global__ void along_far(const S* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                           long long top, long long bottom, long long step, long long mode, double cval, long long n0,
-                          long long n1, long long small, S* sums, long long sums_rows, long long sums_cols) {
+                          long long n1, long long small, const T* centres, long long centre_rows,
+                          long long centre_cols, S* sums, long long sums_rows, long long sums_cols) {
   const long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   const long long group = thread / step, channel = thread - group * step, width = cols / step, area = n0 * n1;
   const long long first = group * n1, begin = first - n1 / 2, count = min(n1, width - first);
+  const float rounding = roundings(n0, n1);
   const S outside = S(cval) * S(n0);
   for (long long row = top + blockIdx.y; row < bottom; row += gridDim.y) {
     const auto value = [=](long long pixel) {
@@ -109,7 +119,8 @@ __global__ void along_far(const S* src, long long rows, long long cols, T* dst, 
 #pragma unroll 1
     for (long long i = 0; i < count; ++i) {
       if (i > 0) total += value(begin + n1 + i - 1);
-      mean_of[i * step] = mean<T>(S(partial[i * step] + total), area, small != 0);
+      const T centre = centres[row * cols + (first + i) * step + channel];
+      mean_of[i * step] = mean(S(partial[i * step] + total), area, small != 0, centre, rounding);
     }
   }
 }
@@ -161,6 +172,7 @@ __global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, lon
   const long long start = (long long)blockIdx.x * words, left = start - n1 / 2 * step;
   const int area = down * taps;
   const float inverse = 1.0f / float(area);
+  const T tolerance = T((2 * (halvings(down) + halvings(taps)) + 1) * EPSILON<T>);
   S* const spare = strip + (height + n0 - 1) * STRIP_WORDS;
   for (long long first = top + blockIdx.y * height; first < bottom; first += gridDim.y * height) {
     const int count = int(min(height, bottom - first)), loaded = count + down - 1;
@@ -216,6 +228,7 @@ __global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, lon
         parts = held;
       }
       T* const out = dst + (first + r) * cols + start + lane;
+      const T* const from = src + (first + r) * cols + start + lane;
       const int there = int(min((long long)width, cols - start));
 #pragma unroll
       for (int c = 0; c < CHUNKS; ++c) {
@@ -225,7 +238,7 @@ __global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, lon
         if constexpr (Number<T>::whole)
           out[32 * c] = T(quick_mean(total, area, inverse));
         else
-          out[32 * c] = T(total / S(area));
+          out[32 * c] = constant_kept(T(total / S(area)), from[32 * c], tolerance);
       }
     }
     __syncthreads();

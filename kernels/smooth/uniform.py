@@ -12,6 +12,7 @@ from numba.extending import overload
 
 from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import fold, kernel
+from gpuimg.kernels.lib.numbers import constant_kept
 from gpuimg.kernels.lib.rows import edge_columns, pad_edges
 from gpuimg.kernels.lib.spans import load_span
 
@@ -76,7 +77,7 @@ def slide(src, dst, top, bottom, stop, step, mode, cval, n0, n1, column_zero, ze
             entering = fold(row - n0 // 2 + n0 - 1, rows, mode)
             replace_row(src, entering, leaving, inner, cval)
         pad_edges(line, width, columns, before, step, outside)
-        add_neighbours(line, spare, step, n1, dst[row], n0 * n1)
+        add_neighbours(line, spare, step, n1, src[row], dst[row], n0)
 
 
 @kernel
@@ -131,24 +132,25 @@ def halvings(count):
 
 
 @kernel
-def add_neighbours(line, spare, step, count, out, area):
-    """Sums of ``count`` neighbours in ``line``, divided by ``area``.
+def add_neighbours(line, spare, step, count, centre, out, rows):
+    """Sums of ``count`` neighbours in ``line``, of ``rows`` rows each, divided by how many values that are.
 
     A sum of ``2 * n`` or ``2 * n + 1`` values is put together from two of ``n`` and, if need be, one more."""
     levels, zeros = halvings(count), spare[2]
+    area, terms = rows * count, 2 * (halvings(rows) + levels) + 1
     piece = piece_for(out.size, step, count)
     for start in range(0, out.size, piece):
-        target, values = out[start : start + piece], line[start:]
+        target, values, middle = out[start : start + piece], line[start:], centre[start:]
         if levels == 0:
-            divide(values, zeros, zeros, zeros, target, area)
+            divide(values, zeros, zeros, zeros, middle, target, area, terms)
         elif levels == 1:
-            finish(values, values, zeros, step, count, target, area)
+            finish(values, values, zeros, step, count, middle, target, area, terms)
         else:
             add_up(values, values, zeros, step, count, levels - 1, target.size, spare[(levels - 1) % 2])
             for level in range(levels - 2, 0, -1):
                 part, out_part = spare[(level + 1) % 2], spare[level % 2]
                 add_up(values, part, zeros, step, count, level, target.size, out_part)
-            finish(values, spare[1], zeros, step, count, target, area)
+            finish(values, spare[1], zeros, step, count, middle, target, area, terms)
 
 
 @kernel
@@ -171,32 +173,33 @@ def add_three(one, other, third, out):
 
 
 @kernel
-def finish(values, part, zeros, step, count, target, area):
+def finish(values, part, zeros, step, count, centre, target, area, terms):
     """The last sums, and the means."""
     half = count // 2 * step
     if count % 2:
-        divide(part, part[half:], values[2 * half :], zeros, target, area)
+        divide(part, part[half:], values[2 * half :], zeros, centre, target, area, terms)
     else:
-        divide(part, part[half:], zeros, zeros, target, area)
+        divide(part, part[half:], zeros, zeros, centre, target, area, terms)
 
 
-def divide(one, other, third, like, out, area):
-    """Means from sums in three parts, which are added in the type of ``like``."""
+def divide(one, other, third, like, centre, out, area, terms):
+    """Means from sums in three parts, which are added in the type of ``like``; as `constant_kept` has it."""
     raise NotImplementedError
 
 
 @overload(divide)
-def _divide(one, other, third, like, out, area):
+def _divide(one, other, third, like, centre, out, area, terms):
     if isinstance(out.dtype, types.Float):
         return divide_floats
     return {types.uint16: divide_uint16, types.int32: divide_int32, types.float64: divide_float64}[like.dtype]
 
 
-def divide_floats(one, other, third, like, out, area):
+def divide_floats(one, other, third, like, centre, out, area, terms):
     number = out.dtype.type
-    divisor = number(area)
+    divisor, tolerance = number(area), number(terms * np.finfo(number).eps)
     for x in range(out.size):
-        out[x] = number(number(one[x] + other[x]) + third[x]) / divisor
+        mean = number(number(one[x] + other[x]) + third[x]) / divisor
+        out[x] = constant_kept(mean, centre[x], tolerance)
 
 
 def plain_quotient(area, bound):
@@ -214,7 +217,7 @@ def plain_quotient(area, bound):
 quick_quotient = kernel(plain_quotient)
 
 
-def divide_uint16(one, other, third, like, out, area):
+def divide_uint16(one, other, third, like, centre, out, area, terms):
     _, factor, shift = quick_quotient(area, area * 255)
     number = np.uint16
     half, even = number(area // 2), number(1 - area % 2)
@@ -233,7 +236,7 @@ def quotient(value, factor, scale):
     return np.uint16(np.uint16(high * scale) >> np.uint16(8))  # shorter numbers make more of a vector than a shift does
 
 
-def divide_int32(one, other, third, like, out, area):
+def divide_int32(one, other, third, like, centre, out, area, terms):
     inverse, whole = np.float32(1) / np.float32(area), np.int32(area)
     for x in range(out.size):
         total = np.int32(np.int32(np.int32(one[x]) + np.int32(other[x])) + np.int32(third[x]))
@@ -245,7 +248,7 @@ def divide_int32(one, other, third, like, out, area):
         out[x] = out.dtype.type(np.int32(guess + np.int32(up - down)))
 
 
-def divide_float64(one, other, third, like, out, area):
+def divide_float64(one, other, third, like, centre, out, area, terms):
     inverse, whole = 1.0 / area, np.float64(area)
     for x in range(out.size):
         total = np.float64(one[x]) + np.float64(other[x]) + np.float64(third[x])
@@ -281,7 +284,7 @@ def fill_floats(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
             target = row - (n0 - n0 // 2 - 1)
             if target >= top:
                 out = dst[target, first * step : (first + wanted) * step]
-                add_neighbours(line, spare, step, n1, out, n0 * n1)
+                add_neighbours(line, spare, step, n1, src[target, first * step :], out, n0)
 
 
 @kernel

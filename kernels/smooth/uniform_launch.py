@@ -22,7 +22,7 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
     down = gpu.kernel("uniform", f"columns<{kind}, {sums}>")
     down((-(-cols // THREADS), min(groups, GREATEST_GRID)), (THREADS, 1), (src, held, top, bottom, mode, cval, n0))
     small = int(bound < EXACT_FLOAT32)
-    args = (held, dst, top, bottom, step, mode, cval, n0, n1, small)
+    args = (held, dst, top, bottom, step, mode, cval, n0, n1, small, src)
     fitting = along_rows(cols, bottom - top, (n1 - 1) * step, SHARED_BYTES // (3 * wide.itemsize))
     if fitting is None:
         parts = gpu.rows(gpu.empty((bottom - top, cols), wide), top, rows)

@@ -6,6 +6,34 @@
 // Weighted sums of some rows into a scratch image, then of some columns: tables name the samples of each output row and
 // column and their weights. uint8 by weights in 16384ths, with 8 more bits between the two.
 
+// A weighted mean, and the range of its samples, which rounding may leave: there it is cut off. For whole numbers it is a
+// sum alone.
+template <typename A, bool REAL = SameType<A, float>::value || SameType<A, double>::value>
+struct Mean {
+  A total, low, high;
+
+  __device__ __forceinline__ void start(A first) {
+    total = first;
+    low = LARGEST<A>;
+    high = -low;
+  }
+  __device__ __forceinline__ void add(A weight, A sample) {
+    total = total + weight * sample;
+    low = sample < low ? sample : low;
+    high = sample > high ? sample : high;
+  }
+  __device__ __forceinline__ A value() const { return total < low ? low : total > high ? high : total; }
+};
+
+template <typename A>
+struct Mean<A, false> {
+  A total;
+
+  __device__ __forceinline__ void start(A first) { total = first; }
+  __device__ __forceinline__ void add(A weight, A sample) { total = total + weight * sample; }
+  __device__ __forceinline__ A value() const { return total; }
+};
+
 // The sums of rows in the columns of a thread: start, then each weighted sample, in the order of the taps; put(sum) is
 // stored.
 template <typename A, typename W, typename T, typename U, typename Put>
@@ -15,9 +43,9 @@ __device__ __forceinline__ void sum_rows(const T* src, long long cols, U* dst, l
   for (int r = 0; r < ROWS && row + r < bottom; ++r) {
     const long long* const from = index + (row + r) * taps;
     const W* const weight = weights + (row + r) * taps;
-    A sums[COLUMNS];
+    Mean<A> sums[COLUMNS];
 #pragma unroll
-    for (int k = 0; k < COLUMNS; ++k) sums[k] = start;
+    for (int k = 0; k < COLUMNS; ++k) sums[k].start(start);
 #pragma unroll 2
     for (int tap = 0; tap < int(taps); ++tap) {
       const A heavy = A(__ldg(weight + tap));
@@ -26,12 +54,12 @@ __device__ __forceinline__ void sum_rows(const T* src, long long cols, U* dst, l
 #pragma unroll
       for (int k = 0; k < COLUMNS; ++k) samples[k] = x + 32 * k < cols ? __ldg(line + 32 * k) : T(0);
 #pragma unroll
-      for (int k = 0; k < COLUMNS; ++k) sums[k] = sums[k] + heavy * A(samples[k]);
+      for (int k = 0; k < COLUMNS; ++k) sums[k].add(heavy, A(samples[k]));
     }
     U* const out = dst + (row + r) * cols + x;
 #pragma unroll
     for (int k = 0; k < COLUMNS; ++k)
-      if (x + 32 * k < cols) out[32 * k] = put(sums[k]);
+      if (x + 32 * k < cols) out[32 * k] = put(sums[k].value());
   }
 }
 
@@ -53,19 +81,19 @@ __device__ __forceinline__ void sum_cols(const A* src, long long cols, T* dst, l
     const long long pixel = pixel_of(x, step), channel = x - pixel * step;
     const long long* const from = index + pixel * taps;
     const W* const weight = weights + pixel * taps;
-    A sums[ROWS];
+    Mean<A> sums[ROWS];
 #pragma unroll
-    for (int r = 0; r < ROWS; ++r) sums[r] = start;
+    for (int r = 0; r < ROWS; ++r) sums[r].start(start);
 #pragma unroll 2
     for (int tap = 0; tap < int(taps); ++tap) {
       const A heavy = A(__ldg(weight + tap));
       const long long at = __ldg(from + tap) * step + channel;
 #pragma unroll
-      for (int r = 0; r < ROWS; ++r) sums[r] = sums[r] + heavy * __ldg(lines[r] + at);
+      for (int r = 0; r < ROWS; ++r) sums[r].add(heavy, __ldg(lines[r] + at));
     }
 #pragma unroll
     for (int r = 0; r < ROWS; ++r)
-      if (r < count) dst[(row + r) * dst_cols + x] = put(sums[r]);
+      if (r < count) dst[(row + r) * dst_cols + x] = put(sums[r].value());
   }
 }
 

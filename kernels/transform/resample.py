@@ -8,6 +8,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from gpuimg.kernels.exposure.minmax import value_range
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.gathers import (
     BIAS,
@@ -85,6 +86,7 @@ def weigh_reals(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
     places = np.empty(groups * w1.shape[1] * lanes, index_type(line))
     heavy = np.empty(places.size, line.dtype)
     picks = HAS_AVX512 and count >= lanes and plan_picks(step, i1, w1, lanes, 4 * lanes, 1, bases, places, heavy)
+    first, ranges = ranges_for(src, dst, i0[top:bottom])
     for row in range(top, bottom):
         weigh_real_rows(src, i0[row], w0[row], line[: src.shape[1]])
         target = dst[row]
@@ -95,6 +97,52 @@ def weigh_reals(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
             store_sums(out, target)
         else:
             weigh_columns(line, step, i1, w1, target)
+        keep_in_range(target, src, i0[row], first, ranges)
+
+
+def ranges_for(src, dst, samples):
+    """For floats: the first row among samples, and room for the minimum and maximum of each row from it on."""
+    raise NotImplementedError
+
+
+@overload(ranges_for)
+def _ranges_for(src, dst, samples):
+    if not isinstance(dst.dtype, types.Float):
+        return lambda src, dst, samples: (0, np.empty((0, 2), np.float64))
+
+    def make(src, dst, samples):
+        first = samples.min()
+        return first, np.full((samples.max() - first + 1, 2), np.nan, src.dtype)
+
+    return make
+
+
+def keep_in_range(target, src, rows, first, ranges):
+    """Clip floats to the range of the rows that they come from, which rounding may leave."""
+    raise NotImplementedError
+
+
+@overload(keep_in_range)
+def _keep_in_range(target, src, rows, first, ranges):
+    if not isinstance(target.dtype, types.Float):
+        return lambda target, src, rows, first, ranges: None
+
+    def keep(target, src, rows, first, ranges):
+        number = target.dtype.type
+        low, high = number(np.inf), number(-np.inf)
+        for row in rows:
+            known = ranges[row - first]
+            if known[0] != known[0]:
+                least, most = value_range(src[row])
+                # A row with NaN may have any other value, too.
+                known[0], known[1] = (-np.inf, np.inf) if least != least else (least, most)
+            low, high = min(low, known[0]), max(high, known[1])
+        for x in range(target.size):
+            value = target[x]
+            value = low if value < low else value
+            target[x] = high if value > high else value
+
+    return keep
 
 
 @kernel
