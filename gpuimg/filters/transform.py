@@ -119,6 +119,7 @@ def _smooths(source: images.Source, rows: int, cols: int, order: int, anti_alias
     {"output_shape": (24, 40)},
     {"output_shape": (70, 90), "order": 0},
     {"output_shape": (50, 31), "anti_aliasing": False},
+    alpha="weighed",
 )
 def resize(
     image: ImageLike,
@@ -127,6 +128,7 @@ def resize(
     anti_aliasing: bool | None = None,
     *,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -143,7 +145,7 @@ def resize(
     anti_aliasing : bool, optional
         Whether to smooth before downscaling, by a Gaussian of ``sigma = (factor - 1) / 2`` for each axis that shrinks.
         None: when an axis shrinks, but never with order 0.
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -166,18 +168,18 @@ def resize(
     array([[ 15,  15,  45,  75, 105, 105]], dtype=uint8)
     """
     order = images.whole("order", order, low=0, high=1)
-    source = images.accept(image, images.DTYPES if order else images.MOVED, axes=axes)
+    source = images.accept(image, images.DTYPES if order else images.MOVED, axes=axes, alpha=alpha)
     rows, cols = _wanted_shape(source, output_shape)
-    shape = (rows, cols, *source.shape[2:])
     smooth = _smooths(source, rows, cols, order, anti_aliasing)
-    return run(plan_resize, source, shape, order, smooth, backend=backend, out=out)
+    return run(plan_resize, source, rows, cols, order, smooth, alpha="weighed", backend=backend, out=out)
 
 
-def plan_resize(image: Value, shape: tuple[int, ...], order: int, smooth: bool) -> Value:
-    height, width = image.shape[:2]
+def plan_resize(image: Value, rows: int, cols: int, order: int, smooth: bool) -> Value:
+    height, width, *channels = image.shape
+    shape = (rows, cols, *channels)
     if 0 in image.shape:  # nothing is computed
         return Value(shape, image.dtype)
-    down, along = resampling(height, shape[0], order, smooth), resampling(width, shape[1], order, smooth)
+    down, along = resampling(height, rows, order, smooth), resampling(width, cols, order, smooth)
     if down.weights.shape[1] == along.weights.shape[1] == 1:
         pick = partial(resample, "pick", shape=shape, work=3.0, i0=down.samples, i1=along.samples)
         return moved(image, pick)
@@ -195,7 +197,7 @@ def plan_resize(image: Value, shape: tuple[int, ...], order: int, smooth: bool) 
     )
 
 
-@register({"axis": 0}, {"axis": 1}, {"axis": (0, 1)}, kinds="buif", also=images.MOVED)
+@register({"axis": 0}, {"axis": 1}, {"axis": (0, 1)}, kinds="buif", also=images.MOVED, alpha="channel")
 def flip(
     image: SameImage,
     axis: int | tuple[int, ...],
@@ -247,7 +249,7 @@ def plan_flip(image: Value, vertical: bool, horizontal: bool) -> Value:
     return moved(image, partial(point, "flip", work=0.5, vertical=0, horizontal=int(horizontal)))
 
 
-@register({}, {"k": 2}, {"k": -1}, kinds="buif", also=images.MOVED)
+@register({}, {"k": 2}, {"k": -1}, kinds="buif", also=images.MOVED, alpha="channel")
 def rot90(
     image: SameImage, k: int = 1, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
 ) -> SameImage:
