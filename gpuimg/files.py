@@ -4,7 +4,8 @@ What comes out of a file:
 
 - Values as they are stored. Colour profiles and gamma are not applied.
 - One-bit images are bool. A palette becomes the colours it stands for. Grey of 2 or 4 bits is spread over 0..255.
-- Alpha is one more channel: ``(H, W, 2)`` for grey, ``(H, W, 4)`` for colour. A single transparent colour is ignored.
+- Alpha is one more channel: ``(H, W, 2)`` for grey, ``(H, W, 4)`` for colour; filters need ``alpha=True`` to tell it
+  from the others. A single transparent colour is ignored.
 - CMYK of 8 bits becomes RGB by the plain formula; deeper CMYK and Lab are refused.
 - The picture stands upright: the camera's orientation mark is applied.
 - The pages of a TIFF file are a stack, ``(N, H, W)`` or ``(N, H, W, C)``; of an animated PNG the still picture is read.
@@ -36,7 +37,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
 import numpy as np
 
 from gpuimg.errors import ImageFileError
-from gpuimg.images import MOST_CHANNELS, ambiguous_axes, check_axes
+from gpuimg.images import ALPHA_CHANNELS, MOST_CHANNELS, ambiguous_axes, check_axes
 from gpuimg.memory import machine_memory
 
 if TYPE_CHECKING:
@@ -104,15 +105,15 @@ def open_image(
 
 def open_pages(
     path: PathLike, *, page: int | None = None, max_pixels: int | None = None, max_bytes: int | None = None
-) -> tuple[Pixels, bool]:
-    """Read an image file as `open_image` does; also return whether the array is a stack of pages."""
+) -> tuple[Pixels, bool, bool]:
+    """Read an image file as `open_image` does; also return whether the array is a stack of pages and has alpha."""
     path = Path(path)
     with _one_line(path):
         if path.exists() and not path.is_file():
             raise ImageFileError(f"{path}: not a regular file")
         with path.open("rb") as file:
             image = ImageFile(file, str(path), page=page, max_pixels=max_pixels, max_bytes=max_bytes)
-            return image.decode(), image.is_stack
+            return image.decode(), image.is_stack, image.has_alpha
 
 
 class Meta(NamedTuple):
@@ -139,6 +140,7 @@ class ImageFile:
     format : one of `FORMATS`
     nbytes : what its pixels take decoded
     is_stack : whether it has several pages
+    has_alpha : whether the last channel is alpha
     meta : what it says of its pixels
     """
 
@@ -165,7 +167,7 @@ class ImageFile:
         with self._errors():
             self._pages = found.read(file, _Limit(max_pixels, max_bytes), chosen)
         self.nbytes, self.meta = self._pages.nbytes, self._pages.meta
-        self.is_stack = len(self._pages) > 1
+        self.is_stack, self.has_alpha = len(self._pages) > 1, self._pages.has_alpha
 
     def decode(self) -> Pixels:
         """The pixels, (H, W) or (H, W, C), or a stack (N, H, W) or (N, H, W, C)."""
@@ -342,8 +344,11 @@ class _Refused(Exception):
 class Pages:
     """The images of a file, each of them decoded when it is its turn; ``nbytes`` is what all take then."""
 
-    def __init__(self, decoders: Sequence[Callable[[], Pixels]], nbytes: int, meta: Meta = NO_META) -> None:
+    def __init__(
+        self, decoders: Sequence[Callable[[], Pixels]], nbytes: int, meta: Meta = NO_META, has_alpha: bool = False
+    ) -> None:
         self.decoders = decoders
+        self.has_alpha = has_alpha
         self.nbytes = nbytes
         self.meta = meta
 
@@ -510,7 +515,15 @@ def _read_tiff(file: BinaryIO, limit: _Limit, chosen: int | None) -> Pages:
         raise _Refused(_differing({0: described[0], **others}))
     rest = _PillowTiff(file)
     decoders = [partial(_read_page, file, limit, page, number, rest) for page, number in pages]
-    return Pages(decoders, decoded, _tiff_meta(pages[0][0]))
+    return Pages(decoders, decoded, _tiff_meta(pages[0][0]), _has_tiff_alpha(pages[0][0]))
+
+
+ALPHA_SAMPLES = (1, 2)  # TIFF's numbers of premultiplied and of straight alpha
+
+
+def _has_tiff_alpha(page: Any) -> bool:
+    is_plain = page.photometric not in INDIRECT_COLOURS and page.samplesperpixel in ALPHA_CHANNELS
+    return is_plain and len(page.extrasamples) == 1 and page.extrasamples[0] in ALPHA_SAMPLES
 
 
 UNITS_PER_INCH = {2: 1.0, 3: 2.54}  # by TIFF's number of the unit
@@ -839,7 +852,8 @@ def _read_png(file: BinaryIO, limit: _Limit, chosen: int | None) -> Pages:
     limit.check(*header.size)
     decoded = limit.check_bytes(math.prod(header.size) * _pixel_bytes(header))
     coding = header.tile[0].args if header.tile else None
-    return Pages([lambda: _upright(*_read_still(file, coding))], decoded, _pillow_meta(header))
+    has_alpha = header.mode in ("LA", "RGBA") or (header.mode == "P" and "transparency" in header.info)
+    return Pages([lambda: _upright(*_read_still(file, coding))], decoded, _pillow_meta(header), has_alpha)
 
 
 def _read_still(file: BinaryIO, coding: Any) -> tuple[Pixels, int]:

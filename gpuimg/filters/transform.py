@@ -150,6 +150,7 @@ def resize(
     Returns
     -------
     array of the new shape and the image's dtype; the values are not rescaled. uint8: within 1 of the exact value.
+    Colours are weighed by alpha where there is an alpha channel.
 
     Raises
     ------

@@ -53,7 +53,7 @@ def plan_weighed(plan: Plan, image: Value, *rest: Hashable) -> AnyValue | tuple[
     if all(isinstance(node, View) or getattr(node, "kernel", "") in MOVING for node in nodes):
         return plain
     if any(isinstance(node, Window) and node.edge[0] == CONSTANT and node.edge[1] != 0 for node in nodes):
-        raise ValueError("cval must be 0 for images with an alpha channel: beyond the border they are transparent")
+        raise ValueError("cval must be 0 for images with an alpha channel")
     most = 1.0 if image.dtype.kind == "f" else float(images.limits(image.dtype)[1])
     # float32 holds the product of two bytes; a sum in float64, divided and rounded, is a constant colour exactly.
     real = FLOAT32 if image.dtype == UINT8 else FLOAT64
