@@ -192,7 +192,7 @@ def _run_one(
         for text, (entry, params) in zip(chain.texts(), opened.steps, strict=True):
             begin(text)
             axes = axes_of_pages(result.ndim) if is_stack else None
-            before, given = result, known_arguments(entry, params, alpha=has_alpha, axes=axes)
+            before, given = result, known_arguments(entry, params, alpha=has_alpha or None, axes=axes)
             result = _apply(entry, given, before, explaining)
             has_alpha = has_alpha and has_alpha_still(before, result, axes)
         if output is not None:
@@ -336,7 +336,7 @@ def _check_chain(chain: Chain, image: Any, output: str | None, is_stack: bool, h
         # Zeros that nothing is written to take no memory.
         before = np.zeros(value.shape, value.dtype) if number else image
         axes = axes_of_pages(before.ndim) if is_stack else None
-        given = known_arguments(entry, params, alpha=has_alpha, axes=axes)
+        given = known_arguments(entry, params, alpha=has_alpha or None, axes=axes)
         with _errors_of(entry):
             made = planned_results(entry.function, before, given)
         if len(made) > 1:

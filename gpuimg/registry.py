@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from gpuimg.images import BOOL, DTYPES, KNOWN
-from gpuimg.plans.alpha import Treatment
+from gpuimg.typing import Treatment
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

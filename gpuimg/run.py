@@ -22,11 +22,12 @@ from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning
 from gpuimg.images import Source, check_out, contiguous, given_shape, lies_on_device
 from gpuimg.machine import Figures, figures
 from gpuimg.memory import copy_pixels, new_array
-from gpuimg.plans.alpha import Treatment, with_alpha
+from gpuimg.plans.alpha import with_alpha
 from gpuimg.plans.graph import GRAPHS_KEPT, AnyValue, Graph, Plan, graph_of
 from gpuimg.plans.nodes import Loop, Node
 from gpuimg.plans.value import Small, Value
 from gpuimg.typing import Backend as BackendName
+from gpuimg.typing import Treatment
 
 log = logging.getLogger("gpuimg")
 

@@ -1,6 +1,7 @@
 """Alpha channels: what each filter does with them, in arrays, PIL images, files and chains."""
 
 import inspect
+import json
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from gpuimg.registry import arguments
 from tests.conftest import assert_close, assert_same, noise
 
 FILTERS = gpuimg.FILTERS
+OF_BYTES = sorted(name for name, entry in FILTERS.items() if "u" in entry.kinds)
 TREATED = sorted(name for name, entry in FILTERS.items() if entry.alpha != "channel")
 WEIGHED = [
     ("resize", {"output_shape": (11, 25)}),
@@ -73,12 +75,12 @@ def test_filters_that_treat_alpha_apart_have_the_argument(name):
     assert not is_there or parameter.default is None
 
 
-@pytest.mark.parametrize("channels", [2, 4])
-@pytest.mark.parametrize("name", TREATED)
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [(name, channels) for name in TREATED for channels in (2, 4) if channels == 4 or not FILTERS[name].color],
+)
 def test_every_filter_does_what_it_declares(name, channels):
     entry = FILTERS[name]
-    if entry.color and channels == 2:
-        pytest.skip("it takes colours only")
     for dtype in [dtype for dtype in DTYPES if dtype.kind in entry.kinds]:
         image = with_holes(dtype, channels)
         if name == "adjust_gamma":
@@ -97,12 +99,10 @@ def test_every_filter_does_what_it_declares(name, channels):
                 assert_same(one, other)
 
 
-@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("name", OF_BYTES)
 def test_every_filter_of_an_rgba_picture(name):
     entry = FILTERS[name]
     image = with_holes(np.dtype("uint8"))
-    if "u" not in entry.kinds:
-        pytest.skip("it takes floats only")
     picture = Image.fromarray(image)
     given = example_of(entry, image)
     if entry.alpha == "channel":
@@ -228,7 +228,7 @@ def test_against_the_definition(name, params, channels, dtype):
         assert_close(made[..., :-1], expected.astype(dtype), image)
     else:
         assert np.abs(made[..., :-1] - np.rint(expected)).max() <= 1
-        assert (made[..., :-1] != np.rint(expected)).mean() < 1e-3
+        assert (made[..., :-1] != np.rint(expected)).mean() < 5e-3  # float32 rounds ties
 
 
 @pytest.mark.parametrize(("name", "params"), WEIGHED, ids=ids)
@@ -269,8 +269,19 @@ def test_backends_agree(name, dtype, backend):
     entry = FILTERS[name]
     for channels in (4,) if entry.color else (2, 4):
         image = with_holes(dtype, channels)
-        made = call(entry, image, alpha=True, backend=backend)
-        assert_same(made, call(entry, image, alpha=True, backend="single"))
+        made, expected = (call(entry, image, alpha=True, backend=each) for each in (backend, "single"))
+        if name == "uniform" and dtype.kind == "f" and backend == "cuda":
+            assert_close(made, expected, image)  # sums in another order
+        else:
+            assert_same(made, expected)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_backends_agree_on_large_windows(dtype, backend):
+    image = with_holes(np.dtype(dtype), shape=(90, 80))
+    for size in (31, (40, 71)):
+        made = gpuimg.uniform(image, size, alpha=True, backend=backend)
+        assert_same(made, gpuimg.uniform(image, size, alpha=True, backend="single"))
 
 
 def test_a_plan_shows_the_nodes():
@@ -329,28 +340,26 @@ def test_pages_and_folders(tmp_path):
     assert_same(gpuimg.open_image(tmp_path / "one.tif"), inverted)
 
 
-@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("name", [name for name in OF_BYTES if not FILTERS[name].images])
 def test_every_filter_on_the_command_line(name, tmp_path):
-    from gpuimg.jobs.texts import write_step
+    from gpuimg.jobs.texts import plain, read_step, write_step
 
     entry = FILTERS[name]
-    if entry.images or "u" not in entry.kinds:
-        pytest.skip("it takes a second image, or floats only")
     image = with_holes(np.dtype("uint8"))
     given = arguments(entry.examples[0], image)
     gpuimg.save_image(tmp_path / "in.png", image)
     step = write_step(name, given)
+    given = read_step(step)[1]
     more = {} if entry.alpha == "channel" else {"alpha": True}
     expected = entry.function(image, **given, **more)
-    if isinstance(expected, tuple) and all(each.ndim > 1 for each in expected):
-        pytest.skip("it returns several images")
     if not isinstance(expected, np.ndarray):
         done = run(tmp_path / "in.png", "-f", step)
-        assert done.exit_code == 0, done.output
+        if name == "gradient":
+            assert "returns 2 images" in done.output
+        else:
+            assert json.loads(done.output) == plain(expected)
         return
     done = run(tmp_path / "in.png", "-o", tmp_path / "out.tif", "-f", step)
-    if expected.dtype.name == "int32" and done.exit_code:
-        pytest.skip("no format for it")
     assert done.exit_code == 0, done.output
     found = gpuimg.open_image(tmp_path / "out.tif")
     assert_same(found, expected if expected.dtype != bool else expected.astype(np.uint8) * 255)

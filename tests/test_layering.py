@@ -47,6 +47,7 @@ LAYERS = [
     ("gpuimg.backend.jit",),
     ("gpuimg.backend",),
     ("gpuimg.files",),
+    ("gpuimg.plans.alpha",),
     ("gpuimg.plans.graph",),
     ("gpuimg.plans.nodes",),
     ("gpuimg.plans.value",),

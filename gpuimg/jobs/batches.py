@@ -133,7 +133,7 @@ def _one_file(
             if is_stack and not isinstance(filter, Chain):
                 raise ValueError("the file has several pages, which a plain function is not called with")
             if isinstance(filter, Chain):
-                params = {**params, "alpha": has_alpha}
+                params = {**params, "alpha": has_alpha or None}
             result, axes = filter.of_pages(image, **params) if is_stack else (filter(image, **params), None)
             save_image(target, result, axes=axes)
         except (GpuimgError, OSError, TypeError, ValueError, MemoryError) as raised:

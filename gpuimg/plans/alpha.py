@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from functools import cache, partial
-from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -23,8 +22,8 @@ from gpuimg.images import FLOAT32, FLOAT64, UINT8
 from gpuimg.plans.graph import AnyValue, Plan, all_nodes
 from gpuimg.plans.nodes import View, Window, moved, point, view
 from gpuimg.plans.value import Value
+from gpuimg.typing import Treatment
 
-Treatment: TypeAlias = Literal["channel", "kept", "weighed", "dropped"]
 CONSTANT = images.MODES["constant"].code
 MOVING = ("pick", "flip", "transpose")  # kernels that compute nothing
 
@@ -55,8 +54,10 @@ def plan_weighed(plan: Plan, image: Value, *rest: Hashable) -> AnyValue | tuple[
     if any(isinstance(node, Window) and node.edge[0] == CONSTANT and node.edge[1] != 0 for node in nodes):
         raise ValueError("cval must be 0 for images with an alpha channel")
     most = 1.0 if image.dtype.kind == "f" else float(images.limits(image.dtype)[1])
-    # float32 holds the product of two bytes; a sum in float64, divided and rounded, is a constant colour exactly.
-    real = FLOAT32 if image.dtype == UINT8 else FLOAT64
+    # A constant colour stays exactly: float32 does for bytes, float64 for the rest. In float64 sums of integers are
+    # exact, which those of `uniform` must be: their order depends on the backend.
+    is_short = image.dtype == UINT8 and not any(getattr(node, "kernel", "") == "uniform" for node in nodes)
+    real = FLOAT32 if is_short else FLOAT64
     product = point("premultiply", image, shape=_with_channels(image, image.channels + 1), dtype=real, most=most)
     filtered = plan(product, *rest)
     assert isinstance(filtered, Value)

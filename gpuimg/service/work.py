@@ -264,7 +264,7 @@ def _perform(request: Request, hold: Callable[[int], None]) -> Made:
     steps: list[StepTime] = []
     has_alpha = request.image.has_alpha
     for number, (entry, params) in enumerate(request.chain.steps if request.chain else ()):
-        given = known_arguments(entry, params, alpha=has_alpha, axes=axes)
+        given = known_arguments(entry, params, alpha=has_alpha or None, axes=axes)
         with _at_step(number), _step_problems(entry):
             hold(image.nbytes + _check_result(entry, image, given, request.limits))
             start = time.perf_counter()

@@ -2,7 +2,7 @@
 // instances: premultiply<unsigned char, float>; premultiply<T, double>
 #include "numbers.cuh"
 
-// Colours times alpha, which is the last channel; then alpha, and a channel that is 0 where alpha is `most`, else 1.
+// Colours times alpha, which is the last channel; then alpha, and 0 where alpha is `most`, else 1.
 template <typename T, typename A>
 __global__ void premultiply(const T* src, long long rows, long long cols, A* dst, long long dst_rows, long long dst_cols,
                             long long top, long long bottom, long long step, double most) {

@@ -1,4 +1,4 @@
-"""Colours times alpha, which is the last channel; then alpha, and a channel that is 0 where alpha is ``most``, else 1."""
+"""Colours times alpha, which is the last channel; then alpha, and 0 where alpha is ``most``, else 1."""
 
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.numbers import weighed
