@@ -179,7 +179,8 @@ def run(
 ) -> None:
     """Run filters over image files, and over every page of a TIFF.
 
-    The depth of the file is kept: 8 and 16 bits, floats in TIFF. A bool result is saved as 0 and 255. A result that is
+    The depth of the file is kept: 8 and 16 bits, floats in TIFF. An alpha channel is not filtered as a colour: see
+    alpha in `gpuimg filters invert`. A bool result is saved as 0 and 255. A result that is
     not an image, such as of threshold_otsu or histogram, ends the chain and is printed as JSON. Of several files, or of
     a folder, each goes on when another fails; the exit code is 1 then. Files that are there are not replaced. "-" is
     standard input as SRC, and standard output as DST.
@@ -212,20 +213,24 @@ def _run_one(
     max_bytes: int | None,
 ) -> None:
     """Run a chain over one file."""
-    from gpuimg.files import open_pages
+    from gpuimg.files import axes_of_pages, open_pages
+    from gpuimg.jobs.chains import has_alpha_still, known_arguments
 
     if output is not None:
         _check_output(output)
     with progress(len(chain) + 2) as begin, gpuimg.use_backend(backend or _default_backend()):
         begin(f"reading {src}")
-        result, is_stack = open_pages(src, max_pixels=max_pixels, max_bytes=max_bytes)
+        result, is_stack, has_alpha = open_pages(src, max_pixels=max_pixels, max_bytes=max_bytes)
         if output is not None and Path(output).exists() and not overwrite:
             raise click.ClickException(f"{output} is there already: say --overwrite to replace it")
         opened = _with_images(chain, max_pixels, max_bytes)
-        _check_chain(opened, result, output, is_stack)
+        _check_chain(opened, result, output, is_stack, has_alpha)
         for text, (entry, params) in zip(chain.texts(), opened.steps, strict=True):
             begin(text)
-            result = _apply(entry, params, result, explaining, is_stack)
+            axes = axes_of_pages(result.ndim) if is_stack else None
+            before, given = result, known_arguments(entry, params, alpha=has_alpha or None, axes=axes)
+            result = _apply(entry, given, before, explaining)
+            has_alpha = has_alpha and has_alpha_still(before, result, axes)
         if output is not None:
             _save(result, output, begin, is_stack)
     if output is None:
@@ -353,20 +358,23 @@ def _with_images(chain: Chain, max_pixels: int | None, max_bytes: int | None) ->
     )
 
 
-def _check_chain(chain: Chain, image: Any, output: str | None, is_stack: bool) -> None:
+def _check_chain(chain: Chain, image: Any, output: str | None, is_stack: bool, has_alpha: bool) -> None:
     """Raise before anything is computed, where a step's arguments are wrong or the result cannot go where it should."""
     import numpy as np
 
     from gpuimg.advice import planned_results
-    from gpuimg.files import check_fits
+    from gpuimg.files import axes_of_pages, check_fits
+    from gpuimg.jobs.chains import has_alpha_still, known_arguments
     from gpuimg.plans.value import Value
 
     value = Value(image.shape, image.dtype)
     for number, (entry, params) in enumerate(chain.steps):
         # Zeros that nothing is written to take no memory.
         before = np.zeros(value.shape, value.dtype) if number else image
+        axes = axes_of_pages(before.ndim) if is_stack else None
+        given = known_arguments(entry, params, alpha=has_alpha or None, axes=axes)
         with _errors_of(entry):
-            made = planned_results(entry.function, before, {**params, **_axes(before.ndim, is_stack)})
+            made = planned_results(entry.function, before, given)
         if len(made) > 1:
             raise click.UsageError(f"{entry.name} returns {len(made)} images: call it from Python")
         if not made:
@@ -376,6 +384,7 @@ def _check_chain(chain: Chain, image: Any, output: str | None, is_stack: bool) -
                 raise click.UsageError(f"{entry.name} returns no image but a result to print: leave out -o")
             return
         (value,) = made
+        has_alpha = has_alpha and has_alpha_still(before, value, axes)
     if output is None:
         raise click.UsageError(
             f"the result is an image, {value.dtype} of shape {value.shape}: say with -o where it goes"
@@ -408,8 +417,7 @@ def _errors_of(entry: Filter) -> Iterator[None]:
         raise click.ClickException(f"{entry.name}: {one_line(error)}") from error
 
 
-def _apply(entry: Filter, params: dict[str, Any], image: Any, explaining: bool, is_stack: bool) -> Any:
-    params = {**params, **_axes(image.ndim, is_stack)}
+def _apply(entry: Filter, params: dict[str, Any], image: Any, explaining: bool) -> Any:
     with _errors_of(entry):
         if explaining:
             click.echo(str(gpuimg.explain(entry.function, image, **params)) + "\n", err=True)

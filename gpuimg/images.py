@@ -60,6 +60,7 @@ KNOWN = (BOOL, *DTYPES, INT32, *_OTHERS)
 MOVED: frozenset[np.dtype[Any]] = frozenset(KNOWN)
 
 
+ALPHA_CHANNELS = (2, 4)  # of images with alpha, which is the last
 MOST_CHANNELS = 4  # of an array that does not say what its axes are
 STACKED = "TZN"  # axes of a stack, whose images are filtered independently
 
@@ -131,12 +132,14 @@ class Source(NamedTuple):
     restore : converts a result to the caller's kind of array; None if it already is
     on_device : whether the array lies in GPU memory
     axes : what the caller said of them
+    has_alpha : whether the last channel is alpha, which the filter treats apart
     """
 
     array: Any
     restore: Callable[[Any], Any] | None = None
     on_device: bool = False
     axes: Axes | None = None
+    has_alpha: bool = False
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -166,6 +169,7 @@ def accept(
     together: bool = False,
     color: bool = False,
     channels: int | None = None,
+    alpha: bool | None = False,
     name: str = "image",
 ) -> Source:
     """Check an image and make it ready for kernels.
@@ -177,7 +181,8 @@ def accept(
     axes : the array's axes, one letter each; None: (H, W), or (H, W, C) with at most four channels
     together : whether the filter combines channels; otherwise they may be a stack of images
     color : whether the image must have three channels, or four of which the last is ignored
-    channels : how many the image must have
+    channels : how many the image must have besides alpha
+    alpha : whether the last channel is alpha; None: as a PIL image's mode says, otherwise not
     name : the argument's name, for error messages
 
     Raises
@@ -189,11 +194,17 @@ def accept(
     array = source.array
     if array.dtype not in dtypes:
         raise TypeError(_wrong_dtype(name, array.dtype, dtypes))
+    if alpha is not None:
+        source = source if source.has_alpha is alpha else _with_alpha(source, alpha)
     if axes is not None:
-        source = _with_axes(source, axes, together or color or channels is not None, name)
+        source = _with_axes(source, axes, together or color or channels is not None or source.has_alpha, name)
     elif array.ndim != 2 and (array.ndim != 3 or array.shape[2] > MOST_CHANNELS):
         raise ValueError(ambiguous_axes(array.shape, name))
     shape = source.shape
+    if source.has_alpha:
+        channels = channels and channels + 1
+        if len(shape) != 3 or shape[2] not in ALPHA_CHANNELS:
+            raise ValueError(f"{name} must have the shape (H, W, 2) or (H, W, 4) with alpha=True, got {shape}")
     if channels is not None and (len(shape) != 3 or shape[2] != channels):
         raise ValueError(f"{name} must have the shape (H, W, {channels}), got {shape}")
     if color and (len(shape) != 3 or shape[2] not in (3, 4)):
@@ -207,6 +218,12 @@ def _wrong_dtype(name: str, dtype: np.dtype[Any], dtypes: Collection[np.dtype[An
     if dtype in WITH_LABELS:
         return f"{message}: convert it first, for example gpuimg.astype({name}, 'float32')"
     return f"{message}: convert it first, for example {name}.astype('float32')" if dtype in MOVED else message
+
+
+def _with_alpha(source: Source, alpha: Any) -> Source:
+    if not isinstance(alpha, bool | np.bool_):
+        raise TypeError(f"alpha must be True, False or None, got {alpha!r}")
+    return source._replace(has_alpha=bool(alpha))
 
 
 def _with_axes(source: Source, axes: str, together: bool, name: str) -> Source:
@@ -315,7 +332,7 @@ def _convert(image: Any, name: str) -> Source:
     )
 
 
-_PIL_MODES = ("1", "L", "RGB", "RGBA", "I;16", "I", "F")
+_PIL_MODES = ("1", "L", "LA", "RGB", "RGBA", "I;16", "I", "F")
 
 
 def _from_pil(image: Any) -> Source:
@@ -324,7 +341,7 @@ def _from_pil(image: Any) -> Source:
         raise TypeError(f"a PIL image must have one of the modes {modes}, got {image.mode!r}: use image.convert")
     # As an array, a mask of PIL's has 255 for True where NumPy has 1.
     array = np.asarray(image.convert("L")) > 0 if image.mode == "1" else np.asarray(image)
-    return Source(_native(array).array, _to_pil)
+    return Source(_native(array).array, _to_pil, has_alpha=image.mode in ("LA", "RGBA"))
 
 
 def _to_pil(result: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from gpuimg.images import BOOL, DTYPES, KNOWN
+from gpuimg.typing import Treatment
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -24,6 +25,8 @@ class Filter(NamedTuple):
     kinds : of dtypes that it takes, by NumPy's letters: b is bool; u, i and f are those of `gpuimg.images.DTYPES`
     images : the parameters that are images (or arrays of an image's shape) themselves
     also : dtypes that it takes besides
+    alpha : how it treats an alpha channel: "channel" as any channel, "kept", "weighed" or "dropped"; see
+        `gpuimg.plans.alpha`. All but the first have an argument ``alpha`` that says whether there is one
     """
 
     name: str
@@ -34,6 +37,7 @@ class Filter(NamedTuple):
     kinds: str = "uif"
     images: tuple[str, ...] = ()
     also: frozenset[np.dtype[Any]] = frozenset()
+    alpha: Treatment = "dropped"
 
     @property
     def dtypes(self) -> tuple[np.dtype[Any], ...]:
@@ -56,12 +60,13 @@ def register(
     kinds: str = "uif",
     images: tuple[str, ...] = (),
     also: frozenset[np.dtype[Any]] = frozenset(),
+    alpha: Treatment = "dropped",
 ) -> Callable[[Function], Function]:
     """Enter a function into `FILTERS`, with what `Filter` says of it, and return it untouched."""
 
     def enter(function: Function) -> Function:
         name, family = function.__name__, function.__module__.rpartition(".")[2]
-        FILTERS[name] = Filter(name, function, family, examples or ({},), color, kinds, images, also)
+        FILTERS[name] = Filter(name, function, family, examples or ({},), color, kinds, images, also, alpha)
         return function
 
     return enter

@@ -23,10 +23,12 @@ from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning, No
 from gpuimg.images import Source, check_out, contiguous, given_shape, lies_on_device
 from gpuimg.machine import Figures, figures
 from gpuimg.memory import copy_pixels, new_array
+from gpuimg.plans.alpha import with_alpha
 from gpuimg.plans.graph import AnyValue, Graph, Plan, graph_of
 from gpuimg.plans.nodes import Loop, Node
 from gpuimg.plans.value import Small, Value
 from gpuimg.typing import Backend as BackendName
+from gpuimg.typing import Treatment
 
 log = logging.getLogger("gpuimg")
 
@@ -55,6 +57,7 @@ def run(
     *parameters: Hashable,
     others: tuple[Any, ...] = (),
     tables: tuple[np.ndarray[Any, Any], ...] = (),
+    alpha: Treatment = "dropped",
     backend: BackendName | None = None,
     out: Any | None = None,
 ) -> Any:
@@ -67,6 +70,7 @@ def run(
     parameters : of the plan
     others : further images, of the same rows and in the same memory
     tables : small arrays, which the plan gets behind the images; their contents are not part of it
+    alpha : how the filter treats the alpha channel of an image that has one, see `gpuimg.plans.alpha`
     backend : a name, or None for the one in force
     out : array for the result, of its shape and dtype, or a tuple of them for several; any memory layout, and it may
         overlap the image
@@ -75,6 +79,8 @@ def run(
     ------
     BackendUnavailable : a backend asked for by name cannot run here
     """
+    if source.has_alpha:
+        plan = with_alpha(plan, alpha)
     if source.axes is not None:
         return _run_stack(plan, source, parameters, others, tables, backend, out)
     bound = bound_to(plan, source.array, *others, tables=tables, parameters=parameters)

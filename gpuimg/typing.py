@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 Mode = Literal["reflect", "nearest", "mirror", "wrap", "constant"]
 MorphologyMode = Literal[Mode, "ignore"]
+# What a filter does with an alpha channel, see `gpuimg.plans.alpha`.
+Treatment = Literal["channel", "kept", "weighed", "dropped"]
 Backend = Literal["auto", "single", "multicore", "processes", "cuda"]
 Method = Literal["dilation", "erosion"]
 Array = np.ndarray[Any, Any]

@@ -58,6 +58,7 @@ LAYERS = [
     ("gpuimg.files.pillow",),
     ("gpuimg.files.pages",),
     ("gpuimg.files.codecs", "gpuimg.files.limits", "gpuimg.files.meta"),
+    ("gpuimg.plans.alpha",),
     ("gpuimg.plans.graph",),
     ("gpuimg.plans.nodes",),
     ("gpuimg.plans.value",),

@@ -102,6 +102,15 @@ def test_every_page_of_a_tiff(client):
     np.testing.assert_array_equal(opened(reply), gpuimg.gaussian(pages, sigma=1, axes="NYX"))
 
 
+def test_alpha(client):
+    image = np.random.default_rng(0).integers(0, 256, (30, 40, 4), np.uint8)
+    expected = gpuimg.gaussian(gpuimg.invert(image, alpha=True), 1, alpha=True)
+    np.testing.assert_array_equal(client.apply(file_of(image), "invert", "gaussian:sigma=1").pixels, expected)
+    np.testing.assert_array_equal(client.apply(file_of(image, "NPY"), "invert").pixels, 255 - image)
+    grey = gpuimg.invert(gpuimg.rgb2gray(image))
+    np.testing.assert_array_equal(client.apply(file_of(image), "rgb2gray", "invert").pixels, grey)
+
+
 def test_axes_of_an_npy(client):
     stack = np.stack([COLOURS, 255 - COLOURS])
     reply = client.apply(file_of(stack, "NPY"), "rgb2gray", "median", axes="TYXC")

@@ -9,7 +9,7 @@ from gpuimg.files.codecs import codecs_for
 from gpuimg.files.limits import Limit
 from gpuimg.files.meta import Meta, Pixels, upright
 from gpuimg.files.pages import Pages
-from gpuimg.files.pillow import open_still, orientation_of, pillow_meta, read_still, write_still
+from gpuimg.files.pillow import has_alpha, open_still, orientation_of, pillow_meta, read_still, write_still
 
 CONFIGURATION = b"av1C"
 
@@ -35,7 +35,8 @@ def read_avif(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
 
     # Pillow turns what the file says of the orientation into EXIF's number and leaves the pixels as they are.
     nbytes = limit.check_bytes(2 * math.prod(shape))
-    return Pages([lambda: upright(decode(), orientation_of(header))], nbytes, pillow_meta(header))
+    decoders = [lambda: upright(decode(), orientation_of(header))]
+    return Pages(decoders, nbytes, pillow_meta(header), has_alpha(header))
 
 
 def _bits(data: bytes) -> int:

@@ -10,6 +10,7 @@ from gpuimg.files.limits import Limit, Refused, check_page
 from gpuimg.files.meta import Meta, Pixels
 from gpuimg.files.pages import Pages
 from gpuimg.files.pillow import read_still, write_still
+from gpuimg.images import ALPHA_CHANNELS
 
 START, END = b"\xff\x4f\xff\x51", b"\xff\xd9"
 
@@ -64,7 +65,7 @@ def read_jpeg2000(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
             raise ValueError("its pixels have another shape than its header says")
         return image
 
-    return Pages([decode], nbytes)
+    return Pages([decode], nbytes, has_alpha=found.channels in ALPHA_CHANNELS)
 
 
 def write_jpeg2000(file: BinaryIO, pages: Pixels, meta: Meta) -> None:

@@ -12,10 +12,20 @@ REALS = (*INTEGERS, "float16", "float32", "float64")
 
 
 class Pages:
-    """The images of a file, each of them decoded when it is its turn; ``nbytes`` is what all take then."""
+    """The images of a file, each of them decoded when it is its turn.
 
-    def __init__(self, decoders: Sequence[Callable[[], Pixels]], nbytes: int, meta: Meta = NO_META) -> None:
+    Attributes
+    ----------
+    nbytes : what all take decoded
+    meta : what the file says of its pixels
+    has_alpha : whether their last channel is alpha
+    """
+
+    def __init__(
+        self, decoders: Sequence[Callable[[], Pixels]], nbytes: int, meta: Meta = NO_META, has_alpha: bool = False
+    ) -> None:
         self.decoders = decoders
+        self.has_alpha = has_alpha
         self.nbytes = nbytes
         self.meta = meta
 

@@ -56,7 +56,9 @@ def read_still(opener: Callable[[Any], Any], file: BinaryIO, limit: Limit, chose
     """The only, or the first, image of a file, by one of Pillow's classes."""
     image = open_still(opener, file, limit, chosen)
     decoded = limit.check_bytes(math.prod(image.size) * pixel_bytes(image))
-    return Pages([lambda: upright(pixels_of(image), orientation_of(image))], decoded, pillow_meta(image))
+    return Pages(
+        [lambda: upright(pixels_of(image), orientation_of(image))], decoded, pillow_meta(image), has_alpha(image)
+    )
 
 
 def write_still(file: BinaryIO, pages: Pixels, meta: Meta, form: str, **options: Any) -> None:
@@ -81,6 +83,11 @@ def pillow_meta(image: Any) -> Meta:
         across, down = map(float, image.info.get("dpi") or ())
         return meta_of(profile, across, down, orientation_of(image))
     return Meta(profile)
+
+
+def has_alpha(image: Any) -> bool:
+    """Whether an image, decoded, has alpha as its last channel."""
+    return image.mode in ("LA", "RGBA") or (image.mode == "P" and "transparency" in image.info)
 
 
 def pixel_bytes(image: Any) -> int:

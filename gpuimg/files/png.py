@@ -12,7 +12,7 @@ import numpy as np
 from gpuimg.files.limits import Limit, check_page
 from gpuimg.files.meta import Meta, Pixels, upright
 from gpuimg.files.pages import Pages, bands
-from gpuimg.files.pillow import orientation_of, pillow_meta, pixel_bytes, pixels_of
+from gpuimg.files.pillow import has_alpha, orientation_of, pillow_meta, pixel_bytes, pixels_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,7 +31,7 @@ def read_png(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
     limit.check(*header.size)
     decoded = limit.check_bytes(math.prod(header.size) * pixel_bytes(header))
     coding = header.tile[0].args if header.tile else None
-    return Pages([lambda: upright(*_read_still(file, coding))], decoded, pillow_meta(header))
+    return Pages([lambda: upright(*_read_still(file, coding))], decoded, pillow_meta(header), has_alpha(header))
 
 
 def _read_still(file: BinaryIO, coding: Any) -> tuple[Pixels, int]:

@@ -11,6 +11,7 @@ import numpy as np
 from gpuimg.files.limits import Limit, check_page, size_of
 from gpuimg.files.meta import Meta, Pixels
 from gpuimg.files.pages import Pages, bands
+from gpuimg.images import ALPHA_CHANNELS
 
 LONGEST_HEADER = 1 << 16
 # Pillow keeps 8 bits of deep colours and scales other ranges; other readers take exponential time on some headers.
@@ -62,7 +63,7 @@ def read_pnm(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
         # In a bitmap, one is black.
         return (image == 1) ^ (header.kind in BITS) if header.is_mask else image
 
-    return Pages([decode], decoded)
+    return Pages([decode], decoded, has_alpha=header.channels in ALPHA_CHANNELS)
 
 
 def _header(head: bytes) -> Header:

@@ -66,15 +66,15 @@ def open_image(
 
 def open_pages(
     path: PathLike, *, page: int | None = None, max_pixels: int | None = None, max_bytes: int | None = None
-) -> tuple[Pixels, bool]:
-    """Read an image file as `open_image` does; also return whether the array is a stack of pages."""
+) -> tuple[Pixels, bool, bool]:
+    """Read an image file as `open_image` does; also return whether the array is a stack of pages and has alpha."""
     path = Path(path)
     with one_line(path):
         if path.exists() and not path.is_file():
             raise ImageFileError(f"{path}: not a regular file")
         with path.open("rb") as file:
             image = ImageFile(file, str(path), page=page, max_pixels=max_pixels, max_bytes=max_bytes)
-            return image.decode(), image.is_stack
+            return image.decode(), image.is_stack, image.has_alpha
 
 
 class ImageFile:
@@ -87,6 +87,7 @@ class ImageFile:
     format : one of `FORMATS`
     nbytes : what its pixels take decoded
     is_stack : whether it has several pages
+    has_alpha : whether the last channel is alpha
     meta : what it says of its pixels
     """
 
@@ -114,7 +115,7 @@ class ImageFile:
         with self._errors():
             self._pages = found.read(file, Limit(max_pixels, max_bytes), chosen)
         self.nbytes, self.meta = self._pages.nbytes, self._pages.meta
-        self.is_stack = len(self._pages) > 1
+        self.is_stack, self.has_alpha = len(self._pages) > 1, self._pages.has_alpha
 
     def decode(self) -> Pixels:
         """The pixels, (H, W) or (H, W, C), or a stack (N, H, W) or (N, H, W, C)."""

@@ -24,6 +24,7 @@ from gpuimg.files.tiff_guards import (
     check_directories,
     check_segments,
 )
+from gpuimg.images import ALPHA_CHANNELS
 
 # Photometric interpretations whose samples are not what they seem: separated inks, luma and chroma, the Lab family.
 INDIRECT_COLOURS = {5: "CMYK", 6: "YCbCr", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32844: "LogL", 32845: "LogLuv"}
@@ -58,7 +59,15 @@ def read_tiff(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
         raise Refused(differing({0: described[0], **others}))
     rest = _PillowTiff(file)
     decoders = [partial(_read_page, file, limit, page, number, rest) for page, number in pages]
-    return Pages(decoders, decoded, _tiff_meta(pages[0][0]))
+    return Pages(decoders, decoded, _tiff_meta(pages[0][0]), _has_alpha(pages[0][0]))
+
+
+ALPHA_SAMPLES = (1, 2)  # TIFF's numbers of premultiplied and of straight alpha
+
+
+def _has_alpha(page: Any) -> bool:
+    is_plain = page.photometric not in INDIRECT_COLOURS and page.samplesperpixel in ALPHA_CHANNELS
+    return is_plain and len(page.extrasamples) == 1 and page.extrasamples[0] in ALPHA_SAMPLES
 
 
 UNITS_PER_INCH = {2: 1.0, 3: 2.54}  # by TIFF's number of the unit

@@ -24,6 +24,19 @@ axes : str, optional
     colour ones, ``"CYX"`` an image with its channels first, ``"YXC"`` one with any number of channels. The result has
     its axes in the same order. None: ``(H, W)``, or ``(H, W, C)`` with at most four channels; any other array needs
     ``axes``.
+alpha : bool, optional
+    Whether the last of two or four channels is alpha (straight, not premultiplied), which is then not filtered as a
+    colour. None: as the mode of a PIL image says (LA, RGBA); in any other array all channels are alike. `gpuimg run`
+    and the service go by the file. What becomes of alpha, ``gpuimg.FILTERS[name].alpha`` says:
+    "kept": filters of intensities (`invert`, `lut`, `adjust_gamma`, `rescale_intensity`, `equalize_hist`,
+    `unsharp_mask`) leave alpha as it is; where the result has another dtype, it has no alpha.
+    "weighed": averages (`resize`, `gaussian`, `uniform`) weigh colours by alpha, and filter alpha like a channel. Where
+    there is nothing to weigh, because all of it is transparent or all is opaque, colours are as without weights. With
+    mode "constant", ``cval`` must be 0.
+    "dropped": masks, measures and other colour spaces (thresholds, histograms, derivatives, edges, corners, top hats,
+    labels, distances, integral images, `rgb2gray`, `rgb2hsv`, ...) are made of the colours, and have no alpha.
+    "channel": filters that move, select, blend or convert values (`flip`, `rot90`, `resize` with order 0, `median`,
+    erosion, dilation and what consists of them, `blend`, `astype`) treat alpha like any channel.
 
 Images are ``(H, W)`` or ``(H, W, C)``, uint8, uint16, int16, float32 or float64, from NumPy, CuPy, PIL or anything
 that has DLPack; the result is of the same kind. Channels are filtered separately. Results are rounded half to

@@ -53,6 +53,7 @@ def rgb2gray(
     weights: Literal["rec709", "rec601"] | Sequence[float] = "rec709",
     *,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -64,7 +65,7 @@ def rgb2gray(
         A fourth channel is ignored.
     weights : {"rec709", "rec601"} or three numbers
         Weights of red, green and blue: ITU-R BT.709 luminance (as scikit-image), BT.601 luma (as OpenCV).
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -84,9 +85,10 @@ def rgb2gray(
     >>> gpuimg.rgb2gray(np.array([[[255, 0, 0], [255, 255, 255]]], np.uint8))
     array([[ 54, 255]], dtype=uint8)
     """
-    source = images.accept(image, color=True, axes=axes)
+    source = images.accept(image, color=True, axes=axes, alpha=alpha)
     shares = _luma_weights(weights)
-    return run(plan_rgb2gray, source, shares, backend=backend, out=out)
+    # The kernel skips a fourth channel.
+    return run(plan_rgb2gray, source, shares, alpha="channel", backend=backend, out=out)
 
 
 def plan_rgb2gray(image: Value, weights: tuple[float, float, float]) -> Value:
@@ -145,7 +147,12 @@ def plan_lab2rgb(image: Value) -> Value:
 
 @register(color=True)
 def rgb2hsv(
-    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+    image: ImageLike,
+    *,
+    axes: str | None = None,
+    alpha: bool | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Convert RGB to HSV.
 
@@ -153,7 +160,7 @@ def rgb2hsv(
     ----------
     image : (H, W, 3) array
         Integers are scaled by the dtype's maximum; floats range from 0 to 1.
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -175,20 +182,25 @@ def rgb2hsv(
     array([[[0.33, 1.  , 1.  ],
             [0.  , 0.  , 0.4 ]]], dtype=float32)
     """
-    source = images.accept(image, channels=3, axes=axes)
+    source = images.accept(image, channels=3, axes=axes, alpha=alpha)
     return run(plan_rgb2hsv, source, backend=backend, out=out)
 
 
 @register(color=True, kinds="f")
 def hsv2rgb(
-    image: SameImage, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+    image: SameImage,
+    *,
+    axes: str | None = None,
+    alpha: bool | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> SameImage:
     """Convert HSV to RGB.
 
     Parameters
     ----------
     image : (H, W, 3) array of float32 or float64, from 0 to 1; other hues wrap around
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -208,13 +220,18 @@ def hsv2rgb(
     >>> gpuimg.hsv2rgb(np.array([[[0.5, 1, 0.8]]]))
     array([[[0. , 0.8, 0.8]]])
     """
-    source = images.accept(image, images.FLOATS, channels=3, axes=axes)
+    source = images.accept(image, images.FLOATS, channels=3, axes=axes, alpha=alpha)
     return run(plan_hsv2rgb, source, backend=backend, out=out)
 
 
 @register(color=True)
 def rgb2ycbcr(
-    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+    image: ImageLike,
+    *,
+    axes: str | None = None,
+    alpha: bool | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Convert RGB to YCbCr (studio swing).
 
@@ -222,7 +239,7 @@ def rgb2ycbcr(
     ----------
     image : (H, W, 3) array
         Integers are scaled by the dtype's maximum; floats range from 0 to 1.
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -243,20 +260,25 @@ def rgb2ycbcr(
     array([[[235. , 128. , 128. ],
             [ 81.5,  90.2, 240. ]]], dtype=float32)
     """
-    source = images.accept(image, channels=3, axes=axes)
+    source = images.accept(image, channels=3, axes=axes, alpha=alpha)
     return run(plan_rgb2ycbcr, source, backend=backend, out=out)
 
 
 @register(color=True, kinds="f")
 def ycbcr2rgb(
-    image: SameImage, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+    image: SameImage,
+    *,
+    axes: str | None = None,
+    alpha: bool | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> SameImage:
     """Convert YCbCr (studio swing) to RGB.
 
     Parameters
     ----------
     image : (H, W, 3) array of float32 or float64: Y from 16 to 235, Cb and Cr from 16 to 240
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -276,13 +298,18 @@ def ycbcr2rgb(
     >>> (gpuimg.ycbcr2rgb(np.array([[[235.0, 128, 128]]])) * 100).round()
     array([[[100., 100., 100.]]])
     """
-    source = images.accept(image, images.FLOATS, channels=3, axes=axes)
+    source = images.accept(image, images.FLOATS, channels=3, axes=axes, alpha=alpha)
     return run(plan_ycbcr2rgb, source, backend=backend, out=out)
 
 
 @register(color=True)
 def rgb2lab(
-    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+    image: ImageLike,
+    *,
+    axes: str | None = None,
+    alpha: bool | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Convert sRGB to CIE L*a*b*, a perceptually uniform colour space.
 
@@ -290,7 +317,7 @@ def rgb2lab(
     ----------
     image : (H, W, 3) array
         Integers are scaled by the dtype's maximum; floats range from 0 to 1.
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -312,20 +339,25 @@ def rgb2lab(
     array([[[ 0. ,  0. ,  0. ],
             [53.2, 80.1, 67.2]]], dtype=float32)
     """
-    source = images.accept(image, channels=3, axes=axes)
+    source = images.accept(image, channels=3, axes=axes, alpha=alpha)
     return run(plan_rgb2lab, source, backend=backend, out=out)
 
 
 @register(color=True, kinds="f")
 def lab2rgb(
-    image: SameImage, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+    image: SameImage,
+    *,
+    axes: str | None = None,
+    alpha: bool | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> SameImage:
     """Convert CIE L*a*b* to sRGB.
 
     Parameters
     ----------
     image : (H, W, 3) array of float32 or float64: L* from 0 to 100, a* and b* from about -107 to 98
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -346,5 +378,5 @@ def lab2rgb(
     >>> gpuimg.lab2rgb(np.array([[[53.2, 80.1, 67.2]]])).round(2)
     array([[[1., 0., 0.]]])
     """
-    source = images.accept(image, images.FLOATS, channels=3, axes=axes)
+    source = images.accept(image, images.FLOATS, channels=3, axes=axes, alpha=alpha)
     return run(plan_lab2rgb, source, backend=backend, out=out)

@@ -35,10 +35,11 @@ def _derivative(
     mode: Mode,
     cval: float,
     axes: str | None,
+    alpha: bool | None,
     backend: Backend | None,
     out: Out | None,
 ) -> Any:
-    source = images.accept(image, axes=axes)
+    source = images.accept(image, axes=axes, alpha=alpha)
     chosen = MAGNITUDE if axis is None else images.axis(axis)
     edge = images.border(mode, cval, source.dtype)
     return run(plan_derivative, source, weights, chosen, edge, backend=backend, out=out)
@@ -79,6 +80,7 @@ def sobel(
     mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -90,7 +92,7 @@ def sobel(
     axis : {None, 0, 1}
         The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones, None both:
         the magnitude.
-    mode, cval, axes, backend, out : see `gpuimg.filters`
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -114,7 +116,7 @@ def sobel(
            [0., 8., 8., 0.],
            [0., 8., 8., 0.]], dtype=float32)
     """
-    return _derivative(image, SOBEL, axis, mode, cval, axes, backend, out)
+    return _derivative(image, SOBEL, axis, mode, cval, axes, alpha, backend, out)
 
 
 @register({}, {"axis": 0}, {"axis": 1})
@@ -125,6 +127,7 @@ def scharr(
     mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -136,7 +139,7 @@ def scharr(
     axis : {None, 0, 1}
         The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones, None both:
         the magnitude.
-    mode, cval, axes, backend, out : see `gpuimg.filters`
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -160,7 +163,7 @@ def scharr(
            [ 0., 16., 16.,  0.],
            [ 0., 16., 16.,  0.]], dtype=float32)
     """
-    return _derivative(image, SCHARR, axis, mode, cval, axes, backend, out)
+    return _derivative(image, SCHARR, axis, mode, cval, axes, alpha, backend, out)
 
 
 @register({}, {"axis": 0}, {"axis": 1})
@@ -171,6 +174,7 @@ def prewitt(
     mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -182,7 +186,7 @@ def prewitt(
     axis : {None, 0, 1}
         The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones, None both:
         the magnitude.
-    mode, cval, axes, backend, out : see `gpuimg.filters`
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -206,7 +210,7 @@ def prewitt(
            [ 0., 12., 12.,  0.],
            [ 0., 12., 12.,  0.]], dtype=float32)
     """
-    return _derivative(image, PREWITT, axis, mode, cval, axes, backend, out)
+    return _derivative(image, PREWITT, axis, mode, cval, axes, alpha, backend, out)
 
 
 @register({})
@@ -216,6 +220,7 @@ def gradient(
     mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: tuple[Out, Out] | None = None,
 ) -> tuple[Any, Any]:
@@ -224,7 +229,7 @@ def gradient(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-    mode, cval, axes, backend : see `gpuimg.filters`
+    mode, cval, axes, alpha, backend : see `gpuimg.filters`
     out : tuple of two arrays, for both results; see `gpuimg.filters`
 
     Returns
@@ -250,7 +255,7 @@ def gradient(
     array([[  0., -18., -45., -90.],
            [  0., -45., -72., -90.]], dtype=float32)
     """
-    source = images.accept(image, axes=axes)
+    source = images.accept(image, axes=axes, alpha=alpha)
     edge = images.border(mode, cval, source.dtype)
     return run(plan_gradient, source, edge, backend=backend, out=out)
 
@@ -277,6 +282,7 @@ def laplace(
     mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -285,7 +291,7 @@ def laplace(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-    mode, cval, axes, backend, out : see `gpuimg.filters`
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -301,7 +307,7 @@ def laplace(
     >>> gpuimg.laplace(np.array([[0, 0, 8, 8]], np.uint8))
     array([[ 0.,  8., -8.,  0.]], dtype=float32)
     """
-    source = images.accept(image, axes=axes)
+    source = images.accept(image, axes=axes, alpha=alpha)
     edge = images.border(mode, cval, source.dtype)
     return run(plan_laplace, source, edge, backend=backend, out=out)
 

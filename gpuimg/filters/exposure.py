@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache, partial, reduce
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from gpuimg import images
 from gpuimg.images import BOOL, DTYPES, FLOAT32, FLOAT64
+from gpuimg.plans.alpha import append, channels
 from gpuimg.plans.nodes import copied, fold, host, point, view
 from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
@@ -28,16 +29,21 @@ _RANGES = ("image", "dtype", *map(str, DTYPES))  # their names take microseconds
 _INTEGERS: frozenset[np.dtype[Any]] = frozenset(dtype for dtype in DTYPES if dtype.kind in "iu")
 
 
-@register(kinds="buif")
+@register(kinds="buif", alpha="kept")
 def invert(
-    image: SameImage, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+    image: SameImage,
+    *,
+    axes: str | None = None,
+    alpha: bool | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> SameImage:
     """Invert intensities.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array, also bool
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -50,8 +56,8 @@ def invert(
     >>> gpuimg.invert(np.array([[0, 200]], np.uint8))
     array([[255,  55]], dtype=uint8)
     """
-    source = images.accept(image, images.WITH_BOOL, axes=axes)
-    return run(plan_invert, source, backend=backend, out=out)
+    source = images.accept(image, images.WITH_BOOL, axes=axes, alpha=alpha)
+    return run(plan_invert, source, alpha="kept", backend=backend, out=out)
 
 
 def plan_invert(image: Value) -> Value:
@@ -63,7 +69,9 @@ def _upside_down(image: Any) -> Any:
     return image[::-1]
 
 
-@register({"other": _upside_down, "alpha": 0.3}, {"other": _upside_down, "alpha": -0.5}, images=("other",))
+@register(
+    {"other": _upside_down, "alpha": 0.3}, {"other": _upside_down, "alpha": -0.5}, images=("other",), alpha="channel"
+)
 def blend(
     image: SameImage,
     other: ImageLike,
@@ -116,7 +124,7 @@ def plan_blend(image: Value, other: Value, alpha: float) -> Value:
 _CONVERTED = tuple(dtype for dtype in images.KNOWN if dtype in images.WITH_LABELS)
 
 
-@register({"dtype": "float32"}, {"dtype": "uint8"}, kinds="buif", also=images.WITH_LABELS)
+@register({"dtype": "float32"}, {"dtype": "uint8"}, kinds="buif", also=images.WITH_LABELS, alpha="channel")
 def astype(
     image: ImageLike,
     dtype: DTypeLike,
@@ -211,12 +219,13 @@ def _negative(image: Any) -> Array:
     return np.arange(1 << 8 * min(image.dtype.itemsize, 2))[::-1].astype(image.dtype)
 
 
-@register({"table": _negative}, kinds="ui")
+@register({"table": _negative}, kinds="ui", alpha="kept")
 def lut(
     image: ImageLike,
     table: ArrayLike,
     *,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -228,7 +237,7 @@ def lut(
     table : (N,) array of bool, uint8, uint16, int16, int64, float32 or float64
         One entry for every value of the image's dtype: N is 256 for uint8, otherwise 65536. The entries for
         negative int16 values are the second half, as in NumPy's indexing.
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -246,7 +255,7 @@ def lut(
     >>> gpuimg.lut(np.array([[2, 3]], np.uint8), squares)
     array([[4., 9.]], dtype=float32)
     """
-    source = images.accept(image, _INTEGERS, axes=axes)
+    source = images.accept(image, _INTEGERS, axes=axes, alpha=alpha)
     entries = np.asarray(table)
     known = (BOOL, *DTYPES, COUNTS)
     if entries.dtype not in known:
@@ -256,7 +265,7 @@ def lut(
         raise ValueError(f"table must have the shape ({needed},) for {source.dtype} images, got {entries.shape}")
     entries = np.ascontiguousarray(entries, entries.dtype.newbyteorder("=")).reshape(1, -1)
     stored = entries.view(np.uint8) if entries.dtype == BOOL else entries
-    return run(plan_lut, source, entries.dtype, tables=(stored,), backend=backend, out=out)
+    return run(plan_lut, source, entries.dtype, tables=(stored,), alpha="kept", backend=backend, out=out)
 
 
 def plan_lut(image: Value, table: Small, dtype: np.dtype[Any]) -> Value:
@@ -269,13 +278,14 @@ def _unsigned(image: Value) -> Value:
     return view(image, UINT16) if image.dtype == np.int16 else image
 
 
-@register({"gamma": 2.2}, {"gamma": 0.5, "gain": 1.3}, {"gamma": 0})
+@register({"gamma": 2.2}, {"gamma": 0.5, "gain": 1.3}, {"gamma": 0}, alpha="kept")
 def adjust_gamma(
     image: ImageLike,
     gamma: float = 1,
     gain: float = 1,
     *,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -288,7 +298,7 @@ def adjust_gamma(
         Exponent: above 1 makes the image darker, below 1 brighter.
     gain : number
         Factor of the result.
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -309,10 +319,10 @@ def adjust_gamma(
     >>> gpuimg.adjust_gamma(np.array([[0, 128, 255]], np.uint8), 2)
     array([[  0,  64, 255]], dtype=uint8)
     """
-    source = images.accept(image, axes=axes)
+    source = images.accept(image, axes=axes, alpha=alpha)
     power = images.number("gamma", gamma, low=0)
     factor = images.number("gain", gain)
-    return run(plan_adjust_gamma, source, power, factor, backend=backend, out=out)
+    return run(plan_adjust_gamma, source, power, factor, alpha="kept", backend=backend, out=out)
 
 
 def plan_adjust_gamma(image: Value, power: float, factor: float) -> Value:
@@ -342,7 +352,13 @@ def _if_not_negative(argument: Any, extrema: Array) -> Any:
 
 @register({"value": 100}, {"value": 0.5})
 def threshold(
-    image: ImageLike, value: float, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+    image: ImageLike,
+    value: float,
+    *,
+    axes: str | None = None,
+    alpha: bool | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Return a binary mask of pixels above a threshold.
 
@@ -351,7 +367,7 @@ def threshold(
     image : (H, W) or (H, W, C) array
     value : number
         Threshold; need not be a value of the image's dtype. Converted to float32 for a float32 image, as in NumPy.
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -363,7 +379,7 @@ def threshold(
     >>> gpuimg.threshold(np.array([[99, 100, 101]], np.uint8), 100)
     array([[False, False,  True]])
     """
-    source = images.accept(image, axes=axes)
+    source = images.accept(image, axes=axes, alpha=alpha)
     number = images.number("value", value, finite=False)
     return run(plan_threshold, source, number, backend=backend, out=out)
 
@@ -386,13 +402,14 @@ def threshold_args(value: float, dtype: np.dtype[Any]) -> tuple[int | float, int
     return math.floor(value), 0
 
 
-@register({}, {"in_range": (30, 120), "out_range": (5, 90)}, {"in_range": "dtype", "out_range": (40, 20)})
+@register({}, {"in_range": (30, 120), "out_range": (5, 90)}, {"in_range": "dtype", "out_range": (40, 20)}, alpha="kept")
 def rescale_intensity(
     image: ImageLike,
     in_range: str | tuple[float, float] = "image",
     out_range: str | tuple[float, float] = "dtype",
     *,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -406,7 +423,7 @@ def rescale_intensity(
     out_range : {"dtype", "image"}, the name of a dtype, or two numbers
         Range of the result, and its dtype where one is named. A dtype's range begins at 0 where that of ``in_range``
         is not negative; that of floats is -1 to 1.
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -427,9 +444,9 @@ def rescale_intensity(
     >>> gpuimg.rescale_intensity(np.array([[51, 102, 153]], np.uint8))
     array([[  0, 128, 255]], dtype=uint8)
     """
-    source = images.accept(image, axes=axes, together=True)
+    source = images.accept(image, axes=axes, alpha=alpha, together=True)
     ranges = _given_range("in_range", in_range), _given_range("out_range", out_range)
-    return run(plan_rescale_intensity, source, *ranges, backend=backend, out=out)
+    return run(plan_rescale_intensity, source, *ranges, alpha="kept", backend=backend, out=out)
 
 
 Range: TypeAlias = "str | tuple[float, float]"
@@ -534,6 +551,7 @@ def histogram(
     bins: int = 256,
     *,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Array | None = None,
 ) -> tuple[Any, Any]:
@@ -544,7 +562,7 @@ def histogram(
     image : (H, W) or (H, W, C) array; all channels are counted together
     bins : int
         Number of equal bins from the minimum to the maximum, the last one closed.
-    axes, backend : see `gpuimg.filters`
+    axes, alpha, backend : see `gpuimg.filters`
     out : (bins,) int64 array for the counts
 
     Returns
@@ -568,7 +586,7 @@ def histogram(
     >>> counts, edges
     (array([3, 1]), array([0., 2., 4.]))
     """
-    source = images.accept(image, axes=axes, together=True)
+    source = images.accept(image, axes=axes, alpha=alpha, together=True)
     bins = images.whole("bins", bins, high=1 << 24)
     if source.array.size == 0:
         counts, edges = _nothing_counted(source.stack, bins)
@@ -625,14 +643,19 @@ def _as_doubles(edges: Array) -> Array:
 
 @register()
 def threshold_otsu(
-    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: None = None
+    image: ImageLike,
+    *,
+    axes: str | None = None,
+    alpha: bool | None = None,
+    backend: Backend | None = None,
+    out: None = None,
 ) -> Any:
     """Return the threshold value by Otsu's method.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array; all channels together
-    axes, backend : see `gpuimg.filters`
+    axes, alpha, backend : see `gpuimg.filters`
     out : must be None: the result is one number
 
     Returns
@@ -659,7 +682,7 @@ def threshold_otsu(
     >>> print(gpuimg.threshold_otsu(np.array([[10, 11, 12, 200, 201]], np.uint8)))
     12
     """
-    source = images.accept(image, axes=axes, together=True)
+    source = images.accept(image, axes=axes, alpha=alpha, together=True)
     if out is not None:
         raise TypeError("out must be None: threshold_otsu returns a number")
     if source.array.size == 0:
@@ -714,16 +737,21 @@ def otsu(counts: Array, centers: Array) -> Any:
     return np.argmax(between)
 
 
-@register()
+@register(alpha="kept")
 def equalize_hist(
-    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+    image: ImageLike,
+    *,
+    axes: str | None = None,
+    alpha: bool | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Equalise the histogram.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array; each channel is equalised independently
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -746,14 +774,17 @@ def equalize_hist(
     >>> gpuimg.equalize_hist(np.array([[10, 11, 12, 13]], np.uint8))
     array([[ 64, 128, 191, 255]], dtype=uint8)
     """
-    source = images.accept(image, axes=axes)
-    if source.dtype.kind == "f" and source.channels > 1:
+    source = images.accept(image, axes=axes, alpha=alpha)
+    if source.dtype.kind == "f" and source.channels > 1 and not source.has_alpha:
         source = images.by_channels(source)
-    return run(plan_equalize_hist, source, backend=backend, out=out)
+    return run(plan_equalize_hist, source, alpha="kept", backend=backend, out=out)
 
 
 def plan_equalize_hist(image: Value) -> Value:
     """The cumulative histogram as a table, linear between the centres of bins for floats."""
+    if image.dtype.kind == "f" and image.channels > 1:
+        first, *others = [plan_equalize_hist(channels(image, place, 1)) for place in range(image.channels)]
+        return reduce(append, others, first)
     if image.dtype.kind == "f":
         edges, counts = plan_float_counts(image, FLOAT_BINS)
         low, high, table = host(_cumulated, counts, edges, count=3)

@@ -28,6 +28,7 @@ def corner_harris(
     mode: Mode = "constant",
     cval: float = 0,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -40,7 +41,7 @@ def corner_harris(
         Sensitivity factor to separate corners from edges, usually 0 to 0.2.
     sigma : number >= 0, or two of them for rows and columns
         Standard deviation of the Gaussian that the products of the differences are smoothed with.
-    mode, cval, axes, backend, out : see `gpuimg.filters`
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
         Beyond the edge of a "constant" image there are no differences.
 
     Returns
@@ -66,7 +67,7 @@ def corner_harris(
     >>> divmod(int(response.argmax()), 9)
     (3, 3)
     """
-    source = images.accept(image, axes=axes)
+    source = images.accept(image, axes=axes, alpha=alpha)
     sensitivity = images.number("k", k)
     width = widths(sigma)
     edge = images.border(mode, cval, source.dtype)
@@ -106,6 +107,7 @@ def canny(
     mode: Mode = "constant",
     cval: float = 0,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -122,7 +124,7 @@ def canny(
     low_threshold, high_threshold : number >= 0 or None
         Magnitudes of the gradient, in the image's units (Sobel's differences, not divided). None: a tenth and a
         fifth of the dtype's maximum, 0.1 and 0.2 for floats.
-    mode, cval, axes, backend, out : see `gpuimg.filters`
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
         The border mode affects the smoothing only. In mode "constant" the smoothed image is divided by a smoothed
         image of ones.
 
@@ -148,7 +150,7 @@ def canny(
     >>> gpuimg.canny(bright, mode="nearest")[3].nonzero()[0]
     array([3])
     """
-    source = images.accept(image, axes=axes)
+    source = images.accept(image, axes=axes, alpha=alpha)
     maximum = 1.0 if source.dtype.kind == "f" else float(images.limits(source.dtype)[1])
     low = DEFAULT_LOW * maximum if low_threshold is None else images.number("low_threshold", low_threshold, low=0)
     high = DEFAULT_HIGH * maximum if high_threshold is None else images.number("high_threshold", high_threshold, low=0)
@@ -220,6 +222,7 @@ def apply_hysteresis_threshold(
     high: float,
     *,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -231,7 +234,7 @@ def apply_hysteresis_threshold(
         Channels are thresholded separately.
     low, high : number
         Thresholds in the image's units; they need not be values of its dtype.
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -255,7 +258,7 @@ def apply_hysteresis_threshold(
     >>> gpuimg.apply_hysteresis_threshold(np.array([[1, 2, 3, 2, 1, 2, 1]], np.uint8), 1.5, 2.5)
     array([[False,  True,  True,  True, False, False, False]])
     """
-    source = images.accept(image, axes=axes)
+    source = images.accept(image, axes=axes, alpha=alpha)
     lower, upper = images.number("low", low, finite=False), images.number("high", high, finite=False)
     if math.isnan(upper):
         raise ValueError(f"high must not be NaN, got {high!r}")

@@ -31,14 +31,19 @@ def _column_blocks(width: int) -> int:
 
 @register({}, kinds="buif")
 def integral_image(
-    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+    image: ImageLike,
+    *,
+    axes: str | None = None,
+    alpha: bool | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Compute the integral image (summed-area table): sums of all pixels above and to the left, inclusive.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array, also bool
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -56,7 +61,7 @@ def integral_image(
     array([[ 1,  3,  6],
            [ 5, 12, 21]])
     """
-    source = images.accept(image, WITH_BOOL, axes=axes)
+    source = images.accept(image, WITH_BOOL, axes=axes, alpha=alpha)
     return run(plan_integral_image, source, backend=backend, out=out)
 
 
@@ -91,6 +96,7 @@ def label(
     connectivity: int = 2,
     *,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -102,7 +108,7 @@ def label(
         Zeros are the background. Channels are labelled separately.
     connectivity : {1, 2}
         1: pixels touch at their edges, 2: at their corners too.
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -126,7 +132,7 @@ def label(
            [0, 1, 2],
            [0, 2, 0]], dtype=int32)
     """
-    source = images.accept(image, _LABELLED, axes=axes)
+    source = images.accept(image, _LABELLED, axes=axes, alpha=alpha)
     reach = images.whole("connectivity", connectivity, high=2) - 1
     return run(plan_label, source, reach, backend=backend, out=out)
 
@@ -171,7 +177,12 @@ LONGEST_SIDE = 1 << 20  # so that products of squared distances fit 64 bits
 
 @register({}, kinds="bui")
 def distance_transform_edt(
-    image: ImageLike, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
+    image: ImageLike,
+    *,
+    axes: str | None = None,
+    alpha: bool | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
 ) -> Any:
     """Compute the exact Euclidean distance from each pixel to the nearest zero.
 
@@ -179,7 +190,7 @@ def distance_transform_edt(
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16 or int16
         Of at most 2**20 rows and columns. Channels are measured separately.
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -204,7 +215,7 @@ def distance_transform_edt(
     array([[0.       , 1.       , 2.       ],
            [1.       , 1.4142135, 2.236068 ]], dtype=float32)
     """
-    source = images.accept(image, _LABELLED, axes=axes)
+    source = images.accept(image, _LABELLED, axes=axes, alpha=alpha)
     rows, cols = source.shape[:2]
     if max(rows, cols) > LONGEST_SIDE:
         raise ValueError(f"image must have at most {LONGEST_SIDE} rows and columns, got the shape {source.shape}")

@@ -139,17 +139,18 @@ def _morphology(
     mode: MorphologyMode,
     cval: float,
     axes: str | None,
+    alpha: bool | None,
     backend: Backend | None,
     out: Out | None,
 ) -> Any:
-    source = images.accept(image, images.WITH_LABELS, axes=axes)
+    source = images.accept(image, images.WITH_LABELS, axes=axes, alpha=alpha)
     given = images.footprint(footprint)
     under = _window(given) if isinstance(given, tuple) else Footprint(given.shape, given.tobytes())
     border = _border(mode, cval, source.dtype)
     return run(plan, source, under, border, backend=backend, out=out)
 
 
-@register({"size": 3}, {"size": (2, 9)}, kinds="buif", also=images.WITH_LABELS)
+@register({"size": 3}, {"size": (2, 9)}, kinds="buif", also=images.WITH_LABELS, alpha="channel")
 def minimum(
     image: SameImage,
     size: Size = 3,
@@ -191,7 +192,7 @@ def minimum(
     return _extreme(image, size, MINIMUM, mode, cval, axes, backend, out)
 
 
-@register({"size": 3}, {"size": (2, 9)}, kinds="buif", also=images.WITH_LABELS)
+@register({"size": 3}, {"size": (2, 9)}, kinds="buif", also=images.WITH_LABELS, alpha="channel")
 def maximum(
     image: SameImage,
     size: Size = 3,
@@ -243,7 +244,14 @@ CROSS = np.array(
 )
 
 
-@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
+@register(
+    {"footprint": 3},
+    {"footprint": CROSS},
+    {"footprint": (2, 4)},
+    kinds="buif",
+    also=images.WITH_LABELS,
+    alpha="channel",
+)
 def erosion(
     image: SameImage,
     footprint: FootprintLike = 3,
@@ -281,10 +289,17 @@ def erosion(
     >>> gpuimg.erosion(np.array([[0, 7, 7, 7, 0]], np.uint8))
     array([[0, 0, 7, 0, 0]], dtype=uint8)
     """
-    return _morphology(plan_erosion, image, footprint, mode, cval, axes, backend, out)
+    return _morphology(plan_erosion, image, footprint, mode, cval, axes, False, backend, out)
 
 
-@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
+@register(
+    {"footprint": 3},
+    {"footprint": CROSS},
+    {"footprint": (2, 4)},
+    kinds="buif",
+    also=images.WITH_LABELS,
+    alpha="channel",
+)
 def dilation(
     image: SameImage,
     footprint: FootprintLike = 3,
@@ -323,7 +338,7 @@ def dilation(
     >>> gpuimg.dilation(np.array([[0, 0, 7, 0, 0]], np.uint8))
     array([[0, 7, 7, 7, 0]], dtype=uint8)
     """
-    return _morphology(plan_dilation, image, footprint, mode, cval, axes, backend, out)
+    return _morphology(plan_dilation, image, footprint, mode, cval, axes, False, backend, out)
 
 
 def reflected(under: Under) -> Under:
@@ -341,7 +356,14 @@ def _reflected(under: Footprint) -> Footprint:
     return Footprint((turned.shape[0], turned.shape[1]), turned.tobytes())
 
 
-@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
+@register(
+    {"footprint": 3},
+    {"footprint": CROSS},
+    {"footprint": (2, 4)},
+    kinds="buif",
+    also=images.WITH_LABELS,
+    alpha="channel",
+)
 def opening(
     image: SameImage,
     footprint: FootprintLike = 3,
@@ -384,10 +406,17 @@ def opening(
     >>> gpuimg.opening(np.array([[0, 9, 0]], np.uint8), [[1, 0, 0]])  # [0, 9, 9] with the mode "reflect"
     array([[0, 9, 0]], dtype=uint8)
     """
-    return _morphology(plan_opening, image, footprint, mode, cval, axes, backend, out)
+    return _morphology(plan_opening, image, footprint, mode, cval, axes, False, backend, out)
 
 
-@register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
+@register(
+    {"footprint": 3},
+    {"footprint": CROSS},
+    {"footprint": (2, 4)},
+    kinds="buif",
+    also=images.WITH_LABELS,
+    alpha="channel",
+)
 def closing(
     image: SameImage,
     footprint: FootprintLike = 3,
@@ -429,7 +458,7 @@ def closing(
     >>> gpuimg.closing(np.array([[7, 0, 7, 0, 0, 0, 7]], np.uint8))
     array([[7, 7, 7, 0, 0, 0, 7]], dtype=uint8)
     """
-    return _morphology(plan_closing, image, footprint, mode, cval, axes, backend, out)
+    return _morphology(plan_closing, image, footprint, mode, cval, axes, False, backend, out)
 
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
@@ -440,6 +469,7 @@ def white_tophat(
     mode: MorphologyMode = "ignore",
     cval: float = 0,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
@@ -450,7 +480,7 @@ def white_tophat(
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
-    mode, cval, axes, backend, out : see `gpuimg.filters`; the mode is the same in every step
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`; the mode is the same in every step
 
     Returns
     -------
@@ -471,7 +501,7 @@ def white_tophat(
     >>> gpuimg.white_tophat(np.array([[0, 9, 0, 7, 7, 7, 0]], np.uint8))
     array([[0, 9, 0, 0, 0, 0, 0]], dtype=uint8)
     """
-    return _morphology(plan_white_tophat, image, footprint, mode, cval, axes, backend, out)
+    return _morphology(plan_white_tophat, image, footprint, mode, cval, axes, alpha, backend, out)
 
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
@@ -482,6 +512,7 @@ def black_tophat(
     mode: MorphologyMode = "ignore",
     cval: float = 0,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
@@ -492,7 +523,7 @@ def black_tophat(
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
-    mode, cval, axes, backend, out : see `gpuimg.filters`; the mode is the same in every step
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`; the mode is the same in every step
 
     Returns
     -------
@@ -513,7 +544,7 @@ def black_tophat(
     >>> gpuimg.black_tophat(np.array([[7, 0, 7, 0, 0, 0, 7]], np.uint8))
     array([[0, 7, 0, 0, 0, 0, 0]], dtype=uint8)
     """
-    return _morphology(plan_black_tophat, image, footprint, mode, cval, axes, backend, out)
+    return _morphology(plan_black_tophat, image, footprint, mode, cval, axes, alpha, backend, out)
 
 
 @register({"footprint": 3}, {"footprint": CROSS}, {"footprint": (2, 4)}, kinds="buif", also=images.WITH_LABELS)
@@ -524,6 +555,7 @@ def morphological_gradient(
     mode: MorphologyMode = "reflect",
     cval: float = 0,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
@@ -534,7 +566,7 @@ def morphological_gradient(
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
         Its centre is the element ``shape // 2``; `dilation` reflects it in both axes.
-    mode, cval, axes, backend, out : see `gpuimg.filters`; the mode is the same in every step
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`; the mode is the same in every step
 
     Returns
     -------
@@ -555,7 +587,7 @@ def morphological_gradient(
     >>> gpuimg.morphological_gradient(np.array([[0, 0, 0, 7, 7, 7]], np.uint8))
     array([[0, 0, 7, 7, 0, 0]], dtype=uint8)
     """
-    return _morphology(plan_morphological_gradient, image, footprint, mode, cval, axes, backend, out)
+    return _morphology(plan_morphological_gradient, image, footprint, mode, cval, axes, alpha, backend, out)
 
 
 DILATION, EROSION = get_args(Method)
@@ -588,6 +620,7 @@ def _moved(seed: Any, up: bool) -> Any:
     {"mask": _darker, "method": "erosion", "connectivity": 1},
     kinds="buif",
     images=("mask",),
+    alpha="channel",
 )
 def reconstruction(
     seed: SameImage,
@@ -699,7 +732,7 @@ def _reconstructed(seed: Value, mask: Value, connectivity: int, check: Callable[
         done, height, work = height, height * GROUP, 4.0
 
 
-@register({}, {"connectivity": 2}, kinds="buif")
+@register({}, {"connectivity": 2}, kinds="buif", alpha="channel")
 def fill_holes(
     image: SameImage,
     connectivity: int = 1,

@@ -123,7 +123,7 @@ def widths(sigma: Any, truncate: Any = 4.0, name: str = "sigma") -> Widths:
     return Widths(rows, cols, limit)
 
 
-@register({"sigma": 1}, {"sigma": (0.5, 2.5)}, {"sigma": 5, "truncate": 3.0})
+@register({"sigma": 1}, {"sigma": (0.5, 2.5)}, {"sigma": 5, "truncate": 3.0}, alpha="weighed")
 def gaussian(
     image: SameImage,
     sigma: Sigma = 1,
@@ -132,6 +132,7 @@ def gaussian(
     mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
@@ -144,7 +145,7 @@ def gaussian(
         Standard deviation in pixels; 0 does not smooth that axis.
     truncate : number >= 0
         Truncate the kernel at this many standard deviations: radius ``int(truncate * sigma + 0.5)``.
-    mode, cval, axes, backend, out : see `gpuimg.filters`
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -169,10 +170,10 @@ def gaussian(
            [ 20, 149,  20],
            [  3,  20,   3]], dtype=uint8)
     """
-    source = images.accept(image, axes=axes)
+    source = images.accept(image, axes=axes, alpha=alpha)
     width = widths(sigma, truncate)
     edge = images.border(mode, cval, source.dtype)
-    return run(plan_gaussian, source, width, edge, backend=backend, out=out)
+    return run(plan_gaussian, source, width, edge, alpha="weighed", backend=backend, out=out)
 
 
 def plan_gaussian(image: Value, width: Widths, edge: Edge, dtype: np.dtype[Any] | None = None) -> Value:
@@ -200,7 +201,7 @@ def as_floats(image: Value) -> Value:
     return image if image.dtype.kind == "f" else point("convert", image, dtype=FLOAT32, work=0.5)
 
 
-@register({}, {"radius": (2, 0.7), "amount": 0.5}, {"radius": 3, "amount": -0.4})
+@register({}, {"radius": (2, 0.7), "amount": 0.5}, {"radius": 3, "amount": -0.4}, alpha="kept")
 def unsharp_mask(
     image: SameImage,
     radius: Sigma = 1,
@@ -209,6 +210,7 @@ def unsharp_mask(
     mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
@@ -221,7 +223,7 @@ def unsharp_mask(
         Standard deviation of the Gaussian in pixels.
     amount : number
         Factor of the difference; negative values smooth.
-    mode, cval, axes, backend, out : see `gpuimg.filters`
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -242,11 +244,11 @@ def unsharp_mask(
     >>> gpuimg.unsharp_mask(np.array([[50, 50, 90, 90]], np.uint8), radius=0.5)
     array([[50, 46, 94, 90]], dtype=uint8)
     """
-    source = images.accept(image, axes=axes)
+    source = images.accept(image, axes=axes, alpha=alpha)
     width = widths(radius, name="radius")
     share = images.number("amount", amount)
     edge = images.border(mode, cval, source.dtype)
-    return run(plan_unsharp_mask, source, width, share, edge, backend=backend, out=out)
+    return run(plan_unsharp_mask, source, width, share, edge, alpha="kept", backend=backend, out=out)
 
 
 def plan_unsharp_mask(image: Value, width: Widths, amount: float, edge: Edge) -> Value:
@@ -272,6 +274,7 @@ def difference_of_gaussians(
     mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -284,7 +287,7 @@ def difference_of_gaussians(
         Standard deviation of the narrower Gaussian in pixels.
     high_sigma : the same, not below ``low_sigma``
         Standard deviation of the wider Gaussian; None: 1.6 times ``low_sigma``.
-    mode, cval, axes, backend, out : see `gpuimg.filters`
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -304,7 +307,7 @@ def difference_of_gaussians(
     >>> gpuimg.difference_of_gaussians(np.array([[0, 0, 16, 0, 0]], np.uint8), 0, 0.5).round(1)
     array([[-0. , -1.7,  3.4, -1.7, -0. ]], dtype=float32)
     """
-    source = images.accept(image, axes=axes)
+    source = images.accept(image, axes=axes, alpha=alpha)
     if high_sigma is None:
         rows, cols = (images.number("low_sigma", part, low=0) for part in images.pair("low_sigma", low_sigma))
         high_sigma = 1.6 * rows, 1.6 * cols
@@ -320,7 +323,7 @@ def plan_difference_of_gaussians(image: Value, narrow: Widths, wide: Widths, edg
     return point("difference", plan_gaussian(plain, narrow, edge), other=plan_gaussian(plain, wide, edge), turned=0)
 
 
-@register({"size": 3}, {"size": (4, 9)}, {"size": 21})
+@register({"size": 3}, {"size": (4, 9)}, {"size": 21}, alpha="weighed")
 def uniform(
     image: SameImage,
     size: Size = 3,
@@ -328,6 +331,7 @@ def uniform(
     mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
@@ -338,7 +342,7 @@ def uniform(
     image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
     size : positive int, or two of them for rows and columns
         An even window extends one pixel further up and to the left, as in SciPy.
-    mode, cval, axes, backend, out : see `gpuimg.filters`
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -354,10 +358,10 @@ def uniform(
     >>> gpuimg.uniform(np.array([[0, 0, 90, 0, 0]], np.uint8))
     array([[ 0, 30, 30, 30,  0]], dtype=uint8)
     """
-    source = images.accept(image, axes=axes)
+    source = images.accept(image, axes=axes, alpha=alpha)
     sides = images.window(size)
     edge = images.border(mode, cval, source.dtype)
-    return run(plan_uniform, source, sides, edge, backend=backend, out=out)
+    return run(plan_uniform, source, sides, edge, alpha="weighed", backend=backend, out=out)
 
 
 def plan_uniform(image: Value, size: tuple[int, int], edge: Edge) -> Value:
@@ -365,7 +369,9 @@ def plan_uniform(image: Value, size: tuple[int, int], edge: Edge) -> Value:
     return window("uniform", image, halo=(rows // 2, cols // 2), edge=edge, work=3.0, n0=rows, n1=cols)
 
 
-@register({"size": 3}, {"size": (5, 7)}, {"size": 5}, {"size": 15}, kinds="buif", also=images.WITH_LABELS)
+@register(
+    {"size": 3}, {"size": (5, 7)}, {"size": 5}, {"size": 15}, kinds="buif", also=images.WITH_LABELS, alpha="channel"
+)
 def median(
     image: SameImage,
     size: Size = 3,

@@ -138,6 +138,7 @@ def _smooths(source: images.Source, rows: int, cols: int, order: int, anti_alias
     {"output_shape": (24, 40)},
     {"output_shape": (70, 90), "order": 0},
     {"output_shape": (50, 31), "anti_aliasing": False},
+    alpha="weighed",
 )
 def resize(
     image: ImageLike,
@@ -146,6 +147,7 @@ def resize(
     anti_aliasing: bool | None = None,
     *,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -162,11 +164,12 @@ def resize(
     anti_aliasing : bool, optional
         Whether to smooth before downscaling, by a Gaussian of ``sigma = (factor - 1) / 2`` for each axis that shrinks.
         None: when an axis shrinks, but never with order 0.
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
     array of the new shape and the image's dtype; the values are not rescaled. uint8: within 1 of the exact value.
+    Colours are weighed by alpha where there is an alpha channel.
 
     Raises
     ------
@@ -185,11 +188,11 @@ def resize(
     array([[ 15,  15,  45,  75, 105, 105]], dtype=uint8)
     """
     order = images.whole("order", order, low=0, high=1)
-    source = images.accept(image, images.DTYPES if order else images.MOVED, axes=axes)
+    source = images.accept(image, images.DTYPES if order else images.MOVED, axes=axes, alpha=alpha)
     return _resized(source, _wanted_shape(source, output_shape), order, anti_aliasing, backend, out)
 
 
-@register({"scale": 0.6}, {"scale": (1.5, 0.4), "order": 0}, {"scale": 1.7, "anti_aliasing": False})
+@register({"scale": 0.6}, {"scale": (1.5, 0.4), "order": 0}, {"scale": 1.7, "anti_aliasing": False}, alpha="weighed")
 def rescale(
     image: ImageLike,
     scale: float | tuple[float, float],
@@ -197,6 +200,7 @@ def rescale(
     anti_aliasing: bool | None = None,
     *,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -213,7 +217,7 @@ def rescale(
     anti_aliasing : bool, optional
         Whether to smooth before downscaling, by a Gaussian of ``sigma = (factor - 1) / 2`` for each axis that shrinks
         by a factor. None: when an axis shrinks, but never with order 0.
-    axes, backend, out : see `gpuimg.filters`
+    axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -235,7 +239,7 @@ def rescale(
     (240, 320)
     """
     order = images.whole("order", order, low=0, high=1)
-    source = images.accept(image, images.DTYPES if order else images.MOVED, axes=axes)
+    source = images.accept(image, images.DTYPES if order else images.MOVED, axes=axes, alpha=alpha)
     return _resized(source, _scaled_shape(source, scale), order, anti_aliasing, backend, out)
 
 
@@ -246,7 +250,9 @@ def _resized(
     smooth = _smooths(source, rows, cols, order, anti_aliasing)
     if max(rows, cols) > TILE_SIDE and source.axes is None:
         return _resize_in_tiles(source, rows, cols, order, smooth, backend, out)
-    return run(plan_resize, source, (0, rows, rows), (0, cols, cols), order, smooth, backend=backend, out=out)
+    return run(
+        plan_resize, source, (0, rows, rows), (0, cols, cols), order, smooth, alpha="weighed", backend=backend, out=out
+    )
 
 
 def _resize_in_tiles(
@@ -263,7 +269,17 @@ def _resize_in_tiles(
     tiles = [(down, along) for down in _parts(rows) for along in _parts(cols)]
     for down, along in tiles:
         tile = target[down[0] : down[1], along[0] : along[1]]
-        run(plan_resize, source._replace(restore=None), down, along, order, smooth, backend=backend, out=tile)
+        run(
+            plan_resize,
+            source._replace(restore=None),
+            down,
+            along,
+            order,
+            smooth,
+            alpha="weighed",
+            backend=backend,
+            out=tile,
+        )
     if out is not None and not is_apart:
         out[...] = target
         return out
@@ -297,7 +313,7 @@ def plan_resize(image: Value, rows: Part, cols: Part, order: int, smooth: bool) 
     )
 
 
-@register({"axis": 0}, {"axis": 1}, {"axis": (0, 1)}, kinds="buif", also=images.MOVED)
+@register({"axis": 0}, {"axis": 1}, {"axis": (0, 1)}, kinds="buif", also=images.MOVED, alpha="channel")
 def flip(
     image: SameImage,
     axis: int | tuple[int, ...],
@@ -349,7 +365,7 @@ def plan_flip(image: Value, vertical: bool, horizontal: bool) -> Value:
     return moved(image, partial(point, "flip", work=0.5, vertical=0, horizontal=int(horizontal)))
 
 
-@register({}, {"k": 2}, {"k": -1}, kinds="buif", also=images.MOVED)
+@register({}, {"k": 2}, {"k": -1}, kinds="buif", also=images.MOVED, alpha="channel")
 def rot90(
     image: SameImage, k: int = 1, *, axes: str | None = None, backend: Backend | None = None, out: Out | None = None
 ) -> SameImage:

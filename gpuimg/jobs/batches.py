@@ -129,9 +129,11 @@ def _one_file(
             exists = target.exists() and not overwrite
             if exists:
                 raise ValueError(f"{target} is there already")
-            image, is_stack = open_pages(source, **limits)
+            image, is_stack, has_alpha = open_pages(source, **limits)
             if is_stack and not isinstance(filter, Chain):
                 raise ValueError("the file has several pages, which a plain function is not called with")
+            if isinstance(filter, Chain):
+                params = {**params, "alpha": has_alpha or None}
             result, axes = filter.of_pages(image, **params) if is_stack else (filter(image, **params), None)
             save_image(target, result, axes=axes)
         except (GpuimgError, OSError, TypeError, ValueError, MemoryError) as raised:

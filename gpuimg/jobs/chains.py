@@ -24,16 +24,22 @@ class Chain:
     def __init__(self, steps: tuple[tuple[Filter, dict[str, Any]], ...]) -> None:
         self.steps = steps
 
-    def __call__(self, image: Any, /, **common: Any) -> Any:
-        """Run all filters; ``common`` goes to each of them, for example ``backend="single"``."""
+    def __call__(self, image: Any, /, *, axes: str | None = None, alpha: bool | None = None, **common: Any) -> Any:
+        """Run all filters; ``common`` goes to each of them, for example ``backend="single"``.
+
+        ``alpha`` says whether the image has an alpha channel; filters see it as long as it is there.
+        """
         for entry, params in self.steps:
-            image = entry.function(image, **params, **common)
+            result = entry.function(image, **known_arguments(entry, params, alpha=alpha, axes=axes), **common)
+            alpha, image = alpha and has_alpha_still(image, result, axes), result
         return image
 
-    def of_pages(self, pages: Any, /, **common: Any) -> tuple[Any, str]:
+    def of_pages(self, pages: Any, /, *, alpha: bool | None = None, **common: Any) -> tuple[Any, str]:
         """Run all filters over a stack of images, (N, H, W) or (N, H, W, C); returns the results and their axes."""
         for entry, params in self.steps:
-            pages = entry.function(pages, **params, axes=axes_of_pages(np.ndim(pages)), **common)
+            axes = axes_of_pages(np.ndim(pages))
+            result = entry.function(pages, **known_arguments(entry, params, alpha=alpha, axes=axes), **common)
+            alpha, pages = alpha and has_alpha_still(pages, result, axes), result
         return pages, axes_of_pages(np.ndim(pages))
 
     def texts(self) -> list[str]:
@@ -45,6 +51,28 @@ class Chain:
 
     def __repr__(self) -> str:
         return f"gpuimg.chain({', '.join([repr((entry.name, params)) for entry, params in self.steps])})"
+
+
+def known_arguments(
+    entry: Filter, params: Mapping[str, Any], *, alpha: bool | None = None, axes: str | None = None
+) -> dict[str, Any]:
+    """A filter's arguments: the parameters of a step and what is known of the image."""
+    known: dict[str, Any] = {"axes": axes} if axes else {}
+    if alpha is not None and entry.alpha != "channel":
+        known["alpha"] = alpha
+    return {**known, **params}
+
+
+def has_alpha_still(image: Any, result: Any, axes: str | None = None) -> bool:
+    """Whether the result of a filter has the alpha channel that its image has: as many channels."""
+    return _channels(result, axes) == _channels(image, axes)
+
+
+def _channels(image: Any, axes: str | None) -> int:
+    if hasattr(image, "getbands"):
+        return len(image.getbands())
+    shape, letters = getattr(image, "shape", ()), axes or "YXC"
+    return int(shape[letters.index("C")]) if "C" in letters and len(shape) == len(letters) else 1
 
 
 def chain(*steps: Step) -> Chain:

@@ -18,7 +18,7 @@ from gpuimg.errors import shown
 from gpuimg.filters import all_filters, filter_named
 from gpuimg.registry import Filter
 
-NOT_PARAMETERS = ("axes", "backend", "out")  # of a filter, but not of a step: who runs the chain sets them
+NOT_PARAMETERS = ("axes", "alpha", "backend", "out")  # of a filter, but not of a step: who runs the chain sets them
 MAX_TEXT = 20_000  # characters
 MAX_NUMBER = 40  # characters
 MAX_DEPTH = 8  # brackets within brackets
@@ -92,9 +92,10 @@ def write_step(name: str, params: Mapping[str, Any]) -> str:
 
 
 def parameters(entry: Filter) -> dict[str, inspect.Parameter]:
-    """What can be set in a step: the function's parameters without the image, the backend and the output array."""
+    """What can be set in a step: the function's parameters without the image and what stands in `NOT_PARAMETERS`."""
     signature = list(inspect.signature(entry.function).parameters.values())[1:]
-    return {parameter.name: parameter for parameter in signature if parameter.name not in NOT_PARAMETERS}
+    # The weight of `blend` has the name of an argument that says what an image is.
+    return {each.name: each for each in signature if each.name not in NOT_PARAMETERS or each.kind != each.KEYWORD_ONLY}
 
 
 def _check_names(entry: Filter, params: Mapping[str, Any]) -> None:

@@ -159,6 +159,11 @@ def _in_order(value: AnyValue, seen: set[AnyNode]) -> Iterator[AnyNode]:
         yield node
 
 
+def all_nodes(value: AnyValue) -> tuple[AnyNode, ...]:
+    """All nodes that a value is made by, in an order in which they can run."""
+    return tuple(_in_order(value, set()))
+
+
 def operands(node: AnyNode) -> list[AnyValue]:
     """The values that a node reads."""
     if isinstance(node, View):

@@ -19,7 +19,7 @@ from gpuimg.advice import planned_results
 from gpuimg.errors import ImageFileError, one_line
 from gpuimg.files import Format, ImageFile, axes_of_pages, check_fits, write_image
 from gpuimg.images import check_axes
-from gpuimg.jobs.chains import Chain, chain
+from gpuimg.jobs.chains import Chain, chain, has_alpha_still, known_arguments
 from gpuimg.jobs.texts import plain, read_step
 from gpuimg.plans.value import Value
 from gpuimg.registry import Filter
@@ -264,15 +264,17 @@ def _perform(request: Request, hold: Callable[[int], None]) -> Made:
         _check_axes(axes, image.shape)
     pixels = image.size // _sides(image.shape, axes).get("C", 1)
     steps: list[StepTime] = []
+    has_alpha = request.image.has_alpha
     for number, (entry, params) in enumerate(request.chain.steps if request.chain else ()):
-        given = {**params, "axes": axes} if axes else params
+        given = known_arguments(entry, params, alpha=has_alpha or None, axes=axes)
         with _at_step(number), _step_problems(entry):
             hold(image.nbytes + _check_result(entry, image, given, request.limits))
             start = time.perf_counter()
-            image = entry.function(image, **given)
+            before, image = image, entry.function(image, **given)
         steps.append(StepTime(entry.name, _backend(), time.perf_counter() - start))
         if not isinstance(image, np.ndarray):
             return _as_json(request, number, entry, image, clock, steps, pixels)
+        has_alpha = has_alpha and has_alpha_still(before, image, axes)
         if image.ndim < len(axes):
             axes = axes.replace("C", "")
     clock.lap("compute")

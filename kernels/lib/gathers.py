@@ -13,6 +13,7 @@ from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.lanes import _address, _load, _store
 
 ROW_PIXELS = 64  # that `weigh_rows` sums at once
+REAL_BYTES = 256  # that `weigh_real_block` makes at once
 BIAS = 1 << 15  # what brings 256ths of a grey level into a signed 16-bit number
 
 INT16, INT32, INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
@@ -55,6 +56,65 @@ def weigh_rows(_context, src, rows, weights, x, line):
         if line.dtype == types.int16:
             result = builder.trunc(builder.sub(result, _whole(wide, BIAS)), ir.VectorType(INT16, ROW_PIXELS))
         _store(builder, result, _address(context, builder, line, line_, x), line.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.none(src, rows, weights, types.int64, line), build
+
+
+class _Mean:
+    """A weighted mean of vectors, summed one after the other. Of floats it is kept in the range of its samples, which
+    rounding may leave."""
+
+    def __init__(self, builder, weight, sample, of):
+        self.builder = builder
+        self.total = cgutils.alloca_once_value(builder, builder.fmul(weight, sample))
+        self.range = (
+            [cgutils.alloca_once_value(builder, sample) for _ in range(2)] if isinstance(of, types.Float) else []
+        )
+
+    def add(self, weight, sample):
+        builder = self.builder
+        builder.store(builder.fadd(builder.load(self.total), builder.fmul(weight, sample)), self.total)
+        for sign, held in zip("<>", self.range, strict=False):
+            known = builder.load(held)
+            builder.store(builder.select(builder.fcmp_ordered(sign, sample, known), sample, known), held)
+
+    def value(self):
+        builder, value = self.builder, self.builder.load(self.total)
+        for sign, held in zip("<>", self.range, strict=False):
+            end = builder.load(held)
+            value = builder.select(builder.fcmp_ordered(sign, value, end), end, value)
+        return value
+
+
+@intrinsic
+def weigh_real_block(_context, src, rows, weights, x, line):
+    """`REAL_BYTES` of a float line, from ``x`` on, become the mean of ``src[rows[k], x:]`` by ``weights[k]``."""
+
+    def build(context, builder, signature, arguments):
+        image, rows_, weights_, x, line_ = arguments
+        number = context.get_data_type(line.dtype)
+        count = REAL_BYTES * 8 // line.dtype.bitwidth
+        wide, stored = ir.VectorType(number, count), ir.VectorType(context.get_data_type(src.dtype), count)
+        pixels = context.make_array(src)(context, builder, image)
+        pitch = cgutils.unpack_tuple(builder, pixels.strides)[0]
+        taps = cgutils.unpack_tuple(builder, context.make_array(rows)(context, builder, rows_).shape)[0]
+        origin = builder.ptrtoint(pixels.data, INT64)
+
+        def tap(index):
+            row = builder.load(_address(context, builder, rows, rows_, index))
+            weight = builder.load(_address(context, builder, weights, weights_, index))
+            weight = builder.fptrunc(weight, number) if line.dtype.bitwidth == 32 else weight
+            at = builder.inttoptr(builder.add(origin, builder.mul(row, pitch)), stored.element.as_pointer())
+            values = _load(builder, builder.gep(at, [x]), stored, src.dtype.bitwidth // 8)
+            if not isinstance(src.dtype, types.Float):
+                values = (builder.sitofp if src.dtype.signed else builder.uitofp)(values, wide)
+            return _splat(builder, weight, count), values
+
+        mean = _Mean(builder, *tap(INT64(0)), src.dtype)
+        with cgutils.for_range_slice(builder, INT64(1), taps, INT64(1), inc=True) as (index, _):
+            mean.add(*tap(index))
+        _store(builder, mean.value(), _address(context, builder, line, line_, x), line.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.none(src, rows, weights, types.int64, line), build
@@ -114,11 +174,12 @@ def weigh_picked_pairs(_context, line, bases, places, weights, group, out, to):
 
 
 @intrinsic
-def weigh_picked(_context, line, bases, places, weights, group, out, to):
-    """The same for float lines, one sample after the other: as many pixels as fit into a vector, as floats."""
+def weigh_picked(_context, line, bases, places, weights, group, out, to, target):
+    """The same for float lines, one sample after the other: as many pixels as fit into a vector, which
+    become values of the target's type."""
 
     def build(context, builder, signature, arguments):
-        line_, bases_, places_, weights_, group, out_, to = arguments
+        line_, bases_, places_, weights_, group, out_, to, _ = arguments
         size = line.dtype.bitwidth // 8
         lanes = 64 // size
         values = ir.VectorType(context.get_data_type(line.dtype), lanes)
@@ -128,19 +189,19 @@ def weigh_picked(_context, line, bases, places, weights, group, out, to):
         sources = _load_all(builder, context, line, line_, base, values, size)
         taps = _per_group(context, builder, places, places_, bases, bases_, lanes)
 
-        def product(tap):
-            at = builder.mul(builder.add(builder.mul(group, taps), tap), INT64(lanes))
+        def tap(number):
+            at = builder.mul(builder.add(builder.mul(group, taps), number), INT64(lanes))
             index = _load(builder, _address(context, builder, places, places_, at), indices, size)
             weight = _load(builder, _address(context, builder, weights, weights_, at), values, size)
-            return builder.fmul(weight, _pick(builder, name, sources, index))
+            return weight, _pick(builder, name, sources, index)
 
-        total = cgutils.alloca_once_value(builder, product(INT64(0)))
-        with cgutils.for_range_slice(builder, INT64(1), taps, INT64(1), inc=True) as (tap, _):
-            builder.store(builder.fadd(builder.load(total), product(tap)), total)
-        _store(builder, builder.load(total), _address(context, builder, out, out_, to), size)
+        mean = _Mean(builder, *tap(INT64(0)), target.dtype)
+        with cgutils.for_range_slice(builder, INT64(1), taps, INT64(1), inc=True) as (number, _):
+            mean.add(*tap(number))
+        _store(builder, mean.value(), _address(context, builder, out, out_, to), size)
         return context.get_dummy_value()
 
-    return types.none(line, bases, places, weights, types.int64, out, types.int64), build
+    return types.none(line, bases, places, weights, types.int64, out, types.int64, target), build
 
 
 @kernel

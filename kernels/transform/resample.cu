@@ -6,9 +6,8 @@
 // Weighted sums of some rows into a scratch image, then of some columns: tables name the samples of each output row and
 // column and their weights. uint8 by weights in 16384ths, with 8 more bits between the two.
 
-// A weighted mean, and the range of its samples, which rounding may leave: there it is cut off. For whole numbers it is a
-// sum alone.
-template <typename A, bool REAL = SameType<A, float>::value || SameType<A, double>::value>
+// A weighted mean; of floats it is kept in the range of its samples, which rounding may leave.
+template <typename A, bool WHOLE>
 struct Mean {
   A total, low, high;
 
@@ -26,7 +25,7 @@ struct Mean {
 };
 
 template <typename A>
-struct Mean<A, false> {
+struct Mean<A, true> {
   A total;
 
   __device__ __forceinline__ void start(A first) { total = first; }
@@ -43,7 +42,7 @@ __device__ __forceinline__ void sum_rows(const T* src, long long cols, U* dst, l
   for (int r = 0; r < ROWS && row + r < bottom; ++r) {
     const long long* const from = index + (row + r) * taps;
     const W* const weight = weights + (row + r) * taps;
-    Mean<A> sums[COLUMNS];
+    Mean<A, Number<T>::whole> sums[COLUMNS];
 #pragma unroll
     for (int k = 0; k < COLUMNS; ++k) sums[k].start(start);
 #pragma unroll 2
@@ -81,7 +80,7 @@ __device__ __forceinline__ void sum_cols(const A* src, long long cols, T* dst, l
     const long long pixel = pixel_of(x, step), channel = x - pixel * step;
     const long long* const from = index + pixel * taps;
     const W* const weight = weights + pixel * taps;
-    Mean<A> sums[ROWS];
+    Mean<A, Number<T>::whole> sums[ROWS];
 #pragma unroll
     for (int r = 0; r < ROWS; ++r) sums[r].start(start);
 #pragma unroll 2

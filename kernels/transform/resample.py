@@ -8,15 +8,16 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from gpuimg.kernels.exposure.minmax import value_range
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.gathers import (
     BIAS,
+    REAL_BYTES,
     ROW_PIXELS,
     none_negative,
     plan_picks,
     weigh_picked,
     weigh_picked_pairs,
+    weigh_real_block,
     weigh_rows,
 )
 from gpuimg.kernels.lib.numbers import stored
@@ -86,81 +87,51 @@ def weigh_reals(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
     places = np.empty(groups * w1.shape[1] * lanes, index_type(line))
     heavy = np.empty(places.size, line.dtype)
     picks = HAS_AVX512 and count >= lanes and plan_picks(step, i1, w1, lanes, 4 * lanes, 1, bases, places, heavy)
-    first, ranges = ranges_for(src, dst, i0[top:bottom])
     for row in range(top, bottom):
         weigh_real_rows(src, i0[row], w0[row], line[: src.shape[1]])
         target = dst[row]
         if picks:
             out = sums_line(sums, target)
             for group in range(groups):
-                weigh_picked(line, bases, places, heavy, group, out, min(group * lanes, count - lanes))
+                weigh_picked(line, bases, places, heavy, group, out, min(group * lanes, count - lanes), target)
             store_sums(out, target)
         else:
-            weigh_columns(line, step, i1, w1, target)
-        keep_in_range(target, src, i0[row], first, ranges)
-
-
-def ranges_for(src, dst, samples):
-    """For floats: the first row among samples, and room for the minimum and maximum of each row from it on."""
-    raise NotImplementedError
-
-
-@overload(ranges_for)
-def _ranges_for(src, dst, samples):
-    if not isinstance(dst.dtype, types.Float):
-        return lambda src, dst, samples: (0, np.empty((0, 2), np.float64))
-
-    def make(src, dst, samples):
-        first = samples.min()
-        return first, np.full((samples.max() - first + 1, 2), np.nan, src.dtype)
-
-    return make
-
-
-def keep_in_range(target, src, rows, first, ranges):
-    """Clip floats to the range of the rows that they come from, which rounding may leave."""
-    raise NotImplementedError
-
-
-@overload(keep_in_range)
-def _keep_in_range(target, src, rows, first, ranges):
-    if not isinstance(target.dtype, types.Float):
-        return lambda target, src, rows, first, ranges: None
-
-    def keep(target, src, rows, first, ranges):
-        number = target.dtype.type
-        low, high = number(np.inf), number(-np.inf)
-        for row in rows:
-            known = ranges[row - first]
-            if known[0] != known[0]:
-                least, most = value_range(src[row])
-                # A row with NaN may have any other value, too.
-                known[0], known[1] = (-np.inf, np.inf) if least != least else (least, most)
-            low, high = min(low, known[0]), max(high, known[1])
-        for x in range(target.size):
-            value = target[x]
-            value = low if value < low else value
-            target[x] = high if value > high else value
-
-    return keep
+            weigh_real_columns(line, step, i1, w1, target)
 
 
 @kernel
 def weigh_real_rows(src, rows, weights, line):
-    """The weighted sum of some rows."""
-    real = line.dtype.type
-    one, weight = src[rows[0]], real(weights[0])
-    if rows.size == 1:
-        for x in range(line.size):
-            line[x] = weight * real(one[x])
+    """The weighted mean of some rows, of floats within the range of its samples."""
+    real, width, at_once = line.dtype.type, line.size, REAL_BYTES // line.itemsize
+    if width >= at_once:
+        for x in range(0, width, at_once):
+            weigh_real_block(src, rows, weights, min(x, width - at_once), line)
         return
-    other, second = src[rows[1]], real(weights[1])
-    for x in range(line.size):
-        line[x] = weight * real(one[x]) + second * real(other[x])
-    for tap in range(2, rows.size):
-        one, weight = src[rows[tap]], real(weights[tap])
-        for x in range(line.size):
-            line[x] += weight * real(one[x])
+    for x in range(width):
+        low = high = real(src[rows[0], x])
+        total = real(weights[0]) * low
+        for tap in range(1, rows.size):
+            sample = real(src[rows[tap], x])
+            total += real(weights[tap]) * sample
+            low, high = sample if sample < low else low, sample if sample > high else high
+        line[x] = clipped(total, low, high, src)
+
+
+def clipped(value, low, high, of):
+    """A mean kept in the range of its samples where they are floats; NaN stays."""
+    raise NotImplementedError
+
+
+@overload(clipped)
+def _clipped(value, low, high, of):
+    if not isinstance(of.dtype, types.Float):
+        return lambda value, low, high, of: value
+
+    def clip(value, low, high, of):
+        value = low if value < low else value
+        return high if value > high else value
+
+    return clip
 
 
 def real_type(src):
@@ -216,26 +187,29 @@ def _store_sums(sums, target):
     return store
 
 
-def finished(total, target):
-    """A sum along a row as a value of the target's type."""
-    raise NotImplementedError
-
-
-@overload(finished)
-def _finished(total, target):
-    if target.dtype == types.uint8:
-        return lambda total, target: np.uint8(min(max((total + (1 << 21)) >> 22, 0), 255))
-    return lambda total, target: stored(total, target)
-
-
 @kernel
 def weigh_columns(line, step, index, weights, target):
-    """The weighted sums of some samples of a row, one by one."""
-    exact = line.dtype.type
+    """The weighted sums of some samples of a row of uint8, one by one."""
     taps = index.shape[1]
     for col in range(len(index)):
         for channel in range(step):
-            total = exact(weights[col, 0]) * line[index[col, 0] * step + channel]
+            total = 1 << 21
+            for tap in range(taps):
+                total += weights[col, tap] * line[index[col, tap] * step + channel]
+            target[col * step + channel] = np.uint8(min(max(total >> 22, 0), 255))
+
+
+@kernel
+def weigh_real_columns(line, step, index, weights, target):
+    """The same in floating point; of floats within the range of the samples."""
+    real = line.dtype.type
+    taps = index.shape[1]
+    for col in range(len(index)):
+        for channel in range(step):
+            low = high = line[index[col, 0] * step + channel]
+            total = real(weights[col, 0]) * low
             for tap in range(1, taps):
-                total += exact(weights[col, tap]) * line[index[col, tap] * step + channel]
-            target[col * step + channel] = finished(total, target)
+                sample = line[index[col, tap] * step + channel]
+                total += real(weights[col, tap]) * sample
+                low, high = sample if sample < low else low, sample if sample > high else high
+            target[col * step + channel] = stored(clipped(total, low, high, target), target)

@@ -1,0 +1,1 @@
+"""Conversions between colour spaces, a pixel at a time."""
