@@ -168,6 +168,7 @@ def accept(
     axes: str | None = None,
     together: bool = False,
     color: bool = False,
+    grey: bool = False,
     channels: int | None = None,
     alpha: bool | None = False,
     name: str = "image",
@@ -181,6 +182,7 @@ def accept(
     axes : the array's axes, one letter each; None: (H, W), or (H, W, C) with at most four channels
     together : whether the filter combines channels; otherwise they may be a stack of images
     color : whether the image must have three channels, or four of which the last is ignored
+    grey : whether an image of several channels is refused unless ``axes`` names them
     channels : how many the image must have besides alpha
     alpha : whether the last channel is alpha; None: as a PIL image's mode says, otherwise not
     name : the argument's name, for error messages
@@ -205,6 +207,11 @@ def accept(
         channels = channels and channels + 1
         if len(shape) != 3 or shape[2] not in ALPHA_CHANNELS:
             raise ValueError(f"{name} must have the shape (H, W, 2) or (H, W, 4) with alpha=True, got {shape}")
+    if grey and axes is None and len(shape) == 3 and shape[2] - source.has_alpha > 1:
+        remedy = (
+            f"convert it first, for example gpuimg.rgb2gray({name}), or name its axes, 'YXC', for each channel's result"
+        )
+        raise ValueError(f"{name} must be grey, of the shape (H, W), got {shape}: {remedy}")
     if channels is not None and (len(shape) != 3 or shape[2] != channels):
         raise ValueError(f"{name} must have the shape (H, W, {channels}), got {shape}")
     if color and (len(shape) != 3 or shape[2] not in (3, 4)):

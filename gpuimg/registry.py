@@ -22,6 +22,7 @@ class Filter(NamedTuple):
     family : the module in `gpuimg.filters` that it stands in
     examples : keyword arguments to call it with; a value that is a function is made by it, out of the image
     color : whether it takes images of three channels only
+    grey : whether it refuses images of several channels unless ``axes`` names them
     kinds : of dtypes that it takes, by NumPy's letters: b is bool; u, i and f are those of `gpuimg.images.DTYPES`
     images : the parameters that are images (or arrays of an image's shape) themselves
     also : dtypes that it takes besides
@@ -34,6 +35,7 @@ class Filter(NamedTuple):
     family: str
     examples: tuple[Mapping[str, Any], ...]
     color: bool = False
+    grey: bool = False
     kinds: str = "uif"
     images: tuple[str, ...] = ()
     also: frozenset[np.dtype[Any]] = frozenset()
@@ -57,6 +59,7 @@ def arguments(example: Mapping[str, Any], image: Any) -> dict[str, Any]:
 def register(
     *examples: Mapping[str, Any],
     color: bool = False,
+    grey: bool = False,
     kinds: str = "uif",
     images: tuple[str, ...] = (),
     also: frozenset[np.dtype[Any]] = frozenset(),
@@ -66,7 +69,7 @@ def register(
 
     def enter(function: Function) -> Function:
         name, family = function.__name__, function.__module__.rpartition(".")[2]
-        FILTERS[name] = Filter(name, function, family, examples or ({},), color, kinds, images, also, alpha)
+        FILTERS[name] = Filter(name, function, family, examples or ({},), color, grey, kinds, images, also, alpha)
         return function
 
     return enter

@@ -26,7 +26,7 @@ def each_channel(oracle):
     """Call an oracle for two-dimensional images with each channel independently."""
 
     @functools.wraps(oracle)
-    def per_channel(image, *args, **kwargs):
+    def per_channel(image, *args, axes=None, **kwargs):
         if image.ndim == 2:
             return oracle(image, *args, **kwargs)
         planes = [oracle(image[..., channel], *args, **kwargs) for channel in range(image.shape[2])]

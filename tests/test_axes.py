@@ -45,8 +45,10 @@ def test_each_image_of_a_stack_on_its_own(name, axes, backend):
     given = [params(name, image)[0] for image in plain]
     beside = {key: in_order([one[key] for one in given], stack, axes) for key in given[0] if key in entry.images}
     own = "YXC"[: plain.ndim - 1]
-    each = [entry.function(image, backend="single", axes=own, **one) for image, one in zip(plain, given, strict=True)]
-    result = entry.function(array, axes=axes, backend=backend, **{**given[0], **beside})
+    each = [
+        entry.function(image, backend="single", **{**one, "axes": own}) for image, one in zip(plain, given, strict=True)
+    ]
+    result = entry.function(array, backend=backend, **{**given[0], **beside, "axes": axes})
     results, expected = (result, list(zip(*each, strict=True))) if isinstance(result, tuple) else ((result,), [each])
     for one, wanted in zip(results, expected, strict=True):
         if np.ndim(wanted[0]) < 2:

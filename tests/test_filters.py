@@ -12,6 +12,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage
 
 import gpuimg
@@ -89,7 +90,9 @@ def values(image):
 
 
 def params(name, image):
-    return [arguments(example, image) for example in (*FILTERS[name].examples, *MORE.get(name, []))]
+    entry = FILTERS[name]
+    each = {"axes": "YXC"} if entry.grey and image.ndim == 3 else {}
+    return [{**arguments(example, image), **each} for example in (*entry.examples, *MORE.get(name, []))]
 
 
 def modes_of(name):
@@ -532,3 +535,17 @@ def test_oracles_of_windows_are_scipys(name, mode):
         else:
             expected = getattr(ndimage, f"{name}_filter")(image, value, mode=mode, cval=3)
         assert_same(ORACLES[name](image, mode=mode, cval=3, **given), expected, f"{name} {short(given)}")
+
+
+def test_edges_of_colours_are_asked_for():
+    image = noise((12, 17, 3), np.uint8)
+    for given in (image, Image.fromarray(image), noise((12, 17, 4), np.uint8)):
+        with pytest.raises(ValueError, match=r"image must be grey.*gpuimg\.rgb2gray\(image\).*'YXC'"):
+            gpuimg.canny(given)
+    each = gpuimg.canny(image, axes="YXC")
+    assert_same(each[..., 1], gpuimg.canny(image[..., 1]))
+    assert gpuimg.canny(image[..., :1]).shape == (12, 17, 1)
+    shaded = np.stack((image[..., 0], np.full((12, 17), 255, np.uint8)), axis=2)
+    assert gpuimg.canny(shaded, alpha=True).shape == (12, 17)
+    with pytest.raises(ValueError, match="image must be grey"):
+        gpuimg.canny(shaded)

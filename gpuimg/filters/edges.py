@@ -89,6 +89,7 @@ def sobel(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
+        Channels are filtered one by one; for the edges of a colour image make it grey first, `gpuimg.rgb2gray`.
     axis : {None, 0, 1}
         The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones, None both:
         the magnitude.
@@ -136,6 +137,7 @@ def scharr(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
+        Channels are filtered one by one; for the edges of a colour image make it grey first, `gpuimg.rgb2gray`.
     axis : {None, 0, 1}
         The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones, None both:
         the magnitude.
@@ -183,6 +185,7 @@ def prewitt(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
+        Channels are filtered one by one; for the edges of a colour image make it grey first, `gpuimg.rgb2gray`.
     axis : {None, 0, 1}
         The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones, None both:
         the magnitude.
@@ -229,6 +232,7 @@ def gradient(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
+        Channels are filtered one by one; for the edges of a colour image make it grey first, `gpuimg.rgb2gray`.
     mode, cval, axes, alpha, backend : see `gpuimg.filters`
     out : tuple of two arrays, for both results; see `gpuimg.filters`
 
@@ -291,6 +295,7 @@ def laplace(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
+        Channels are filtered one by one; for the edges of a colour image make it grey first, `gpuimg.rgb2gray`.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns

@@ -97,7 +97,7 @@ GROUP = 8  # neighbouring slabs, or groups of slabs, that are linked at a time
 DEFAULT_LOW, DEFAULT_HIGH = 0.1, 0.2  # of the maximum of an integer dtype; floats reach 1
 
 
-@register({}, {"sigma": (0.7, 2), "low_threshold": 0.1, "high_threshold": 0.5})
+@register({}, {"sigma": (0.7, 2), "low_threshold": 0.1, "high_threshold": 0.5}, grey=True)
 def canny(
     image: ImageLike,
     sigma: Sigma = 1,
@@ -118,7 +118,9 @@ def canny(
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array
+    image : (H, W) array
+        Edges are those of a greyscale image: make a colour image grey first, `gpuimg.rgb2gray`. With ``axes="YXC"``
+        each channel is searched by itself.
     sigma : number >= 0, or two of them for rows and columns
         Standard deviation of the Gaussian.
     low_threshold, high_threshold : number >= 0 or None
@@ -135,7 +137,7 @@ def canny(
 
     Raises
     ------
-    ValueError : a threshold is negative, NaN or infinite, or the low one above the high one; or so is ``sigma``
+    ValueError : the image has several channels that ``axes`` does not name; a threshold is negative, NaN or infinite, or the low one above the high one; or so is ``sigma``
 
     References
     ----------
@@ -150,7 +152,7 @@ def canny(
     >>> gpuimg.canny(bright, mode="nearest")[3].nonzero()[0]
     array([3])
     """
-    source = images.accept(image, axes=axes, alpha=alpha)
+    source = images.accept(image, axes=axes, grey=True, alpha=alpha)
     maximum = 1.0 if source.dtype.kind == "f" else float(images.limits(source.dtype)[1])
     low = DEFAULT_LOW * maximum if low_threshold is None else images.number("low_threshold", low_threshold, low=0)
     high = DEFAULT_HIGH * maximum if high_threshold is None else images.number("high_threshold", high_threshold, low=0)
