@@ -105,6 +105,8 @@ def cases(dtype: str) -> list[Case]:
         Case("median", {"size": 3, "mode": "nearest"}),  # the one mode that OpenCV's has
         Case("median", {"size": 5, "mode": "nearest"}),
         Case("median", {"size": 15, "mode": "nearest"}),
+        Case("percentile", {"percentile": 20, "size": 3}),
+        Case("percentile", {"percentile": 20, "size": 15}),
         Case("minimum", {"size": 3}),
         Case("minimum", {"size": 15}),
         Case("maximum", {"size": 3}),
@@ -349,6 +351,7 @@ def scipy() -> Library:
             "gaussian": lambda image, sigma: ndimage.gaussian_filter(image, sigma, axes=(0, 1)),
             "uniform": lambda image, size: ndimage.uniform_filter(image, size),
             "median": lambda image, size, mode: ndimage.median_filter(image, size, mode=mode),
+            "percentile": lambda image, percentile, size: ndimage.percentile_filter(image, percentile, size),
             "minimum": lambda image, size: ndimage.minimum_filter(image, size),
             "maximum": lambda image, size: ndimage.maximum_filter(image, size),
             "distance_transform_edt": ndimage.distance_transform_edt,
@@ -396,6 +399,9 @@ def pillow() -> Library:
             "threshold": lambda image, value: image.point([0] * (value + 1) + [1] * (255 - value)),
             "uniform": lambda image, size: image.filter(ImageFilter.BoxBlur(size // 2)),
             "median": lambda image, size, mode: image.filter(ImageFilter.MedianFilter(size)),
+            "percentile": lambda image, percentile, size: image.filter(
+                ImageFilter.RankFilter(size, int(size * size * percentile / 100))
+            ),
             "minimum": lambda image, size: image.filter(ImageFilter.MinFilter(size)),
             "maximum": lambda image, size: image.filter(ImageFilter.MaxFilter(size)),
             "histogram": lambda image: image.histogram(),
@@ -454,6 +460,7 @@ def pyvips() -> Library:
             "threshold": lambda image, value: image > value,
             "gaussian": lambda image, sigma: image.gaussblur(sigma, min_ampl=0.001),
             "median": lambda image, size, mode: image.median(size),
+            "percentile": lambda image, percentile, size: image.rank(size, size, int(size * size * percentile / 100)),
             "minimum": lambda image, size: image.rank(size, size, 0),
             "maximum": lambda image, size: image.rank(size, size, size * size - 1),
             "histogram": lambda image: image.hist_find(),

@@ -55,6 +55,7 @@ from gpuimg.filters.morphology import white_tophat as white_tophat
 from gpuimg.filters.smooth import difference_of_gaussians as difference_of_gaussians
 from gpuimg.filters.smooth import gaussian as gaussian
 from gpuimg.filters.smooth import median as median
+from gpuimg.filters.smooth import percentile as percentile
 from gpuimg.filters.smooth import uniform as uniform
 from gpuimg.filters.smooth import unsharp_mask as unsharp_mask
 from gpuimg.filters.transform import flip as flip

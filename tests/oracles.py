@@ -111,12 +111,23 @@ def uniform(image, size=3, *, mode="reflect", cval=0):
     return (low + up).astype(image.dtype)
 
 
-@each_channel
-def median(image, size=3, *, mode="reflect", cval=0):
+def _ranked(image, size, rank, mode, cval):
+    """The value with so many others of the window before it; NaN if there is any."""
     windows = _windows(image, size, mode, cval)
     flat = np.sort(windows.reshape(*image.shape, -1), axis=-1)  # NaN sorts to the end
-    middle = flat[..., flat.shape[-1] // 2]
-    return np.where(flat[..., -1] != flat[..., -1], flat[..., -1], middle) if image.dtype.kind == "f" else middle
+    found = flat[..., rank(flat.shape[-1])]
+    return np.where(flat[..., -1] != flat[..., -1], flat[..., -1], found) if image.dtype.kind == "f" else found
+
+
+@each_channel
+def median(image, size=3, *, mode="reflect", cval=0):
+    return _ranked(image, size, lambda count: count // 2, mode, cval)
+
+
+@each_channel
+def percentile(image, percentile, size=3, *, mode="reflect", cval=0):
+    share = percentile % 100 if percentile < 100 else 100
+    return _ranked(image, size, lambda count: min(int(count * share / 100), count - 1), mode, cval)
 
 
 def _compared(image, size, mode, cval, which):
@@ -412,6 +423,7 @@ ORACLES = {
     "gaussian": gaussian,
     "uniform": uniform,
     "median": median,
+    "percentile": percentile,
     "minimum": minimum,
     "maximum": maximum,
     "erosion": erosion,

@@ -63,6 +63,12 @@ WRONG = [
     ("median", {"mode": "constant", "cval": 0.5}, ValueError, "cval must be a whole number from 0 to 255"),
     ("median", {"mode": "constant", "cval": NAN}, ValueError, "cval must be a whole number from 0 to 255"),
     ("median", {"mode": "constant", "cval": "0"}, TypeError, "cval must be a number, got '0'"),
+    # percentiles
+    ("percentile", {"percentile": 101}, ValueError, "percentile must be at most 100, got 101"),
+    ("percentile", {"percentile": -100.5}, ValueError, "percentile must be at least -100, got -100.5"),
+    ("percentile", {"percentile": NAN}, ValueError, "percentile must be finite, got nan"),
+    ("percentile", {"percentile": "50"}, TypeError, "percentile must be a number, got '50'"),
+    ("percentile", {"percentile": 10, "size": 4}, ValueError, "size must be odd and positive, got 4"),
     # footprints
     ("erosion", {"footprint": 0}, ValueError, "footprint must be positive, got 0"),
     ("erosion", {"footprint": 2.5}, TypeError, "footprint must be a whole number, got 2.5"),

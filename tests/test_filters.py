@@ -49,6 +49,16 @@ MORE = {
     "gaussian": [{"sigma": 0}, {"sigma": (0, 1.2)}, {"sigma": 12}],
     "uniform": [{"size": 1}, {"size": (31, 2)}, {"size": 70}],
     "median": [{"size": 1}, {"size": 7}, {"size": 9}, {"size": (31, 3)}, {"size": (1, 51)}],
+    "percentile": [
+        {"percentile": 0, "size": (7, 3)},
+        {"percentile": 100, "size": 5},
+        {"percentile": 50},
+        {"percentile": -1, "size": 1},
+        {"percentile": 99, "size": 5},
+        {"percentile": 30, "size": 7},
+        {"percentile": 60, "size": (31, 3)},
+        {"percentile": 95, "size": (1, 51)},
+    ],
     "minimum": [{"size": 1}, {"size": (40, 5)}, {"size": 150}],
     "maximum": [{"size": (5, 40)}],
     "erosion": [{"footprint": np.array([[1, 0, 0, 1, 1], [0, 0, 0, 0, 0]])}],
@@ -323,8 +333,8 @@ def touched(name, image, given):
         return neighbours(there, **given)
     if name in COMPOSED:
         return np.isnan(ORACLES[name](image, **given))
-    if "size" in given:
-        return ORACLES["maximum"](there, given["size"]).astype(bool)
+    if "size" in given or name == "percentile":
+        return ORACLES["maximum"](there, given.get("size", 3)).astype(bool)
     if name == "dilation":
         return ORACLES["dilation"](there, **given).astype(bool)
     return ~ORACLES["erosion"](1 - there, **given).astype(bool)
@@ -391,7 +401,17 @@ def test_nothing_wraps_round_at_the_ends_of_the_range(dtype, backend):
     info = np.iinfo(dtype)
     for value in (info.min, info.max):
         image = np.full((20, 37), value, dtype)
-        for name in ("gaussian", "uniform", "median", "minimum", "maximum", "erosion", "dilation", "resize"):
+        for name in (
+            "gaussian",
+            "uniform",
+            "median",
+            "percentile",
+            "minimum",
+            "maximum",
+            "erosion",
+            "dilation",
+            "resize",
+        ):
             if not supported(name, image.dtype):
                 continue
             for given in params(name, image):
@@ -518,15 +538,31 @@ def test_windows_wider_than_a_gpus_shared_memory(name, mode, backend):
     assert_same(result, ORACLES[name](image, **given), name)
 
 
+PERCENTILES = [*range(-100, 101, 7), 0, 100, 50, 33.3, 1e-9, -1e-9, -1e-20, 11.2, 99.9]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+@pytest.mark.parametrize("size", [1, 3, 5, 7, (3, 5), (9, 9)], ids=str)
+def test_percentiles_are_scipys(size, dtype):
+    image = noise((21, 34), dtype)
+    for percentile in PERCENTILES:
+        expected = ndimage.percentile_filter(image, percentile, size)
+        for backend in ("single", "multicore"):
+            found = gpuimg.percentile(image, percentile, size, backend=backend)
+            assert_same(found, expected, f"{percentile} of {size} on {backend}")
+
+
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", ["erosion", "dilation", "minimum", "maximum", "median"])
+@pytest.mark.parametrize("name", ["erosion", "dilation", "minimum", "maximum", "median", "percentile"])
 def test_oracles_of_windows_are_scipys(name, mode):
     """Where SciPy can be relied on: windows smaller than the image."""
     theirs = {"erosion": ndimage.grey_erosion, "dilation": ndimage.grey_dilation}
     image = noise((33, 47), np.uint8)
     for given in FILTERS[name].examples:
-        (value,) = given.values()
-        if name in theirs:
+        value = list(given.values())[-1]
+        if name == "percentile":
+            expected = ndimage.percentile_filter(image, **{"size": 3, **given}, mode=mode, cval=3)
+        elif name in theirs:
             under = np.asarray(value) if np.ndim(value) == 2 else np.ones(np.broadcast_to(value, 2))
             expected = theirs[name](image, footprint=under, mode=mode, cval=3)
         else:

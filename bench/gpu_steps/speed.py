@@ -313,6 +313,7 @@ def cupyx_filters() -> dict[str, Peer]:
         "gaussian": of("gaussian_filter"),
         "uniform": of("uniform_filter"),
         "median": of("median_filter"),
+        "percentile": of("percentile_filter"),
         "minimum": of("minimum_filter"),
         "maximum": of("maximum_filter"),
         "erosion": of("grey_erosion"),

@@ -1,4 +1,4 @@
-"""Smoothing: weighted means, means and medians of the window around a pixel."""
+"""Smoothing: weighted means, means, medians and percentiles of the window around a pixel."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuimg import images
+from gpuimg.filters.morphology import MAXIMUM, MINIMUM, Extents, plan_extreme
 from gpuimg.images import FLOAT32, FLOAT64, MODES, UINT8
 from gpuimg.keeping import kept
 from gpuimg.plans.nodes import Edge, copied, point, window
@@ -410,10 +411,88 @@ def median(
 
 
 def plan_median(image: Value, size: tuple[int, int], edge: Edge) -> Value:
+    area = size[0] * size[1]
+    return _plan_rank(image, size, area // 2, edge, {9: 2.0, 25: 10.0}.get(area, 60.0))
+
+
+def _plan_rank(image: Value, size: tuple[int, int], rank: int, edge: Edge, work: float) -> Value:
+    """The value of the window with ``rank`` others before it."""
     rows, cols = size
-    halo, work = (rows // 2, cols // 2), _median_work(rows * cols)
-    return window("median", image, halo=halo, edge=edge, work=work, n0=rows, n1=cols)
+    return window("median", image, halo=(rows // 2, cols // 2), edge=edge, work=work, n0=rows, n1=cols, rank=rank)
 
 
-def _median_work(area: int) -> float:
-    return {9: 2.0, 25: 10.0}.get(area, 60.0)
+@register(
+    {"percentile": 20},
+    {"percentile": 90, "size": (5, 7)},
+    {"percentile": -25.5, "size": 5},
+    {"percentile": 5, "size": 15},
+    kinds="buif",
+    also=images.WITH_LABELS,
+)
+def percentile(
+    image: SameImage,
+    percentile: float,
+    size: Size = 3,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Compute a percentile of the window around each pixel.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
+    percentile : number from -100 to 100
+        Of n values in ascending order the result is the one with the index ``int(n * percentile / 100)``, the last
+        one for 100; nothing is interpolated. 0 is the minimum, 100 the maximum. -25 is the same as 75.
+    size : odd positive int, or two of them for rows and columns
+    mode, cval, axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype; NaN where the window contains NaN
+
+    Raises
+    ------
+    ValueError : ``percentile`` is not from -100 to 100, or ``size`` is even or not positive
+
+    See Also
+    --------
+    median, minimum, maximum
+
+    References
+    ----------
+    .. [1] `scipy.ndimage.percentile_filter`, which selects the same values.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.percentile(np.array([[1, 2, 200, 3, 4]], np.uint8), 70)
+    array([[  2, 200, 200, 200,   4]], dtype=uint8)
+    """
+    source = images.accept(image, images.WITH_LABELS, axes=axes)
+    share = images.number("percentile", percentile, low=-100, high=100)
+    sides = images.window(size, odd=True)
+    edge = images.border(mode, cval, source.dtype)
+    return run(plan_percentile, source, share, sides, edge, backend=backend, out=out)
+
+
+def plan_percentile(image: Value, percentile: float, size: tuple[int, int], edge: Edge) -> Value:
+    area = size[0] * size[1]
+    rank = rank_of(percentile, area)
+    if rank == area // 2:
+        return plan_median(image, size, edge)
+    if rank in (0, area - 1):
+        rows, cols = size[0] // 2, size[1] // 2
+        return plan_extreme(image, Extents(rows, rows, cols, cols), MAXIMUM if rank else MINIMUM, edge)
+    return _plan_rank(image, size, rank, edge, {9: 3.0, 25: 15.0}.get(area, 60.0))
+
+
+def rank_of(percentile: float, count: int) -> int:
+    """The index of a percentile among ``count`` values in ascending order, as SciPy computes it."""
+    if percentile < 0:
+        percentile += 100
+    return min(int(float(count) * percentile / 100), count - 1)
