@@ -69,6 +69,14 @@ def brief(value: Any) -> str:
     return f"{shape[0]}x{shape[1]}" if shape else str(value).replace(" ", "")
 
 
+def kernel_of(side: int) -> Any:
+    """A square of weights that is not the product of a column and a row."""
+    import numpy as np
+
+    weights = np.random.default_rng(0).random((side, side)) + 0.1
+    return weights / weights.sum()
+
+
 def cases(dtype: str) -> list[Case]:
     """All races for images of a dtype; a parameter that is a function is made by it, out of the image."""
     import numpy as np
@@ -102,6 +110,7 @@ def cases(dtype: str) -> list[Case]:
         Case("gaussian", {"sigma": 1}, color=True, tolerance=0.01),
         Case("uniform", {"size": 3}),
         Case("uniform", {"size": 15}),
+        *[Case("convolve", {"weights": kernel_of(side)}) for side in (3, 5, 9, 25)],
         Case("median", {"size": 3, "mode": "nearest"}),  # the one mode that OpenCV's has
         Case("median", {"size": 5, "mode": "nearest"}),
         Case("median", {"size": 15, "mode": "nearest"}),
@@ -261,6 +270,9 @@ def opencv() -> Library:
             "threshold": lambda image, value: cv2.threshold(image, value, 1, cv2.THRESH_BINARY)[1],
             "gaussian": gaussian,
             "uniform": lambda image, size: cv2.blur(image, (size, size), **edge),
+            "convolve": lambda image, weights: cv2.filter2D(
+                image, -1, np.ascontiguousarray(weights[::-1, ::-1]), **edge
+            ),
             "median": lambda image, size, mode: cv2.medianBlur(image, size),
             "minimum": lambda image, size: cv2.erode(image, np.ones((size, size), np.uint8), **edge),
             "maximum": lambda image, size: cv2.dilate(image, np.ones((size, size), np.uint8), **edge),
@@ -351,6 +363,7 @@ def scipy() -> Library:
             "gaussian": lambda image, sigma: ndimage.gaussian_filter(image, sigma, axes=(0, 1)),
             "uniform": lambda image, size: ndimage.uniform_filter(image, size),
             "median": lambda image, size, mode: ndimage.median_filter(image, size, mode=mode),
+            "convolve": lambda image, weights: ndimage.convolve(image, weights),
             "percentile": lambda image, percentile, size: ndimage.percentile_filter(image, percentile, size),
             "minimum": lambda image, size: ndimage.minimum_filter(image, size),
             "maximum": lambda image, size: ndimage.maximum_filter(image, size),

@@ -142,6 +142,14 @@ def _compared(image, size, mode, cval, which):
 
 
 @each_channel
+def convolve(image, weights, *, mode="reflect", cval=0):
+    """A weighted sum of windows; a weight of zero is left out."""
+    turned = np.asarray(weights, np.float64)[::-1, ::-1]
+    flipped = _windows(image[::-1, ::-1], turned.shape, mode, cval)[::-1, ::-1, ::-1, ::-1].astype(np.float64)
+    return stored(flipped[..., turned != 0] @ turned[turned != 0], image.dtype)
+
+
+@each_channel
 def minimum(image, size=3, *, mode="reflect", cval=0):
     return _compared(image, size, mode, cval, "minimum").min(axis=(2, 3))
 
@@ -424,6 +432,7 @@ ORACLES = {
     "uniform": uniform,
     "median": median,
     "percentile": percentile,
+    "convolve": convolve,
     "minimum": minimum,
     "maximum": maximum,
     "erosion": erosion,

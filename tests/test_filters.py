@@ -27,6 +27,7 @@ SHAPES = [(1, 1), (1, 17), (17, 1), (2, 2), (33, 47), (9, 64), (40, 128), (17, 1
 FEW_SHAPES = [(1, 1), (1, 17), (17, 1), (19, 33), (6, 32), (7, 16, 3)]
 # Fixed-point or float32 weights on integers.
 WEIGHTED = {"adjust_gamma", "rgb2gray", "gaussian", "rescale", "resize", "unsharp_mask", "rescale_intensity", "blend"}
+WEIGHTED |= {"convolve"}
 # Although their results are floats, of which some may be infinite.
 EXACT = {"distance_transform_edt", "flip", "rot90", "astype"}
 EXACT |= {"minimum", "maximum", "erosion", "dilation", "opening", "closing"}
@@ -58,6 +59,15 @@ MORE = {
         {"percentile": 30, "size": 7},
         {"percentile": 60, "size": (31, 3)},
         {"percentile": 95, "size": (1, 51)},
+    ],
+    "convolve": [
+        {"weights": [[2.5]]},
+        {"weights": np.zeros((3, 3), int)},
+        {"weights": np.random.default_rng(0).normal(0, 0.1, (5, 4))},
+        {"weights": [[-30000, 70000, 1]]},
+        {"weights": np.outer(np.arange(1, 13), np.arange(9, 20)) / 11000},
+        {"weights": np.full((1, 130), 1 / 130)},
+        {"weights": np.full((70, 2), 1 / 140)},
     ],
     "minimum": [{"size": 1}, {"size": (40, 5)}, {"size": 150}],
     "maximum": [{"size": (5, 40)}],
@@ -327,6 +337,8 @@ def touched(name, image, given):
     there = np.isnan(image).astype(np.uint8)
     if name == "gaussian":
         return ORACLES["gaussian"](there.astype(np.float64), **given) > 0
+    if name == "convolve":
+        return ndimage.convolve(there, (np.asarray(given["weights"]) != 0).astype(np.uint8)) > 0
     if name == "canny":  # there are no edges
         return np.zeros(image.shape, bool)
     if name in ("sobel", "scharr", "prewitt", "gradient"):
@@ -387,6 +399,56 @@ def test_resize_has_no_bias(given):
     difference = gpuimg.resize(image, backend="single", **given).astype(int) - ORACLES["resize"](image, **given)
     assert np.abs(difference).max() <= 1
     assert abs(difference.mean()) < 0.02
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (5, 5), (9, 9), (4, 25)], ids=str)
+def test_convolve_has_no_bias(shape):
+    weights = np.random.default_rng(1).random(shape)
+    weights /= weights.sum()
+    image = noise((300, 400), np.uint8)
+    difference = gpuimg.convolve(image, weights, backend="single").astype(int) - ORACLES["convolve"](image, weights)
+    assert np.abs(difference).max() <= 1
+    assert abs(difference.mean()) < 0.02
+
+
+WHOLE = [[[1]], [[1, 2], [3, 4]], [[-1, 3, 200]], np.arange(-12, 13).reshape(5, 5), np.arange(-60, 70).reshape(10, 13)]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+@pytest.mark.parametrize("divisor", [1, 64])
+@pytest.mark.parametrize("weights", WHOLE, ids=np.shape)
+def test_convolving_with_whole_weights_is_exact(weights, divisor, dtype, backend):
+    """Also with multiples of a power of two, whose sums lie half-way between two numbers now and then."""
+    image, given = noise((31, 70), dtype), np.asarray(weights) / divisor
+    for mode in MODES:
+        expected = ndimage.convolve(image.astype(np.float64), given, mode=mode, cval=5)
+        info = np.iinfo(dtype)
+        expected = np.clip(np.rint(expected), info.min, info.max).astype(dtype)
+        assert_same(gpuimg.convolve(image, given, mode=mode, cval=5, backend=backend), expected, mode)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 3), (4, 1), (1, 6), (7, 4), (11, 12)], ids=str)
+def test_convolve_is_scipys(shape, dtype):
+    image, weights = noise((26, 37), np.dtype(dtype)), np.random.default_rng(2).normal(0, 0.2, shape)
+    for mode in MODES:
+        expected = ndimage.convolve(image.astype(np.float64), weights, mode=mode, cval=5)
+        found = gpuimg.convolve(image, weights, mode=mode, cval=5, backend="single")
+        if image.dtype.kind == "f":
+            assert_close(found, expected.astype(dtype), image, mode)
+        else:
+            expected = np.clip(np.rint(expected), np.iinfo(dtype).min, np.iinfo(dtype).max)
+            assert np.abs(found - expected).max() <= 1, mode
+
+
+def test_separable_weights_in_two_passes():
+    """Of floats; the constant beyond the edge is weighed by the first one, too."""
+    rows, cols = np.random.default_rng(5).random(15), np.random.default_rng(6).random(12) - 0.3
+    for image in (noise((40, 50), np.float32), noise((40, 50), np.float64)):
+        for mode in MODES:
+            found = gpuimg.convolve(image, np.outer(rows, cols) / 20, mode=mode, cval=0.5, backend="single")
+            expected = ndimage.convolve(image.astype(np.float64), np.outer(rows, cols) / 20, mode=mode, cval=0.5)
+            assert_close(found, expected.astype(image.dtype), image, mode)
 
 
 def test_rgb2gray_has_no_bias():

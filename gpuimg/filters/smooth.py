@@ -1,4 +1,4 @@
-"""Smoothing: weighted means, means, medians and percentiles of the window around a pixel."""
+"""Smoothing, and other convolutions: weighted sums, means, medians and percentiles of the window around a pixel."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from gpuimg.plans.nodes import Edge, copied, point, window
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
-from gpuimg.typing import Backend, ImageLike, Mode, Out, SameImage, Sigma, Size
+from gpuimg.typing import Backend, ImageLike, Mode, Out, SameImage, Sigma, Size, WeightsLike
 
 Array = np.ndarray[Any, Any]
 LONGEST_RADIUS = 1 << 19
 LONGEST_FIXED = 32  # the radius up to which the kernel "gaussian" computes bytes in 256ths
 SUMS = np.dtype(np.uint16)  # in which it leaves them
 MAXIMUM_FIXED = 1.5  # times their mean error stays below 0.02 grey levels
+MOST_WEIGHTS = 1 << 16
+GREATEST_WEIGHTS = 1e300  # in all
+GREATEST_ERROR = 0.25  # of integer results, before they are rounded
 
 
 class Taps(NamedTuple):
@@ -496,3 +499,160 @@ def rank_of(percentile: float, count: int) -> int:
     if percentile < 0:
         percentile += 100
     return min(int(float(count) * percentile / 100), count - 1)
+
+
+SHARPEN = np.array(
+    [
+        [0, -1, 0],
+        [-1, 5, -1],
+        [0, -1, 0],
+    ]
+)
+BINOMIAL = np.array([[1, 3, 3, 1], [3, 9, 9, 3]]) / 32
+
+
+@register({"weights": SHARPEN}, {"weights": BINOMIAL}, {"weights": np.full((9, 9), 1 / 81)})
+def convolve(
+    image: SameImage,
+    weights: WeightsLike,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Convolve with a two-dimensional kernel.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
+    weights : (rows, cols) array of at most 65536 finite numbers
+        It is mirrored in both axes, as a convolution's definition has it. Its centre is the element ``shape // 2``,
+        also where a side is even, as in SciPy. Where a weight is 0, NaN and infinity do not count.
+    mode, cval, axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype. Integers are within 1 of the exact sum, unbiased, and exact where the weights are
+    whole numbers (or, for uint8, whole multiples of a power of two) and not too large; floats are computed in their
+    dtype.
+
+    Raises
+    ------
+    TypeError : the weights are not real numbers
+    ValueError : the weights have not two dimensions, are empty, too many, too large, infinite or NaN
+
+    References
+    ----------
+    .. [1] `scipy.ndimage.convolve`, whose orientation, centre and border modes these are. OpenCV's ``filter2D``
+       correlates: it does not mirror the kernel.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.convolve(np.array([[0, 0, 8, 0, 0]], np.uint8), [[1, 2, 0.5]], mode="constant")
+    array([[ 0,  8, 16,  4,  0]], dtype=uint8)
+    """
+    source = images.accept(image, axes=axes)
+    given = _weights(weights)
+    edge = images.border(mode, cval, source.dtype)
+    return run(plan_convolve, source, given, edge, backend=backend, out=out)
+
+
+def plan_convolve(image: Value, weights: Weights, edge: Edge) -> Value:
+    factors = separated(weights) if image.dtype.kind == "f" else None
+    if factors is None:
+        return _plan_weighted(image, weights, edge)
+    down, along = factors
+    mode, cval = edge
+    columns = _plan_weighted(image, down, edge)
+    return _plan_weighted(columns, along, (mode, cval * float(down.array().sum())))
+
+
+def _plan_weighted(image: Value, weights: Weights, edge: Edge) -> Value:
+    rows, cols = weights.shape
+    values, shift = computed_weights(weights, image.dtype)
+    halo, work = (rows // 2, cols // 2), 1.0 + 0.1 * rows * cols
+    return window("convolve", image, halo=halo, edge=edge, work=work, weights=values, shift=shift)
+
+
+class Weights(NamedTuple):
+    """A hashable two-dimensional array of float64: its shape and its bytes."""
+
+    shape: tuple[int, int]
+    content: bytes
+
+    def array(self) -> Array:
+        return np.frombuffer(self.content, FLOAT64).reshape(self.shape)
+
+
+def _weights(value: Any) -> Weights:
+    """Check the weights of a convolution."""
+    array = np.asarray(value)
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"weights must be a two-dimensional array that is not empty, got shape {array.shape}")
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"weights must be real numbers, got {array.dtype}")
+    if array.size > MOST_WEIGHTS:
+        raise ValueError(f"weights must be at most {MOST_WEIGHTS} numbers, got shape {array.shape}")
+    array = array.astype(FLOAT64)
+    if not np.isfinite(array).all():
+        raise ValueError("weights must be finite")
+    if np.abs(array).max() * array.size > GREATEST_WEIGHTS:
+        raise ValueError(f"weights must be at most {GREATEST_WEIGHTS} in all, got {np.abs(array).max()}")
+    return Weights((array.shape[0], array.shape[1]), array.tobytes())
+
+
+@lru_cache(maxsize=64)
+def computed_weights(weights: Weights, dtype: np.dtype[Any]) -> tuple[Array, int]:
+    """The weights turned by 180 degrees, in the type that an image of ``dtype`` is computed in, and the places that
+    sums are shifted down by: for bytes int32 numbers of 16 bits where they are good enough, else float32 or float64."""
+    turned = np.ascontiguousarray(weights.array()[::-1, ::-1])
+    if dtype.kind == "f":
+        return turned.astype(dtype), 0
+    limits = np.iinfo(dtype)
+    total = float(np.abs(turned).sum()) * max(limits.max, -limits.min)
+    if dtype == UINT8:
+        whole, shift = _whole(turned)
+        error = np.abs(whole / 2.0**shift - turned).sum() * 255
+        if error <= GREATEST_ERROR and np.abs(whole).sum() * 255 + (1 << shift) < 1 << 31:
+            return whole.astype(np.int32), shift
+    exact = bool((turned == np.rint(turned)).all()) and total <= 1 << 24
+    if exact or (np.count_nonzero(turned) + 2) * total * 2.0**-24 <= GREATEST_ERROR:
+        return turned.astype(FLOAT32), 0
+    return turned, 0
+
+
+def _whole(weights: Array) -> tuple[Array, int]:
+    """Whole numbers of 16 bits that are the weights times a power of two, and its exponent: the first for which that is
+    exact, else the greatest; then they sum up as the weights do, so that results are not biased."""
+    greatest = np.abs(weights).max()
+    most = 24 if greatest == 0 else min(24, int(np.floor(np.log2(32766 / greatest))))
+    if most < 0:
+        return np.rint(np.clip(weights, -32767, 32767)), 0
+    for shift in range(most + 1):
+        scaled = weights * 2.0**shift
+        if (scaled == np.rint(scaled)).all():
+            return scaled, shift
+    whole = np.rint(scaled)
+    lost = int(np.rint(scaled.sum() - whole.sum()))
+    left = np.where(weights != 0, scaled - whole, 0).ravel()
+    whole.ravel()[np.argsort(-np.sign(lost) * left, kind="stable")[: abs(lost)]] += np.sign(lost)
+    return whole, most
+
+
+@lru_cache(maxsize=64)
+def separated(weights: Weights) -> tuple[Weights, Weights] | None:
+    """A column and a row whose product is all weights, to the last bits of float64, if there are such and two passes
+    are faster."""
+    rows, cols = weights.shape
+    array = weights.array()
+    greatest = np.abs(array).max()
+    if rows * cols <= 4 * (rows + cols) or greatest == 0:
+        return None
+    row, col = np.unravel_index(np.abs(array).argmax(), array.shape)
+    down, along = array[:, col], array[row] / array[row, col]
+    if (np.abs(np.outer(down, along) - array) > 8 * np.finfo(FLOAT64).eps * np.abs(array)).any():
+        return None
+    return Weights((rows, 1), down.tobytes()), Weights((1, cols), along.tobytes())

@@ -88,6 +88,7 @@ KINDS: dict[str, Schema] = {
     "Sigma": _one_or_two(NUMBER),
     "Sigma | None": {"anyOf": [NUMBER, _list_of(NUMBER, 2, 2), NULL]},
     "FootprintLike": {"anyOf": [INTEGER, _list_of(INTEGER, 2, 2), MASK]},
+    "WeightsLike": _list_of(_list_of(NUMBER, 1, 255), 1, 255),
     "DTypeLike": _enum(DTYPE_NAMES),
     "ArrayLike": _list_of(NUMBER, 1, MOST_TABLE),
     "int | tuple[int, ...]": {"anyOf": [INTEGER, _list_of(INTEGER, 1, 2)]},
