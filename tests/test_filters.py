@@ -17,6 +17,7 @@ from scipy import ndimage
 import gpuimg
 from gpuimg import typing
 from gpuimg.backend import single
+from gpuimg.filters import smooth
 from gpuimg.images import DTYPES, KNOWN, MODES
 from gpuimg.registry import arguments
 from tests.conftest import assert_angles_close, assert_close, assert_same, noise, parts
@@ -439,6 +440,17 @@ def test_convolve_is_scipys(shape, dtype):
         else:
             expected = np.clip(np.rint(expected), np.iinfo(dtype).min, np.iinfo(dtype).max)
             assert np.abs(found - expected).max() <= 1, mode
+
+
+@pytest.mark.parametrize("side", [3, 5, 9, 25, 65])
+def test_weights_of_bytes_are_whole_numbers(side):
+    """Which is what makes them fast."""
+    weights = np.random.default_rng(side).random((side, side)) + 0.1
+    given = smooth._weights(weights / weights.sum())
+    values, shift = smooth.computed_weights(given, np.dtype(np.uint8))
+    assert values.dtype == np.int32
+    assert np.abs(values).max() < 1 << 15
+    assert abs(values.sum() / (1 << shift) - 1) < 1e-4
 
 
 def test_separable_weights_in_two_passes():

@@ -615,8 +615,7 @@ def computed_weights(weights: Weights, dtype: np.dtype[Any]) -> tuple[Array, int
     total = float(np.abs(turned).sum()) * max(limits.max, -limits.min)
     if dtype == UINT8:
         whole, shift = _whole(turned)
-        error = np.abs(whole / 2.0**shift - turned).sum() * 255
-        if error <= GREATEST_ERROR and np.abs(whole).sum() * 255 + (1 << shift) < 1 << 31:
+        if np.abs(whole / 2.0**shift - turned).sum() * 255 <= GREATEST_ERROR:
             return whole.astype(np.int32), shift
     exact = bool((turned == np.rint(turned)).all()) and total <= 1 << 24
     if exact or (np.count_nonzero(turned) + 2) * total * 2.0**-24 <= GREATEST_ERROR:
@@ -626,11 +625,13 @@ def computed_weights(weights: Weights, dtype: np.dtype[Any]) -> tuple[Array, int
 
 def _whole(weights: Array) -> tuple[Array, int]:
     """Whole numbers of 16 bits that are the weights times a power of two, and its exponent: the first for which that is
-    exact, else the greatest; then they sum up as the weights do, so that results are not biased."""
-    greatest = np.abs(weights).max()
-    most = 24 if greatest == 0 else min(24, int(np.floor(np.log2(32766 / greatest))))
-    if most < 0:
-        return np.rint(np.clip(weights, -32767, 32767)), 0
+    exact, else the greatest; then they sum up as the weights do, so that results are not biased. Zeros if sums of
+    bytes do not fit 32 bits."""
+    magnitudes = np.abs(weights)
+    room = min(32766 / max(magnitudes.max(), 1e-300), ((1 << 23) - 2 * weights.size) / max(magnitudes.sum(), 1e-300))
+    if room < 1:
+        return np.zeros(weights.shape), 0
+    most = min(24, int(np.log2(room)))
     for shift in range(most + 1):
         scaled = weights * 2.0**shift
         if (scaled == np.rint(scaled)).all():
