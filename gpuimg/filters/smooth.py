@@ -604,7 +604,7 @@ def _weights(value: Any) -> Weights:
     return Weights((array.shape[0], array.shape[1]), array.tobytes())
 
 
-@lru_cache(maxsize=64)
+@kept(64, lambda found: found[0].nbytes)
 def computed_weights(weights: Weights, dtype: np.dtype[Any]) -> tuple[Array, int]:
     """The weights turned by 180 degrees, in the type that an image of ``dtype`` is computed in, and the places that
     sums are shifted down by: for bytes int32 numbers of 16 bits where they are good enough, else float32 or float64."""
@@ -643,7 +643,7 @@ def _whole(weights: Array) -> tuple[Array, int]:
     return whole, most
 
 
-@lru_cache(maxsize=64)
+@kept(64, lambda found: 0 if found is None else sum(len(weights.content) for weights in found))
 def separated(weights: Weights) -> tuple[Weights, Weights] | None:
     """A column and a row whose product is all weights, to the last bits of float64, if there are such and two passes
     are faster."""

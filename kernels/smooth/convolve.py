@@ -9,6 +9,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.spans import load_span
 from gpuimg.kernels.lib.taps import add_taps, add_taps_to_two
@@ -18,7 +19,7 @@ LEAST = 1024  # elements of a row that are computed at a time
 
 
 @kernel
-def fill(src, dst, top, bottom, step, mode, cval, weights, shift):
+def fill(src, dst, top, bottom, stop, step, mode, cval, weights, shift):
     """``weights`` begin at the window's upper left corner; its centre is the element ``(shape - 1) // 2``."""
     high, wide = weights.shape
     above, left = (high - 1) // 2, (wide - 1) // 2
@@ -36,6 +37,8 @@ def fill(src, dst, top, bottom, step, mode, cval, weights, shift):
         span, part = line[: (wanted + wide - 1) * step], slice(first * step, (first + wanted) * step)
         following = top - above
         for row in range(top, bottom, at_once):
+            if is_set(stop):
+                return
             count = min(at_once, bottom - row)
             for source in range(following, row + count + high // 2):
                 load_span(src, source, first - left, wanted + wide - 1, span, step, mode, cval)
