@@ -69,6 +69,14 @@ def brief(value: Any) -> str:
     return f"{shape[0]}x{shape[1]}" if shape else str(value).replace(" ", "")
 
 
+def kernel_of(side: int) -> Any:
+    """A square of weights that is not the product of a column and a row."""
+    import numpy as np
+
+    weights = np.random.default_rng(0).random((side, side)) + 0.1
+    return weights / weights.sum()
+
+
 def cases(dtype: str) -> list[Case]:
     """All races for images of a dtype; a parameter that is a function is made by it, out of the image."""
     import numpy as np
@@ -102,9 +110,12 @@ def cases(dtype: str) -> list[Case]:
         Case("gaussian", {"sigma": 1}, color=True, tolerance=0.01),
         Case("uniform", {"size": 3}),
         Case("uniform", {"size": 15}),
+        *[Case("convolve", {"weights": kernel_of(side)}) for side in (3, 5, 9, 25)],
         Case("median", {"size": 3, "mode": "nearest"}),  # the one mode that OpenCV's has
         Case("median", {"size": 5, "mode": "nearest"}),
         Case("median", {"size": 15, "mode": "nearest"}),
+        Case("percentile", {"percentile": 20, "size": 3}),
+        Case("percentile", {"percentile": 20, "size": 15}),
         Case("minimum", {"size": 3}),
         Case("minimum", {"size": 15}),
         Case("maximum", {"size": 3}),
@@ -259,6 +270,9 @@ def opencv() -> Library:
             "threshold": lambda image, value: cv2.threshold(image, value, 1, cv2.THRESH_BINARY)[1],
             "gaussian": gaussian,
             "uniform": lambda image, size: cv2.blur(image, (size, size), **edge),
+            "convolve": lambda image, weights: cv2.filter2D(
+                image, -1, np.ascontiguousarray(weights[::-1, ::-1]), **edge
+            ),
             "median": lambda image, size, mode: cv2.medianBlur(image, size),
             "minimum": lambda image, size: cv2.erode(image, np.ones((size, size), np.uint8), **edge),
             "maximum": lambda image, size: cv2.dilate(image, np.ones((size, size), np.uint8), **edge),
@@ -349,6 +363,8 @@ def scipy() -> Library:
             "gaussian": lambda image, sigma: ndimage.gaussian_filter(image, sigma, axes=(0, 1)),
             "uniform": lambda image, size: ndimage.uniform_filter(image, size),
             "median": lambda image, size, mode: ndimage.median_filter(image, size, mode=mode),
+            "convolve": lambda image, weights: ndimage.convolve(image, weights),
+            "percentile": lambda image, percentile, size: ndimage.percentile_filter(image, percentile, size),
             "minimum": lambda image, size: ndimage.minimum_filter(image, size),
             "maximum": lambda image, size: ndimage.maximum_filter(image, size),
             "distance_transform_edt": ndimage.distance_transform_edt,
@@ -396,6 +412,9 @@ def pillow() -> Library:
             "threshold": lambda image, value: image.point([0] * (value + 1) + [1] * (255 - value)),
             "uniform": lambda image, size: image.filter(ImageFilter.BoxBlur(size // 2)),
             "median": lambda image, size, mode: image.filter(ImageFilter.MedianFilter(size)),
+            "percentile": lambda image, percentile, size: image.filter(
+                ImageFilter.RankFilter(size, int(size * size * percentile / 100))
+            ),
             "minimum": lambda image, size: image.filter(ImageFilter.MinFilter(size)),
             "maximum": lambda image, size: image.filter(ImageFilter.MaxFilter(size)),
             "histogram": lambda image: image.histogram(),
@@ -454,6 +473,7 @@ def pyvips() -> Library:
             "threshold": lambda image, value: image > value,
             "gaussian": lambda image, sigma: image.gaussblur(sigma, min_ampl=0.001),
             "median": lambda image, size, mode: image.median(size),
+            "percentile": lambda image, percentile, size: image.rank(size, size, int(size * size * percentile / 100)),
             "minimum": lambda image, size: image.rank(size, size, 0),
             "maximum": lambda image, size: image.rank(size, size, size * size - 1),
             "histogram": lambda image: image.hist_find(),

@@ -52,9 +52,11 @@ from gpuimg.filters.morphology import morphological_gradient as morphological_gr
 from gpuimg.filters.morphology import opening as opening
 from gpuimg.filters.morphology import reconstruction as reconstruction
 from gpuimg.filters.morphology import white_tophat as white_tophat
+from gpuimg.filters.smooth import convolve as convolve
 from gpuimg.filters.smooth import difference_of_gaussians as difference_of_gaussians
 from gpuimg.filters.smooth import gaussian as gaussian
 from gpuimg.filters.smooth import median as median
+from gpuimg.filters.smooth import percentile as percentile
 from gpuimg.filters.smooth import uniform as uniform
 from gpuimg.filters.smooth import unsharp_mask as unsharp_mask
 from gpuimg.filters.transform import flip as flip

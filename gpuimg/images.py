@@ -451,8 +451,8 @@ def full_range(dtype: np.dtype[Any]) -> tuple[float, float]:
     return (0, 1) if dtype.kind == "b" else limits(dtype)
 
 
-def number(name: str, value: Any, *, low: float = -math.inf, finite: bool = True) -> float:
-    """Check a real number: not NaN, finite unless said otherwise, and at least ``low``."""
+def number(name: str, value: Any, *, low: float = -math.inf, high: float = math.inf, finite: bool = True) -> float:
+    """Check a real number: not NaN, finite unless said otherwise, and from ``low`` to ``high``."""
     if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
@@ -463,6 +463,8 @@ def number(name: str, value: Any, *, low: float = -math.inf, finite: bool = True
         raise ValueError(f"{name} must be finite, got {value!r}")
     if result < low:
         raise ValueError(f"{name} must be at least {low:g}, got {value!r}")
+    if result > high:
+        raise ValueError(f"{name} must be at most {high:g}, got {value!r}")
     return result
 
 

@@ -40,3 +40,5 @@ Size: TypeAlias = "int | tuple[int, int]"
 Sigma: TypeAlias = "float | tuple[float, float]"
 # A window's size, or zeros and ones as an array or nested lists.
 FootprintLike: TypeAlias = "Size | Array | list[list[int]] | list[list[bool]]"
+# Weights of a convolution, as an array or nested lists.
+WeightsLike: TypeAlias = "Array | list[list[int]] | list[list[float]]"

@@ -111,12 +111,23 @@ def uniform(image, size=3, *, mode="reflect", cval=0):
     return (low + up).astype(image.dtype)
 
 
-@each_channel
-def median(image, size=3, *, mode="reflect", cval=0):
+def _ranked(image, size, rank, mode, cval):
+    """The value with so many others of the window before it; NaN if there is any."""
     windows = _windows(image, size, mode, cval)
     flat = np.sort(windows.reshape(*image.shape, -1), axis=-1)  # NaN sorts to the end
-    middle = flat[..., flat.shape[-1] // 2]
-    return np.where(flat[..., -1] != flat[..., -1], flat[..., -1], middle) if image.dtype.kind == "f" else middle
+    found = flat[..., rank(flat.shape[-1])]
+    return np.where(flat[..., -1] != flat[..., -1], flat[..., -1], found) if image.dtype.kind == "f" else found
+
+
+@each_channel
+def median(image, size=3, *, mode="reflect", cval=0):
+    return _ranked(image, size, lambda count: count // 2, mode, cval)
+
+
+@each_channel
+def percentile(image, percentile, size=3, *, mode="reflect", cval=0):
+    share = percentile % 100 if percentile < 100 else 100
+    return _ranked(image, size, lambda count: min(int(count * share / 100), count - 1), mode, cval)
 
 
 def _compared(image, size, mode, cval, which):
@@ -128,6 +139,14 @@ def _compared(image, size, mode, cval, which):
     else:
         ends = (False, True) if image.dtype.kind == "b" else (np.iinfo(image.dtype).min, np.iinfo(image.dtype).max)
     return _windows(image, size, "constant", ends[which == "minimum"])
+
+
+@each_channel
+def convolve(image, weights, *, mode="reflect", cval=0):
+    """A weighted sum of windows; a weight of zero is left out."""
+    turned = np.asarray(weights, np.float64)[::-1, ::-1]
+    flipped = _windows(image[::-1, ::-1], turned.shape, mode, cval)[::-1, ::-1, ::-1, ::-1].astype(np.float64)
+    return stored(flipped[..., turned != 0] @ turned[turned != 0], image.dtype)
 
 
 @each_channel
@@ -412,6 +431,8 @@ ORACLES = {
     "gaussian": gaussian,
     "uniform": uniform,
     "median": median,
+    "percentile": percentile,
+    "convolve": convolve,
     "minimum": minimum,
     "maximum": maximum,
     "erosion": erosion,

@@ -63,6 +63,32 @@ WRONG = [
     ("median", {"mode": "constant", "cval": 0.5}, ValueError, "cval must be a whole number from 0 to 255"),
     ("median", {"mode": "constant", "cval": NAN}, ValueError, "cval must be a whole number from 0 to 255"),
     ("median", {"mode": "constant", "cval": "0"}, TypeError, "cval must be a number, got '0'"),
+    # percentiles
+    ("percentile", {"percentile": 101}, ValueError, "percentile must be at most 100, got 101"),
+    ("percentile", {"percentile": -100.5}, ValueError, "percentile must be at least -100, got -100.5"),
+    ("percentile", {"percentile": NAN}, ValueError, "percentile must be finite, got nan"),
+    ("percentile", {"percentile": "50"}, TypeError, "percentile must be a number, got '50'"),
+    ("percentile", {"percentile": 10, "size": 4}, ValueError, "size must be odd and positive, got 4"),
+    # weights
+    (
+        "convolve",
+        {"weights": [1, 2, 1]},
+        ValueError,
+        "weights must be a two-dimensional array that is not empty, got sh",
+    ),
+    ("convolve", {"weights": 3}, ValueError, "weights must be a two-dimensional array that is not empty, got shape ()"),
+    (
+        "convolve",
+        {"weights": np.zeros((0, 3))},
+        ValueError,
+        "weights must be a two-dimensional array that is not empty",
+    ),
+    ("convolve", {"weights": [[1, NAN]]}, ValueError, "weights must be finite"),
+    ("convolve", {"weights": [[1, np.inf]]}, ValueError, "weights must be finite"),
+    ("convolve", {"weights": [[1e300, 1e300]]}, ValueError, "weights must be at most 1e+300 in all"),
+    ("convolve", {"weights": [["a"]]}, TypeError, "weights must be real numbers"),
+    ("convolve", {"weights": [[1j]]}, TypeError, "weights must be real numbers, got complex128"),
+    ("convolve", {"weights": np.ones((257, 256))}, ValueError, "weights must be at most 65536 numbers, got shape"),
     # footprints
     ("erosion", {"footprint": 0}, ValueError, "footprint must be positive, got 0"),
     ("erosion", {"footprint": 2.5}, TypeError, "footprint must be a whole number, got 2.5"),

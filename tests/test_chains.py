@@ -171,7 +171,7 @@ def test_a_value_that_is_read_again_is_kept():
 
 
 def test_a_kernels_parameters_are_matched_by_name():
-    with pytest.raises(TypeError, match=r"the kernel 'median' takes the parameters .*n0, n1, got .*size"):
+    with pytest.raises(TypeError, match=r"the kernel 'median' takes the parameters .*n0, n1, rank, got .*size"):
         groups(lambda image: window("median", image, halo=(1, 1), edge=(0, 0.0), n0=3, size=3))
 
 

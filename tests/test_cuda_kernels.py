@@ -650,15 +650,15 @@ def test_footprint(gpu, dtype, shape):
 MEDIANS = [(3, 3), (5, 5), (7, 7), (15, 15), (1, 13), (3, 17), (31, 1), (17, 31), (31, 31), (33, 5)]
 
 
-def medians(image, step, mode, cval, size):
-    """Medians of windows; the first NaN of those that have any."""
+def ranked(image, step, mode, cval, size, rank):
+    """The values of a rank in windows; the first NaN of those that have any."""
     n0, n1 = size
     windows = windowed(image, step, mode, cval, (n0 // 2, n0 // 2, n1 // 2, n1 // 2))
     if image.dtype.kind != "f":
-        return np.partition(windows, n0 * n1 // 2, -1)[..., n0 * n1 // 2]
+        return np.partition(windows, rank, -1)[..., rank]
     holes = np.isnan(windows)
     first = np.take_along_axis(windows, holes.argmax(-1)[..., None], -1)[..., 0]
-    return np.where(holes.any(-1), first, np.sort(windows, -1)[..., n0 * n1 // 2])
+    return np.where(holes.any(-1), first, np.sort(windows, -1)[..., rank])
 
 
 def special(shape, dtype, kind):
@@ -678,17 +678,19 @@ def special(shape, dtype, kind):
 
 
 @functools.cache
-def median_case(shape, dtype, kind, step, mode, cval, size):
+def ranked_case(shape, dtype, kind, step, mode, cval, size, rank):
     image = special(shape, dtype, kind)
-    return image, medians(image, step, mode, cval, size)
+    return image, ranked(image, step, mode, cval, size, rank)
 
 
-def check_median(gpu, shape, dtype, kind, step, mode, cval, size):
-    image, expected = median_case(shape, dtype, kind, step, mode, cval, size)
+def check_median(gpu, shape, dtype, kind, step, mode, cval, size, rank=None):
+    middle = size[0] * size[1] // 2
+    rank = middle if rank is None else rank
+    image, expected = ranked_case(shape, dtype, kind, step, mode, cval, size, rank)
     expected = expected[shape[0] // 4 : shape[0] - shape[0] // 5]
-    found, _ = swept(gpu, "median", image, (step, MODES[mode].code, float(cval), *size))
+    found, _ = swept(gpu, "median", image, (step, MODES[mode].code, float(cval), *size, rank))
     np.testing.assert_array_equal(found, expected)
-    if dtype.kind == "f" and size not in [(3, 3), (5, 5)]:  # networks return any of the NaNs
+    if dtype.kind == "f" and (size, rank) not in [((3, 3), 4), ((5, 5), 12)]:  # networks return any of the NaNs
         holes, bits = np.isnan(found), f"i{dtype.itemsize}"
         np.testing.assert_array_equal(found[holes].view(bits), expected[holes].view(bits))
 
@@ -703,6 +705,15 @@ def test_median(gpu, dtype, size):
         turn += MEDIANS.index(size)
         mode = list(MODES)[turn % len(MODES)]
         check_median(gpu, (rows, cols * step), dtype, kinds[turn % 4], step, mode, 7, size)
+
+
+@pytest.mark.parametrize("size", [(3, 3), (5, 5), (1, 13), (17, 31), (33, 5)], ids=str)
+@pytest.mark.parametrize("dtype", WITH_INT32, ids=str)
+def test_other_ranks_than_the_median(gpu, dtype, size):
+    count = size[0] * size[1]
+    for turn, rank in enumerate((0, 1, count // 3, count - 2, count - 1)):
+        kind, mode = ("noise", "ties", "extremes", "nan")[turn % 4], list(MODES)[turn % len(MODES)]
+        check_median(gpu, (19, 33 * (1 + turn % 2)), dtype, kind, 1 + turn % 2, mode, 7, size, rank)
 
 
 @pytest.mark.parametrize("kind", ["noise", "nan"])

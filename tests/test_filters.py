@@ -18,6 +18,7 @@ from scipy import ndimage
 import gpuimg
 from gpuimg import typing
 from gpuimg.backend import single
+from gpuimg.filters import smooth
 from gpuimg.images import DTYPES, KNOWN, MODES
 from gpuimg.registry import arguments
 from tests.conftest import assert_angles_close, assert_close, assert_same, noise, parts
@@ -28,6 +29,7 @@ SHAPES = [(1, 1), (1, 17), (17, 1), (2, 2), (33, 47), (9, 64), (40, 128), (17, 1
 FEW_SHAPES = [(1, 1), (1, 17), (17, 1), (19, 33), (6, 32), (7, 16, 3)]
 # Fixed-point or float32 weights on integers.
 WEIGHTED = {"adjust_gamma", "rgb2gray", "gaussian", "rescale", "resize", "unsharp_mask", "rescale_intensity", "blend"}
+WEIGHTED |= {"convolve"}
 # Although their results are floats, of which some may be infinite.
 EXACT = {"distance_transform_edt", "flip", "rot90", "astype"}
 EXACT |= {"minimum", "maximum", "erosion", "dilation", "opening", "closing"}
@@ -50,6 +52,25 @@ MORE = {
     "gaussian": [{"sigma": 0}, {"sigma": (0, 1.2)}, {"sigma": 12}],
     "uniform": [{"size": 1}, {"size": (31, 2)}, {"size": 70}],
     "median": [{"size": 1}, {"size": 7}, {"size": 9}, {"size": (31, 3)}, {"size": (1, 51)}],
+    "percentile": [
+        {"percentile": 0, "size": (7, 3)},
+        {"percentile": 100, "size": 5},
+        {"percentile": 50},
+        {"percentile": -1, "size": 1},
+        {"percentile": 99, "size": 5},
+        {"percentile": 30, "size": 7},
+        {"percentile": 60, "size": (31, 3)},
+        {"percentile": 95, "size": (1, 51)},
+    ],
+    "convolve": [
+        {"weights": [[2.5]]},
+        {"weights": np.zeros((3, 3), int)},
+        {"weights": np.random.default_rng(0).normal(0, 0.1, (5, 4))},
+        {"weights": [[-30000, 70000, 1]]},
+        {"weights": np.outer(np.arange(1, 13), np.arange(9, 20)) / 11000},
+        {"weights": np.full((1, 130), 1 / 130)},
+        {"weights": np.full((70, 2), 1 / 140)},
+    ],
     "minimum": [{"size": 1}, {"size": (40, 5)}, {"size": 150}],
     "maximum": [{"size": (5, 40)}],
     "erosion": [{"footprint": np.array([[1, 0, 0, 1, 1], [0, 0, 0, 0, 0]])}],
@@ -320,14 +341,16 @@ def touched(name, image, given):
     there = np.isnan(image).astype(np.uint8)
     if name == "gaussian":
         return ORACLES["gaussian"](there.astype(np.float64), **given) > 0
+    if name == "convolve":
+        return ndimage.convolve(there, (np.asarray(given["weights"]) != 0).astype(np.uint8)) > 0
     if name == "canny":  # there are no edges
         return np.zeros(image.shape, bool)
     if name in ("sobel", "scharr", "prewitt", "gradient"):
         return neighbours(there, **given)
     if name in COMPOSED:
         return np.isnan(ORACLES[name](image, **given))
-    if "size" in given:
-        return ORACLES["maximum"](there, given["size"]).astype(bool)
+    if "size" in given or name == "percentile":
+        return ORACLES["maximum"](there, given.get("size", 3)).astype(bool)
     if name == "dilation":
         return ORACLES["dilation"](there, **given).astype(bool)
     return ~ORACLES["erosion"](1 - there, **given).astype(bool)
@@ -382,6 +405,67 @@ def test_resize_has_no_bias(given):
     assert abs(difference.mean()) < 0.02
 
 
+@pytest.mark.parametrize("shape", [(3, 3), (5, 5), (9, 9), (4, 25)], ids=str)
+def test_convolve_has_no_bias(shape):
+    weights = np.random.default_rng(1).random(shape)
+    weights /= weights.sum()
+    image = noise((300, 400), np.uint8)
+    difference = gpuimg.convolve(image, weights, backend="single").astype(int) - ORACLES["convolve"](image, weights)
+    assert np.abs(difference).max() <= 1
+    assert abs(difference.mean()) < 0.02
+
+
+WHOLE = [[[1]], [[1, 2], [3, 4]], [[-1, 3, 200]], np.arange(-12, 13).reshape(5, 5), np.arange(-60, 70).reshape(10, 13)]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+@pytest.mark.parametrize("divisor", [1, 64])
+@pytest.mark.parametrize("weights", WHOLE, ids=np.shape)
+def test_convolving_with_whole_weights_is_exact(weights, divisor, dtype, backend):
+    """Also with multiples of a power of two, whose sums lie half-way between two numbers now and then."""
+    image, given = noise((31, 70), dtype), np.asarray(weights) / divisor
+    for mode in MODES:
+        expected = ndimage.convolve(image.astype(np.float64), given, mode=mode, cval=5)
+        info = np.iinfo(dtype)
+        expected = np.clip(np.rint(expected), info.min, info.max).astype(dtype)
+        assert_same(gpuimg.convolve(image, given, mode=mode, cval=5, backend=backend), expected, mode)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 3), (4, 1), (1, 6), (7, 4), (11, 12)], ids=str)
+def test_convolve_is_scipys(shape, dtype):
+    image, weights = noise((26, 37), np.dtype(dtype)), np.random.default_rng(2).normal(0, 0.2, shape)
+    for mode in MODES:
+        expected = ndimage.convolve(image.astype(np.float64), weights, mode=mode, cval=5)
+        found = gpuimg.convolve(image, weights, mode=mode, cval=5, backend="single")
+        if image.dtype.kind == "f":
+            assert_close(found, expected.astype(dtype), image, mode)
+        else:
+            expected = np.clip(np.rint(expected), np.iinfo(dtype).min, np.iinfo(dtype).max)
+            assert np.abs(found - expected).max() <= 1, mode
+
+
+@pytest.mark.parametrize("side", [3, 5, 9, 25, 65])
+def test_weights_of_bytes_are_whole_numbers(side):
+    """Which is what makes them fast."""
+    weights = np.random.default_rng(side).random((side, side)) + 0.1
+    given = smooth._weights(weights / weights.sum())
+    values, shift = smooth.computed_weights(given, np.dtype(np.uint8))
+    assert values.dtype == np.int32
+    assert np.abs(values).max() < 1 << 15
+    assert abs(values.sum() / (1 << shift) - 1) < 1e-4
+
+
+def test_separable_weights_in_two_passes():
+    """Of floats; the constant beyond the edge is weighed by the first one, too."""
+    rows, cols = np.random.default_rng(5).random(15), np.random.default_rng(6).random(12) - 0.3
+    for image in (noise((40, 50), np.float32), noise((40, 50), np.float64)):
+        for mode in MODES:
+            found = gpuimg.convolve(image, np.outer(rows, cols) / 20, mode=mode, cval=0.5, backend="single")
+            expected = ndimage.convolve(image.astype(np.float64), np.outer(rows, cols) / 20, mode=mode, cval=0.5)
+            assert_close(found, expected.astype(image.dtype), image, mode)
+
+
 def test_rgb2gray_has_no_bias():
     image = noise((300, 400, 3), np.uint8)
     difference = gpuimg.rgb2gray(image, backend="single").astype(int) - ORACLES["rgb2gray"](image)
@@ -394,7 +478,17 @@ def test_nothing_wraps_round_at_the_ends_of_the_range(dtype, backend):
     info = np.iinfo(dtype)
     for value in (info.min, info.max):
         image = np.full((20, 37), value, dtype)
-        for name in ("gaussian", "uniform", "median", "minimum", "maximum", "erosion", "dilation", "resize"):
+        for name in (
+            "gaussian",
+            "uniform",
+            "median",
+            "percentile",
+            "minimum",
+            "maximum",
+            "erosion",
+            "dilation",
+            "resize",
+        ):
             if not supported(name, image.dtype):
                 continue
             for given in params(name, image):
@@ -521,15 +615,31 @@ def test_windows_wider_than_a_gpus_shared_memory(name, mode, backend):
     assert_same(result, ORACLES[name](image, **given), name)
 
 
+PERCENTILES = [*range(-100, 101, 7), 0, 100, 50, 33.3, 1e-9, -1e-9, -1e-20, 11.2, 99.9]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+@pytest.mark.parametrize("size", [1, 3, 5, 7, (3, 5), (9, 9)], ids=str)
+def test_percentiles_are_scipys(size, dtype):
+    image = noise((21, 34), dtype)
+    for percentile in PERCENTILES:
+        expected = ndimage.percentile_filter(image, percentile, size)
+        for backend in ("single", "multicore"):
+            found = gpuimg.percentile(image, percentile, size, backend=backend)
+            assert_same(found, expected, f"{percentile} of {size} on {backend}")
+
+
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", ["erosion", "dilation", "minimum", "maximum", "median"])
+@pytest.mark.parametrize("name", ["erosion", "dilation", "minimum", "maximum", "median", "percentile"])
 def test_oracles_of_windows_are_scipys(name, mode):
     """Where SciPy can be relied on: windows smaller than the image."""
     theirs = {"erosion": ndimage.grey_erosion, "dilation": ndimage.grey_dilation}
     image = noise((33, 47), np.uint8)
     for given in FILTERS[name].examples:
-        (value,) = given.values()
-        if name in theirs:
+        value = list(given.values())[-1]
+        if name == "percentile":
+            expected = ndimage.percentile_filter(image, **{"size": 3, **given}, mode=mode, cval=3)
+        elif name in theirs:
             under = np.asarray(value) if np.ndim(value) == 2 else np.ones(np.broadcast_to(value, 2))
             expected = theirs[name](image, footprint=under, mode=mode, cval=3)
         else:

@@ -35,6 +35,7 @@ LAYERS = [
     ("gpuimg.jobs.texts",),
     ("gpuimg.jobs",),
     ("gpuimg.filters.feature",),
+    ("gpuimg.filters.smooth",),
     ("gpuimg.filters.*",),
     ("gpuimg.filters",),
     ("gpuimg.run",),

@@ -312,7 +312,9 @@ def cupyx_filters() -> dict[str, Peer]:
     return {
         "gaussian": of("gaussian_filter"),
         "uniform": of("uniform_filter"),
+        "convolve": of("convolve"),
         "median": of("median_filter"),
+        "percentile": of("percentile_filter"),
         "minimum": of("minimum_filter"),
         "maximum": of("maximum_filter"),
         "erosion": of("grey_erosion"),

@@ -137,8 +137,8 @@ def canny(
 
     Raises
     ------
-    ValueError : the image has several channels that ``axes`` does not name; a threshold is negative, NaN or infinite, or
-        the low one above the high one; or so is ``sigma``
+    ValueError : the image has several channels that ``axes`` does not name; a threshold is negative, NaN or infinite,
+        or the low one above the high one; or so is ``sigma``
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Smoothing: weighted means, means and medians of the window around a pixel."""
+"""Smoothing, and other convolutions: weighted sums, means, medians and percentiles of the window around a pixel."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuimg import images
+from gpuimg.filters.morphology import MAXIMUM, MINIMUM, Extents, plan_extreme
 from gpuimg.images import FLOAT32, FLOAT64, MODES, UINT8
 from gpuimg.keeping import kept
 from gpuimg.plans.nodes import Edge, copied, point, window
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
-from gpuimg.typing import Backend, ImageLike, Mode, Out, SameImage, Sigma, Size
+from gpuimg.typing import Backend, ImageLike, Mode, Out, SameImage, Sigma, Size, WeightsLike
 
 Array = np.ndarray[Any, Any]
 LONGEST_RADIUS = 1 << 19
 LONGEST_FIXED = 32  # the radius up to which the kernel "gaussian" computes bytes in 256ths
 SUMS = np.dtype(np.uint16)  # in which it leaves them
 MAXIMUM_FIXED = 1.5  # times their mean error stays below 0.02 grey levels
+MOST_WEIGHTS = 1 << 16
+GREATEST_WEIGHTS = 1e300  # in all
+GREATEST_ERROR = 0.25  # of integer results, before they are rounded
 
 
 class Taps(NamedTuple):
@@ -416,10 +420,246 @@ def median(
 
 
 def plan_median(image: Value, size: tuple[int, int], edge: Edge) -> Value:
+    area = size[0] * size[1]
+    return _plan_rank(image, size, area // 2, edge, {9: 2.0, 25: 10.0}.get(area, 60.0))
+
+
+def _plan_rank(image: Value, size: tuple[int, int], rank: int, edge: Edge, work: float) -> Value:
+    """The value of the window with ``rank`` others before it."""
     rows, cols = size
-    halo, work = (rows // 2, cols // 2), _median_work(rows * cols)
-    return window("median", image, halo=halo, edge=edge, work=work, n0=rows, n1=cols)
+    return window("median", image, halo=(rows // 2, cols // 2), edge=edge, work=work, n0=rows, n1=cols, rank=rank)
 
 
-def _median_work(area: int) -> float:
-    return {9: 2.0, 25: 10.0}.get(area, 60.0)
+@register(
+    {"percentile": 20},
+    {"percentile": 90, "size": (5, 7)},
+    {"percentile": -25.5, "size": 5},
+    {"percentile": 5, "size": 15},
+    kinds="buif",
+    also=images.WITH_LABELS,
+)
+def percentile(
+    image: SameImage,
+    percentile: float,
+    size: Size = 3,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Compute a percentile of the window around each pixel.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
+    percentile : number from -100 to 100
+        Of n values in ascending order the result is the one with the index ``int(n * percentile / 100)``, the last
+        one for 100; nothing is interpolated. 0 is the minimum, 100 the maximum. -25 is the same as 75.
+    size : odd positive int, or two of them for rows and columns
+    mode, cval, axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype; NaN where the window contains NaN
+
+    Raises
+    ------
+    ValueError : ``percentile`` is not from -100 to 100, or ``size`` is even or not positive
+
+    See Also
+    --------
+    median, minimum, maximum
+
+    References
+    ----------
+    .. [1] `scipy.ndimage.percentile_filter`, which selects the same values.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.percentile(np.array([[1, 2, 200, 3, 4]], np.uint8), 70)
+    array([[  2, 200, 200, 200,   4]], dtype=uint8)
+    """
+    source = images.accept(image, images.WITH_LABELS, axes=axes)
+    share = images.number("percentile", percentile, low=-100, high=100)
+    sides = images.window(size, odd=True)
+    edge = images.border(mode, cval, source.dtype)
+    return run(plan_percentile, source, share, sides, edge, backend=backend, out=out)
+
+
+def plan_percentile(image: Value, percentile: float, size: tuple[int, int], edge: Edge) -> Value:
+    area = size[0] * size[1]
+    rank = rank_of(percentile, area)
+    if rank == area // 2:
+        return plan_median(image, size, edge)
+    if rank in (0, area - 1):
+        rows, cols = size[0] // 2, size[1] // 2
+        return plan_extreme(image, Extents(rows, rows, cols, cols), MAXIMUM if rank else MINIMUM, edge)
+    return _plan_rank(image, size, rank, edge, {9: 3.0, 25: 15.0}.get(area, 60.0))
+
+
+def rank_of(percentile: float, count: int) -> int:
+    """The index of a percentile among ``count`` values in ascending order, as SciPy computes it."""
+    if percentile < 0:
+        percentile += 100
+    return min(int(float(count) * percentile / 100), count - 1)
+
+
+SHARPEN = np.array(
+    [
+        [0, -1, 0],
+        [-1, 5, -1],
+        [0, -1, 0],
+    ]
+)
+BINOMIAL = np.array([[1, 3, 3, 1], [3, 9, 9, 3]]) / 32
+
+
+@register({"weights": SHARPEN}, {"weights": BINOMIAL}, {"weights": np.full((9, 9), 1 / 81)})
+def convolve(
+    image: SameImage,
+    weights: WeightsLike,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Convolve with a two-dimensional kernel.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
+    weights : (rows, cols) array of at most 65536 finite numbers
+        It is mirrored in both axes, as a convolution's definition has it. Its centre is the element ``shape // 2``,
+        also where a side is even, as in SciPy. Where a weight is 0, NaN and infinity do not count.
+    mode, cval, axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype. Integers are within 1 of the exact sum, unbiased, and exact where the weights are
+    whole numbers (or, for uint8, whole multiples of a power of two) and not too large; floats are computed in their
+    dtype.
+
+    Raises
+    ------
+    TypeError : the weights are not real numbers
+    ValueError : the weights have not two dimensions, are empty, too many, too large, infinite or NaN
+
+    References
+    ----------
+    .. [1] `scipy.ndimage.convolve`, whose orientation, centre and border modes these are. OpenCV's ``filter2D``
+       correlates: it does not mirror the kernel.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.convolve(np.array([[0, 0, 8, 0, 0]], np.uint8), [[1, 2, 0.5]], mode="constant")
+    array([[ 0,  8, 16,  4,  0]], dtype=uint8)
+    """
+    source = images.accept(image, axes=axes)
+    given = _weights(weights)
+    edge = images.border(mode, cval, source.dtype)
+    return run(plan_convolve, source, given, edge, backend=backend, out=out)
+
+
+def plan_convolve(image: Value, weights: Weights, edge: Edge) -> Value:
+    factors = separated(weights) if image.dtype.kind == "f" else None
+    if factors is None:
+        return _plan_weighted(image, weights, edge)
+    down, along = factors
+    mode, cval = edge
+    columns = _plan_weighted(image, down, edge)
+    return _plan_weighted(columns, along, (mode, cval * float(down.array().sum())))
+
+
+def _plan_weighted(image: Value, weights: Weights, edge: Edge) -> Value:
+    rows, cols = weights.shape
+    values, shift = computed_weights(weights, image.dtype)
+    halo, work = (rows // 2, cols // 2), 1.0 + 0.1 * rows * cols
+    return window("convolve", image, halo=halo, edge=edge, work=work, weights=values, shift=shift)
+
+
+class Weights(NamedTuple):
+    """A hashable two-dimensional array of float64: its shape and its bytes."""
+
+    shape: tuple[int, int]
+    content: bytes
+
+    def array(self) -> Array:
+        return np.frombuffer(self.content, FLOAT64).reshape(self.shape)
+
+
+def _weights(value: Any) -> Weights:
+    """Check the weights of a convolution."""
+    array = np.asarray(value)
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"weights must be a two-dimensional array that is not empty, got shape {array.shape}")
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"weights must be real numbers, got {array.dtype}")
+    if array.size > MOST_WEIGHTS:
+        raise ValueError(f"weights must be at most {MOST_WEIGHTS} numbers, got shape {array.shape}")
+    array = array.astype(FLOAT64)
+    if not np.isfinite(array).all():
+        raise ValueError("weights must be finite")
+    if np.abs(array).max() * array.size > GREATEST_WEIGHTS:
+        raise ValueError(f"weights must be at most {GREATEST_WEIGHTS} in all, got {np.abs(array).max()}")
+    return Weights((array.shape[0], array.shape[1]), array.tobytes())
+
+
+@kept(64, lambda found: found[0].nbytes)
+def computed_weights(weights: Weights, dtype: np.dtype[Any]) -> tuple[Array, int]:
+    """The weights turned by 180 degrees, in the type that an image of ``dtype`` is computed in, and the places that
+    sums are shifted down by: for bytes int32 numbers of 16 bits where they are good enough, else float32 or float64."""
+    turned = np.ascontiguousarray(weights.array()[::-1, ::-1])
+    if dtype.kind == "f":
+        return turned.astype(dtype), 0
+    limits = np.iinfo(dtype)
+    total = float(np.abs(turned).sum()) * max(limits.max, -limits.min)
+    if dtype == UINT8:
+        whole, shift = _whole(turned)
+        if np.abs(whole / 2.0**shift - turned).sum() * 255 <= GREATEST_ERROR:
+            return whole.astype(np.int32), shift
+    exact = bool((turned == np.rint(turned)).all()) and total <= 1 << 24
+    if exact or (np.count_nonzero(turned) + 2) * total * 2.0**-24 <= GREATEST_ERROR:
+        return turned.astype(FLOAT32), 0
+    return turned, 0
+
+
+def _whole(weights: Array) -> tuple[Array, int]:
+    """Whole numbers of 16 bits that are the weights times a power of two, and its exponent: the first for which that is
+    exact, else the greatest; then they sum up as the weights do, so that results are not biased. Zeros if sums of
+    bytes do not fit 32 bits."""
+    magnitudes = np.abs(weights)
+    room = min(32766 / max(magnitudes.max(), 1e-300), ((1 << 23) - 2 * weights.size) / max(magnitudes.sum(), 1e-300))
+    if room < 1:
+        return np.zeros(weights.shape), 0
+    most = min(24, int(np.log2(room)))
+    for shift in range(most + 1):
+        scaled = weights * 2.0**shift
+        if (scaled == np.rint(scaled)).all():
+            return scaled, shift
+    whole = np.rint(scaled)
+    lost = int(np.rint(scaled.sum() - whole.sum()))
+    left = np.where(weights != 0, scaled - whole, 0).ravel()
+    whole.ravel()[np.argsort(-np.sign(lost) * left, kind="stable")[: abs(lost)]] += np.sign(lost)
+    return whole, most
+
+
+@kept(64, lambda found: 0 if found is None else sum(len(weights.content) for weights in found))
+def separated(weights: Weights) -> tuple[Weights, Weights] | None:
+    """A column and a row whose product is all weights, to the last bits of float64, if there are such and two passes
+    are faster."""
+    rows, cols = weights.shape
+    array = weights.array()
+    greatest = np.abs(array).max()
+    if rows * cols <= 4 * (rows + cols) or greatest == 0:
+        return None
+    row, col = np.unravel_index(np.abs(array).argmax(), array.shape)
+    down, along = array[:, col], array[row] / array[row, col]
+    if (np.abs(np.outer(down, along) - array) > 8 * np.finfo(FLOAT64).eps * np.abs(array)).any():
+        return None
+    return Weights((rows, 1), down.tobytes()), Weights((1, cols), along.tobytes())

@@ -1,8 +1,8 @@
-"""Running median of uint8 images by histograms, at a cost that does not depend on the window [1].
+"""Values of a rank in windows of uint8 images by histograms, at a cost that does not depend on the window [1].
 
 Every column keeps the histogram of the part of it that lies in the window's rows: sixteen coarse bins, and sixteen fine
 ones in each. The window's histogram gains one column and loses one from pixel to pixel; its fine bins do so only
-where they are looked at. All counts are cumulative: so the bin of the median is the number of counts below its rank.
+where they are looked at. All counts are cumulative: so the bin of a value is the number of counts below its rank.
 
 .. [1] S. Perreault, P. Hebert, "Median Filtering in Constant Time", IEEE Transactions on Image Processing 16(9), 2007,
    2389-2394.
@@ -17,8 +17,8 @@ from gpuimg.kernels.lib.lanes import BINS, add_bins, bins_within
 STRIP = 640  # columns whose histograms fit into the second-level cache
 
 
-def constant_time_median(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
-    """Median of uint8 for windows of fewer than 2**32 values."""
+def select_by_histograms(src, dst, top, bottom, stop, step, mode, cval, n0, n1, rank):
+    """The value with ``rank`` others before it, for windows of fewer than 2**32 values."""
     cols = src.shape[1] // step
     wanted = min(cols, max(STRIP - n1, n1))
     columns = np.empty(wanted + n1 - 1, np.int64)
@@ -43,7 +43,7 @@ def constant_time_median(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
                     return
                 if row > top:
                     move_columns(src, row - n0 // 2 - 1, n0, within, mode, np.uint8(cval), steps, nothing, coarse, fine)
-                median_row(coarse, fine, within.size, n0, n1, dst[row, first * step + channel :], step)
+                select_row(coarse, fine, within.size, n1, rank, dst[row, first * step + channel :], step)
 
 
 @kernel
@@ -83,9 +83,9 @@ def move_columns(src, oldest, n0, columns, mode, cval, steps, nothing, coarse, f
 
 
 @kernel
-def median_row(coarse, fine, size, n0, n1, out, step):
-    """One row of medians, ``step`` elements apart, from the histograms of ``size`` columns."""
-    rank = coarse.dtype.type(n0 * n1 // 2)
+def select_row(coarse, fine, size, n1, rank, out, step):
+    """One row of results, ``step`` elements apart, from the histograms of ``size`` columns."""
+    limit = coarse.dtype.type(rank)
     total = np.zeros(BINS, coarse.dtype)
     inner = np.zeros(BINS * BINS, coarse.dtype)
     valid = np.full(BINS, -n1, np.int64)  # for which pixel the fine bins of a coarse one are right
@@ -94,7 +94,7 @@ def median_row(coarse, fine, size, n0, n1, out, step):
         add_bins(total, 0, coarse, x * BINS, nothing, 0)
     for x in range(size - n1 + 1):
         add_bins(total, 0, coarse, (x + n1 - 1) * BINS, nothing, 0)
-        high = min(bins_within(total, 0, rank), BINS - 1)  # counts are not right if the image changes meanwhile
+        high = min(bins_within(total, 0, limit), BINS - 1)  # counts are not right if the image changes meanwhile
         begin = high * size
         if x - valid[high] >= n1:
             inner[high * BINS : high * BINS + BINS] = 0
@@ -105,5 +105,5 @@ def median_row(coarse, fine, size, n0, n1, out, step):
                 add_bins(inner, high * BINS, fine, (begin + col + n1) * BINS, fine, (begin + col) * BINS)
         valid[high] = x
         below = total[high - 1] if high > 0 else nothing[0]
-        out[x * step] = high * BINS + bins_within(inner, high * BINS, coarse.dtype.type(rank - below))
+        out[x * step] = high * BINS + bins_within(inner, high * BINS, coarse.dtype.type(limit - below))
         add_bins(total, 0, nothing, 0, coarse, x * BINS)

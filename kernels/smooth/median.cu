@@ -12,11 +12,11 @@ __device__ __forceinline__ void sort(T& a, T& b) {
   a = low;
 }
 
-// The median of any window: the maximum value with at most half of the window's values below it. The values' keys are
+// The value with `rank` others before it, in any window: the maximum with at most so many below it. The values' keys are
 // found bit by bit: how many lie below is counted once a bit.
 template <typename T>
-__device__ T searched_median(const T* src, long long rows, long long cols, long long row, long long x, long long step,
-                             long long mode, double cval, long long n0, long long n1) {
+__device__ T searched(const T* src, long long rows, long long cols, long long row, long long x, long long step,
+                      long long mode, double cval, long long n0, long long n1, long long rank) {
   typedef decltype(key_of(T(0))) Key;
   const auto value = [=](long long i, long long j) {
     return at(src, rows, cols, row + i - n0 / 2, x + (j - n1 / 2) * step, step, mode, cval);
@@ -33,7 +33,7 @@ __device__ T searched_median(const T* src, long long rows, long long cols, long 
         if (is_nan(v)) return v;
         below += key_of(v) < middle;
       }
-    if (below <= n0 * n1 / 2) found = middle;
+    if (below <= rank) found = middle;
   }
   return value_of(found, T(0));
 }
@@ -79,7 +79,7 @@ __device__ __forceinline__ T median_of(const T* src, long long rows, long long c
   constexpr int HALF = SIZE / 2;
   const bool inside = row >= HALF && row + HALF < rows && x >= HALF * step && x + HALF * step < cols;
   if (inside) return forgetful_median<SIZE>(src + row * cols + x, cols, step);
-  return searched_median(src, rows, cols, row, x, step, mode, cval, SIZE, SIZE);
+  return searched(src, rows, cols, row, x, step, mode, cval, SIZE, SIZE, SIZE * SIZE / 2);
 }
 
 // For double alone: the networks of `median_tiles` need more registers than there are.
@@ -97,7 +97,7 @@ __global__ void twentyfive(const T* src, long long rows, long long cols, U* dst,
 template <typename T>
 __global__ void slide(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                       long long top, long long bottom, long long step, long long mode, double cval, long long n0,
-                      long long n1, long long strip) {
+                      long long n1, long long rank, long long strip) {
   DYNAMIC_SHARED(int, bins);  // bin by bin, a thread beside the other, so that they do not wait for each other's banks
   const long long x = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   if (x >= cols) return;
@@ -118,7 +118,7 @@ __global__ void slide(const T* src, long long rows, long long cols, T* dst, long
     for (long long i = 0; i < n0; ++i) count(first - n0 / 2 + i, 1);
     const long long last = min(first + strip, bottom);
     for (long long row = first; row < last; ++row) {
-      long long left = n0 * n1 / 2;
+      long long left = rank;
       int bin = 0;
       // The limits hold where counts are not right, for the image changes meanwhile.
       for (; bin < 15 && left >= coarse[bin * stride]; ++bin) left -= coarse[bin * stride];
@@ -135,8 +135,8 @@ __global__ void slide(const T* src, long long rows, long long cols, T* dst, long
 template <typename T, typename U>
 __global__ void search(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                        long long top, long long bottom, long long step, long long mode, double cval, long long n0,
-                       long long n1) {
+                       long long n1, long long rank) {
   each_column(cols, top, bottom, [=](long long row, long long x) {
-    dst[row * cols + x] = searched_median(src, rows, cols, row, x, step, mode, cval, n0, n1);
+    dst[row * cols + x] = searched(src, rows, cols, row, x, step, mode, cval, n0, n1, rank);
   });
 }

@@ -1,4 +1,4 @@
-"""Networks for 3x3 and 5x5 (`median_tiles`), planes of bits up to 31x31 (`median_planes`).
+"""Networks for medians of 3x3 and 5x5 (`median_tiles`), planes of bits up to 31x31 (`median_planes`).
 
 Larger windows: sliding histograms for uint8, a search by bits for all else.
 """
@@ -18,21 +18,21 @@ THREADS = 32  # whose histograms of 272 bins fill 34 KB of shared memory
 SHORTEST_STRIP = 64  # rows that a thread walks down; a strip begins with the counting of a whole window
 
 
-def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
-    kind = gpu.ctype(src.dtype)
-    if (n0, n1) == (5, 5) and kind == "double":
+def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1, rank):
+    kind, is_median = gpu.ctype(src.dtype), rank == n0 * n1 // 2
+    if is_median and (n0, n1) == (5, 5) and kind == "double":
         gpu.fill_rows("median", "twentyfive<double, double>", src, dst, top, bottom, step, mode, cval)
-    elif (n0, n1) in NETWORKS and max(src.shape) < WIDEST:
+    elif is_median and (n0, n1) in NETWORKS and max(src.shape) < WIDEST:
         by_network(gpu, NETWORKS[n0, n1], src, dst, top, bottom, step, mode, cval)
     elif max(n0, n1) <= PLANE_SIZES[-1] and not (kind == "unsigned char" and n0 > PLANE_SIZES[0] and n1 <= NARROWEST):
-        by_planes(gpu, src, dst, top, bottom, step, mode, cval, n0, n1)
+        by_planes(gpu, src, dst, top, bottom, step, mode, cval, n0, n1, rank)
     elif kind == "unsigned char":
         strip = max(SHORTEST_STRIP, n0)
         grid = (-(-src.shape[1] // THREADS), min(-(-(bottom - top) // strip), GREATEST_GRID))
-        args = (src, dst, top, bottom, step, mode, cval, n0, n1, strip)
+        args = (src, dst, top, bottom, step, mode, cval, n0, n1, rank, strip)
         gpu.kernel("median", "slide<unsigned char>")(grid, (THREADS, 1), args, THREADS * (256 + 16) * 4)
     else:
-        gpu.fill_rows("median", f"search<{kind}, {kind}>", src, dst, top, bottom, step, mode, cval, n0, n1)
+        gpu.fill_rows("median", f"search<{kind}, {kind}>", src, dst, top, bottom, step, mode, cval, n0, n1, rank)
 
 
 def by_network(gpu, name, src, dst, top, bottom, step, mode, cval):
@@ -47,7 +47,7 @@ def by_network(gpu, name, src, dst, top, bottom, step, mode, cval):
         kernel(grid, BLOCK, (src, dst, first, last, step, mode, cval))
 
 
-def by_planes(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
+def by_planes(gpu, src, dst, top, bottom, step, mode, cval, n0, n1, rank):
     kind, pixels = gpu.ctype(src.dtype), src.shape[1] // step
     size = next(size for size in PLANE_SIZES if max(n0, n1) <= size)
     kernel = gpu.kernel("median_planes", f"median_planes<{kind}, {size}>")
@@ -62,5 +62,5 @@ def by_planes(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
     for first in range(top, bottom, most):
         last = min(first + most, bottom)
         grid = (across, -(-(last - first) // height))
-        args = (src, dst, first, last, step, mode, cval, n0, n1, width, height, lines, plane)
+        args = (src, dst, first, last, step, mode, cval, n0, n1, rank, width, height, lines, plane)
         kernel(grid, (PLANE_THREADS, 1), args, count * plane * 4)

@@ -4,11 +4,11 @@
 #include "keys.cuh"
 #include "numbers.cuh"
 
-// Medians of windows of up to 31x31 pixels, found bit by bit from the most significant one on, as in a radix sort: of
-// the pixels that can still be the median, those with the other bit cannot. A block's pixels lie in shared memory as
-// planes of bits, 32 neighbouring pixels of a row in a word: a thread gets a row of its window by one shift, and counts
-// one or two rows by one instruction. Bits that are the same in the whole tile are left out, and so are all others
-// when every window of a warp has a single pixel left.
+// Values of a rank, such as the median, in windows of up to 31x31 pixels, found bit by bit from the most significant
+// one on, as in a radix sort: of the pixels that can still have the rank, those with the other bit cannot. A block's
+// pixels lie in shared memory as planes of bits, 32 neighbouring pixels of a row in a word: a thread gets a row of its
+// window by one shift, and counts one or two rows by one instruction. Bits that are the same in the whole tile are left
+// out, and so are all others when every window of a warp has a single pixel left.
 
 constexpr int WARPS = 8, MOST_LINES = 64;
 
@@ -172,21 +172,22 @@ __device__ __forceinline__ int first_nan(const unsigned* from, int lines, int n0
   return -1;
 }
 
-// The medians of a thread's windows: found[k], or the value at places[k], row * 32 + column of the window, if that is
-// not -1.
+// The values of a rank in a thread's windows: found[k], or the value at places[k], row * 32 + column of the window, if
+// that is not -1.
 template <int ROWS, int BITS, typename Key>
-__device__ __forceinline__ void find_medians(const Planes& planes, const Seen* seen, int word, int line, int n0, int n1,
-                                             Key (&found)[Windows<ROWS>::DOWN], int (&places)[Windows<ROWS>::DOWN]) {
+__device__ __forceinline__ void find_ranks(const Planes& planes, const Seen* seen, int word, int line, int n0, int n1,
+                                           int rank, Key (&found)[Windows<ROWS>::DOWN],
+                                           int (&places)[Windows<ROWS>::DOWN]) {
   typedef Windows<ROWS> W;
   const int words = (n0 + W::JOINED - 1) / W::JOINED;
   const unsigned columns = (1u << n1) - 1;
-  unsigned open[W::DOWN][W::WORDS];         // pixels that can still be the median
-  unsigned lower[W::DOWN], upper[W::DOWN];  // how many of them come before the median and how many after it
+  unsigned open[W::DOWN][W::WORDS];         // pixels that can still have the rank
+  unsigned lower[W::DOWN], upper[W::DOWN];  // how many of them come before it and how many after it
 #pragma unroll
   for (int k = 0; k < W::DOWN; ++k) {
     found[k] = 0;
     places[k] = -1;
-    lower[k] = n0 * n1 / 2;
+    lower[k] = rank;
     upper[k] = n0 * n1 - 1 - lower[k];
 #pragma unroll
     for (int p = 0; p < W::WORDS; ++p) {
@@ -215,7 +216,7 @@ __device__ __forceinline__ void find_medians(const Planes& planes, const Seen* s
       unsigned other[W::DOWN], left_over = 0;
 #pragma unroll
       for (int k = 0; k < W::DOWN; ++k) {
-        const int rest = int(lower[k]) - below[k];  // negative where the bit of the median is zero
+        const int rest = int(lower[k]) - below[k];  // negative where its bit is zero
         other[k] = rest >> 31;
         high[k] |= ~other[k] & 1u << bit;
         // The one that changes gets smaller; the number meant for the other has its sign set and is larger than all.
@@ -260,8 +261,9 @@ template <typename T, int ROWS>
 __global__ __launch_bounds__(32 * WARPS, 2) void median_planes(const T* src, long long rows, long long cols, T* dst,
                                                                long long dst_rows, long long dst_cols, long long top,
                                                                long long bottom, long long step, long long mode,
-                                                               double cval, long long n0, long long n1, long long width,
-                                                               long long height, long long lines, long long plane) {
+                                                               double cval, long long n0, long long n1, long long rank,
+                                                               long long width, long long height, long long lines,
+                                                               long long plane) {
   typedef Windows<ROWS> W;
   typedef decltype(key_of(T(0))) Key;
   constexpr int BITS = 8 * sizeof(T);
@@ -291,7 +293,7 @@ __global__ __launch_bounds__(32 * WARPS, 2) void median_planes(const T* src, lon
     if (row >= bottom || begin >= pixels) continue;
     Key found[W::DOWN];
     int places[W::DOWN];
-    find_medians<ROWS, BITS>(planes, &seen, word, line, int(n0), int(n1), found, places);
+    find_ranks<ROWS, BITS>(planes, &seen, word, line, int(n0), int(n1), int(rank), found, places);
     if (begin + lane >= pixels) continue;
     const long long x = (begin + lane) * step + channel;
 #pragma unroll

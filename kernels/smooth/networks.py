@@ -25,11 +25,44 @@ SELECTORS = {
 }
 
 
+def _wires(n):
+    return [(row, pixel) for row in range(n) for pixel in range(n)]
+
+
 def _median(n):
     rows = [(row * n + a, row * n + b) for row in range(n) for a, b in SORTERS[n]]
-    wires = [(row, pixel) for row in range(n) for pixel in range(n)]
-    return network(wires, rows + SELECTORS[n], [n * n // 2])
+    return network(_wires(n), rows + SELECTORS[n], [n * n // 2])
+
+
+def merger(one, other):
+    """Batcher's merging by even and odd places (Knuth, section 5.3.4): the comparators for two sorted lists of wires,
+    and the wires in the order of their values then."""
+    if not one or not other:
+        return [], one + other
+    if len(one) == len(other) == 1:
+        return [(one[0], other[0])], one + other
+    first, even = merger(one[::2], other[::2])
+    second, odd = merger(one[1::2], other[1::2])
+    last = list(zip(odd, even[1:], strict=False))
+    merged = [even[0], *(wire for pair in last for wire in pair), *odd[len(last) :], *even[len(last) + 1 :]]
+    return first + second + last, merged
+
+
+def merger_of_columns(n):
+    """The comparators that merge ``n`` sorted columns, and the wires in the order of their values then."""
+    lists = [list(range(column, n * n, n)) for column in range(n)]
+    comparators = []
+    while len(lists) > 1:
+        more, merged = merger(lists.pop(0), lists.pop(0))
+        comparators += more
+        lists.append(merged)
+    return comparators, lists[0]
+
+
+def _merge(n):
+    return network(_wires(n), *merger_of_columns(n))
 
 
 SORT = {n: network([(row, 0) for row in range(n)], SORTERS[n], range(n)) for n in SORTERS}
 MEDIAN = {n: _median(n) for n in SORTERS}
+MERGE = {n: _merge(n) for n in SORTERS}

@@ -1,5 +1,5 @@
-"""Running median of wide types: the values of a tile are replaced by their ranks in it, and a histogram of ranks slides
-over the tile [1]. What a pixel costs grows with the shorter side of the window, not with its area.
+"""Values of a rank in windows of wide types: the values of a tile are replaced by their ranks in it, and a histogram of
+ranks slides over the tile [1]. What a pixel costs grows with the shorter side of the window, not with its area.
 
 .. [1] T. Huang, G. Yang, G. Tang, "A fast two-dimensional median filtering algorithm", IEEE Transactions on Acoustics,
    Speech, and Signal Processing 27(1), 1979, 13-18.
@@ -71,8 +71,8 @@ def sort_by_key(keys, spare_keys, order, spare_order, count, stop):
     return keys, order
 
 
-def median_by_ranks(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
-    """Median of any type, tile by tile."""
+def select_by_ranks(src, dst, top, bottom, stop, step, mode, cval, n0, n1, rank):
+    """The value with ``rank`` others before it, of any type, tile by tile."""
     cols = src.shape[1] // step
     by_rows = n1 < n0  # moving along the longer side changes fewer values
     high, wide = min(bottom - top, max(TILE, n0)), min(cols, max(TILE, n1))
@@ -104,7 +104,7 @@ def median_by_ranks(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
                 kinds = rank_values(values, sorted_keys, sorted_order, count, ranks, found)
                 out = dst[row : row + down, col * step + channel :]
                 tile = (down, along, n0, n1) if by_rows else (along, down, n1, n0)
-                slide(ranks, found[:kinds], counts[:kinds], tile, out, by_rows, step, stop)
+                slide(ranks, found[:kinds], counts[:kinds], tile, rank, out, by_rows, step, stop)
 
 
 @kernel
@@ -132,7 +132,7 @@ def rank_values(values, keys, order, count, ranks, found):
 
 
 @kernel
-def slide(ranks, found, counts, tile, out, by_rows, step, stop):
+def slide(ranks, found, counts, tile, rank, out, by_rows, step, stop):
     """Move the window over the tile, forth in one line and back in the next, so that it is never built anew.
 
     ``tile`` is its pixels in the direction of movement and across it, and the window's values in both directions; those
@@ -140,13 +140,12 @@ def slide(ranks, found, counts, tile, out, by_rows, step, stop):
     length, breadth, n_along, n_across = tile
     pitch = breadth + n_across - 1
     counts[:] = 0
-    half = n_along * n_across // 2
     for i in range(n_along):
         if is_set(stop):
             return
         for j in range(n_across):
             counts[ranks[i * pitch + j]] += 1
-    median, below = 0, 0
+    here, below = 0, 0
     at = 0
     for line in range(breadth):
         if is_set(stop):
@@ -162,31 +161,31 @@ def slide(ranks, found, counts, tile, out, by_rows, step, stop):
                 new, apart, size = old + n_across, pitch, n_along
             else:
                 old, new, apart, size = 0, 0, 0, 0
-            below += replace(ranks, old, new, apart, size, counts, median)
-            while below > half:
-                median -= 1
-                below -= counts[median]
-            while below + counts[median] <= half:
-                below += counts[median]
-                median += 1
-            put(found, counts, median, out, at if by_rows else line, (line if by_rows else at) * step)
+            below += replace(ranks, old, new, apart, size, counts, here)
+            while below > rank:
+                here -= 1
+                below -= counts[here]
+            while below + counts[here] <= rank:
+                below += counts[here]
+                here += 1
+            put(found, counts, here, out, at if by_rows else line, (line if by_rows else at) * step)
 
 
 @kernel
-def replace(ranks, old, new, pitch, size, counts, median):
-    """Remove one line of the window from its histogram and add another, and return how many more values lie below the
-    median then."""
+def replace(ranks, old, new, pitch, size, counts, here):
+    """Remove one line of the window from its histogram and add another, and return how many more values lie below
+    ``here`` then."""
     change = 0
     for index in range(size):
         leaving, coming = ranks[old + index * pitch], ranks[new + index * pitch]
         counts[leaving] -= 1
         counts[coming] += 1
-        change += np.int64(coming < median) - np.int64(leaving < median)
+        change += np.int64(coming < here) - np.int64(leaving < here)
     return change
 
 
 @kernel
-def put(found, counts, median, out, row, x):
-    """The median as a pixel; NaN, which ranks last, if there is one."""
+def put(found, counts, here, out, row, x):
+    """The value as a pixel; NaN, which ranks last, if there is one."""
     last = found[found.size - 1]
-    out[row, x] = last if last != last and counts[counts.size - 1] > 0 else found[median]
+    out[row, x] = last if last != last and counts[counts.size - 1] > 0 else found[here]

@@ -277,7 +277,15 @@ def _scipy() -> types.ModuleType:
         return call
 
     names = ("gaussian_filter", "uniform_filter", "median_filter", "minimum_filter", "maximum_filter", "sobel")
-    names += ("grey_erosion", "grey_dilation", "grey_opening", "white_tophat", "laplace")
+    names += (
+        "grey_erosion",
+        "grey_dilation",
+        "grey_opening",
+        "white_tophat",
+        "laplace",
+        "percentile_filter",
+        "convolve",
+    )
     module.ndimage = types.SimpleNamespace(**{name: host(name) for name in names})
     return module
 

@@ -21,6 +21,8 @@ const middle = ({ low, high }, share = 0.5) => {
 /** What a parameter without a default begins with, by its name. */
 const FIRST = {
   low_sigma: () => "1",
+  percentile: () => "20",
+  weights: () => "[[0,-1,0],[-1,5,-1],[0,-1,0]]",
   dtype: () => "float32",
   axis: () => "1",
   value: (picture) => middle(picture),

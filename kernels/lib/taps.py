@@ -1,0 +1,200 @@
+"""Weighted sums of a list of values as vector operations: any number of taps, each an address and a weight."""
+
+from itertools import chain
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.lanes import VECTOR_BYTES
+from gpuimg.kernels.lib.target import HAS_AVX512, has
+
+ACCUMULATORS = 4  # vectors of sums held at once
+# Products of pairs of 16-bit numbers, added up in 32 bits, in one instruction.
+PAIRED = {64: "llvm.x86.avx512.pmaddw.d.512"} if HAS_AVX512 else {32: "llvm.x86.avx2.pmadd.wd"} if has("avx2") else {}
+INDEX = ir.IntType(64)
+
+
+class _Sums:
+    """Builds sums of one kind, held in vectors of the weights' type: floats, or pairs of 16-bit numbers in 32 bits."""
+
+    def __init__(self, context, builder, weights, target, pixels):
+        self.builder = builder
+        self.kind, self.target = weights.dtype, target.dtype
+        self.floating = isinstance(self.kind, types.Float)
+        self.element = context.get_data_type(self.kind)
+        self.vector = ir.VectorType(self.element, pixels)
+        self.pixels = pixels
+
+    def splat(self, scalar):
+        first = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), scalar, ir.IntType(32)(0))
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.pixels), [0] * self.pixels)
+        return self.builder.shuffle_vector(first, ir.Constant(self.vector, ir.Undefined), mask)
+
+    def constant(self, number):
+        return ir.Constant(self.vector, [number] * self.pixels)
+
+    def load(self, address, at):
+        base = self.builder.inttoptr(address, self.element.as_pointer())
+        pointer = self.builder.bitcast(self.builder.gep(base, [at]), self.vector.as_pointer())
+        return self.builder.load(pointer, align=self.kind.bitwidth // 8)
+
+    def plus(self, total, value, weight):
+        builder = self.builder
+        if self.floating:
+            return builder.fadd(total, builder.fmul(value, weight))
+        return builder.add(total, self.paired(value, weight))
+
+    def paired(self, value, weight):
+        """The sum of the products of the lower and of the upper halves."""
+        builder = self.builder
+        halves = ir.VectorType(ir.IntType(16), 2 * self.pixels)
+        name = PAIRED.get(self.pixels * 4)
+        if name is not None:
+            function = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(self.vector, [halves, halves]), name
+            )
+            return builder.call(function, [builder.bitcast(value, halves), builder.bitcast(weight, halves)])
+        half = self.constant(16)
+        upper = builder.mul(builder.ashr(value, half), builder.ashr(weight, half))
+        lower = builder.mul(
+            *[builder.ashr(builder.shl(each, half), half) for each in (value, weight)],
+        )
+        return builder.add(lower, upper)
+
+    def result(self, total, shift):
+        """A sum as the target has it: rounded half to even and saturated where it is of whole numbers."""
+        builder = self.builder
+        if isinstance(self.target, types.Float):
+            return total
+        low, high = self.target.minval, self.target.maxval
+        if self.floating:
+            bits = "f64" if self.kind == types.float64 else "f32"
+            rint = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(self.vector, [self.vector]), f"llvm.rint.v{self.pixels}{bits}"
+            )
+            total = builder.call(rint, [total])
+            total = builder.select(builder.fcmp_ordered("<", total, self.constant(low)), self.constant(low), total)
+            total = builder.select(builder.fcmp_ordered(">", total, self.constant(high)), self.constant(high), total)
+            total = builder.fptosi(total, ir.VectorType(ir.IntType(32), self.pixels))
+        else:
+            places = self.splat(shift)
+            one = self.constant(1)
+            odd = builder.and_(builder.ashr(total, places), one)
+            # Half of what is shifted out, less one for an even result; nothing where nothing is shifted out.
+            half = builder.sub(builder.lshr(builder.shl(one, places), one), one)
+            half = builder.select(
+                builder.icmp_signed("==", places, self.constant(0)), self.constant(0), builder.add(half, odd)
+            )
+            total = builder.ashr(builder.add(total, half), places)
+            total = builder.select(builder.icmp_signed("<", total, self.constant(low)), self.constant(low), total)
+            total = builder.select(builder.icmp_signed(">", total, self.constant(high)), self.constant(high), total)
+        return builder.trunc(total, ir.VectorType(ir.IntType(self.target.bitwidth), self.pixels))
+
+
+def _adder(blocks, rows, single=False):
+    """An intrinsic that makes ``blocks`` vectors of sums in one or two rows, or single ones; see `add_taps`."""
+
+    @intrinsic
+    def apply(_context, addresses, weights, begin, end, shift, targets, to):
+        def build(context, builder, signature, arguments):
+            held_addresses, held_weights, begin, end, shift, held_targets, to = arguments
+            pixels = 1 if single else VECTOR_BYTES * 8 // weights.dtype.bitwidth
+            target = targets.types[0]
+            sums = _Sums(context, builder, weights, target, pixels)
+            table = context.make_array(addresses)(context, builder, held_addresses)
+            count = builder.extract_value(table.shape, 0)
+            taps = context.make_array(weights)(context, builder, held_weights).data
+            places = [builder.add(to, INDEX(block * pixels)) for block in range(blocks)]
+            totals = [[cgutils.alloca_once(builder, sums.vector) for _ in places] for _ in range(rows)]
+            for total in chain(*totals):
+                builder.store(sums.constant(0), total)
+
+            def add(first, last, which):
+                with cgutils.for_range_slice(builder, first, last, INDEX(1), INDEX) as (tap, _):
+                    address = builder.load(builder.gep(table.data, [tap]))
+                    values = [sums.load(address, place) for place in places]
+                    for row in which:
+                        at = builder.add(tap, builder.mul(count, INDEX(row)))
+                        weight = sums.splat(builder.load(builder.gep(taps, [at])))
+                        for value, total in zip(values, totals[row], strict=True):
+                            builder.store(sums.plus(builder.load(total), value, weight), total)
+
+            if rows == 1:
+                add(INDEX(0), count, [0])
+            else:
+                add(INDEX(0), begin, [0])
+                add(begin, end, [0, 1])
+                add(end, count, [1])
+            shift = builder.trunc(shift, ir.IntType(32))
+            for row in range(rows):
+                line = builder.extract_value(held_targets, row)
+                data = context.make_array(target)(context, builder, line).data
+                for place, total in zip(places, totals[row], strict=True):
+                    result = sums.result(builder.load(total), shift)
+                    pointer = builder.bitcast(builder.gep(data, [place]), result.type.as_pointer())
+                    builder.store(result, pointer, align=target.dtype.bitwidth // 8)
+            return context.get_dummy_value()
+
+        index = types.int64
+        return types.none(addresses, weights, index, index, index, targets, index), build
+
+    return apply
+
+
+def pixels_at_once(weights):
+    raise NotImplementedError
+
+
+@overload(pixels_at_once)
+def _pixels_at_once(weights):
+    pixels = VECTOR_BYTES * 8 // weights.dtype.bitwidth
+    return lambda weights: pixels
+
+
+def _filler(rows):
+    add_blocks, add_block, add_single = _adder(ACCUMULATORS, rows), _adder(1, rows), _adder(1, rows, single=True)
+
+    @kernel
+    def fill(addresses, weights, begin, end, shift, targets):
+        count = targets[0].size
+        pixels = pixels_at_once(weights)
+        x = 0
+        while x + ACCUMULATORS * pixels <= count:
+            add_blocks(addresses, weights, begin, end, shift, targets, x)
+            x += ACCUMULATORS * pixels
+        while x + pixels <= count:
+            add_block(addresses, weights, begin, end, shift, targets, x)
+            x += pixels
+        if x < count and count >= pixels:  # again some that are done, instead of single ones
+            add_block(addresses, weights, begin, end, shift, targets, count - pixels)
+            x = count
+        while x < count:
+            add_single(addresses, weights, begin, end, shift, targets, x)
+            x += 1
+
+    return fill
+
+
+_fill_row, _fill_rows = _filler(1), _filler(2)
+
+
+@kernel
+def add_taps(addresses, weights, shift, target):
+    """``target[x]``: the sum of ``weights[0]`` times what stands ``x`` elements after each of ``addresses``, in this
+    order, from zero on.
+
+    Floating-point weights: the values are of their type. int32 weights, as well as the values, are pairs of 16-bit
+    numbers, whose products are added; the sum is divided by ``2 ** shift``. A target of whole numbers takes it rounded
+    half to even and saturated.
+    """
+    _fill_row(addresses, weights, 0, 0, shift, (target,))
+
+
+@kernel
+def add_taps_to_two(addresses, weights, begin, end, shift, targets):
+    """The same for two targets, which share the values: the first has the taps before ``end``, with ``weights[0]``, the
+    second one those from ``begin`` on, with ``weights[1]``."""
+    _fill_rows(addresses, weights, begin, end, shift, targets)

@@ -1,0 +1,114 @@
+// launch: tile 32x8, pixels 4x1
+// instances: convolve<unsigned char, int>; convolve<unsigned char, float>; convolve<unsigned char, double>
+// instances: convolve<unsigned short, float>; convolve<unsigned short, double>; convolve<short, float>
+// instances: convolve<short, double>; convolve<float, float>; convolve<double, double>
+// instances: near_convolve<unsigned char, int>; near_convolve<unsigned char, float>
+// instances: near_convolve<unsigned char, double>; near_convolve<unsigned short, float>
+// instances: near_convolve<unsigned short, double>; near_convolve<short, float>; near_convolve<short, double>
+// instances: near_convolve<float, float>; near_convolve<double, double>
+#include "borders.cuh"
+#include "columns.cuh"
+#include "numbers.cuh"
+
+// Weighted sums of windows, in the type of the weights, row by row as on the CPU; a weight of zero is no tap. Sums of
+// whole weights are shifted down in the end.
+
+constexpr int THREADS = 256, ACROSS = 4, DOWN = 4;  // results of a thread: 32 elements apart, and one below the other
+constexpr int WIDTH = 32 * ACROSS, HEIGHT = THREADS / 32 * DOWN;  // of a block's
+
+// A sum as a pixel: rounded half to even and saturated if it is a whole number.
+template <typename T, typename A>
+__device__ __forceinline__ T finished(A total, int shift) {
+  if constexpr (SameType<A, int>::value) {
+    const int odd = total >> shift & 1, half = shift > 0 ? (1 << (shift - 1)) - 1 + odd : 0;
+    return saturated<T>((total + half) >> shift);
+  } else {
+    return rounded<T>(total);
+  }
+}
+
+// A block keeps its part of the image in shared memory, for `part` rows of the weights at a time; these stand behind it,
+// with DOWN - 1 rows of zeros on either side.
+template <typename T, typename A>
+__global__ void __launch_bounds__(256, 2)
+    near_convolve(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
+                  long long top, long long bottom, long long step, long long mode, double cval, const A* weights,
+                  long long height, long long width, long long shift, long long part) {
+  DYNAMIC_SHARED(A, tile);
+  const int high = int(height), wide = int(width), most = int(part), apart = int(step);
+  const int filled = WIDTH + (wide - 1) * apart;
+  A* const taps = tile + (HEIGHT + most - 1) * filled;
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const long long first = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * WIDTH;
+  A totals[DOWN][ACROSS] = {};
+#pragma unroll 1
+  for (int begin = 0; begin < high; begin += most) {
+    const int count = min(most, high - begin), loaded = HEIGHT + count - 1;
+    __syncthreads();
+#pragma unroll 1
+    for (int i = warp; i < loaded; i += THREADS / 32) {
+      const long long row = fold(first - (high - 1) / 2 + begin + i, rows, mode);
+#pragma unroll 1
+      for (int x = lane; x < filled; x += 32) {
+        const long long col = fold_element(left - (wide - 1) / 2 * step + x, cols, step, mode);
+        tile[i * filled + x] = A(row < 0 || col < 0 ? T(cval) : __ldg(src + row * cols + col));
+      }
+    }
+#pragma unroll 1
+    for (int i = threadIdx.x; i < (count + 2 * (DOWN - 1)) * wide; i += THREADS) {
+      const int row = i / wide - (DOWN - 1);
+      taps[i] = row < 0 || row >= count ? A(0) : __ldg(weights + begin * wide + i - (DOWN - 1) * wide);
+    }
+    __syncthreads();
+    const A* from = tile + warp * DOWN * filled + lane;
+#pragma unroll 1
+    for (int row = 0; row < count + DOWN - 1; ++row, from += filled) {
+      // The weights of the lowest of a thread's results; those of the one above it are a row further on.
+      const A* const tap = taps + row * wide;
+#pragma unroll 1
+      for (int col = 0; col < wide; ++col) {
+        A values[ACROSS];
+#pragma unroll
+        for (int k = 0; k < ACROSS; ++k) values[k] = from[32 * k + col * apart];
+#pragma unroll
+        for (int j = 0; j < DOWN; ++j) {
+          const A weight = tap[(DOWN - 1 - j) * wide + col];
+          if (weight != A(0)) {
+#pragma unroll
+            for (int k = 0; k < ACROSS; ++k) totals[j][k] += weight * values[k];
+          }
+        }
+      }
+    }
+  }
+#pragma unroll
+  for (int j = 0; j < DOWN; ++j) {
+    const long long row = first + warp * DOWN + j;
+    if (row >= bottom) break;
+#pragma unroll
+    for (int k = 0; k < ACROSS; ++k) {
+      const long long x = left + lane + 32 * k;
+      if (x < cols) dst[row * cols + x] = finished<T>(totals[j][k], int(shift));
+    }
+  }
+}
+
+// Windows too wide for shared memory.
+template <typename T, typename A>
+__global__ void convolve(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
+                         long long top, long long bottom, long long step, long long mode, double cval,
+                         const A* weights, long long height, long long width, long long shift) {
+  each_column(cols, top, bottom, [=](long long row, long long x) {
+    A total = A(0);
+#pragma unroll 1
+    for (long long i = 0; i < height; ++i)
+#pragma unroll 1
+      for (long long j = 0; j < width; ++j) {
+        const A weight = __ldg(weights + i * width + j);
+        if (weight == A(0)) continue;
+        const long long from = row + i - (height - 1) / 2, column = x + (j - (width - 1) / 2) * step;
+        total += weight * A(at(src, rows, cols, from, column, step, mode, cval));
+      }
+    dst[row * cols + x] = finished<T>(total, int(shift));
+  });
+}
