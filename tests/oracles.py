@@ -327,14 +327,14 @@ def _sample(image, rows, cols, order, mode, cval):
         planes = [_sample(image[..., c], rows, cols, order, mode, cval) for c in range(image.shape[2])]
         return np.stack(planes, axis=-1)
     rows, cols = rows.astype(np.float64), cols.astype(np.float64)
-    if order == 0:  # SciPy rounds behind its folding, where some halves go down
-        rows, cols = np.floor(rows + 0.5), np.floor(cols + 0.5)
     names = {"constant": "grid-constant", "wrap": "grid-wrap"}
-    kind = np.complex128 if image.dtype.kind == "c" else np.float64
-    found = ndimage.map_coordinates(
-        image.astype(kind), [rows, cols], order=order, mode=names.get(mode, mode), cval=cval, prefilter=False
-    )
-    return found.astype(image.dtype) if order == 0 else stored(found, image.dtype)
+    edge = {"mode": names.get(mode, mode), "order": order, "prefilter": False}
+    if order == 0:  # SciPy rounds behind its folding, where some halves go down
+        numbers = np.arange(image.size, dtype=np.float64).reshape(image.shape)
+        places = [np.floor(rows + 0.5), np.floor(cols + 0.5)]
+        found = ndimage.map_coordinates(numbers, places, cval=-1, **edge).astype(np.int64)
+        return np.append(image.ravel(), np.array(cval, image.dtype))[found]
+    return stored(ndimage.map_coordinates(image.astype(np.float64), [rows, cols], cval=cval, **edge), image.dtype)
 
 
 def warp(image, matrix, output_shape=None, order=1, *, mode="constant", cval=0):

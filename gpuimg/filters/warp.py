@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from gpuimg import images
-from gpuimg.filters.transform import _wanted_shape, plan_flip, plan_rot90
-from gpuimg.plans.nodes import Argument, Edge, copied, moved, resample
+from gpuimg.filters.transform import _wanted_shape, plan_rot90
+from gpuimg.plans.nodes import Edge, copied, moved, resample
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
@@ -40,7 +40,7 @@ def _checked_matrix(matrix: Any) -> Matrix:
     return tuple(map(float, array.ravel()))
 
 
-def _sampled(name: str, image: Value, shape: tuple[int, ...], order: int, edge: Edge, **where: Argument) -> Value:
+def _sampled(name: str, image: Value, shape: tuple[int, ...], order: int, edge: Edge, **where: Any) -> Value:
     """An image of samples by the kernels of this name."""
     mode, cval = edge
     if order:

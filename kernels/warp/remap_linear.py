@@ -8,6 +8,7 @@ from gpuimg.kernels.warp.sampling import ROWS, RUN, interpolate, shares
 
 @kernel
 def fill(src, dst, top, bottom, step, rows, cols, mode, cval):
+    pixels = src.reshape(src.size)
     at, x_share, y_share = np.empty(RUN, np.int64), shares(src), shares(src)
     width = cols.shape[1]
     for tile in range(top, bottom, ROWS):
@@ -15,4 +16,4 @@ def fill(src, dst, top, bottom, step, rows, cols, mode, cval):
             count = min(RUN, width - first)
             for row in range(tile, min(tile + ROWS, bottom)):
                 x, y = cols[row, first : first + count], rows[row, first : first + count]
-                interpolate(src, dst[row], first, count, step, x, y, at, x_share, y_share, mode, cval)
+                interpolate(src, pixels, dst[row], first, count, step, x, y, at, x_share, y_share, mode, cval)

@@ -43,7 +43,7 @@ __device__ __forceinline__ T interpolated(const T* src, long long rows, long lon
   const long long col = (long long)whole_x, row = (long long)whole_y, pixels = cols / step;
   const long long c0 = fold(col, pixels, mode), c1 = fold(col + 1, pixels, mode);
   const long long r0 = fold(row, rows, mode), r1 = fold(row + 1, rows, mode);
-  if ((c0 < 0 && c1 < 0) || (r0 < 0 && r1 < 0)) return T(cval);
+  if ((c0 < 0 && c1 < 0) || (r0 < 0 && r1 < 0)) return T(cval);  // weights may not add up to exactly 1
   const auto pixel = [&](long long r, long long c) {
     return A(r < 0 || c < 0 ? T(cval) : __ldg(src + r * cols + c * step + channel));
   };

@@ -24,14 +24,20 @@ def limited(coordinate):
 
 
 @kernel
+def below(step):
+    """How many rows at the bottom hold no upper pixel of a sample whose four pixels are read as vectors: those of three
+    channels take an element more, which the last row does not have behind it."""
+    return 2 if step == 3 else 1
+
+
+@kernel
 def begins(x, y, count, src, step, at, x_share, y_share):
     """Where the upper left pixel of each sample begins in the image, and the shares of those to the right and below.
 
     Returns whether all samples lie inside; where one does not, ``at`` still names pixels of the image.
     """
     width = src.shape[1]
-    # Vectors of pixels of three channels take an element more, which the row below the last one would not have.
-    last_row, last_col = float(src.shape[0] - (3 if step == 3 else 2)), float(width // step - 2)
+    last_row, last_col = float(src.shape[0] - below(step) - 1), float(width // step - 2)
     if last_row < 0 or last_col < 0:
         return False
     missed = 0
@@ -66,22 +72,27 @@ def within(index, last):
 
 
 @kernel
-def interpolate(src, target, first, count, step, x, y, at, x_share, y_share, mode, cval):
+def interpolate(src, pixels, target, first, count, step, x, y, at, x_share, y_share, mode, cval):
     """Bilinear interpolation at the coordinates of a run of output pixels."""
     if begins(x, y, count, src, step, at, x_share, y_share):
-        interpolate_run(src, target, first, count, step, at, x_share, y_share)
+        interpolate_run(src, pixels, target, first, 0, count, step, at, x_share, y_share)
         return
-    rows, width = src.shape
-    cols = width // step
+    rows, cols = src.shape[0], src.shape[1] // step
     if mode == CONSTANT and (all_beyond(x, count, cols) or all_beyond(y, count, rows)):
         fill_constant(target, first * step, count * step, cval)
         return
-    for i in range(count):
-        col, row = np.float64(x[i]), np.float64(y[i])
-        if 0 <= col < cols - 1 and 0 <= row < rows - (2 if step == 3 else 1):
-            interpolate_inside(src, target, first + i, step, at[i], x_share[i], y_share[i])
+    begin = 0
+    while begin < count:
+        end = begin
+        while end < count and 0 <= x[end] < cols - 1 and 0 <= y[end] < rows - below(step):
+            end += 1
+        if end > begin:
+            interpolate_run(src, pixels, target, first, begin, end, step, at, x_share, y_share)
         else:
-            interpolate_anywhere(src, target, (first + i) * step, step, col, row, x_share[i:], mode, cval)
+            end += 1
+            col, row = np.float64(x[begin]), np.float64(y[begin])
+            interpolate_anywhere(src, target, (first + begin) * step, step, col, row, x_share[begin:], mode, cval)
+        begin = end
 
 
 @kernel
@@ -95,15 +106,15 @@ def all_beyond(coordinates, count, length):
 
 
 @kernel
-def interpolate_run(src, target, first, count, step, at, x_share, y_share):
-    """Samples that lie inside."""
+def interpolate_run(src, pixels, target, first, begin, end, step, at, x_share, y_share):
+    """The samples [begin, end) of a run, which lie inside."""
     lanes = VECTOR_BYTES // x_share.itemsize // (4 if step == 3 else step)
-    if step > 4 or count < lanes:
-        for i in range(count):
-            interpolate_inside(src, target, first + i, step, at[i], x_share[i], y_share[i])
+    if step > 4 or end - begin < lanes:
+        for i in range(begin, end):
+            interpolate_inside(pixels, src.shape[1], target, first + i, step, at[i], x_share[i], y_share[i])
         return
-    for begin in range(0, count, lanes):
-        i = min(begin, count - lanes)
+    for place in range(begin, end, lanes):
+        i = min(place, end - lanes)
         to = (first + i) * step
         if step == 1:
             interpolate_1(src, at, x_share, y_share, i, target, to)
@@ -116,48 +127,41 @@ def interpolate_run(src, target, first, count, step, at, x_share, y_share):
 
 
 @kernel
-def interpolate_inside(src, target, col, step, at, x_share, y_share):
-    pixels, along, down = src.reshape(src.size), np.uintp(step), np.uintp(src.shape[1])
+def interpolate_inside(pixels, width, target, col, step, at, x_share, y_share):
+    along, down = np.uintp(step), np.uintp(width)
     here, to = np.uintp(at), np.uintp(col * step)
     for channel in range(along):
         a, b = pixels[here + channel], pixels[here + channel + along]
         c, d = pixels[here + channel + down], pixels[here + channel + down + along]
-        target[to + channel] = stored(mixed(a, b, c, d, x_share, y_share, src), target)
+        target[to + channel] = stored(mixed(a, b, c, d, x_share, y_share, pixels), target)
 
 
 @kernel
 def interpolate_anywhere(src, target, to, step, x, y, share, mode, cval):
     """One sample; ``share`` is room for its shares' type."""
     rows, cols = src.shape[0], src.shape[1] // step
-    if x != x or y != y:
+    beyond = x <= -1 or x >= cols or y <= -1 or y >= rows
+    if x != x or y != y or (mode == CONSTANT and beyond):
         fill_constant(target, to, step, cval)
         return
     x, y = limited(x), limited(y)
     col, row = np.floor(x), np.floor(y)
     left, right = fold(np.int64(col), cols, mode), fold(np.int64(col) + 1, cols, mode)
-    above, below = fold(np.int64(row), rows, mode), fold(np.int64(row) + 1, rows, mode)
-    if max(left, right) < 0 or max(above, below) < 0:
-        fill_constant(target, to, step, cval)
-        return
+    upper, lower = fold(np.int64(row), rows, mode), fold(np.int64(row) + 1, rows, mode)
     share[0] = x - col
     x_share = share[0]
     share[0] = y - row
     for channel in range(step):
-        a, b = pixel(src, above, left, step, channel, cval), pixel(src, above, right, step, channel, cval)
-        c, d = pixel(src, below, left, step, channel, cval), pixel(src, below, right, step, channel, cval)
+        a, b = pixel(src, upper, left, step, channel, cval), pixel(src, upper, right, step, channel, cval)
+        c, d = pixel(src, lower, left, step, channel, cval), pixel(src, lower, right, step, channel, cval)
         target[to + channel] = stored(mixed(a, b, c, d, x_share, share[0], src), target)
 
 
 @kernel
-def pick(src, target, first, count, step, x, y, at, mode, fill_value):
+def pick(src, pixels, target, first, count, step, x, y, at, mode, fill_value):
     """The pixels nearest to the coordinates of a run of output pixels."""
     if begins_nearest(x, y, count, src, step, at):
-        if step == 1:
-            pick_run(src, target, first, count, 1, at)
-        elif step == 3:
-            pick_run(src, target, first, count, 3, at)
-        else:
-            pick_run(src, target, first, count, step, at)
+        pick_run(pixels, target, first, count, step, at)
         return
     rows, cols = src.shape[0], src.shape[1] // step
     for i in range(count):
@@ -177,8 +181,19 @@ def nearest(coordinate, length, mode):
 
 
 @kernel
-def pick_run(src, target, first, count, step, at):
-    pixels, along = src.reshape(src.size), np.uintp(step)
+def pick_run(pixels, target, first, count, step, at):
+    """Samples that lie inside."""
+    if step == 1:
+        pick_pixels(pixels, target, first, count, 1, at)
+    elif step == 3:
+        pick_pixels(pixels, target, first, count, 3, at)
+    else:
+        pick_pixels(pixels, target, first, count, step, at)
+
+
+@kernel
+def pick_pixels(pixels, target, first, count, step, at):
+    along = np.uintp(step)
     for i in range(count):
         here, to = np.uintp(at[i]), np.uintp(first + i) * along
         for channel in range(along):
