@@ -143,6 +143,11 @@ def cases(dtype: str) -> list[Case]:
         Case("resize", {"scale": 1.5, "anti_aliasing": False}),
         Case("resize", {"scale": 0.6, "order": 0, "anti_aliasing": False}),
         Case("resize", {"scale": 0.4, "anti_aliasing": True}),
+        Case("warp", {"matrix": ((0.87, -0.5, 300), (0.5, 0.87, -300), (0, 0, 1))}),
+        Case("warp", {"matrix": ((0.87, -0.5, 300), (0.5, 0.87, -300), (0, 0, 1))}, color=True),
+        Case("warp", {"matrix": ((1, 0.1, 2), (0.05, 0.95, -1), (1e-5, 2e-5, 1))}),
+        Case("rotate", {"angle": 3}),
+        Case("remap", {"rows": partial(turned, 0), "cols": partial(turned, 1)}),
         Case("integral_image"),
         Case("corner_harris", tolerance=None),  # OpenCV's window is a box
         Case("apply_hysteresis_threshold", thresholds),
@@ -150,6 +155,15 @@ def cases(dtype: str) -> list[Case]:
         Case("distance_transform_edt"),
         Case("label", tolerance=None),  # OpenCV's order of the labels is another
     ]
+
+
+def turned(axis: int, image: Any) -> Any:
+    """Coordinates of an image that is turned by 30 degrees."""
+    import numpy as np
+
+    rows, cols = np.indices(image.shape[:2], np.float32)
+    along = 0.87 * cols - 0.5 * rows + 300 if axis else 0.5 * cols + 0.87 * rows - 300
+    return along.astype(np.float32)
 
 
 def ours(case: Case, params: dict[str, Any], backend: str) -> Callable[[Any], Any]:
@@ -233,6 +247,18 @@ def opencv() -> Library:
         how = cv2.INTER_LINEAR if order else cv2.INTER_NEAREST_EXACT
         return cv2.resize(image, scaled(image.shape, scale)[::-1], interpolation=how)
 
+    def warp(image: Any, matrix: Any) -> Any:
+        size, how = image.shape[1::-1], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        known = np.array(matrix, np.float64)
+        if matrix[2] == (0, 0, 1):
+            return cv2.warpAffine(image, known[:2], size, flags=how)
+        return cv2.warpPerspective(image, known, size, flags=how)
+
+    def rotate(image: Any, angle: float) -> Any:
+        rows, cols = image.shape[:2]
+        known = cv2.getRotationMatrix2D(((cols - 1) / 2, (rows - 1) / 2), angle, 1)
+        return cv2.warpAffine(image, known, (cols, rows), flags=cv2.INTER_LINEAR)
+
     def corner_harris(image: Any) -> Any:
         return cv2.cornerHarris(image, 9, 3, 0.05)  # a box as wide as the Gaussian of sigma 1
 
@@ -294,6 +320,9 @@ def opencv() -> Library:
             "threshold_otsu": lambda image: cv2.threshold(image, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1],
             "equalize_hist": cv2.equalizeHist,
             "resize": resize,
+            "warp": warp,
+            "rotate": rotate,
+            "remap": lambda image, rows, cols: cv2.remap(image, cols, rows, cv2.INTER_LINEAR),
             "integral_image": integral_image,
             "corner_harris": corner_harris,
             "canny": canny,

@@ -63,6 +63,9 @@ from gpuimg.filters.transform import flip as flip
 from gpuimg.filters.transform import rescale as rescale
 from gpuimg.filters.transform import resize as resize
 from gpuimg.filters.transform import rot90 as rot90
+from gpuimg.filters.warp import remap as remap
+from gpuimg.filters.warp import rotate as rotate
+from gpuimg.filters.warp import warp as warp
 from gpuimg.jobs.batches import map_files as map_files
 from gpuimg.jobs.chains import Chain as Chain
 from gpuimg.jobs.chains import chain as chain

@@ -340,6 +340,49 @@ def flip(image, axis):
     return np.flip(image, axis)
 
 
+def _sample(image, rows, cols, order, mode, cval):
+    """SciPy's interpolation in float64 of an image that goes on beyond its border."""
+    if image.ndim == 3:
+        planes = [_sample(image[..., c], rows, cols, order, mode, cval) for c in range(image.shape[2])]
+        return np.stack(planes, axis=-1)
+    rows, cols = rows.astype(np.float64), cols.astype(np.float64)
+    names = {"constant": "grid-constant", "wrap": "grid-wrap"}
+    edge = {"mode": names.get(mode, mode), "order": order, "prefilter": False}
+    if order == 0:  # SciPy rounds behind its folding, where some halves go down
+        numbers = np.arange(image.size, dtype=np.float64).reshape(image.shape)
+        places = [np.floor(rows + 0.5), np.floor(cols + 0.5)]
+        found = ndimage.map_coordinates(numbers, places, cval=-1, **edge).astype(np.int64)
+        return np.append(image.ravel(), np.array(cval, image.dtype))[found]
+    return stored(ndimage.map_coordinates(image.astype(np.float64), [rows, cols], cval=cval, **edge), image.dtype)
+
+
+def warp(image, matrix, output_shape=None, order=1, *, mode="constant", cval=0):
+    matrix = np.asarray(matrix, np.float64)
+    row, col = np.indices((output_shape or image.shape)[:2], np.float64)
+    x, y, scale = (each[0] * col + (each[1] * row + each[2]) for each in matrix)
+    return _sample(image, y / scale, x / scale, order, mode, cval)
+
+
+def rotate(image, angle, resize=False, center=None, order=1, mode="constant", cval=0):
+    """The matrix is found out from scikit-image, which rotates images of the coordinates."""
+    rows, cols = image.shape[:2]
+    around = np.array((cols, rows)) / 2 - 0.5 if center is None else np.array(center)
+    forth, turn, back = (
+        transform.SimilarityTransform(**each)
+        for each in ({"translation": around}, {"rotation": np.deg2rad(angle)}, {"translation": -around})
+    )
+    inverse, shape = back + turn + forth, (rows, cols)
+    if resize:
+        shape = transform.rotate(np.zeros((rows, cols)), angle, True, center).shape
+        corners = inverse.inverse([[0, 0], [0, rows - 1], [cols - 1, rows - 1], [cols - 1, 0]])
+        inverse = transform.SimilarityTransform(translation=corners.min(axis=0)) + inverse
+    return warp(image, inverse.params, shape, order, mode=mode, cval=cval)
+
+
+def remap(image, rows, cols, order=1, mode="constant", cval=0):
+    return _sample(image, rows, cols, order, mode, cval)
+
+
 def rot90(image, k=1):
     return np.rot90(image, k)
 
@@ -457,4 +500,7 @@ ORACLES = {
     "rescale_intensity": rescale_intensity,
     "flip": flip,
     "rot90": rot90,
+    "warp": warp,
+    "rotate": rotate,
+    "remap": remap,
 }

@@ -29,7 +29,8 @@ SHAPES = [(1, 1), (1, 17), (17, 1), (2, 2), (33, 47), (9, 64), (40, 128), (17, 1
 FEW_SHAPES = [(1, 1), (1, 17), (17, 1), (19, 33), (6, 32), (7, 16, 3)]
 # Fixed-point or float32 weights on integers.
 WEIGHTED = {"adjust_gamma", "rgb2gray", "gaussian", "rescale", "resize", "unsharp_mask", "rescale_intensity", "blend"}
-WEIGHTED |= {"convolve"}
+SAMPLED = {"warp", "rotate", "remap"}
+WEIGHTED |= {"convolve", *SAMPLED}
 # Although their results are floats, of which some may be infinite.
 EXACT = {"distance_transform_edt", "flip", "rot90", "astype"}
 EXACT |= {"minimum", "maximum", "erosion", "dilation", "opening", "closing"}
@@ -343,6 +344,8 @@ def touched(name, image, given):
         return ORACLES["gaussian"](there.astype(np.float64), **given) > 0
     if name == "convolve":
         return ndimage.convolve(there, (np.asarray(given["weights"]) != 0).astype(np.uint8)) > 0
+    if name in SAMPLED:
+        return ORACLES[name](there.astype(np.float64), **given) > 1e-9
     if name == "canny":  # there are no edges
         return np.zeros(image.shape, bool)
     if name in ("sobel", "scharr", "prewitt", "gradient"):

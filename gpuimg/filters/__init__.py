@@ -52,7 +52,7 @@ from importlib import import_module
 from gpuimg.errors import shown
 from gpuimg.registry import FILTERS, Filter
 
-FAMILIES = ("color", "exposure", "smooth", "edges", "morphology", "transform", "measure", "feature")
+FAMILIES = ("color", "exposure", "smooth", "edges", "morphology", "transform", "warp", "measure", "feature")
 
 
 def all_filters() -> dict[str, Filter]:

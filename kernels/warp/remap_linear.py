@@ -1,0 +1,19 @@
+"""Bilinear interpolation at given coordinates."""
+
+import numpy as np
+
+from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.warp.sampling import ROWS, RUN, interpolate, shares
+
+
+@kernel
+def fill(src, dst, top, bottom, step, rows, cols, mode, cval):
+    pixels = src.reshape(src.size)
+    at, x_share, y_share = np.empty(RUN, np.int64), shares(src), shares(src)
+    width = cols.shape[1]
+    for tile in range(top, bottom, ROWS):
+        for first in range(0, width, RUN):
+            count = min(RUN, width - first)
+            for row in range(tile, min(tile + ROWS, bottom)):
+                x, y = cols[row, first : first + count], rows[row, first : first + count]
+                interpolate(src, pixels, dst[row], first, count, step, x, y, at, x_share, y_share, mode, cval)

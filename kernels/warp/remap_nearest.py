@@ -1,0 +1,18 @@
+"""Nearest-neighbour interpolation at given coordinates."""
+
+import numpy as np
+
+from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.warp.sampling import ROWS, RUN, pick
+
+
+@kernel
+def fill(src, dst, top, bottom, step, rows, cols, mode, fill_value):
+    pixels, at = src.reshape(src.size), np.empty(RUN, np.int64)
+    width = cols.shape[1]
+    for tile in range(top, bottom, ROWS):
+        for first in range(0, width, RUN):
+            count = min(RUN, width - first)
+            for row in range(tile, min(tile + ROWS, bottom)):
+                x, y = cols[row, first : first + count], rows[row, first : first + count]
+                pick(src, pixels, dst[row], first, count, step, x, y, at, mode, fill_value)
