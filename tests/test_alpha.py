@@ -49,6 +49,8 @@ def white_square():
 
 def colours(image):
     """Without alpha, as filters see it."""
+    if image.ndim == 2:
+        return image
     return image[..., 0] if image.shape[-1] == 2 else np.ascontiguousarray(image[..., :-1])
 
 
@@ -261,6 +263,23 @@ def test_what_only_moves_pixels_keeps_hidden_colours(params):
 def test_a_border_that_would_be_of_another_colour():
     with pytest.raises(ValueError, match="cval must be 0"):
         gpuimg.gaussian(white_square(), mode="constant", cval=9, alpha=True)
+    with pytest.raises(ValueError, match="cval must be 0"):
+        gpuimg.rotate(white_square(), 10, cval=9, alpha=True)
+    assert gpuimg.rotate(white_square(), 10, order=0, cval=9, alpha=True)[0, 0, 3] == 9
+
+
+@pytest.mark.parametrize("image", [white_square(), Image.fromarray(white_square())], ids=["array", "picture"])
+def test_a_white_square_stays_white_when_it_is_warped(image, backend):
+    rows, cols = np.indices((40, 40)) * 1.3 + 2.4
+    made = [
+        gpuimg.rotate(image, 33, alpha=True, backend=backend),
+        gpuimg.warp(image, [[1.1, 0.3, -4], [-0.2, 0.9, 3.7], [0.001, 0, 1]], alpha=True, backend=backend),
+        gpuimg.remap(image, rows, cols, alpha=True, backend=backend),
+    ]
+    for each in map(np.asarray, made):
+        assert 100 < (each[..., 3] == 255).sum()
+        assert ((each[..., 3] > 0) & (each[..., 3] < 255)).any()
+        assert (each[each[..., 3] > 0] == 255)[..., :3].all()
 
 
 def test_an_empty_image():

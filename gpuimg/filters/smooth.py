@@ -437,6 +437,7 @@ def _plan_rank(image: Value, size: tuple[int, int], rank: int, edge: Edge, work:
     {"percentile": 5, "size": 15},
     kinds="buif",
     also=images.WITH_LABELS,
+    alpha="channel",
 )
 def percentile(
     image: SameImage,
@@ -517,7 +518,7 @@ SHARPEN = np.array(
 BINOMIAL = np.array([[1, 3, 3, 1], [3, 9, 9, 3]]) / 32
 
 
-@register({"weights": SHARPEN}, {"weights": BINOMIAL}, {"weights": np.full((9, 9), 1 / 81)})
+@register({"weights": SHARPEN}, {"weights": BINOMIAL}, {"weights": np.full((9, 9), 1 / 81)}, alpha="kept")
 def convolve(
     image: SameImage,
     weights: WeightsLike,
@@ -525,6 +526,7 @@ def convolve(
     mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
@@ -536,7 +538,7 @@ def convolve(
     weights : (rows, cols) array of at most 65536 finite numbers
         It is mirrored in both axes, as a convolution's definition has it. Its centre is the element ``shape // 2``,
         also where a side is even, as in SciPy. Where a weight is 0, NaN and infinity do not count.
-    mode, cval, axes, backend, out : see `gpuimg.filters`
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
@@ -560,10 +562,10 @@ def convolve(
     >>> gpuimg.convolve(np.array([[0, 0, 8, 0, 0]], np.uint8), [[1, 2, 0.5]], mode="constant")
     array([[ 0,  8, 16,  4,  0]], dtype=uint8)
     """
-    source = images.accept(image, axes=axes)
+    source = images.accept(image, axes=axes, alpha=alpha)
     given = _weights(weights)
     edge = images.border(mode, cval, source.dtype)
-    return run(plan_convolve, source, given, edge, backend=backend, out=out)
+    return run(plan_convolve, source, given, edge, alpha="kept", backend=backend, out=out)
 
 
 def plan_convolve(image: Value, weights: Weights, edge: Edge) -> Value:

@@ -20,13 +20,16 @@ Matrix = tuple[float, ...]  # three rows of three
 REAL = frozenset(dtype for dtype in images.KNOWN if dtype.kind in "uif")
 
 
-def _accept(image: Any, order: Any, axes: str | None) -> tuple[images.Source, int]:
+def _accept(image: Any, order: Any, axes: str | None, alpha: bool | None) -> tuple[images.Source, int]:
     order = images.whole("order", order, low=0, high=1)
-    return images.accept(image, images.DTYPES if order else images.MOVED, axes=axes), order
+    return images.accept(image, images.DTYPES if order else images.MOVED, axes=axes, alpha=alpha), order
 
 
-def _edge(mode: Any, cval: Any, dtype: np.dtype[Any]) -> Edge:
-    return images.border(mode, cval, images.FLOAT32 if dtype.kind == "c" else dtype)
+def _edge(mode: Any, cval: Any, source: images.Source, order: int) -> Edge:
+    edge = images.border(mode, cval, images.FLOAT32 if source.dtype.kind == "c" else source.dtype)
+    if source.has_alpha and order and edge[0] == images.MODES["constant"].code and edge[1] != 0:
+        raise ValueError("cval must be 0 for images with an alpha channel")
+    return edge
 
 
 def _checked_matrix(matrix: Any) -> Matrix:
@@ -57,6 +60,7 @@ def _sampled(name: str, image: Value, shape: tuple[int, ...], order: int, edge: 
     {"matrix": ((0.9, 0.2, -3), (-0.15, 1.1, 2.5), (0, 0, 1))},
     {"matrix": ((1, 0.1, 2), (0.05, 0.95, -1.25), (0.002, -0.001, 1)), "output_shape": (25, 40)},
     {"matrix": ((0.3, 0.02, 0.45), (0.03, 0.4, 1.2), (0, 0, 1)), "output_shape": (50, 60), "order": 0},
+    alpha="weighed",
 )
 def warp(
     image: ImageLike,
@@ -67,6 +71,7 @@ def warp(
     mode: Mode = "constant",
     cval: float = 0,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -83,7 +88,7 @@ def warp(
         None: the image's. The channels may follow if they are the image's.
     order : {0, 1}
         0: nearest neighbour, halves up; 1: bilinear interpolation.
-    mode, cval, axes, backend, out : see `gpuimg.filters`
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
         A sample between the border and the constant is interpolated between both, as in scikit-image and OpenCV; SciPy
         calls this "grid-constant", and "wrap" "grid-wrap".
 
@@ -109,14 +114,16 @@ def warp(
     >>> gpuimg.warp(image, [[1, 0, 0.5], [0, 1, 0], [0, 0, 1]])
     array([[ 50, 150, 100]], dtype=uint8)
     """
-    source, order = _accept(image, order, axes)
-    wanted = source.shape[:2] if output_shape is None else _wanted_shape(source, output_shape)
-    shape = (*wanted, *source.shape[2:])
-    edge = _edge(mode, cval, source.dtype)
-    return run(plan_warp, source, _checked_matrix(matrix), shape, order, edge, backend=backend, out=out)
+    source, order = _accept(image, order, axes, alpha)
+    shape = source.shape[:2] if output_shape is None else _wanted_shape(source, output_shape)
+    edge = _edge(mode, cval, source, order)
+    return run(
+        plan_warp, source, _checked_matrix(matrix), shape, order, edge, alpha="weighed", backend=backend, out=out
+    )
 
 
 def plan_warp(image: Value, matrix: Matrix, shape: tuple[int, ...], order: int, edge: Edge) -> Value:
+    shape = (*shape, *image.shape[2:])
     if 0 in image.shape:  # nothing is computed
         return Value(shape, image.dtype)
     return _sampled("warp", image, shape, order, edge, matrix=np.array(matrix).reshape(3, 3))
@@ -131,6 +138,7 @@ RIGHT_ANGLES = {0.0: (1.0, 0.0), 90.0: (0.0, 1.0), 180.0: (-1.0, 0.0), 270.0: (0
     {"angle": -100.5, "resize": True},
     {"angle": 17, "center": (10, 4.5), "order": 0},
     {"angle": 180},
+    alpha="weighed",
 )
 def rotate(
     image: ImageLike,
@@ -142,6 +150,7 @@ def rotate(
     cval: float = 0,
     *,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -159,7 +168,7 @@ def rotate(
         The point that is rotated about. None: the image's centre.
     order : {0, 1}
         0: nearest neighbour, halves up; 1: bilinear interpolation.
-    mode, cval, axes, backend, out : see `gpuimg.filters`; as in `warp`
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`; as in `warp`
 
     Returns
     -------
@@ -182,13 +191,15 @@ def rotate(
     array([[2, 4],
            [1, 3]], dtype=uint8)
     """
-    source, order = _accept(image, order, axes)
+    source, order = _accept(image, order, axes, alpha)
     degrees = images.number("angle", angle) % 360
     if not isinstance(resize, bool | np.bool_):
         raise TypeError(f"resize must be True or False, got {resize!r}")
     about = None if center is None else _point(center)
-    edge = _edge(mode, cval, source.dtype)
-    return run(plan_rotate, source, degrees, bool(resize), about, order, edge, backend=backend, out=out)
+    edge = _edge(mode, cval, source, order)
+    return run(
+        plan_rotate, source, degrees, bool(resize), about, order, edge, alpha="weighed", backend=backend, out=out
+    )
 
 
 def _point(center: Any) -> tuple[float, float]:
@@ -201,7 +212,7 @@ def _point(center: Any) -> tuple[float, float]:
 def plan_rotate(
     image: Value, degrees: float, resize: bool, center: tuple[float, float] | None, order: int, edge: Edge
 ) -> Value:
-    rows, cols, *channels = image.shape
+    rows, cols = image.shape[:2]
     turns = int(degrees // 90)
     if degrees in RIGHT_ANGLES and (resize or (center is None and (turns % 2 == 0 or rows == cols))):
         return plan_rot90(image, turns) if turns else copied(image)
@@ -218,7 +229,7 @@ def plan_rotate(
         shape = round(max(across) - top + 1), round(max(along) - left + 1)
         right, down = right + cos * left - sin * top, down + sin * left + cos * top
     matrix = (cos, -sin, right, sin, cos, down, 0.0, 0.0, 1.0)
-    return plan_warp(image, matrix, (*shape, *channels), order, edge)
+    return plan_warp(image, matrix, shape, order, edge)
 
 
 def _grid(axis: int, scale: float) -> Any:
@@ -237,6 +248,7 @@ def _grid(axis: int, scale: float) -> Any:
     {"rows": _grid(0, 1), "cols": _grid(1, 1)},
     {"rows": _grid(0, 0.7), "cols": _grid(1, 0.3), "order": 0},
     images=("rows", "cols"),
+    alpha="weighed",
 )
 def remap(
     image: ImageLike,
@@ -247,6 +259,7 @@ def remap(
     cval: float = 0,
     *,
     axes: str | None = None,
+    alpha: bool | None = None,
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
@@ -261,7 +274,7 @@ def remap(
         either of them may have the axes of the image without its channels: coordinates for each image.
     order : {0, 1}
         0: nearest neighbour, halves up; 1: bilinear interpolation.
-    mode, cval, axes, backend, out : see `gpuimg.filters`; as in `warp`
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`; as in `warp`
 
     Returns
     -------
@@ -284,7 +297,7 @@ def remap(
     >>> gpuimg.remap(image, rows=np.array([[0, 0.5]]), cols=np.array([[1, 0.5]]))
     array([[100,  85]], dtype=uint8)
     """
-    source, order = _accept(image, order, axes)
+    source, order = _accept(image, order, axes, alpha)
     down, along = _coordinates("rows", rows, source), _coordinates("cols", cols, source)
     if down.shape != along.shape:
         raise ValueError(f"rows and cols must have the same shape, got {down.shape} and {along.shape}")
@@ -292,8 +305,8 @@ def remap(
         raise ValueError(f"rows and cols must not be empty, got the shape {down.shape}")
     if down.dtype != along.dtype:
         down, along = down.astype(images.FLOAT64), along.astype(images.FLOAT64)
-    edge = _edge(mode, cval, source.dtype)
-    return run(plan_remap, source, order, edge, others=(down, along), backend=backend, out=out)
+    edge = _edge(mode, cval, source, order)
+    return run(plan_remap, source, order, edge, others=(down, along), alpha="weighed", backend=backend, out=out)
 
 
 def _coordinates(name: str, given: Any, source: images.Source) -> Any:

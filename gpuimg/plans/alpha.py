@@ -25,7 +25,7 @@ from gpuimg.plans.value import Value
 from gpuimg.typing import Treatment
 
 CONSTANT = images.MODES["constant"].code
-MOVING = ("pick", "flip", "transpose")  # kernels that compute nothing
+MOVING = ("pick", "flip", "transpose", "warp_nearest", "remap_nearest")  # kernels that compute nothing
 
 
 @cache
