@@ -44,7 +44,8 @@ sys.path.insert(1, str(Path(__file__).parents[1]))
 from measuring import image_of, machine
 
 import gpuimg
-from gpuimg.files import FORMATS, check_fits
+from gpuimg.files import check_fits
+from gpuimg.service.limits import SERVED
 from gpuimg.service.work import encoded, plain
 
 Step = tuple[str, dict[str, Any]]
@@ -103,7 +104,7 @@ def texts(steps: Steps) -> tuple[str, ...]:
 
 
 def accepted(form: str) -> str:
-    own = next(each.media_type for each in FORMATS if each.name == form)
+    own = next(each.media_type for each in SERVED if each.name == form)
     return f"{own}, application/x-npy;q=0.5"
 
 
@@ -121,7 +122,7 @@ class Traffic:
             (size, color, form.name): encoded(image_of(size, "uint8", color), form.name)
             for size in sorted(set(self._deck))
             for color in (False, True)
-            for form in FORMATS
+            for form in SERVED
         }
         rng = random.Random(1)
         self._hot = {size: [self._new(size, rng) for _ in range(HOT)] for size in sorted(set(self._deck))}
@@ -140,7 +141,7 @@ class Traffic:
                 yield Asked(body, texts(filled(steps, sigma())), accepted(form), size)
 
     def _new(self, size: float, rng: random.Random) -> Asked:
-        form = rng.choice(FORMATS).name
+        form = rng.choice(SERVED).name
         body = self._files[size, rng.random() < 0.5, form]
         return Asked(body, texts(filled(rng.choice(MIXED), sigma())), accepted(form), size)
 
@@ -179,7 +180,7 @@ def _expected(given: Picture, steps: Steps) -> str:
 
 
 def _holds(name: str, image: Pixels) -> bool:
-    form = next(each for each in FORMATS if each.name == name)
+    form = next(each for each in SERVED if each.name == name)
     try:
         check_fits(f"a{form.suffixes[0]}", image.shape, image.dtype)
     except (TypeError, ValueError):
@@ -190,7 +191,7 @@ def _holds(name: str, image: Pixels) -> bool:
 def small_pictures() -> list[Picture]:
     """Of every format, dtype and kind that the service takes."""
     found = []
-    for form in FORMATS:
+    for form in SERVED:
         for dtype in ("uint8", "uint16", "float32"):
             if dtype not in form.dtypes:
                 continue
@@ -206,7 +207,7 @@ def checked_pool(sizes: Sequence[float], widths: int) -> list[Asked]:
         picture(image_of(size, "uint8", color), form.name)
         for size in sizes
         for color in (False, True)
-        for form in FORMATS
+        for form in SERVED
     ]
     return [
         checked(each, filled(steps, 1 + number / 8))

@@ -165,7 +165,8 @@ def test_standard_input_and_output(folder, tmp_path):
 def test_errors_of_standard_input_and_output(folder):
     wrong = CliRunner().invoke(cli, ["run", "-", "-o", "-", "-f", "invert"], input=b"no picture")
     assert wrong.exit_code == 1
-    assert wrong.stderr == "Error: standard input: not a TIFF, PNG, JPEG or NPY file\n"
+    known = "TIFF, PNG, JPEG, NPY, WebP, AVIF, JPEG 2000, BMP, GIF, PNM or PFM"
+    assert wrong.stderr == f"Error: standard input: not a {known} file\n"
     source = (folder / "0.png").read_bytes()
     floats = CliRunner().invoke(cli, ["run", "-", "-o", "-", "-f", "sobel"], input=source)
     assert floats.exit_code == 1

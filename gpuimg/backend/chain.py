@@ -136,7 +136,7 @@ class InProcess(CpuBackend):
 
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
         """Run one node over all rows of its results, or several some rows at a time, without images between them."""
-        if sum(map(_effort, nodes)) < LONG_WORK or not stopping.handles_signals():
+        if sum([node.effort for node in nodes]) < LONG_WORK or not stopping.handles_signals():
             self._fill(nodes, value_of, results)
             return
         # Compiled here: beside another thread that would be done in another process.
@@ -148,7 +148,7 @@ class InProcess(CpuBackend):
         stopping.interruptibly(lambda: self._fill(nodes, value_of, results), stopping.Watch())
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
-        if _effort(node) < LONG_WORK or not stopping.handles_signals():
+        if node.effort < LONG_WORK or not stopping.handles_signals():
             return super().fold(node, value_of)
         partial = np.empty((1, math.prod(node.shape)), node.dtype)
         prepare(node.kernel, flat(value_of(node.image)), partial, walking.arguments(node, value_of))
@@ -184,15 +184,6 @@ def _image_of(stage: Stage, stages: Sequence[Stage]) -> Array:
         return stage.memory
     maker = stages[stage.source].node
     return outline(maker.shape, maker.dtype)
-
-
-def _effort(node: Node) -> float:
-    """Elements times work, those of a window's halo included, which every band of rows begins with."""
-    read = float(math.prod(node.image.shape) + math.prod(node.shape))
-    if node.halo:
-        for extent, reach in zip(node.image.shape, node.halo, strict=False):
-            read *= 1 + 2 * reach / max(extent, 1)
-    return read * node.work
 
 
 def _work(stage: Stage, stages: Sequence[Stage]) -> tuple[str, int]:

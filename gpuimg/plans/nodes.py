@@ -11,8 +11,9 @@ All of them are the `Value.results` of the value that is returned.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -50,6 +51,7 @@ class Node:
     shape, dtype : of the first result
     work : operations an element relative to a simple one; the cost rule's guess before it has measured
     results : shape and dtype of each result
+    effort : elements times work, those of a window's halo included, which every band of rows begins with
     """
 
     kernel: str
@@ -59,6 +61,13 @@ class Node:
     dtype: np.dtype[Any]
     work: float
     results: tuple[Spec, ...]
+    effort: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        read = float(math.prod(self.image.shape) + math.prod(self.shape))
+        for extent, reach in zip(self.image.shape, self.halo or (), strict=False):
+            read *= 1 + 2 * reach / max(extent, 1)
+        object.__setattr__(self, "effort", read * self.work)
 
     @property
     def halo(self) -> tuple[int, int] | None:
