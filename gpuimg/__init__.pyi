@@ -10,7 +10,9 @@ from gpuimg.errors import CalibrationWarning as CalibrationWarning
 from gpuimg.errors import FallbackWarning as FallbackWarning
 from gpuimg.errors import GpuimgError as GpuimgError
 from gpuimg.errors import ImageFileError as ImageFileError
+from gpuimg.errors import MetadataWarning as MetadataWarning
 from gpuimg.errors import UntestedVersionWarning as UntestedVersionWarning
+from gpuimg.files import ImageMetadata as ImageMetadata
 from gpuimg.files import open_image as open_image
 from gpuimg.files import save_image as save_image
 from gpuimg.filters.color import hsv2rgb as hsv2rgb

@@ -18,12 +18,13 @@ from gpuimg import run as running
 from gpuimg.backend.walk import Bound
 from gpuimg.dispatch import BACKENDS, Job
 from gpuimg.filters import all_filters, filter_named
-from gpuimg.images import DTYPES, Source, given_shape
+from gpuimg.images import DTYPES
 from gpuimg.machine import figures
 from gpuimg.plans.graph import Graph
 from gpuimg.plans.nodes import AnyNode, Host, Loop, Spec, View
 from gpuimg.plans.value import Value
 from gpuimg.registry import arguments
+from gpuimg.run import planned
 
 ROUNDS = 3  # of each backend, where `explain` measures
 
@@ -322,25 +323,6 @@ def plan(
     if backend == "auto":
         backend = running.candidates(running.job_for(source, bound.graph), bound)[0].backend
     return Description(function.__name__, bound.graph, source.stack, backend)
-
-
-def planned(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> tuple[Source, Bound]:
-    """The image and what a filter would run."""
-    token = running.PLANNING.set(True)
-    try:
-        function(image, **params)
-    except running.Planned as found:
-        return found.source, found.bound
-    finally:
-        running.PLANNING.reset(token)
-    raise TypeError(f"filter must be one of gpuimg's filters, {function!r} ran nothing")
-
-
-def planned_results(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> tuple[Value, ...]:
-    """The images that a filter would return, without their pixels; () where it returns numbers."""
-    source, bound = planned(function, image, params)
-    images = [value for value in bound.graph.results if isinstance(value, Value)]
-    return tuple([Value(given_shape(source, value.shape), value.dtype) for value in images])
 
 
 def _row(name: str, job: Job, bound: Bound) -> Row:

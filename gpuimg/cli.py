@@ -104,6 +104,11 @@ def read_chain(ctx: click.Context, param: click.Parameter, texts: Iterable[str])
         raise click.BadParameter(str(error)) from error
 
 
+def read_compression(ctx: click.Context, param: click.Parameter, text: str | None) -> str | int | None:
+    """Levels are numbers."""
+    return int(text) if text is not None and re.fullmatch("[0-9]", text) else text
+
+
 def complete_filter(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The filters whose names begin so, for the shell."""
     return [name for name in gpuimg.FILTERS if name.startswith(incomplete)]
@@ -165,6 +170,14 @@ max_bytes_option = click.option(
 @click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Files at a time. Default: one a processor.")
 @max_pixels_option
 @max_bytes_option
+@click.option("--strip", is_flag=True, help="Do not keep metadata: colour profile, EXIF, XMP, resolution, description.")
+@click.option("--quality", metavar="N", type=click.IntRange(1, 100), help="Of JPEG, WebP and AVIF files.")
+@click.option(
+    "--compression",
+    metavar="NAME",
+    callback=read_compression,
+    help="Of TIFF files: none, deflate, lzw or zstd. Of PNG files: a level from 0 to 9.",
+)
 def run(
     sources: Sequence[str],
     output: str | None,
@@ -176,10 +189,13 @@ def run(
     jobs: int | None,
     max_pixels: int | None,
     max_bytes: int | None,
+    strip: bool,
+    quality: int | None,
+    compression: str | int | None,
 ) -> None:
     """Run filters over image files, and over every page of a TIFF.
 
-    The depth of the file is kept: 8 and 16 bits, floats in TIFF. An alpha channel is not filtered as a colour: see
+    The depth of the file is kept: 8 and 16 bits, floats in TIFF; so are its metadata, as far as DST can hold them. An alpha channel is not filtered as a colour: see
     alpha in `gpuimg filters invert`. A bool result is saved as 0 and 255. A result that is
     not an image, such as of threshold_otsu or histogram, ends the chain and is printed as JSON. Of several files, or of
     a folder, each goes on when another fails; the exit code is 1 then. Files that are there are not replaced. "-" is
@@ -190,16 +206,18 @@ def run(
     gpuimg run photo.png -o mask.png -f rgb2gray -f threshold:value=100 -f opening:footprint=5
     gpuimg run deep.tif -o small.png -f astype:dtype=uint8,scale=True
     gpuimg run photo.png -f rgb2gray -f threshold_otsu
-    gpuimg run photo.jpg -o small.jpg -f resize:480,640
+    gpuimg run photo.jpg -o small.jpg -f resize:480,640 --quality 80 --strip
     gpuimg run one.png -o both.png -f "blend:other='two.png',alpha=0.3"
     gpuimg run scans/ *.tif -o smooth/ -f gaussian:sigma=2 --jobs 2
     gpuimg run - -o - -f invert --format tif < photo.png > negative.tif
     """
+    saving = {"quality": quality, "compression": compression}
     if len(sources) > 1 or Path(sources[0]).is_dir() or (output is not None and _is_folder(output)):
-        _run_many(sources, output, chain, backend, explaining, overwrite, jobs, max_pixels, max_bytes)
+        _run_many(sources, output, chain, backend, explaining, overwrite, jobs, max_pixels, max_bytes, strip, saving)
         return
     with _streams(sources[0], output, kind) as (src, target):
-        _run_one(src, target, chain, backend, explaining, overwrite or output == "-", max_pixels, max_bytes)
+        overwrite = overwrite or output == "-"
+        _run_one(src, target, chain, backend, explaining, overwrite, max_pixels, max_bytes, strip, saving)
 
 
 def _run_one(
@@ -211,16 +229,22 @@ def _run_one(
     overwrite: bool,
     max_pixels: int | None,
     max_bytes: int | None,
+    strip: bool,
+    saving: dict[str, Any],
 ) -> None:
     """Run a chain over one file."""
-    from gpuimg.files import axes_of_pages, open_pages
+    from gpuimg.files import axes_of_pages, open_pages, warn_left_out
     from gpuimg.jobs.chains import has_alpha_still, known_arguments
 
+    keeping = output is not None and not strip
     if output is not None:
-        _check_output(output)
+        _check_output(output, saving)
     with progress(len(chain) + 2) as begin, gpuimg.use_backend(backend or _default_backend()):
         begin(f"reading {src}")
-        result, is_stack, has_alpha = open_pages(src, max_pixels=max_pixels, max_bytes=max_bytes)
+        result, is_stack, has_alpha, metadata, left_out = open_pages(
+            src, max_pixels=max_pixels, max_bytes=max_bytes, metadata=keeping
+        )
+        warn_left_out(src, left_out, "not read:")
         if output is not None and Path(output).exists() and not overwrite:
             raise click.ClickException(f"{output} is there already: say --overwrite to replace it")
         opened = _with_images(chain, max_pixels, max_bytes)
@@ -232,7 +256,7 @@ def _run_one(
             result = _apply(entry, given, before, explaining)
             has_alpha = has_alpha and has_alpha_still(before, result, axes)
         if output is not None:
-            _save(result, output, begin, is_stack)
+            _save(result, output, begin, is_stack, {**saving, "metadata": metadata if keeping else None})
     if output is None:
         click.echo(json.dumps(plain(result), allow_nan=False))
 
@@ -278,6 +302,8 @@ def _run_many(
     jobs: int | None,
     max_pixels: int | None,
     max_bytes: int | None,
+    strip: bool,
+    saving: dict[str, Any],
 ) -> None:
     """Run a chain over many files, and say at the end what became of them."""
     from gpuimg.jobs.batches import image_files
@@ -306,6 +332,8 @@ def _run_many(
             progress=report,
             max_pixels=max_pixels,
             max_bytes=max_bytes,
+            metadata=not strip,
+            **saving,
         )
     failed = sum(bool(done.error) for done in made)
     existing = sum(done.exists for done in made)
@@ -324,11 +352,11 @@ def _default_backend() -> Backend:
         raise click.UsageError(str(error)) from error
 
 
-def _check_output(output: str) -> None:
+def _check_output(output: str, saving: dict[str, Any]) -> None:
     from gpuimg.files import check_target
 
     try:
-        check_target(output)
+        check_target(output, **saving)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="-o") from error
 
@@ -360,51 +388,32 @@ def _with_images(chain: Chain, max_pixels: int | None, max_bytes: int | None) ->
 
 def _check_chain(chain: Chain, image: Any, output: str | None, is_stack: bool, has_alpha: bool) -> None:
     """Raise before anything is computed, where a step's arguments are wrong or the result cannot go where it should."""
-    import numpy as np
+    from gpuimg.files import check_fits
+    from gpuimg.jobs.chains import conversion, planned_steps
 
-    from gpuimg.advice import planned_results
-    from gpuimg.files import axes_of_pages, check_fits
-    from gpuimg.jobs.chains import has_alpha_still, known_arguments
-    from gpuimg.plans.value import Value
-
-    value = Value(image.shape, image.dtype)
-    for number, (entry, params) in enumerate(chain.steps):
-        # Zeros that nothing is written to take no memory.
-        before = np.zeros(value.shape, value.dtype) if number else image
-        axes = axes_of_pages(before.ndim) if is_stack else None
-        given = known_arguments(entry, params, alpha=has_alpha or None, axes=axes)
-        with _errors_of(entry):
-            made = planned_results(entry.function, before, given)
-        if len(made) > 1:
-            raise click.UsageError(f"{entry.name} returns {len(made)} images: call it from Python")
-        if not made:
-            if number < len(chain) - 1:
-                raise click.UsageError(f"{entry.name} returns no image, so it must be the last filter")
-            if output is not None:
-                raise click.UsageError(f"{entry.name} returns no image but a result to print: leave out -o")
-            return
-        (value,) = made
-        has_alpha = has_alpha and has_alpha_still(before, value, axes)
+    try:
+        steps = list(planned_steps(chain, image, is_stack=is_stack, has_alpha=has_alpha))
+    except (TypeError, ValueError) as error:
+        logging.getLogger("gpuimg").debug("a step failed", exc_info=True)
+        raise click.ClickException(one_line(error)) from error
+    entry, made = steps[-1]
+    if len(made) > 1:
+        raise click.UsageError(f"{entry.name} returns {len(made)} images: call it from Python")
+    if not made:
+        if len(steps) < len(chain):
+            raise click.UsageError(f"{entry.name} returns no image, so it must be the last filter")
+        if output is not None:
+            raise click.UsageError(f"{entry.name} returns no image but a result to print: leave out -o")
+        return
+    (value,) = made
     if output is None:
         raise click.UsageError(
             f"the result is an image, {value.dtype} of shape {value.shape}: say with -o where it goes"
         )
     try:
-        check_fits(output, value.shape, value.dtype, _conversion(value.dtype), **_axes(len(value.shape), is_stack))
+        check_fits(output, value.shape, value.dtype, conversion(value.dtype), **_axes(len(value.shape), is_stack))
     except (TypeError, ValueError) as error:
         raise click.ClickException(one_line(error)) from error
-
-
-def _conversion(dtype: Any) -> str:
-    """What to add to a chain so that any format holds its result."""
-    if dtype.name in ("uint16", "int16", "float32", "float64"):
-        added = "add -f astype:dtype=uint8,scale=True"
-        if dtype.kind == "f":
-            added += " for values from 0 to 1, or without scale for values from 0 to 255"
-        return f"{added}; a .tif file holds {dtype}"
-    if dtype.name == "int32":
-        return f"add -f astype:dtype=uint16, or uint8 for values up to 255; a .tif file holds {dtype}"
-    return f"save it as .tif, which holds {dtype}"
 
 
 @contextmanager
@@ -424,10 +433,10 @@ def _apply(entry: Filter, params: dict[str, Any], image: Any, explaining: bool) 
         return entry.function(image, **params)
 
 
-def _save(image: Any, output: str, begin: Callable[[str], None], is_stack: bool) -> None:
+def _save(image: Any, output: str, begin: Callable[[str], None], is_stack: bool, saving: dict[str, Any]) -> None:
     begin(f"writing {output}")
     try:
-        gpuimg.save_image(output, image, **_axes(image.ndim, is_stack))
+        gpuimg.save_image(output, image, **_axes(image.ndim, is_stack), **saving)
     except (TypeError, ValueError) as error:
         raise click.ClickException(one_line(error)) from error
 

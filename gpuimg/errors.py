@@ -13,6 +13,7 @@
     UserWarning
     ├── CalibrationWarning                  some figures could not be measured and keep their former values
     ├── FallbackWarning                     the work was done elsewhere than planned, and why
+    ├── MetadataWarning                     metadata of an image file were left out, and why
     └── UntestedVersionWarning              a library is newer than any that gpuimg was tested with
 
 Wrong arguments raise ``TypeError`` (wrong kind of object or dtype) or ``ValueError`` (wrong value), as in NumPy.
@@ -79,6 +80,10 @@ class FallbackWarning(UserWarning):
 
 class CalibrationWarning(UserWarning):
     """Some figures could not be measured and keep their former values; the message says which and why."""
+
+
+class MetadataWarning(UserWarning):
+    """Metadata of an image file were left out: the message says which and why."""
 
 
 class UntestedVersionWarning(UserWarning):

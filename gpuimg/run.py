@@ -387,3 +387,22 @@ def _timed(name: str, bound: Bound, call: _Once | _Each) -> Any:
         kernels, shape = ", ".join(bound.graph.kernels), bound.arrays[0].shape
         log.debug("%s of %s on %s: %.6f s", kernels, shape, name, time.perf_counter() - start)
     return result
+
+
+def planned(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> tuple[Source, Bound]:
+    """The image and what a filter would run."""
+    token = PLANNING.set(True)
+    try:
+        function(image, **params)
+    except Planned as found:
+        return found.source, found.bound
+    finally:
+        PLANNING.reset(token)
+    raise TypeError(f"filter must be one of gpuimg's filters, {function!r} ran nothing")
+
+
+def planned_results(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> tuple[Value, ...]:
+    """The images that a filter would return, without their pixels; () where it returns numbers."""
+    source, bound = planned(function, image, params)
+    images = [value for value in bound.graph.results if isinstance(value, Value)]
+    return tuple([Value(given_shape(source, value.shape), value.dtype) for value in images])

@@ -52,7 +52,7 @@ def test_all_pages_are_filtered(folder, tmp_path):
     chain = gpuimg.chain("invert", ("minimum", {"size": 3}))
     [done] = gpuimg.map_files([folder / "pages.tif"], chain, tmp_path / "out")
     assert done.error == ""
-    pages, is_stack, _ = open_pages(done.target)
+    pages, is_stack, *_ = open_pages(done.target)
     assert is_stack
     np.testing.assert_array_equal(pages[1], gpuimg.minimum(IMAGES[0], 3))
     [refused] = gpuimg.map_files([folder / "pages.tif"], lambda image: image, tmp_path / "other")

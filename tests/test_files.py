@@ -698,7 +698,7 @@ def test_profile_and_resolution_are_kept(source, target, number):
     assert read.nbytes == 60
     written = BytesIO()
     form = next(form for form in files.FORMATS if form.name == target)
-    files.write_image(written, form, read.decode(), meta=read.meta)
+    files.write_image(written, form, read.decode(), how=files.Written(read.metadata))
     again = Image.open(written)
     assert again.info["icc_profile"] == profile(b"RGB ")
     assert tuple(map(float, again.info["dpi"])) == pytest.approx((300, 200) if number == 1 else (200, 300), rel=1e-4)
@@ -711,7 +711,7 @@ def test_a_profile_of_other_colours_is_left_out():
             if form.write is None or "uint8" not in form.dtypes or (form.channels and channels not in form.channels):
                 continue
             written = BytesIO()
-            files.write_image(written, form, pixels, meta=files.Meta(profile(space)))
+            files.write_image(written, form, pixels, how=files.Written(files.ImageMetadata(profile(space))))
             assert space not in written.getvalue()
             written.seek(0)
-            assert files.ImageFile(written, "written").meta.profile == b""
+            assert files.ImageFile(written, "written").metadata.icc_profile == b""

@@ -325,7 +325,7 @@ def test_profile_and_orientation_of_the_other_formats(tmp_path):
         data, _ = pillow(noise(8, 3), form, exif=exif, icc_profile=profile)
         found = opened(data)
         assert found.decode().shape == (30, 40, 3)
-        assert found.meta.profile == profile
+        assert found.metadata.icc_profile == profile
 
 
 @pytest.mark.parametrize("form", [form.name for form in FORMATS[4:]])

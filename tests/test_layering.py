@@ -69,7 +69,7 @@ LAYERS = [
     ("gpuimg.caching",),
     ("gpuimg.registry",),
     ("gpuimg.images",),
-    ("gpuimg.errors", "gpuimg.memory"),
+    ("gpuimg.errors", "gpuimg.exif", "gpuimg.memory"),
     ("gpuimg.typing", "gpuimg.stopping", "gpuimg.keeping"),
 ]
 LEAVES = (*LAYERS[-3], *LAYERS[-2])

@@ -9,7 +9,7 @@ What comes out of a file:
 - Alpha is one more channel: ``(H, W, 2)`` for grey, ``(H, W, 4)`` for colour; filters need ``alpha=True`` to tell it
   from the others. A single transparent colour is ignored.
 - CMYK of 8 bits becomes RGB by the plain formula; deeper CMYK and Lab are refused.
-- The picture stands upright: the camera's orientation mark is applied.
+- The picture stands upright: the camera's orientation mark is applied. Metadata come with ``metadata=True``.
 - The pages of a TIFF file are a stack, ``(N, H, W)`` or ``(N, H, W, C)``; of an animated PNG the still picture is read,
   of GIF, WebP and AVIF the first frame.
 
@@ -22,8 +22,9 @@ A file is not trusted: its size in memory is checked against a limit before pixe
 decodes to more than its header says is refused.
 """
 
-from gpuimg.files.formats import FORMATS, Format, check_fits
-from gpuimg.files.meta import Meta
+from gpuimg.files.formats import FORMATS, Format, check_fits, check_options
+from gpuimg.files.limits import warn_left_out
+from gpuimg.files.meta import ImageMetadata, Written
 from gpuimg.files.reading import ImageFile, axes_of_pages, open_image, open_pages
 from gpuimg.files.writing import check_target, save_image, write_image
 
@@ -31,12 +32,15 @@ __all__ = [
     "FORMATS",
     "Format",
     "ImageFile",
-    "Meta",
+    "ImageMetadata",
+    "Written",
     "axes_of_pages",
     "check_fits",
+    "check_options",
     "check_target",
     "open_image",
     "open_pages",
     "save_image",
+    "warn_left_out",
     "write_image",
 ]

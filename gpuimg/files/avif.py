@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import BinaryIO
 
+from gpuimg.exif import orientation_of, upright
 from gpuimg.files.codecs import codecs_for
 from gpuimg.files.limits import Limit
-from gpuimg.files.meta import Meta, Pixels, upright
+from gpuimg.files.meta import Pixels, Written
 from gpuimg.files.pages import Pages
-from gpuimg.files.pillow import has_alpha, open_still, orientation_of, pillow_meta, read_still, write_still
+from gpuimg.files.pillow import has_alpha, open_still, pillow_metadata, read_still, write_still
 
 CONFIGURATION = b"av1C"
 
@@ -36,7 +38,7 @@ def read_avif(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
     # Pillow turns what the file says of the orientation into EXIF's number and leaves the pixels as they are.
     nbytes = limit.check_bytes(2 * math.prod(shape))
     decoders = [lambda: upright(decode(), orientation_of(header))]
-    return Pages(decoders, nbytes, pillow_meta(header), has_alpha(header))
+    return Pages(decoders, nbytes, partial(pillow_metadata, header), has_alpha(header))
 
 
 def _bits(data: bytes) -> int:
@@ -49,6 +51,6 @@ def _bits(data: bytes) -> int:
     return found
 
 
-def write_avif(file: BinaryIO, pages: Pixels, meta: Meta) -> None:
+def write_avif(file: BinaryIO, pages: Pixels, how: Written) -> None:
     """Write an AVIF file of 8 bits, with some loss."""
-    write_still(file, pages, meta, "AVIF", quality=90, subsampling="4:4:4")
+    write_still(file, pages, how._replace(quality=how.quality or 90), "AVIF", subsampling="4:4:4")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from gpuimg.files.limits import Limit
-from gpuimg.files.meta import Meta, Pixels
+from gpuimg.files.meta import Pixels, Written
 from gpuimg.files.pages import Pages
 from gpuimg.files.pillow import read_still, write_still
 
@@ -17,9 +17,9 @@ def read_bmp(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
     return read_still(BmpImageFile, file, limit, chosen)
 
 
-def write_bmp(file: BinaryIO, pages: Pixels, meta: Meta) -> None:
+def write_bmp(file: BinaryIO, pages: Pixels, how: Written) -> None:
     """Write a BMP file of 8 or 24 bits a pixel."""
-    write_still(file, pages, meta, "BMP")
+    write_still(file, pages, how, "BMP")
 
 
 def read_gif(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:

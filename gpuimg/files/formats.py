@@ -10,26 +10,29 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from gpuimg.errors import CodecMissing
 from gpuimg.files.avif import read_avif, write_avif
 from gpuimg.files.bitmaps import read_bmp, read_gif, write_bmp
+from gpuimg.files.codecs import has_codecs
 from gpuimg.files.jpeg import read_jpeg, write_jpeg
 from gpuimg.files.jpeg2000 import read_jpeg2000, write_jpeg2000
-from gpuimg.files.limits import MOST_PAGES, Limit, PathLike
-from gpuimg.files.meta import Meta, Pixels
+from gpuimg.files.limits import MOST_PAGES, Limit, PathLike, path_of
+from gpuimg.files.meta import BLOCKS, Pixels, Written
 from gpuimg.files.npy import NPY_DTYPES, NPY_SIGNATURE, read_npy, write_npy
 from gpuimg.files.pages import REALS, Pages
 from gpuimg.files.png import PNG_SIGNATURE, read_png, write_png
 from gpuimg.files.pnm import read_pnm, write_pfm, write_pnm
-from gpuimg.files.tiff import read_tiff, write_tiff
+from gpuimg.files.tiff import COMPRESSIONS, read_tiff, write_tiff
 from gpuimg.files.webp import LONGEST_SIDE, read_webp, write_webp
-from gpuimg.images import MOST_CHANNELS, ambiguous_axes, check_axes
+from gpuimg.images import MOST_CHANNELS, ambiguous_axes, check_axes, whole
 
 
 class Format(NamedTuple):
     """A file format: its media type, how it is told, read and written, what it holds (``channels`` empty: any number).
 
     ``signature`` matches the first 16 bytes. ``write`` takes images of shape (N, H, W) or (N, H, W, C); N is 1 unless
-    the format has pages. It is None for a format that is read only.
+    the format has pages. It is None for a format that is read only. ``held`` names the metadata that it holds; with
+    ``in_exif``, resolution and description are a part of EXIF.
     """
 
     name: str
@@ -37,11 +40,15 @@ class Format(NamedTuple):
     suffixes: tuple[str, ...]
     signature: re.Pattern[bytes]
     read: Callable[[BinaryIO, Limit, int | None], Pages]
-    write: Callable[[BinaryIO, Pixels, Meta], None] | None
+    write: Callable[[BinaryIO, Pixels, Written], None] | None
     dtypes: tuple[str, ...] = ()
     channels: tuple[int, ...] = ()
     longest_side: int = 2**31 - 1
     has_pages: bool = False
+    held: tuple[str, ...] = ()
+    in_exif: bool = False
+    has_quality: bool = False
+    compressions: tuple[str | int, ...] = ()
 
 
 def _begins(pattern: bytes) -> re.Pattern[bytes]:
@@ -51,20 +58,21 @@ def _begins(pattern: bytes) -> re.Pattern[bytes]:
 # fmt: off
 FORMATS = (
     Format("TIFF", "image/tiff", (".tif", ".tiff"), _begins(rb"II[*+]\0|MM\0[*+]"), read_tiff, write_tiff, REALS,
-           has_pages=True),
+           has_pages=True, held=BLOCKS, compressions=("none", *COMPRESSIONS)),
     Format("PNG", "image/png", (".png",), _begins(re.escape(PNG_SIGNATURE)), read_png, write_png, ("uint8", "uint16"),
-           (1, 2, 3, 4)),
+           (1, 2, 3, 4), held=BLOCKS[:-1], compressions=tuple(range(10))),
     Format("JPEG", "image/jpeg", (".jpg", ".jpeg"), _begins(rb"\xff\xd8\xff"), read_jpeg, write_jpeg, ("uint8",),
-           (1, 3), 65500),
+           (1, 3), 65500, held=BLOCKS[:-1], in_exif=True, has_quality=True),
     Format("NPY", "application/x-npy", (".npy",), _begins(NPY_SIGNATURE), read_npy, write_npy, NPY_DTYPES,
            has_pages=True),
     Format("WebP", "image/webp", (".webp",), _begins(rb"RIFF....WEBP"), read_webp, write_webp, ("uint8",), (3, 4),
-           LONGEST_SIDE),
+           LONGEST_SIDE, held=BLOCKS[:-1], in_exif=True, has_quality=True),
     Format("AVIF", "image/avif", (".avif",), _begins(rb"....ftypavi[fs]"), read_avif, write_avif, ("uint8",), (3, 4),
-           65535),
+           65535, held=BLOCKS[:-1], in_exif=True, has_quality=True),
     Format("JPEG 2000", "image/jp2", (".jp2",), _begins(rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  "), read_jpeg2000,
            write_jpeg2000, ("uint8",), (1, 2, 3, 4)),
-    Format("BMP", "image/bmp", (".bmp",), _begins(b"BM"), read_bmp, write_bmp, ("uint8",), (1, 3)),
+    Format("BMP", "image/bmp", (".bmp",), _begins(b"BM"), read_bmp, write_bmp, ("uint8",), (1, 3),
+           held=("resolution",)),
     Format("GIF", "image/gif", (".gif",), _begins(b"GIF8[79]a"), read_gif, None),
     Format("PNM", "image/x-portable-anymap", (".pgm", ".ppm", ".pnm"), _begins(rb"P[1-6]\s|P7\n"), read_pnm, write_pnm,
            ("uint8", "uint16"), (1, 3)),
@@ -74,23 +82,57 @@ FORMATS = (
 # fmt: on
 
 
-def format_of(path: Path) -> Format:
-    """The format to write that a file name's suffix stands for."""
+def format_of(path: Path, name: str | None = None) -> Format:
+    """The format to write that ``name``, or else a file name's suffix, stands for."""
+    suffix = path.suffix.lower() if name is None else name.lower()
     for form in FORMATS:
-        if path.suffix.lower() in form.suffixes:
+        if suffix in form.suffixes or (name is not None and suffix in (form.name.lower(), *_bare(form.suffixes))):
             if form.write is None:
                 raise ValueError(f"{path}: {form.name} files are read, not written; save it as .png or .tif")
             return form
+    if name is not None:
+        known = ", ".join(form.name for form in FORMATS if form.write)
+        raise ValueError(f"format must be one of {known}, got {name!r}")
     known = ", ".join(suffix for form in FORMATS if form.write for suffix in form.suffixes)
     raise ValueError(f"{path}: the name must end in one of {known}, got {path.suffix or 'none'!r}")
 
 
+def _bare(suffixes: tuple[str, ...]) -> list[str]:
+    return [suffix[1:] for suffix in suffixes]
+
+
+def check_options(
+    path: PathLike, quality: int | None = None, compression: str | int | None = None, format: str | None = None
+) -> None:
+    """Raise unless the format of a file's name can be written with a quality or a compression."""
+    path = path_of(path)
+    form = format_of(path, format)
+    if quality is not None:
+        whole("quality", quality, high=100)
+        if not form.has_quality:
+            raise ValueError(f"{path}: a {form.name} file has no quality, which .jpg, .webp and .avif files have")
+    if compression is None:
+        return
+    if not form.compressions:
+        raise ValueError(f"{path}: a {form.name} file has no choice of compression, which .tif and .png files have")
+    if isinstance(compression, bool) or compression not in form.compressions:
+        known = ", ".join(map(str, form.compressions))
+        raise ValueError(f"compression of a {form.name} file must be one of {known}, got {compression!r}")
+    if compression in ("lzw", "zstd") and not has_codecs():
+        raise CodecMissing(f'{path}: {compression} needs a codec; pip install "gpuimg[codecs]" adds it')
+
+
 def check_fits(
-    path: PathLike, shape: tuple[int, ...], dtype: np.dtype[Any], remedy: str | None = None, axes: str | None = None
+    path: PathLike,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    remedy: str | None = None,
+    axes: str | None = None,
+    format: str | None = None,
 ) -> None:
     """Raise unless the format of a file's name holds images of a shape and dtype; ``remedy`` says what would help."""
-    path = Path(path)
-    form = format_of(path)
+    path = path_of(path)
+    form = format_of(path, format)
     stack, shape = _checked_shape(path, form, shape, axes)
     if dtype.name not in ("bool", *form.dtypes):
         held = " and ".join(form.dtypes) if len(form.dtypes) < 3 else "real numbers"

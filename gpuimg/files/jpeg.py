@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from gpuimg.files.limits import Limit, Refused
-from gpuimg.files.meta import Meta, Pixels
+from gpuimg.files.meta import Pixels, Written
 from gpuimg.files.pages import Pages
 from gpuimg.files.pillow import read_still, write_still
 
@@ -17,9 +17,15 @@ def read_jpeg(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
     """Read a JPEG file."""
     from PIL.JpegImagePlugin import JpegImageFile
 
+    class Unread(JpegImageFile):
+        """Pillow would read EXIF, which may be hostile, as soon as it opens the file."""
+
+        def _read_dpi_from_exif(self) -> None:
+            pass
+
     check_scans(file.read())
     file.seek(0)
-    return read_still(JpegImageFile, file, limit, chosen)
+    return read_still(Unread, file, limit, chosen)
 
 
 def check_scans(data: bytes) -> None:
@@ -28,6 +34,6 @@ def check_scans(data: bytes) -> None:
         raise Refused(f"has more than {MOST_SCANS} scans")
 
 
-def write_jpeg(file: BinaryIO, pages: Pixels, meta: Meta) -> None:
+def write_jpeg(file: BinaryIO, pages: Pixels, how: Written) -> None:
     """Write a JPEG file that few can tell from the image."""
-    write_still(file, pages, meta, "JPEG", quality=95, subsampling=0)
+    write_still(file, pages, how._replace(quality=how.quality or 95), "JPEG", subsampling=0)

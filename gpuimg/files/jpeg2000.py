@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple
 
 from gpuimg.files.codecs import codecs_for
 from gpuimg.files.limits import Limit, Refused, check_page
-from gpuimg.files.meta import Meta, Pixels
+from gpuimg.files.meta import Pixels, Written
 from gpuimg.files.pages import Pages
 from gpuimg.files.pillow import read_still, write_still
 from gpuimg.images import ALPHA_CHANNELS
@@ -68,6 +68,6 @@ def read_jpeg2000(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
     return Pages([decode], nbytes, has_alpha=found.channels in ALPHA_CHANNELS)
 
 
-def write_jpeg2000(file: BinaryIO, pages: Pixels, meta: Meta) -> None:
+def write_jpeg2000(file: BinaryIO, pages: Pixels, how: Written) -> None:
     """Write a JP2 file without loss."""
-    write_still(file, pages, meta, "JPEG2000")
+    write_still(file, pages, how, "JPEG2000")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from gpuimg.errors import ImageFileError
+from gpuimg.errors import ImageFileError, MetadataWarning
 from gpuimg.memory import machine_memory
 
-PathLike: TypeAlias = "str | os.PathLike[str]"
+PathLike: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
+Target: TypeAlias = "PathLike | BinaryIO"
 MOST_PAGES = 10_000
 
 
@@ -61,6 +63,11 @@ def size_of(file: BinaryIO) -> int:
     return size
 
 
+def path_of(path: PathLike) -> Path:
+    """A path of any kind as a `Path`."""
+    return Path(os.fsdecode(path))
+
+
 @contextmanager
 def one_line(path: Path) -> Iterator[None]:
     """Turn the system's errors into an `ImageFileError` of one line."""
@@ -76,3 +83,10 @@ def brief(error: Exception) -> str:
     """What an error says, in one short line."""
     words = " ".join(str(error).split())
     return words if 0 < len(words) <= 120 else type(error).__name__
+
+
+def warn_left_out(path: PathLike, left_out: Sequence[str], words: str) -> None:
+    """Say in one line which metadata were left out."""
+    if left_out:
+        message = f"{path_of(path)}: {words} {', '.join(left_out)}; left out"
+        warnings.warn(message, MetadataWarning, stacklevel=3)

@@ -1,52 +1,209 @@
-"""What a file says of its pixels, apart from their values."""
+"""What a file says of its image, apart from the pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+import math
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
-import numpy as np
+from gpuimg.exif import (
+    DESCRIPTION_TAG,
+    INCH,
+    MOST_BYTES,
+    RESOLUTION_TAGS,
+    Pixels,
+    described,
+    descriptive,
+    upright_xmp,
+)
 
-Pixels: TypeAlias = "np.ndarray[Any, Any]"
+__all__ = ["NO_METADATA", "PLAIN", "ImageMetadata", "Pixels", "Read", "Written", "fitting", "resolution_of", "sound"]
 
-# How to turn an image upright, by the number that EXIF and TIFF give its orientation.
-UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
-    2: np.fliplr,
-    3: lambda image: np.rot90(image, 2),
-    4: np.flipud,
-    5: lambda image: image.swapaxes(0, 1),
-    6: lambda image: np.rot90(image, -1),
-    7: lambda image: np.rot90(image, 2).swapaxes(0, 1),
-    8: lambda image: np.rot90(image, 1),
-}
-ORIENTATION_TAG = 274
+UNITS_PER_INCH = {2: 1.0, 3: 2.54}  # by TIFF's number of the unit
 
 
-class Meta(NamedTuple):
-    """What a file says of its pixels.
+@dataclass(frozen=True, slots=True)
+class ImageMetadata:
+    """What a file says of its image, apart from the pixels; `dataclasses.replace` makes a changed copy.
 
     Attributes
     ----------
-    profile : the ICC profile of its colours, empty if there is none
-    resolution : pixels per inch across and down
+    icc_profile : the ICC profile of the colours; empty if there is none
+    resolution : pixels per inch, across and down
+    exif : EXIF, without the ``Exif`` prefix: what it says of the picture and the camera, with the orientation 1. Tags
+        that tell how the pixels were stored, maker's offsets and the thumbnail are not in it.
+    xmp : XMP, whose orientation is 1
+    description : what the image shows
+    axes : of an ImageJ or OME file, or a TIFF file of tifffile's, the letters of the axes that its pages have, such as
+        "TZC"
+    extents : the lengths of these axes
+
+    Examples
+    --------
+    >>> import dataclasses, numpy as np, gpuimg
+    >>> scan = gpuimg.ImageMetadata(resolution=(300, 300))
+    >>> gpuimg.save_image("scan.png", np.zeros((8, 8), np.uint8), metadata=scan)
+    >>> image, found = gpuimg.open_image("scan.png", metadata=True)
+    >>> [round(each) for each in found.resolution]
+    [300, 300]
+    >>> dataclasses.replace(found, description="an empty page").description
+    'an empty page'
     """
 
-    profile: bytes = b""
+    icc_profile: bytes = b""
     resolution: tuple[float, float] | None = None
+    exif: bytes = b""
+    xmp: bytes = b""
+    description: str = ""
+    axes: str = ""
+    extents: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("icc_profile", "exif", "xmp"):
+            if not isinstance(getattr(self, name), bytes):
+                raise TypeError(f"{name} must be bytes, got {type(getattr(self, name)).__name__}")
+        for name in ("description", "axes"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} must be str, got {type(getattr(self, name)).__name__}")
+        if self.resolution is not None:
+            object.__setattr__(self, "resolution", _checked_resolution(self.resolution))
+        object.__setattr__(self, "extents", tuple(self.extents))
+        if len(self.axes) != len(self.extents):
+            raise ValueError(f"extents must have a number for each of the axes {self.axes!r}, got {self.extents}")
 
 
-NO_META = Meta()
+NO_METADATA = ImageMetadata()
+WORDS = {
+    "icc_profile": "ICC profile",
+    "resolution": "resolution",
+    "exif": "EXIF",
+    "xmp": "XMP",
+    "description": "description",
+    "axes": "axes of pages",
+}
+BLOCKS = tuple(WORDS)  # the kinds of metadata that a format may hold
 
 
-def meta_of(profile: bytes, across: float, down: float, orientation: int) -> Meta:
-    """What a file says of its pixels, as they stand upright; a resolution that cannot be is left out."""
-    if orientation > 4:
-        across, down = down, across
-    if not (0 < across < 1e6 and 0 < down < 1e6):
-        return Meta(profile)
-    return Meta(profile, (across, down))
+class Read(NamedTuple):
+    """The metadata of a file, and what was left out of it and why, a few words each."""
+
+    metadata: ImageMetadata
+    left_out: tuple[str, ...] = ()
 
 
-def upright(image: Pixels, orientation: int) -> Pixels:
-    """An image turned by the number that its file gives its orientation."""
-    return UPRIGHT[orientation](image) if orientation in UPRIGHT else image
+class Written(NamedTuple):
+    """How an image is encoded: metadata that the format holds, and the caller's choices, None for the usual ones."""
+
+    metadata: ImageMetadata = NO_METADATA
+    quality: int | None = None
+    compression: str | int | None = None
+
+
+PLAIN = Written()
+
+
+def _checked_resolution(given: Any) -> tuple[float, float]:
+    with suppress(TypeError, ValueError):
+        across, down = map(float, given)
+        if 0 < across < math.inf and 0 < down < math.inf:
+            return across, down
+    raise ValueError(f"resolution must be two positive numbers of pixels per inch, across and down, got {given!r}")
+
+
+def resolution_of(across: Any, down: Any, orientation: int, unit: Any = INCH) -> tuple[float, float] | None:
+    """Pixels per inch of an image that stands upright; None for what cannot be."""
+    with suppress(TypeError, ValueError, ZeroDivisionError, KeyError):
+        across, down = float(across) * UNITS_PER_INCH[unit], float(down) * UNITS_PER_INCH[unit]
+        if orientation > 4:
+            across, down = down, across
+        if 0 < across < 1e6 and 0 < down < 1e6:
+            return across, down
+    return None
+
+
+def sound(
+    exif: Any,
+    damage: str,
+    orientation: int,
+    dpi: Any = None,
+    *,
+    icc_profile: Any = b"",
+    xmp: Any = b"",
+    description: Any = "",
+    **stack: Any,
+) -> Read:
+    """The metadata of a file by what a library read in it; ``exif`` is what Pillow read, or ``damage`` says why not."""
+    left_out = [f"EXIF ({damage})"] if damage else []
+    block, found = b"", None if exif is None else exif
+    if found is not None:
+        try:
+            block = descriptive(found)
+            description = description or found.get(DESCRIPTION_TAG, "")
+            dpi = dpi or [found.get(tag) for tag in RESOLUTION_TAGS]
+        except Exception:  # a damaged value can make the encoder raise anything
+            left_out.append("EXIF (damaged)")
+    xmp = xmp.encode() if isinstance(xmp, str) else xmp
+    kept = {"icc_profile": icc_profile, "exif": block, "xmp": xmp}
+    for name, value in kept.items():
+        if not isinstance(value, bytes) or len(value) > MOST_BYTES:
+            left_out.append(f"{WORDS[name]} (more than {MOST_BYTES >> 20} MiB)" if value else WORDS[name])
+            kept[name] = b""
+    description = description if isinstance(description, str) else ""
+    if len(description) > MOST_BYTES:
+        left_out.append(f"description (more than {MOST_BYTES >> 20} MiB)")
+        description = ""
+    kept["xmp"] = upright_xmp(kept["xmp"])
+    unit = dpi[2] if dpi is not None and len(dpi) == 3 else INCH
+    resolution = resolution_of(dpi[0], dpi[1], orientation, INCH if unit is None else unit) if dpi else None
+    metadata = ImageMetadata(**kept, resolution=resolution, description=description, **stack)
+    return Read(metadata, tuple(left_out))
+
+
+def fitting(
+    metadata: ImageMetadata, held: Collection[str], pages: Pixels, *, in_exif: bool = False
+) -> tuple[ImageMetadata, list[str]]:
+    """The metadata that a format can hold of an image, (N, H, W) or (N, H, W, C), and what is left out.
+
+    ``held`` names the fields that the format holds; with ``in_exif`` resolution and description become a part of EXIF.
+    """
+    channels = pages.shape[3] if pages.ndim == 4 else 1
+    left_out = []
+    for name, words in WORDS.items():
+        value = getattr(metadata, name)
+        if not value:
+            continue
+        if name not in held:
+            left_out.append(words)
+        elif name == "icc_profile" and value[16:20] != (b"GRAY" if channels < 3 else b"RGB "):
+            left_out.append("ICC profile (of other colours)")
+        elif isinstance(value, bytes) and len(value) > MOST_BYTES:
+            left_out.append(f"{words} (more than {MOST_BYTES >> 20} MiB)")
+        elif name == "axes" and math.prod(metadata.extents) != len(pages):
+            left_out.append(f"axes of pages (of {math.prod(metadata.extents)} pages)")
+        else:
+            continue
+        metadata = replace(metadata, **({"axes": "", "extents": ()} if name == "axes" else {name: _EMPTY[name]}))
+    if "exif" in held:
+        metadata, damaged = _with_tags(metadata, pages, in_exif)
+        left_out += damaged
+    return metadata, left_out
+
+
+_EMPTY: dict[str, Any] = {field.name: field.default for field in fields(ImageMetadata)}
+
+
+def _with_tags(metadata: ImageMetadata, pages: Pixels, in_exif: bool) -> tuple[ImageMetadata, list[str]]:
+    """Metadata whose EXIF says what the image is now."""
+    if not metadata.exif and not (in_exif and (metadata.resolution or metadata.description)):
+        return metadata, []
+    tags: dict[int, Any] = {}
+    if in_exif and metadata.resolution:
+        tags = dict(zip(RESOLUTION_TAGS, (*metadata.resolution, INCH), strict=True))
+    if in_exif and metadata.description:
+        tags[DESCRIPTION_TAG] = metadata.description
+    try:
+        return replace(metadata, exif=described(metadata.exif, tags, (pages.shape[2], pages.shape[1]))), []
+    except Exception:  # the caller's EXIF may be damaged
+        return replace(metadata, exif=b""), ["EXIF (damaged)"]

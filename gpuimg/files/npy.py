@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from gpuimg.files.limits import Limit, Refused, check_page, size_of
-from gpuimg.files.meta import Meta, Pixels
+from gpuimg.files.meta import Pixels, Written
 from gpuimg.files.pages import REALS, Pages, bands
 
 NPY_SIGNATURE = b"\x93NUMPY"
@@ -49,7 +49,7 @@ def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return shape, is_fortran, dtype
 
 
-def write_npy(file: BinaryIO, pages: Pixels, meta: Meta) -> None:
+def write_npy(file: BinaryIO, pages: Pixels, how: Written) -> None:
     image = pages[0] if len(pages) == 1 else pages
     plain = np.dtype(image.dtype.newbyteorder("="))
     header = {"descr": np.lib.format.dtype_to_descr(plain), "fortran_order": False, "shape": image.shape}

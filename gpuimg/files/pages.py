@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from gpuimg.files.meta import NO_META, Meta, Pixels
+from gpuimg.files.meta import NO_METADATA, Pixels, Read
 
 BAND_BYTES = 1 << 22
 INTEGERS = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
@@ -17,17 +17,21 @@ class Pages:
     Attributes
     ----------
     nbytes : what all take decoded
-    meta : what the file says of its pixels
+    metadata : reads what the file says of its pixels, once these are decoded
     has_alpha : whether their last channel is alpha
     """
 
     def __init__(
-        self, decoders: Sequence[Callable[[], Pixels]], nbytes: int, meta: Meta = NO_META, has_alpha: bool = False
+        self,
+        decoders: Sequence[Callable[[], Pixels]],
+        nbytes: int,
+        metadata: Callable[[], Read] = lambda: Read(NO_METADATA),
+        has_alpha: bool = False,
     ) -> None:
         self.decoders = decoders
         self.has_alpha = has_alpha
         self.nbytes = nbytes
-        self.meta = meta
+        self.metadata = metadata
 
     def __len__(self) -> int:
         return len(self.decoders)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from gpuimg.files.limits import Limit, Refused, check_page
-from gpuimg.files.meta import ORIENTATION_TAG, Meta, Pixels, meta_of, upright
+from gpuimg.exif import exif_block, orientation_of, sound_exif, upright
+from gpuimg.files.limits import Limit, Refused, brief, check_page
+from gpuimg.files.meta import Pixels, Read, Written, sound
 from gpuimg.files.pages import Pages
 
 if TYPE_CHECKING:
@@ -57,32 +58,49 @@ def read_still(opener: Callable[[Any], Any], file: BinaryIO, limit: Limit, chose
     image = open_still(opener, file, limit, chosen)
     decoded = limit.check_bytes(math.prod(image.size) * pixel_bytes(image))
     return Pages(
-        [lambda: upright(pixels_of(image), orientation_of(image))], decoded, pillow_meta(image), has_alpha(image)
+        [lambda: upright(pixels_of(image), orientation_of(image))],
+        decoded,
+        partial(pillow_metadata, image),
+        has_alpha(image),
     )
 
 
-def write_still(file: BinaryIO, pages: Pixels, meta: Meta, form: str, **options: Any) -> None:
+def write_still(file: BinaryIO, pages: Pixels, how: Written, form: str, **options: Any) -> None:
     """Write an image by Pillow."""
     from PIL import Image
 
     (image,) = pages
     packed = BytesIO()  # Pillow hides the system's reason when it fails to write, so it writes to memory
-    if meta.profile:
-        options["icc_profile"] = meta.profile
-    if meta.resolution:
-        across, down = [min(max(round(per_inch), 1), 65535) for per_inch in meta.resolution]
+    for name in ("icc_profile", "exif", "xmp"):
+        if getattr(how.metadata, name):
+            options[name] = getattr(how.metadata, name)
+    if how.metadata.resolution:
+        across, down = [min(max(round(per_inch), 1), 65535) for per_inch in how.metadata.resolution]
         options["dpi"] = across, down
+    if how.quality is not None:
+        options["quality"] = how.quality
     Image.fromarray(image.squeeze(2) if image.shape[2:] == (1,) else image).save(packed, form, **options)
     file.write(packed.getbuffer())
 
 
-def pillow_meta(image: Any) -> Meta:
-    """What Pillow found in a file's header."""
-    profile = image.info.get("icc_profile") or b""
-    with suppress(TypeError, ValueError):
-        across, down = map(float, image.info.get("dpi") or ())
-        return meta_of(profile, across, down, orientation_of(image))
-    return Meta(profile)
+def pillow_metadata(image: Any) -> Read:
+    """What a file says of the image that Pillow read in it."""
+    info = image.info
+    exif, damage = None, ""
+    try:
+        # An image whose pixels are loaded has all of its EXIF in its info.
+        exif = sound_exif(image) if exif_block(info) else None
+    except Exception as error:  # a damaged file can make a decoder raise anything
+        damage = brief(error)
+    return sound(
+        exif,
+        damage,
+        orientation_of(image),
+        info.get("dpi"),
+        icc_profile=info.get("icc_profile") or b"",
+        xmp=info.get("xmp") or b"",
+        description=info.get("Description", ""),
+    )
 
 
 def has_alpha(image: Any) -> bool:
@@ -108,11 +126,3 @@ def pixels_of(image: Image.Image) -> Pixels:
     if image.mode not in ("1", "L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I", "F"):
         raise Refused(f"its pixels are {image.mode}; convert it to RGB first")
     return np.asarray(image)
-
-
-def orientation_of(image: Image.Image) -> int:
-    """The number that EXIF gives the orientation of an image."""
-    try:
-        return int(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:  # the camera's notes may be damaged where the picture is not
-        return 1

@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from gpuimg.files.limits import Limit, check_page, size_of
-from gpuimg.files.meta import Meta, Pixels
+from gpuimg.files.meta import Pixels, Written
 from gpuimg.files.pages import Pages, bands
 from gpuimg.images import ALPHA_CHANNELS
 
@@ -121,14 +121,14 @@ def _text(text: bytes, header: Header, samples: int) -> Pixels:
     return values.astype(header.dtype)
 
 
-def write_pnm(file: BinaryIO, pages: Pixels, meta: Meta) -> None:
+def write_pnm(file: BinaryIO, pages: Pixels, how: Written) -> None:
     """Write a PGM or PPM file."""
     kind = "P6" if pages.shape[3:] == (3,) else "P5"
     top = np.iinfo(pages.dtype).max
     _write(file, f"{kind}\n{pages.shape[2]} {pages.shape[1]}\n{top}\n", pages[0], ">")
 
 
-def write_pfm(file: BinaryIO, pages: Pixels, meta: Meta) -> None:
+def write_pfm(file: BinaryIO, pages: Pixels, how: Written) -> None:
     """Write a PFM file."""
     kind = "PF" if pages.shape[3:] == (3,) else "Pf"
     _write(file, f"{kind}\n{pages.shape[2]} {pages.shape[1]}\n-1.0\n", pages[0, ::-1], "<")

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from gpuimg.exif import (
+    EXIF_DIRECTORY,
+    GPS_DIRECTORY,
+    INCH,
+    ORIENTATION_TAG,
+    RESOLUTION_TAGS,
+    TEXT_TAGS,
+    UPRIGHT,
+    check_exif,
+    upright,
+)
 from gpuimg.files.codecs import NoCodec, has_codecs
 from gpuimg.files.jpeg import check_scans
-from gpuimg.files.limits import MOST_PAGES, Limit, Refused, check_page, size_of
-from gpuimg.files.meta import ORIENTATION_TAG, UPRIGHT, Meta, Pixels, meta_of, upright
+from gpuimg.files.limits import MOST_PAGES, Limit, Refused, brief, check_page, size_of
+from gpuimg.files.meta import Pixels, Read, Written, resolution_of, sound
 from gpuimg.files.pages import REALS, Pages, bands, differing
 from gpuimg.files.pillow import pixels_of
 from gpuimg.files.tiff_guards import (
@@ -21,7 +34,7 @@ from gpuimg.files.tiff_guards import (
     LZW,
     PACKBITS,
     ZSTD,
-    check_directories,
+    check_pages,
     check_segments,
 )
 from gpuimg.images import ALPHA_CHANNELS
@@ -36,13 +49,17 @@ PLAIN = (1, *DEFLATE, *LZMA, *PACKBITS)
 BY_CODECS = (LZW, *ZSTD, *IMAGES_IN_TIFF)
 WHOLE_BITS = (1, 8, 16, 32, 64)  # others take imagecodecs
 SPREAD = {2: 85, 4: 17}  # grey levels, by bits
+XMP_TAG, ICC_TAG = 700, 34675
+BIG_TIFF = 4_000_000_000  # bytes of pixels
+OME_AXES = "TZC"
+COMPRESSIONS = {"deflate": "zlib", "lzw": "lzw", "zstd": "zstd"}
 PILLOW_BITS = {"I;16": 16, "I;16B": 16, "I": 32, "F": 32}  # of a sample, by mode; 8 in all others
 
 
 def read_tiff(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
     import tifffile
 
-    check_directories(file)
+    check_pages(file)
     file.seek(0)
     tiff = tifffile.TiffFile(file)  # it does not close a file that it did not open
     pages = _pages(tiff)
@@ -59,7 +76,7 @@ def read_tiff(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
         raise Refused(differing({0: described[0], **others}))
     rest = _PillowTiff(file)
     decoders = [partial(_read_page, file, limit, page, number, rest) for page, number in pages]
-    return Pages(decoders, decoded, _tiff_meta(pages[0][0]), _has_alpha(pages[0][0]))
+    return Pages(decoders, decoded, partial(_metadata, file, tiff, pages[0][0]), _has_alpha(pages[0][0]))
 
 
 ALPHA_SAMPLES = (1, 2)  # TIFF's numbers of premultiplied and of straight alpha
@@ -70,17 +87,63 @@ def _has_alpha(page: Any) -> bool:
     return is_plain and len(page.extrasamples) == 1 and page.extrasamples[0] in ALPHA_SAMPLES
 
 
-UNITS_PER_INCH = {2: 1.0, 3: 2.54}  # by TIFF's number of the unit
+STRUCTURED = ("is_imagej", "is_ome", "is_shaped")  # files whose description is a text for programs
 
 
-def _tiff_meta(page: Any) -> Meta:
-    tags = {number: page.tags.valueof(number) for number in (282, 283, 296, 34675)}
-    profile = tags[34675] if isinstance(tags[34675], bytes) else b""
-    unit = UNITS_PER_INCH.get(tags[296] if tags[296] is not None else 2)
+def _metadata(file: BinaryIO, tiff: Any, page: Any) -> Read:
+    tags = {number: page.tags.valueof(number) for number in (*RESOLUTION_TAGS, XMP_TAG, ICC_TAG)}
+    exif, damage = _exif(file, tiff)
+    is_structured = any(getattr(tiff, kind) for kind in STRUCTURED)
+    read = sound(
+        exif,
+        damage,
+        _tiff_orientation(page),
+        icc_profile=tags[ICC_TAG] or b"",
+        xmp=tags[XMP_TAG] or b"",
+        description="" if is_structured else page.description,
+        **_stack(tiff) if is_structured else {},
+    )
+    unit = INCH if tags[RESOLUTION_TAGS[2]] is None else tags[RESOLUTION_TAGS[2]]
+    across, down = map(_ratio, RESOLUTION_TAGS[:2], [tags] * 2)
+    found = replace(read.metadata, resolution=resolution_of(across, down, _tiff_orientation(page), unit))
+    if is_structured:
+        found = replace(found, description="")
+    return read._replace(metadata=found)
+
+
+def _ratio(tag: int, tags: dict[int, Any]) -> float:
     with suppress(TypeError, ValueError, ZeroDivisionError):
-        across, down = [unit * top / bottom for top, bottom in (tags[282], tags[283])]
-        return meta_of(profile, across, down, _tiff_orientation(page))
-    return Meta(profile)
+        top, bottom = tags[tag]
+        return float(top / bottom)
+    return 0.0
+
+
+def _exif(file: BinaryIO, tiff: Any) -> tuple[Any, str]:
+    """What Pillow reads in the file's first directory, and why it reads nothing."""
+    from PIL import Image
+
+    if tiff.is_bigtiff:
+        return None, ""
+    try:
+        file.seek(0)
+        check_exif(file)
+        file.seek(0)
+        exif = Image.Exif()
+        exif.load_from_fp(file)
+    except Exception as error:  # a damaged file can make a decoder raise anything
+        return None, brief(error)
+    return exif, ""
+
+
+def _stack(tiff: Any) -> dict[str, Any]:
+    """The axes of the pages of a file that says them."""
+    with suppress(Exception):  # the text that says them may be damaged
+        series = tiff.series[0]
+        axes = series.axes.removesuffix("S").removesuffix("YX")
+        extents = tuple(map(int, series.shape[: len(axes)]))
+        if axes and set(axes) <= set(OME_AXES) and series.axes[len(axes) :] in ("YX", "YXS"):
+            return {"axes": axes, "extents": extents}
+    return {}
 
 
 def _read_page(file: BinaryIO, limit: Limit, page: Any, number: int, rest: _PillowTiff) -> Pixels:
@@ -243,29 +306,89 @@ def _method(page: Any) -> str:
     return str(getattr(page.compression, "name", page.compression))
 
 
-def write_tiff(file: BinaryIO, pages: Pixels, meta: Meta) -> None:
+def write_tiff(file: BinaryIO, pages: Pixels, how: Written) -> None:
     import tifffile
 
+    metadata = how.metadata
     channels = pages.shape[3] if pages.ndim == 4 else 1
-    colour = channels in (3, 4)
-    extra = {2: ["unassalpha"], 4: ["unassalpha"]}.get(channels)
-    offset, _ = tifffile.imwrite(
-        file,
-        shape=pages.shape if channels > 1 else pages.shape[:3],
-        dtype=pages.dtype.newbyteorder("="),
-        photometric="rgb" if colour else "minisblack",
-        planarconfig="contig" if channels > 1 else None,
-        extrasamples=extra,
-        bigtiff=pages.nbytes > 4_000_000_000,
-        metadata=None,
-        software="gpuimg",
-        iccprofile=meta.profile or None,
-        resolution=meta.resolution,
-        resolutionunit="INCH" if meta.resolution else None,
-        returnoffset=True,
-    )
+    pages = pages if channels > 1 else pages.reshape(pages.shape[:3])
+    native = pages.dtype.newbyteorder("=")
+    is_big = pages.nbytes > BIG_TIFF
+    exif, extra_tags = None if is_big else _parsed(metadata.exif), []
+    if metadata.xmp:
+        extra_tags.append((XMP_TAG, 1, len(metadata.xmp), metadata.xmp, True))
+    if exif is not None:
+        extra_tags += _plain_tags(exif)
+    options: dict[str, Any] = {
+        "photometric": "rgb" if channels in (3, 4) else "minisblack",
+        "planarconfig": "contig" if channels > 1 else None,
+        "extrasamples": {2: ["unassalpha"], 4: ["unassalpha"]}.get(channels),
+        "bigtiff": is_big,
+        "metadata": None,
+        "software": "gpuimg",
+        "iccprofile": metadata.icc_profile or None,
+        "resolution": metadata.resolution,
+        "resolutionunit": "INCH" if metadata.resolution else None,
+        "extratags": extra_tags,
+    }
+    if metadata.axes:
+        pages = pages.reshape(*metadata.extents, *pages.shape[1:])
+        said = {"Description": metadata.description} if metadata.description else {}
+        axes = metadata.axes + ("YXS" if channels > 1 else "YX")
+        options |= {"ome": True, "metadata": {"axes": axes, **said}}
+    elif metadata.description:
+        options["description"] = metadata.description.encode()
+    if how.compression in (None, "none"):
+        offset, _ = tifffile.imwrite(file, shape=pages.shape, dtype=native, returnoffset=True, **options)
+        _write_pixels(file, pages.reshape(-1, *pages.shape[len(metadata.extents or (1,)) :]), native, offset)
+    else:
+        options["predictor"] = pages.dtype.kind in "iu"
+        options["compression"] = COMPRESSIONS[str(how.compression)]
+        tifffile.imwrite(file, np.ascontiguousarray(pages, native), **options)
+    if exif is not None:
+        _append_directories(file, exif)
+
+
+def _write_pixels(file: BinaryIO, pages: Pixels, native: np.dtype[Any], offset: int) -> None:
     # The pixels do not go through ndarray.tofile: it can lose the last bytes on a full disk without an error.
     file.seek(offset)
     for page in pages:
         for band in bands(page):
-            file.write(np.ascontiguousarray(band, pages.dtype.newbyteorder("=")).data.cast("B"))
+            file.write(np.ascontiguousarray(band, native).data.cast("B"))
+
+
+def _parsed(block: bytes) -> Any:
+    from PIL import Image
+
+    if not block:
+        return None
+    exif = Image.Exif()
+    exif.load(block)
+    return exif
+
+
+def _plain_tags(exif: Any) -> list[tuple[int, int, int, Any, bool]]:
+    """The tags for the first directory: texts, and places for the offsets of EXIF's own directories."""
+    texts = [(tag, exif[tag].encode()) for tag in TEXT_TAGS if isinstance(exif.get(tag), str)]
+    offsets = [(tag, 4, 1, 0, True) for tag in (EXIF_DIRECTORY, GPS_DIRECTORY) if exif.get_ifd(tag)]
+    return [*[(tag, 2, len(text) + 1, text + b"\0", True) for tag, text in texts], *offsets]
+
+
+def _append_directories(file: BinaryIO, exif: Any) -> None:
+    """Append EXIF's own directories, which tifffile does not write, and say in the first directory where they are."""
+    import tifffile
+    from PIL import TiffImagePlugin
+
+    file.seek(0)
+    head = file.read(8)
+    with tifffile.TiffFile(file) as tiff:
+        tags = tiff.pages.first.tags
+        for number in (EXIF_DIRECTORY, GPS_DIRECTORY):
+            found = exif.get_ifd(number)
+            if found:
+                directory = TiffImagePlugin.ImageFileDirectory_v2(head, group=number)
+                directory.update(found)
+                offset = file.seek(0, os.SEEK_END)
+                offset += file.write(bytes(offset % 2))
+                file.write(directory.tobytes(offset))
+                tags[number].overwrite(offset)

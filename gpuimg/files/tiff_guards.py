@@ -11,55 +11,19 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from gpuimg.exif import check_directories
 from gpuimg.files.jpeg2000 import codestream
-from gpuimg.files.limits import MOST_PAGES, Limit, Refused, size_of
+from gpuimg.files.limits import MOST_PAGES, Limit, Refused
 from gpuimg.files.pages import BAND_BYTES
 from gpuimg.files.webp import webp_size
 
-ENTRY: dict[bool, Any] = {False: [("tag", "u2"), ("type", "u2"), ("count", "u4"), ("value", "u4")]}
-ENTRY[True] = [("tag", "u2"), ("type", "u2"), ("count", "u8"), ("value", "u8")]
-TYPE_BYTES = np.array([0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8, 0], np.float64)
-TEXTS = (1, 2, 6, 7)  # types of which tifffile makes no Python number each
-MOST_TAGS, MOST_NUMBERS = 300_000, 4_000_000  # a tag takes some microseconds, a number some dozen bytes
-MOST_SHARED = 4, 1 << 24  # tags may point at the same bytes: so many times the file's size and so many bytes more
 
-
-def check_directories(file: BinaryIO) -> None:
+def check_pages(file: BinaryIO) -> None:
     """Refuse a chain of directories that loops, overlaps, leaves the file or has too many pages."""
-    size = size_of(file)
-    head = file.read(16)
-    order = "<" if head[:2] == b"II" else ">"
-    big = 43 in head[2:4]
-    entry = np.dtype([(name, order + code) for name, code in ENTRY[big]])
-    count_code, offset_code = ("Q", "Q") if big else ("H", "I")
-
-    def number(code: str, data: bytes) -> int:
-        return int(struct.unpack(order + code, data)[0])
-
-    offset = number(offset_code, head[8:16] if big else head[4:8])
-    seen: set[int] = set()
-    directories, tag_count, values, numbers = 0, 0, 0.0, 0.0
-    while offset:
-        if offset in seen:
-            raise ValueError("its directories form a loop")
-        if len(seen) == MOST_PAGES:
-            raise Refused(f"has more than {MOST_PAGES} pages")
-        seen.add(offset)
-        file.seek(min(offset, size))
-        count = number(count_code, file.read(struct.calcsize(order + count_code)))
-        directories += count * entry.itemsize
-        if directories > size:
-            raise ValueError("truncated or its directories overlap")
-        tags = np.frombuffer(file.read(count * entry.itemsize), entry)
-        nbytes = TYPE_BYTES[np.minimum(tags["type"], len(TYPE_BYTES) - 1)] * tags["count"]
-        values += float(np.minimum(nbytes, size).sum())
-        if values > MOST_SHARED[0] * size + MOST_SHARED[1]:
-            raise ValueError("its tags overlap")
-        tag_count += count
-        numbers += float(tags["count"][~np.isin(tags["type"], TEXTS)].astype(np.float64).sum())
-        if tag_count > MOST_TAGS or numbers > MOST_NUMBERS:
-            raise Refused(f"has more than {MOST_TAGS} tags or {MOST_NUMBERS} numbers in them")
-        offset = number(offset_code, file.read(struct.calcsize(order + offset_code)))
+    try:
+        check_directories(file, MOST_PAGES)
+    except OverflowError as error:
+        raise Refused(str(error)) from None
 
 
 # Compression methods that can turn few bytes into very many, and at most how many each byte becomes.

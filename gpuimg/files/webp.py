@@ -6,7 +6,7 @@ import struct
 from typing import BinaryIO
 
 from gpuimg.files.limits import Limit
-from gpuimg.files.meta import Meta, Pixels
+from gpuimg.files.meta import Pixels, Written
 from gpuimg.files.pages import Pages
 from gpuimg.files.pillow import read_still, write_still
 
@@ -36,6 +36,6 @@ def webp_size(head: bytes) -> tuple[int, int]:
     return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
 
 
-def write_webp(file: BinaryIO, pages: Pixels, meta: Meta) -> None:
-    """Write a WebP file without loss; pixels that alpha hides keep their colours."""
-    write_still(file, pages, meta, "WEBP", lossless=True, exact=True)
+def write_webp(file: BinaryIO, pages: Pixels, how: Written) -> None:
+    """Write a WebP file, without loss unless a quality is given; pixels that alpha hides keep their colours."""
+    write_still(file, pages, how, "WEBP", lossless=how.quality is None, exact=True)

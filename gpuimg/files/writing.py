@@ -2,43 +2,67 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from gpuimg.files.drafts import replacing, target_of
-from gpuimg.files.formats import Format, check_fits, format_of
-from gpuimg.files.limits import PathLike, one_line
-from gpuimg.files.meta import NO_META, Meta, Pixels
+from gpuimg.files.formats import Format, check_fits, check_options, format_of
+from gpuimg.files.limits import PathLike, Target, one_line, path_of, warn_left_out
+from gpuimg.files.meta import NO_METADATA, PLAIN, ImageMetadata, Pixels, Written, fitting
 from gpuimg.images import check_axes
 
 
-def save_image(path: PathLike, array: Any, *, axes: str | None = None) -> None:
+def save_image(
+    path: Target,
+    array: Any,
+    *,
+    axes: str | None = None,
+    format: str | None = None,
+    metadata: ImageMetadata | None = None,
+    quality: int | None = None,
+    compression: str | int | None = None,
+) -> None:
     """Write an image file, in the format that the name's suffix says, in the array's own depth.
 
     The file appears complete or not at all: it is written under another name in the same folder and then renamed. A
-    file that is replaced keeps its mode and, where permitted, its owner.
+    file that is replaced keeps its mode and, where permitted, its owner. Into an open file the bytes are written at its
+    position, which is not atomic: an error of the file, such as a full disk, may leave a part of them.
 
     Parameters
     ----------
     path : ends in .tif or .tiff (any integers or floats), .png (uint8, uint16), .jpg or .jpeg (uint8, lossy), .npy
         (NumPy's format, with any dtype), .webp, .jp2 or .bmp (uint8), .avif (uint8, lossy), .pgm, .ppm or .pnm (uint8,
-        uint16) or .pfm (float32).
+        uint16) or .pfm (float32). Or a file that is open for writing bytes, with ``format``.
     array : shape (H, W) or (H, W, C), any shape with ``axes``. bool is stored as 0 and 255. PNG takes 1 to 4 channels
         (of 2 and 4 the last is alpha), as does JPEG 2000; WebP and AVIF take 3 or 4; JPEG, BMP, PNM and PFM 1 or 3.
     axes : what the axes of the array are, a letter each, as in the filters: Y, X, C for channels, and T, Z, N for a
         stack, such as "NYX" or "TYXC". A stack is written as the pages of a TIFF file or the first axis of an NPY
         file, several axes of a stack in order. None: (H, W), or (H, W, C) with at most four channels.
+    format : "PNG", "TIFF" and so on, in place of the suffix.
+    metadata : what `open_image` returns with ``metadata=True``. TIFF holds all of it, PNG, JPEG, WebP and AVIF all but
+        the axes of pages, BMP the resolution, others nothing. A profile of other colours than the image has is left
+        out. Pages with axes are written as OME-TIFF.
+    quality : 1 to 100, of JPEG (95 unless given), AVIF (90) and WebP (without loss unless given).
+    compression : of TIFF "none" (unless given), "deflate", "lzw" or "zstd"; of PNG a level from 0 to 9.
 
     Raises
     ------
     ImageFileError
-        The file cannot be written: no such folder, no permission, disk full.
+        The file cannot be written: no such folder, no permission, disk full. LZW and ZSTD need a codec that is not
+        installed.
     TypeError
         The format cannot hold the dtype without losing depth.
     ValueError
-        An unknown suffix, an empty array, ``axes`` that do not fit it, or a shape that the format cannot hold.
+        An unknown suffix, an empty array, ``axes`` that do not fit it, or a shape that the format cannot hold; a format
+        that has no quality or compression.
+
+    Warns
+    -----
+    MetadataWarning
+        Metadata that the format cannot hold, or that are damaged or larger than 8 MiB, were left out.
 
     Examples
     --------
@@ -50,16 +74,32 @@ def save_image(path: PathLike, array: Any, *, axes: str | None = None) -> None:
     >>> gpuimg.open_image("stack.tif").shape
     (5, 32, 32)
     """
-    path = Path(path)
-    form = format_of(path)
+    file = path if hasattr(path, "write") else None
+    if file is not None and format is None:
+        raise ValueError('format must be given for an open file, for example format="PNG"')
+    name = Path(f"the {format} file") if file is not None else path_of(path)  # type: ignore[arg-type]
     image = np.asarray(array)
-    check_fits(path, image.shape, image.dtype, axes=axes)
-    with one_line(path), replacing(path) as file:
-        write_image(file, form, image, axes=axes)
+    check_options(name, quality, compression, format)
+    check_fits(name, image.shape, image.dtype, axes=axes, format=format)
+    if metadata is not None and not isinstance(metadata, ImageMetadata):
+        raise TypeError(f"metadata must be an ImageMetadata, got {type(metadata).__name__}")
+    how = Written(metadata or NO_METADATA, quality, compression)
+    form = format_of(name, format)
+    if file is None:
+        with one_line(name), replacing(name) as draft:
+            left_out = write_image(draft, form, image, axes=axes, how=how)
+    else:
+        packed = BytesIO()  # TIFF's offsets count from the beginning, and some files cannot be wound back
+        left_out = write_image(packed, form, image, axes=axes, how=how)
+        with one_line(name):
+            file.write(packed.getbuffer())
+    warn_left_out(name, left_out, f"the {form.name} file cannot hold")
 
 
-def write_image(file: BinaryIO, form: Format, image: Pixels, *, axes: str | None = None, meta: Meta = NO_META) -> None:
-    """Write an image that fits a format (see `check_fits`); a profile of colours that it does not have is left out."""
+def write_image(
+    file: BinaryIO, form: Format, image: Pixels, *, axes: str | None = None, how: Written = PLAIN
+) -> list[str]:
+    """Write an image that fits a format (see `check_fits`); returns the metadata that it does not hold, in words."""
     if image.dtype == bool and "bool" not in form.dtypes:
         image = image.view(np.uint8) * np.uint8(255)
     pages = image[np.newaxis]
@@ -67,16 +107,17 @@ def write_image(file: BinaryIO, form: Format, image: Pixels, *, axes: str | None
         known = check_axes(axes, image.shape, name="array")
         pages = known.arranged(image)
         pages = pages.reshape(-1, *pages.shape[known.stack :])
-    channels = pages.shape[3] if pages.ndim == 4 else 1
-    if meta.profile[16:20] != (b"GRAY" if channels < 3 else b"RGB "):
-        meta = meta._replace(profile=b"")
+    metadata, left_out = fitting(how.metadata, form.held, pages, in_exif=form.in_exif)
     assert form.write is not None, f"{form.name} is read only"
-    form.write(file, pages, meta)
+    form.write(file, pages, how._replace(metadata=metadata))
+    return left_out
 
 
-def check_target(path: PathLike) -> None:
+def check_target(
+    path: PathLike, quality: int | None = None, compression: str | int | None = None, format: str | None = None
+) -> None:
     """Raise now what `save_image` would raise after the work: an unknown suffix, no such folder, no permission."""
-    path = Path(path)
-    format_of(path)
+    path = path_of(path)
+    check_options(path, quality, compression, format)
     with one_line(path):
         target_of(path)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gpuimg.errors import GpuimgError, one_line
-from gpuimg.files import check_target, open_pages, save_image
-from gpuimg.jobs.chains import Chain, chain, filter_of
+from gpuimg.files import axes_of_pages, check_fits, check_target, open_pages, save_image, warn_left_out
+from gpuimg.jobs.chains import Chain, chain, conversion, filter_of, planned_steps
 from gpuimg.jobs.pool import Pool
 from gpuimg.jobs.streams import stream
 
@@ -55,6 +55,9 @@ def map_files(
     progress: Callable[[Done], None] | None = None,
     max_pixels: int | None = None,
     max_bytes: int | None = None,
+    metadata: bool = True,
+    quality: int | None = None,
+    compression: str | int | None = None,
     **params: Any,
 ) -> list[Done]:
     """Run a filter over image files and save the results under the same names in a folder.
@@ -71,6 +74,8 @@ def map_files(
     overwrite : whether files that are there may be replaced
     progress : called with what became of each file, in their order
     max_pixels, max_bytes : limits of the files, as for `open_image`
+    metadata : whether the results keep what the files say of their images, as far as their format holds it
+    quality, compression : of the results, as for `save_image`; a file whose format has none is reported
     **params : of the filter
 
     Returns
@@ -81,6 +86,10 @@ def map_files(
     ------
     OSError : the folder cannot be made
     TypeError, ValueError : the filter is none
+
+    Warns
+    -----
+    MetadataWarning : metadata of a file were left out
 
     Examples
     --------
@@ -99,7 +108,8 @@ def map_files(
     report = progress or (lambda _: None)
     limits = {"max_pixels": max_pixels, "max_bytes": max_bytes}
     given = {} if found is not None else params
-    work = partial(_one_file, used, given, limits, overwrite)
+    saving = {"quality": quality, "compression": compression}
+    work = partial(_one_file, used, given, limits, overwrite, metadata, saving)
     done = []
     with Pool(running=jobs) as pool:
         for each in stream(_with_targets(paths, folder), work, pool=pool):
@@ -118,30 +128,47 @@ def _with_targets(paths: Iterable[str | os.PathLike[str]], folder: Path) -> Iter
 
 
 def _one_file(
-    filter: Any, params: dict[str, Any], limits: dict[str, int | None], overwrite: bool, file: tuple[Path, Path, str]
+    filter: Any,
+    params: dict[str, Any],
+    limits: dict[str, Any],
+    overwrite: bool,
+    keeping: bool,
+    saving: dict[str, Any],
+    file: tuple[Path, Path, str],
 ) -> Done:
     source, target, error = file
     start = time.perf_counter()
     exists = False
     if not error:
         try:
-            _check(source, target)
+            _check(source, target, saving)
             exists = target.exists() and not overwrite
             if exists:
                 raise ValueError(f"{target} is there already")
-            image, is_stack, has_alpha = open_pages(source, **limits)
+            image, is_stack, has_alpha, found, left_out = open_pages(source, **limits, metadata=keeping)
+            warn_left_out(source, left_out, "not read:")
             if is_stack and not isinstance(filter, Chain):
                 raise ValueError("the file has several pages, which a plain function is not called with")
             if isinstance(filter, Chain):
+                _check_result(filter, image, target, is_stack, has_alpha)
                 params = {**params, "alpha": has_alpha or None}
             result, axes = filter.of_pages(image, **params) if is_stack else (filter(image, **params), None)
-            save_image(target, result, axes=axes)
+            save_image(target, result, axes=axes, metadata=found, **saving)
         except (GpuimgError, OSError, TypeError, ValueError, MemoryError) as raised:
             error = one_line(raised).removeprefix(f"{source}: ")
     return Done(source, target, error, time.perf_counter() - start, exists)
 
 
-def _check(source: Path, target: Path) -> None:
-    check_target(target)
+def _check(source: Path, target: Path, saving: dict[str, Any]) -> None:
+    check_target(target, **saving)
     if target.exists() and target.samefile(source):
         raise ValueError("the result would replace its own source")
+
+
+def _check_result(chain: Chain, image: Any, target: Path, is_stack: bool, has_alpha: bool) -> None:
+    """Raise before anything is computed, where a chain makes what the target cannot hold."""
+    *_, (entry, made) = planned_steps(chain, image, is_stack=is_stack, has_alpha=has_alpha)
+    if len(made) != 1:
+        raise ValueError(f"{entry.name} returns {len(made) or 'no'} image{'s' if made else ''}; a file holds one")
+    axes = axes_of_pages(len(made[0].shape)) if is_stack else None
+    check_fits(target, made[0].shape, made[0].dtype, conversion(made[0].dtype), axes=axes)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from inspect import signature
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from gpuimg.errors import one_line
 from gpuimg.files import axes_of_pages
 from gpuimg.filters import all_filters, filter_named
 from gpuimg.jobs.texts import write_step
+from gpuimg.plans.value import Value
 from gpuimg.registry import Filter
+from gpuimg.run import planned_results
 
 Step: TypeAlias = "str | Callable[..., Any] | tuple[str | Callable[..., Any], Mapping[str, Any]]"
 
@@ -51,6 +54,44 @@ class Chain:
 
     def __repr__(self) -> str:
         return f"gpuimg.chain({', '.join([repr((entry.name, params)) for entry, params in self.steps])})"
+
+
+def planned_steps(
+    chain: Chain, image: Any, *, is_stack: bool, has_alpha: bool
+) -> Iterator[tuple[Filter, tuple[Value, ...]]]:
+    """Each filter of a chain with the images that it would make, before anything is computed.
+
+    Raises
+    ------
+    TypeError, ValueError : a step's arguments are wrong or it does not take what the step before makes; names the step
+    """
+    value = Value(image.shape, image.dtype)
+    for number, (entry, params) in enumerate(chain.steps):
+        # Zeros that nothing is written to take no memory.
+        before = np.zeros(value.shape, value.dtype) if number else image
+        axes = axes_of_pages(before.ndim) if is_stack else None
+        given = known_arguments(entry, params, alpha=has_alpha or None, axes=axes)
+        try:
+            made = planned_results(entry.function, before, given)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{entry.name}: {one_line(error)}") from error
+        yield entry, made
+        if len(made) != 1:
+            return
+        (value,) = made
+        has_alpha = has_alpha and has_alpha_still(before, value, axes)
+
+
+def conversion(dtype: np.dtype[Any]) -> str:
+    """What to add to a chain so that any format holds its result."""
+    if dtype.name in ("uint16", "int16", "float32", "float64"):
+        added = "add -f astype:dtype=uint8,scale=True"
+        if dtype.kind == "f":
+            added += " for values from 0 to 1, or without scale for values from 0 to 255"
+        return f"{added}; a .tif file holds {dtype}"
+    if dtype.name == "int32":
+        return f"add -f astype:dtype=uint16, or uint8 for values up to 255; a .tif file holds {dtype}"
+    return f"save it as .tif, which holds {dtype}"
 
 
 def known_arguments(

@@ -11,11 +11,11 @@ import numpy as np
 
 import gpuimg
 from gpuimg import typing
-from gpuimg.advice import planned_results
 from gpuimg.filters import all_filters
 from gpuimg.images import BOOL, DTYPES
 from gpuimg.jobs.texts import parameters
 from gpuimg.registry import Filter, arguments
+from gpuimg.run import planned_results
 from gpuimg.service.limits import SERVED
 from gpuimg.service.problems import MEDIA_TYPE, Problem
 

@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuimg import stopping
-from gpuimg.advice import planned_results
 from gpuimg.errors import ImageFileError, one_line
-from gpuimg.files import Format, ImageFile, axes_of_pages, check_fits, write_image
+from gpuimg.files import Format, ImageFile, ImageMetadata, Written, axes_of_pages, check_fits, write_image
 from gpuimg.images import check_axes
 from gpuimg.jobs.chains import Chain, chain, has_alpha_still, known_arguments
 from gpuimg.jobs.texts import plain, read_step
 from gpuimg.plans.value import Value
 from gpuimg.registry import Filter
+from gpuimg.run import planned_results
 from gpuimg.service.cache import Answer
 from gpuimg.service.limits import SERVED, Limits
 from gpuimg.service.problems import Problem, busy, over
@@ -280,9 +280,14 @@ def _perform(request: Request, hold: Callable[[int], None]) -> Made:
     clock.lap("compute")
     form = _format_for(request, image, axes)
     written = Body()
-    write_image(written, form, image, axes=axes or None, meta=request.image.meta)
+    write_image(written, form, image, axes=axes or None, how=Written(_kept(request.image.metadata)))
     clock.lap("encode")
     return Made(Answer(written.getvalue(), form.media_type), clock.seconds, steps, pixels)
+
+
+def _kept(metadata: ImageMetadata) -> ImageMetadata:
+    """The metadata that an answer keeps: what the colours and the size are, nothing of who took the picture where."""
+    return ImageMetadata(icc_profile=metadata.icc_profile, resolution=metadata.resolution)
 
 
 def encoded(image: Any, name: str) -> bytes:

@@ -1,0 +1,187 @@
+"""What EXIF and TIFF directories say of an image, read by Pillow once they are known to be sound."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Callable
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Pixels: TypeAlias = "np.ndarray[Any, Any]"
+
+# How to turn an image upright, by the number that EXIF and TIFF give its orientation.
+UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
+    2: np.fliplr,
+    3: lambda image: np.rot90(image, 2),
+    4: np.flipud,
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.rot90(image, 2).swapaxes(0, 1),
+    8: lambda image: np.rot90(image, 1),
+}
+ORIENTATION_TAG = 274
+
+
+ENTRY: dict[bool, Any] = {False: [("tag", "u2"), ("type", "u2"), ("count", "u4"), ("value", "u4")]}
+ENTRY[True] = [("tag", "u2"), ("type", "u2"), ("count", "u8"), ("value", "u8")]
+TYPE_BYTES = np.array([0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8, 0], np.float64)
+TEXTS = (1, 2, 6, 7)  # types of which tifffile makes no Python number each
+MOST_TAGS, MOST_NUMBERS = 300_000, 4_000_000  # a tag takes some microseconds, a number some dozen bytes
+MOST_SHARED = 4, 1 << 24  # tags may point at the same bytes: so many times the file's size and so many bytes more
+
+
+def check_directories(file: BinaryIO, most: int, *, first: int | None = None, most_numbers: int = MOST_NUMBERS) -> None:
+    """Raise where a TIFF file's directories loop, overlap, leave the file or are more than ``most``.
+
+    ``first`` is the offset of a directory that stands alone, such as EXIF's, which is checked in place of the chain.
+
+    Raises
+    ------
+    OverflowError : there are too many directories, tags or numbers in them
+    ValueError, struct.error : they are damaged
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(16)
+    order = "<" if head[:2] == b"II" else ">"
+    big = 43 in head[2:4]
+    entry = np.dtype([(name, order + code) for name, code in ENTRY[big]])
+    count_code, offset_code = ("Q", "Q") if big else ("H", "I")
+
+    def number(code: str, data: bytes) -> int:
+        return int(struct.unpack(order + code, data)[0])
+
+    offset = number(offset_code, head[8:16] if big else head[4:8]) if first is None else first
+    seen: set[int] = set()
+    directories, tag_count, values, numbers = 0, 0, 0.0, 0.0
+    while offset:
+        if offset in seen:
+            raise ValueError("its directories form a loop")
+        if len(seen) == most:
+            raise OverflowError(f"has more than {most} pages")
+        seen.add(offset)
+        file.seek(min(offset, size))
+        count = number(count_code, file.read(struct.calcsize(order + count_code)))
+        directories += count * entry.itemsize
+        if directories > size:
+            raise ValueError("truncated or its directories overlap")
+        tags = np.frombuffer(file.read(count * entry.itemsize), entry)
+        nbytes = TYPE_BYTES[np.minimum(tags["type"], len(TYPE_BYTES) - 1)] * tags["count"]
+        values += float(np.minimum(nbytes, size).sum())
+        if values > MOST_SHARED[0] * size + MOST_SHARED[1]:
+            raise ValueError("its tags overlap")
+        tag_count += count
+        numbers += float(tags["count"][~np.isin(tags["type"], TEXTS)].astype(np.float64).sum())
+        if tag_count > MOST_TAGS or numbers > most_numbers:
+            raise OverflowError(f"has more than {MOST_TAGS} tags or {most_numbers} numbers in them")
+        if first is not None:
+            return
+        offset = number(offset_code, file.read(struct.calcsize(order + offset_code)))
+
+
+MOST_BYTES = 8 << 20  # of a block of metadata
+EXIF_NUMBERS = 100_000
+EXIF_DIRECTORY, GPS_DIRECTORY, INTEROPERABILITY = 34665, 34853, 40965
+RESOLUTION_TAGS = (282, 283, 296)  # across, down, unit
+INCH = 2  # the unit
+DESCRIPTION_TAG = 270
+# What is said of the picture: description, camera, software, times, artist, host, rating, copyright, Windows' texts.
+# Others tell how the pixels of the first file were stored.
+DESCRIPTIVE = (DESCRIPTION_TAG, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096))
+TEXT_TAGS = (271, 272, 306, 315, 316, 33432)  # of them, those that TIFF files have as well
+SIZE_TAGS = (40962, 40963)  # of the pixels, in EXIF's directory
+XMP_ORIENTATION = re.compile(rb'(tiff:Orientation(?:\s*=\s*["\']|>))[0-9]')
+
+
+def upright(image: Pixels, orientation: int) -> Pixels:
+    """An image turned by the number that its file gives its orientation."""
+    return UPRIGHT[orientation](image) if orientation in UPRIGHT else image
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The number that EXIF, or XMP, gives the orientation of an image, whose pixels are loaded; damage means 1."""
+    try:
+        return int(sound_exif(image).get(ORIENTATION_TAG, 1))
+    except Exception:  # the camera's notes may be damaged where the picture is not
+        return 1
+
+
+def sound_exif(image: Image.Image) -> Image.Exif:
+    """The EXIF of an image, which takes bounded time and memory; raises anything where it is damaged."""
+    block = exif_block(image.info)
+    if block:
+        check_exif(BytesIO(block))
+    return image.getexif()
+
+
+def exif_block(info: dict[Any, Any]) -> bytes:
+    """The bytes of the EXIF in what Pillow says of a file."""
+    block = info.get("exif") or b""
+    if not block and "Raw profile type exif" in info:  # as ImageMagick has it in PNG files
+        block = bytes.fromhex("".join(info["Raw profile type exif"].split("\n")[3:]))
+    if len(block) > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES >> 20} MiB")
+    return re.sub(rb"^(Exif\0\0){1,2}", b"", bytes(block))
+
+
+def check_exif(file: BinaryIO, first: int | None = None) -> None:
+    """Raise unless EXIF's directories can be read in bounded time and memory: tags may share their bytes."""
+    from PIL import Image
+
+    if first is None:
+        head = file.read(8)
+        first = int.from_bytes(head[4:8], "little" if head[:2] == b"II" else "big")
+    check_directories(file, 1, first=first, most_numbers=EXIF_NUMBERS)
+    file.seek(0)
+    exif = Image.Exif()
+    exif.load_from_fp(file)
+    for tag in (EXIF_DIRECTORY, GPS_DIRECTORY):
+        if tag in exif:
+            check_directories(file, 1, first=exif[tag], most_numbers=EXIF_NUMBERS)
+
+
+def descriptive(exif: Image.Exif) -> bytes:
+    """What EXIF says of the picture, with the orientation 1, as the bytes of a new EXIF; b"" for nothing."""
+    from PIL import Image
+
+    kept = Image.Exif()
+    for tag in DESCRIPTIVE:
+        if tag in exif:
+            kept[tag] = exif[tag]
+    for directory in (EXIF_DIRECTORY, GPS_DIRECTORY):
+        found = exif.get_ifd(directory)
+        if found:
+            kept[directory] = {tag: value for tag, value in found.items() if tag != INTEROPERABILITY}
+    if not len(kept):
+        return b""
+    kept[ORIENTATION_TAG] = 1
+    return _bytes_of(kept)
+
+
+def described(block: bytes, tags: dict[int, Any], size: tuple[int, int]) -> bytes:
+    """EXIF with other tags, for an image of ``size`` columns and rows."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif.load(block)
+    own = exif.get_ifd(EXIF_DIRECTORY)
+    if own:
+        exif[EXIF_DIRECTORY] = {**own, **{tag: side for tag, side in zip(SIZE_TAGS, size, strict=True) if tag in own}}
+    exif.update(tags)
+    return _bytes_of(exif) if len(exif) else b""
+
+
+def _bytes_of(exif: Image.Exif) -> bytes:
+    return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+def upright_xmp(xmp: bytes) -> bytes:
+    """XMP that says that the picture stands upright."""
+    return XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
