@@ -195,11 +195,11 @@ def run(
 ) -> None:
     """Run filters over image files, and over every page of a TIFF.
 
-    The depth of the file is kept: 8 and 16 bits, floats in TIFF; so are its metadata, as far as DST can hold them. An alpha channel is not filtered as a colour: see
-    alpha in `gpuimg filters invert`. A bool result is saved as 0 and 255. A result that is
-    not an image, such as of threshold_otsu or histogram, ends the chain and is printed as JSON. Of several files, or of
-    a folder, each goes on when another fails; the exit code is 1 then. Files that are there are not replaced. "-" is
-    standard input as SRC, and standard output as DST.
+    The depth of the file is kept: 8 and 16 bits, floats in TIFF; so are its metadata, as far as DST holds them. An
+    alpha channel is not filtered as a colour: see alpha in `gpuimg filters invert`. A bool result is saved as 0 and
+    255. A result that is not an image, such as of threshold_otsu or histogram, ends the chain and is printed as
+    JSON. Of several files, or of a folder, each goes on when another fails; the exit code is 1 then. Files that are
+    there are not replaced. "-" is standard input as SRC, and standard output as DST.
 
     \b
     gpuimg run photo.tif -o out.tif -f median:size=5 -f gaussian:sigma=2

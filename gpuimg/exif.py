@@ -27,6 +27,7 @@ UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     8: lambda image: np.rot90(image, 1),
 }
 ORIENTATION_TAG = 274
+EXIF_PREFIX = b"Exif\0\0"
 
 
 ENTRY: dict[bool, Any] = {False: [("tag", "u2"), ("type", "u2"), ("count", "u4"), ("value", "u4")]}
@@ -92,9 +93,9 @@ EXIF_DIRECTORY, GPS_DIRECTORY, INTEROPERABILITY = 34665, 34853, 40965
 RESOLUTION_TAGS = (282, 283, 296)  # across, down, unit
 INCH = 2  # the unit
 DESCRIPTION_TAG = 270
-# What is said of the picture: description, camera, software, times, artist, host, rating, copyright, Windows' texts.
-# Others tell how the pixels of the first file were stored.
-DESCRIPTIVE = (DESCRIPTION_TAG, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096))
+# What is said of the picture: camera, time, artist, host, rating, copyright, Windows' texts. Others tell how the pixels
+# were stored, or by what program.
+DESCRIPTIVE = (271, 272, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096))
 TEXT_TAGS = (271, 272, 306, 315, 316, 33432)  # of them, those that TIFF files have as well
 SIZE_TAGS = (40962, 40963)  # of the pixels, in EXIF's directory
 XMP_ORIENTATION = re.compile(rb'(tiff:Orientation(?:\s*=\s*["\']|>))[0-9]')
@@ -148,7 +149,7 @@ def check_exif(file: BinaryIO, first: int | None = None) -> None:
 
 
 def descriptive(exif: Image.Exif) -> bytes:
-    """What EXIF says of the picture, with the orientation 1, as the bytes of a new EXIF; b"" for nothing."""
+    """What EXIF says of the picture, without the orientation, as the bytes of a new EXIF; b"" for nothing."""
     from PIL import Image
 
     kept = Image.Exif()
@@ -161,7 +162,6 @@ def descriptive(exif: Image.Exif) -> bytes:
             kept[directory] = {tag: value for tag, value in found.items() if tag != INTEROPERABILITY}
     if not len(kept):
         return b""
-    kept[ORIENTATION_TAG] = 1
     return _bytes_of(kept)
 
 
@@ -179,7 +179,40 @@ def described(block: bytes, tags: dict[int, Any], size: tuple[int, int]) -> byte
 
 
 def _bytes_of(exif: Image.Exif) -> bytes:
-    return exif.tobytes().removeprefix(b"Exif\0\0")
+    # Pillow reads texts as Latin-1, which keeps their bytes, and writes ASCII with question marks.
+    for tag, value in exif.items():
+        if isinstance(value, str) and not value.isascii():
+            exif[tag] = value.encode("latin-1")
+    return exif.tobytes().removeprefix(EXIF_PREFIX)
+
+
+def upright_info(info: dict[Any, Any], orientation: int, mode: str) -> dict[Any, Any]:
+    """What Pillow's ``info`` says that holds still once the pixels are filtered and upright."""
+    from PIL import Image
+
+    found = {name: info[name] for name in ("dpi", "icc_profile", "xmp") if info.get(name)}
+    if orientation > 4 and isinstance(found.get("dpi"), tuple):
+        found["dpi"] = found["dpi"][::-1]
+    if not fits_profile(found.get("icc_profile", b""), 3 if mode.startswith("RGB") else 1):
+        del found["icc_profile"]
+    if isinstance(found.get("xmp"), bytes):
+        found["xmp"] = upright_xmp(found["xmp"])
+    try:
+        block = exif_block(info)
+        if block:
+            check_exif(BytesIO(block))
+            exif = Image.Exif()
+            exif.load(block)
+            exif.pop(ORIENTATION_TAG, None)
+            found["exif"] = EXIF_PREFIX + _bytes_of(exif)
+    except Exception:  # damaged EXIF goes
+        found.pop("exif", None)
+    return found
+
+
+def fits_profile(profile: bytes, channels: int) -> bool:
+    """Whether an ICC profile is of the colours that an image with so many channels has, or empty."""
+    return not profile or profile[16:20] == (b"GRAY" if channels < 3 else b"RGB ")
 
 
 def upright_xmp(xmp: bytes) -> bytes:

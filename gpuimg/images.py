@@ -11,11 +11,12 @@ import math
 import operator
 import sys
 from collections.abc import Callable, Collection
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpuimg.exif import orientation_of, upright, upright_info
 from gpuimg.keeping import kept
 from gpuimg.memory import copy_pixels, new_array
 from gpuimg.typing import ImageLike
@@ -348,16 +349,20 @@ def _from_pil(image: Any) -> Source:
         raise TypeError(f"a PIL image must have one of the modes {modes}, got {image.mode!r}: use image.convert")
     # As an array, a mask of PIL's has 255 for True where NumPy has 1.
     array = np.asarray(image.convert("L")) > 0 if image.mode == "1" else np.asarray(image)
-    return Source(_native(array).array, _to_pil, has_alpha=image.mode in ("LA", "RGBA"))
+    orientation = orientation_of(image)  # of a TIFF file, Pillow applies it when it loads the pixels
+    restore = partial(_to_pil, dict(image.info), orientation)
+    return Source(_native(upright(array, orientation)).array, restore, has_alpha=image.mode in ("LA", "RGBA"))
 
 
-def _to_pil(result: Any) -> Any:
+def _to_pil(info: dict[Any, Any], orientation: int, result: Any) -> Any:
     from PIL import Image
 
     if not isinstance(result, np.ndarray):
         return result
     try:
-        return Image.fromarray(result)
+        made = Image.fromarray(result)
+        made.info = upright_info(info, orientation, made.mode)
+        return made
     except TypeError:
         raise TypeError(
             f"PIL has no mode for a result of shape {result.shape} and dtype {result.dtype}: "

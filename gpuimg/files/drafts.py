@@ -57,7 +57,7 @@ def _create(draft: Path, target: Path) -> BinaryIO:
     old = target.stat() if target.exists() else None
     mode = 0o666 if old is None else 0o600
     # Path.open takes no opener, and a file made of a descriptor has no name, which tifffile asks for.
-    file = open(draft, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
+    file = open(draft, "x+b", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
     if old is None:
         return file
     try:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from gpuimg.errors import CodecMissing
+from gpuimg.exif import MOST_BYTES
 from gpuimg.files.avif import read_avif, write_avif
 from gpuimg.files.bitmaps import read_bmp, read_gif, write_bmp
 from gpuimg.files.codecs import has_codecs
 from gpuimg.files.jpeg import read_jpeg, write_jpeg
 from gpuimg.files.jpeg2000 import read_jpeg2000, write_jpeg2000
 from gpuimg.files.limits import MOST_PAGES, Limit, PathLike, path_of
-from gpuimg.files.meta import BLOCKS, Pixels, Written
+from gpuimg.files.meta import WORDS, Pixels, Written
 from gpuimg.files.npy import NPY_DTYPES, NPY_SIGNATURE, read_npy, write_npy
 from gpuimg.files.pages import REALS, Pages
 from gpuimg.files.png import PNG_SIGNATURE, read_png, write_png
@@ -31,8 +33,8 @@ class Format(NamedTuple):
     """A file format: its media type, how it is told, read and written, what it holds (``channels`` empty: any number).
 
     ``signature`` matches the first 16 bytes. ``write`` takes images of shape (N, H, W) or (N, H, W, C); N is 1 unless
-    the format has pages. It is None for a format that is read only. ``held`` names the metadata that it holds; with
-    ``in_exif``, resolution and description are a part of EXIF.
+    the format has pages. It is None for a format that is read only. ``held`` has the most bytes of each
+    kind of metadata that it holds; with ``in_exif``, resolution and description are a part of EXIF.
     """
 
     name: str
@@ -45,7 +47,7 @@ class Format(NamedTuple):
     channels: tuple[int, ...] = ()
     longest_side: int = 2**31 - 1
     has_pages: bool = False
-    held: tuple[str, ...] = ()
+    held: Mapping[str, int] = MappingProxyType({})
     in_exif: bool = False
     has_quality: bool = False
     compressions: tuple[str | int, ...] = ()
@@ -55,24 +57,29 @@ def _begins(pattern: bytes) -> re.Pattern[bytes]:
     return re.compile(pattern, re.DOTALL)
 
 
+ALL = dict.fromkeys(WORDS, MOST_BYTES)
+OF_ONE = {name: most for name, most in ALL.items() if name != "axes"}
+IN_PNG = {**OF_ONE, "icc_profile": 1 << 20}  # Pillow's readers refuse more
+IN_JPEG = {**OF_ONE, "exif": 65_000, "xmp": 65_000}  # a segment has two bytes for its length
+
 # fmt: off
 FORMATS = (
     Format("TIFF", "image/tiff", (".tif", ".tiff"), _begins(rb"II[*+]\0|MM\0[*+]"), read_tiff, write_tiff, REALS,
-           has_pages=True, held=BLOCKS, compressions=("none", *COMPRESSIONS)),
+           has_pages=True, held=ALL, compressions=("none", *COMPRESSIONS)),
     Format("PNG", "image/png", (".png",), _begins(re.escape(PNG_SIGNATURE)), read_png, write_png, ("uint8", "uint16"),
-           (1, 2, 3, 4), held=BLOCKS[:-1], compressions=tuple(range(10))),
+           (1, 2, 3, 4), held=IN_PNG, compressions=tuple(range(10))),
     Format("JPEG", "image/jpeg", (".jpg", ".jpeg"), _begins(rb"\xff\xd8\xff"), read_jpeg, write_jpeg, ("uint8",),
-           (1, 3), 65500, held=BLOCKS[:-1], in_exif=True, has_quality=True),
+           (1, 3), 65500, held=IN_JPEG, in_exif=True, has_quality=True),
     Format("NPY", "application/x-npy", (".npy",), _begins(NPY_SIGNATURE), read_npy, write_npy, NPY_DTYPES,
            has_pages=True),
     Format("WebP", "image/webp", (".webp",), _begins(rb"RIFF....WEBP"), read_webp, write_webp, ("uint8",), (3, 4),
-           LONGEST_SIDE, held=BLOCKS[:-1], in_exif=True, has_quality=True),
+           LONGEST_SIDE, held=OF_ONE, in_exif=True, has_quality=True),
     Format("AVIF", "image/avif", (".avif",), _begins(rb"....ftypavi[fs]"), read_avif, write_avif, ("uint8",), (3, 4),
-           65535, held=BLOCKS[:-1], in_exif=True, has_quality=True),
+           65535, held=OF_ONE, in_exif=True, has_quality=True),
     Format("JPEG 2000", "image/jp2", (".jp2",), _begins(rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  "), read_jpeg2000,
            write_jpeg2000, ("uint8",), (1, 2, 3, 4)),
     Format("BMP", "image/bmp", (".bmp",), _begins(b"BM"), read_bmp, write_bmp, ("uint8",), (1, 3),
-           held=("resolution",)),
+           held={"resolution": 8}),
     Format("GIF", "image/gif", (".gif",), _begins(b"GIF8[79]a"), read_gif, None),
     Format("PNM", "image/x-portable-anymap", (".pgm", ".ppm", ".pnm"), _begins(rb"P[1-6]\s|P7\n"), read_pnm, write_pnm,
            ("uint8", "uint16"), (1, 3)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
@@ -16,11 +16,14 @@ from gpuimg.exif import (
     Pixels,
     described,
     descriptive,
+    fits_profile,
     upright_xmp,
 )
 
 __all__ = ["NO_METADATA", "PLAIN", "ImageMetadata", "Pixels", "Read", "Written", "fitting", "resolution_of", "sound"]
 
+OME_AXES = "TZC"
+OME_DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
 UNITS_PER_INCH = {2: 1.0, 3: 2.54}  # by TIFF's number of the unit
 
 
@@ -32,7 +35,7 @@ class ImageMetadata:
     ----------
     icc_profile : the ICC profile of the colours; empty if there is none
     resolution : pixels per inch, across and down
-    exif : EXIF, without the ``Exif`` prefix: what it says of the picture and the camera, with the orientation 1. Tags
+    exif : EXIF, without the ``Exif`` prefix: what it says of the picture and the camera, without the orientation. Tags
         that tell how the pixels were stored, maker's offsets and the thumbnail are not in it.
     xmp : XMP, whose orientation is 1
     description : what the image shows
@@ -83,7 +86,6 @@ WORDS = {
     "description": "description",
     "axes": "axes of pages",
 }
-BLOCKS = tuple(WORDS)  # the kinds of metadata that a format may hold
 
 
 class Read(NamedTuple):
@@ -140,7 +142,7 @@ def sound(
     if found is not None:
         try:
             block = descriptive(found)
-            description = description or found.get(DESCRIPTION_TAG, "")
+            description = description or _text(found.get(DESCRIPTION_TAG, ""))
             dpi = dpi or [found.get(tag) for tag in RESOLUTION_TAGS]
         except Exception:  # a damaged value can make the encoder raise anything
             left_out.append("EXIF (damaged)")
@@ -161,34 +163,51 @@ def sound(
     return Read(metadata, tuple(left_out))
 
 
+def _text(value: Any) -> str:
+    """A text of EXIF, which Pillow takes for Latin-1 where most programs write UTF-8."""
+    with suppress(UnicodeError):
+        return str(value).encode("latin-1").decode()
+    return str(value)
+
+
 def fitting(
-    metadata: ImageMetadata, held: Collection[str], pages: Pixels, *, in_exif: bool = False
+    metadata: ImageMetadata, held: Mapping[str, int], pages: Pixels, *, in_exif: bool = False
 ) -> tuple[ImageMetadata, list[str]]:
     """The metadata that a format can hold of an image, (N, H, W) or (N, H, W, C), and what is left out.
 
-    ``held`` names the fields that the format holds; with ``in_exif`` resolution and description become a part of EXIF.
+    ``held`` has the most bytes of each field that the format holds; with ``in_exif`` resolution and description become
+    a part of EXIF.
     """
-    channels = pages.shape[3] if pages.ndim == 4 else 1
     left_out = []
     for name, words in WORDS.items():
-        value = getattr(metadata, name)
-        if not value:
-            continue
-        if name not in held:
-            left_out.append(words)
-        elif name == "icc_profile" and value[16:20] != (b"GRAY" if channels < 3 else b"RGB "):
-            left_out.append("ICC profile (of other colours)")
-        elif isinstance(value, bytes) and len(value) > MOST_BYTES:
-            left_out.append(f"{words} (more than {MOST_BYTES >> 20} MiB)")
-        elif name == "axes" and math.prod(metadata.extents) != len(pages):
-            left_out.append(f"axes of pages (of {math.prod(metadata.extents)} pages)")
-        else:
-            continue
-        metadata = replace(metadata, **({"axes": "", "extents": ()} if name == "axes" else {name: _EMPTY[name]}))
-    if "exif" in held:
-        metadata, damaged = _with_tags(metadata, pages, in_exif)
-        left_out += damaged
+        if name == "exif" and name in held:
+            metadata, damage = _with_tags(metadata, pages, in_exif)
+            left_out += damage
+        why = _misfit(name, getattr(metadata, name), held, pages, math.prod(metadata.extents))
+        if why is not None:
+            left_out.append(words + why)
+            metadata = replace(metadata, **{name: _EMPTY[name]}, **({"extents": ()} if name == "axes" else {}))
     return metadata, left_out
+
+
+def _misfit(name: str, value: Any, held: Mapping[str, int], pages: Pixels, count: int) -> str | None:
+    """Why a format does not hold a field, None if it does; the format's name says enough where it holds none such."""
+    if not value:
+        return None
+    if name not in held:
+        return ""
+    if name == "icc_profile" and not fits_profile(value, pages.shape[3] if pages.ndim == 4 else 1):
+        return " (of other colours)"
+    if name == "axes":
+        fits = count == len(pages) and set(value) <= set(OME_AXES) and pages.dtype.name in OME_DTYPES
+        return None if fits else f" ({value}, of {count} pages)"
+    if name != "resolution" and len(value) > held[name]:
+        return f" (more than {_size(held[name])})"
+    return None
+
+
+def _size(nbytes: int) -> str:
+    return f"{nbytes >> 20} MiB" if nbytes >= 1 << 20 else f"{nbytes} bytes"
 
 
 _EMPTY: dict[str, Any] = {field.name: field.default for field in fields(ImageMetadata)}
@@ -202,7 +221,7 @@ def _with_tags(metadata: ImageMetadata, pages: Pixels, in_exif: bool) -> tuple[I
     if in_exif and metadata.resolution:
         tags = dict(zip(RESOLUTION_TAGS, (*metadata.resolution, INCH), strict=True))
     if in_exif and metadata.description:
-        tags[DESCRIPTION_TAG] = metadata.description
+        tags[DESCRIPTION_TAG] = metadata.description.encode()
     try:
         return replace(metadata, exif=described(metadata.exif, tags, (pages.shape[2], pages.shape[1]))), []
     except Exception:  # the caller's EXIF may be damaged

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from gpuimg.exif import exif_block, orientation_of, sound_exif, upright
+from gpuimg.exif import EXIF_PREFIX, exif_block, orientation_of, sound_exif, upright
 from gpuimg.files.limits import Limit, Refused, brief, check_page
 from gpuimg.files.meta import Pixels, Read, Written, sound
 from gpuimg.files.pages import Pages
@@ -73,7 +73,7 @@ def write_still(file: BinaryIO, pages: Pixels, how: Written, form: str, **option
     packed = BytesIO()  # Pillow hides the system's reason when it fails to write, so it writes to memory
     for name in ("icc_profile", "exif", "xmp"):
         if getattr(how.metadata, name):
-            options[name] = getattr(how.metadata, name)
+            options[name] = EXIF_PREFIX * (name == "exif") + getattr(how.metadata, name)
     if how.metadata.resolution:
         across, down = [min(max(round(per_inch), 1), 65535) for per_inch in how.metadata.resolution]
         options["dpi"] = across, down

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -24,7 +25,7 @@ from gpuimg.exif import (
 from gpuimg.files.codecs import NoCodec, has_codecs
 from gpuimg.files.jpeg import check_scans
 from gpuimg.files.limits import MOST_PAGES, Limit, Refused, brief, check_page, size_of
-from gpuimg.files.meta import Pixels, Read, Written, resolution_of, sound
+from gpuimg.files.meta import OME_AXES, Pixels, Read, Written, resolution_of, sound
 from gpuimg.files.pages import REALS, Pages, bands, differing
 from gpuimg.files.pillow import pixels_of
 from gpuimg.files.tiff_guards import (
@@ -51,7 +52,6 @@ WHOLE_BITS = (1, 8, 16, 32, 64)  # others take imagecodecs
 SPREAD = {2: 85, 4: 17}  # grey levels, by bits
 XMP_TAG, ICC_TAG = 700, 34675
 BIG_TIFF = 4_000_000_000  # bytes of pixels
-OME_AXES = "TZC"
 COMPRESSIONS = {"deflate": "zlib", "lzw": "lzw", "zstd": "zstd"}
 PILLOW_BITS = {"I;16": 16, "I;16B": 16, "I": 32, "F": 32}  # of a sample, by mode; 8 in all others
 
@@ -368,9 +368,12 @@ def _parsed(block: bytes) -> Any:
 
 
 def _plain_tags(exif: Any) -> list[tuple[int, int, int, Any, bool]]:
-    """The tags for the first directory: texts, and places for the offsets of EXIF's own directories."""
-    texts = [(tag, exif[tag].encode()) for tag in TEXT_TAGS if isinstance(exif.get(tag), str)]
-    offsets = [(tag, 4, 1, 0, True) for tag in (EXIF_DIRECTORY, GPS_DIRECTORY) if exif.get_ifd(tag)]
+    """The tags for the first directory: texts, and places for the offsets of EXIF's own directories.
+
+    tifffile refuses the numbers of the latter, so the places have the numbers before, which no tag has in a TIFF file.
+    """
+    texts = [(tag, exif[tag].encode("latin-1")) for tag in TEXT_TAGS if isinstance(exif.get(tag), str)]
+    offsets = [(tag - 1, 4, 1, 0, True) for tag in (EXIF_DIRECTORY, GPS_DIRECTORY) if exif.get_ifd(tag)]
     return [*[(tag, 2, len(text) + 1, text + b"\0", True) for tag, text in texts], *offsets]
 
 
@@ -381,14 +384,17 @@ def _append_directories(file: BinaryIO, exif: Any) -> None:
 
     file.seek(0)
     head = file.read(8)
-    with tifffile.TiffFile(file) as tiff:
-        tags = tiff.pages.first.tags
-        for number in (EXIF_DIRECTORY, GPS_DIRECTORY):
-            found = exif.get_ifd(number)
-            if found:
-                directory = TiffImagePlugin.ImageFileDirectory_v2(head, group=number)
-                directory.update(found)
-                offset = file.seek(0, os.SEEK_END)
-                offset += file.write(bytes(offset % 2))
-                file.write(directory.tobytes(offset))
-                tags[number].overwrite(offset)
+    file.seek(0)
+    tiff = tifffile.TiffFile(file)
+    for number in (EXIF_DIRECTORY, GPS_DIRECTORY):
+        found = exif.get_ifd(number)
+        if found:
+            directory = TiffImagePlugin.ImageFileDirectory_v2(head, group=number)
+            directory.update(found)
+            offset = file.seek(0, os.SEEK_END)
+            offset += file.write(bytes(offset % 2))
+            file.write(directory.tobytes(offset))
+            place = tiff.pages.first.tags[number - 1]
+            place.overwrite(offset)
+            file.seek(place.offset)
+            file.write(struct.pack(f"{tiff.byteorder}H", number))
