@@ -118,7 +118,7 @@ def sound_exif(image: Image.Image) -> Image.Exif:
     """The EXIF of an image, which takes bounded time and memory; raises anything where it is damaged."""
     block = exif_block(image.info)
     if block:
-        check_exif(BytesIO(block))
+        read_exif(BytesIO(block))
     return image.getexif()
 
 
@@ -132,20 +132,26 @@ def exif_block(info: dict[Any, Any]) -> bytes:
     return re.sub(rb"^(Exif\0\0){1,2}", b"", bytes(block))
 
 
-def check_exif(file: BinaryIO, first: int | None = None) -> None:
-    """Raise unless EXIF's directories can be read in bounded time and memory: tags may share their bytes."""
+def read_exif(file: BinaryIO, most_numbers: int = EXIF_NUMBERS) -> Image.Exif:
+    """Read EXIF, or a TIFF file's first directory, in bounded time and memory: a file's tags may share their bytes.
+
+    Raises
+    ------
+    Exception : of any kind where it is damaged
+    """
     from PIL import Image
 
-    if first is None:
-        head = file.read(8)
-        first = int.from_bytes(head[4:8], "little" if head[:2] == b"II" else "big")
-    check_directories(file, 1, first=first, most_numbers=EXIF_NUMBERS)
+    file.seek(0)
+    head = file.read(8)
+    first = int.from_bytes(head[4:8], "little" if head[:2] == b"II" else "big")
+    check_directories(file, 1, first=first, most_numbers=most_numbers)
     file.seek(0)
     exif = Image.Exif()
     exif.load_from_fp(file)
     for tag in (EXIF_DIRECTORY, GPS_DIRECTORY):
         if tag in exif:
             check_directories(file, 1, first=exif[tag], most_numbers=EXIF_NUMBERS)
+    return exif
 
 
 def descriptive(exif: Image.Exif) -> bytes:
@@ -169,11 +175,11 @@ def described(block: bytes, tags: dict[int, Any], size: tuple[int, int]) -> byte
     """EXIF with other tags, for an image of ``size`` columns and rows."""
     from PIL import Image
 
-    exif = Image.Exif()
-    exif.load(block)
+    exif = read_exif(BytesIO(block)) if block else Image.Exif()
     own = exif.get_ifd(EXIF_DIRECTORY)
     if own:
         exif[EXIF_DIRECTORY] = {**own, **{tag: side for tag, side in zip(SIZE_TAGS, size, strict=True) if tag in own}}
+    exif.pop(ORIENTATION_TAG, None)
     exif.update(tags)
     return _bytes_of(exif) if len(exif) else b""
 
@@ -188,8 +194,6 @@ def _bytes_of(exif: Image.Exif) -> bytes:
 
 def upright_info(info: dict[Any, Any], orientation: int, mode: str) -> dict[Any, Any]:
     """What Pillow's ``info`` says that holds still once the pixels are filtered and upright."""
-    from PIL import Image
-
     found = {name: info[name] for name in ("dpi", "icc_profile", "xmp") if info.get(name)}
     if orientation > 4 and isinstance(found.get("dpi"), tuple):
         found["dpi"] = found["dpi"][::-1]
@@ -200,9 +204,7 @@ def upright_info(info: dict[Any, Any], orientation: int, mode: str) -> dict[Any,
     try:
         block = exif_block(info)
         if block:
-            check_exif(BytesIO(block))
-            exif = Image.Exif()
-            exif.load(block)
+            exif = read_exif(BytesIO(block))
             exif.pop(ORIENTATION_TAG, None)
             found["exif"] = EXIF_PREFIX + _bytes_of(exif)
     except Exception:  # damaged EXIF goes

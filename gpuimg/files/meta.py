@@ -20,10 +20,11 @@ from gpuimg.exif import (
     upright_xmp,
 )
 
-__all__ = ["NO_METADATA", "PLAIN", "ImageMetadata", "Pixels", "Read", "Written", "fitting", "resolution_of", "sound"]
+__all__ = ["BIG_TIFF", "NO_METADATA", "PLAIN", "ImageMetadata", "Pixels", "Read", "Written", "fitting", "sound"]
 
 OME_AXES = "TZC"
 OME_DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
+BIG_TIFF = 4_000_000_000  # bytes of pixels, beyond which offsets in a TIFF file have 64 bits
 UNITS_PER_INCH = {2: 1.0, 3: 2.54}  # by TIFF's number of the unit
 
 
@@ -88,6 +89,9 @@ WORDS = {
 }
 
 
+_EMPTY: dict[str, Any] = {field.name: field.default for field in fields(ImageMetadata)}
+
+
 class Read(NamedTuple):
     """The metadata of a file, and what was left out of it and why, a few words each."""
 
@@ -114,53 +118,54 @@ def _checked_resolution(given: Any) -> tuple[float, float]:
     raise ValueError(f"resolution must be two positive numbers of pixels per inch, across and down, got {given!r}")
 
 
-def resolution_of(across: Any, down: Any, orientation: int, unit: Any = INCH) -> tuple[float, float] | None:
+def sound(
+    exif: Any,
+    orientation: int,
+    *,
+    resolution: Any = None,
+    icc_profile: Any = b"",
+    xmp: Any = b"",
+    description: Any = None,
+    axes: str = "",
+    extents: tuple[int, ...] = (),
+) -> Read:
+    """The metadata of a file by what a library read in it.
+
+    ``exif`` is what Pillow read, None for nothing, or a text that says why it is not read. It has the ``resolution``,
+    (across, down) or (across, down, unit), and the ``description`` where these are None.
+    """
+    left_out = [f"EXIF ({exif})"] if isinstance(exif, str) else []
+    block = b""
+    if exif is not None and not isinstance(exif, str):
+        try:
+            block = descriptive(exif)
+            description = _text(exif.get(DESCRIPTION_TAG, "")) if description is None else description
+            resolution = resolution or [exif.get(tag) for tag in RESOLUTION_TAGS]
+        except Exception:  # a damaged value can make the encoder raise anything
+            left_out.append("EXIF (damaged)")
+    xmp = xmp.encode() if isinstance(xmp, str) else xmp
+    kept = {"icc_profile": icc_profile, "exif": block, "xmp": xmp, "description": description or ""}
+    for name, value in kept.items():
+        is_kind = isinstance(value, type(_EMPTY[name]))
+        if not is_kind or len(value) > MOST_BYTES:
+            left_out.append(f"{WORDS[name]} (more than {_size(MOST_BYTES)})" if is_kind else f"{WORDS[name]} (damaged)")
+            kept[name] = _EMPTY[name]
+    kept["xmp"] = upright_xmp(kept["xmp"])
+    upright_resolution = _resolution_of(resolution, orientation)
+    return Read(ImageMetadata(**kept, resolution=upright_resolution, axes=axes, extents=extents), tuple(left_out))
+
+
+def _resolution_of(given: Any, orientation: int) -> tuple[float, float] | None:
     """Pixels per inch of an image that stands upright; None for what cannot be."""
     with suppress(TypeError, ValueError, ZeroDivisionError, KeyError):
-        across, down = float(across) * UNITS_PER_INCH[unit], float(down) * UNITS_PER_INCH[unit]
+        across, down, *unit = given
+        scale = UNITS_PER_INCH[INCH if not unit or unit[0] is None else unit[0]]
+        across, down = float(across) * scale, float(down) * scale
         if orientation > 4:
             across, down = down, across
         if 0 < across < 1e6 and 0 < down < 1e6:
             return across, down
     return None
-
-
-def sound(
-    exif: Any,
-    damage: str,
-    orientation: int,
-    dpi: Any = None,
-    *,
-    icc_profile: Any = b"",
-    xmp: Any = b"",
-    description: Any = "",
-    **stack: Any,
-) -> Read:
-    """The metadata of a file by what a library read in it; ``exif`` is what Pillow read, or ``damage`` says why not."""
-    left_out = [f"EXIF ({damage})"] if damage else []
-    block, found = b"", None if exif is None else exif
-    if found is not None:
-        try:
-            block = descriptive(found)
-            description = description or _text(found.get(DESCRIPTION_TAG, ""))
-            dpi = dpi or [found.get(tag) for tag in RESOLUTION_TAGS]
-        except Exception:  # a damaged value can make the encoder raise anything
-            left_out.append("EXIF (damaged)")
-    xmp = xmp.encode() if isinstance(xmp, str) else xmp
-    kept = {"icc_profile": icc_profile, "exif": block, "xmp": xmp}
-    for name, value in kept.items():
-        if not isinstance(value, bytes) or len(value) > MOST_BYTES:
-            left_out.append(f"{WORDS[name]} (more than {MOST_BYTES >> 20} MiB)" if value else WORDS[name])
-            kept[name] = b""
-    description = description if isinstance(description, str) else ""
-    if len(description) > MOST_BYTES:
-        left_out.append(f"description (more than {MOST_BYTES >> 20} MiB)")
-        description = ""
-    kept["xmp"] = upright_xmp(kept["xmp"])
-    unit = dpi[2] if dpi is not None and len(dpi) == 3 else INCH
-    resolution = resolution_of(dpi[0], dpi[1], orientation, INCH if unit is None else unit) if dpi else None
-    metadata = ImageMetadata(**kept, resolution=resolution, description=description, **stack)
-    return Read(metadata, tuple(left_out))
 
 
 def _text(value: Any) -> str:
@@ -186,7 +191,8 @@ def fitting(
         why = _misfit(name, getattr(metadata, name), held, pages, math.prod(metadata.extents))
         if why is not None:
             left_out.append(words + why)
-            metadata = replace(metadata, **{name: _EMPTY[name]}, **({"extents": ()} if name == "axes" else {}))
+            emptied: dict[str, Any] = {"axes": "", "extents": ()} if name == "axes" else {name: _EMPTY[name]}
+            metadata = replace(metadata, **emptied)
     return metadata, left_out
 
 
@@ -208,9 +214,6 @@ def _misfit(name: str, value: Any, held: Mapping[str, int], pages: Pixels, count
 
 def _size(nbytes: int) -> str:
     return f"{nbytes >> 20} MiB" if nbytes >= 1 << 20 else f"{nbytes} bytes"
-
-
-_EMPTY: dict[str, Any] = {field.name: field.default for field in fields(ImageMetadata)}
 
 
 def _with_tags(metadata: ImageMetadata, pages: Pixels, in_exif: bool) -> tuple[ImageMetadata, list[str]]:

@@ -86,20 +86,19 @@ def write_still(file: BinaryIO, pages: Pixels, how: Written, form: str, **option
 def pillow_metadata(image: Any) -> Read:
     """What a file says of the image that Pillow read in it."""
     info = image.info
-    exif, damage = None, ""
+    exif: Any = None
     try:
         # An image whose pixels are loaded has all of its EXIF in its info.
         exif = sound_exif(image) if exif_block(info) else None
     except Exception as error:  # a damaged file can make a decoder raise anything
-        damage = brief(error)
+        exif = brief(error)
     return sound(
         exif,
-        damage,
         orientation_of(image),
-        info.get("dpi"),
+        resolution=info.get("dpi"),
         icc_profile=info.get("icc_profile") or b"",
         xmp=info.get("xmp") or b"",
-        description=info.get("Description", ""),
+        description=info.get("Description"),
     )
 
 

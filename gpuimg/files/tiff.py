@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import struct
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,18 +14,18 @@ import numpy as np
 from gpuimg.exif import (
     EXIF_DIRECTORY,
     GPS_DIRECTORY,
-    INCH,
+    MOST_NUMBERS,
     ORIENTATION_TAG,
     RESOLUTION_TAGS,
     TEXT_TAGS,
     UPRIGHT,
-    check_exif,
+    read_exif,
     upright,
 )
 from gpuimg.files.codecs import NoCodec, has_codecs
 from gpuimg.files.jpeg import check_scans
 from gpuimg.files.limits import MOST_PAGES, Limit, Refused, brief, check_page, size_of
-from gpuimg.files.meta import OME_AXES, Pixels, Read, Written, resolution_of, sound
+from gpuimg.files.meta import BIG_TIFF, OME_AXES, Pixels, Read, Written, sound
 from gpuimg.files.pages import REALS, Pages, bands, differing
 from gpuimg.files.pillow import pixels_of
 from gpuimg.files.tiff_guards import (
@@ -51,7 +51,6 @@ BY_CODECS = (LZW, *ZSTD, *IMAGES_IN_TIFF)
 WHOLE_BITS = (1, 8, 16, 32, 64)  # others take imagecodecs
 SPREAD = {2: 85, 4: 17}  # grey levels, by bits
 XMP_TAG, ICC_TAG = 700, 34675
-BIG_TIFF = 4_000_000_000  # bytes of pixels
 COMPRESSIONS = {"deflate": "zlib", "lzw": "lzw", "zstd": "zstd"}
 PILLOW_BITS = {"I;16": 16, "I;16B": 16, "I": 32, "F": 32}  # of a sample, by mode; 8 in all others
 
@@ -76,7 +75,9 @@ def read_tiff(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
         raise Refused(differing({0: described[0], **others}))
     rest = _PillowTiff(file)
     decoders = [partial(_read_page, file, limit, page, number, rest) for page, number in pages]
-    return Pages(decoders, decoded, partial(_metadata, file, tiff, pages[0][0]), _has_alpha(pages[0][0]))
+    return Pages(
+        decoders, decoded, partial(_metadata, file, tiff, pages[0][0], chosen is None), _has_alpha(pages[0][0])
+    )
 
 
 ALPHA_SAMPLES = (1, 2)  # TIFF's numbers of premultiplied and of straight alpha
@@ -90,49 +91,36 @@ def _has_alpha(page: Any) -> bool:
 STRUCTURED = ("is_imagej", "is_ome", "is_shaped")  # files whose description is a text for programs
 
 
-def _metadata(file: BinaryIO, tiff: Any, page: Any) -> Read:
-    tags = {number: page.tags.valueof(number) for number in (*RESOLUTION_TAGS, XMP_TAG, ICC_TAG)}
-    exif, damage = _exif(file, tiff)
+def _metadata(file: BinaryIO, tiff: Any, page: Any, is_whole: bool) -> Read:
+    """What a file says of its first page; ``is_whole`` says that no page was chosen."""
+    across, down, unit, xmp, icc_profile = [page.tags.valueof(tag) for tag in (*RESOLUTION_TAGS, XMP_TAG, ICC_TAG)]
     is_structured = any(getattr(tiff, kind) for kind in STRUCTURED)
-    read = sound(
-        exif,
-        damage,
+    return sound(
+        _exif(file, tiff),
         _tiff_orientation(page),
-        icc_profile=tags[ICC_TAG] or b"",
-        xmp=tags[XMP_TAG] or b"",
+        resolution=(_ratio(across), _ratio(down), unit),
+        icc_profile=icc_profile or b"",
+        xmp=xmp or b"",
         description="" if is_structured else page.description,
-        **_stack(tiff) if is_structured else {},
+        **_stack(tiff) if is_structured and is_whole else {},
     )
-    unit = INCH if tags[RESOLUTION_TAGS[2]] is None else tags[RESOLUTION_TAGS[2]]
-    across, down = map(_ratio, RESOLUTION_TAGS[:2], [tags] * 2)
-    found = replace(read.metadata, resolution=resolution_of(across, down, _tiff_orientation(page), unit))
-    if is_structured:
-        found = replace(found, description="")
-    return read._replace(metadata=found)
 
 
-def _ratio(tag: int, tags: dict[int, Any]) -> float:
+def _ratio(value: Any) -> float:
     with suppress(TypeError, ValueError, ZeroDivisionError):
-        top, bottom = tags[tag]
+        top, bottom = value
         return float(top / bottom)
     return 0.0
 
 
-def _exif(file: BinaryIO, tiff: Any) -> tuple[Any, str]:
-    """What Pillow reads in the file's first directory, and why it reads nothing."""
-    from PIL import Image
-
+def _exif(file: BinaryIO, tiff: Any) -> Any:
+    """What Pillow reads in the file's first directory; None for nothing, or why it reads nothing."""
     if tiff.is_bigtiff:
-        return None, ""
+        return None
     try:
-        file.seek(0)
-        check_exif(file)
-        file.seek(0)
-        exif = Image.Exif()
-        exif.load_from_fp(file)
+        return read_exif(file, MOST_NUMBERS)
     except Exception as error:  # a damaged file can make a decoder raise anything
-        return None, brief(error)
-    return exif, ""
+        return brief(error)
 
 
 def _stack(tiff: Any) -> dict[str, Any]:
@@ -314,7 +302,8 @@ def write_tiff(file: BinaryIO, pages: Pixels, how: Written) -> None:
     pages = pages if channels > 1 else pages.reshape(pages.shape[:3])
     native = pages.dtype.newbyteorder("=")
     is_big = pages.nbytes > BIG_TIFF
-    exif, extra_tags = None if is_big else _parsed(metadata.exif), []
+    exif = read_exif(BytesIO(metadata.exif)) if metadata.exif else None
+    extra_tags: list[tuple[int, int, int, Any, bool]] = []
     if metadata.xmp:
         extra_tags.append((XMP_TAG, 1, len(metadata.xmp), metadata.xmp, True))
     if exif is not None:
@@ -355,16 +344,6 @@ def _write_pixels(file: BinaryIO, pages: Pixels, native: np.dtype[Any], offset: 
     for page in pages:
         for band in bands(page):
             file.write(np.ascontiguousarray(band, native).data.cast("B"))
-
-
-def _parsed(block: bytes) -> Any:
-    from PIL import Image
-
-    if not block:
-        return None
-    exif = Image.Exif()
-    exif.load(block)
-    return exif
 
 
 def _plain_tags(exif: Any) -> list[tuple[int, int, int, Any, bool]]:

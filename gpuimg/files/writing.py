@@ -11,7 +11,7 @@ import numpy as np
 from gpuimg.files.drafts import replacing, target_of
 from gpuimg.files.formats import Format, check_fits, check_options, format_of
 from gpuimg.files.limits import PathLike, Target, one_line, path_of, warn_left_out
-from gpuimg.files.meta import NO_METADATA, PLAIN, ImageMetadata, Pixels, Written, fitting
+from gpuimg.files.meta import BIG_TIFF, NO_METADATA, PLAIN, ImageMetadata, Pixels, Written, fitting
 from gpuimg.images import check_axes
 
 
@@ -107,7 +107,10 @@ def write_image(
         known = check_axes(axes, image.shape, name="array")
         pages = known.arranged(image)
         pages = pages.reshape(-1, *pages.shape[known.stack :])
-    metadata, left_out = fitting(how.metadata, form.held, pages, in_exif=form.in_exif)
+    held = dict(form.held)
+    if form.has_pages and pages.nbytes > BIG_TIFF:
+        held.pop("exif", None)  # Pillow writes its directories with offsets of 32 bits
+    metadata, left_out = fitting(how.metadata, held, pages, in_exif=form.in_exif)
     assert form.write is not None, f"{form.name} is read only"
     form.write(file, pages, how._replace(metadata=metadata))
     return left_out
