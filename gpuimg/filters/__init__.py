@@ -40,9 +40,10 @@ alpha : bool, optional
 
 Images are ``(H, W)`` or ``(H, W, C)``, uint8, uint16, int16, float32 or float64, from NumPy, CuPy, PIL or anything
 that has DLPack; the result is of the same kind. A PIL image is turned upright as its EXIF says first, and the result
-keeps its resolution, EXIF, XMP and, if it fits the result, colour profile. Channels are filtered separately. Results are rounded half to
-even and saturated. Minimum, maximum, median, percentile and morphology also take masks (bool) and labels (int32);
-filters that only move pixels take any dtype of 1, 2, 4 or 8 bytes. `gpuimg.astype` converts between dtypes.
+keeps its resolution, EXIF, XMP and, if it fits the result, colour profile. Channels are filtered separately. Results
+are rounded half to even and saturated. Minimum, maximum, median, percentile and morphology also take masks (bool) and
+labels (int32); filters that only move pixels take any dtype of 1, 2, 4 or 8 bytes. `gpuimg.astype` converts between
+dtypes.
 """
 
 from __future__ import annotations
