@@ -324,7 +324,7 @@ def test_quality(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("shape", [(40, 50), (40, 50, 3), (40, 50, 4), (3, 40, 50)])
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int64", "float16", "float32"])
 @pytest.mark.parametrize("compression", ["none", "deflate", "lzw", "zstd"])
 def test_compressed_tiff(tmp_path, compression, dtype, shape):
     image = np.broadcast_to(np.arange(shape[-1]), shape).astype(dtype)

@@ -331,7 +331,7 @@ def write_tiff(file: BinaryIO, pages: Pixels, how: Written) -> None:
         offset, _ = tifffile.imwrite(file, shape=pages.shape, dtype=native, returnoffset=True, **options)
         _write_pixels(file, pages.reshape(-1, *pages.shape[len(metadata.extents or (1,)) :]), native, offset)
     else:
-        options["predictor"] = pages.dtype.kind in "iu"
+        options["predictor"] = pages.dtype.kind in "iu" and pages.itemsize < 8  # what tifffile takes
         options["compression"] = COMPRESSIONS[str(how.compression)]
         tifffile.imwrite(file, np.ascontiguousarray(pages, native), **options)
     if exif is not None:
