@@ -20,7 +20,7 @@ import numpy as np
 from gpuimg import images
 from gpuimg.images import FLOAT32, FLOAT64, UINT8
 from gpuimg.plans.graph import AnyValue, Plan, all_nodes
-from gpuimg.plans.nodes import View, Window, moved, point, view
+from gpuimg.plans.nodes import AnyNode, Fold, View, Window, moved, point, view
 from gpuimg.plans.value import Value
 from gpuimg.typing import Treatment
 
@@ -35,10 +35,27 @@ def with_alpha(plan: Plan, treatment: Treatment) -> Plan:
 
 
 def plan_kept(plan: Plan, image: Value, *rest: Hashable) -> AnyValue | tuple[AnyValue, ...]:
+    made = plan(image, *rest)
+    if isinstance(made, Value) and _is_like(made, image) and not any(map(_mixes_channels, all_nodes(made))):
+        return _with_alpha_of(image, made)
     plain = channels(image, 0, image.channels - 1)
     made = plan(plain, *rest)
-    is_like_it = isinstance(made, Value) and (made.shape, made.dtype) == (plain.shape, plain.dtype)
-    return append(made, image) if is_like_it else made  # type: ignore[arg-type]
+    return append(made, image) if isinstance(made, Value) and _is_like(made, plain) else made
+
+
+def _is_like(made: Value, image: Value) -> bool:
+    return (made.shape, made.dtype) == (image.shape, image.dtype)
+
+
+def _mixes_channels(node: AnyNode) -> bool:
+    """Whether what becomes of a channel depends on the others; histograms are of each channel, as tables are."""
+    return isinstance(node, Fold) and node.kernel != "histogram"
+
+
+def _with_alpha_of(image: Value, colors: Value) -> Value:
+    """The colours of one image and the alpha of another."""
+    plain = np.dtype(f"u{image.dtype.itemsize}")
+    return view(point("colors", view(colors, plain), work=0.5, other=view(image, plain)), image.dtype)
 
 
 def plan_dropped(plan: Plan, image: Value, *rest: Hashable) -> AnyValue | tuple[AnyValue, ...]:
