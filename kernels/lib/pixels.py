@@ -2,6 +2,7 @@
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gpuimg.kernels.lib.borders import kernel
@@ -19,7 +20,7 @@ def _mask(lanes):
 
 
 def last_taker(step):
-    """An intrinsic that writes a vector of pixels at ``x``: all channels of one row but the last, which is another's."""
+    """Write a vector of pixels at ``x``: all channels of a row but the last, which is another's."""
 
     @intrinsic
     def take_last(_context, source, other, x, target):
@@ -84,3 +85,74 @@ def append_last_of_4(_context, source, x, other, to, target):
 def vector_elements(row):
     """How many elements a vector holds."""
     return VECTOR_BYTES // row.itemsize
+
+
+def _alphas(builder, vector):
+    """The alpha of its pixel in each place of a vector of pixels of four channels."""
+    return builder.shuffle_vector(
+        vector, ir.Constant(vector.type, ir.Undefined), _mask([lane | 3 for lane in range(vector.type.count)])
+    )
+
+
+def _alternating(vector, color, alpha):
+    """A constant vector of pixels of four channels."""
+    return ir.Constant(vector, [alpha if lane % 4 == 3 else color for lane in range(vector.count)])
+
+
+@intrinsic
+def premultiply_4(_context, source, x, target):
+    """Write the colours of some pixels of integers times their alpha, and alpha, to a vector of wider numbers."""
+
+    def build(context, builder, signature, arguments):
+        source_, x, target_ = arguments
+        count, size = _lanes(target), target.dtype.bitwidth // 8
+        stored = ir.VectorType(context.get_data_type(source.dtype), count)
+        wide = ir.VectorType(context.get_data_type(target.dtype), count)
+        held = _load(builder, _address(context, builder, source, source_, x), stored, source.dtype.bitwidth // 8)
+        if isinstance(target.dtype, types.Float):
+            values = (builder.sitofp if source.dtype.signed else builder.uitofp)(held, wide)
+            one, multiply = 1.0, builder.fmul
+        else:
+            values, one, multiply = builder.zext(held, wide), 1, builder.mul
+        is_color = _alternating(ir.VectorType(ir.IntType(1), count), 1, 0)
+        weights = builder.select(is_color, _alphas(builder, values), _alternating(wide, one, one))
+        _store(builder, multiply(values, weights), _address(context, builder, target, target_, x), size)
+        return context.get_dummy_value()
+
+    return types.none(source, types.int64, target), build
+
+
+@intrinsic
+def unpremultiply_4(_context, source, plain, limit, x, target):
+    """Write the colours of a vector of floats divided by alpha, rounded to integers, where that is above 0 and below
+    ``limit``; all else is as in ``plain``."""
+
+    def build(context, builder, signature, arguments):
+        source_, plain_, limit, x, target_ = arguments
+        count, size = _lanes(source), source.dtype.bitwidth // 8
+        real = ir.VectorType(context.get_data_type(source.dtype), count)
+        whole = ir.VectorType(ir.IntType(32), count)
+        stored = ir.VectorType(context.get_data_type(target.dtype), count)
+        small = target.dtype.bitwidth // 8
+        values = _load(builder, _address(context, builder, source, source_, x), real, size)
+        others = _load(builder, _address(context, builder, plain, plain_, x), stored, small)
+        alphas, ones = _alphas(builder, values), _alternating(real, 1.0, 1.0)
+        first = builder.insert_element(ir.Constant(real, ir.Undefined), limit, INT32(0))
+        limits = builder.shuffle_vector(first, ir.Constant(real, ir.Undefined), _mask([0] * count))
+        is_mixed = builder.and_(
+            builder.fcmp_ordered(">", alphas, _alternating(real, 0.0, 0.0)), builder.fcmp_ordered("<", alphas, limits)
+        )
+        is_weighed = builder.and_(is_mixed, _alternating(is_mixed.type, 1, 0))
+        quotients = builder.fdiv(values, builder.select(is_weighed, alphas, ones))
+        name = f"llvm.rint.v{count}f{size * 8}"
+        rint = cgutils.get_or_insert_function(builder.module, ir.FunctionType(real, [real]), name)
+        made = builder.call(rint, [quotients])
+        for sign, end in (("<", target.dtype.minval), (">", target.dtype.maxval)):
+            bound = _alternating(real, float(end), float(end))
+            made = builder.select(builder.fcmp_ordered(sign, made, bound), bound, made)
+        made = builder.trunc(builder.fptosi(made, whole), stored)
+        made = builder.select(is_weighed, made, others)
+        _store(builder, made, _address(context, builder, target, target_, x), small)
+        return context.get_dummy_value()
+
+    return types.none(source, plain, source.dtype, types.int64, target), build

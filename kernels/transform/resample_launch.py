@@ -14,4 +14,4 @@ def launch(gpu, src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
     else:
         sums = gpu.ctype(wide)
         gpu.fill_rows("resample", f"rows_of<{kind}, {sums}>", src, held, top, bottom, i0, w0)
-        gpu.fill_rows("resample", f"cols_of<{sums}, {kind}>", held, dst, top, bottom, step, i1, w1)
+        gpu.fill_rows("resample", f"cols_of<{sums}, {gpu.ctype(dst.dtype)}>", held, dst, top, bottom, step, i1, w1)
