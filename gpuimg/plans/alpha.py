@@ -28,7 +28,6 @@ from gpuimg.typing import Treatment
 
 CONSTANT = images.MODES["constant"].code
 COUNTS = np.dtype(np.int64)
-UINT16 = np.dtype(np.uint16)
 # A constant colour stays exactly: float32 does for bytes, float64 for the rest. By less than this alpha may differ from
 # the maximum by rounding, and a colour not visibly if what differs more is taken for opaque.
 OPAQUE_WITHIN = {FLOAT32: 2.0**-16, FLOAT64: 2.0**-32}
@@ -84,11 +83,12 @@ def plan_weighed(plan: Plan, image: Value, *rest: Hashable) -> AnyValue | tuple[
     is_told_by_alpha = image.dtype.kind != "f" and not any(map(_has_dark_border, nodes))
     wide = _with_channels(image, image.channels + (not is_told_by_alpha))
     limit = most * (1 - OPAQUE_WITHIN[real])
-    # Bytes times bytes fit into 16 bits, which are resampled in floats as well, and need less memory.
-    product = UINT16 if real == FLOAT32 and isinstance(plain.node, Resample) else real
+    # From bytes to floats, "resample" multiplies by alpha itself.
+    is_done = real == FLOAT32 and isinstance(plain.node, Resample)
 
     def weighed(plain: Value, image: Value) -> tuple[Value, Small]:
-        filtered = plan(point("premultiply", image, shape=wide, dtype=product, most=most), *rest)
+        product = image if is_done else point("premultiply", image, shape=wide, dtype=real, most=most)
+        filtered = plan(product, *rest)
         assert isinstance(filtered, Value)
         divided = _in_type(filtered, real)
         made = point("unpremultiply", divided, shape=plain.shape, dtype=plain.dtype, other=plain, limit=limit)

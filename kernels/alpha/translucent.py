@@ -9,8 +9,8 @@ def fill(src, dst, top, bottom, step, most):
     for slab in range(top, bottom):
         dst[slab, 0] = 0
         for row in range(slab * rows // slabs, (slab + 1) * rows // slabs):
-            # A constant lets the loop be vectorized.
-            if has_other(src[row], 4, most) if step == 4 else has_other(src[row], step, most):
+            # Constants let the loop be vectorized.
+            if has_other(src[row], 4, most) if step == 4 else has_other(src[row], 2, most):
                 dst[slab, 0] = 1
                 break
 

@@ -87,21 +87,27 @@ def vector_elements(row):
     return VECTOR_BYTES // row.itemsize
 
 
-def _alphas(builder, vector):
-    """The alpha of its pixel in each place of a vector of pixels of four channels."""
-    return builder.shuffle_vector(
-        vector, ir.Constant(vector.type, ir.Undefined), _mask([lane | 3 for lane in range(vector.type.count)])
-    )
+def _alphas(builder, vector, step=4):
+    """The alpha of its pixel in each place of a vector of pixels."""
+    places = _mask([lane // step * step + step - 1 for lane in range(vector.type.count)])
+    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), places)
 
 
-def _alternating(vector, color, alpha):
-    """A constant vector of pixels of four channels."""
-    return ir.Constant(vector, [alpha if lane % 4 == 3 else color for lane in range(vector.count)])
+def _alternating(vector, color, alpha, step=4):
+    """A constant vector of pixels."""
+    return ir.Constant(vector, [alpha if lane % step == step - 1 else color for lane in range(vector.count)])
+
+
+def times_alpha(builder, values, step=4):
+    """A vector of pixels: colours times alpha, and alpha."""
+    is_color = _alternating(ir.VectorType(ir.IntType(1), values.type.count), 1, 0, step)
+    ones = _alternating(values.type, 1.0, 1.0)
+    return builder.fmul(values, builder.select(is_color, _alphas(builder, values, step), ones))
 
 
 @intrinsic
 def premultiply_4(_context, source, x, target):
-    """Write the colours of some pixels of integers times their alpha, and alpha, to a vector of wider numbers."""
+    """Write the colours of some pixels of integers times their alpha, and alpha, to a vector of floats."""
 
     def build(context, builder, signature, arguments):
         source_, x, target_ = arguments
@@ -109,14 +115,8 @@ def premultiply_4(_context, source, x, target):
         stored = ir.VectorType(context.get_data_type(source.dtype), count)
         wide = ir.VectorType(context.get_data_type(target.dtype), count)
         held = _load(builder, _address(context, builder, source, source_, x), stored, source.dtype.bitwidth // 8)
-        if isinstance(target.dtype, types.Float):
-            values = (builder.sitofp if source.dtype.signed else builder.uitofp)(held, wide)
-            one, multiply = 1.0, builder.fmul
-        else:
-            values, one, multiply = builder.zext(held, wide), 1, builder.mul
-        is_color = _alternating(ir.VectorType(ir.IntType(1), count), 1, 0)
-        weights = builder.select(is_color, _alphas(builder, values), _alternating(wide, one, one))
-        _store(builder, multiply(values, weights), _address(context, builder, target, target_, x), size)
+        values = (builder.sitofp if source.dtype.signed else builder.uitofp)(held, wide)
+        _store(builder, times_alpha(builder, values), _address(context, builder, target, target_, x), size)
         return context.get_dummy_value()
 
     return types.none(source, types.int64, target), build
