@@ -6,32 +6,35 @@ from numba.extending import overload
 
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.numbers import weighed
-from gpuimg.kernels.lib.pixels import premultiply_4, vector_elements
+from gpuimg.kernels.lib.pixels import premultiply_2, premultiply_4, vector_elements
 
 
 @kernel
 def fill(src, dst, top, bottom, step, most):
     wide = dst.shape[1] // max(src.shape[1] // step, 1)
     for row in range(top, bottom):
-        if step == wide == 4 and dst.shape[1] >= vector_elements(dst):
-            multiply_vectors(src[row], dst[row])
+        if step == wide and dst.shape[1] >= vector_elements(dst):
+            multiply_vectors(src[row], dst[row], step)
         else:
             multiply(src[row], dst[row], step, wide, most)
 
 
-def multiply_vectors(source, target):
+def multiply_vectors(source, target, step):
     raise NotImplementedError
 
 
 @overload(multiply_vectors)
-def _multiply_vectors(source, target):
+def _multiply_vectors(source, target, step):
     if isinstance(source.dtype, types.Float):
-        return lambda source, target: None  # they are never without the fifth channel
+        return lambda source, target, step: None  # they are never without the further channel
 
-    def multiply(source, target):
+    def multiply(source, target, step):
         lanes = vector_elements(target)
         for x in range(0, target.size, lanes):
-            premultiply_4(source, min(x, target.size - lanes), target)
+            if step == 4:
+                premultiply_4(source, min(x, target.size - lanes), target)
+            else:
+                premultiply_2(source, min(x, target.size - lanes), target)
 
     return multiply
 

@@ -7,32 +7,35 @@ from numba.extending import overload
 
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.numbers import stored
-from gpuimg.kernels.lib.pixels import unpremultiply_4, vector_elements
+from gpuimg.kernels.lib.pixels import unpremultiply_2, unpremultiply_4, vector_elements
 
 
 @kernel
 def fill(src, dst, top, bottom, step, other, limit):
     narrow = dst.shape[1] // max(src.shape[1] // step, 1)
     for row in range(top, bottom):
-        if step == narrow == 4 and src.shape[1] >= vector_elements(src):
-            divide_vectors(src[row], other[row], limit, dst[row])
+        if step == narrow and src.shape[1] >= vector_elements(src):
+            divide_vectors(src[row], other[row], limit, dst[row], step)
         else:
             divide(src[row], other[row], limit, dst[row], step, narrow)
 
 
-def divide_vectors(source, plain, limit, target):
+def divide_vectors(source, plain, limit, target, step):
     raise NotImplementedError
 
 
 @overload(divide_vectors)
-def _divide_vectors(source, plain, limit, target):
+def _divide_vectors(source, plain, limit, target, step):
     if isinstance(target.dtype, types.Float):
-        return lambda source, plain, limit, target: None  # they are never without the fifth channel
+        return lambda source, plain, limit, target, step: None  # they are never without the further channel
 
-    def divide(source, plain, limit, target):
-        lanes = vector_elements(source)
+    def divide(source, plain, limit, target, step):
+        lanes, below = vector_elements(source), source.dtype.type(limit)
         for x in range(0, source.size, lanes):
-            unpremultiply_4(source, plain, source.dtype.type(limit), min(x, source.size - lanes), target)
+            if step == 4:
+                unpremultiply_4(source, plain, below, min(x, source.size - lanes), target)
+            else:
+                unpremultiply_2(source, plain, below, min(x, source.size - lanes), target)
 
     return divide
 

@@ -87,72 +87,88 @@ def vector_elements(row):
     return VECTOR_BYTES // row.itemsize
 
 
-def _alphas(builder, vector, step=4):
+def _alphas(builder, vector, step):
     """The alpha of its pixel in each place of a vector of pixels."""
     places = _mask([lane // step * step + step - 1 for lane in range(vector.type.count)])
     return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), places)
 
 
-def _alternating(vector, color, alpha, step=4):
-    """A constant vector of pixels."""
-    return ir.Constant(vector, [alpha if lane % step == step - 1 else color for lane in range(vector.count)])
+def _whole(vector, value):
+    return ir.Constant(vector, [value] * vector.count)
 
 
-def times_alpha(builder, values, step=4):
+def _colors(builder, condition, step):
+    """A condition for each place of a vector of pixels, where it is not alpha's."""
+    is_color = [int(lane % step < step - 1) for lane in range(condition.type.count)]
+    return builder.and_(condition, ir.Constant(condition.type, is_color))
+
+
+def times_alpha(builder, values, step):
     """A vector of pixels: colours times alpha, and alpha."""
-    is_color = _alternating(ir.VectorType(ir.IntType(1), values.type.count), 1, 0, step)
-    ones = _alternating(values.type, 1.0, 1.0)
-    return builder.fmul(values, builder.select(is_color, _alphas(builder, values, step), ones))
+    is_color = _colors(builder, _whole(ir.VectorType(ir.IntType(1), values.type.count), 1), step)
+    weights = builder.select(is_color, _alphas(builder, values, step), _whole(values.type, 1.0))
+    return builder.fmul(values, weights)
 
 
-@intrinsic
-def premultiply_4(_context, source, x, target):
-    """Write the colours of some pixels of integers times their alpha, and alpha, to a vector of floats."""
+def premultiplier(step):
+    """An intrinsic that writes the colours of some pixels of integers times their alpha, and alpha, to a vector of
+    floats."""
 
-    def build(context, builder, signature, arguments):
-        source_, x, target_ = arguments
-        count, size = _lanes(target), target.dtype.bitwidth // 8
-        stored = ir.VectorType(context.get_data_type(source.dtype), count)
-        wide = ir.VectorType(context.get_data_type(target.dtype), count)
-        held = _load(builder, _address(context, builder, source, source_, x), stored, source.dtype.bitwidth // 8)
-        values = (builder.sitofp if source.dtype.signed else builder.uitofp)(held, wide)
-        _store(builder, times_alpha(builder, values), _address(context, builder, target, target_, x), size)
-        return context.get_dummy_value()
+    @intrinsic
+    def premultiply(_context, source, x, target):
+        def build(context, builder, signature, arguments):
+            source_, x, target_ = arguments
+            count, size = _lanes(target), target.dtype.bitwidth // 8
+            stored = ir.VectorType(context.get_data_type(source.dtype), count)
+            wide = ir.VectorType(context.get_data_type(target.dtype), count)
+            held = _load(builder, _address(context, builder, source, source_, x), stored, source.dtype.bitwidth // 8)
+            values = (builder.sitofp if source.dtype.signed else builder.uitofp)(held, wide)
+            _store(builder, times_alpha(builder, values, step), _address(context, builder, target, target_, x), size)
+            return context.get_dummy_value()
 
-    return types.none(source, types.int64, target), build
+        return types.none(source, types.int64, target), build
+
+    return premultiply
 
 
-@intrinsic
-def unpremultiply_4(_context, source, plain, limit, x, target):
-    """Write the colours of a vector of floats divided by alpha, rounded to integers, where that is above 0 and below
-    ``limit``; all else is as in ``plain``."""
+def unpremultiplier(step):
+    """An intrinsic that writes the colours of a vector of floats divided by alpha, rounded to integers, where that is
+    above 0 and below ``limit``; all else is as in ``plain``."""
 
-    def build(context, builder, signature, arguments):
-        source_, plain_, limit, x, target_ = arguments
-        count, size = _lanes(source), source.dtype.bitwidth // 8
-        real = ir.VectorType(context.get_data_type(source.dtype), count)
-        whole = ir.VectorType(ir.IntType(32), count)
-        stored = ir.VectorType(context.get_data_type(target.dtype), count)
-        small = target.dtype.bitwidth // 8
-        values = _load(builder, _address(context, builder, source, source_, x), real, size)
-        others = _load(builder, _address(context, builder, plain, plain_, x), stored, small)
-        alphas, ones = _alphas(builder, values), _alternating(real, 1.0, 1.0)
-        first = builder.insert_element(ir.Constant(real, ir.Undefined), limit, INT32(0))
-        limits = builder.shuffle_vector(first, ir.Constant(real, ir.Undefined), _mask([0] * count))
-        is_mixed = builder.and_(
-            builder.fcmp_ordered(">", alphas, _alternating(real, 0.0, 0.0)), builder.fcmp_ordered("<", alphas, limits)
-        )
-        is_weighed = builder.and_(is_mixed, _alternating(is_mixed.type, 1, 0))
-        quotients = builder.fdiv(values, builder.select(is_weighed, alphas, ones))
-        name = f"llvm.rint.v{count}f{size * 8}"
-        rint = cgutils.get_or_insert_function(builder.module, ir.FunctionType(real, [real]), name)
-        made = builder.call(rint, [quotients])
-        for sign, end in (("<", target.dtype.minval), (">", target.dtype.maxval)):
-            bound = _alternating(real, float(end), float(end))
-            made = builder.select(builder.fcmp_ordered(sign, made, bound), bound, made)
-        made = builder.trunc(builder.fptosi(made, whole), stored)
-        made = builder.select(is_weighed, made, others)
-        _store(builder, made, _address(context, builder, target, target_, x), small)
-        return context.get_dummy_value()
+    @intrinsic
+    def unpremultiply(_context, source, plain, limit, x, target):
+        def build(context, builder, signature, arguments):
+            source_, plain_, limit, x, target_ = arguments
+            count, size = _lanes(source), source.dtype.bitwidth // 8
+            real = ir.VectorType(context.get_data_type(source.dtype), count)
+            whole = ir.VectorType(ir.IntType(32), count)
+            stored = ir.VectorType(context.get_data_type(target.dtype), count)
+            small = target.dtype.bitwidth // 8
+            values = _load(builder, _address(context, builder, source, source_, x), real, size)
+            others = _load(builder, _address(context, builder, plain, plain_, x), stored, small)
+            alphas, ones = _alphas(builder, values, step), _whole(real, 1.0)
+            first = builder.insert_element(ir.Constant(real, ir.Undefined), limit, INT32(0))
+            limits = builder.shuffle_vector(first, ir.Constant(real, ir.Undefined), _mask([0] * count))
+            is_mixed = builder.and_(
+                builder.fcmp_ordered(">", alphas, _whole(real, 0.0)), builder.fcmp_ordered("<", alphas, limits)
+            )
+            is_weighed = _colors(builder, is_mixed, step)
+            quotients = builder.fdiv(values, builder.select(is_weighed, alphas, ones))
+            name = f"llvm.rint.v{count}f{size * 8}"
+            rint = cgutils.get_or_insert_function(builder.module, ir.FunctionType(real, [real]), name)
+            made = builder.call(rint, [quotients])
+            for sign, end in (("<", target.dtype.minval), (">", target.dtype.maxval)):
+                bound = _whole(real, float(end))
+                made = builder.select(builder.fcmp_ordered(sign, made, bound), bound, made)
+            made = builder.trunc(builder.fptosi(made, whole), stored)
+            made = builder.select(is_weighed, made, others)
+            _store(builder, made, _address(context, builder, target, target_, x), small)
+            return context.get_dummy_value()
 
-    return types.none(source, plain, source.dtype, types.int64, target), build
+        return types.none(source, plain, source.dtype, types.int64, target), build
+
+    return unpremultiply
+
+
+premultiply_2, premultiply_4 = premultiplier(2), premultiplier(4)
+unpremultiply_2, unpremultiply_4 = unpremultiplier(2), unpremultiplier(4)

@@ -15,10 +15,10 @@ from gpuimg.kernels.lib.gathers import (
     ROW_PIXELS,
     none_negative,
     plan_picks,
-    weigh_picked,
-    weigh_picked_pairs,
     weigh_colors_of_2,
     weigh_colors_of_4,
+    weigh_picked,
+    weigh_picked_pairs,
     weigh_real_block,
     weigh_rows,
 )
