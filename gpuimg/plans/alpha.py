@@ -22,7 +22,7 @@ import numpy as np
 from gpuimg import images
 from gpuimg.images import FLOAT32, FLOAT64, UINT8
 from gpuimg.plans.graph import AnyValue, Plan, all_nodes, loop
-from gpuimg.plans.nodes import AnyNode, Fold, Node, Resample, View, Window, fold, host, moved, point, view
+from gpuimg.plans.nodes import AnyNode, Fold, Node, View, Window, fold, host, moved, point, view
 from gpuimg.plans.value import Small, Value
 from gpuimg.typing import Treatment
 
@@ -78,24 +78,27 @@ def plan_weighed(plan: Plan, image: Value, *rest: Hashable) -> AnyValue | tuple[
         raise ValueError("cval must be 0 for images with an alpha channel")
     most = 1.0 if image.dtype.kind == "f" else float(images.limits(image.dtype)[1])
     real = FLOAT32 if image.dtype == UINT8 and not any(map(_sums_beyond_float32, nodes)) else FLOAT64
-    # Integers are opaque all around where alpha comes out as the maximum. Not so floats, which may be above it, and not
-    # at borders beyond which there is nothing: another channel tells.
-    is_told_by_alpha = image.dtype.kind != "f" and not any(map(_has_dark_border, nodes))
+    # Integers are opaque all around where their alpha comes out as the maximum. Not so floats, which may be above it;
+    # and not where there may be nothing beyond a border: another channel tells.
+    is_told_by_alpha = image.dtype.kind != "f" and all(map(_goes_on_beyond_borders, nodes))
     wide = _with_channels(image, image.channels + (not is_told_by_alpha))
     limit = most * (1 - OPAQUE_WITHIN[real])
     # From bytes to floats, "resample" multiplies by alpha itself.
-    is_done = real == FLOAT32 and isinstance(plain.node, Resample)
+    is_done = real == FLOAT32 and getattr(plain.node, "kernel", "") == "resample"
+    inputs = tuple([given for given in rest if isinstance(given, Value | Small)])
 
-    def weighed(plain: Value, image: Value) -> tuple[Value, Small]:
+    def weighed(plain: Value, image: Value, *others: Value | Small) -> tuple[Value, Small]:
         product = image if is_done else point("premultiply", image, shape=wide, dtype=real, most=most)
-        filtered = plan(product, *rest)
+        inner = dict(zip(inputs, others, strict=True))
+        filtered = plan(product, *[inner.get(given, given) for given in rest])  # type: ignore[call-overload]
         assert isinstance(filtered, Value)
         divided = _in_type(filtered, real)
         made = point("unpremultiply", divided, shape=plain.shape, dtype=plain.dtype, other=plain, limit=limit)
         return made, host(_once)
 
     flag = fold("translucent", image, shape=(1,), dtype=COUNTS, work=0.3, most=most)
-    (result,) = loop(weighed, plain, constants=(image,), limit=1, rounds=1.0, begins=host(_is_any, flag))
+    constants = (image, *inputs)
+    (result,) = loop(weighed, plain, constants=constants, limit=1, rounds=1.0, begins=host(_is_any, flag))
     return result
 
 
@@ -119,6 +122,13 @@ def _in_type(filtered: Value, dtype: np.dtype[Any]) -> Value:
 
 def _has_dark_border(node: AnyNode) -> bool:
     return isinstance(node, Window) and node.edge[0] == CONSTANT
+
+
+def _goes_on_beyond_borders(node: AnyNode) -> bool:
+    """Whether samples beyond the borders are known to be those of other pixels."""
+    if isinstance(node, Window):
+        return not _has_dark_border(node)
+    return getattr(node, "kernel", "") == "resample"
 
 
 def _is_any(counts: Any) -> int:
