@@ -191,6 +191,35 @@ def test_planes_of_a_tiff_become_channels(tmp_path):
     assert_same_image(open_image(tmp_path / "a.tif"), image)
 
 
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_premultiplied_alpha_of_a_tiff_becomes_straight(tmp_path, dtype, channels, planar):
+    most = 1 if dtype == "float32" else np.iinfo(dtype).max
+    straight = np.abs(sample((40, 30, channels), dtype))
+    straight[:8, :, -1], straight[8:16, :, -1] = 0, most
+    alpha = straight[..., -1:].astype(np.float64)
+    product = straight[..., :-1] * alpha / most
+    stored = np.concatenate((product if most == 1 else np.rint(product), alpha), axis=2).astype(dtype)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        stored if planar == "contig" else np.moveaxis(stored, 2, 0),
+        photometric="rgb" if channels == 4 else "minisblack",
+        planarconfig=planar,
+        extrasamples=["assocalpha"],
+    )
+    found = open_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(found[..., -1:], alpha)
+    assert not found[found[..., -1] == 0].any()
+    np.testing.assert_array_equal(found[8:16], straight[8:16])
+    alpha[alpha == 0] = np.nan
+    error = np.abs(found[..., :-1].astype(np.float64) - straight[..., :-1])
+    allowed = 1e-6 * straight[..., :-1] + 0 * alpha if most == 1 else 0.5 * most / alpha + 0.5
+    assert not (error > allowed).any(where=~np.isnan(allowed))
+    save_image(tmp_path / "b.tif", found)
+    assert_same_image(open_image(tmp_path / "b.tif"), found)
+
+
 def test_white_is_zero_is_turned(tmp_path):
     image = sample((9, 8))
     tifffile.imwrite(tmp_path / "a.tif", 255 - image, photometric="miniswhite")

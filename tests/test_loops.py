@@ -68,6 +68,20 @@ def test_the_callers_image_is_never_changed(backend):
     np.testing.assert_array_equal(image, kept)
 
 
+@pytest.mark.parametrize("brightest", [0, 7])
+def test_a_loop_that_may_not_begin(brightest, backend):
+    def inverted(image):
+        extremes = fold("minmax", image, shape=(2,), dtype=np.dtype("float64"), combine="minmax")
+        begins = host(is_bright, extremes)
+        (made,) = loop(lambda held: (point("invert", held, masked=0), host(lambda: 0)), image, limit=1, begins=begins)
+        return made
+
+    image = np.minimum(BLOB, brightest)
+    made = run(inverted, images.accept(image), backend=backend)
+    np.testing.assert_array_equal(made, 255 - image if brightest else image)
+    assert not np.may_share_memory(made, image)
+
+
 def test_a_loop_without_an_end_is_an_error():
     with pytest.raises(BackendFailed, match="minimum, invert, invert, minmax did not end within 3 rounds"):
         run(core, images.accept(BLOB), 3, backend="single")

@@ -163,6 +163,8 @@ def _in_target(result: Any, out: Held | None, written: bool, executor: Executor)
 def _repeat(node: Loop, group: Group, held: dict[AnyValue, Any], executor: Executor, outs: Outs | None) -> list[Any]:
     """Run the body of a loop until it says stop."""
     state = [_changeable(group, place, held, executor, outs) for place in range(len(node.state))]
+    if node.begins is not None and not held[node.begins]:
+        return state
     constants = [held[value] for value in node.constants]
     for value in {*node.state, *node.constants} & set(group.expired):
         held[value] = None  # let go of what the first round replaces

@@ -7,7 +7,8 @@ What comes out of a file:
 - One-bit images are bool. A palette becomes the colours it stands for. Of PNG, TIFF and JPEG 2000, samples of 2 or 4
   bits are spread over 0..255; of PGM, PPM and PAM, values come as they are stored, whatever the largest may be.
 - Alpha is one more channel: ``(H, W, 2)`` for grey, ``(H, W, 4)`` for colour; filters need ``alpha=True`` to tell it
-  from the others. A single transparent colour is ignored.
+  from the others. It is straight: colours that a TIFF file holds multiplied by alpha are divided by it, integers
+  rounded, and 0 where alpha is. A single transparent colour is ignored.
 - CMYK of 8 bits becomes RGB by the plain formula; deeper CMYK and Lab are refused.
 - The picture stands upright: the camera's orientation mark is applied. Metadata come with ``metadata=True``.
 - The pages of a TIFF file are a stack, ``(N, H, W)`` or ``(N, H, W, C)``; of an animated PNG the still picture is read,

@@ -80,12 +80,12 @@ def read_tiff(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
     )
 
 
-ALPHA_SAMPLES = (1, 2)  # TIFF's numbers of premultiplied and of straight alpha
+PREMULTIPLIED, STRAIGHT = 1, 2  # TIFF's numbers of the kinds of alpha
 
 
 def _has_alpha(page: Any) -> bool:
     is_plain = page.photometric not in INDIRECT_COLOURS and page.samplesperpixel in ALPHA_CHANNELS
-    return is_plain and len(page.extrasamples) == 1 and page.extrasamples[0] in ALPHA_SAMPLES
+    return is_plain and len(page.extrasamples) == 1 and page.extrasamples[0] in (PREMULTIPLIED, STRAIGHT)
 
 
 STRUCTURED = ("is_imagej", "is_ome", "is_shaped")  # files whose description is a text for programs
@@ -152,6 +152,8 @@ def _read_page(file: BinaryIO, limit: Limit, page: Any, number: int, rest: _Pill
     image = _meaning(page, samples)
     if image.dtype != bool and image.dtype.name not in REALS:
         raise Refused(f"its pixels are {image.dtype}; real numbers are read")
+    if _has_alpha(page) and page.extrasamples[0] == PREMULTIPLIED:
+        image = _straight(image, _maximum(page, image.dtype))
     return upright(image, _tiff_orientation(page))
 
 
@@ -241,6 +243,27 @@ def _meaning(page: Any, samples: Pixels) -> Pixels:
             part[...] = colours[band.astype(np.intp)]
         return image
     return samples * np.uint8(SPREAD[page.bitspersample]) if page.bitspersample in SPREAD else samples
+
+
+def _maximum(page: Any, dtype: np.dtype[Any]) -> float:
+    """The value of alpha that is opaque."""
+    if dtype.kind == "f":
+        return 1.0
+    whole = page.bitspersample in SPREAD or dtype.kind == "i"
+    return float(np.iinfo(dtype).max if whole else 2**page.bitspersample - 1)
+
+
+def _straight(image: Pixels, most: float) -> Pixels:
+    """The colours divided by alpha, integers rounded; 0 where alpha is."""
+    result = np.empty_like(image)
+    for band, part in zip(bands(image), bands(result), strict=True):
+        colours, alpha = band[..., :-1] * most, band[..., -1:]
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.divide(colours, alpha, out=colours, where=alpha > 0)
+        colours[~(alpha[..., 0] > 0)] = 0
+        part[..., :-1] = colours if image.dtype.kind == "f" else np.rint(np.clip(colours, -most, most))
+        part[..., -1:] = alpha
+    return result
 
 
 def _palette(colours: Pixels) -> Pixels:

@@ -6,25 +6,31 @@ The last of two or four channels is alpha: straight, not premultiplied. A filter
 - "kept": the colours are filtered, alpha stays. Where the result has another dtype or shape, alpha is dropped.
 - "weighed": colours are averaged with alpha as their weight: multiplied by it, filtered, divided by the filtered alpha.
   Alpha is filtered like a channel. Where the result's alpha is 0, and where everything that a pixel is made of is
-  opaque, the colours are those of the filter without weights.
+  opaque, the colours are those of the filter without weights; it alone runs where the whole image is opaque.
 - "dropped": the colours are filtered, and the result has no alpha.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 
 from gpuimg import images
 from gpuimg.images import FLOAT32, FLOAT64, UINT8
-from gpuimg.plans.graph import AnyValue, Plan, all_nodes
-from gpuimg.plans.nodes import View, Window, moved, point, view
-from gpuimg.plans.value import Value
+from gpuimg.plans.graph import AnyValue, Plan, all_nodes, loop
+from gpuimg.plans.nodes import AnyNode, Fold, Node, View, Window, fold, host, moved, point, view
+from gpuimg.plans.value import Small, Value
 from gpuimg.typing import Treatment
 
 CONSTANT = images.MODES["constant"].code
+COUNTS = np.dtype(np.int64)
+# A constant colour stays exactly: float32 does for bytes, float64 for the rest. By less than this alpha may differ from
+# the maximum by rounding, and a colour not visibly if what differs more is taken for opaque.
+OPAQUE_WITHIN = {FLOAT32: 2.0**-16, FLOAT64: 2.0**-32}
 MOVING = ("pick", "flip", "transpose", "warp_nearest", "remap_nearest")  # kernels that compute nothing
 
 
@@ -35,10 +41,27 @@ def with_alpha(plan: Plan, treatment: Treatment) -> Plan:
 
 
 def plan_kept(plan: Plan, image: Value, *rest: Hashable) -> AnyValue | tuple[AnyValue, ...]:
+    made = plan(image, *rest)
+    if isinstance(made, Value) and _is_like(made, image) and not any(map(_mixes_channels, all_nodes(made))):
+        return _with_alpha_of(image, made)
     plain = channels(image, 0, image.channels - 1)
     made = plan(plain, *rest)
-    is_like_it = isinstance(made, Value) and (made.shape, made.dtype) == (plain.shape, plain.dtype)
-    return append(made, image) if is_like_it else made  # type: ignore[arg-type]
+    return append(made, image) if isinstance(made, Value) and _is_like(made, plain) else made
+
+
+def _is_like(made: Value, image: Value) -> bool:
+    return (made.shape, made.dtype) == (image.shape, image.dtype)
+
+
+def _mixes_channels(node: AnyNode) -> bool:
+    """Whether what becomes of a channel depends on the others; histograms are of each channel, as tables are."""
+    return isinstance(node, Fold) and node.kernel != "histogram"
+
+
+def _with_alpha_of(image: Value, colors: Value) -> Value:
+    """The colours of one image and the alpha of another."""
+    plain = np.dtype(f"u{image.dtype.itemsize}")
+    return view(point("colors", view(colors, plain), work=0.5, other=view(image, plain)), image.dtype)
 
 
 def plan_dropped(plan: Plan, image: Value, *rest: Hashable) -> AnyValue | tuple[AnyValue, ...]:
@@ -51,17 +74,69 @@ def plan_weighed(plan: Plan, image: Value, *rest: Hashable) -> AnyValue | tuple[
     nodes = all_nodes(plain)
     if all(isinstance(node, View) or getattr(node, "kernel", "") in MOVING for node in nodes):
         return plain
-    if any(isinstance(node, Window) and node.edge[0] == CONSTANT and node.edge[1] != 0 for node in nodes):
+    if any(_has_dark_border(node) and node.edge[1] != 0 for node in nodes):  # type: ignore[union-attr]
         raise ValueError("cval must be 0 for images with an alpha channel")
     most = 1.0 if image.dtype.kind == "f" else float(images.limits(image.dtype)[1])
-    # A constant colour stays exactly: float32 does for bytes, float64 for the rest. In float64 sums of integers are
-    # exact, which those of `uniform` must be: their order depends on the backend.
-    is_short = image.dtype == UINT8 and not any(getattr(node, "kernel", "") == "uniform" for node in nodes)
-    real = FLOAT32 if is_short else FLOAT64
-    product = point("premultiply", image, shape=_with_channels(image, image.channels + 1), dtype=real, most=most)
-    filtered = plan(product, *rest)
-    assert isinstance(filtered, Value)
-    return point("unpremultiply", filtered, shape=plain.shape, dtype=image.dtype, work=2.0, other=plain)
+    real = FLOAT32 if image.dtype == UINT8 and not any(map(_sums_beyond_float32, nodes)) else FLOAT64
+    # Integers are opaque all around where their alpha comes out as the maximum. Not so floats, which may be above it;
+    # and not where there may be nothing beyond a border: another channel tells.
+    is_told_by_alpha = image.dtype.kind != "f" and all(map(_goes_on_beyond_borders, nodes))
+    wide = _with_channels(image, image.channels + (not is_told_by_alpha))
+    limit = most * (1 - OPAQUE_WITHIN[real])
+    # From bytes to floats, "resample" multiplies by alpha itself.
+    is_done = real == FLOAT32 and getattr(plain.node, "kernel", "") == "resample"
+    inputs = tuple([given for given in rest if isinstance(given, Value | Small)])
+
+    def weighed(plain: Value, image: Value, *others: Value | Small) -> tuple[Value, Small]:
+        product = image if is_done else point("premultiply", image, shape=wide, dtype=real, most=most)
+        inner = dict(zip(inputs, others, strict=True))
+        filtered = plan(product, *[inner.get(given, given) for given in rest])  # type: ignore[call-overload]
+        assert isinstance(filtered, Value)
+        divided = _in_type(filtered, real)
+        made = point("unpremultiply", divided, shape=plain.shape, dtype=plain.dtype, other=plain, limit=limit)
+        return made, host(_once)
+
+    flag = fold("translucent", image, shape=(1,), dtype=COUNTS, work=0.3, most=most)
+    constants = (image, *inputs)
+    (result,) = loop(weighed, plain, constants=constants, limit=1, rounds=1.0, begins=host(_is_any, flag))
+    return result
+
+
+def _sums_beyond_float32(node: AnyNode) -> bool:
+    """Whether sums of bytes times bytes, whose order depends on the backend, may be inexact in float32."""
+    if not isinstance(node, Window) or node.kernel != "uniform":
+        return False
+    area = (2 * node.reach[0] + 1) * (2 * node.reach[1] + 1)
+    return area * 255 * 255 > 1 << 24
+
+
+def _in_type(filtered: Value, dtype: np.dtype[Any]) -> Value:
+    """What a filter's last node makes, in another type."""
+    if filtered.dtype == dtype:
+        return filtered
+    node = filtered.node
+    assert isinstance(node, Node)
+    spec = filtered.shape, dtype
+    return Value(*spec, replace(node, dtype=dtype, results=(spec,)))
+
+
+def _has_dark_border(node: AnyNode) -> bool:
+    return isinstance(node, Window) and node.edge[0] == CONSTANT
+
+
+def _goes_on_beyond_borders(node: AnyNode) -> bool:
+    """Whether samples beyond the borders are known to be those of other pixels."""
+    if isinstance(node, Window):
+        return not _has_dark_border(node)
+    return getattr(node, "kernel", "") == "resample"
+
+
+def _is_any(counts: Any) -> int:
+    return int(counts[0])
+
+
+def _once() -> int:
+    return 0
 
 
 TREATMENTS = {"kept": plan_kept, "weighed": plan_weighed, "dropped": plan_dropped}

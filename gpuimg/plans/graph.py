@@ -116,7 +116,12 @@ def made_graph(inputs: tuple[AnyValue, ...], made: AnyValue | tuple[AnyValue, ..
 
 
 def loop(
-    body: Plan, *state: Value, constants: tuple[AnyValue, ...] = (), limit: int, rounds: float = 2.0
+    body: Plan,
+    *state: Value,
+    constants: tuple[AnyValue, ...] = (),
+    limit: int,
+    rounds: float = 2.0,
+    begins: Small | None = None,
 ) -> tuple[Value, ...]:
     """Repeat a plan on its results until it says stop.
 
@@ -128,6 +133,7 @@ def loop(
     constants : further values that the body reads
     limit : the most rounds; more raise an error when the graph is run
     rounds : how many the cost rule reckons with
+    begins : a number: 0 means not even one round
 
     Returns
     -------
@@ -141,7 +147,7 @@ def loop(
     for before, after in zip(state, made[:-1], strict=True):
         if not isinstance(after, Value) or (after.shape, after.dtype) != (before.shape, before.dtype):
             raise TypeError(f"the body of a loop must keep the state's shape {before.shape} and dtype {before.dtype}")
-    node = Loop(made_graph((*own, *others), made, len(own)), state, constants, limit, rounds)
+    node = Loop(made_graph((*own, *others), made, len(own)), state, constants, limit, rounds, begins)
     return tuple([Value(value.shape, value.dtype, node, index) for index, value in enumerate(state)])
 
 
@@ -169,7 +175,7 @@ def operands(node: AnyNode) -> list[AnyValue]:
     if isinstance(node, View):
         return [node.image, *node.after]
     if isinstance(node, Loop):
-        return [*node.state, *node.constants]
+        return [*node.state, *node.constants, *([] if node.begins is None else [node.begins])]
     given = [argument for argument in node.arguments if isinstance(argument, Value | Small)]
     return [node.image, *given] if isinstance(node, Node) else list(given)
 

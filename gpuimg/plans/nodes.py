@@ -163,6 +163,7 @@ class Loop:
     constants : values that are the same in every round
     limit : the most rounds; more are an error
     rounds : how many the cost rule reckons with
+    begins : a number: 0 means not even one round
     """
 
     body: Graph
@@ -170,6 +171,7 @@ class Loop:
     constants: tuple[Value | Small, ...]
     limit: int
     rounds: float
+    begins: Small | None
 
 
 AnyNode: TypeAlias = Node | Host | View | Loop

@@ -1,1 +1,1 @@
-"""Conversions between colour spaces, a pixel at a time."""
+"""Alpha channels: kept apart, and as weights of colours."""

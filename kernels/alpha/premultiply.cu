@@ -1,14 +1,15 @@
 // launch: flat, pixels 1
-// instances: premultiply<unsigned char, float>; premultiply<T, double>
+// instances: premultiply<unsigned char, unsigned short>; premultiply<unsigned char, float>; premultiply<T, double>
 #include "numbers.cuh"
 
-// Colours times alpha, which is the last channel; then alpha, and 0 where alpha is `most`, else 1.
+// Colours times alpha, which is the last channel; then alpha; then, if there is room, 0 where alpha is `most`, else 1.
 template <typename T, typename A>
 __global__ void premultiply(const T* src, long long rows, long long cols, A* dst, long long dst_rows, long long dst_cols,
                             long long top, long long bottom, long long step, double most) {
   const long long at = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   if (at >= (bottom - top) * dst_cols) return;
-  const long long pixel = at / (step + 1), channel = at - pixel * (step + 1);
+  const long long wide = dst_cols / (cols / step);
+  const long long pixel = at / wide, channel = at - pixel * wide;
   const T* const from = src + top * cols + pixel * step;
   const A alpha = A(__ldg(from + step - 1));
   A value = alpha;

@@ -11,6 +11,7 @@ from numba.extending import intrinsic
 
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.lanes import _address, _load, _store
+from gpuimg.kernels.lib.pixels import times_alpha
 
 ROW_PIXELS = 64  # that `weigh_rows` sums at once
 REAL_BYTES = 256  # that `weigh_real_block` makes at once
@@ -87,37 +88,46 @@ class _Mean:
         return value
 
 
-@intrinsic
-def weigh_real_block(_context, src, rows, weights, x, line):
-    """`REAL_BYTES` of a float line, from ``x`` on, become the mean of ``src[rows[k], x:]`` by ``weights[k]``."""
+def block_weigher(step):
+    """An intrinsic: `REAL_BYTES` of a float line, from ``x`` on, become the mean of ``src[rows[k], x:]`` by
+    ``weights[k]``. With a ``step``, colours of bytes count times alpha, the last of so many channels."""
 
-    def build(context, builder, signature, arguments):
-        image, rows_, weights_, x, line_ = arguments
-        number = context.get_data_type(line.dtype)
-        count = REAL_BYTES * 8 // line.dtype.bitwidth
-        wide, stored = ir.VectorType(number, count), ir.VectorType(context.get_data_type(src.dtype), count)
-        pixels = context.make_array(src)(context, builder, image)
-        pitch = cgutils.unpack_tuple(builder, pixels.strides)[0]
-        taps = cgutils.unpack_tuple(builder, context.make_array(rows)(context, builder, rows_).shape)[0]
-        origin = builder.ptrtoint(pixels.data, INT64)
+    @intrinsic
+    def weigh_block(_context, src, rows, weights, x, line):
+        def build(context, builder, signature, arguments):
+            image, rows_, weights_, x, line_ = arguments
+            number = context.get_data_type(line.dtype)
+            count = REAL_BYTES * 8 // line.dtype.bitwidth
+            wide, stored = ir.VectorType(number, count), ir.VectorType(context.get_data_type(src.dtype), count)
+            pixels = context.make_array(src)(context, builder, image)
+            pitch = cgutils.unpack_tuple(builder, pixels.strides)[0]
+            taps = cgutils.unpack_tuple(builder, context.make_array(rows)(context, builder, rows_).shape)[0]
+            origin = builder.ptrtoint(pixels.data, INT64)
 
-        def tap(index):
-            row = builder.load(_address(context, builder, rows, rows_, index))
-            weight = builder.load(_address(context, builder, weights, weights_, index))
-            weight = builder.fptrunc(weight, number) if line.dtype.bitwidth == 32 else weight
-            at = builder.inttoptr(builder.add(origin, builder.mul(row, pitch)), stored.element.as_pointer())
-            values = _load(builder, builder.gep(at, [x]), stored, src.dtype.bitwidth // 8)
-            if not isinstance(src.dtype, types.Float):
-                values = (builder.sitofp if src.dtype.signed else builder.uitofp)(values, wide)
-            return _splat(builder, weight, count), values
+            def tap(index):
+                row = builder.load(_address(context, builder, rows, rows_, index))
+                weight = builder.load(_address(context, builder, weights, weights_, index))
+                weight = builder.fptrunc(weight, number) if line.dtype.bitwidth == 32 else weight
+                at = builder.inttoptr(builder.add(origin, builder.mul(row, pitch)), stored.element.as_pointer())
+                values = _load(builder, builder.gep(at, [x]), stored, src.dtype.bitwidth // 8)
+                if not isinstance(src.dtype, types.Float):
+                    values = (builder.sitofp if src.dtype.signed else builder.uitofp)(values, wide)
+                if step:
+                    values = times_alpha(builder, values, step)
+                return _splat(builder, weight, count), values
 
-        mean = _Mean(builder, *tap(INT64(0)), src.dtype)
-        with cgutils.for_range_slice(builder, INT64(1), taps, INT64(1), inc=True) as (index, _):
-            mean.add(*tap(index))
-        _store(builder, mean.value(), _address(context, builder, line, line_, x), line.dtype.bitwidth // 8)
-        return context.get_dummy_value()
+            mean = _Mean(builder, *tap(INT64(0)), src.dtype)
+            with cgutils.for_range_slice(builder, INT64(1), taps, INT64(1), inc=True) as (index, _):
+                mean.add(*tap(index))
+            _store(builder, mean.value(), _address(context, builder, line, line_, x), line.dtype.bitwidth // 8)
+            return context.get_dummy_value()
 
-    return types.none(src, rows, weights, types.int64, line), build
+        return types.none(src, rows, weights, types.int64, line), build
+
+    return weigh_block
+
+
+weigh_real_block, weigh_colors_of_2, weigh_colors_of_4 = map(block_weigher, (0, 2, 4))
 
 
 def _per_group(context, builder, kind, table, bases_kind, bases, lanes):

@@ -1,7 +1,7 @@
 """Rows, then columns, as weighted sums of a few samples each, which tables name.
 
 uint8 counts in 16384ths: a row is kept in 256ths of a grey level, and the last sum is rounded to whole ones. The other
-types are summed in floating point, tap after tap.
+types are summed in floating point, tap after tap. So is uint8 into float32: colours times alpha, the last channel.
 """
 
 import numpy as np
@@ -15,6 +15,8 @@ from gpuimg.kernels.lib.gathers import (
     ROW_PIXELS,
     none_negative,
     plan_picks,
+    weigh_colors_of_2,
+    weigh_colors_of_4,
     weigh_picked,
     weigh_picked_pairs,
     weigh_real_block,
@@ -39,7 +41,7 @@ def weigh(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
 
 @overload(weigh)
 def _weigh(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
-    return weigh_bytes if src.dtype == types.uint8 else weigh_reals
+    return weigh_bytes if dst.dtype == types.uint8 else weigh_reals
 
 
 def weigh_bytes(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
@@ -88,7 +90,7 @@ def weigh_reals(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
     heavy = np.empty(places.size, line.dtype)
     picks = HAS_AVX512 and count >= lanes and plan_picks(step, i1, w1, lanes, 4 * lanes, 1, bases, places, heavy)
     for row in range(top, bottom):
-        weigh_real_rows(src, i0[row], w0[row], line[: src.shape[1]])
+        weigh_line(src, step, i0[row], w0[row], line[: src.shape[1]])
         target = dst[row]
         if picks:
             out = sums_line(sums, target)
@@ -97,6 +99,42 @@ def weigh_reals(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
             store_sums(out, target)
         else:
             weigh_real_columns(line, step, i1, w1, target)
+
+
+def weigh_line(src, step, rows, weights, line):
+    """The weighted mean of some rows, of bytes with colours times alpha."""
+    raise NotImplementedError
+
+
+@overload(weigh_line)
+def _weigh_line(src, step, rows, weights, line):
+    if src.dtype == types.uint8:
+        return weigh_color_rows.py_func
+    return lambda src, step, rows, weights, line: weigh_real_rows(src, rows, weights, line)
+
+
+@kernel
+def weigh_color_rows(src, step, rows, weights, line):
+    width, at_once = line.size, REAL_BYTES // line.itemsize
+    for x in range(0, width, at_once if width >= at_once else width):
+        if width < at_once:
+            weigh_few_colors(src, step, rows, weights, line)
+        elif step == 4:
+            weigh_colors_of_4(src, rows, weights, min(x, width - at_once), line)
+        else:
+            weigh_colors_of_2(src, rows, weights, min(x, width - at_once), line)
+
+
+@kernel
+def weigh_few_colors(src, step, rows, weights, line):
+    real = line.dtype.type
+    for x in range(line.size):
+        alpha = x // step * step + step - 1
+        line[x] = real(0)
+        for tap in range(rows.size):
+            share = real(src[rows[tap], alpha]) if x < alpha else real(1)
+            product = real(weights[tap]) * (real(src[rows[tap], x]) * share)
+            line[x] = product if tap == 0 else line[x] + product
 
 
 @kernel

@@ -1,9 +1,13 @@
-"""Sums of rows into a scratch image, then of columns."""
+"""Sums of rows into a scratch image, then of columns; of bytes into floats, of colours times alpha."""
 
 import numpy as np
 
 
 def launch(gpu, src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
+    if src.dtype == np.uint8 and dst.dtype == np.float32:
+        product = gpu.empty(src.shape, np.dtype(np.uint16))
+        gpu.launch("premultiply", src, product, 0, src.shape[0], step, 255.0)
+        src = product
     kind = gpu.ctype(src.dtype)
     fixed = src.dtype == np.uint8
     wide = np.dtype(np.int32 if fixed else np.float64 if src.dtype == np.float64 else np.float32)
@@ -14,4 +18,4 @@ def launch(gpu, src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
     else:
         sums = gpu.ctype(wide)
         gpu.fill_rows("resample", f"rows_of<{kind}, {sums}>", src, held, top, bottom, i0, w0)
-        gpu.fill_rows("resample", f"cols_of<{sums}, {kind}>", held, dst, top, bottom, step, i1, w1)
+        gpu.fill_rows("resample", f"cols_of<{sums}, {gpu.ctype(dst.dtype)}>", held, dst, top, bottom, step, i1, w1)

@@ -1,0 +1,174 @@
+"""Channels of interleaved pixels, some vectors of whole pixels at a time."""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.lanes import VECTOR_BYTES, _address, _load, _store
+
+INT32 = ir.IntType(32)
+
+
+def _lanes(kind):
+    return VECTOR_BYTES * 8 // kind.dtype.bitwidth
+
+
+def _mask(lanes):
+    return ir.Constant(ir.VectorType(INT32, len(lanes)), lanes)
+
+
+def last_taker(step):
+    """Write a vector of pixels at ``x``: all channels of a row but the last, which is another's."""
+
+    @intrinsic
+    def take_last(_context, source, other, x, target):
+        def build(context, builder, signature, arguments):
+            source_, other_, x, target_ = arguments
+            count, size = _lanes(source), source.dtype.bitwidth // 8
+            vector = ir.VectorType(context.get_data_type(source.dtype), count)
+            one = _load(builder, _address(context, builder, source, source_, x), vector, size)
+            two = _load(builder, _address(context, builder, other, other_, x), vector, size)
+            picked = [lane + count if lane % step == step - 1 else lane for lane in range(count)]
+            made = builder.shuffle_vector(one, two, _mask(picked))
+            _store(builder, made, _address(context, builder, target, target_, x), size)
+            return context.get_dummy_value()
+
+        return types.none(source, other, types.int64, target), build
+
+    return take_last
+
+
+take_last_of_2, take_last_of_4 = last_taker(2), last_taker(4)
+
+
+@intrinsic
+def drop_last_of_4(_context, source, x, target, to):
+    """Write a vector of pixels without the last of their four channels."""
+
+    def build(context, builder, signature, arguments):
+        source_, x, target_, to = arguments
+        count, size = _lanes(source), source.dtype.bitwidth // 8
+        vector = ir.VectorType(context.get_data_type(source.dtype), count)
+        held = _load(builder, _address(context, builder, source, source_, x), vector, size)
+        picked = [lane for lane in range(count) if lane % 4 < 3]
+        made = builder.shuffle_vector(held, ir.Constant(vector, ir.Undefined), _mask(picked))
+        _store(builder, made, _address(context, builder, target, target_, to), size)
+        return context.get_dummy_value()
+
+    return types.none(source, types.int64, target, types.int64), build
+
+
+@intrinsic
+def append_last_of_4(_context, source, x, other, to, target):
+    """Write a vector of pixels: the three channels of one row and the last of the four of another."""
+
+    def build(context, builder, signature, arguments):
+        source_, x, other_, to, target_ = arguments
+        count, size = _lanes(target), target.dtype.bitwidth // 8
+        element = context.get_data_type(target.dtype)
+        short, vector = ir.VectorType(element, count // 4 * 3), ir.VectorType(element, count)
+        three = _load(builder, _address(context, builder, source, source_, x), short, size)
+        four = _load(builder, _address(context, builder, other, other_, to), vector, size)
+        spread = [min(lane // 4 * 3 + lane % 4, short.count - 1) for lane in range(count)]
+        wide = builder.shuffle_vector(three, ir.Constant(short, ir.Undefined), _mask(spread))
+        picked = [lane + count if lane % 4 == 3 else lane for lane in range(count)]
+        made = builder.shuffle_vector(wide, four, _mask(picked))
+        _store(builder, made, _address(context, builder, target, target_, to), size)
+        return context.get_dummy_value()
+
+    return types.none(source, types.int64, other, types.int64, target), build
+
+
+@kernel
+def vector_elements(row):
+    """How many elements a vector holds."""
+    return VECTOR_BYTES // row.itemsize
+
+
+def _alphas(builder, vector, step):
+    """The alpha of its pixel in each place of a vector of pixels."""
+    places = _mask([lane // step * step + step - 1 for lane in range(vector.type.count)])
+    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), places)
+
+
+def _whole(vector, value):
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def _colors(builder, condition, step):
+    """A condition for each place of a vector of pixels, where it is not alpha's."""
+    is_color = [int(lane % step < step - 1) for lane in range(condition.type.count)]
+    return builder.and_(condition, ir.Constant(condition.type, is_color))
+
+
+def times_alpha(builder, values, step):
+    """A vector of pixels: colours times alpha, and alpha."""
+    is_color = _colors(builder, _whole(ir.VectorType(ir.IntType(1), values.type.count), 1), step)
+    weights = builder.select(is_color, _alphas(builder, values, step), _whole(values.type, 1.0))
+    return builder.fmul(values, weights)
+
+
+def premultiplier(step):
+    """An intrinsic that writes the colours of some pixels of integers times their alpha, and alpha, to a vector of
+    floats."""
+
+    @intrinsic
+    def premultiply(_context, source, x, target):
+        def build(context, builder, signature, arguments):
+            source_, x, target_ = arguments
+            count, size = _lanes(target), target.dtype.bitwidth // 8
+            stored = ir.VectorType(context.get_data_type(source.dtype), count)
+            wide = ir.VectorType(context.get_data_type(target.dtype), count)
+            held = _load(builder, _address(context, builder, source, source_, x), stored, source.dtype.bitwidth // 8)
+            values = (builder.sitofp if source.dtype.signed else builder.uitofp)(held, wide)
+            _store(builder, times_alpha(builder, values, step), _address(context, builder, target, target_, x), size)
+            return context.get_dummy_value()
+
+        return types.none(source, types.int64, target), build
+
+    return premultiply
+
+
+def unpremultiplier(step):
+    """An intrinsic that writes the colours of a vector of floats divided by alpha, rounded to integers, where that is
+    above 0 and below ``limit``; all else is as in ``plain``."""
+
+    @intrinsic
+    def unpremultiply(_context, source, plain, limit, x, target):
+        def build(context, builder, signature, arguments):
+            source_, plain_, limit, x, target_ = arguments
+            count, size = _lanes(source), source.dtype.bitwidth // 8
+            real = ir.VectorType(context.get_data_type(source.dtype), count)
+            whole = ir.VectorType(ir.IntType(32), count)
+            stored = ir.VectorType(context.get_data_type(target.dtype), count)
+            small = target.dtype.bitwidth // 8
+            values = _load(builder, _address(context, builder, source, source_, x), real, size)
+            others = _load(builder, _address(context, builder, plain, plain_, x), stored, small)
+            alphas, ones = _alphas(builder, values, step), _whole(real, 1.0)
+            first = builder.insert_element(ir.Constant(real, ir.Undefined), limit, INT32(0))
+            limits = builder.shuffle_vector(first, ir.Constant(real, ir.Undefined), _mask([0] * count))
+            is_mixed = builder.and_(
+                builder.fcmp_ordered(">", alphas, _whole(real, 0.0)), builder.fcmp_ordered("<", alphas, limits)
+            )
+            is_weighed = _colors(builder, is_mixed, step)
+            quotients = builder.fdiv(values, builder.select(is_weighed, alphas, ones))
+            name = f"llvm.rint.v{count}f{size * 8}"
+            rint = cgutils.get_or_insert_function(builder.module, ir.FunctionType(real, [real]), name)
+            made = builder.call(rint, [quotients])
+            for sign, end in (("<", target.dtype.minval), (">", target.dtype.maxval)):
+                bound = _whole(real, float(end))
+                made = builder.select(builder.fcmp_ordered(sign, made, bound), bound, made)
+            made = builder.trunc(builder.fptosi(made, whole), stored)
+            made = builder.select(is_weighed, made, others)
+            _store(builder, made, _address(context, builder, target, target_, x), small)
+            return context.get_dummy_value()
+
+        return types.none(source, plain, source.dtype, types.int64, target), build
+
+    return unpremultiply
+
+
+premultiply_2, premultiply_4 = premultiplier(2), premultiplier(4)
+unpremultiply_2, unpremultiply_4 = unpremultiplier(2), unpremultiplier(4)
