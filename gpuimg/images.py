@@ -429,6 +429,13 @@ def border(mode: str, cval: float, dtype: np.dtype[Any], *, also: tuple[str, ...
     return MODES[mode].code, float(dtype.type(value))
 
 
+def period(length: int, mode: int) -> int | None:
+    """After how many samples an image of ``length`` samples repeats beyond its edges; None where it does not."""
+    repeats = {MODES["reflect"].code: 2 * length, MODES["mirror"].code: max(2 * length - 2, 1)}
+    repeats[MODES["wrap"].code] = length
+    return repeats.get(mode)
+
+
 def _unknown_mode(mode: object, also: tuple[str, ...]) -> str:
     message = f"mode must be one of {', '.join((*MODES, *also))}, got {mode!r}"
     for name, known in MODES.items():

@@ -67,7 +67,9 @@ def plan_extreme(image: Value, under: Under, which: int, border: Border) -> Valu
     """The minimum or maximum over a window or a footprint's ones."""
     edge = border or _neutral(image.dtype, which)
     if isinstance(under, Extents):
-        above, below, left, right = under
+        # A window that reaches beyond both edges from everywhere holds every value.
+        above, below = (min(reach, image.shape[0]) for reach in under[:2])
+        left, right = (min(reach, image.shape[1]) for reach in under[2:])
         halo = max(above, below), max(left, right)
         return window(
             "minimum",
