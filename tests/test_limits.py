@@ -286,3 +286,85 @@ assert _with_what_memory_there_is(scratch).size""",
 def test_what_is_kept_is_given_back_where_memory_is_short(call):
     done = subprocess.run([sys.executable, "-c", SCARCE.format(call=call)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+WIDEST = (1 << 20) - 1
+EXTREME = {
+    "adjust_gamma": "gamma=1e300, gain=1e300",
+    "black_tophat": "footprint=WIDEST",
+    "canny": "sigma=131000",
+    "closing": "footprint=ONE",
+    "corner_harris": "sigma=131000",
+    "difference_of_gaussians": "low_sigma=50000",
+    "dilation": "footprint=ONE",
+    "erosion": "footprint=ONE",
+    "gaussian": "sigma=131000",
+    "maximum": "size=WIDEST",
+    "median": "size=WIDEST",
+    "minimum": "size=WIDEST",
+    "morphological_gradient": "footprint=WIDEST",
+    "opening": "footprint=WIDEST",
+    "rescale": "scale=(100000, 0.01)",
+    "resize": "output_shape=(3000000, 2)",
+    "uniform": "size=WIDEST",
+    "unsharp_mask": "radius=131000",
+    "white_tophat": "footprint=ONE",
+}
+# Without a parameter that asks for memory, or the result is as large as it asks for ("histogram").
+MODEST = [
+    "apply_hysteresis_threshold",
+    "astype",
+    "blend",
+    "distance_transform_edt",
+    "equalize_hist",
+    "fill_holes",
+    "flip",
+    "gradient",
+    "histogram",
+    "hsv2rgb",
+    "invert",
+    "integral_image",
+    "lab2rgb",
+    "label",
+    "laplace",
+    "lut",
+    "prewitt",
+    "reconstruction",
+    "rescale_intensity",
+    "rgb2gray",
+    "rgb2hsv",
+    "rgb2lab",
+    "rgb2ycbcr",
+    "rot90",
+    "scharr",
+    "sobel",
+    "threshold",
+    "threshold_otsu",
+    "ycbcr2rgb",
+]
+
+GREEDY = """
+import resource, numpy as np, gpuimg
+WIDEST, ONE = {widest}, np.zeros((9001, 9001), bool)
+ONE[0, 0] = True
+image = np.random.default_rng(1).random((8, 8)).astype(np.{dtype})
+gpuimg.{name}(image, {small}, backend="single")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+gpuimg.{name}(image, {parameters}, backend="single")
+grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+assert grown < 300 << 10, f"{{grown >> 10}} MiB"
+"""
+
+
+def test_all_filters_are_known_by_what_their_parameters_ask_for():
+    assert sorted([*EXTREME, *MODEST]) == sorted(gpuimg.FILTERS)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux counts in KiB")
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+@pytest.mark.parametrize("name", EXTREME)
+def test_extreme_parameters_ask_for_little_memory(name, dtype):
+    small = {"resize": "(9, 9)", "rescale": "2", "adjust_gamma": "2"}.get(name, "3")
+    script = GREEDY.format(name=name, dtype=dtype, parameters=EXTREME[name], small=small, widest=WIDEST)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
