@@ -304,6 +304,7 @@ EXTREME = {
     "minimum": "size=WIDEST",
     "morphological_gradient": "footprint=WIDEST",
     "opening": "footprint=WIDEST",
+    "percentile": "percentile=30, size=WIDEST",
     "rescale": "scale=(100000, 0.01)",
     "resize": "output_shape=(3000000, 2)",
     "uniform": "size=WIDEST",
@@ -315,6 +316,7 @@ MODEST = [
     "apply_hysteresis_threshold",
     "astype",
     "blend",
+    "convolve",
     "distance_transform_edt",
     "equalize_hist",
     "fill_holes",
@@ -330,16 +332,19 @@ MODEST = [
     "lut",
     "prewitt",
     "reconstruction",
+    "remap",
     "rescale_intensity",
     "rgb2gray",
     "rgb2hsv",
     "rgb2lab",
     "rgb2ycbcr",
     "rot90",
+    "rotate",
     "scharr",
     "sobel",
     "threshold",
     "threshold_otsu",
+    "warp",
     "ycbcr2rgb",
 ]
 
@@ -364,7 +369,7 @@ def test_all_filters_are_known_by_what_their_parameters_ask_for():
 @pytest.mark.parametrize("dtype", ["uint8", "float64"])
 @pytest.mark.parametrize("name", EXTREME)
 def test_extreme_parameters_ask_for_little_memory(name, dtype):
-    small = {"resize": "(9, 9)", "rescale": "2", "adjust_gamma": "2"}.get(name, "3")
+    small = {"resize": "(9, 9)", "rescale": "2", "adjust_gamma": "2", "percentile": "30"}.get(name, "3")
     script = GREEDY.format(name=name, dtype=dtype, parameters=EXTREME[name], small=small, widest=WIDEST)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

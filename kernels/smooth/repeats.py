@@ -1,4 +1,4 @@
-"""Running median under windows that an image repeats in: the window's histogram counts each row and column of the image
+"""Values of a rank in windows that an image repeats in: the window's histogram counts each row and column of the image
 as often as the window holds it, so what a pixel costs grows with the image's shorter side, not with the window."""
 
 import numpy as np
@@ -11,8 +11,8 @@ UNUSED = -2
 
 
 @kernel
-def median_of_repeats(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
-    """Median of any type, tile by tile; a tile is as large as the image in the directions in which it repeats."""
+def select_of_repeats(src, dst, top, bottom, stop, step, mode, cval, n0, n1, rank):
+    """The value with ``rank`` others before it; a tile is as large as the image where the image repeats."""
     rows, cols = src.shape[0], src.shape[1] // step
     high = bottom - top if n0 > rows else min(bottom - top, max(TILE, n0))
     wide = cols if n1 > cols else min(cols, max(TILE, n1))
@@ -33,7 +33,7 @@ def median_of_repeats(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
                     tile = row_places, row_sources.size, n0, col_places, col_sources.size, n1
                 else:
                     tile = col_places, col_sources.size, n1, row_places, row_sources.size, n0
-                slide(ranks, found, tile, out, by_rows, step, stop)
+                slide(ranks, found, tile, rank, out, by_rows, step, stop)
 
 
 @kernel
@@ -79,7 +79,7 @@ def ranked(values, stop):
 
 
 @kernel
-def slide(ranks, found, tile, out, by_rows, step, stop):
+def slide(ranks, found, tile, rank, out, by_rows, step, stop):
     """Move the window over the tile, forth in one line and back in the next, as `ranks.slide` does.
 
     ``tile`` is, in the direction of movement and across it, the lines of the places that the window moves over, how
@@ -91,8 +91,7 @@ def slide(ranks, found, tile, out, by_rows, step, stop):
     for i in range(along_lines):
         for j in range(across_lines):
             counts[ranks[i * across_lines + j]] += along[i] * across[j]
-    half = n_along * n_across // 2
-    median, below, at = 0, 0, 0
+    here, below, at = 0, 0, 0
     for line in range(breadth):
         if is_set(stop):
             return
@@ -103,20 +102,20 @@ def slide(ranks, found, tile, out, by_rows, step, stop):
                 new = along_places[at + n_along if ahead > 0 else at - 1]
                 along[old] -= 1
                 along[new] += 1
-                below += replace(ranks, old * across_lines, new * across_lines, 1, across, counts, median)
+                below += replace(ranks, old * across_lines, new * across_lines, 1, across, counts, here)
                 at += ahead
             elif line > 0:
                 old, new = across_places[line - 1], across_places[line - 1 + n_across]
                 across[old] -= 1
                 across[new] += 1
-                below += replace(ranks, old, new, across_lines, along, counts, median)
-            while below > half:
-                median -= 1
-                below -= counts[median]
-            while below + counts[median] <= half:
-                below += counts[median]
-                median += 1
-            put(found, counts, median, out, at if by_rows else line, (line if by_rows else at) * step)
+                below += replace(ranks, old, new, across_lines, along, counts, here)
+            while below > rank:
+                here -= 1
+                below -= counts[here]
+            while below + counts[here] <= rank:
+                below += counts[here]
+                here += 1
+            put(found, counts, here, out, at if by_rows else line, (line if by_rows else at) * step)
 
 
 @kernel
@@ -129,9 +128,9 @@ def times_of(places, lines):
 
 
 @kernel
-def replace(ranks, old, new, pitch, times, counts, median):
+def replace(ranks, old, new, pitch, times, counts, here):
     """Remove one line of the window from its histogram and add another, each value ``times`` times, and return how many
-    more values lie below the median then."""
+    more values lie below ``here`` then."""
     change = 0
     if old == new:
         return change
@@ -139,5 +138,5 @@ def replace(ranks, old, new, pitch, times, counts, median):
         leaving, coming = ranks[old + index * pitch], ranks[new + index * pitch]
         counts[leaving] -= times[index]
         counts[coming] += times[index]
-        change += times[index] * (np.int64(coming < median) - np.int64(leaving < median))
+        change += times[index] * (np.int64(coming < here) - np.int64(leaving < here))
     return change
