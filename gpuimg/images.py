@@ -434,6 +434,13 @@ def border(mode: str, cval: float, dtype: np.dtype[Any], *, also: tuple[str, ...
     return MODES[mode].code, float(dtype.type(value))
 
 
+def period(length: int, mode: int) -> int | None:
+    """After how many samples an image of ``length`` samples repeats beyond its edges; None where it does not."""
+    repeats = {MODES["reflect"].code: 2 * length, MODES["mirror"].code: max(2 * length - 2, 1)}
+    repeats[MODES["wrap"].code] = length
+    return repeats.get(mode)
+
+
 def _unknown_mode(mode: object, also: tuple[str, ...]) -> str:
     message = f"mode must be one of {', '.join((*MODES, *also))}, got {mode!r}"
     for name, known in MODES.items():
@@ -504,6 +511,7 @@ def pair(name: str, value: Any) -> tuple[Any, Any]:
 
 
 LONGEST_WINDOW = 1 << 20
+LARGE_FOOTPRINT = 1 << 16  # bytes; larger ones are checked anew each time
 
 
 def window(size: Any, *, odd: bool = False) -> tuple[int, int]:
@@ -526,19 +534,28 @@ def footprint(value: Any) -> Array | tuple[int, int]:
         raise ValueError(f"footprint must be a size or a two-dimensional array, got shape {array.shape}")
     if array.dtype.kind not in "biuf":
         raise ValueError("footprint must hold zeros and ones only")
-    return _checked_footprint(array.shape, array.dtype, array.tobytes())
+    if array.nbytes > LARGE_FOOTPRINT:
+        return _checked_footprint(array)
+    return _known_footprint(array.shape, array.dtype, array.tobytes())
 
 
 @kept(64, lambda checked: checked.nbytes if isinstance(checked, np.ndarray) else 0)
-def _checked_footprint(shape: tuple[int, int], dtype: np.dtype[Any], content: bytes) -> Array | tuple[int, int]:
-    array = np.frombuffer(content, dtype).reshape(shape)
-    if not np.isin(array, (0, 1)).all():
-        raise ValueError("footprint must hold zeros and ones only")
-    if not array.any():
+def _known_footprint(shape: tuple[int, int], dtype: np.dtype[Any], content: bytes) -> Array | tuple[int, int]:
+    checked = _checked_footprint(np.frombuffer(content, dtype).reshape(shape))
+    return checked.astype(np.uint8) if isinstance(checked, np.ndarray) else checked
+
+
+def _checked_footprint(array: Array) -> Array | tuple[int, int]:
+    """A footprint as it is, or its size if it holds nothing but ones; row by row, because it may be large."""
+    ones = 0
+    for row in array:
+        count = int(np.count_nonzero(row == 1))
+        if count + np.count_nonzero(row == 0) < row.size:
+            raise ValueError("footprint must hold zeros and ones only")
+        ones += count
+    if ones == 0:
         raise ValueError(f"footprint must hold at least one 1, got shape {array.shape} without any")
-    if array.all():
-        return array.shape[0], array.shape[1]
-    return array.astype(np.uint8)
+    return (array.shape[0], array.shape[1]) if ones == array.size else array
 
 
 def _nested(value: Any) -> bool:

@@ -28,7 +28,7 @@ LONG = {
     "gaussian": partial(gpuimg.gaussian, np.tile(IMAGE, (2, 8)).astype(np.float64), sigma=900),
     "median of bytes": partial(gpuimg.median, IMAGE, size=30001),
     "median of words": partial(gpuimg.median, IMAGE.astype(np.uint16), size=1501),
-    "uniform": partial(gpuimg.uniform, IMAGE.astype(np.float32), size=20001),
+    "uniform": partial(gpuimg.uniform, IMAGE.astype(np.float32), size=1 << 20),
     "erosion": partial(gpuimg.erosion, np.tile(IMAGE, (4, 4)), footprint=HOLES),
 }
 
@@ -96,6 +96,70 @@ def test_gaussians_far_wider_than_the_image(shape, mode):
     assert np.abs(bytes_found - expected).max() <= 1
 
 
+PAD_MODES = {"reflect": "symmetric", "mirror": "reflect", "nearest": "edge", "wrap": "wrap", "constant": "constant"}
+
+
+def windows(image, size, mode, cval):
+    """The values under a window around each pixel, in the last two axes."""
+    width = [(side // 2, side - side // 2 - 1) for side in size] + [(0, 0)] * (image.ndim - 2)
+    constant = {"constant_values": cval} if mode == "constant" else {}
+    padded = np.pad(image, width, mode=PAD_MODES[mode], **constant)
+    return np.lib.stride_tricks.sliding_window_view(padded, size, (0, 1))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("shape", [(1, 1), (8, 5), (1, 9), (7, 2, 3)])
+@pytest.mark.parametrize("size", [(61, 45), (3, 161), (151, 1), (11, 7)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64])
+def test_windows_far_larger_than_the_image(dtype, size, shape, mode):
+    image = (np.random.default_rng(3).random(shape) * 200).astype(dtype)
+    under = windows(image, size, mode, 3)
+    options = {"mode": mode, "cval": 3, "backend": "single"}
+    expected = np.median(under, axis=(-2, -1))
+    np.testing.assert_array_equal(gpuimg.median(image, size, **options), expected)
+    if image.dtype.kind == "f":
+        mean, tolerance = under.mean(axis=(-2, -1), dtype=np.longdouble), 8 * np.finfo(dtype).eps
+        np.testing.assert_allclose(gpuimg.uniform(image, size, **options), mean, rtol=tolerance)
+    else:
+        mean = np.rint(under.sum(axis=(-2, -1)) / np.prod(size))
+        np.testing.assert_array_equal(gpuimg.uniform(image, size, **options), mean)
+    even = size[0] + 1, size[1]
+    under = windows(image, even, mode, 3)
+    np.testing.assert_array_equal(gpuimg.minimum(image, even, **options), under.min(axis=(-2, -1)))
+    np.testing.assert_array_equal(gpuimg.maximum(image, even, **options), under.max(axis=(-2, -1)))
+    footprint = np.random.default_rng(4).random(even) < 0.02
+    footprint[0, 0] = True
+    np.testing.assert_array_equal(gpuimg.erosion(image, footprint, **options), under[..., footprint].min(axis=-1))
+    under = windows(image, (even[0] + 1 - even[0] % 2, even[1]), mode, 3)
+    mirrored = np.pad(footprint[::-1, ::-1], [(1 - even[0] % 2, 0), (0, 0)])
+    np.testing.assert_array_equal(gpuimg.dilation(image, footprint, **options), under[..., mirrored].max(axis=-1))
+
+
+def test_nan_counts_in_windows_far_larger_than_the_image():
+    image = np.ones((9, 5))
+    image[0, 0] = np.nan
+    found = gpuimg.median(image, (13, 7), mode="nearest", backend="single")
+    expected = np.isnan(windows(image, (13, 7), "nearest", 0)).any(axis=(-2, -1))
+    assert 0 < expected.sum() < expected.size
+    np.testing.assert_array_equal(np.isnan(found), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32, np.float64])
+def test_means_of_the_largest_window_are_exact(dtype):
+    greatest = np.iinfo(dtype).max if np.dtype(dtype).kind in "iu" else 0.1
+    image = np.full((3, 5), greatest, dtype)
+    np.testing.assert_array_equal(gpuimg.uniform(image, 1 << 20, backend="single"), image)
+
+
+@pytest.mark.parametrize("backend", ["multicore", "processes"])
+def test_bands_under_windows_that_the_image_repeats_in(backend):
+    image = np.random.default_rng(6).random((300, 41)).astype(np.float32)
+    for filtered in (gpuimg.median, gpuimg.uniform, gpuimg.minimum):
+        for size in ((7, 175), (1301, 3), (1301, 175)):
+            found, expected = (filtered(image, size, backend=each) for each in (backend, "single"))
+            np.testing.assert_array_equal(found, expected)
+
+
 def test_ordinary_taps_are_not_folded():
     for mode in (border.code for border in MODES.values()):
         assert smooth.folded_taps(2.0, 4.0, FLOAT64, 8, mode) is smooth.gaussian_taps(2.0, 4.0, FLOAT64)
@@ -122,6 +186,8 @@ SMALL = np.zeros((8, 8), np.uint8)
         partial(gpuimg.canny, SMALL, sigma=131000, backend="single"),
         partial(gpuimg.resize, SMALL, (3_000_000, 1), backend="single"),
         partial(gpuimg.resize, SMALL, (1, 3_000_000), order=0, backend="single"),
+        partial(gpuimg.resize, SMALL[None], (3_000_000, 1), axes="TYX", backend="single"),
+        partial(gpuimg.resize, np.zeros((1, 1 << 21), np.uint8), (1, 12), backend="single"),
     ],
 )
 def test_memory_that_parameters_ask_for(call):
@@ -145,6 +211,27 @@ def test_tiles_are_the_parts_of_the_whole(constants):
         assert gpuimg.resize(image, shape, order, anti_aliasing, backend="single", out=out) is out
         np.testing.assert_array_equal(out, whole)
         constants(transform, TILE_SIDE=1 << 16)
+
+
+@pytest.mark.parametrize(("axes", "shape"), [("TYX", (2, 9, 7)), ("CYX", (3, 9, 7)), ("YTXC", (9, 2, 7, 3))])
+def test_stacks_in_tiles(constants, axes, shape):
+    stack = np.random.default_rng(5).random(shape)
+    options = {"axes": axes, "backend": "single"}
+    whole = gpuimg.resize(stack, (5, 12), **options)
+    constants(transform, TILE_SIDE=4)
+    np.testing.assert_array_equal(gpuimg.resize(stack, (5, 12), **options), whole)
+    out = np.empty_like(whole)
+    assert gpuimg.resize(stack, (5, 12), **options, out=out) is out
+    np.testing.assert_array_equal(out, whole)
+
+
+def test_tables_of_smoothing_are_made_in_parts(constants):
+    image = np.random.default_rng(5).random((1, 5000))
+    whole = gpuimg.resize(image, (1, 7), backend="single")
+    constants(transform, TILE_TAPS=6000)
+    np.testing.assert_array_equal(gpuimg.resize(image, (1, 7), backend="single"), whole)
+    with pytest.raises(ValueError, match="anti_aliasing must be False where a side shrinks by more than 524288"):
+        gpuimg.resize(np.zeros((1, 1 << 20), np.uint8), (1, 1))
 
 
 def test_a_result_in_tiles_may_lie_in_the_image(constants):
@@ -198,4 +285,91 @@ assert _with_what_memory_there_is(scratch).size""",
 )
 def test_what_is_kept_is_given_back_where_memory_is_short(call):
     done = subprocess.run([sys.executable, "-c", SCARCE.format(call=call)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+WIDEST = (1 << 20) - 1
+EXTREME = {
+    "adjust_gamma": "gamma=1e300, gain=1e300",
+    "black_tophat": "footprint=WIDEST",
+    "canny": "sigma=131000",
+    "closing": "footprint=ONE",
+    "corner_harris": "sigma=131000",
+    "difference_of_gaussians": "low_sigma=50000",
+    "dilation": "footprint=ONE",
+    "erosion": "footprint=ONE",
+    "gaussian": "sigma=131000",
+    "maximum": "size=WIDEST",
+    "median": "size=WIDEST",
+    "minimum": "size=WIDEST",
+    "morphological_gradient": "footprint=WIDEST",
+    "opening": "footprint=WIDEST",
+    "percentile": "percentile=30, size=WIDEST",
+    "rescale": "scale=(100000, 0.01)",
+    "resize": "output_shape=(3000000, 2)",
+    "uniform": "size=WIDEST",
+    "unsharp_mask": "radius=131000",
+    "white_tophat": "footprint=ONE",
+}
+# Without a parameter that asks for memory, or the result is as large as it asks for ("histogram").
+MODEST = [
+    "apply_hysteresis_threshold",
+    "astype",
+    "blend",
+    "convolve",
+    "distance_transform_edt",
+    "equalize_hist",
+    "fill_holes",
+    "flip",
+    "gradient",
+    "histogram",
+    "hsv2rgb",
+    "invert",
+    "integral_image",
+    "lab2rgb",
+    "label",
+    "laplace",
+    "lut",
+    "prewitt",
+    "reconstruction",
+    "remap",
+    "rescale_intensity",
+    "rgb2gray",
+    "rgb2hsv",
+    "rgb2lab",
+    "rgb2ycbcr",
+    "rot90",
+    "rotate",
+    "scharr",
+    "sobel",
+    "threshold",
+    "threshold_otsu",
+    "warp",
+    "ycbcr2rgb",
+]
+
+GREEDY = """
+import resource, numpy as np, gpuimg
+WIDEST, ONE = {widest}, np.zeros((9001, 9001), bool)
+ONE[0, 0] = True
+image = np.random.default_rng(1).random((8, 8)).astype(np.{dtype})
+gpuimg.{name}(image, {small}, backend="single")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+gpuimg.{name}(image, {parameters}, backend="single")
+grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+assert grown < 300 << 10, f"{{grown >> 10}} MiB"
+"""
+
+
+def test_all_filters_are_known_by_what_their_parameters_ask_for():
+    assert sorted([*EXTREME, *MODEST]) == sorted(gpuimg.FILTERS)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux counts in KiB")
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+@pytest.mark.parametrize("name", EXTREME)
+def test_extreme_parameters_ask_for_little_memory(name, dtype):
+    small = {"resize": "(9, 9)", "rescale": "2", "adjust_gamma": "2", "percentile": "30"}.get(name, "3")
+    script = GREEDY.format(name=name, dtype=dtype, parameters=EXTREME[name], small=small, widest=WIDEST)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

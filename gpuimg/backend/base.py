@@ -80,10 +80,13 @@ class CpuBackend(ABC):
     def detail(self) -> str: ...
 
     @abstractmethod
-    def fill_rows(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
+    def fill_rows(
+        self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int, halo: int = 0
+    ) -> float:
         """Fill all rows of ``dst`` (or do as many parts of another kind), ``bands`` of them at a time.
 
-        Returns the seconds that the compiled code took.
+        Each piece of the work begins with ``halo`` rows above it and below. Returns the seconds that the compiled code
+        took.
         """
 
     def speedup(self) -> float:
@@ -113,7 +116,8 @@ class CpuBackend(ABC):
         (node,) = nodes
         image = flat(value_of(node.image))
         args, pieces = walking.arguments(node, value_of, results), node.pieces
-        seconds = self.fill_rows(node.kernel, image, flat(results[0]), args, pieces, min(pieces, self.workers))
+        halo = node.halo[0] if node.halo else 0
+        seconds = self.fill_rows(node.kernel, image, flat(results[0]), args, pieces, min(pieces, self.workers), halo)
         if image.size + results[0].size > WORTH_LEARNING:
             elements = image.size + sum([result.size for result in results])
             self.learn(speed_key(node.kernel, image.dtype, results[0].dtype), node.work, elements, seconds)

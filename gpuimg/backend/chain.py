@@ -122,17 +122,22 @@ class InProcess(CpuBackend):
     """Calls compiled kernels by their addresses; the backend decides in how many threads."""
 
     @abstractmethod
-    def call(self, kernel: str, code: Compiled, packed: Packed, rows: int, elements: int, bands: int) -> float:
+    def call(
+        self, kernel: str, code: Compiled, packed: Packed, rows: int, elements: int, bands: int, halo: int
+    ) -> float:
         """Call compiled code for all rows, ``bands`` of them at a time, and return the seconds it took.
 
-        ``elements`` are read and written in all; ``kernel`` is named in errors.
+        ``elements`` are read and written in all, besides ``halo`` rows above and below each piece of the work;
+        ``kernel`` is named in errors.
         """
 
     chains = True
 
-    def fill_rows(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int) -> float:
+    def fill_rows(
+        self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int, halo: int = 0
+    ) -> float:
         code, packed = prepare(kernel, src, dst, args)
-        return self.call(kernel, code, packed, rows, src.size + dst.size, bands)
+        return self.call(kernel, code, packed, rows, src.size + dst.size, bands, halo)
 
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
         """Run one node over all rows of its results, or several some rows at a time, without images between them."""
@@ -163,7 +168,8 @@ class InProcess(CpuBackend):
         work = [_work(stage, stages) for stage in stages]
         rows, elements = len(results[0]), sum(elements for _, elements in work)
         kernels = ", ".join(node.kernel for node in nodes)
-        seconds = self.call(kernels, code, packed, rows, elements, min(rows, self.workers))
+        halo = sum([node.halo[0] for node in nodes if node.halo])
+        seconds = self.call(kernels, code, packed, rows, elements, min(rows, self.workers), halo)
         self._share_out(stages, work, seconds)
 
     def _share_out(self, stages: Sequence[Stage], work: Sequence[tuple[str, int]], seconds: float) -> None:

@@ -31,14 +31,16 @@ class Multicore(InProcess):
         layer = f"Numba's {numba_layer()} layer" if numba_is_safe() else "a thread pool"
         return f"{thread_count()} threads, {layer}"
 
-    def call(self, kernel: str, code: Compiled, packed: Packed, rows: int, elements: int, bands: int) -> float:
+    def call(
+        self, kernel: str, code: Compiled, packed: Packed, rows: int, elements: int, bands: int, halo: int
+    ) -> float:
         most = bands if stopping.watch() is None else WATCHED_BANDS * bands
 
         def fill(top: int, bottom: int) -> tuple[int, int]:
             few = min(most, bottom - top)
             return fill_bands(code, packed, top, bottom, few), few
 
-        return timed(kernel, fill, rows, elements // bands, bands)
+        return timed(kernel, fill, rows, elements // bands, bands, halo)
 
     def run_each(self, bounds: Sequence[Bound], outs: Sequence[Outs]) -> list[tuple[Any, ...]]:
         """Whole images on one thread each, as long as there is one for every thread; the rest in bands."""

@@ -48,14 +48,16 @@ def check_done(kernel: str, done: int, expected: int) -> None:
         raise NoScratch(f"the kernel {kernel!r} could not allocate its working memory")
 
 
-def timed(kernel: str, fill: Callable[[int, int], tuple[int, int]], rows: int, elements: int, bands: int = 1) -> float:
+def timed(
+    kernel: str, fill: Callable[[int, int], tuple[int, int]], rows: int, elements: int, bands: int = 1, halo: int = 0
+) -> float:
     """Return the seconds for all rows, ``bands`` at a time, by ``fill(top, bottom)``, which returns the pieces done
-    and expected."""
+    and expected. A band has as many rows as it reads of a ``halo`` above or below: those it makes again."""
     start = time.perf_counter()
     if rows <= bands or elements <= _first_elements():
         check_done(kernel, *fill(0, rows))
     else:
-        for top, bottom in pieces(rows, elements, bands):
+        for top, bottom in pieces(rows, elements, bands * max(1, halo)):
             stopping.within(top / rows)
             check_done(kernel, *fill(top, bottom))
     stopping.look()  # code that looks at the flag itself leaves off within a piece
@@ -74,8 +76,10 @@ class Single(InProcess):
     def speedup(self) -> float:
         return 1.0
 
-    def call(self, kernel: str, code: Compiled, packed: Packed, rows: int, elements: int, bands: int) -> float:
+    def call(
+        self, kernel: str, code: Compiled, packed: Packed, rows: int, elements: int, bands: int, halo: int
+    ) -> float:
         def fill(top: int, bottom: int) -> tuple[int, int]:
             return code.call(packed.address, top, bottom), DONE
 
-        return timed(kernel, fill, rows, elements)
+        return timed(kernel, fill, rows, elements, halo=halo)

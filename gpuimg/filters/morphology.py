@@ -52,6 +52,30 @@ Border: TypeAlias = "Edge | None"  # None: what lies beyond the image's edge doe
 *_, IGNORE = get_args(MorphologyMode)
 
 
+def _footprint(given: Array, shape: tuple[int, ...], border: Border) -> Footprint:
+    """A footprint for images of this shape, of which many ones may be at the same pixel: one for them all."""
+    mode = MODES["constant"].code if border is None else border[0]
+    folded = _folded_rows(_folded_rows(given, shape[0], mode).T, shape[1], mode).T
+    return Footprint((folded.shape[0], folded.shape[1]), folded.astype(np.uint8).tobytes())
+
+
+def _folded_rows(given: Array, length: int, mode: int) -> Array:
+    """A footprint without rows at distances that the border ``mode`` makes equal in images of ``length`` rows.
+
+    A continued image repeats after a period; all distances beyond the edge of one that is not are equal.
+    """
+    period = images.period(length, mode)
+    reach = length if period is None else period // 2
+    distances = np.arange(len(given)) - len(given) // 2
+    if length == 0 or len(given) // 2 <= reach:
+        return given
+    places = distances.clip(-reach, reach) + reach if period is None else (distances + reach) % period
+    folded = np.zeros((2 * reach + 1, given.shape[1]), bool)
+    for place, row in zip(places, given, strict=True):
+        folded[place] |= row != 0
+    return folded
+
+
 def _border(mode: MorphologyMode, cval: float, dtype: np.dtype[Any]) -> Border:
     if isinstance(mode, str) and mode == IGNORE:
         return None
@@ -67,7 +91,9 @@ def plan_extreme(image: Value, under: Under, which: int, border: Border) -> Valu
     """The minimum or maximum over a window or a footprint's ones."""
     edge = border or _neutral(image.dtype, which)
     if isinstance(under, Extents):
-        above, below, left, right = under
+        # A window that reaches beyond both edges from everywhere holds every value.
+        above, below = (min(reach, image.shape[0]) for reach in under[:2])
+        left, right = (min(reach, image.shape[1]) for reach in under[2:])
         halo = max(above, below), max(left, right)
         return window(
             "minimum",
@@ -145,8 +171,8 @@ def _morphology(
 ) -> Any:
     source = images.accept(image, images.WITH_LABELS, axes=axes, alpha=alpha)
     given = images.footprint(footprint)
-    under = _window(given) if isinstance(given, tuple) else Footprint(given.shape, given.tobytes())
     border = _border(mode, cval, source.dtype)
+    under = _window(given) if isinstance(given, tuple) else _footprint(given, source.shape, border)
     return run(plan, source, under, border, backend=backend, out=out)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuimg import images
 from gpuimg.filters.morphology import MAXIMUM, MINIMUM, Extents, plan_extreme
-from gpuimg.images import FLOAT32, FLOAT64, MODES, UINT8
+from gpuimg.images import FLOAT32, FLOAT64, UINT8
 from gpuimg.keeping import kept
 from gpuimg.plans.nodes import Edge, copied, point, window
 from gpuimg.plans.value import Value
@@ -83,9 +83,7 @@ def folded_taps(sigma: float, truncate: float, dtype: np.dtype[Any], length: int
     samples are the same.
     """
     taps = gaussian_taps(sigma, truncate, dtype)
-    repeats = {MODES["reflect"].code: 2 * length, MODES["mirror"].code: max(2 * length - 2, 1)}
-    repeats[MODES["wrap"].code] = length
-    period = repeats.get(mode)
+    period = images.period(length, mode)
     if length == 0 or taps.radius <= FOLDED_FROM * (period or length):
         return taps
     if period is None:

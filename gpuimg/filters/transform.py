@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ Array = np.ndarray[Any, Any]
 ONE = 1 << 14  # the sum of the fixed-point weights of uint8 images
 LONGEST_SIDE = 1 << 31
 TILE_SIDE = 1 << 16  # rows or columns of a result whose tables are made at once
+TILE_TAPS = 1 << 20  # samples in these tables, if there is more than one row or column
+GREATEST_FACTOR = 1 << 19  # by which a side that is smoothed shrinks: tables have a weight for each sample
 
 
 class Axis(NamedTuple):
@@ -94,7 +97,7 @@ def _trimmed(index: Array, weights: Array) -> tuple[Array, Array, Array]:
     fixed = np.rint(weights * ONE).astype(np.int32)
     largest = np.argmax(weights, axis=1)
     fixed[np.arange(len(fixed)), largest] += ONE - fixed.sum(axis=1, dtype=np.int32)
-    for tap in range(weights.shape[1]):
+    for tap in np.flatnonzero((weights == 0).any(axis=0)):
         rows = np.flatnonzero(weights[:, tap] == 0)
         weights[rows, largest[rows]] /= 2  # exact, as is the sum of both halves
         index[rows, tap], weights[rows, tap] = index[rows, largest[rows]], weights[rows, largest[rows]]
@@ -173,7 +176,8 @@ def resize(
 
     Raises
     ------
-    ValueError : a side of ``output_shape`` is not positive, ``order`` is none of these, or the image is empty
+    ValueError : a side of ``output_shape`` is not positive, ``order`` is none of these, or the image is empty;
+        or a side that is smoothed shrinks by more than 524288
     TypeError : the dtype can only be resized with order 0 and without ``anti_aliasing``
 
     References
@@ -225,7 +229,8 @@ def rescale(
 
     Raises
     ------
-    ValueError : ``scale`` is not positive and finite, or the result is too large; ``order`` is none of these
+    ValueError : ``scale`` is not positive and finite, or the result is too large; ``order`` is none of these;
+        or a side that is smoothed shrinks by more than 524288
     TypeError : the dtype can only be resized with order 0 and without ``anti_aliasing``
 
     References
@@ -248,27 +253,36 @@ def _resized(
 ) -> Any:
     rows, cols = shape
     smooth = _smooths(source, rows, cols, order, anti_aliasing)
-    if max(rows, cols) > TILE_SIDE and source.axes is None:
-        return _resize_in_tiles(source, rows, cols, order, smooth, backend, out)
-    return run(
-        plan_resize, source, (0, rows, rows), (0, cols, cols), order, smooth, alpha="weighed", backend=backend, out=out
-    )
+    down, along = (_parts(*sides, smooth) for sides in zip(source.shape, shape, strict=False))
+    if len(down) + len(along) > 2:
+        return _resize_in_tiles(source, down, along, order, smooth, backend, out)
+    return run(plan_resize, source, *down, *along, order, smooth, alpha="weighed", backend=backend, out=out)
 
 
 def _resize_in_tiles(
-    source: images.Source, rows: int, cols: int, order: int, smooth: bool, backend: Backend | None, out: Any
+    source: images.Source,
+    rows: list[Part],
+    cols: list[Part],
+    order: int,
+    smooth: bool,
+    backend: Backend | None,
+    out: Any,
 ) -> Any:
-    """Resize to a very long side without tables as long as that."""
-    whole = Value((rows, cols, *source.shape[2:]), source.dtype)
+    """Resize part by part, without tables for the whole."""
+    axes, stack = source.axes, (slice(None),) * len(source.stack)
+    whole = Value((rows[0][-1], cols[0][-1], *source.shape[2:]), source.dtype)
     if out is not None:
         if source.restore is not None:
             raise TypeError("out works with NumPy and CuPy images only; this image is of another kind")
-        images.check_out(out, whole.shape, whole.dtype, source.array)
+        images.check_out(out, images.given_shape(source, whole.shape), whole.dtype, source.array)
     is_apart = out is not None and not (source.on_device or np.may_share_memory(out, source.array))
-    target = out if is_apart else new_result(source, whole)
-    tiles = [(down, along) for down in _parts(rows) for along in _parts(cols)]
-    for down, along in tiles:
-        tile = target[down[0] : down[1], along[0] : along[1]]
+    given = out if is_apart else None
+    if given is None:
+        target = new_result(source, whole)
+    else:
+        target = given if axes is None else axes.arranged_out(given, len(source.array.shape))
+    for down, along in product(rows, cols):
+        tile = target[*stack, down[0] : down[1], along[0] : along[1]]
         run(
             plan_resize,
             source._replace(restore=None),
@@ -278,16 +292,27 @@ def _resize_in_tiles(
             smooth,
             alpha="weighed",
             backend=backend,
-            out=tile,
+            out=tile if axes is None else axes.restored(tile),
         )
-    if out is not None and not is_apart:
-        out[...] = target
+    if given is not None:
+        return given
+    made = target if axes is None else images.contiguous(axes.restored(target))
+    if out is not None:
+        out[...] = made
         return out
-    return target if source.restore is None else source.restore(target)
+    return made if source.restore is None else source.restore(made)
 
 
-def _parts(side: int) -> list[Part]:
-    return [(first, min(first + TILE_SIDE, side), side) for first in range(0, side, TILE_SIDE)]
+def _parts(length: int, side: int, smooth: bool) -> list[Part]:
+    """The parts of a side of a result, each with tables that are not too large; ``length`` is the image's side."""
+    factor = length / max(side, 1)
+    if smooth and factor > GREATEST_FACTOR:
+        raise ValueError(
+            f"anti_aliasing must be False where a side shrinks by more than {GREATEST_FACTOR}, got {length} to {side}"
+        )
+    taps = 4 * factor if smooth else 1
+    size = min(TILE_SIDE, max(1, int(TILE_TAPS / max(taps, 1))))
+    return [(first, min(first + size, side), side) for first in range(0, max(side, 1), size)]
 
 
 def plan_resize(image: Value, rows: Part, cols: Part, order: int, smooth: bool) -> Value:

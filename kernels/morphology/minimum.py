@@ -25,15 +25,8 @@ def variant(src, step, mode, cval, above, below, left, right, flip):
 
 
 @kernel
-def clamped(reach, length):
-    """A window that covers a border's whole period holds every value already."""
-    return min(reach, 2 * length)
-
-
-@kernel
 def fill_few(src, dst, top, bottom, stop, step, mode, cval, above, below, left, right, flip):
     width, size = src.shape[1], above + below + 1
-    left, right = clamped(left, width // step), clamped(right, width // step)
     taps = left + right + 1
     columns = edge_columns(left, right, width // step, mode)
     lines = np.empty((2, width + (taps - 1) * step), src.dtype)
@@ -61,10 +54,7 @@ def fill_few(src, dst, top, bottom, stop, step, mode, cval, above, below, left, 
 
 @kernel
 def fill_many(src, dst, top, bottom, stop, step, mode, cval, above, below, left, right, flip):
-    rows, width = src.shape
-    cols = width // step
-    above, below = clamped(above, rows), clamped(below, rows)
-    left, right = clamped(left, cols), clamped(right, cols)
+    cols = src.shape[1] // step
     affordable = SCRATCH_BYTES // ((above + below + 1) * src.itemsize * step)
     pixels = min(cols, max(affordable, 4 * (left + right), 1024 // step))
     window = np.empty((above + below + 1, pixels * step), src.dtype)

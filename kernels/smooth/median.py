@@ -3,7 +3,7 @@
 Windows of 3, 5 and 7 pixels squared: every column of the window is sorted by a network [1] of minima and maxima, once
 for all windows that share it; then the minima of all columns, the second ones, and so on; and out of what can
 still be the median, it is selected. For other ranks all columns are merged. Larger windows by histograms: see
-`histograms` and `ranks`.
+`histograms` and `ranks`, and `repeats` where the window is larger than the image.
 
 .. [1] D. Knuth, "The Art of Computer Programming", volume 3, section 5.3.4.
 """
@@ -18,16 +18,27 @@ from gpuimg.kernels.lib.spans import load_span
 from gpuimg.kernels.smooth.histograms import select_by_histograms
 from gpuimg.kernels.smooth.networks import MEDIAN, MERGE, SORT
 from gpuimg.kernels.smooth.ranks import select_by_ranks
+from gpuimg.kernels.smooth.repeats import select_of_repeats
 
 BLOCK_BYTES = 1 << 14  # of a row that is kept while the window moves down
+REPEATS = 16  # of an image of bytes in a window, from which on counting its values is more than sorting the image
 CHUNK_BYTES = 1 << 13  # of sorted columns that are kept in the first-level cache
 
 
 def variant(src, step, mode, cval, n0, n1, rank):
     """Networks for small windows; ``rank`` is how many values come before the one that is looked for."""
+    rows, cols = src.shape[0], src.shape[1] // step
+    most = REPEATS if src.itemsize == 1 else 1
     if n0 != n1 or n0 not in SORT:
+        if n0 > most * rows or n1 > most * cols:
+            return "fill_repeats"
         return "fill_many"
     return "fill_median" if rank == n0 * n1 // 2 else "fill_rank"
+
+
+@kernel
+def fill_repeats(src, dst, top, bottom, stop, step, mode, cval, n0, n1, rank):
+    select_of_repeats(src, dst, top, bottom, stop, step, mode, cval, n0, n1, rank)
 
 
 @kernel

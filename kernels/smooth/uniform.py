@@ -19,19 +19,23 @@ from gpuimg.kernels.lib.spans import load_span
 FITS_UINT16 = 1 << 16
 FITS_INT32 = 1 << 31
 PIECE = 1024  # elements of a row that are summed at a time, in the first-level cache
+FITS_FLOAT64 = 1 << 53
+REPEATS = 4  # of an image in a window, from which on rows are weighed by how often they are in it
+TERMS = 32  # that are added one after the other
 SCRATCH_BYTES = 1 << 18  # rows of sums should stay in the second-level cache
 
 
 def variant(src, step, mode, cval, n0, n1):
     """The numbers to sum in: the shortest that hold all sums."""
     if src.dtype.kind == "f":
-        return "fill_floats"
+        rows, cols = src.shape[0], src.shape[1] // step
+        return "fill_repeats" if n0 > REPEATS * rows or n1 > REPEATS * cols else "fill_floats"
     brightest = 255 if src.itemsize == 1 else FITS_UINT16 - 1
     bound = n0 * n1 * brightest
     if bound < FITS_UINT16 and plain_quotient(n0 * n1, bound)[0]:
         return "fill_short"
     if bound >= FITS_INT32:
-        return "fill_exact"
+        return "fill_exact" if bound < FITS_FLOAT64 else "fill_longest"
     return "fill_mixed" if n0 * brightest < FITS_UINT16 else "fill_long"
 
 
@@ -53,6 +57,11 @@ def fill_long(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
 @kernel
 def fill_exact(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
     slide(src, dst, top, bottom, stop, step, mode, cval, n0, n1, 0.0, 0.0)
+
+
+@kernel
+def fill_longest(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
+    slide(src, dst, top, bottom, stop, step, mode, cval, n0, n1, np.int64(0), np.int64(0))
 
 
 @kernel
@@ -191,7 +200,8 @@ def divide(one, other, third, like, centre, out, area, terms):
 def _divide(one, other, third, like, centre, out, area, terms):
     if isinstance(out.dtype, types.Float):
         return divide_floats
-    return {types.uint16: divide_uint16, types.int32: divide_int32, types.float64: divide_float64}[like.dtype]
+    whole = {types.uint16: divide_uint16, types.int32: divide_int32, types.int64: divide_int64}
+    return whole.get(like.dtype, divide_float64)
 
 
 def divide_floats(one, other, third, like, centre, out, area, terms):
@@ -248,6 +258,14 @@ def divide_int32(one, other, third, like, centre, out, area, terms):
         out[x] = out.dtype.type(np.int32(guess + np.int32(up - down)))
 
 
+def divide_int64(one, other, third, like, centre, out, area, terms):
+    for x in range(out.size):
+        total = np.int64(one[x]) + np.int64(other[x]) + np.int64(third[x])
+        down = total // area
+        left = 2 * (total - down * area)
+        out[x] = out.dtype.type(down + (left > area or (left == area and down % 2 != 0)))
+
+
 def divide_float64(one, other, third, like, centre, out, area, terms):
     inverse, whole = 1.0 / area, np.float64(area)
     for x in range(out.size):
@@ -285,6 +303,43 @@ def fill_floats(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
             if target >= top:
                 out = dst[target, first * step : (first + wanted) * step]
                 add_neighbours(line, spare, step, n1, src[target, first * step :], out, n0)
+
+
+@kernel
+def fill_repeats(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
+    """Floats under a window that the image repeats in: every row times how often it is in the window."""
+    rows, width = src.shape
+    before = n1 // 2
+    columns = edge_columns(before, n1 - before - 1, width // step, mode)
+    line = np.zeros(width + (n1 - 1) * step)
+    inner, part = line[before * step : before * step + width], np.zeros(width)
+    spare = spare_for(width, step, n1, 0.0)
+    times = np.zeros(rows + 1)  # the last is that of the constant, as fold's -1 has it
+    for row in range(top - n0 // 2, top - n0 // 2 + n0 - 1):
+        times[fold(row, rows, mode)] += 1.0
+    for row in range(top, bottom):
+        times[fold(row - n0 // 2 + n0 - 1, rows, mode)] += 1.0
+        inner[:] = cval * times[rows] if times[rows] > 0 else 0.0
+        terms = 0
+        for source in range(rows):
+            if is_set(stop):
+                return
+            if times[source] > 0:
+                add_times(src[source], times[source], part)
+                terms += 1
+            if terms == TERMS or (source == rows - 1 and terms > 0):
+                add_two(inner, part, inner)
+                part[:] = 0.0
+                terms = 0
+        pad_edges(line, width, columns, before, step, cval * n0)
+        add_neighbours(line, spare, step, n1, src[row], dst[row], n0)
+        times[fold(row - n0 // 2, rows, mode)] -= 1.0
+
+
+@kernel
+def add_times(line, times, sums):
+    for x in range(sums.size):
+        sums[x] += line[x] * times
 
 
 @kernel

@@ -1,0 +1,142 @@
+"""Values of a rank in windows that an image repeats in: the window's histogram counts each row and column of the image
+as often as the window holds it, so what a pixel costs grows with the image's shorter side, not with the window."""
+
+import numpy as np
+
+from gpuimg.kernels.lib.addresses import is_set
+from gpuimg.kernels.lib.borders import fold, kernel
+from gpuimg.kernels.smooth.ranks import TILE, order_key, put, rank_values, sort_by_key
+
+UNUSED = -2
+
+
+@kernel
+def select_of_repeats(src, dst, top, bottom, stop, step, mode, cval, n0, n1, rank):
+    """The value with ``rank`` others before it; a tile is as large as the image where the image repeats."""
+    rows, cols = src.shape[0], src.shape[1] // step
+    high = bottom - top if n0 > rows else min(bottom - top, max(TILE, n0))
+    wide = cols if n1 > cols else min(cols, max(TILE, n1))
+    for row in range(top, bottom, high):
+        down = min(high, bottom - row)
+        row_places, row_sources = lines_of(row - n0 // 2, down + n0 - 1, rows, mode, n0 > rows)
+        for col in range(0, cols, wide):
+            along = min(wide, cols - col)
+            col_places, col_sources = lines_of(col - n1 // 2, along + n1 - 1, cols, mode, n1 > cols)
+            by_rows = col_sources.size < row_sources.size
+            for channel in range(step):
+                values = load_lines(src, row_sources, col_sources, channel, step, cval, by_rows)
+                ranks, found = ranked(values, stop)
+                if is_set(stop):
+                    return
+                out = dst[row : row + down, col * step + channel :]
+                if by_rows:
+                    tile = row_places, row_sources.size, n0, col_places, col_sources.size, n1
+                else:
+                    tile = col_places, col_sources.size, n1, row_places, row_sources.size, n0
+                slide(ranks, found, tile, rank, out, by_rows, step, stop)
+
+
+@kernel
+def lines_of(first, count, length, mode, repeats):
+    """The lines of a tile that ``count`` places from ``first`` on are at, and the rows or columns that these lines are:
+    -1 for the constant. A row or column that ``repeats`` is one line."""
+    places = np.empty(count, np.int64)
+    sources = np.full(length + 1 if repeats else count, UNUSED)
+    for index in range(count):
+        source = fold(first + index, length, mode)
+        places[index] = index if not repeats else source if source >= 0 else length
+        sources[places[index]] = source
+    return places, sources
+
+
+@kernel
+def load_lines(src, rows, cols, channel, step, cval, by_rows):
+    """One channel of a tile, row after row or column after column; lines that are not used hold the constant."""
+    values = np.full(rows.size * cols.size, cval).astype(src.dtype)
+    for i in range(rows.size):
+        for j in range(cols.size):
+            if rows[i] >= 0 and cols[j] >= 0:
+                at = i * cols.size + j if by_rows else j * rows.size + i
+                values[at] = src[rows[i], cols[j] * step + channel]
+    return values
+
+
+@kernel
+def ranked(values, stop):
+    """The rank of each value among those that differ, and these in their order."""
+    count = values.size
+    keys = np.full(count, order_key(values.dtype.type(0)))
+    order = np.empty(count, np.int32)
+    for index in range(count):
+        keys[index] = order_key(values[index])
+        order[index] = index
+    keys, order = sort_by_key(keys, np.empty_like(keys), order, np.empty_like(order), count, stop)
+    ranks, found = np.empty(count, np.int32), np.empty_like(values)
+    if is_set(stop):
+        return ranks, found
+    kinds = rank_values(values, keys, order, count, ranks, found)
+    return ranks, found[:kinds]
+
+
+@kernel
+def slide(ranks, found, tile, rank, out, by_rows, step, stop):
+    """Move the window over the tile, forth in one line and back in the next, as `ranks.slide` does.
+
+    ``tile`` is, in the direction of movement and across it, the lines of the places that the window moves over, how
+    many lines there are, and the window's size; lines across are neighbours in memory."""
+    along_places, along_lines, n_along, across_places, across_lines, n_across = tile
+    length, breadth = along_places.size - n_along + 1, across_places.size - n_across + 1
+    along, across = times_of(along_places[:n_along], along_lines), times_of(across_places[:n_across], across_lines)
+    counts = np.zeros(found.size, np.int64)
+    for i in range(along_lines):
+        for j in range(across_lines):
+            counts[ranks[i * across_lines + j]] += along[i] * across[j]
+    here, below, at = 0, 0, 0
+    for line in range(breadth):
+        if is_set(stop):
+            return
+        ahead = 1 if line % 2 == 0 else -1
+        for moved in range(length):
+            if moved > 0:
+                old = along_places[at if ahead > 0 else at + n_along - 1]
+                new = along_places[at + n_along if ahead > 0 else at - 1]
+                along[old] -= 1
+                along[new] += 1
+                below += replace(ranks, old * across_lines, new * across_lines, 1, across, counts, here)
+                at += ahead
+            elif line > 0:
+                old, new = across_places[line - 1], across_places[line - 1 + n_across]
+                across[old] -= 1
+                across[new] += 1
+                below += replace(ranks, old, new, across_lines, along, counts, here)
+            while below > rank:
+                here -= 1
+                below -= counts[here]
+            while below + counts[here] <= rank:
+                below += counts[here]
+                here += 1
+            put(found, counts, here, out, at if by_rows else line, (line if by_rows else at) * step)
+
+
+@kernel
+def times_of(places, lines):
+    """How often each line is among the places."""
+    times = np.zeros(lines, np.int64)
+    for place in places:
+        times[place] += 1
+    return times
+
+
+@kernel
+def replace(ranks, old, new, pitch, times, counts, here):
+    """Remove one line of the window from its histogram and add another, each value ``times`` times, and return how many
+    more values lie below ``here`` then."""
+    change = 0
+    if old == new:
+        return change
+    for index in range(times.size):
+        leaving, coming = ranks[old + index * pitch], ranks[new + index * pitch]
+        counts[leaving] -= times[index]
+        counts[coming] += times[index]
+        change += times[index] * (np.int64(coming < here) - np.int64(leaving < here))
+    return change
