@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.borders import CONSTANT, kernel
 
 
 @kernel
@@ -16,39 +16,83 @@ def coordinates(matrix, row, first, count, x, y):
     # In one row only the columns change. The terms are added in the same order on every backend.
     x_row = matrix[0, 1] * row + matrix[0, 2]
     y_row = matrix[1, 1] * row + matrix[1, 2]
-    a, b = matrix[0, 0], matrix[1, 0]
+    scale_row = matrix[2, 1] * row + matrix[2, 2]
+    a, b, c = matrix[0, 0], matrix[1, 0], matrix[2, 0]
+    affine = is_affine(matrix)
     for i in range(count):
         col = float(first + i)
-        x[i] = a * col + x_row
-        y[i] = b * col + y_row
-    if is_affine(matrix):
-        return
-    scale_row, c = matrix[2, 1] * row + matrix[2, 2], matrix[2, 0]
-    for i in range(count):
-        scale = c * float(first + i) + scale_row
-        x[i] /= scale
-        y[i] /= scale
+        scale = 1.0 if affine else c * col + scale_row
+        x[i] = (a * col + x_row) / scale
+        y[i] = (b * col + y_row) / scale
 
 
 @kernel
-def affine_begins(matrix, row, first, count, half, end_x, end_y, width, step, at, x_share, y_share):
-    """Where the pixel of each sample of a run begins, and the shares of its neighbours, by an affine matrix.
-
-    Returns whether all coordinates, plus ``half``, are at least 0 and below ``end_x`` and ``end_y``; otherwise nothing
-    is computed. They lie between those of the run's ends, also after rounding.
-    """
+def affine_places(matrix, row, first, half, width, step, at, x_share, y_share):
+    """Where the pixel of each sample of a run begins, and, unless None, the shares of its neighbours, by an affine
+    matrix. All coordinates, plus ``half``, lie inside of the image."""
     x_row = matrix[0, 1] * row + matrix[0, 2]
     y_row = matrix[1, 1] * row + matrix[1, 2]
     a, b = matrix[0, 0], matrix[1, 0]
-    for col in (float(first), float(first + count - 1)):
-        x, y = a * col + x_row + half, b * col + y_row + half
-        if not (0 <= x < end_x and 0 <= y < end_y):
-            return False
     pitch, along = float(width), float(step)
-    for i in range(count):
+    for i in range(at.size):
         col = float(first + i)
         x, y = a * col + x_row + half, b * col + y_row + half
         whole_x, whole_y = np.floor(x), np.floor(y)
-        x_share[i], y_share[i] = x - whole_x, y - whole_y
+        if x_share is not None:
+            x_share[i], y_share[i] = x - whole_x, y - whole_y
         at[i] = np.int64(whole_y * pitch + whole_x * along)
-    return True
+
+
+@kernel
+def affine_parts(matrix, row, cols, half, touched, inside, mode, bounds):
+    """Where along an output row the samples, plus ``half``, begin to touch the image, to lie inside, to leave it, to be
+    beyond; all touch it unless the mode is "constant". ``touched`` and ``inside`` are the lowest coordinate and the
+    ends of x and y."""
+    begin, end = affine_span(matrix, row, cols, half, touched) if mode == CONSTANT else (0, cols)
+    entering, leaving = affine_span(matrix, row, cols, half, inside)
+    if entering == leaving:
+        entering = leaving = end
+    bounds[0], bounds[1], bounds[2], bounds[3] = begin, entering, leaving, end
+
+
+@kernel
+def clipped(bounds, first, count):
+    """The parts of a row in a run, relative to it."""
+    return (
+        min(max(bounds[0] - first, 0), count),
+        min(max(bounds[1] - first, 0), count),
+        min(max(bounds[2] - first, 0), count),
+        min(max(bounds[3] - first, 0), count),
+    )
+
+
+@kernel
+def affine_span(matrix, row, cols, half, limits):
+    """The output columns [begin, end) of a row whose coordinates, plus ``half``, keep within limits, as in
+    `affine_parts`."""
+    low, end_x, end_y = limits
+    x_row = matrix[0, 1] * row + matrix[0, 2]
+    y_row = matrix[1, 1] * row + matrix[1, 2]
+    x_begin, x_end = span(matrix[0, 0], x_row, half, low, end_x, cols)
+    y_begin, y_end = span(matrix[1, 0], y_row, half, low, end_y, cols)
+    begin, end = max(x_begin, y_begin), min(x_end, y_end)
+    return begin, max(begin, end)
+
+
+@kernel
+def span(slope, start, half, low, high, cols):
+    one, other = crossing(slope, start, half, low, cols), crossing(slope, start, half, high, cols)
+    return min(one, other), max(one, other)
+
+
+@kernel
+def crossing(slope, start, half, limit, cols):
+    """How many columns lie before the one where the coordinate crosses a limit. Rounded coordinates are monotonic."""
+    low, high = 0, cols
+    while low < high:
+        middle = (low + high) // 2
+        if (slope * float(middle) + start + half >= limit) == (slope < 0):
+            low = middle + 1
+        else:
+            high = middle
+    return low

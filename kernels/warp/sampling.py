@@ -10,10 +10,14 @@ from numba.extending import overload
 
 from gpuimg.kernels.lib.borders import CONSTANT, fold, kernel
 from gpuimg.kernels.lib.numbers import stored, weighed, widened
+from gpuimg.kernels.lib.stacks import prefetch, stack_array
 from gpuimg.kernels.warp.corners import VECTOR_BYTES, interpolate_1, interpolate_2, interpolate_3, interpolate_4
 
-RUN = 128  # output pixels of a row
+RUN = 512  # output pixels of a row
 ROWS = 32  # of a tile of such runs, which read the same part of the image
+BOUNDS = 4 * ROWS  # numbers: the parts of each row of a tile
+AHEAD = 8  # rows, of which the pixels are asked for before they are needed
+APART = 8  # output pixels between two that are asked for
 FARTHEST = float(1 << 40)  # a coordinate; those beyond it count as this one
 
 
@@ -74,13 +78,13 @@ def within(index, last):
 @kernel
 def interpolate(src, pixels, target, first, count, step, x, y, at, x_share, y_share, mode, cval):
     """Bilinear interpolation at the coordinates of a run of output pixels."""
-    if begins(x, y, count, src, step, at, x_share, y_share):
+    before = at[count // 2]
+    inside = begins(x, y, count, src, step, at, x_share, y_share)
+    prefetch_below(pixels, at, 0, count, at[count // 2] - before)
+    if inside:
         interpolate_run(src, pixels, target, first, 0, count, step, at, x_share, y_share)
         return
     rows, cols = src.shape[0], src.shape[1] // step
-    if mode == CONSTANT and (all_beyond(x, count, cols) or all_beyond(y, count, rows)):
-        fill_constant(target, first * step, count * step, cval)
-        return
     begin = 0
     while begin < count:
         end = begin
@@ -88,7 +92,12 @@ def interpolate(src, pixels, target, first, count, step, x, y, at, x_share, y_sh
             end += 1
         if end > begin:
             interpolate_run(src, pixels, target, first, begin, end, step, at, x_share, y_share)
-        else:
+            begin = end
+        while end < count and mode == CONSTANT and beyond(x[end], y[end], cols, rows):
+            end += 1
+        if end > begin:
+            fill_constant(target, (first + begin) * step, (end - begin) * step, cval)
+        elif begin < count:
             end += 1
             col, row = np.float64(x[begin]), np.float64(y[begin])
             interpolate_anywhere(src, target, (first + begin) * step, step, col, row, x_share[begin:], mode, cval)
@@ -96,13 +105,10 @@ def interpolate(src, pixels, target, first, count, step, x, y, at, x_share, y_sh
 
 
 @kernel
-def all_beyond(coordinates, count, length):
-    """Whether all samples of a run lie beyond an edge, so far that no pixel takes part in them."""
-    before, behind = 0, 0
-    for i in range(count):
-        before += coordinates[i] < -1
-        behind += coordinates[i] >= length
-    return before == count or behind == count
+def prefetch_below(pixels, at, begin, end, down):
+    """Ask for the pixels of some rows later; ``down`` is how far apart the samples of neighbouring rows lie."""
+    for i in range(begin, end, APART):
+        prefetch(pixels, at[i] + AHEAD * down)
 
 
 @kernel
@@ -140,8 +146,7 @@ def interpolate_inside(pixels, width, target, col, step, at, x_share, y_share):
 def interpolate_anywhere(src, target, to, step, x, y, share, mode, cval):
     """One sample; ``share`` is room for its shares' type."""
     rows, cols = src.shape[0], src.shape[1] // step
-    beyond = x <= -1 or x >= cols or y <= -1 or y >= rows
-    if x != x or y != y or (mode == CONSTANT and beyond):
+    if x != x or y != y or (mode == CONSTANT and beyond(x, y, cols, rows)):
         fill_constant(target, to, step, cval)
         return
     x, y = limited(x), limited(y)
@@ -160,17 +165,45 @@ def interpolate_anywhere(src, target, to, step, x, y, share, mode, cval):
 @kernel
 def pick(src, pixels, target, first, count, step, x, y, at, mode, fill_value):
     """The pixels nearest to the coordinates of a run of output pixels."""
-    if begins_nearest(x, y, count, src, step, at):
-        pick_run(pixels, target, first, count, step, at)
+    before = at[count // 2]
+    inside = begins_nearest(x, y, count, src, step, at)
+    prefetch_below(pixels, at, 0, count, at[count // 2] - before)
+    if inside:
+        pick_run(pixels, target, first, step, at[:count])
         return
     rows, cols = src.shape[0], src.shape[1] // step
-    for i in range(count):
-        row, col = nearest(y[i], rows, mode), nearest(x[i], cols, mode)
-        if row < 0 or col < 0:
-            fill_constant(target, (first + i) * step, step, fill_value)
-        else:
-            for channel in range(step):
-                target[(first + i) * step + channel] = src[row, col * step + channel]
+    begin = 0
+    while begin < count:
+        end = begin
+        while end < count and 0 <= x[end] < cols - 1 and 0 <= y[end] < rows - 1:
+            end += 1
+        if end > begin:
+            pick_run(pixels, target, first + begin, step, at[begin:end])
+            begin = end
+        while end < count and mode == CONSTANT and beyond(x[end], y[end], cols, rows):
+            end += 1
+        if end > begin:
+            fill_constant(target, (first + begin) * step, (end - begin) * step, fill_value)
+        elif begin < count:
+            pick_anywhere(src, target, first + end, step, np.float64(x[end]), np.float64(y[end]), mode, fill_value)
+            end += 1
+        begin = end
+
+
+@kernel
+def beyond(x, y, cols, rows):
+    """Whether a sample lies so far outside that no pixel takes part in it."""
+    return x <= -1 or x >= cols or y <= -1 or y >= rows
+
+
+@kernel
+def pick_anywhere(src, target, to, step, x, y, mode, fill_value):
+    row, col = nearest(y, src.shape[0], mode), nearest(x, src.shape[1] // step, mode)
+    if row < 0 or col < 0:
+        fill_constant(target, to * step, step, fill_value)
+    else:
+        for channel in range(step):
+            target[to * step + channel] = src[row, col * step + channel]
 
 
 @kernel
@@ -181,20 +214,20 @@ def nearest(coordinate, length, mode):
 
 
 @kernel
-def pick_run(pixels, target, first, count, step, at):
+def pick_run(pixels, target, first, step, at):
     """Samples that lie inside."""
     if step == 1:
-        pick_pixels(pixels, target, first, count, 1, at)
+        pick_pixels(pixels, target, first, 1, at)
     elif step == 3:
-        pick_pixels(pixels, target, first, count, 3, at)
+        pick_pixels(pixels, target, first, 3, at)
     else:
-        pick_pixels(pixels, target, first, count, step, at)
+        pick_pixels(pixels, target, first, step, at)
 
 
 @kernel
-def pick_pixels(pixels, target, first, count, step, at):
+def pick_pixels(pixels, target, first, step, at):
     along = np.uintp(step)
-    for i in range(count):
+    for i in range(at.size):
         here, to = np.uintp(at[i]), np.uintp(first + i) * along
         for channel in range(along):
             target[to + channel] = pixels[here + channel]
@@ -245,5 +278,5 @@ def shares(src):
 @overload(shares)
 def _shares(src):
     if src.dtype == types.float64:
-        return lambda src: np.empty(RUN, np.float64)
-    return lambda src: np.empty(RUN, np.float32)
+        return lambda src: stack_array(np.float64, RUN)
+    return lambda src: stack_array(np.float32, RUN)
