@@ -34,6 +34,21 @@ def test_right_angles_by_a_matrix(backend):
     assert_same(gpuimg.rotate(image, 90, center=middle, backend=backend), gpuimg.rotate(image, 90, backend=backend))
 
 
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("angle", [0, 2, 33, 90, 180.5, 271, 340])
+def test_a_matrix_is_its_coordinates(angle, order, backend):
+    """Also in images of several runs and tiles, which an affine matrix cuts at the edges."""
+    a, b = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    image = noise((70, 1300, 3), np.uint8)
+    rows, cols = np.indices((75, 1200)).astype(np.float64)
+    for x, y in ((-20.25, 3.0), (1250.5, 60.0), (600.0, -500.0)):
+        at = {"rows": b * cols + (a * rows + y), "cols": a * cols + (-b * rows + x)}
+        for mode in ("constant", "mirror"):
+            given = {"order": order, "mode": mode, "backend": backend}
+            found = gpuimg.warp(image, [[a, -b, x], [b, a, y], [0, 0, 1]], rows.shape, **given)
+            assert_same(found, gpuimg.remap(image, **at, **given), f"{x} {y} {mode}")
+
+
 @pytest.mark.parametrize("dtype", KNOWN, ids=str)
 def test_nearest_neighbours_are_moved(dtype, backend):
     image = noise((19, 33, 3), dtype)

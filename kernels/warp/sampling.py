@@ -17,7 +17,7 @@ RUN = 512  # output pixels of a row
 ROWS = 32  # of a tile of such runs, which read the same part of the image
 BOUNDS = 4 * ROWS  # numbers: the parts of each row of a tile
 AHEAD = 8  # rows, of which the pixels are asked for before they are needed
-APART = 8  # output pixels between two that are asked for
+APART = 4  # output pixels between two that are asked for
 FARTHEST = float(1 << 40)  # a coordinate; those beyond it count as this one
 
 
