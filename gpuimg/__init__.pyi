@@ -34,6 +34,7 @@ from gpuimg.filters.exposure import equalize_hist as equalize_hist
 from gpuimg.filters.exposure import histogram as histogram
 from gpuimg.filters.exposure import invert as invert
 from gpuimg.filters.exposure import lut as lut
+from gpuimg.filters.exposure import match_histograms as match_histograms
 from gpuimg.filters.exposure import rescale_intensity as rescale_intensity
 from gpuimg.filters.exposure import threshold as threshold
 from gpuimg.filters.exposure import threshold_otsu as threshold_otsu

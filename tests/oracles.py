@@ -195,6 +195,13 @@ def threshold_otsu(image):
 
 
 @each_channel
+def match_histograms(image, reference):
+    planes = (image[..., None], reference[..., None]) if image.ndim == 2 else (image, reference)
+    pairs = zip(*[np.moveaxis(each, 2, 0) for each in planes], strict=True)
+    matched = [stored(exposure.match_histograms(one, other), image.dtype) for one, other in pairs]
+    return matched[0] if image.ndim == 2 else np.stack(matched, axis=2)
+
+
 def equalize_hist(image):
     if image.dtype.kind == "f":
         return exposure.equalize_hist(image).astype(image.dtype)
@@ -484,6 +491,7 @@ ORACLES = {
     "histogram": histogram,
     "threshold_otsu": threshold_otsu,
     "equalize_hist": equalize_hist,
+    "match_histograms": match_histograms,
     "rescale": rescale,
     "resize": resize,
     "scharr": scharr,

@@ -43,7 +43,11 @@ def test_each_image_of_a_stack_on_its_own(name, axes, backend):
     images, stack = images_of(array, axes)
     plain = np.ascontiguousarray(images)
     given = [params(name, image)[0] for image in plain]
-    beside = {key: in_order([one[key] for one in given], stack, axes) for key in given[0] if key in entry.images}
+    beside = {
+        key: in_order([one[key] for one in given], stack, axes)
+        for key in given[0]
+        if key in entry.images and name != "match_histograms"
+    }
     own = "YXC"[: plain.ndim - 1]
     each = [
         entry.function(image, backend="single", **{**one, "axes": own}) for image, one in zip(plain, given, strict=True)

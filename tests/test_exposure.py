@@ -82,3 +82,44 @@ def test_two_values_close_together(dtype, start, steps, backend):
     assert sorted(counts[counts > 0]) == [20, 20]
     even = gpuimg.equalize_hist(image, backend=backend)
     assert (even[:, ::2] < even[:, 1::2]).all()
+
+
+def test_histograms_are_matched_with_a_picture_of_another_size(backend):
+    rng = np.random.default_rng(0)
+    dark, bright = rng.integers(0, 90, (50, 61, 3), np.uint8), rng.integers(150, 250, (33, 20, 3), np.uint8)
+    found = gpuimg.match_histograms(dark, bright, backend=backend)
+    assert found.shape == dark.shape
+    np.testing.assert_allclose(found.mean(axis=(0, 1)), bright.mean(axis=(0, 1)), atol=1.5)
+    assert_same(gpuimg.match_histograms(dark, dark, backend=backend), dark)
+    for axes in ("CYX", "YXC"):
+        turned = dark.transpose([("YXC").index(letter) for letter in axes])
+        other = bright.transpose([("YXC").index(letter) for letter in axes])
+        made = gpuimg.match_histograms(turned, other, axes=axes, backend=backend)
+        assert_same(made, found.transpose([("YXC").index(letter) for letter in axes]))
+    stack = np.stack((dark[..., 0], dark[..., 1]))
+    one = gpuimg.match_histograms(stack, bright[..., 0], axes="NYX", backend=backend)
+    assert_same(one[1], gpuimg.match_histograms(dark[..., 1], bright[..., 0]))
+    each = gpuimg.match_histograms(stack, np.stack((bright[..., 1], bright[..., 2])), axes="NYX", backend=backend)
+    assert_same(each[1], gpuimg.match_histograms(dark[..., 1], bright[..., 2]))
+
+
+def test_references_that_do_not_fit():
+    image, colors = np.zeros((4, 5), np.uint8), np.zeros((4, 5, 3), np.uint8)
+    with pytest.raises(ValueError, match="reference must have the image's number of channels, 1, got 3"):
+        gpuimg.match_histograms(image, colors)
+    with pytest.raises(ValueError, match="reference must not be empty"):
+        gpuimg.match_histograms(image, image[:0])
+    with pytest.raises(TypeError, match="reference must have one of the dtypes uint8"):
+        gpuimg.match_histograms(image, image.astype(np.uint16))
+    with pytest.raises(TypeError, match="image must have one of the dtypes"):
+        gpuimg.match_histograms(image.astype(np.float32), image.astype(np.float32))
+
+
+def test_alpha_has_no_part_in_matching():
+    rng = np.random.default_rng(1)
+    image, reference = rng.integers(0, 256, (20, 30, 4), np.uint8), rng.integers(0, 99, (9, 8, 4), np.uint8)
+    plain = gpuimg.match_histograms(image[..., :3].copy(), reference[..., :3].copy())
+    for given in (reference, reference[..., :3].copy()):
+        found = gpuimg.match_histograms(image, given, alpha=True)
+        assert_same(found[..., :3], plain)
+        assert_same(found[..., 3], image[..., 3])

@@ -330,6 +330,7 @@ MODEST = [
     "label",
     "laplace",
     "lut",
+    "match_histograms",
     "prewitt",
     "reconstruction",
     "remap",
