@@ -42,3 +42,5 @@ Sigma: TypeAlias = "float | tuple[float, float]"
 FootprintLike: TypeAlias = "Size | Array | list[list[int]] | list[list[bool]]"
 # Weights of a convolution, as an array or nested lists.
 WeightsLike: TypeAlias = "Array | list[list[int]] | list[list[float]]"
+# A projective transform of three rows and three columns, as an array or nested lists.
+MatrixLike: TypeAlias = "Array | list[list[int]] | list[list[float]]"

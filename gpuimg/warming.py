@@ -138,6 +138,6 @@ def compile_given() -> None:
 def compile_filter(entry: Filter, dtype: str) -> None:
     """Compile a filter by using it, with all its examples."""
     for example in entry.examples:
-        for shape in SHAPES[1:] if entry.color else SHAPES:
+        for shape in SHAPES[1:] if entry.color else SHAPES[:1] if entry.grey else SHAPES:
             image = np.ones(shape, dtype)
             entry.function(image, backend="single", **arguments(example, image))

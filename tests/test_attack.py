@@ -347,7 +347,8 @@ def test_scratch_rows_are_long_enough(tmp_path):
     image = np.random.default_rng(3).integers(0, 256, (11, 13), np.uint8)
     for mode, sigma in itertools.product(("constant", "reflect"), (0, (1, 0), (0, 1), 0.6)):
         for shape in ((11, 13), (1, 13), (11, 1), (3, 2), (2, 3, 3), (11, 4, 3)):
-            gpuimg.canny(image.ravel()[: np.prod(shape)].reshape(shape), sigma, mode=mode, backend="single")
+            part = image.ravel()[: np.prod(shape)].reshape(shape)
+            gpuimg.canny(part, sigma, mode=mode, axes="YXC"[: part.ndim], backend="single")
     for cols, connectivity, step in itertools.product((1, 2, 64, 66, 67, 131), (1, 2), (1, 3)):
         mask = np.random.default_rng(cols).integers(0, 9, (67, cols, step), np.uint8)
         gpuimg.fill_holes(mask, connectivity, backend="single")

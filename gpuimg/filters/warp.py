@@ -13,7 +13,7 @@ from gpuimg.plans.nodes import Edge, copied, moved, resample
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
-from gpuimg.typing import Backend, ImageLike, Mode, Out
+from gpuimg.typing import Backend, ImageLike, MatrixLike, Mode, Out
 
 Array = np.ndarray[Any, Any]
 Matrix = tuple[float, ...]  # three rows of three
@@ -64,7 +64,7 @@ def _sampled(name: str, image: Value, shape: tuple[int, ...], order: int, edge: 
 )
 def warp(
     image: ImageLike,
-    matrix: Any,
+    matrix: MatrixLike,
     output_shape: tuple[int, ...] | None = None,
     order: int = 1,
     *,

@@ -46,7 +46,8 @@ SLIDERS: dict[str, tuple[float, float, float]] = {
     "alpha": (0, 1, 0.01),
     "bins": (2, 1024, 1),
     "connectivity": (1, 2, 1),
-    "order": (0, 3, 1),
+    "order": (0, 1, 1),
+    "angle": (-180, 180, 1),
 }
 
 NUMBER: Schema = {"type": "number"}
@@ -89,10 +90,13 @@ KINDS: dict[str, Schema] = {
     "Sigma | None": {"anyOf": [NUMBER, _list_of(NUMBER, 2, 2), NULL]},
     "FootprintLike": {"anyOf": [INTEGER, _list_of(INTEGER, 2, 2), MASK]},
     "WeightsLike": _list_of(_list_of(NUMBER, 1, 255), 1, 255),
+    "MatrixLike": _list_of(_list_of(NUMBER, 3, 3), 3, 3),
     "DTypeLike": _enum(DTYPE_NAMES),
     "ArrayLike": _list_of(NUMBER, 1, MOST_TABLE),
     "int | tuple[int, ...]": {"anyOf": [INTEGER, _list_of(INTEGER, 1, 2)]},
     "tuple[int, ...]": _list_of(INTEGER, 2, 3),
+    "tuple[int, ...] | None": {"anyOf": [_list_of(INTEGER, 2, 3), NULL]},
+    "tuple[float, float] | None": {"anyOf": [PAIR, NULL]},
     "str | tuple[float, float]": {"anyOf": [_enum(("image", "dtype", *DTYPE_NAMES)), PAIR]},
     "Literal['rec709', 'rec601'] | Sequence[float]": {"anyOf": [_enum(("rec709", "rec601")), _list_of(NUMBER, 3, 3)]},
 }

@@ -66,7 +66,9 @@ struct SameType<A, A> {
 template <typename A>
 constexpr A EPSILON = sizeof(A) < 8 ? A(1.1920928955078125e-07) : A(2.220446049250313e-16);
 template <typename A>
-constexpr A LARGEST = sizeof(A) < 8 ? A(3.4028234663852886e38) : A(1.7976931348623157e308);
+constexpr A LARGEST = 3.4028234663852886e38f;
+template <>
+constexpr double LARGEST<double> = 1.7976931348623157e308;
 
 // A floating mean; the value at the window's centre if the two differ by no more than rounding, so that the mean of a
 // constant is the constant. `tolerance` is relative.

@@ -40,10 +40,11 @@ __global__ void __launch_bounds__(256, 2)
   A* const taps = tile + (HEIGHT + most - 1) * filled;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const long long first = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * WIDTH;
+  const int done = bottom - first < HEIGHT ? int(bottom - first) : HEIGHT;  // rows of results: no others may be read
   A totals[DOWN][ACROSS] = {};
 #pragma unroll 1
   for (int begin = 0; begin < high; begin += most) {
-    const int count = min(most, high - begin), loaded = HEIGHT + count - 1;
+    const int count = min(most, high - begin), loaded = done + count - 1;
     __syncthreads();
 #pragma unroll 1
     for (int i = warp; i < loaded; i += THREADS / 32) {

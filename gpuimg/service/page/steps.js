@@ -30,6 +30,8 @@ const FIRST = {
   high: (picture) => middle(picture, 0.6),
   output_shape: ({ width, height }) => `(${Math.max(1, Math.round(height / 2))},${Math.max(1, Math.round(width / 2))})`,
   scale: () => "0.5",
+  angle: () => "30",
+  matrix: () => "[[1,0.2,0],[0,1,0],[0,0,1]]",
   table: () => `[${Array.from({ length: 256 }, (_, level) => (level >> 6) * 85).join(",")}]`,
 };
 
