@@ -194,7 +194,6 @@ def threshold_otsu(image):
     return filters.threshold_otsu(image)
 
 
-@each_channel
 def match_histograms(image, reference):
     planes = (image[..., None], reference[..., None]) if image.ndim == 2 else (image, reference)
     pairs = zip(*[np.moveaxis(each, 2, 0) for each in planes], strict=True)
@@ -202,6 +201,7 @@ def match_histograms(image, reference):
     return matched[0] if image.ndim == 2 else np.stack(matched, axis=2)
 
 
+@each_channel
 def equalize_hist(image):
     if image.dtype.kind == "f":
         return exposure.equalize_hist(image).astype(image.dtype)

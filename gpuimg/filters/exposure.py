@@ -812,7 +812,7 @@ def _equalizing(dtype: np.dtype[Any], counts: Array) -> Array:
 def _portrait(image: Any) -> Array:
     """An example of a reference: of another size than the image, mostly dark."""
     dtype, channels = image.dtype, image.shape[2:]
-    low, high = images.limits(dtype)
+    low, high = images.limits(dtype) if dtype in _INTEGERS else (0, 1)
     share = np.random.default_rng(7).beta(2, 5, (31, 23, *channels))
     return (low + share * (high - low)).astype(dtype)
 
@@ -888,9 +888,9 @@ def plan_match_histograms(image: Value, reference: Value) -> Value:
 
 def _matching(dtype: np.dtype[Any], counts: Array, wanted: Array) -> Array:
     """Return the look-up table of each channel, indexed by the unsigned bit pattern."""
-    low = images.limits(dtype)[0]
-    table = np.empty(counts.shape, dtype)
-    for row, own, other in zip(table, counts, wanted, strict=True):
+    low, high = images.limits(dtype)
+    table = np.tile(np.arange(low, high + 1).astype(dtype), (len(counts), 1))  # alpha, if it is there, has no reference
+    for row, own, other in zip(table, counts, wanted, strict=False):
         values = np.flatnonzero(other)
         shares = np.cumsum(own) / own.sum(), np.cumsum(other[values]) / other.sum()
         row[:] = np.rint(np.interp(*shares, values + low))
