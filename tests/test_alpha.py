@@ -50,7 +50,7 @@ def white_square():
 
 def colours(image):
     """Without alpha, as filters see it."""
-    if image.ndim == 2:
+    if image.ndim == 2 or image.shape[2] not in (2, 4):
         return image
     return image[..., 0] if image.shape[-1] == 2 else np.ascontiguousarray(image[..., :-1])
 
