@@ -43,10 +43,14 @@ def kept(count: int, nbytes: Callable[[Any], int], most: int = MOST_BYTES) -> Ca
             if size > most:
                 raise _TooLarge(result)
             if total + size > most:
-                made.cache_clear()
-                total = 0
+                clear()
             total += size
             return result
+
+        def clear() -> None:
+            nonlocal total
+            made.cache_clear()
+            total = 0
 
         @wraps(function)
         def found(*arguments: Any) -> Any:
@@ -55,7 +59,7 @@ def kept(count: int, nbytes: Callable[[Any], int], most: int = MOST_BYTES) -> Ca
             except _TooLarge as large:
                 return large.result
 
-        found.cache_clear = made.cache_clear  # type: ignore[attr-defined]
+        found.cache_clear = clear  # type: ignore[attr-defined]
         return cast("Function", found)
 
     return decorate

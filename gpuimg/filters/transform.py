@@ -104,7 +104,13 @@ def _trimmed(index: Array, weights: Array) -> tuple[Array, Array, Array]:
     return index, weights, fixed
 
 
-def _wanted_shape(source: images.Source, output_shape: Any) -> tuple[int, int]:
+def accept_sampled(image: Any, order: Any, axes: str | None, alpha: bool | None) -> tuple[images.Source, int]:
+    """Check an image and the order of interpolation: pixels of any dtype are moved, and those of real ones mixed."""
+    order = images.whole("order", order, low=0, high=1)
+    return images.accept(image, images.DTYPES if order else images.MOVED, axes=axes, alpha=alpha), order
+
+
+def wanted_shape(source: images.Source, output_shape: Any) -> tuple[int, int]:
     if not hasattr(output_shape, "__len__") or isinstance(output_shape, str | bytes):
         raise TypeError(f"output_shape must be (rows, columns), got {output_shape!r}")
     if len(output_shape) == 3 and len(source.shape) == 3 and output_shape[2] == source.channels:
@@ -191,9 +197,8 @@ def resize(
     >>> gpuimg.resize(np.array([[0, 60, 120]], np.uint8), (1, 6))
     array([[ 15,  15,  45,  75, 105, 105]], dtype=uint8)
     """
-    order = images.whole("order", order, low=0, high=1)
-    source = images.accept(image, images.DTYPES if order else images.MOVED, axes=axes, alpha=alpha)
-    return _resized(source, _wanted_shape(source, output_shape), order, anti_aliasing, backend, out)
+    source, order = accept_sampled(image, order, axes, alpha)
+    return _resized(source, wanted_shape(source, output_shape), order, anti_aliasing, backend, out)
 
 
 @register({"scale": 0.6}, {"scale": (1.5, 0.4), "order": 0}, {"scale": 1.7, "anti_aliasing": False}, alpha="weighed")
@@ -243,8 +248,7 @@ def rescale(
     >>> gpuimg.rescale(np.zeros((480, 640), np.uint8), 0.5).shape
     (240, 320)
     """
-    order = images.whole("order", order, low=0, high=1)
-    source = images.accept(image, images.DTYPES if order else images.MOVED, axes=axes, alpha=alpha)
+    source, order = accept_sampled(image, order, axes, alpha)
     return _resized(source, _scaled_shape(source, scale), order, anti_aliasing, backend, out)
 
 
@@ -253,7 +257,8 @@ def _resized(
 ) -> Any:
     rows, cols = shape
     smooth = _smooths(source, rows, cols, order, anti_aliasing)
-    down, along = (_parts(*sides, smooth) for sides in zip(source.shape, shape, strict=False))
+    height, width = source.shape[:2]
+    down, along = _parts(height, rows, smooth), _parts(width, cols, smooth)
     if len(down) + len(along) > 2:
         return _resize_in_tiles(source, down, along, order, smooth, backend, out)
     return run(plan_resize, source, *down, *along, order, smooth, alpha="weighed", backend=backend, out=out)

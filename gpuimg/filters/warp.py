@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpuimg import images
-from gpuimg.filters.transform import _wanted_shape, plan_rot90
+from gpuimg.filters.transform import accept_sampled, plan_rot90, wanted_shape
 from gpuimg.plans.nodes import Edge, copied, moved, resample
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
@@ -18,11 +18,6 @@ from gpuimg.typing import Backend, ImageLike, MatrixLike, Mode, Out
 Array = np.ndarray[Any, Any]
 Matrix = tuple[float, ...]  # three rows of three
 REAL = frozenset(dtype for dtype in images.KNOWN if dtype.kind in "uif")
-
-
-def _accept(image: Any, order: Any, axes: str | None, alpha: bool | None) -> tuple[images.Source, int]:
-    order = images.whole("order", order, low=0, high=1)
-    return images.accept(image, images.DTYPES if order else images.MOVED, axes=axes, alpha=alpha), order
 
 
 def _edge(mode: Any, cval: Any, source: images.Source, order: int) -> Edge:
@@ -114,8 +109,8 @@ def warp(
     >>> gpuimg.warp(image, [[1, 0, 0.5], [0, 1, 0], [0, 0, 1]])
     array([[ 50, 150, 100]], dtype=uint8)
     """
-    source, order = _accept(image, order, axes, alpha)
-    shape = source.shape[:2] if output_shape is None else _wanted_shape(source, output_shape)
+    source, order = accept_sampled(image, order, axes, alpha)
+    shape = source.shape[:2] if output_shape is None else wanted_shape(source, output_shape)
     edge = _edge(mode, cval, source, order)
     return run(
         plan_warp, source, _checked_matrix(matrix), shape, order, edge, alpha="weighed", backend=backend, out=out
@@ -191,7 +186,7 @@ def rotate(
     array([[2, 4],
            [1, 3]], dtype=uint8)
     """
-    source, order = _accept(image, order, axes, alpha)
+    source, order = accept_sampled(image, order, axes, alpha)
     degrees = images.number("angle", angle) % 360
     if not isinstance(resize, bool | np.bool_):
         raise TypeError(f"resize must be True or False, got {resize!r}")
@@ -297,7 +292,7 @@ def remap(
     >>> gpuimg.remap(image, rows=np.array([[0, 0.5]]), cols=np.array([[1, 0.5]]))
     array([[100,  85]], dtype=uint8)
     """
-    source, order = _accept(image, order, axes, alpha)
+    source, order = accept_sampled(image, order, axes, alpha)
     down, along = _coordinates("rows", rows, source), _coordinates("cols", cols, source)
     if down.shape != along.shape:
         raise ValueError(f"rows and cols must have the same shape, got {down.shape} and {along.shape}")
