@@ -7,9 +7,11 @@ import hashlib
 import http.client
 import math
 import random
+import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -52,6 +54,7 @@ class Outcome(NamedTuple):
     seconds : from then to the end of the answer, or to when it was given up
     port : the client's own, of the connection
     cache : what the service's cache did
+    parts : the seconds of the service's parts of the work, as it says
     found : the status and, where answers are checked, the SHA-256 of a whole answer's body
     error : why no answer came
     """
@@ -62,6 +65,7 @@ class Outcome(NamedTuple):
     seconds: float
     port: int = 0
     cache: str = ""
+    parts: Mapping[str, float] = MappingProxyType({})
     found: str = ""
     error: str = ""
 
@@ -135,6 +139,7 @@ class Client:
             status=status,
             seconds=time.monotonic() - outcome.planned,
             cache=headers.get("gpuimg-cache", ""),
+            parts=_parts(headers.get("server-timing", "")),
             found=f"200 {digest}" if status == 200 else str(status),
         )
 
@@ -170,6 +175,12 @@ def _read_head(head: bytes) -> tuple[int, dict[str, str]]:
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = [line.partition(":") for line in lines if line]
     return int(first.split()[1]), {name.lower(): text.strip() for name, _, text in headers}
+
+
+def _parts(timing: str) -> dict[str, float]:
+    """The seconds of each part of a Server-Timing header."""
+    found = re.findall(r"([a-z0-9]+);dur=([0-9.]+)", timing)
+    return {name: float(milliseconds) / 1e3 for name, milliseconds in found}
 
 
 # Loads -------------------------------------------------------------------------------------------------------------

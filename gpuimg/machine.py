@@ -6,6 +6,8 @@ import json
 import math
 import os
 import platform
+import sys
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -65,6 +67,13 @@ def processor_count() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
+
+
+def be_nice(niceness: int) -> None:
+    """Add to the niceness of the calling thread, and of those that it starts; only Linux knows one of threads."""
+    if niceness and sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + niceness)
 
 
 def figures_path() -> Path:

@@ -115,9 +115,20 @@ def test_wrong_jobs(pool):
         pool.submit("blur", IMAGE)
     with pytest.raises(TypeError, match="a filter, its name, a chain or a function"):
         pool.submit(3, IMAGE)
-    for wrong in ({"running": 0}, {"queued": -1}, {"queued_bytes": 2.5}, {"running": True}):
+    for wrong in ({"running": 0}, {"queued": -1}, {"queued_bytes": 2.5}, {"running": True}, {"niceness": -1}):
         with pytest.raises(ValueError, match="must be a whole number"):
             gpuimg.Pool(**wrong)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows a niceness of threads")
+def test_threads_can_be_nicer_than_the_rest():
+    def niceness(_=None):
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    with gpuimg.Pool(running=2, niceness=3) as pool:
+        assert pool.submit(niceness, IMAGE).result(30) == min(niceness() + 3, 19)
+    with gpuimg.Pool(running=2) as pool:
+        assert pool.submit(niceness, IMAGE).result(30) == niceness()
 
 
 def test_an_error_is_raised_where_the_result_is_taken(pool):

@@ -57,7 +57,7 @@ LAYERS = [
     ("gpuimg.files.pnm", "gpuimg.files.tiff_guards"),
     ("gpuimg.files.jpeg2000", "gpuimg.files.webp"),
     ("gpuimg.files.pillow",),
-    ("gpuimg.files.pages",),
+    ("gpuimg.files.pages", "gpuimg.files.pieces"),
     ("gpuimg.files.codecs", "gpuimg.files.limits", "gpuimg.files.meta"),
     ("gpuimg.plans.alpha",),
     ("gpuimg.plans.graph",),

@@ -497,7 +497,7 @@ class Held:
         except stopping.Stopped:
             self.stopped.append(request)
             raise
-        return work.Made(Answer(b"pixels", "image/png"), {"decode": 0.0}, [], 1)
+        return work.Made(Answer(b"pixels", "image/png"), {"decode": 0.0, "encode": 0.0}, [], 1)
 
 
 @pytest.fixture
@@ -537,27 +537,30 @@ def test_what_does_not_fit_is_refused_at_once(held):
             assert each.reply.status == 200
 
 
+DECODED = ("decode", "PNG")
+
+
 def test_who_would_wait_too_long_is_refused_before_the_body_is_sent(held):
-    with limited(running=1, queued=9, waiting_seconds=3.0) as client:
+    with limited(running=1, queued=9, waiting_seconds=5.0) as client:
         pace = client.service.pace
-        pace.ended(16, 0.0, 4.0)  # four seconds for each
+        pace.learn([(DECODED, 4.0)], 16)  # four seconds for each
         asked = [Asked(client, 0)]
         assert wait_until(lambda: len(held.began) == 1)
-        asked.append(Asked(client, 1))  # two seconds until the first, half done, makes place
+        asked.append(Asked(client, 1))  # four seconds until the first makes place
         assert wait_until(lambda: client.service.pool.waiting == 1)
         with connected(client) as channel:
             channel.sendall(HEAD + b"Content-Length: 1000\r\n\r\n")
             head = channel.recv(10_000)
         assert head.startswith(b"HTTP/1.1 503 ")
-        assert b"Retry-After: 6\r\n" in head
+        assert b"Retry-After: 8\r\n" in head
         reply = client.apply(file_of(GREY), "invert")
-        assert "wait for about 6.0 s, and may for 3 s" in detail(reply, 503)
+        assert re.search(r"wait for about [78]\.. s, and may for 5 s", detail(reply, 503))
         assert json.loads(reply.body)["limit"] == "waiting_seconds"
         held.go.set()
         for each in asked:
             each.join(20)
             assert each.reply.status == 200
-        assert pace.seconds([16], []) < 4.0
+        assert pace.expect([DECODED], 16) < 4.0
 
 
 def test_a_cache_is_looked_into_however_long_others_wait(held):
@@ -566,7 +569,7 @@ def test_a_cache_is_looked_into_however_long_others_wait(held):
         held.go.set()
         assert client.apply(file_of(GREY), "invert").status == 200
         held.go.clear()
-        client.service.pace.ended(16, 0.0, 4.0)
+        client.service.pace.learn([(DECODED, 4.0)], 16)
         waiting = Asked(client, 0)
         assert wait_until(lambda: len(held.began) == 2)
         detail(client.apply(file_of(COLOURS), "invert"), 503)

@@ -2,37 +2,57 @@
 
 import pytest
 
-from gpuimg.service.pace import EACH, Pace
+from gpuimg.service.pace import EACH, Pace, wait
 
 MEGABYTE = 1 << 20
+READ_PNG, WRITE_PNG, MEDIAN = ("decode", "PNG"), ("encode", "image/png"), ("filter", "median")
+
+
+def learned(seconds, count=100, nbytes=MEGABYTE - EACH, part=MEDIAN, pace=None):
+    pace = pace or Pace()
+    for _ in range(count):
+        pace.learn([(part, seconds)], nbytes)
+    return pace
 
 
 def test_nothing_is_expected_before_anything_is_known():
-    assert Pace().seconds([MEGABYTE] * 1000, []) == 0.0
+    assert Pace().expect([READ_PNG, MEDIAN, WRITE_PNG], 1000 * MEGABYTE) == 0.0
 
 
 def test_time_is_expected_by_bytes():
-    pace = Pace()
-    for start in range(100):
-        pace.ended(MEGABYTE - EACH, start, start + 0.5)
-    assert pace.seconds([MEGABYTE - EACH], []) == pytest.approx(0.5)
-    assert pace.seconds([8 * MEGABYTE - EACH], []) == pytest.approx(4.0)
-    assert pace.seconds([], [8 * MEGABYTE - EACH]) == pytest.approx(2.0)
-    assert pace.seconds([MEGABYTE - EACH] * 3, [MEGABYTE - EACH]) == pytest.approx(1.75)
+    pace = learned(0.5)
+    assert pace.expect([MEDIAN], MEGABYTE - EACH) == pytest.approx(0.5)
+    assert pace.expect([MEDIAN], 8 * MEGABYTE - EACH) == pytest.approx(4.0)
 
 
-def test_works_beside_each_other_count_once():
-    pace = Pace()
-    for start in range(100):
-        pace.ended(MEGABYTE - EACH, start, start + 0.5)
-        pace.ended(MEGABYTE - EACH, start, start + 0.5)
-    assert pace.seconds([MEGABYTE - EACH] * 2, []) == pytest.approx(0.5, rel=0.02)
+def test_each_part_has_a_pace_of_its_own():
+    pace = learned(2.0, part=WRITE_PNG, pace=learned(1.0, part=READ_PNG))
+    nbytes = MEGABYTE - EACH
+    assert pace.expect([READ_PNG], nbytes) == pytest.approx(1.0)
+    assert pace.expect([READ_PNG, WRITE_PNG], nbytes) == pytest.approx(3.0)
+    assert pace.expect([READ_PNG, MEDIAN, MEDIAN, WRITE_PNG], nbytes) == pytest.approx(3.0)
+    learned(0.25, part=MEDIAN, pace=pace)
+    assert pace.expect([READ_PNG, MEDIAN, MEDIAN, WRITE_PNG], nbytes) == pytest.approx(3.5)
+
+
+def test_a_kind_that_is_not_known_counts_as_the_known_ones_of_its_part():
+    pace = learned(2.0, part=("filter", "median"), pace=learned(1.0, part=("filter", "gaussian")))
+    assert 1.0 < pace.expect([("filter", "canny")], MEGABYTE - EACH) < 2.0
+    assert pace.expect([("decode", "canny")], MEGABYTE - EACH) == 0.0
 
 
 def test_the_last_works_count_most():
-    pace = Pace()
-    for start in range(300):
-        pace.ended(MEGABYTE - EACH, start, start + 0.1)
-    for start in range(300, 600):
-        pace.ended(MEGABYTE - EACH, start, start + 0.9)
-    assert pace.seconds([MEGABYTE - EACH], []) == pytest.approx(0.9, rel=0.02)
+    pace = learned(0.9, 300, pace=learned(0.1, 300))
+    assert pace.expect([MEDIAN], MEGABYTE - EACH) == pytest.approx(0.9, rel=0.02)
+
+
+def test_a_free_place_is_not_waited_for():
+    assert wait([], [], 1) == 0.0
+    assert wait([5.0], [], 2) == 0.0
+
+
+def test_places_are_taken_in_order():
+    assert wait([2.0, 3.0], [], 2) == 2.0
+    assert wait([2.0, 3.0], [4.0], 2) == 3.0
+    assert wait([2.0, 3.0], [4.0, 1.0, 1.0], 2) == 5.0
+    assert wait([3.0], [1.0, 1.0], 1) == 5.0

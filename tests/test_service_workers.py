@@ -395,19 +395,22 @@ def test_a_stuck_worker_ends_with_its_supervisor():
         connection.close()
 
 
+def open_files(pid):
+    names = []
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            names.append(path.readlink().name)
+    return names
+
+
 def test_workers_inherit_their_own_descriptors_only():
     if not Path("/proc/self/fd").exists():
         pytest.skip("needs /proc")
     with served(count=2) as service:
         for pid in service.living():
-            targets = [path.readlink().name for path in Path(f"/proc/{pid}/fd").iterdir()]
+            targets = open_files(pid)
             sockets = {target for target in targets if target.startswith("socket:")}
-            others = {
-                path.readlink().name
-                for other in service.living()
-                if other != pid
-                for path in Path(f"/proc/{other}/fd").iterdir()
-            }
+            others = {name for other in service.living() if other != pid for name in open_files(other)}
             assert sockets
             assert not sockets & others
 

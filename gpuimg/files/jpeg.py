@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import BinaryIO
 
 from gpuimg.files.limits import Limit, Refused
 from gpuimg.files.meta import Pixels, Written
 from gpuimg.files.pages import Pages
+from gpuimg.files.pieces import PIECE
 from gpuimg.files.pillow import read_still, write_still
 
 MOST_SCANS = 100
@@ -23,15 +25,20 @@ def read_jpeg(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
         def _read_dpi_from_exif(self) -> None:
             pass
 
-    check_scans(file.read())
+    check_scans(file)
     file.seek(0)
     return read_still(Unread, file, limit, chosen)
 
 
-def check_scans(data: bytes) -> None:
+def check_scans(file: BinaryIO, nbytes: float = math.inf) -> None:
     """Refuse a JPEG stream of many scans: a scan of a few bytes makes the decoder visit every pixel."""
-    if data.count(START_OF_SCAN) > MOST_SCANS:
-        raise Refused(f"has more than {MOST_SCANS} scans")
+    scans, last = 0, b""
+    while piece := file.read(int(min(nbytes, PIECE))):
+        nbytes -= len(piece)
+        scans += (last + piece).count(START_OF_SCAN)
+        if scans > MOST_SCANS:
+            raise Refused(f"has more than {MOST_SCANS} scans")
+        last = piece[-1:]
 
 
 def write_jpeg(file: BinaryIO, pages: Pixels, how: Written) -> None:

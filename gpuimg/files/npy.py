@@ -10,6 +10,7 @@ import numpy as np
 from gpuimg.files.limits import Limit, Refused, check_page, size_of
 from gpuimg.files.meta import Pixels, Written
 from gpuimg.files.pages import REALS, Pages, bands
+from gpuimg.files.pieces import read_array
 
 NPY_SIGNATURE = b"\x93NUMPY"
 NPY_DTYPES = ("bool", *REALS)
@@ -31,8 +32,7 @@ def read_npy(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
         raise ValueError("truncated" if decoded > found else "more data than its header says")
 
     def decode() -> Pixels:
-        flat = np.frombuffer(file.read(decoded), dtype, count)
-        return flat.reshape(shape, order="F" if is_fortran else "C")
+        return read_array(file, dtype, count).reshape(shape, order="F" if is_fortran else "C")
 
     return Pages([decode], decoded)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -14,6 +13,7 @@ from gpuimg.exif import EXIF_PREFIX, exif_block, orientation_of, sound_exif, upr
 from gpuimg.files.limits import Limit, Refused, brief, check_page
 from gpuimg.files.meta import Pixels, Read, Written, sound
 from gpuimg.files.pages import Pages
+from gpuimg.files.pieces import Memory
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -70,7 +70,7 @@ def write_still(file: BinaryIO, pages: Pixels, how: Written, form: str, **option
     from PIL import Image
 
     (image,) = pages
-    packed = BytesIO()  # Pillow hides the system's reason when it fails to write, so it writes to memory
+    packed = Memory()  # Pillow hides the system's reason when it fails to write, so it writes to memory
     for name in ("icc_profile", "exif", "xmp"):
         if getattr(how.metadata, name):
             options[name] = EXIF_PREFIX * (name == "exif") + getattr(how.metadata, name)

@@ -27,6 +27,7 @@ from gpuimg.files.jpeg import check_scans
 from gpuimg.files.limits import MOST_PAGES, Limit, Refused, brief, check_page, size_of
 from gpuimg.files.meta import BIG_TIFF, OME_AXES, Pixels, Read, Written, sound
 from gpuimg.files.pages import REALS, Pages, bands, differing
+from gpuimg.files.pieces import read_array
 from gpuimg.files.pillow import pixels_of
 from gpuimg.files.tiff_guards import (
     DEFLATE,
@@ -222,10 +223,7 @@ def _uncompressed(file: BinaryIO, page: Any, number: int) -> Pixels:
     dtype = page.dtype.newbyteorder(page.parent.byteorder)
     nbytes = page.size * dtype.itemsize
     file.seek(page.dataoffsets[0] + number * nbytes)
-    data = file.read(nbytes)
-    if len(data) < nbytes:
-        raise ValueError("truncated")
-    return np.frombuffer(data, dtype).reshape(page.shape)
+    return read_array(file, dtype, page.size).reshape(page.shape)
 
 
 def _meaning(page: Any, samples: Pixels) -> Pixels:
@@ -288,7 +286,7 @@ class _PillowTiff:
         if page.compression in JPEG_IN_TIFF:
             for start, count in zip(page.dataoffsets, page.databytecounts, strict=False):
                 self.file.seek(start)
-                check_scans(self.file.read(count))
+                check_scans(self.file, count)
         image = self._at(page.index)
         bits = max(np.atleast_1d(page.bitspersample))
         if image is not None and bits <= PILLOW_BITS.get(image.mode, 8):

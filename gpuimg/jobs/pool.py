@@ -20,7 +20,7 @@ from gpuimg import stopping
 from gpuimg.backend import compiling  # noqa: F401  registered with `atexit` before the pools, so it ends after them
 from gpuimg.errors import GpuimgError
 from gpuimg.jobs.chains import Chain, filter_of
-from gpuimg.machine import processor_count
+from gpuimg.machine import be_nice, processor_count
 from gpuimg.memory import machine_memory
 from gpuimg.run import on_stream_of, place_of
 
@@ -200,6 +200,8 @@ class Pool:
     queued_bytes : bytes of pixels that the images of waiting jobs may have, by default an eighth of the machine's
         memory. A single larger image is taken when no other waits
     processors : how many the jobs share, by default all
+    niceness : added to that of the threads, 0 to 19: the more, the more what else the program and the machine do comes
+        first. On Linux; other systems know none of single threads
 
     A pool is a context manager, also an asynchronous one, that waits for its jobs at the end. At the end of the program
     jobs are waited for, too. In a forked process a pool is empty.
@@ -220,12 +222,14 @@ class Pool:
         queued: int | None = None,
         queued_bytes: int | None = None,
         processors: int | None = None,
+        niceness: int = 0,
     ) -> None:
         self.running = _count("running", processor_count() if running is None else running, 1)
         self.queued = _count("queued", QUEUED if queued is None else queued, 0)
         bound = machine_memory() // 8 if queued_bytes is None else queued_bytes
         self.queued_bytes = _count("queued_bytes", bound, 0)
         self.processors = _count("processors", processor_count() if processors is None else processors, 1)
+        self.niceness = _count("niceness", niceness, 0)
         self._start()
         _pools.add(self)
 
@@ -333,7 +337,9 @@ class Pool:
         if self._idle >= len(self._queue):
             self._todo.notify()
         elif len(self._threads) < self.running:
-            thread = threading.Thread(target=_work, args=(weakref.ref(self),), daemon=True, name="gpuimg job")
+            thread = threading.Thread(
+                target=_work, args=(weakref.ref(self), self.niceness), daemon=True, name="gpuimg job"
+            )
             self._threads.add(thread)
             try:
                 thread.start()
@@ -449,8 +455,9 @@ class Pool:
         await self.aclose(cancel=kind is not None)
 
 
-def _work(reference: weakref.ref[Pool]) -> None:
+def _work(reference: weakref.ref[Pool], niceness: int) -> None:
     """What a pool's thread does; while it waits it holds the pool no longer than `IDLE_SECONDS`."""
+    be_nice(niceness)
     while True:
         pool = reference()
         turn = None if pool is None else pool._turn()

@@ -28,6 +28,7 @@ LINGER_SECONDS = 10.0  # for the rest of a body that is refused: who still sends
 ANY_LENGTH = 1 << 60
 # A client may take so long to read an answer, and a second more for so many bytes.
 SENDING_SECONDS, SENDING_RATE = 60.0, 100_000
+COPIED_BYTES = 1 << 16
 CACHED_SECONDS = 365 * 24 * 3600
 QUERY = ("f", "axes")
 
@@ -103,6 +104,10 @@ class Base(web.RequestHandler):
         """Send the answer; a client that does not read it in time is cut off."""
         stream = cast(Any, self.request.connection).stream
         nbytes = len(chunk) if isinstance(chunk, bytes) else 0
+        if nbytes > COPIED_BYTES and self.request.method != "HEAD":
+            # Tornado would join the headers and the body, which takes long.
+            self.set_header("Content-Length", nbytes)
+            self.flush()
         sent = super().finish(chunk)
         if not sent.done():
             self.service.held_bytes += nbytes

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from gpuimg import caching
 from gpuimg.errors import GpuimgError, ServeError
+from gpuimg.machine import be_nice
 from gpuimg.service.app import SERVER_OPTIONS, make_app
 from gpuimg.service.cache import Cache, Remote
-from gpuimg.service.core import Service
+from gpuimg.service.core import NICENESS, Service
 from gpuimg.service.limits import Limits
 from gpuimg.service.metrics import FOLDER, Metrics, forget
 from gpuimg.service.serving import listen, serve, url
@@ -151,6 +152,7 @@ def _quiet() -> None:
 
 def _warm(service: Service, say: Callable[[str], None]) -> None:
     """Compile what is not compiled yet, once for all workers and those that take their place."""
+    be_nice(NICENESS)  # as the threads that filters share will be, which start here
     folder = os.environ.get(FOLDER)
     if folder is None:
         _compile()

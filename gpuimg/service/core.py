@@ -20,7 +20,7 @@ from gpuimg.jobs.pool import Job, Pool, QueueFull
 from gpuimg.service.cache import Answer, Cache, key
 from gpuimg.service.limits import Limits
 from gpuimg.service.metrics import Metrics
-from gpuimg.service.pace import Pace
+from gpuimg.service.pace import Pace, Part, wait
 from gpuimg.service.problems import Problem, busy, over
 from gpuimg.service.work import Body, Made, Request, Room, StepTime, perform, read_accept, read_axes, read_chain
 from gpuimg.typing import Backend
@@ -28,6 +28,8 @@ from gpuimg.typing import Backend
 log = logging.getLogger("gpuimg.service")
 
 HASHED_AT_ONCE = 1 << 16  # bytes
+NICENESS = 10  # of the threads that work: the loop, and who sends and takes images, come first
+LEFT = 0.1  # of the seconds that a work was expected to take, where it takes longer
 
 
 class Query(NamedTuple):
@@ -104,8 +106,8 @@ class Service:
 
     def __post_init__(self) -> None:
         limits = self.limits
-        self.pool = Pool(limits.running, limits.queued, limits.queued_bytes, limits.processors)
-        self.jobs: set[Job] = set()
+        self.pool = Pool(limits.running, limits.queued, limits.queued_bytes, limits.processors, NICENESS)
+        self.jobs: dict[Job, float] = {}  # and the seconds that each is expected to run, first in, first out
         self.pace = Pace()
         self.hashers = ThreadPoolExecutor(1, "gpuimg-digest")
         self.readers = ThreadPoolExecutor(2, "gpuimg-header")  # of files' headers, which can be long
@@ -186,14 +188,13 @@ class Service:
         finally:
             watch.stop()  # a header is read no longer than somebody waits for it
         self.check_wait()
-        began = time.monotonic()
         try:
             with gpuimg.use_backend(self.backend):
                 job = self.pool.submit_nowait(perform, request, deadline=end - time.monotonic())
         except QueueFull:
             raise busy("as many requests wait as may") from None
         self.metrics.running.inc()
-        self.jobs.add(job)
+        self.jobs[job] = self.pace.expect(_parts(request), request.nbytes)
         try:
             made: Made = await job
         except MemoryError:
@@ -203,9 +204,8 @@ class Service:
             raise Problem(500, f"the service failed at this request: {one_line(error)}") from error
         finally:
             self.metrics.running.dec()
-            self.jobs.discard(job)
-        began += job.seconds.queued
-        self.pace.ended(job.nbytes, began, began + job.seconds.running)
+            del self.jobs[job]
+        self.pace.learn(_taken(request, made), request.nbytes)
         seconds |= {"queue": job.seconds.queued, **made.seconds}
         self.metrics.made(made, {"queue": job.seconds.queued, "running": job.seconds.running})
         return made
@@ -214,8 +214,13 @@ class Service:
         """Refuse a request that would wait too long for its turn."""
         if len(self.jobs) < self.limits.running:
             return
-        running = [job.nbytes for job in self.jobs if job.running()]
-        seconds = self.pace.seconds([job.nbytes for job in self.jobs if not job.running()], running)
+        running, waiting = [], []
+        for job, expected in self.jobs.items():
+            if job.running():
+                running.append(max(expected - job.seconds.running, LEFT * expected))
+            else:
+                waiting.append(expected)
+        seconds = wait(running, waiting, max(self.limits.running, len(running)))
         most = self.limits.waiting_seconds
         if seconds > most:
             why = f"a request would wait for about {seconds:.1f} s, and may for {most:g} s"
@@ -225,3 +230,24 @@ class Service:
         with stopping.watched(watch):
             body.seek(0)
             return Request(body, query.chain, query.formats, query.axes, self.limits, self.room)
+
+
+def _parts(request: Request) -> list[Part]:
+    """What is to be done for a request, as far as it is known beforehand."""
+    own = request.image.format
+    wanted = request.formats[0] if request.formats else None
+    steps = request.chain.steps if request.chain is not None else ()
+    return [
+        ("decode", own.name),
+        *[("filter", entry.name) for entry, _ in steps],
+        ("encode", (wanted or own).media_type),
+    ]
+
+
+def _taken(request: Request, made: Made) -> list[tuple[Part, float]]:
+    """What was done for a request, and the seconds that it took."""
+    return [
+        (("decode", request.image.format.name), made.seconds["decode"]),
+        *[(("filter", step.name), step.seconds) for step in made.steps],
+        (("encode", made.answer.content_type), made.seconds["encode"]),
+    ]

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+import heapq
+from collections.abc import Iterable, Sequence
 
-KEPT = 0.98  # of what is known, at each work that ends: some fifty of them count
+KEPT = 0.98  # of what is known of a kind, at each work with such a part that ends: some fifty of them count
 EACH = 1 << 18  # bytes whose pixels take as long as all that does not depend on the size
+
+Part = tuple[str, str]  # of a work: what it is, and of which kind, such as ("decode", "PNG") or ("filter", "median")
 
 
 class Pace:
-    """The seconds that works take for each byte of their images, learned from works that have ended.
-
-    Works run beside each other, so what counts is the time in which any of them ran.
-    """
+    """The seconds that the parts of works take for each byte of their images, learned from works that have ended."""
 
     def __init__(self) -> None:
-        self._work = 0.0
-        self._seconds = 0.0
-        self._until = -math.inf  # up to here the time is counted
+        self._known: dict[Part, tuple[float, float]] = {}  # bytes and seconds, the last ones for the most part
 
-    def ended(self, nbytes: int, began: float, ended: float) -> None:
-        """Learn from a work, by the times of its begin and its end in seconds of one clock."""
-        self._work = KEPT * self._work + nbytes + EACH
-        self._seconds = KEPT * self._seconds + max(0.0, ended - max(began, self._until))
-        self._until = max(self._until, ended)
+    def learn(self, parts: Iterable[tuple[Part, float]], nbytes: int) -> None:
+        """Learn from a work: the seconds of its parts, for an image of so many bytes."""
+        for part, seconds in parts:
+            for key in (part, (part[0], "")):  # the latter stands for kinds that are not known yet
+                work, taken = self._known.get(key, (0.0, 0.0))
+                self._known[key] = KEPT * work + nbytes + EACH, KEPT * taken + seconds
 
-    def seconds(self, waiting: Iterable[int], running: Iterable[int]) -> float:
-        """How long works of so many bytes will take; those that run count by half. 0 if nothing is known."""
-        if not self._work:
-            return 0.0
-        left = sum([nbytes + EACH for nbytes in waiting]) + sum([nbytes + EACH for nbytes in running]) / 2
-        return left * self._seconds / self._work
+    def expect(self, parts: Iterable[Part], nbytes: int) -> float:
+        """The seconds that a work with these parts will take; what is not known counts as 0."""
+        return sum([self._rate(part) for part in parts]) * (nbytes + EACH)
+
+    def _rate(self, part: Part) -> float:
+        work, seconds = self._known.get(part) or self._known.get((part[0], "")) or (1.0, 0.0)
+        return seconds / work
+
+
+def wait(running: Sequence[float], waiting: Iterable[float], places: int) -> float:
+    """The seconds until one of several places is free for who comes after all that wait.
+
+    Parameters
+    ----------
+    running, waiting : the seconds that each work takes still; those that wait get their places in this order
+    """
+    free = [0.0] * (places - len(running)) + list(running)
+    heapq.heapify(free)
+    for seconds in waiting:
+        heapq.heapreplace(free, free[0] + seconds)
+    return free[0]

@@ -17,6 +17,7 @@ import numpy as np
 from gpuimg import stopping
 from gpuimg.errors import ImageFileError, one_line
 from gpuimg.files import Format, ImageFile, ImageMetadata, Written, axes_of_pages, check_fits, write_image
+from gpuimg.files.pieces import Memory
 from gpuimg.images import check_axes
 from gpuimg.jobs.chains import Chain, chain, has_alpha_still, known_arguments
 from gpuimg.jobs.texts import plain, read_step
@@ -142,7 +143,7 @@ def _quality(settings: Sequence[str]) -> float:
 HEADER_READS = 100_000  # a header of thousands of segments takes that many; more would only keep a thread busy
 
 
-class Body(BytesIO):
+class Body(Memory):
     """A file in memory that looks whether the work is to end whenever a decoder reads it or an encoder writes it.
 
     Attributes
@@ -159,6 +160,10 @@ class Body(BytesIO):
             if self.reads < 0:
                 raise ValueError("its header has too many parts")
         return super().read(size)
+
+    def readinto(self, buffer: Any, /) -> int:
+        stopping.look()
+        return super().readinto(buffer)
 
     def write(self, data: Any, /) -> int:
         stopping.look()

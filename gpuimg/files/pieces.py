@@ -1,0 +1,52 @@
+"""Large reads and writes in pieces, between which Python's other threads get their turn."""
+
+from __future__ import annotations
+
+import os
+from io import BytesIO
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from gpuimg.files.meta import Pixels
+
+PIECE = 1 << 20  # bytes: half a millisecond
+
+
+class Memory(BytesIO):
+    """A file in memory. `BytesIO` copies all of a read or a write while no other thread can run."""
+
+    def readinto(self, buffer: Any, /) -> int:
+        with memoryview(buffer).cast("B") as whole:
+            return sum([BytesIO.readinto(self, whole[at : at + PIECE]) for at in range(0, len(whole), PIECE)])
+
+    def write(self, data: Any, /) -> int:
+        with memoryview(data).cast("B") as whole:
+            if len(whole):
+                self._fill()
+            return sum([BytesIO.write(self, whole[at : at + PIECE]) for at in range(0, len(whole), PIECE)])
+
+    def _fill(self) -> None:
+        """Write zeros between the end and a place beyond it, as the next write would do."""
+        at = self.tell()
+        end = self.seek(0, os.SEEK_END)
+        while end < at:
+            end += BytesIO.write(self, bytes(min(at - end, PIECE)))
+        self.seek(at)
+
+
+def read_array(file: BinaryIO, dtype: np.dtype[Any], count: int) -> Pixels:
+    """The next numbers of a file, (count,).
+
+    Raises
+    ------
+    ValueError : the file ends before
+    """
+    found = np.empty(count, dtype)
+    missing = memoryview(found.view(np.uint8))  # type: ignore[arg-type]
+    while missing:
+        read = file.readinto(missing)  # type: ignore[attr-defined]
+        if not read:
+            raise ValueError("truncated")
+        missing = missing[read:]
+    return found
