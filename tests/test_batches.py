@@ -165,7 +165,7 @@ def test_standard_input_and_output(folder, tmp_path):
 def test_errors_of_standard_input_and_output(folder):
     wrong = CliRunner().invoke(cli, ["run", "-", "-o", "-", "-f", "invert"], input=b"no picture")
     assert wrong.exit_code == 1
-    known = "TIFF, PNG, JPEG, NPY, WebP, AVIF, JPEG 2000, BMP, GIF, PNM or PFM"
+    known = "TIFF, PNG, JPEG, NPY, WebP, AVIF, JPEG 2000, BMP, GIF, PNM, PFM or FITS"
     assert wrong.stderr == f"Error: standard input: not a {known} file\n"
     source = (folder / "0.png").read_bytes()
     floats = CliRunner().invoke(cli, ["run", "-", "-o", "-", "-f", "sobel"], input=source)

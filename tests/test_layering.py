@@ -54,7 +54,7 @@ LAYERS = [
     ("gpuimg.files.formats", "gpuimg.files.drafts"),
     ("gpuimg.files.tiff",),
     ("gpuimg.files.avif", "gpuimg.files.bitmaps", "gpuimg.files.jpeg", "gpuimg.files.npy", "gpuimg.files.png"),
-    ("gpuimg.files.pnm", "gpuimg.files.tiff_guards"),
+    ("gpuimg.files.fits", "gpuimg.files.pnm", "gpuimg.files.tiff_guards"),
     ("gpuimg.files.jpeg2000", "gpuimg.files.webp"),
     ("gpuimg.files.pillow",),
     ("gpuimg.files.pages", "gpuimg.files.pieces"),

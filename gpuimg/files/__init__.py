@@ -13,11 +13,14 @@ What comes out of a file:
 - The picture stands upright: the camera's orientation mark is applied. Metadata come with ``metadata=True``.
 - The pages of a TIFF file are a stack, ``(N, H, W)`` or ``(N, H, W, C)``; of an animated PNG the still picture is read,
   of GIF, WebP and AVIF the first frame.
+- Of FITS the first image is read, one of three axes as a stack; scaled by BSCALE and BZERO, blanks of scaled integers
+  are NaN. The first row is the file's, which astronomers show at the bottom.
 
 What goes into a file: bool as 0 and 255, everything else as it is, or an error that says which format can hold it.
 
 Pillow and tifffile read most of it. imagecodecs, ``pip install "gpuimg[codecs]"``, is for TIFF of odd depths, for LZW
-and ZSTD beyond 8 bits, for LERC, JPEG 2000 and WebP in TIFF, and for AVIF and JPEG 2000 beyond 8 bits.
+and ZSTD beyond 8 bits, for LERC, JPEG 2000 and WebP in TIFF, and for AVIF and JPEG 2000 beyond 8 bits. astropy,
+``pip install "gpuimg[fits]"``, is for FITS.
 
 A file is not trusted: its size in memory is checked against a limit before pixels are decoded, and a strip or tile that
 decodes to more than its header says is refused.

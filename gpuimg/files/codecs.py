@@ -1,30 +1,33 @@
-"""The package of codecs that not every machine has."""
+"""Packages for formats and codecs that not every machine has."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
+
+PACKAGES = {"codecs": "imagecodecs", "fits": "astropy"}  # by the extra that adds them
 
 
 class NoCodec(Exception):
     """Why a sound file is not read on this machine. The caller puts the file's name before it."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f'{what} need a codec that is not installed; pip install "gpuimg[codecs]" adds it')
+    def __init__(self, what: str, extra: str = "codecs") -> None:
+        super().__init__(f'{what} need a codec that is not installed; pip install "gpuimg[{extra}]" adds it')
 
 
-def has_codecs() -> bool:
-    """Whether imagecodecs is installed."""
+def has_codecs(extra: str = "codecs") -> bool:
+    """Whether the package that an extra adds is installed."""
     try:
-        import imagecodecs  # noqa: F401
+        import_module(PACKAGES[extra])
     except ImportError:
         return False
     return True
 
 
-def codecs_for(what: str) -> ModuleType:
-    """The package imagecodecs; ``what`` needs it, in the plural."""
-    if not has_codecs():
-        raise NoCodec(what)
-    import imagecodecs
-
-    return imagecodecs
+def codecs_for(what: str, module: str = "imagecodecs", extra: str = "codecs") -> ModuleType:
+    """A module of the package that an extra adds; ``what`` needs it, in the plural."""
+    try:
+        found: ModuleType = import_module(module)
+    except ImportError:
+        raise NoCodec(what, extra) from None
+    return found

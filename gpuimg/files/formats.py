@@ -15,7 +15,8 @@ from gpuimg.errors import CodecMissing
 from gpuimg.exif import MOST_BYTES
 from gpuimg.files.avif import read_avif, write_avif
 from gpuimg.files.bitmaps import read_bmp, read_gif, write_bmp
-from gpuimg.files.codecs import has_codecs
+from gpuimg.files.codecs import NoCodec, has_codecs
+from gpuimg.files.fits import FITS_DTYPES, read_fits, write_fits
 from gpuimg.files.jpeg import read_jpeg, write_jpeg
 from gpuimg.files.jpeg2000 import read_jpeg2000, write_jpeg2000
 from gpuimg.files.limits import MOST_PAGES, Limit, PathLike, path_of
@@ -34,7 +35,8 @@ class Format(NamedTuple):
 
     ``signature`` matches the first 16 bytes. ``write`` takes images of shape (N, H, W) or (N, H, W, C); N is 1 unless
     the format has pages. It is None for a format that is read only. ``held`` has the most bytes of each
-    kind of metadata that it holds; with ``in_exif``, resolution and description are a part of EXIF.
+    kind of metadata that it holds; with ``in_exif``, resolution and description are a part of EXIF. ``extra`` names
+    the extra of this package without which no such file is read or written.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Format(NamedTuple):
     in_exif: bool = False
     has_quality: bool = False
     compressions: tuple[str | int, ...] = ()
+    extra: str = ""
 
 
 def _begins(pattern: bytes) -> re.Pattern[bytes]:
@@ -85,6 +88,8 @@ FORMATS = (
            ("uint8", "uint16"), (1, 3)),
     Format("PFM", "image/x-portable-floatmap", (".pfm",), _begins(rb"P[fF]\s"), read_pnm, write_pfm, ("float32",),
            (1, 3)),
+    Format("FITS", "image/fits", (".fits", ".fit", ".fts"), _begins(rb"SIMPLE  ="), read_fits, write_fits, FITS_DTYPES,
+           (1,), has_pages=True, extra="fits"),
 )
 # fmt: on
 
@@ -114,6 +119,8 @@ def check_options(
     """Raise unless the format of a file's name can be written with a quality or a compression."""
     path = path_of(path)
     form = format_of(path, format)
+    if form.extra and not has_codecs(form.extra):
+        raise CodecMissing(f"{path}: {NoCodec(f'{form.name} files', form.extra)}")
     if quality is not None:
         whole("quality", quality, high=100)
         if not form.has_quality:
@@ -147,7 +154,7 @@ def check_fits(
         raise TypeError(f"{path}: a {form.name} file holds {held}, not {dtype}; {remedy or tiff}")
     channels = shape[2] if len(shape) == 3 else 1
     if form.channels and channels not in form.channels:
-        raise ValueError(f"{path}: a {form.name} file has {_listed(form.channels)} channels, not {channels}")
+        raise ValueError(f"{path}: a {form.name} file has {_listed(form.channels)}, not {channels}")
     if max(shape[:2]) > form.longest_side:
         raise ValueError(f"{path}: a {form.name} image is at most {form.longest_side} pixels wide and high")
     if math.prod(stack) > MOST_PAGES:
@@ -174,4 +181,6 @@ def _checked_shape(
 
 
 def _listed(numbers: tuple[int, ...]) -> str:
-    return ", ".join(map(str, numbers[:-1])) + f" or {numbers[-1]}"
+    if numbers == (1,):
+        return "1 channel"
+    return f"{', '.join(map(str, numbers[:-1]))} or {numbers[-1]} channels"

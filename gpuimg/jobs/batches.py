@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gpuimg.errors import GpuimgError, one_line
-from gpuimg.files import axes_of_pages, check_fits, check_target, open_pages, save_image, warn_left_out
+from gpuimg.files import FORMATS, axes_of_pages, check_fits, check_target, open_pages, save_image, warn_left_out
 from gpuimg.jobs.chains import Chain, chain, conversion, filter_of, planned_steps
 from gpuimg.jobs.pool import Pool
 from gpuimg.jobs.streams import stream
 
-SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+# Of the image files in a folder: those that can be written, too; an NPY file may hold anything.
+SUFFIXES = tuple([suffix for form in FORMATS if form.write and form.name != "NPY" for suffix in form.suffixes])
 
 
 class Done(NamedTuple):
