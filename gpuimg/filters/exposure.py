@@ -843,12 +843,13 @@ def equalize_adapthist(
     -------
     array of the same shape and dtype: the share of a tile's pixels that are no brighter, interpolated linearly between
     the centres of tiles. The least of these shares becomes the minimum of the dtype's range and the greatest one the
-    maximum, which are 0 and 1 for floats; integers are rounded half to even. A constant becomes the maximum.
+    maximum, which are 0 and 1 for floats, but for rounding; integers are rounded half to even. A constant becomes the
+    maximum.
 
     Raises
     ------
-    ValueError : a size is not positive, or makes more than 65536 tiles with fewer than 256 pixels each; ``clip_limit`` is
-        not between 0 and 1; a float image holds NaN or infinity
+    ValueError : a size is not positive, or makes more than 65536 tiles with fewer than 256 pixels each;
+        ``clip_limit`` is not between 0 and 1; a float image holds NaN or infinity
 
     Notes
     -----
@@ -933,8 +934,8 @@ def _tiling(shape: tuple[int, ...], size: tuple[int, int] | None) -> tuple[int, 
     count = -(-shape[0] // rows) * -(-shape[1] // cols)
     if count > max(MOST_TILES, math.prod(shape) // TILE_PIXELS):
         raise ValueError(
-            f"kernel_size must be larger for an image of shape {shape}: {(rows, cols)} makes {count} tiles, and at most "
-            f"{MOST_TILES} may have fewer than {TILE_PIXELS} pixels"
+            f"kernel_size must be larger for an image of shape {shape}: {(rows, cols)} makes {count} tiles, and "
+            f"at most {MOST_TILES} may have fewer than {TILE_PIXELS} pixels"
         )
     return rows, cols, count
 
@@ -949,8 +950,8 @@ def _bins(dtype: np.dtype[Any], extrema: Array) -> Array:
 
 
 def _binning(dtype: np.dtype[Any], extrema: Array) -> tuple[float, float, float, float, float]:
-    """The arguments by which `rescale` makes the same bins of floats: half a level less than half a bin is taken off, for
-    it rounds."""
+    """The arguments by which `rescale` makes the same bins of floats: as it rounds, it takes off half a bin less half a
+    level."""
     low, high, unit, factor, _ = _rescaling(dtype, UINT8, "image", (0, (GREY_LEVELS - 1) / LEVELS_PER_BIN), extrema)
     return low, high, unit, factor, 0.5 / LEVELS_PER_BIN - 0.5
 

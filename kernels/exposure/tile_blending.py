@@ -1,5 +1,5 @@
-"""What each value becomes by the tables of the four tiles whose centres lie around the pixel, linear between them; beyond
-the outermost centres by those of two, and in the corners by that of one."""
+"""What each value becomes by the tables of the four tiles whose centres lie around the pixel, linear between them;
+beyond the outermost centres by those of two, and in the corners by that of one."""
 
 import numpy as np
 

@@ -1,9 +1,9 @@
-"""Tables of what values become in each tile of an image, by the tile's clipped histogram: row ``t`` of ``dst`` is that of
-tile ``t``. ``bins`` says in which of 256 bins each value is counted, ``scale`` is what all of a tile's pixels amount to. A
-tile that reaches beyond the image goes on with its reflection, without the edge itself.
+"""Tables of what values become in each tile of an image, by the tile's clipped histogram: row ``t`` of ``dst`` is that
+of tile ``t``. ``bins`` says in which of 256 bins each value is counted, ``scale`` is what all of a tile's pixels amount
+to. A tile that reaches beyond the image goes on with its reflection, without the edge itself.
 
-This is the first step of contrast limited adaptive histogram equalisation as scikit-image has it; `tile_blending` is the
-second."""
+This is the first step of contrast limited adaptive histogram equalisation as scikit-image has it; the second one is
+`tile_blending`."""
 
 import numpy as np
 
