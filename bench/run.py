@@ -139,6 +139,7 @@ def cases(dtype: str) -> list[Case]:
         Case("histogram", tolerance=None),  # libraries place the bins differently
         Case("threshold_otsu", tolerance=0.02),  # floats are split between other bins
         Case("equalize_hist", tolerance=0.02),  # in some of them the darkest value becomes 0
+        Case("equalize_adapthist", tolerance=0.05),  # OpenCV spreads what is clipped in another way
         Case("resize", {"scale": 0.6, "anti_aliasing": False}),
         Case("resize", {"scale": 1.5, "anti_aliasing": False}),
         Case("resize", {"scale": 0.6, "order": 0, "anti_aliasing": False}),
@@ -319,6 +320,7 @@ def opencv() -> Library:
             "histogram": histogram,
             "threshold_otsu": lambda image: cv2.threshold(image, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1],
             "equalize_hist": cv2.equalizeHist,
+            "equalize_adapthist": cv2.createCLAHE(2.56, (8, 8)).apply,
             "resize": resize,
             "warp": warp,
             "rotate": rotate,
@@ -367,6 +369,7 @@ def scikit_image() -> Library:
             "histogram": lambda image: exposure.histogram(image, 256),
             "threshold_otsu": lambda image: image > filters.threshold_otsu(image),
             "equalize_hist": lambda image: exposure.equalize_hist(image),
+            "equalize_adapthist": lambda image: exposure.equalize_adapthist(image),
             "resize": resize,
             "integral_image": transform.integral_image,
             "corner_harris": lambda image: feature.corner_harris(image),
@@ -597,7 +600,9 @@ def difference(case: Case, mine: Any, theirs: Any) -> float | None:
         return None
     first = np.asarray(mine).astype(np.float64)
     second = np.asarray(theirs).astype(np.float64).reshape(first.shape)
-    if case.filter in ("rgb2gray", "equalize_hist") and second.max() <= 1 < first.max():  # scikit-image's 0 to 1
+    if (
+        case.filter in ("rgb2gray", "equalize_hist", "equalize_adapthist") and second.max() <= 1 < first.max()
+    ):  # scikit-image's 0 to 1
         second = second * (255 if first.max() < 256 else 65535)
     if case.filter in ("canny", "threshold", "threshold_otsu"):
         second = second > 0

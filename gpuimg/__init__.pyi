@@ -30,6 +30,7 @@ from gpuimg.filters.edges import sobel as sobel
 from gpuimg.filters.exposure import adjust_gamma as adjust_gamma
 from gpuimg.filters.exposure import astype as astype
 from gpuimg.filters.exposure import blend as blend
+from gpuimg.filters.exposure import equalize_adapthist as equalize_adapthist
 from gpuimg.filters.exposure import equalize_hist as equalize_hist
 from gpuimg.filters.exposure import histogram as histogram
 from gpuimg.filters.exposure import invert as invert

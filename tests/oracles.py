@@ -202,6 +202,67 @@ def match_histograms(image, reference):
 
 
 @each_channel
+def equalize_adapthist(image, kernel_size=None, clip_limit=0.01):
+    """scikit-image's, but with shares of 16 bits and tiles within the image; in float32 for all but float64."""
+    if image.size == 0:
+        return image.copy()
+    rows, cols = np.minimum(kernel_size or np.maximum(np.array(image.shape) // 8, 1), image.shape)
+    bins, area = _bins_of_253(image), rows * cols
+    down, across = -(-image.shape[0] // rows), -(-image.shape[1] // cols)
+    overhang = (0, down * rows - image.shape[0]), (0, across * cols - image.shape[1])
+    tiles = np.pad(bins, overhang, mode="reflect").reshape(down, rows, across, cols).swapaxes(1, 2)
+    tables = np.empty((down, across, 256), np.float32)
+    for place in np.ndindex(down, across):
+        counts = np.bincount(tiles[place].ravel(), minlength=256)
+        limit = max(int(clip_limit * area), 1) if clip_limit > 0 else area
+        tables[place] = np.minimum(_clipped(counts, limit).cumsum() / area, 1) * 65535
+    y, x = np.arange(image.shape[0])[:, None] + rows // 2, np.arange(image.shape[1]) + cols // 2
+    below, right = (np.float32(at % side) / np.float32(side) for at, side in ((y, rows), (x, cols)))
+    ys = np.maximum(y // rows - 1, 0), np.minimum(y // rows, down - 1)
+    xs = np.maximum(x // cols - 1, 0), np.minimum(x // cols, across - 1)
+    (one, two), (three, four) = ([tables[at_y, at_x, bins] for at_x in xs] for at_y in ys)
+    left, other = one + (three - one) * below, two + (four - two) * below
+    number = np.float64 if image.dtype == np.float64 else np.float32
+    shares = np.rint(left + (other - left) * right).astype(number)
+    low, high = (0, 1) if image.dtype.kind == "f" else (int(np.iinfo(image.dtype).min), int(np.iinfo(image.dtype).max))
+    if np.ptp(shares) == 0:
+        return np.full(image.shape, high, image.dtype)
+    factor = number(float(high - low) / float(np.ptp(shares)))
+    return stored((shares - shares.min()) * factor + number(low), image.dtype)
+
+
+def _bins_of_253(image):
+    number = np.dtype(image.dtype if image.dtype.kind == "f" else np.float64).type
+    above = image.astype(number) - number(image.min())
+    span = float(image.max()) - float(image.min()) or 1.0
+    if image.dtype.kind == "f":
+        return np.rint(above * number(16383 / 65 / span) + number(0.5 / 65 - 0.5)).clip(0).astype(int)
+    return np.rint(above * 16383 / span).astype(int) // 65
+
+
+def _clipped(counts, limit):
+    """scikit-image's way to spread what lies above the limit."""
+    excess = np.maximum(counts - limit, 0).sum()
+    counts = np.minimum(counts, limit)
+    share = excess // 256
+    more = np.where(counts < limit - share, counts + share, counts)
+    more[(more >= limit - share) & (more < limit)] = limit
+    excess -= (more - counts).sum()
+    given = 1
+    while excess > 0 and given:
+        given = 0
+        for first in range(256):
+            step = max(1, np.count_nonzero(more < limit) // excess)
+            chosen = np.arange(first, 256, step)[more[first::step] < limit]
+            more[chosen] += 1
+            given += len(chosen)
+            excess -= len(chosen)
+            if excess <= 0:
+                break
+    return more
+
+
+@each_channel
 def equalize_hist(image):
     if image.dtype.kind == "f":
         return exposure.equalize_hist(image).astype(image.dtype)
@@ -491,6 +552,7 @@ ORACLES = {
     "histogram": histogram,
     "threshold_otsu": threshold_otsu,
     "equalize_hist": equalize_hist,
+    "equalize_adapthist": equalize_adapthist,
     "match_histograms": match_histograms,
     "rescale": rescale,
     "resize": resize,

@@ -237,11 +237,13 @@ def test_filters_with_reductions_equal_those_on_one_thread():
                 gpuimg.threshold_otsu(image, backend="cuda"),
                 *gpuimg.histogram(image, backend="cuda"),
                 gpuimg.equalize_hist(image, backend="cuda"),
+                gpuimg.equalize_adapthist(image, backend="cuda"),
             ]
         expected = [
             gpuimg.threshold_otsu(image, backend="single"),
             *gpuimg.histogram(image, backend="single"),
             gpuimg.equalize_hist(image, backend="single"),
+            gpuimg.equalize_adapthist(image, backend="single"),
         ]
         for left, right in zip(found, expected, strict=True):
             np.testing.assert_array_equal(left, right)

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from skimage import data, exposure
 
 import gpuimg
 from tests.conftest import assert_same
+from tests.oracles import ORACLES
 
 
 @pytest.mark.parametrize("gamma", [0, 0.1, 0.4545, 1, 1.7, 2.2, 30])
@@ -123,3 +125,74 @@ def test_alpha_has_no_part_in_matching():
         found = gpuimg.match_histograms(image, given, alpha=True)
         assert_same(found[..., :3], plain)
         assert_same(found[..., 3], image[..., 3])
+
+
+PICTURE = data.camera()[::2, 1::2]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
+@pytest.mark.parametrize(
+    "given", [{}, {"kernel_size": (100, 31), "clip_limit": 0.03}, {"clip_limit": 0.002}, {"kernel_size": 9}], ids=str
+)
+def test_adaptive_equalising_is_scikit_images(given, dtype):
+    low, high = (0, 1) if np.dtype(dtype).kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    image = (PICTURE.astype(float) * (64 if high > 1 else 1 / 255)).astype(dtype) if high != 255 else PICTURE
+    found = gpuimg.equalize_adapthist(image, **given)
+    assert found.dtype == image.dtype
+    assert found.min() == low
+    assert found.max() == pytest.approx(high, abs=1e-6)
+    expected = exposure.equalize_adapthist(image, **given)
+    shares = (found.astype(float) - low) / (float(high) - low)
+    rounding = 0 if high == 1 else 0.5 / (float(high) - low)
+    assert np.abs(shares - expected).max() < 0.0005 + rounding
+    assert np.abs(shares - expected).mean() < 0.0001 + rounding
+
+
+def test_adaptive_equalising_of_what_is_constant_or_tiny(backend):
+    for image in (np.full((9, 8), 7, np.uint8), np.full((9, 8), 0.3), np.array([[5]], np.int16), np.zeros((1, 9, 3))):
+        top = 1 if image.dtype.kind == "f" else np.iinfo(image.dtype).max
+        assert_same(gpuimg.equalize_adapthist(image, backend=backend), np.full_like(image, top))
+
+
+@pytest.mark.parametrize(("scale", "start"), [(2.0**-149, 0), (1e-30, -99), (2.6e36, -128)], ids=str)
+def test_adaptive_equalising_of_floats_of_any_range(scale, start, backend):
+    levels = PICTURE[:50, :40].astype(np.float64)
+    expected = gpuimg.equalize_adapthist(levels, backend=backend)
+    found = gpuimg.equalize_adapthist(((levels + start) * scale).astype(np.float32), backend=backend)
+    assert np.isfinite(found).all()
+    assert np.abs(found - expected).mean() < 0.001
+
+
+def test_tiles_of_adaptive_equalising_are_of_the_image_at_most(backend):
+    image = PICTURE[:40, :50]
+    expected = gpuimg.equalize_adapthist(image, (40, 50), backend=backend)
+    assert_same(gpuimg.equalize_adapthist(image, 1 << 30, backend=backend), expected)
+    assert_same(gpuimg.equalize_adapthist(image, (400, 50), backend=backend), expected)
+
+
+def test_tiles_of_adaptive_equalising_are_not_too_many():
+    with pytest.raises(
+        ValueError, match=r"kernel_size must be larger for an image of shape \(300, 400\): \(1, 1\) makes"
+    ):
+        gpuimg.equalize_adapthist(np.zeros((300, 400), np.uint8), 1)
+    for wrong in (0, (3, 0), (1, 2, 3)):
+        with pytest.raises(ValueError, match="kernel_size"):
+            gpuimg.equalize_adapthist(PICTURE, wrong)
+    for limit in (-0.1, 1.1, np.nan):
+        with pytest.raises(ValueError, match="clip_limit"):
+            gpuimg.equalize_adapthist(PICTURE, clip_limit=limit)
+
+
+def test_adaptive_equalising_filters_each_channel(backend):
+    image = np.dstack([PICTURE[:60, :70], PICTURE[60:120, 70:140], PICTURE[:60, 90:160]])
+    found = gpuimg.equalize_adapthist(image, backend=backend)
+    for channel in range(3):
+        assert_same(found[..., channel], gpuimg.equalize_adapthist(image[..., channel], backend=backend))
+
+
+@pytest.mark.parametrize("cols", [63, 64, 65])
+def test_tables_are_blended_alike_in_narrow_and_wide_tiles(cols, backend):
+    image = np.random.default_rng(1).integers(0, 256, (70, 150), np.uint8)
+    for limit in (0, 0.003, 0.02):
+        expected = ORACLES["equalize_adapthist"](image, (20, cols), limit)
+        assert_same(gpuimg.equalize_adapthist(image, (20, cols), limit, backend=backend), expected)

@@ -390,6 +390,8 @@ def test_nan_in_pointwise_filters(dtype, backend):
         gpuimg.threshold_otsu(image, backend=backend)
     with pytest.raises(ValueError, match="image must be finite"):
         gpuimg.equalize_hist(image, backend=backend)
+    with pytest.raises(ValueError, match="image must be finite"):
+        gpuimg.equalize_adapthist(image, backend=backend)
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1, 1.5, 2, 3, 5, 8, 10])

@@ -297,6 +297,7 @@ EXTREME = {
     "corner_harris": "sigma=131000",
     "difference_of_gaussians": "low_sigma=50000",
     "dilation": "footprint=ONE",
+    "equalize_adapthist": "kernel_size=1 << 40",
     "erosion": "footprint=ONE",
     "gaussian": "sigma=131000",
     "maximum": "size=WIDEST",

@@ -29,8 +29,8 @@ alpha : bool, optional
     colour. None: as the mode of a PIL image says (LA, RGBA); in any other array all channels are alike. `gpuimg run`
     and the service go by the file. What becomes of alpha, ``gpuimg.FILTERS[name].alpha`` says:
     "kept": filters of intensities (`invert`, `lut`, `adjust_gamma`, `rescale_intensity`, `equalize_hist`,
-    `match_histograms`, `unsharp_mask`, `convolve`) leave alpha as it is; where the result has another dtype, it has no
-    alpha.
+    `equalize_adapthist`, `match_histograms`, `unsharp_mask`, `convolve`) leave alpha as it is; where the result has
+    another dtype, it has no alpha.
     "weighed": averages (`resize`, `rescale`, `warp`, `rotate`, `remap`, `gaussian`, `uniform`) weigh colours by alpha,
     and filter alpha like a channel. Where there is nothing to weigh, because all of it is transparent or all is opaque,
     colours are as without weights. With mode "constant", ``cval`` must be 0.
