@@ -86,6 +86,15 @@ def test_two_values_close_together(dtype, start, steps, backend):
     assert (even[:, ::2] < even[:, 1::2]).all()
 
 
+@pytest.mark.parametrize("bins", [256, 1 << 16, (1 << 16) + 1])  # where neighbours are counted apart, and where not
+def test_many_bins_are_counted_as_few(bins, backend):
+    image = np.random.default_rng(3).normal(size=(90, 71)).astype(np.float32)
+    counts, edges = gpuimg.histogram(image, bins, backend=backend)
+    expected, where = np.histogram(image, bins)
+    assert_same(counts, expected)
+    assert_same(edges, where)
+
+
 def test_histograms_are_matched_with_a_picture_of_another_size(backend):
     rng = np.random.default_rng(0)
     dark, bright = rng.integers(0, 90, (50, 61, 3), np.uint8), rng.integers(150, 250, (33, 20, 3), np.uint8)

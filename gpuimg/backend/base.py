@@ -44,6 +44,8 @@ class Backend(Protocol):
 def combined(node: Fold, parts: Array) -> Array:
     """The result of a fold from the partial results of all slabs."""
     if node.combine == "sum":
+        if len(parts) == 1:
+            return parts.reshape(node.shape)
         total: Array = parts.sum(axis=0, dtype=node.dtype).reshape(node.shape)
         return total
     return np.array([parts[:, 0].min(), parts[:, 1].max()])

@@ -6,6 +6,7 @@ import numpy as np
 from gpuimg.kernels.lib.borders import kernel
 
 TURNS = 4  # neighbours are often in one bin: counted in turn in several places, they need not wait for each other
+MANY = 1 << 16  # bins, of which there are enough
 
 
 @kernel
@@ -13,28 +14,29 @@ def fill(src, dst, top, bottom, edges):
     rows, width = src.shape
     slabs = dst.shape[0]
     bins = edges.size - 1
-    turns = np.empty(TURNS * (bins + 1), np.int64)  # the last bin is for what lies in none
+    apart = np.uintp(0 if bins > MANY else bins + 1)  # the places of turns
+    turns = np.empty((bins + 1) * (1 if bins > MANY else TURNS), np.int64)  # the last bin is for what lies in none
     scale = bins / (edges[bins] - edges[0])
     if not 0 < scale < np.inf:  # the range is too small or too large for its inverse
         scale = np.nan
     for slab in range(top, bottom):
         first, last = slab * rows // slabs, (slab + 1) * rows // slabs
         turns[:] = 0
-        count_all(src[first:last].reshape((last - first) * width), edges, scale, turns, np.uintp(bins + 1))
+        count_all(src[first:last].reshape((last - first) * width), edges, scale, turns, apart)
         for bin in range(bins):
             dst[slab, bin] = 0
-            for turn in range(TURNS):
-                dst[slab, bin] += turns[turn * (bins + 1) + bin]
+            for begin in range(0, turns.size, bins + 1):
+                dst[slab, bin] += turns[begin + bin]
 
 
 @kernel
-def count_all(values, edges, scale, turns, size):
+def count_all(values, edges, scale, turns, apart):
     whole = np.uintp(values.size // TURNS * TURNS)
     for x in range(np.uintp(0), whole, np.uintp(TURNS)):
         turns[place(values[x], edges, scale)] += 1
-        turns[size + place(values[x + np.uintp(1)], edges, scale)] += 1
-        turns[size * np.uintp(2) + place(values[x + np.uintp(2)], edges, scale)] += 1
-        turns[size * np.uintp(3) + place(values[x + np.uintp(3)], edges, scale)] += 1
+        turns[apart + place(values[x + np.uintp(1)], edges, scale)] += 1
+        turns[apart * np.uintp(2) + place(values[x + np.uintp(2)], edges, scale)] += 1
+        turns[apart * np.uintp(3) + place(values[x + np.uintp(3)], edges, scale)] += 1
     for x in range(whole, np.uintp(values.size)):
         turns[place(values[x], edges, scale)] += 1
 
