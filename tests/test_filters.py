@@ -30,7 +30,8 @@ FEW_SHAPES = [(1, 1), (1, 17), (17, 1), (19, 33), (6, 32), (7, 16, 3)]
 # Fixed-point or float32 weights on integers.
 WEIGHTED = {"adjust_gamma", "rgb2gray", "gaussian", "rescale", "resize", "unsharp_mask", "rescale_intensity", "blend"}
 SAMPLED = {"warp", "rotate", "remap"}
-WEIGHTED |= {"convolve", *SAMPLED}
+PYRAMIDS = {"pyramid_reduce", "pyramid_expand"}
+WEIGHTED |= {"convolve", *SAMPLED, *PYRAMIDS}
 # Although their results are floats, of which some may be infinite.
 EXACT = {"distance_transform_edt", "flip", "rot90", "astype"}
 EXACT |= {"minimum", "maximum", "erosion", "dilation", "opening", "closing"}
@@ -83,7 +84,12 @@ MORE = {
         {"output_shape": (1, 1)},
         {"output_shape": (7, 100)},
         {"output_shape": (20, 20), "order": 0, "anti_aliasing": True},
+        {"output_shape": (3, 2), "order": 3},
+        {"output_shape": (66, 4), "order": "lanczos"},
+        {"output_shape": (11, 20), "order": "lanczos", "anti_aliasing": False},
     ],
+    "pyramid_reduce": [{"downscale": 40}, {"downscale": 2, "order": 0}, {"downscale": 1.01, "order": "lanczos"}],
+    "pyramid_expand": [{"upscale": 3, "sigma": 0, "order": 0}, {"upscale": 1.5, "order": "lanczos"}],
     "rescale": [{"scale": 0.01}, {"scale": (0.5, 2.5)}, {"scale": 0.5, "order": 0, "anti_aliasing": True}],
     "rgb2gray": [{"weights": (3, -1, 0.5)}, {"weights": (0, 0, 1)}],
     "histogram": [{"bins": 1}],
@@ -304,7 +310,7 @@ def test_memory_layouts(name, backend):
             assert_alike(name, backend, plain, actual, expected, f"{name} of a view: {kind}, {dtype}")
 
 
-@pytest.mark.parametrize("name", sorted(set(FILTERS) - SCALAR - {"rescale", "resize"}))
+@pytest.mark.parametrize("name", sorted(set(FILTERS) - SCALAR - PYRAMIDS - {"rescale", "resize"}))
 def test_empty_images_stay_empty(name, backend):
     for shape in ((0, 5), (5, 0), (0, 0), (4, 5, 0), (0, 5, 3)):
         if FILTERS[name].color:
@@ -346,6 +352,8 @@ def touched(name, image, given):
         return ndimage.convolve(there, (np.asarray(given["weights"]) != 0).astype(np.uint8)) > 0
     if name in SAMPLED:
         return ORACLES[name](there.astype(np.float64), **given) > 1e-9
+    if name in PYRAMIDS:
+        return np.abs(ORACLES[name](there.astype(np.float64), **given)) > 1e-14
     if name == "canny":  # there are no edges
         return np.zeros(image.shape, bool)
     if name in ("sobel", "scharr", "prewitt", "gradient"):
