@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from itertools import product
@@ -77,23 +78,27 @@ def resampling(length: int, part: Part, order: GridOrder, smooth: bool) -> Axis:
     are as much wider as the side shrinks.
     """
     first, last, wanted = part
-    scale = length / wanted
     middles = (2 * np.arange(first, last) + 1) * length  # in whole units: 2 * wanted an input sample
-    if order == 0:
-        index = middles[:, None] // (2 * wanted)
-        weights = np.ones((last - first, 1))
-    elif order in KERNELS:
+    if order in KERNELS:
         index, weights = _convolved(KERNELS[order], middles, length, wanted, smooth)
-        smooth = False
     else:
-        before, rest = np.divmod(middles - wanted, 2 * wanted)
-        share = rest / (2 * wanted)
-        index = before[:, None] + np.arange(2)
-        weights = np.stack((1 - share, share), axis=1)
-    sigma = max(0.0, (scale - 1) / 2)
-    if smooth and sigma > 0:
-        index, weights = _smoothed(index, weights, sigma)
-    return Axis(*_trimmed(_mirrored(index, length), weights))
+        index, weights = _interpolated(order, middles, wanted)
+        sigma = max(0.0, (length / wanted - 1) / 2)
+        if smooth and sigma > 0:
+            index, weights = _smoothed(index, weights, sigma)
+        used = np.abs(weights).max(axis=0) > 0
+        index, weights = index[:, used], weights[:, used]
+    index, weights = map(np.ascontiguousarray, (_mirrored(index, length), weights))
+    return Axis(*_shared(index, weights))
+
+
+def _interpolated(order: GridOrder, middles: Array, wanted: int) -> tuple[Array, Array]:
+    """Weights of the nearest sample, or of the two nearest."""
+    if order == 0:
+        return middles[:, None] // (2 * wanted), np.ones((len(middles), 1))
+    before, rest = np.divmod(middles - wanted, 2 * wanted)
+    share = rest / (2 * wanted)
+    return before[:, None] + np.arange(2), np.stack((1 - share, share), axis=1)
 
 
 def _convolved(kernel: Kernel, middles: Array, length: int, wanted: int, smooth: bool) -> tuple[Array, Array]:
@@ -102,10 +107,18 @@ def _convolved(kernel: Kernel, middles: Array, length: int, wanted: int, smooth:
     reach = -(-kernel.radius * width // wanted)
     before, rest = np.divmod(middles - wanted, 2 * wanted)
     offsets = np.arange(1 - reach, reach + 1)
-    # A quotient of whole numbers: where the kernel is 0, the distance is exact.
-    weights = kernel.function((offsets * (2 * wanted) - rest[:, None]) / (2 * width))
+
+    def weights_of(rest: Array) -> Array:
+        # A quotient of whole numbers: where the kernel is 0, the distance is exact.
+        return kernel.function((offsets * (2 * wanted) - rest[:, None]) / (2 * width))
+
+    # The least and the greatest rest in the whole side tell which weights are 0 all along it: in every part the same.
+    unit = 2 * math.gcd(length, wanted)
+    least = (length - wanted) % unit
+    used = weights_of(np.array([least, 2 * wanted - unit + least])).any(axis=0)
+    weights = weights_of(rest)
     weights /= weights.sum(axis=1, keepdims=True)
-    return before[:, None] + offsets, weights
+    return before[:, None] + offsets[used], weights[:, used]
 
 
 def _smoothed(index: Array, weights: Array, sigma: float) -> tuple[Array, Array]:
@@ -128,13 +141,11 @@ def _mirrored(index: Array, length: int) -> Array:
     return np.where(index < length, index, period - index)
 
 
-def _trimmed(index: Array, weights: Array) -> tuple[Array, Array, Array]:
-    """Drop taps whose weights are all zero, and add fixed-point weights whose rows sum to exactly one.
+def _shared(index: Array, weights: Array) -> tuple[Array, Array, Array]:
+    """Add fixed-point weights whose rows sum to exactly one.
 
     What has no weight must not be read, for it may be NaN: those taps have a share of the sample of the largest weight.
     """
-    used = np.abs(weights).max(axis=0) > 0
-    index, weights = np.ascontiguousarray(index[:, used]), np.ascontiguousarray(weights[:, used])
     fixed = np.rint(weights * ONE).astype(np.int32)
     largest = np.argmax(weights, axis=1)
     fixed[np.arange(len(fixed)), largest] += ONE - fixed.sum(axis=1, dtype=np.int32)
