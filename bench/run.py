@@ -144,6 +144,14 @@ def cases(dtype: str) -> list[Case]:
         Case("resize", {"scale": 1.5, "anti_aliasing": False}),
         Case("resize", {"scale": 0.6, "order": 0, "anti_aliasing": False}),
         Case("resize", {"scale": 0.4, "anti_aliasing": True}),
+        Case("resize", {"scale": 2, "order": 3, "anti_aliasing": False}, tolerance=None),  # OpenCV's kernel is sharper
+        Case("resize", {"scale": 0.4, "order": 3, "anti_aliasing": True}),
+        Case(
+            "resize", {"scale": 2, "order": "lanczos", "anti_aliasing": False}, tolerance=None
+        ),  # OpenCV's has 4 lobes
+        Case("resize", {"scale": 0.4, "order": "lanczos", "anti_aliasing": True}),
+        Case("pyramid_reduce", tolerance=None),  # OpenCV's weights are binomial
+        Case("pyramid_expand", tolerance=None),
         Case("warp", {"matrix": ((0.87, -0.5, 300), (0.5, 0.87, -300), (0, 0, 1))}),
         Case("warp", {"matrix": ((0.87, -0.5, 300), (0.5, 0.87, -300), (0, 0, 1))}, color=True),
         Case("warp", {"matrix": ((1, 0.1, 2), (0.05, 0.95, -1), (1e-5, 2e-5, 1))}),
@@ -242,7 +250,12 @@ def opencv() -> Library:
         table = np.rint(255 * np.linspace(0, 1, 256) ** gamma).astype(np.uint8)
         return cv2.LUT(image, table)
 
-    def resize(image: Any, scale: float, anti_aliasing: bool, order: int = 1) -> Any:
+    def resize(image: Any, scale: float, anti_aliasing: bool, order: int | str = 1) -> Any:
+        if order not in (0, 1):
+            if anti_aliasing:
+                raise NotImplementedError("OpenCV does not widen kernels")
+            how = cv2.INTER_CUBIC if order == 3 else cv2.INTER_LANCZOS4
+            return cv2.resize(image, scaled(image.shape, scale)[::-1], interpolation=how)
         if anti_aliasing:
             image = cv2.GaussianBlur(image, (7, 7), (1 / scale - 1) / 2)  # 4 sigma of a scale of 0.4
         how = cv2.INTER_LINEAR if order else cv2.INTER_NEAREST_EXACT
@@ -325,6 +338,8 @@ def opencv() -> Library:
             "warp": warp,
             "rotate": rotate,
             "remap": lambda image, rows, cols: cv2.remap(image, cols, rows, cv2.INTER_LINEAR),
+            "pyramid_reduce": cv2.pyrDown,
+            "pyramid_expand": cv2.pyrUp,
             "integral_image": integral_image,
             "corner_harris": corner_harris,
             "canny": canny,
@@ -339,7 +354,9 @@ def scikit_image() -> Library:
     import numpy as np
     from skimage import color, exposure, feature, filters, measure, morphology, transform, util
 
-    def resize(image: Any, scale: float, anti_aliasing: bool, order: int = 1) -> Any:
+    def resize(image: Any, scale: float, anti_aliasing: bool, order: int | str = 1) -> Any:
+        if order not in (0, 1):
+            raise NotImplementedError("scikit-image has splines")
         shape = scaled(image.shape, scale)
         return transform.resize(image, shape, order, anti_aliasing=anti_aliasing, preserve_range=True)
 
@@ -371,6 +388,8 @@ def scikit_image() -> Library:
             "equalize_hist": lambda image: exposure.equalize_hist(image),
             "equalize_adapthist": lambda image: exposure.equalize_adapthist(image),
             "resize": resize,
+            "pyramid_reduce": partial(transform.pyramid_reduce, preserve_range=True),
+            "pyramid_expand": partial(transform.pyramid_expand, preserve_range=True),
             "integral_image": transform.integral_image,
             "corner_harris": lambda image: feature.corner_harris(image),
             "apply_hysteresis_threshold": lambda image, low, high: filters.apply_hysteresis_threshold(image, low, high),
@@ -430,7 +449,10 @@ def numpy() -> Library:
 def pillow() -> Library:
     from PIL import Image, ImageFilter, ImageOps
 
-    def resize(image: Any, scale: float, anti_aliasing: bool, order: int = 1) -> Any:
+    def resize(image: Any, scale: float, anti_aliasing: bool, order: int | str = 1) -> Any:
+        if order not in (0, 1):
+            how = Image.Resampling.BICUBIC if order == 3 else Image.Resampling.LANCZOS
+            return image.resize(scaled(image.size, scale), how)
         if order and (anti_aliasing or scale < 1):
             raise NotImplementedError("Pillow smooths by another kernel")
         how = Image.Resampling.BILINEAR if order else Image.Resampling.NEAREST
@@ -489,8 +511,8 @@ def pyvips() -> Library:
     vips.cache_set_max(0)  # else a repeated call returns the cached result
     image_of = vips.Image.new_from_array
 
-    def resize(image: Any, scale: float, anti_aliasing: bool, order: int = 1) -> Any:
-        if anti_aliasing or scale < 1:
+    def resize(image: Any, scale: float, anti_aliasing: bool, order: int | str = 1) -> Any:
+        if order not in (0, 1) or anti_aliasing or scale < 1:
             raise NotImplementedError("vips smooths by another kernel")
         rows, cols = scaled((image.height, image.width), scale)
         return image.resize(cols / image.width, vscale=rows / image.height, kernel="linear" if order else "nearest")

@@ -5,6 +5,7 @@ rounded half to even and saturated once, at the end.
 """
 
 import functools
+import math
 
 import numpy as np
 from scipy import ndimage
@@ -280,6 +281,10 @@ def resize(image, output_shape, order=1, anti_aliasing=None):
         return image.ravel()[_indices(image.shape, output_shape[:2])]
     if anti_aliasing is None:
         anti_aliasing = any(new < old for new, old in zip(output_shape, image.shape, strict=False))
+    if order in KERNELS:
+        sides = zip(image.shape, output_shape, strict=False)
+        down, along = (_convolution(length, wanted, order, anti_aliasing) for length, wanted in sides)
+        return stored(down @ image.astype(np.float64) @ along.T, image.dtype)
     resized = transform.resize(
         image.astype(np.float64),
         output_shape[:2],
@@ -290,6 +295,39 @@ def resize(image, output_shape, order=1, anti_aliasing=None):
         clip=False,
     )
     return stored(resized, image.dtype)
+
+
+def _keys(x):
+    x = abs(x)
+    if x < 1:
+        return 1.5 * x**3 - 2.5 * x**2 + 1
+    return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0.0
+
+
+KERNELS = {3: (2, _keys), "lanczos": (3, lambda x: np.sinc(x) * np.sinc(x / 3) if abs(x) < 3 else 0.0)}
+
+
+def _convolution(length, wanted, order, widened):
+    """The matrix that resizes a mirrored column of samples by a kernel."""
+    radius, kernel = KERNELS[order]
+    scale = max(1, length / wanted) if widened else 1
+    matrix = np.zeros((wanted, length))
+    for row in range(wanted):
+        middle = (row + 0.5) * length / wanted - 0.5
+        for sample in range(math.floor(middle - radius * scale), math.ceil(middle + radius * scale) + 1):
+            place = abs(sample) % max(2 * length - 2, 1)
+            matrix[row, min(place, 2 * length - 2 - place)] += kernel((sample - middle) / scale)
+    return matrix / matrix.sum(axis=1, keepdims=True)
+
+
+def pyramid_reduce(image, downscale=2, sigma=None, order=1, mode="reflect", cval=0):
+    smooth = gaussian(image, 2 * downscale / 6 if sigma is None else sigma, mode=mode, cval=cval)
+    return resize(smooth, [math.ceil(side / downscale) for side in image.shape[:2]], order, False)
+
+
+def pyramid_expand(image, upscale=2, sigma=None, order=1, mode="reflect", cval=0):
+    large = resize(image, [math.ceil(side * upscale) for side in image.shape[:2]], order, False)
+    return gaussian(large, 2 * upscale / 6 if sigma is None else sigma, mode=mode, cval=cval)
 
 
 @each_channel
@@ -554,6 +592,8 @@ ORACLES = {
     "equalize_hist": equalize_hist,
     "equalize_adapthist": equalize_adapthist,
     "match_histograms": match_histograms,
+    "pyramid_expand": pyramid_expand,
+    "pyramid_reduce": pyramid_reduce,
     "rescale": rescale,
     "resize": resize,
     "scharr": scharr,

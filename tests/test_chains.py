@@ -108,7 +108,7 @@ def invert(image):
 
 def shrink(image):
     one = np.zeros((3, 1))
-    return resample("resample", image, shape=(3, 3), i0=one, w0=one, q0=one, i1=one, w1=one, q1=one)
+    return resample("resample", image, shape=(3, 3), overshoot=0.0, i0=one, w0=one, q0=one, i1=one, w1=one, q1=one)
 
 
 def links(image):

@@ -172,29 +172,30 @@ def test_pick(gpu, shape, step, dtype):
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("step", [1, 3])
 @pytest.mark.parametrize("shape", [(1, 1), (8, 37), (35, 300)], ids=str)
-def test_resample(gpu, shape, step, dtype):
+@pytest.mark.parametrize("overshoot", [0.0, 0.5])
+def test_resample(gpu, overshoot, shape, step, dtype):
     """Sums of rows and then of columns, in the order of the taps."""
     rng = np.random.default_rng(2)
     image = noise((9, 290 * step), dtype)
     tables = [
-        (rng.integers(0, size, (count, 3)), rng.dirichlet((1, 1, 1), count))
+        (rng.integers(0, size, (count, 3)), rng.dirichlet((1, 1, 1), count) * (1 + overshoot) - overshoot / 3)
         for size, count in zip((9, 290), shape, strict=True)
     ]
     args = [part for index, weights in tables for part in (index, weights, np.rint(weights * 16384).astype(np.int32))]
     target = gpu.empty((shape[0], shape[1] * step), dtype)
-    gpu.launch("resample", gpu.put(image), target, 0, shape[0], step, *map(gpu.put, args))
+    gpu.launch("resample", gpu.put(image), target, 0, shape[0], step, overshoot, *map(gpu.put, args))
     (down, heavy_down), (along, heavy_along) = tables
-    fixed = dtype == np.uint8
+    fixed, bits = dtype == np.uint8, 7 if overshoot else 8
     wide = np.dtype("int64" if fixed else "float64" if dtype == np.float64 else "float32")
     if fixed:
         heavy_down, heavy_along = args[2], args[5]
     pixels = image.reshape(9, 290, step).astype(wide)
     held = sum_of_taps(heavy_down.astype(wide)[:, :, None, None] * pixels[down])
     if fixed:
-        held = (held + 32) >> 6
+        held = (held + (1 << 13 - bits)) >> 14 - bits
     total = sum_of_taps(np.moveaxis(heavy_along.astype(wide)[:, :, None] * held[:, along], 2, 1))
     if fixed:
-        total = np.clip((total + (1 << 21)) >> 22, 0, 255)
+        total = np.clip((total + (1 << 13 + bits)) >> 14 + bits, 0, 255)
     elif dtype.kind != "f":
         total = np.clip(np.rint(total), np.iinfo(dtype).min, np.iinfo(dtype).max)
     np.testing.assert_array_equal(gpu.get(target), total.reshape(shape[0], -1).astype(dtype))

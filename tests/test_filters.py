@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
+from skimage import transform
 
 import gpuimg
 from gpuimg import typing
@@ -30,7 +31,8 @@ FEW_SHAPES = [(1, 1), (1, 17), (17, 1), (19, 33), (6, 32), (7, 16, 3)]
 # Fixed-point or float32 weights on integers.
 WEIGHTED = {"adjust_gamma", "rgb2gray", "gaussian", "rescale", "resize", "unsharp_mask", "rescale_intensity", "blend"}
 SAMPLED = {"warp", "rotate", "remap"}
-WEIGHTED |= {"convolve", *SAMPLED}
+PYRAMIDS = {"pyramid_reduce", "pyramid_expand"}
+WEIGHTED |= {"convolve", *SAMPLED, *PYRAMIDS}
 # Although their results are floats, of which some may be infinite.
 EXACT = {"distance_transform_edt", "flip", "rot90", "astype"}
 EXACT |= {"minimum", "maximum", "erosion", "dilation", "opening", "closing"}
@@ -83,7 +85,12 @@ MORE = {
         {"output_shape": (1, 1)},
         {"output_shape": (7, 100)},
         {"output_shape": (20, 20), "order": 0, "anti_aliasing": True},
+        {"output_shape": (3, 2), "order": 3},
+        {"output_shape": (66, 4), "order": "lanczos"},
+        {"output_shape": (11, 20), "order": "lanczos", "anti_aliasing": False},
     ],
+    "pyramid_reduce": [{"downscale": 40}, {"downscale": 2, "order": 0}, {"downscale": 1.01, "order": "lanczos"}],
+    "pyramid_expand": [{"upscale": 3, "sigma": 0, "order": 0}, {"upscale": 1.5, "order": "lanczos"}],
     "rescale": [{"scale": 0.01}, {"scale": (0.5, 2.5)}, {"scale": 0.5, "order": 0, "anti_aliasing": True}],
     "rgb2gray": [{"weights": (3, -1, 0.5)}, {"weights": (0, 0, 1)}],
     "histogram": [{"bins": 1}],
@@ -304,7 +311,7 @@ def test_memory_layouts(name, backend):
             assert_alike(name, backend, plain, actual, expected, f"{name} of a view: {kind}, {dtype}")
 
 
-@pytest.mark.parametrize("name", sorted(set(FILTERS) - SCALAR - {"rescale", "resize"}))
+@pytest.mark.parametrize("name", sorted(set(FILTERS) - SCALAR - PYRAMIDS - {"rescale", "resize"}))
 def test_empty_images_stay_empty(name, backend):
     for shape in ((0, 5), (5, 0), (0, 0), (4, 5, 0), (0, 5, 3)):
         if FILTERS[name].color:
@@ -346,6 +353,8 @@ def touched(name, image, given):
         return ndimage.convolve(there, (np.asarray(given["weights"]) != 0).astype(np.uint8)) > 0
     if name in SAMPLED:
         return ORACLES[name](there.astype(np.float64), **given) > 1e-9
+    if name in PYRAMIDS:
+        return np.abs(ORACLES[name](there.astype(np.float64), **given)) > 1e-14
     if name == "canny":  # there are no edges
         return np.zeros(image.shape, bool)
     if name in ("sobel", "scharr", "prewitt", "gradient"):
@@ -408,6 +417,50 @@ def test_resize_has_no_bias(given):
     difference = gpuimg.resize(image, backend="single", **given).astype(int) - ORACLES["resize"](image, **given)
     assert np.abs(difference).max() <= 1
     assert abs(difference.mean()) < 0.02
+
+
+@pytest.mark.parametrize(("order", "kernel"), [(3, Image.Resampling.BICUBIC), ("lanczos", Image.Resampling.LANCZOS)])
+@pytest.mark.parametrize("shape", [(90, 80), (63, 100), (21, 17)], ids=str)
+def test_kernels_are_pillows(order, kernel, shape):
+    """Away from the edges, which Pillow does not mirror."""
+    image = noise((60, 70), np.float32)
+    found = gpuimg.resize(image, shape, order, backend="single")
+    expected = np.asarray(Image.fromarray(image).resize(shape[::-1], kernel))
+    inner = tuple(slice(math.ceil(3 * max(1, new / old)), -math.ceil(3 * max(1, new / old)))
+                  for old, new in zip(image.shape, shape, strict=True))  # fmt: skip
+    assert found[inner].size
+    np.testing.assert_allclose(found[inner], expected[inner], atol=1e-5 * np.abs(image).max())
+
+
+@pytest.mark.parametrize("order", [1, 3, "lanczos"])
+def test_bytes_that_shrink_by_thousands(order):
+    """Most weights are less than a 16384th."""
+    image = np.random.default_rng(7).integers(0, 256, (1, 240_000), np.uint8)
+    image[:, 100_000:] //= 4
+    found = gpuimg.resize(image, (1, 12), order, backend="single")
+    exact = gpuimg.resize(image.astype(np.float64), (1, 12), order, backend="single")
+    assert np.abs(found - exact).max() < 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_levels_of_pyramids_are_filters_in_a_row(dtype, mode, backend):
+    image = noise((31, 44, 3), dtype)
+    edge = {"mode": mode, "cval": 5, "backend": backend}
+    smooth = gpuimg.gaussian(image, 2 * 1.7 / 6, **edge)
+    expected = gpuimg.resize(smooth, (19, 26), anti_aliasing=False)
+    assert_same(gpuimg.pyramid_reduce(image, 1.7, **edge), expected)
+    large = gpuimg.resize(image, (53, 75), 3)
+    assert_same(gpuimg.pyramid_expand(image, 1.7, order=3, **edge), gpuimg.gaussian(large, 2 * 1.7 / 6, **edge))
+
+
+@pytest.mark.parametrize("factor", [2, 3, 1.4])
+def test_pyramids_are_scikit_images(factor):
+    image = noise((41, 50), np.float64)
+    for name in PYRAMIDS:
+        expected = getattr(transform, name)(image, factor, preserve_range=True)
+        found = FILTERS[name].function(image, factor)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * np.abs(image).max())
 
 
 @pytest.mark.parametrize("shape", [(3, 3), (5, 5), (9, 9), (4, 25)], ids=str)

@@ -34,7 +34,7 @@ LAYERS = [
     ("gpuimg.jobs.chains",),
     ("gpuimg.jobs.texts",),
     ("gpuimg.jobs",),
-    ("gpuimg.filters.feature", "gpuimg.filters.warp"),
+    ("gpuimg.filters.feature", "gpuimg.filters.pyramid", "gpuimg.filters.warp"),
     ("gpuimg.filters.smooth",),
     ("gpuimg.filters.*",),
     ("gpuimg.filters",),

@@ -188,6 +188,8 @@ SMALL = np.zeros((8, 8), np.uint8)
         partial(gpuimg.resize, SMALL, (1, 3_000_000), order=0, backend="single"),
         partial(gpuimg.resize, SMALL[None], (3_000_000, 1), axes="TYX", backend="single"),
         partial(gpuimg.resize, np.zeros((1, 1 << 21), np.uint8), (1, 12), backend="single"),
+        partial(gpuimg.resize, SMALL, (3_000_000, 1), 3, backend="single"),
+        partial(gpuimg.resize, SMALL, (3_000_000, 1), "lanczos", backend="single"),
     ],
 )
 def test_memory_that_parameters_ask_for(call):
@@ -203,6 +205,8 @@ def test_tiles_are_the_parts_of_the_whole(constants):
         (1, None, (41, 30)),
         (1, True, (4, 50)),
         (1, None, (3, 3)),
+        (3, None, (4, 19)),
+        ("lanczos", None, (20, 3)),
     ):
         whole = gpuimg.resize(image, shape, order, anti_aliasing, backend="single")
         constants(transform, TILE_SIDE=2)
@@ -306,6 +310,8 @@ EXTREME = {
     "morphological_gradient": "footprint=WIDEST",
     "opening": "footprint=WIDEST",
     "percentile": "percentile=30, size=WIDEST",
+    "pyramid_expand": "upscale=100",
+    "pyramid_reduce": "downscale=390000",
     "rescale": "scale=(100000, 0.01)",
     "resize": "output_shape=(3000000, 2)",
     "uniform": "size=WIDEST",

@@ -166,7 +166,7 @@ def test_symmetric_filters_commute_with_flips(image, size, mode):
         np.testing.assert_array_equal(apply(image[::-1, ::-1]), apply(image)[::-1, ::-1])
 
 
-@given(IMAGES, st.sampled_from([0, 1]))
+@given(IMAGES, st.sampled_from([0, 1, 3, "lanczos"]))
 def test_resizing_to_the_same_shape_changes_nothing(image, order):
     np.testing.assert_array_equal(gpuimg.resize(image, image.shape, order), image)
 

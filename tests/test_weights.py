@@ -126,6 +126,50 @@ def test_a_gaussian_is_constant_where_the_image_is(dtype, backend):
 @FLOATS
 @pytest.mark.parametrize("shape", [(3, 3), (17, 60), (30, 29), (80, 70)])
 @pytest.mark.parametrize("smooth", [True, False])
+@pytest.mark.parametrize("order", [3, "lanczos"])
+def test_resized_constants_stay(dtype, shape, smooth, order, backend):
+    """Although there are negative weights."""
+    for value in CONSTANTS:
+        found = gpuimg.resize(np.full((31, 43), value, dtype), shape, order, smooth, backend=backend)
+        assert_same(found, np.full(shape, value, dtype))
+
+
+@FLOATS
+@BAD
+@pytest.mark.parametrize("order", [3, "lanczos"])
+def test_a_sample_on_which_a_kernel_is_zero(dtype, bad, order, backend):
+    """Every third sample of the result lies on one of the image, every other's kernel begins and ends between two."""
+    image = np.random.default_rng(1).random((11, 43)).astype(dtype)
+    image[4, 20] = bad
+    found = gpuimg.resize(image, (33, 129), order, backend=backend)
+    assert_same(found[1::3, 1::3], image)
+    reach = 2 if order == 3 else 3
+    away = np.ones(found.shape, bool)
+    away[13 - 3 * reach + 1 : 13 + 3 * reach, 61 - 3 * reach + 1 : 61 + 3 * reach] = False
+    assert_same(np.isfinite(found) | ~away, np.ones(found.shape, bool))
+    assert not np.isfinite(found[12:15, 60:63]).any()
+
+
+@pytest.mark.parametrize("order", [3, "lanczos"])
+def test_what_overshoots(order, backend):
+    """Beside an edge floats do, and integers saturate."""
+    image = np.zeros((20, 40))
+    image[:, 20:] = 255
+    found = gpuimg.resize(image, (40, 80), order, backend=backend)
+    assert found.min() < -5
+    assert found.max() > 260
+    for dtype in ("uint8", "uint16", "int16"):
+        low, high = (0, 255) if dtype == "uint8" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        scaled = image / 255 * (high - low) + low
+        whole = gpuimg.resize(scaled.astype(dtype), (40, 80), order, backend=backend)
+        expected = np.clip(found / 255 * (high - low) + low, low, high)
+        assert np.abs(whole - expected).max() <= 1
+        assert (whole.min(), whole.max()) == (low, high)
+
+
+@FLOATS
+@pytest.mark.parametrize("shape", [(3, 3), (17, 60), (30, 29), (80, 70)])
+@pytest.mark.parametrize("smooth", [True, False])
 def test_resized_images_stay_in_their_range(dtype, shape, smooth, backend):
     for value in CONSTANTS:
         found = gpuimg.resize(np.full((31, 43), value, dtype), shape, anti_aliasing=smooth, backend=backend)

@@ -31,9 +31,9 @@ alpha : bool, optional
     "kept": filters of intensities (`invert`, `lut`, `adjust_gamma`, `rescale_intensity`, `equalize_hist`,
     `equalize_adapthist`, `match_histograms`, `unsharp_mask`, `convolve`) leave alpha as it is; where the result has
     another dtype, it has no alpha.
-    "weighed": averages (`resize`, `rescale`, `warp`, `rotate`, `remap`, `gaussian`, `uniform`) weigh colours by alpha,
-    and filter alpha like a channel. Where there is nothing to weigh, because all of it is transparent or all is opaque,
-    colours are as without weights. With mode "constant", ``cval`` must be 0.
+    "weighed": averages (`resize`, `rescale`, `pyramid_reduce`, `pyramid_expand`, `warp`, `rotate`, `remap`, `gaussian`,
+    `uniform`) weigh colours by alpha, and filter alpha like a channel. Where there is nothing to weigh, because all of
+    it is transparent or all is opaque, colours are as without weights. With mode "constant", ``cval`` must be 0.
     "dropped": masks, measures and other colour spaces (thresholds, histograms, derivatives, edges, corners, top hats,
     labels, distances, integral images, `rgb2gray`, `rgb2hsv`, ...) are made of the colours, and have no alpha.
     "channel": filters that move, select, blend or convert values (`flip`, `rot90`, `resize` with order 0, `median`,
@@ -55,7 +55,7 @@ from importlib import import_module
 from gpuimg.errors import shown
 from gpuimg.registry import FILTERS, Filter
 
-FAMILIES = ("color", "exposure", "smooth", "edges", "morphology", "transform", "warp", "measure", "feature")
+FAMILIES = ("color", "exposure", "smooth", "edges", "morphology", "transform", "warp", "pyramid", "measure", "feature")
 
 
 def all_filters() -> dict[str, Filter]:

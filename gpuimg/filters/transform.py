@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import partial
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from gpuimg import images
+from gpuimg import images, typing
 from gpuimg.keeping import kept
 from gpuimg.plans.nodes import moved, point, resample
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import new_result, run
-from gpuimg.typing import Backend, ImageLike, Out, SameImage
+from gpuimg.typing import Backend, GridOrder, ImageLike, Out, SameImage
 
 Array = np.ndarray[Any, Any]
 ONE = 1 << 14  # the sum of the fixed-point weights of uint8 images
 LONGEST_SIDE = 1 << 31
 TILE_SIDE = 1 << 16  # rows or columns of a result whose tables are made at once
 TILE_TAPS = 1 << 20  # samples in these tables, if there is more than one row or column
-GREATEST_FACTOR = 1 << 19  # by which a side that is smoothed shrinks: tables have a weight for each sample
+MOST_TAPS = 1 << 21  # of an output sample: where a side shrinks, tables have a weight for each input sample
+OVERSHOOT = 0.5  # more than the sum of the negative weights of `KERNELS`
 
 
 class Axis(NamedTuple):
@@ -39,32 +42,83 @@ class Axis(NamedTuple):
     fixed: Array
 
 
+class Kernel(NamedTuple):
+    """An interpolating function of the distance in samples, which is 0 from ``radius`` on."""
+
+    radius: int
+    function: Callable[[Array], Array]
+
+
+def _cubic(distance: Array) -> Array:
+    """Cubic convolution by Keys with a = -1/2."""
+    distance = np.abs(distance)
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((2.5 - 0.5 * distance) * distance - 4) * distance + 2
+    return np.where(distance < 1, near, np.where(distance < 2, far, 0))
+
+
+def _lanczos(distance: Array) -> Array:
+    """A sinc, windowed by the main lobe of one that is three times as wide."""
+    values = np.sinc(distance) * np.sinc(distance / 3)
+    return np.where(distance % 1 == 0, distance == 0, np.where(np.abs(distance) < 3, values, 0))
+
+
+KERNELS: dict[Any, Kernel] = {3: Kernel(2, _cubic), "lanczos": Kernel(3, _lanczos)}
+
 Part = tuple[int, int, int]  # of a side of a result: its first and last sample, and the length of the whole
 
 
 @kept(32, lambda axis: sum(table.nbytes for table in axis))
-def resampling(length: int, part: Part, order: int, smooth: bool) -> Axis:
+def resampling(length: int, part: Part, order: GridOrder, smooth: bool) -> Axis:
     """The samples and weights that turn ``length`` samples into a part of others.
 
     Pixel centres lie at half coordinates; beyond the edge the samples are mirrored
     about the last one, which scikit-image's resize calls "reflect".
-    With ``smooth``, the anti-aliasing Gaussian and the interpolation are one set of weights.
+    With ``smooth``, the anti-aliasing Gaussian and the interpolation are one set of weights; cubic and Lanczos kernels
+    are as much wider as the side shrinks.
     """
     first, last, wanted = part
-    scale = length / wanted
     middles = (2 * np.arange(first, last) + 1) * length  # in whole units: 2 * wanted an input sample
-    if order == 0:
-        index = middles[:, None] // (2 * wanted)
-        weights = np.ones((last - first, 1))
+    if order in KERNELS:
+        index, weights = _convolved(KERNELS[order], middles, length, wanted, smooth)
     else:
-        before, rest = np.divmod(middles - wanted, 2 * wanted)
-        share = rest / (2 * wanted)
-        index = before[:, None] + np.arange(2)
-        weights = np.stack((1 - share, share), axis=1)
-    sigma = max(0.0, (scale - 1) / 2)
-    if smooth and sigma > 0:
-        index, weights = _smoothed(index, weights, sigma)
-    return Axis(*_trimmed(_mirrored(index, length), weights))
+        index, weights = _interpolated(order, middles, wanted)
+        sigma = max(0.0, (length / wanted - 1) / 2)
+        if smooth and sigma > 0:
+            index, weights = _smoothed(index, weights, sigma)
+        used = np.abs(weights).max(axis=0) > 0
+        index, weights = index[:, used], weights[:, used]
+    index, weights = map(np.ascontiguousarray, (_mirrored(index, length), weights))
+    return Axis(*_shared(index, weights))
+
+
+def _interpolated(order: GridOrder, middles: Array, wanted: int) -> tuple[Array, Array]:
+    """Weights of the nearest sample, or of the two nearest."""
+    if order == 0:
+        return middles[:, None] // (2 * wanted), np.ones((len(middles), 1))
+    before, rest = np.divmod(middles - wanted, 2 * wanted)
+    share = rest / (2 * wanted)
+    return before[:, None] + np.arange(2), np.stack((1 - share, share), axis=1)
+
+
+def _convolved(kernel: Kernel, middles: Array, length: int, wanted: int, smooth: bool) -> tuple[Array, Array]:
+    """Weights by an interpolating kernel."""
+    width = max(length, wanted) if smooth else wanted  # of the kernel, in units of 1 / wanted
+    reach = -(-kernel.radius * width // wanted)
+    before, rest = np.divmod(middles - wanted, 2 * wanted)
+    offsets = np.arange(1 - reach, reach + 1)
+
+    def weights_of(rest: Array) -> Array:
+        # A quotient of whole numbers: where the kernel is 0, the distance is exact.
+        return kernel.function((offsets * (2 * wanted) - rest[:, None]) / (2 * width))
+
+    # The least and the greatest rest in the whole side tell which weights are 0 all along it: in every part the same.
+    unit = 2 * math.gcd(length, wanted)
+    least = (length - wanted) % unit
+    used = weights_of(np.array([least, 2 * wanted - unit + least])).any(axis=0)
+    weights = weights_of(rest)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return before[:, None] + offsets[used], weights[:, used]
 
 
 def _smoothed(index: Array, weights: Array, sigma: float) -> tuple[Array, Array]:
@@ -87,16 +141,13 @@ def _mirrored(index: Array, length: int) -> Array:
     return np.where(index < length, index, period - index)
 
 
-def _trimmed(index: Array, weights: Array) -> tuple[Array, Array, Array]:
-    """Drop taps whose weights are all zero, and add fixed-point weights whose rows sum to exactly one.
+def _shared(index: Array, weights: Array) -> tuple[Array, Array, Array]:
+    """Add fixed-point weights whose rows sum to exactly one; their sums are rounded, so that errors do not add up.
 
     What has no weight must not be read, for it may be NaN: those taps have a share of the sample of the largest weight.
     """
-    used = np.abs(weights).max(axis=0) > 0
-    index, weights = np.ascontiguousarray(index[:, used]), np.ascontiguousarray(weights[:, used])
-    fixed = np.rint(weights * ONE).astype(np.int32)
+    fixed = np.diff(np.rint(np.cumsum(weights, axis=1) * ONE), axis=1, prepend=0).astype(np.int32)
     largest = np.argmax(weights, axis=1)
-    fixed[np.arange(len(fixed)), largest] += ONE - fixed.sum(axis=1, dtype=np.int32)
     for tap in np.flatnonzero((weights == 0).any(axis=0)):
         rows = np.flatnonzero(weights[:, tap] == 0)
         weights[rows, largest[rows]] /= 2  # exact, as is the sum of both halves
@@ -104,9 +155,20 @@ def _trimmed(index: Array, weights: Array) -> tuple[Array, Array, Array]:
     return index, weights, fixed
 
 
-def accept_sampled(image: Any, order: Any, axes: str | None, alpha: bool | None) -> tuple[images.Source, int]:
+def checked_order(order: Any, orders: Any) -> Any:
+    """Check an order of interpolation against the type that lists them."""
+    known = get_args(orders)
+    value = order if isinstance(order, str) else images.whole("order", order, low=-(1 << 40))
+    if value not in known:
+        raise ValueError(f"order must be {' or '.join(map(repr, known))}, got {order!r}")
+    return value
+
+
+def accept_sampled(
+    image: Any, order: Any, axes: str | None, alpha: bool | None, orders: Any = typing.Order
+) -> tuple[images.Source, Any]:
     """Check an image and the order of interpolation: pixels of any dtype are moved, and those of real ones mixed."""
-    order = images.whole("order", order, low=0, high=1)
+    order = checked_order(order, orders)
     return images.accept(image, images.DTYPES if order else images.MOVED, axes=axes, alpha=alpha), order
 
 
@@ -133,9 +195,9 @@ def _scaled_shape(source: images.Source, scale: Any) -> tuple[int, int]:
     return rows, cols
 
 
-def _smooths(source: images.Source, rows: int, cols: int, order: int, anti_aliasing: Any) -> bool:
+def _smooths(source: images.Source, rows: int, cols: int, order: GridOrder, anti_aliasing: Any) -> bool:
     if anti_aliasing is None:
-        return order > 0 and (rows < source.shape[0] or cols < source.shape[1])
+        return order != 0 and (rows < source.shape[0] or cols < source.shape[1])
     if not isinstance(anti_aliasing, bool | np.bool_):
         raise TypeError(f"anti_aliasing must be True, False or None, got {anti_aliasing!r}")
     if anti_aliasing and source.dtype not in images.DTYPES:
@@ -147,12 +209,14 @@ def _smooths(source: images.Source, rows: int, cols: int, order: int, anti_alias
     {"output_shape": (24, 40)},
     {"output_shape": (70, 90), "order": 0},
     {"output_shape": (50, 31), "anti_aliasing": False},
+    {"output_shape": (40, 25), "order": 3},
+    {"output_shape": (27, 90), "order": "lanczos"},
     alpha="weighed",
 )
 def resize(
     image: ImageLike,
     output_shape: tuple[int, ...],
-    order: int = 1,
+    order: GridOrder = 1,
     anti_aliasing: bool | None = None,
     *,
     axes: str | None = None,
@@ -168,28 +232,40 @@ def resize(
         With order 0 and without smoothing: of any dtype of 1, 2, 4 or 8 bytes, masks and labels among them.
     output_shape : (rows, columns), positive ints
         The channels may follow if they are the image's.
-    order : {0, 1}
-        0: nearest neighbour, 1: bilinear interpolation.
+    order : {0, 1, 3, "lanczos"}
+        0: nearest neighbour, 1: bilinear interpolation, 3: bicubic interpolation (cubic convolution with a = -1/2),
+        "lanczos": Lanczos interpolation with three lobes, which is no polynomial and has no number.
     anti_aliasing : bool, optional
-        Whether to smooth before downscaling, by a Gaussian of ``sigma = (factor - 1) / 2`` for each axis that shrinks.
-        None: when an axis shrinks, but never with order 0.
+        Whether to smooth each axis that shrinks: orders 0 and 1 by a Gaussian of ``sigma = (factor - 1) / 2`` before,
+        the others by a kernel that is wider by the factor. None: when an axis shrinks, but never with order 0.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the new shape and the image's dtype; the values are not rescaled. uint8: within 1 of the exact value.
+    array of the new shape and the image's dtype; the values are not rescaled. uint8: within 1 of the exact value, or 2
+    where a side shrinks by thousands.
+    Orders 0 and 1 stay in the range of the image; 3 and "lanczos" may overshoot beside edges, where integers saturate.
     Colours are weighed by alpha where there is an alpha channel.
 
     Raises
     ------
     ValueError : a side of ``output_shape`` is not positive, ``order`` is none of these, or the image is empty;
-        or a side that is smoothed shrinks by more than 524288
+        or a side that is smoothed shrinks by more than 524288 ("lanczos": 349525)
     TypeError : the dtype can only be resized with order 0 and without ``anti_aliasing``
+
+    Notes
+    -----
+    Differs from scikit-image: order 3 is not a spline but the kernel that Pillow and most programs call bicubic, which
+    needs no prefilter; when it shrinks, it is widened as Pillow's; results are not clipped to the range of the image.
+    Differs from Pillow: edges are mirrored.
 
     References
     ----------
     .. [1] `skimage.transform.resize` (pixel centres at half coordinates, edges mirrored) with ``preserve_range=True``,
        which smooths floats with order 0 too.
+    .. [2] R. G. Keys, "Cubic convolution interpolation for digital image processing", IEEE Transactions on Acoustics,
+       Speech, and Signal Processing 29(6), 1981.
+    .. [3] C. E. Duchon, "Lanczos filtering in one and two dimensions", Journal of Applied Meteorology 18(8), 1979.
 
     Examples
     --------
@@ -197,15 +273,22 @@ def resize(
     >>> gpuimg.resize(np.array([[0, 60, 120]], np.uint8), (1, 6))
     array([[ 15,  15,  45,  75, 105, 105]], dtype=uint8)
     """
-    source, order = accept_sampled(image, order, axes, alpha)
+    source, order = accept_sampled(image, order, axes, alpha, GridOrder)
     return _resized(source, wanted_shape(source, output_shape), order, anti_aliasing, backend, out)
 
 
-@register({"scale": 0.6}, {"scale": (1.5, 0.4), "order": 0}, {"scale": 1.7, "anti_aliasing": False}, alpha="weighed")
+@register(
+    {"scale": 0.6},
+    {"scale": (1.5, 0.4), "order": 0},
+    {"scale": 1.7, "anti_aliasing": False},
+    {"scale": (2, 0.3), "order": 3},
+    {"scale": 0.45, "order": "lanczos", "anti_aliasing": False},
+    alpha="weighed",
+)
 def rescale(
     image: ImageLike,
     scale: float | tuple[float, float],
-    order: int = 1,
+    order: GridOrder = 1,
     anti_aliasing: bool | None = None,
     *,
     axes: str | None = None,
@@ -221,11 +304,12 @@ def rescale(
         With order 0 and without smoothing: of any dtype of 1, 2, 4 or 8 bytes, masks and labels among them.
     scale : number > 0, or two of them for rows and columns
         0.5 halves each side. Sides are rounded half to even, and have one pixel at least.
-    order : {0, 1}
-        0: nearest neighbour, 1: bilinear interpolation.
+    order : {0, 1, 3, "lanczos"}
+        0: nearest neighbour, 1: bilinear interpolation, 3: bicubic interpolation (cubic convolution with a = -1/2),
+        "lanczos": Lanczos interpolation with three lobes, which is no polynomial and has no number.
     anti_aliasing : bool, optional
-        Whether to smooth before downscaling, by a Gaussian of ``sigma = (factor - 1) / 2`` for each axis that shrinks
-        by a factor. None: when an axis shrinks, but never with order 0.
+        Whether to smooth each axis that shrinks: orders 0 and 1 by a Gaussian of ``sigma = (factor - 1) / 2`` before,
+        the others by a kernel that is wider by the factor. None: when an axis shrinks, but never with order 0.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
@@ -235,7 +319,7 @@ def rescale(
     Raises
     ------
     ValueError : ``scale`` is not positive and finite, or the result is too large; ``order`` is none of these;
-        or a side that is smoothed shrinks by more than 524288
+        or a side that is smoothed shrinks by more than 524288 ("lanczos": 349525)
     TypeError : the dtype can only be resized with order 0 and without ``anti_aliasing``
 
     References
@@ -248,17 +332,22 @@ def rescale(
     >>> gpuimg.rescale(np.zeros((480, 640), np.uint8), 0.5).shape
     (240, 320)
     """
-    source, order = accept_sampled(image, order, axes, alpha)
+    source, order = accept_sampled(image, order, axes, alpha, GridOrder)
     return _resized(source, _scaled_shape(source, scale), order, anti_aliasing, backend, out)
 
 
 def _resized(
-    source: images.Source, shape: tuple[int, int], order: int, anti_aliasing: Any, backend: Backend | None, out: Any
+    source: images.Source,
+    shape: tuple[int, int],
+    order: GridOrder,
+    anti_aliasing: Any,
+    backend: Backend | None,
+    out: Any,
 ) -> Any:
     rows, cols = shape
     smooth = _smooths(source, rows, cols, order, anti_aliasing)
     height, width = source.shape[:2]
-    down, along = _parts(height, rows, smooth), _parts(width, cols, smooth)
+    down, along = _parts(height, rows, order, smooth), _parts(width, cols, order, smooth)
     if len(down) + len(along) > 2:
         return _resize_in_tiles(source, down, along, order, smooth, backend, out)
     return run(plan_resize, source, *down, *along, order, smooth, alpha="weighed", backend=backend, out=out)
@@ -268,7 +357,7 @@ def _resize_in_tiles(
     source: images.Source,
     rows: list[Part],
     cols: list[Part],
-    order: int,
+    order: GridOrder,
     smooth: bool,
     backend: Backend | None,
     out: Any,
@@ -308,19 +397,21 @@ def _resize_in_tiles(
     return made if source.restore is None else source.restore(made)
 
 
-def _parts(length: int, side: int, smooth: bool) -> list[Part]:
+def _parts(length: int, side: int, order: GridOrder, smooth: bool) -> list[Part]:
     """The parts of a side of a result, each with tables that are not too large; ``length`` is the image's side."""
     factor = length / max(side, 1)
-    if smooth and factor > GREATEST_FACTOR:
+    width = 2 * KERNELS[order].radius if order in KERNELS else 4  # of the kernel, in output samples
+    most = MOST_TAPS // width
+    if smooth and factor > most:
         raise ValueError(
-            f"anti_aliasing must be False where a side shrinks by more than {GREATEST_FACTOR}, got {length} to {side}"
+            f"anti_aliasing must be False where a side shrinks by more than {most}, got {length} to {side}"
         )
-    taps = 4 * factor if smooth else 1
+    taps = width * factor if smooth else 1
     size = min(TILE_SIDE, max(1, int(TILE_TAPS / max(taps, 1))))
     return [(first, min(first + size, side), side) for first in range(0, max(side, 1), size)]
 
 
-def plan_resize(image: Value, rows: Part, cols: Part, order: int, smooth: bool) -> Value:
+def plan_resize(image: Value, rows: Part, cols: Part, order: GridOrder, smooth: bool) -> Value:
     height, width = image.shape[:2]
     shape = (rows[1] - rows[0], cols[1] - cols[0], *image.shape[2:])
     if 0 in image.shape:  # nothing is computed
@@ -334,6 +425,7 @@ def plan_resize(image: Value, rows: Part, cols: Part, order: int, smooth: bool) 
         image,
         shape=shape,
         work=1.0 + down.weights.shape[1] + along.weights.shape[1],
+        overshoot=OVERSHOOT if order in KERNELS else 0.0,
         i0=down.samples,
         w0=down.weights,
         q0=down.fixed,

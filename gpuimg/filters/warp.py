@@ -13,7 +13,7 @@ from gpuimg.plans.nodes import Edge, copied, moved, resample
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
-from gpuimg.typing import Backend, ImageLike, MatrixLike, Mode, Out
+from gpuimg.typing import Backend, ImageLike, MatrixLike, Mode, Order, Out
 
 Array = np.ndarray[Any, Any]
 Matrix = tuple[float, ...]  # three rows of three
@@ -61,7 +61,7 @@ def warp(
     image: ImageLike,
     matrix: MatrixLike,
     output_shape: tuple[int, ...] | None = None,
-    order: int = 1,
+    order: Order = 1,
     *,
     mode: Mode = "constant",
     cval: float = 0,
@@ -140,7 +140,7 @@ def rotate(
     angle: float,
     resize: bool = False,
     center: tuple[float, float] | None = None,
-    order: int = 1,
+    order: Order = 1,
     mode: Mode = "constant",
     cval: float = 0,
     *,
@@ -249,7 +249,7 @@ def remap(
     image: ImageLike,
     rows: ImageLike,
     cols: ImageLike,
-    order: int = 1,
+    order: Order = 1,
     mode: Mode = "constant",
     cval: float = 0,
     *,

@@ -21,8 +21,9 @@ import numpy as np
 
 from gpuimg import images
 from gpuimg.images import FLOAT32, FLOAT64, UINT8
+from gpuimg.kernels import parameters
 from gpuimg.plans.graph import AnyValue, Plan, all_nodes, loop
-from gpuimg.plans.nodes import AnyNode, Fold, Node, View, Window, fold, host, moved, point, view
+from gpuimg.plans.nodes import AnyNode, Fold, Node, Resample, View, Window, fold, host, moved, point, view
 from gpuimg.plans.value import Small, Value
 from gpuimg.typing import Treatment
 
@@ -78,13 +79,13 @@ def plan_weighed(plan: Plan, image: Value, *rest: Hashable) -> AnyValue | tuple[
         raise ValueError("cval must be 0 for images with an alpha channel")
     most = 1.0 if image.dtype.kind == "f" else float(images.limits(image.dtype)[1])
     real = FLOAT32 if image.dtype == UINT8 and not any(map(_sums_beyond_float32, nodes)) else FLOAT64
-    # Integers are opaque all around where their alpha comes out as the maximum. Not so floats, which may be above it;
-    # and not where there may be nothing beyond a border: another channel tells.
-    is_told_by_alpha = image.dtype.kind != "f" and all(map(_goes_on_beyond_borders, nodes))
+    # Integers are opaque all around where their alpha comes out as the maximum. Not so floats, which may be above it,
+    # as may sums with negative weights; and not where there may be nothing beyond a border: another channel tells.
+    is_told_by_alpha = image.dtype.kind != "f" and all(map(_is_mean_of_pixels, nodes))
     wide = _with_channels(image, image.channels + (not is_told_by_alpha))
     limit = most * (1 - OPAQUE_WITHIN[real])
     # From bytes to floats, "resample" multiplies by alpha itself.
-    is_done = real == FLOAT32 and getattr(plain.node, "kernel", "") == "resample"
+    is_done = is_told_by_alpha and real == FLOAT32 and _is_resampled(image, plain)
     inputs = tuple([given for given in rest if isinstance(given, Value | Small)])
 
     def weighed(plain: Value, image: Value, *others: Value | Small) -> tuple[Value, Small]:
@@ -124,11 +125,17 @@ def _has_dark_border(node: AnyNode) -> bool:
     return isinstance(node, Window) and node.edge[0] == CONSTANT
 
 
-def _goes_on_beyond_borders(node: AnyNode) -> bool:
-    """Whether samples beyond the borders are known to be those of other pixels."""
+def _is_mean_of_pixels(node: AnyNode) -> bool:
+    """Whether samples beyond the borders are known to be those of other pixels, and no weight is negative."""
     if isinstance(node, Window):
         return not _has_dark_border(node)
-    return getattr(node, "kernel", "") == "resample"
+    if not isinstance(node, Resample) or node.kernel != "resample":
+        return False
+    return dict(zip(parameters(node.kernel), node.arguments, strict=True))["overshoot"] == 0
+
+
+def _is_resampled(image: Value, made: Value) -> bool:
+    return isinstance(made.node, Resample) and made.node.kernel == "resample" and made.node.image is image
 
 
 def _is_any(counts: Any) -> int:

@@ -35,6 +35,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "bins": (1, 65536),
     "output_shape": (1, LONGEST_SIDE),
     "scale": (1e-3, 1e3),
+    **dict.fromkeys(("downscale", "upscale"), (1, 1e3)),
     "k": (-1e6, 1e6),
 }
 SLIDERS: dict[str, tuple[float, float, float]] = {
@@ -44,13 +45,13 @@ SLIDERS: dict[str, tuple[float, float, float]] = {
     "percentile": (0, 100, 1),
     "kernel_size": (8, 512, 1),
     "clip_limit": (0, 0.1, 0.001),
+    **dict.fromkeys(("downscale", "upscale"), (1.1, 8, 0.1)),
     "gamma": (0.1, 5, 0.05),
     "gain": (0, 4, 0.05),
     "amount": (0, 5, 0.1),
     "alpha": (0, 1, 0.01),
     "bins": (2, 1024, 1),
     "connectivity": (1, 2, 1),
-    "order": (0, 1, 1),
     "angle": (-180, 180, 1),
 }
 
@@ -88,6 +89,8 @@ KINDS: dict[str, Schema] = {
     "Mode": _enum(get_args(typing.Mode)),
     "MorphologyMode": _enum(get_args(typing.MorphologyMode)),
     "Method": _enum(get_args(typing.Method)),
+    "Order": _enum(get_args(typing.Order)),
+    "GridOrder": _enum(get_args(typing.GridOrder)),
     "Size": _one_or_two(INTEGER),
     "Size | None": {"anyOf": [INTEGER, _list_of(INTEGER, 2, 2), NULL]},
     "float | tuple[float, float]": _one_or_two(NUMBER),

@@ -15,7 +15,7 @@ __global__ void unpremultiply(const A* src, long long rows, long long cols, T* d
   const long long pixel = at / narrow, channel = at - pixel * narrow;
   const A* const from = src + top * cols + pixel * step;
   const A alpha = __ldg(from + narrow - 1);
-  const bool is_mixed = step > narrow ? __ldg(from + narrow) > A(0) : alpha < A(limit);
+  const bool is_mixed = step > narrow ? __ldg(from + narrow) != A(0) : alpha < A(limit);
   const bool is_weighed = channel < narrow - 1 && is_mixed && alpha > A(0);
   dst[top * dst_cols + at] =
       is_weighed ? rounded<T>(__ldg(from + channel) / alpha) : __ldg(other + top * other_cols + at);

@@ -46,7 +46,7 @@ def divide(source, plain, limit, target, step, narrow):
     below = source.dtype.type(limit)
     for pixel in range(source.size // step):
         alpha = source[pixel * step + colors]
-        is_mixed = source[pixel * step + narrow] > 0 if step > narrow else alpha < below
+        is_mixed = source[pixel * step + narrow] != 0 if step > narrow else alpha < below
         is_weighed = is_mixed and alpha > 0
         for channel in range(colors):
             at = pixel * narrow + channel

@@ -15,7 +15,6 @@ from gpuimg.kernels.lib.pixels import times_alpha
 
 ROW_PIXELS = 64  # that `weigh_rows` sums at once
 REAL_BYTES = 256  # that `weigh_real_block` makes at once
-BIAS = 1 << 15  # what brings 256ths of a grey level into a signed 16-bit number
 
 INT16, INT32, INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 
@@ -33,17 +32,20 @@ def _whole(vector, value):
 
 
 @intrinsic
-def weigh_rows(_context, src, rows, weights, x, line):
-    """``line[x : x + 64]`` becomes the sum of ``weights[k] * src[rows[k], x : x + 64]``, in 256ths: in a 16-bit line
-    minus `BIAS`, in a 32-bit one as it is. The weights are 16384ths, int32."""
+def weigh_rows(_context, src, rows, weights, bits, x, line):
+    """``line[x : x + 64]`` becomes the sum of ``weights[k] * src[rows[k], x : x + 64]``, with so many bits of a
+    fraction: in a 16-bit line minus `bias`, in a 32-bit one as it is. The weights are 16384ths, int32."""
 
     def build(context, builder, signature, arguments):
-        image, rows_, weights_, x, line_ = arguments
+        image, rows_, weights_, bits, x, line_ = arguments
         wide = ir.VectorType(INT32, ROW_PIXELS)
         pixels = context.make_array(src)(context, builder, image)
         pitch = cgutils.unpack_tuple(builder, pixels.strides)[0]
         count = cgutils.unpack_tuple(builder, context.make_array(rows)(context, builder, rows_).shape)[0]
-        total = cgutils.alloca_once_value(builder, _whole(wide, 32))
+        bits = builder.trunc(bits, INT32)
+        places = builder.sub(INT32(14), bits)
+        half = builder.shl(INT32(1), builder.sub(places, INT32(1)))
+        total = cgutils.alloca_once_value(builder, _splat(builder, half, ROW_PIXELS))
         with cgutils.for_range(builder, count) as loop:
             row = builder.load(_address(context, builder, rows, rows_, loop.index))
             weight = builder.load(_address(context, builder, weights, weights_, loop.index))
@@ -53,18 +55,20 @@ def weigh_rows(_context, src, rows, weights, x, line):
             known = builder.sext(builder.trunc(weight, INT16), INT32)
             product = builder.mul(values, _splat(builder, known, ROW_PIXELS))
             builder.store(builder.add(builder.load(total), product), total)
-        result = builder.ashr(builder.load(total), _whole(wide, 6))
+        result = builder.ashr(builder.load(total), _splat(builder, places, ROW_PIXELS))
         if line.dtype == types.int16:
-            result = builder.trunc(builder.sub(result, _whole(wide, BIAS)), ir.VectorType(INT16, ROW_PIXELS))
+            shift = builder.shl(INT32(1), builder.add(bits, INT32(7)))
+            result = builder.sub(result, _splat(builder, shift, ROW_PIXELS))
+            result = builder.trunc(result, ir.VectorType(INT16, ROW_PIXELS))
         _store(builder, result, _address(context, builder, line, line_, x), line.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
-    return types.none(src, rows, weights, types.int64, line), build
+    return types.none(src, rows, weights, types.int64, types.int64, line), build
 
 
 class _Mean:
     """A weighted mean of vectors, summed one after the other. Of floats it is kept in the range of its samples, which
-    rounding may leave."""
+    rounding may leave; the range is widened on both sides by ``overshoot`` times its length."""
 
     def __init__(self, builder, weight, sample, of):
         self.builder = builder
@@ -80,10 +84,16 @@ class _Mean:
             known = builder.load(held)
             builder.store(builder.select(builder.fcmp_ordered(sign, sample, known), sample, known), held)
 
-    def value(self):
+    def value(self, overshoot):
         builder, value = self.builder, self.builder.load(self.total)
-        for sign, held in zip("<>", self.range, strict=False):
-            end = builder.load(held)
+        if not self.range:
+            return value
+        low, high = map(builder.load, self.range)
+        number = value.type.element
+        share = builder.fptrunc(overshoot, number) if number == ir.FloatType() else overshoot
+        share = _splat(builder, share, value.type.count)
+        beyond = builder.fsub(builder.fmul(share, high), builder.fmul(share, low))
+        for sign, end in (("<", builder.fsub(low, beyond)), (">", builder.fadd(high, beyond))):
             value = builder.select(builder.fcmp_ordered(sign, value, end), end, value)
         return value
 
@@ -93,9 +103,9 @@ def block_weigher(step):
     ``weights[k]``. With a ``step``, colours of bytes count times alpha, the last of so many channels."""
 
     @intrinsic
-    def weigh_block(_context, src, rows, weights, x, line):
+    def weigh_block(_context, src, rows, weights, overshoot, x, line):
         def build(context, builder, signature, arguments):
-            image, rows_, weights_, x, line_ = arguments
+            image, rows_, weights_, overshoot, x, line_ = arguments
             number = context.get_data_type(line.dtype)
             count = REAL_BYTES * 8 // line.dtype.bitwidth
             wide, stored = ir.VectorType(number, count), ir.VectorType(context.get_data_type(src.dtype), count)
@@ -119,10 +129,10 @@ def block_weigher(step):
             mean = _Mean(builder, *tap(INT64(0)), src.dtype)
             with cgutils.for_range_slice(builder, INT64(1), taps, INT64(1), inc=True) as (index, _):
                 mean.add(*tap(index))
-            _store(builder, mean.value(), _address(context, builder, line, line_, x), line.dtype.bitwidth // 8)
+            _store(builder, mean.value(overshoot), _address(context, builder, line, line_, x), line.dtype.bitwidth // 8)
             return context.get_dummy_value()
 
-        return types.none(src, rows, weights, types.int64, line), build
+        return types.none(src, rows, weights, types.float64, types.int64, line), build
 
     return weigh_block
 
@@ -155,18 +165,22 @@ def _load_all(builder, context, line, values, base, vector, size):
 
 
 @intrinsic
-def weigh_picked_pairs(_context, line, bases, places, weights, group, out, to):
+def weigh_picked_pairs(_context, line, bits, bases, places, weights, group, out, to):
     """Sixteen uint8 pixels, from ``out[to]`` on, as sums along a biased 16-bit line. For each group of pixels there is
     where its samples begin, ``bases``, and vectors of where pairs of them stand, ``places``, and of their weights."""
 
     def build(context, builder, signature, arguments):
-        line_, bases_, places_, weights_, group, out_, to = arguments
+        line_, bits, bases_, places_, weights_, group, out_, to = arguments
         pairs = ir.VectorType(INT16, 32)
         sums = ir.VectorType(INT32, 16)
         base = builder.load(_address(context, builder, bases, bases_, group))
         sources = _load_all(builder, context, line, line_, base, pairs, 2)
         rounds = _per_group(context, builder, places, places_, bases, bases_, 32)
-        total = cgutils.alloca_once_value(builder, _whole(sums, (BIAS << 14) + (1 << 21)))
+        bits = builder.trunc(bits, INT32)
+        shift = builder.add(bits, INT32(14))
+        bias = builder.shl(INT32(1 << 21), bits)
+        half = builder.shl(INT32(1), builder.sub(shift, INT32(1)))
+        total = cgutils.alloca_once_value(builder, _splat(builder, builder.add(bias, half), 16))
         madd = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(sums, [pairs, pairs]), "llvm.x86.avx512.pmaddw.d.512"
         )
@@ -176,20 +190,23 @@ def weigh_picked_pairs(_context, line, bases, places, weights, group, out, to):
             weight = _load(builder, _address(context, builder, weights, weights_, at), pairs, 2)
             product = builder.call(madd, [_pick(builder, "hi", sources, index), weight])
             builder.store(builder.add(builder.load(total), product), total)
-        result = builder.trunc(builder.lshr(builder.load(total), _whole(sums, 22)), ir.VectorType(ir.IntType(8), 16))
+        result = builder.ashr(builder.load(total), _splat(builder, shift, 16))
+        for sign, end in (("<", _whole(sums, 0)), (">", _whole(sums, 255))):
+            result = builder.select(builder.icmp_signed(sign, result, end), end, result)
+        result = builder.trunc(result, ir.VectorType(ir.IntType(8), 16))
         _store(builder, result, _address(context, builder, out, out_, to), 1)
         return context.get_dummy_value()
 
-    return types.none(line, bases, places, weights, types.int64, out, types.int64), build
+    return types.none(line, types.int64, bases, places, weights, types.int64, out, types.int64), build
 
 
 @intrinsic
-def weigh_picked(_context, line, bases, places, weights, group, out, to, target):
+def weigh_picked(_context, line, bases, places, weights, overshoot, group, out, to, target):
     """The same for float lines, one sample after the other: as many pixels as fit into a vector, which
     become values of the target's type."""
 
     def build(context, builder, signature, arguments):
-        line_, bases_, places_, weights_, group, out_, to, _ = arguments
+        line_, bases_, places_, weights_, overshoot, group, out_, to, _ = arguments
         size = line.dtype.bitwidth // 8
         lanes = 64 // size
         values = ir.VectorType(context.get_data_type(line.dtype), lanes)
@@ -208,10 +225,11 @@ def weigh_picked(_context, line, bases, places, weights, group, out, to, target)
         mean = _Mean(builder, *tap(INT64(0)), target.dtype)
         with cgutils.for_range_slice(builder, INT64(1), taps, INT64(1), inc=True) as (number, _):
             mean.add(*tap(number))
-        _store(builder, mean.value(), _address(context, builder, out, out_, to), size)
+        _store(builder, mean.value(overshoot), _address(context, builder, out, out_, to), size)
         return context.get_dummy_value()
 
-    return types.none(line, bases, places, weights, types.int64, out, types.int64, target), build
+    kinds = (line, bases, places, weights, types.float64, types.int64, out, types.int64, target)
+    return types.none(*kinds), build
 
 
 @kernel
@@ -241,12 +259,21 @@ def plan_picks(step, index, weights, lanes, reach, at_once, bases, places, heavy
 
 
 @kernel
-def none_negative(weights):
+def bias(bits):
+    """What brings grey levels with so many bits of a fraction into a signed 16-bit number."""
+    return 1 << bits + 7
+
+
+@kernel
+def fit_16_bits(weights, bits):
+    """Whether sums with so many bits of a fraction do: with 8 no weight is negative, with 7 at most half of them is."""
     least = 0
     for row in range(weights.shape[0]):
+        negative = 0
         for tap in range(weights.shape[1]):
-            least = min(least, weights[row, tap])
-    return least >= 0
+            negative += min(0, weights[row, tap])
+        least = min(least, negative)
+    return least >= (0 if bits == 8 else -(1 << 13))
 
 
 def copier(size):

@@ -4,9 +4,10 @@
 #include "spread.cuh"
 
 // Weighted sums of some rows into a scratch image, then of some columns: tables name the samples of each output row and
-// column and their weights. uint8 by weights in 16384ths, with 8 more bits between the two.
+// column and their weights. uint8 by weights in 16384ths, with `bits` of a fraction between the two.
 
-// A weighted mean; of floats it is kept in the range of its samples, which rounding may leave.
+// A weighted mean; of floats it is kept in the range of its samples, which rounding may leave, widened by `overshoot`
+// times its length on both sides.
 template <typename A, bool WHOLE>
 struct Mean {
   A total, low, high;
@@ -21,7 +22,11 @@ struct Mean {
     low = sample < low ? sample : low;
     high = sample > high ? sample : high;
   }
-  __device__ __forceinline__ A value() const { return total < low ? low : total > high ? high : total; }
+  __device__ __forceinline__ A value(A overshoot) const {
+    const A beyond = overshoot * high - overshoot * low;
+    const A least = low - beyond, most = high + beyond;
+    return total < least ? least : total > most ? most : total;
+  }
 };
 
 template <typename A>
@@ -30,14 +35,15 @@ struct Mean<A, true> {
 
   __device__ __forceinline__ void start(A first) { total = first; }
   __device__ __forceinline__ void add(A weight, A sample) { total = total + weight * sample; }
-  __device__ __forceinline__ A value() const { return total; }
+  __device__ __forceinline__ A value(A) const { return total; }
 };
 
 // The sums of rows in the columns of a thread: start, then each weighted sample, in the order of the taps; put(sum) is
 // stored.
 template <typename A, typename W, typename T, typename U, typename Put>
 __device__ __forceinline__ void sum_rows(const T* src, long long cols, U* dst, long long top, long long bottom,
-                                         const long long* index, long long taps, const W* weights, A start, Put put) {
+                                         const long long* index, long long taps, const W* weights, A start, A overshoot,
+                                         Put put) {
   const long long x = first_column(), row = first_row(top);
   for (int r = 0; r < ROWS && row + r < bottom; ++r) {
     const long long* const from = index + (row + r) * taps;
@@ -58,7 +64,7 @@ __device__ __forceinline__ void sum_rows(const T* src, long long cols, U* dst, l
     U* const out = dst + (row + r) * cols + x;
 #pragma unroll
     for (int k = 0; k < COLUMNS; ++k)
-      if (x + 32 * k < cols) out[32 * k] = put(sums[k].value());
+      if (x + 32 * k < cols) out[32 * k] = put(sums[k].value(overshoot));
   }
 }
 
@@ -66,7 +72,7 @@ __device__ __forceinline__ void sum_rows(const T* src, long long cols, U* dst, l
 template <typename W, typename A, typename T, typename Put>
 __device__ __forceinline__ void sum_cols(const A* src, long long cols, T* dst, long long dst_cols, long long top,
                                          long long bottom, long long step, const long long* index, long long taps,
-                                         const W* weights, A start, Put put) {
+                                         const W* weights, A start, A overshoot, Put put) {
   const long long row = first_row(top);
   const int count = int(bottom - row < ROWS ? bottom - row : ROWS);
   if (count <= 0) return;
@@ -92,7 +98,7 @@ __device__ __forceinline__ void sum_cols(const A* src, long long cols, T* dst, l
     }
 #pragma unroll
     for (int r = 0; r < ROWS; ++r)
-      if (r < count) dst[(row + r) * dst_cols + x] = put(sums[r].value());
+      if (r < count) dst[(row + r) * dst_cols + x] = put(sums[r].value(overshoot));
   }
 }
 
@@ -101,16 +107,16 @@ template <typename T, typename A>
 __global__ void __launch_bounds__(256)
     rows_of(const T* src, long long rows, long long cols, A* dst, long long dst_rows, long long dst_cols, long long top,
             long long bottom, const long long* index, long long indices, long long taps, const double* weights,
-            long long weighted, long long weights_each) {
-  sum_rows(src, cols, dst, top, bottom, index, taps, weights, -A(0), [](A total) { return total; });
+            long long weighted, long long weights_each, double overshoot) {
+  sum_rows(src, cols, dst, top, bottom, index, taps, weights, -A(0), A(overshoot), [](A total) { return total; });
 }
 
 template <typename A, typename T>
 __global__ void __launch_bounds__(256)
     cols_of(const A* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols, long long top,
             long long bottom, long long step, const long long* index, long long indices, long long taps,
-            const double* weights, long long weighted, long long weights_each) {
-  sum_cols(src, cols, dst, dst_cols, top, bottom, step, index, taps, weights, -A(0),
+            const double* weights, long long weighted, long long weights_each, double overshoot) {
+  sum_cols(src, cols, dst, dst_cols, top, bottom, step, index, taps, weights, -A(0), A(overshoot),
            [](A total) { return rounded<T>(total); });
 }
 
@@ -118,15 +124,16 @@ template <typename T>
 __global__ void __launch_bounds__(256)
     fixed_rows(const T* src, long long rows, long long cols, int* dst, long long dst_rows, long long dst_cols,
                long long top, long long bottom, const long long* index, long long indices, long long taps,
-               const int* weights, long long weighted, long long weights_each) {
-  sum_rows(src, cols, dst, top, bottom, index, taps, weights, 32, [](int total) { return total >> 6; });
+               const int* weights, long long weighted, long long weights_each, long long bits) {
+  sum_rows(src, cols, dst, top, bottom, index, taps, weights, 1 << (13 - bits), 0,
+           [bits](int total) { return total >> (14 - bits); });
 }
 
 template <typename T>
 __global__ void __launch_bounds__(256)
     fixed_cols(const int* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                long long top, long long bottom, long long step, const long long* index, long long indices,
-               long long taps, const int* weights, long long weighted, long long weights_each) {
-  sum_cols(src, cols, dst, dst_cols, top, bottom, step, index, taps, weights, 1 << 21,
-           [](int total) { return saturated<T>(total >> 22); });
+               long long taps, const int* weights, long long weighted, long long weights_each, long long bits) {
+  sum_cols(src, cols, dst, dst_cols, top, bottom, step, index, taps, weights, 1 << (13 + bits), 0,
+           [bits](int total) { return saturated<T>(total >> (14 + bits)); });
 }

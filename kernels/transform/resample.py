@@ -2,6 +2,10 @@
 
 uint8 counts in 16384ths: a row is kept in 256ths of a grey level, and the last sum is rounded to whole ones. The other
 types are summed in floating point, tap after tap. So is uint8 into float32: colours times alpha, the last channel.
+
+By positive weights, sums of floats stay in the range of their samples: so constants stay, however sums are rounded.
+With ``overshoot``, which says that there are negative ones and is at least their sum, the range is wider by so many
+times its length on both sides; rows of uint8 are kept in 128ths then.
 """
 
 import numpy as np
@@ -10,10 +14,10 @@ from numba.extending import overload
 
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.gathers import (
-    BIAS,
     REAL_BYTES,
     ROW_PIXELS,
-    none_negative,
+    bias,
+    fit_16_bits,
     plan_picks,
     weigh_colors_of_2,
     weigh_colors_of_4,
@@ -30,23 +34,24 @@ REACH = 128  # elements of a line that it picks from
 
 
 @kernel
-def fill(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
-    weigh(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1)
+def fill(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
+    weigh(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1)
 
 
-def weigh(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
+def weigh(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
     """Weighted sums, in the arithmetic that suits the type."""
     raise NotImplementedError
 
 
 @overload(weigh)
-def _weigh(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
+def _weigh(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
     return weigh_bytes if dst.dtype == types.uint8 else weigh_reals
 
 
-def weigh_bytes(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
+def weigh_bytes(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
     count = dst.shape[1]
-    if HAS_AVX512 and count >= LANES and none_negative(q0) and none_negative(q1):
+    bits = 8 if overshoot == 0 else 7
+    if HAS_AVX512 and count >= LANES and fit_16_bits(q0, bits) and fit_16_bits(q1, bits):
         groups = (count + LANES - 1) // LANES
         bases = np.empty(groups, np.int64)
         places = np.empty(groups * ((q1.shape[1] + 1) // 2) * 2 * LANES, np.int16)
@@ -54,32 +59,33 @@ def weigh_bytes(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
         if plan_picks(step, i1, q1, LANES, REACH, 2, bases, places, heavy):
             line = np.empty(src.shape[1] + REACH, np.int16)
             for row in range(top, bottom):
-                weigh_byte_rows(src, i0[row], q0[row], line)
+                weigh_byte_rows(src, i0[row], q0[row], bits, line)
                 for group in range(groups):
-                    weigh_picked_pairs(line, bases, places, heavy, group, dst[row], min(group * LANES, count - LANES))
+                    to = min(group * LANES, count - LANES)
+                    weigh_picked_pairs(line, bits, bases, places, heavy, group, dst[row], to)
             return
     wide = np.empty(src.shape[1], np.int32)
     for row in range(top, bottom):
-        weigh_byte_rows(src, i0[row], q0[row], wide)
-        weigh_columns(wide, step, i1, q1, dst[row])
+        weigh_byte_rows(src, i0[row], q0[row], bits, wide)
+        weigh_columns(wide, bits, step, i1, q1, dst[row])
 
 
 @kernel
-def weigh_byte_rows(src, rows, weights, line):
-    """The weighted sum of some rows in 256ths; minus `BIAS` where the line has 16 bits."""
+def weigh_byte_rows(src, rows, weights, bits, line):
+    """The weighted sum of some rows, with so many bits of a fraction; minus `bias` where the line has 16 bits."""
     width = src.shape[1]
     if width < ROW_PIXELS:
         for x in range(width):
-            total = 32
+            total = 1 << 13 - bits
             for tap in range(rows.size):
                 total += weights[tap] * src[rows[tap], x]
-            line[x] = (total >> 6) - (BIAS if line.itemsize == 2 else 0)
+            line[x] = (total >> 14 - bits) - (bias(bits) if line.itemsize == 2 else 0)
         return
     for x in range(0, width, ROW_PIXELS):
-        weigh_rows(src, rows, weights, min(x, width - ROW_PIXELS), line)
+        weigh_rows(src, rows, weights, bits, min(x, width - ROW_PIXELS), line)
 
 
-def weigh_reals(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
+def weigh_reals(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
     count = dst.shape[1]
     line = np.empty(src.shape[1] + REACH, real_type(src))
     sums = np.empty(count, line.dtype)
@@ -90,39 +96,40 @@ def weigh_reals(src, dst, top, bottom, step, i0, w0, q0, i1, w1, q1):
     heavy = np.empty(places.size, line.dtype)
     picks = HAS_AVX512 and count >= lanes and plan_picks(step, i1, w1, lanes, 4 * lanes, 1, bases, places, heavy)
     for row in range(top, bottom):
-        weigh_line(src, step, i0[row], w0[row], line[: src.shape[1]])
+        weigh_line(src, step, overshoot, i0[row], w0[row], line[: src.shape[1]])
         target = dst[row]
         if picks:
             out = sums_line(sums, target)
             for group in range(groups):
-                weigh_picked(line, bases, places, heavy, group, out, min(group * lanes, count - lanes), target)
+                to = min(group * lanes, count - lanes)
+                weigh_picked(line, bases, places, heavy, overshoot, group, out, to, target)
             store_sums(out, target)
         else:
-            weigh_real_columns(line, step, i1, w1, target)
+            weigh_real_columns(line, step, overshoot, i1, w1, target)
 
 
-def weigh_line(src, step, rows, weights, line):
+def weigh_line(src, step, overshoot, rows, weights, line):
     """The weighted mean of some rows, of bytes with colours times alpha."""
     raise NotImplementedError
 
 
 @overload(weigh_line)
-def _weigh_line(src, step, rows, weights, line):
+def _weigh_line(src, step, overshoot, rows, weights, line):
     if src.dtype == types.uint8:
         return weigh_color_rows.py_func
-    return lambda src, step, rows, weights, line: weigh_real_rows(src, rows, weights, line)
+    return lambda src, step, overshoot, rows, weights, line: weigh_real_rows(src, overshoot, rows, weights, line)
 
 
 @kernel
-def weigh_color_rows(src, step, rows, weights, line):
+def weigh_color_rows(src, step, overshoot, rows, weights, line):
     width, at_once = line.size, REAL_BYTES // line.itemsize
     for x in range(0, width, at_once if width >= at_once else width):
         if width < at_once:
             weigh_few_colors(src, step, rows, weights, line)
         elif step == 4:
-            weigh_colors_of_4(src, rows, weights, min(x, width - at_once), line)
+            weigh_colors_of_4(src, rows, weights, overshoot, min(x, width - at_once), line)
         else:
-            weigh_colors_of_2(src, rows, weights, min(x, width - at_once), line)
+            weigh_colors_of_2(src, rows, weights, overshoot, min(x, width - at_once), line)
 
 
 @kernel
@@ -138,12 +145,12 @@ def weigh_few_colors(src, step, rows, weights, line):
 
 
 @kernel
-def weigh_real_rows(src, rows, weights, line):
-    """The weighted mean of some rows, of floats within the range of its samples."""
+def weigh_real_rows(src, overshoot, rows, weights, line):
+    """The weighted mean of some rows, of floats within the range of its samples and the overshoot."""
     real, width, at_once = line.dtype.type, line.size, REAL_BYTES // line.itemsize
     if width >= at_once:
         for x in range(0, width, at_once):
-            weigh_real_block(src, rows, weights, min(x, width - at_once), line)
+            weigh_real_block(src, rows, weights, overshoot, min(x, width - at_once), line)
         return
     for x in range(width):
         low = high = real(src[rows[0], x])
@@ -152,20 +159,22 @@ def weigh_real_rows(src, rows, weights, line):
             sample = real(src[rows[tap], x])
             total += real(weights[tap]) * sample
             low, high = sample if sample < low else low, sample if sample > high else high
-        line[x] = clipped(total, low, high, src)
+        line[x] = clipped(total, low, high, real(overshoot), src)
 
 
-def clipped(value, low, high, of):
-    """A mean kept in the range of its samples where they are floats; NaN stays."""
+def clipped(value, low, high, overshoot, of):
+    """A mean kept in the range of its samples, and the overshoot, where they are floats; NaN stays."""
     raise NotImplementedError
 
 
 @overload(clipped)
-def _clipped(value, low, high, of):
+def _clipped(value, low, high, overshoot, of):
     if not isinstance(of.dtype, types.Float):
-        return lambda value, low, high, of: value
+        return lambda value, low, high, overshoot, of: value
 
-    def clip(value, low, high, of):
+    def clip(value, low, high, overshoot, of):
+        beyond = overshoot * high - overshoot * low
+        low, high = low - beyond, high + beyond
         value = low if value < low else value
         return high if value > high else value
 
@@ -226,20 +235,20 @@ def _store_sums(sums, target):
 
 
 @kernel
-def weigh_columns(line, step, index, weights, target):
+def weigh_columns(line, bits, step, index, weights, target):
     """The weighted sums of some samples of a row of uint8, one by one."""
     taps = index.shape[1]
     for col in range(len(index)):
         for channel in range(step):
-            total = 1 << 21
+            total = 1 << 13 + bits
             for tap in range(taps):
                 total += weights[col, tap] * line[index[col, tap] * step + channel]
-            target[col * step + channel] = np.uint8(min(max(total >> 22, 0), 255))
+            target[col * step + channel] = np.uint8(min(max(total >> 14 + bits, 0), 255))
 
 
 @kernel
-def weigh_real_columns(line, step, index, weights, target):
-    """The same in floating point; of floats within the range of the samples."""
+def weigh_real_columns(line, step, overshoot, index, weights, target):
+    """The same in floating point; of floats within the range of the samples and the overshoot."""
     real = line.dtype.type
     taps = index.shape[1]
     for col in range(len(index)):
@@ -250,4 +259,4 @@ def weigh_real_columns(line, step, index, weights, target):
                 sample = line[index[col, tap] * step + channel]
                 total += real(weights[col, tap]) * sample
                 low, high = sample if sample < low else low, sample if sample > high else high
-            target[col * step + channel] = stored(clipped(total, low, high, target), target)
+            target[col * step + channel] = stored(clipped(total, low, high, real(overshoot), target), target)
