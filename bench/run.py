@@ -114,6 +114,10 @@ def cases(dtype: str) -> list[Case]:
         Case("median", {"size": 3, "mode": "nearest"}),  # the one mode that OpenCV's has
         Case("median", {"size": 5, "mode": "nearest"}),
         Case("median", {"size": 15, "mode": "nearest"}),
+        *[
+            Case("bilateral", {"sigma_color": 0.12 * top, "sigma_spatial": 3, "window": side}, color=color)
+            for side, color in ((5, False), (9, False), (9, True))
+        ],
         Case("percentile", {"percentile": 20, "size": 3}),
         Case("percentile", {"percentile": 20, "size": 15}),
         Case("minimum", {"size": 3}),
@@ -299,6 +303,10 @@ def opencv() -> Library:
             "uniform": lambda image, size: cv2.blur(image, (size, size), **edge),
             "convolve": lambda image, weights: cv2.filter2D(
                 image, -1, np.ascontiguousarray(weights[::-1, ::-1]), **edge
+            ),
+            # Its window is round, and differences of channels are added up.
+            "bilateral": lambda image, sigma_color, sigma_spatial, window: cv2.bilateralFilter(
+                image, window, sigma_color, sigma_spatial, borderType=edge["borderType"]
             ),
             "median": lambda image, size, mode: cv2.medianBlur(image, size),
             "minimum": lambda image, size: cv2.erode(image, np.ones((size, size), np.uint8), **edge),
