@@ -23,6 +23,7 @@ SOON = 5.0  # seconds, of work that takes minutes
 IMAGE = np.random.default_rng(2).integers(0, 256, (900, 1000), np.uint8)
 HOLES = (np.arange(1499 * 1499).reshape(1499, 1499) % 3 > 0).astype(np.uint8)
 LONG = {
+    "bilateral": partial(gpuimg.bilateral, np.tile(IMAGE, (4, 4)), sigma_color=90, sigma_spatial=300, window=511),
     "corner_harris": partial(gpuimg.corner_harris, IMAGE, sigma=800),
     "canny": partial(gpuimg.canny, np.tile(IMAGE, (2, 8)), sigma=900),
     "gaussian": partial(gpuimg.gaussian, np.tile(IMAGE, (2, 8)).astype(np.float64), sigma=900),

@@ -727,8 +727,8 @@ def bilateral(
     Notes
     -----
     Differs from `skimage.restoration.denoise_bilateral` in the unit of ``sigma_color``, which is that of images scaled
-    to [0, 1] there, and in the border, "constant" by default there. OpenCV's ``bilateralFilter`` has a round window, and
-    adds up the differences of the channels.
+    to [0, 1] there, and in the border, which is "constant" there. The window of OpenCV's ``bilateralFilter`` is round,
+    and its d is the sum of the channels' differences.
 
     Examples
     --------

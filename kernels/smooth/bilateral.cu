@@ -7,8 +7,10 @@
 // Means of windows, weighted by how near and how alike the others are, in all channels together; as on the CPU, in the
 // same order.
 
-constexpr int THREADS = 256, DOWN = 4;  // results of a thread, one below the other
-constexpr int WIDTH = 32, HEIGHT = THREADS / 32 * DOWN;
+constexpr int THREADS = 256, WIDTH = 32;
+// Results of a thread, one below the other: as many as registers hold.
+template <typename A>
+constexpr int DOWN_OF = sizeof(A) == 8 ? 2 : 4;
 constexpr long long CHUNK = 128;  // of the window, summed up by itself
 
 // Additions with it leave the last digits for a whole number.
@@ -47,12 +49,13 @@ struct Powers {
 
 // A block keeps its part of the image in shared memory, each channel by itself.
 template <typename T, typename A, int CHANNELS>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 2)
     near_bilateral(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                    long long top, long long bottom, long long step, long long mode, double cval, long long size,
                    const long long* places, long long count, long long axes, const A* exponents,
                    long long others, const A* powers, long long terms, double factor, double scale, double limit) {
   DYNAMIC_SHARED(A, tile);
+  constexpr int DOWN = DOWN_OF<A>, HEIGHT = THREADS / 32 * DOWN;
   const int side = int(size), high = HEIGHT + side - 1, wide = WIDTH + side - 1;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const long long first = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * WIDTH;
