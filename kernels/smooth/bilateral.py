@@ -18,7 +18,7 @@ from gpuimg.kernels.lib.numbers import stored
 from gpuimg.kernels.lib.spans import load_span
 
 SCRATCH_BYTES = 1 << 18  # rows of values should stay in the second-level cache
-BLOCKS = 4  # vectors of sums held at once
+BLOCKS = 2  # vectors of sums held at once
 CHUNK = 128  # of the window, summed up by itself: sums of many would lose digits; as in bilateral.cu
 INDEX, INT32 = ir.IntType(64), ir.IntType(32)
 
