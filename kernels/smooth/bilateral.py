@@ -18,6 +18,7 @@ from gpuimg.kernels.lib.numbers import stored
 from gpuimg.kernels.lib.spans import load_span
 
 SCRATCH_BYTES = 1 << 18  # rows of values should stay in the second-level cache
+LEAST = 256  # elements of a row that are computed at a time
 BLOCKS = 2  # vectors of sums held at once
 CHUNK = 128  # of the window, summed up by itself: sums of many would lose digits; as in bilateral.cu
 INDEX, INT32 = ir.IntType(64), ir.IntType(32)
@@ -32,7 +33,7 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, size, places, exponents,
     number = exponents.dtype.type
     reach, cols, at_once = size // 2, src.shape[1] // step, pixels_at_once(exponents)
     affordable = SCRATCH_BYTES // (size * step * exponents.itemsize) - size
-    pixels = (min(cols, max(affordable, 1)) + at_once - 1) // at_once * at_once
+    pixels = (min(cols, max(affordable, LEAST // step, 1)) + at_once - 1) // at_once * at_once
     line = np.empty((pixels + size - 1) * step, src.dtype)
     lines = np.zeros((size, step, pixels + size - 1), exponents.dtype)
     parts, totals = np.empty((step, at_once), exponents.dtype), np.empty((step + 1, pixels), exponents.dtype)
