@@ -88,6 +88,7 @@ def cases(dtype: str) -> list[Case]:
     wanted_range = {"uint8": (10, 240), "uint16": (2570, 61680), "float32": (0.1, 0.9)}[dtype]
     table = np.arange(size)[::-1].astype(dtype)
     step, top = {"uint8": (40, 255), "uint16": (10280, 65535), "float32": (0.16, 1)}[dtype]
+    alike = {"uint8": 30, "uint16": 7710, "float32": 0.12}[dtype]
     cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
     rows, cols = np.ogrid[-3:4, -3:4]
     disk = (rows**2 + cols**2 <= 9).astype(np.uint8)
@@ -114,6 +115,10 @@ def cases(dtype: str) -> list[Case]:
         Case("median", {"size": 3, "mode": "nearest"}),  # the one mode that OpenCV's has
         Case("median", {"size": 5, "mode": "nearest"}),
         Case("median", {"size": 15, "mode": "nearest"}),
+        *[
+            Case("bilateral", {"sigma_color": alike, "sigma_spatial": 3, "window": side}, color=color, tolerance=0.01)
+            for side, color in ((5, False), (9, False), (9, True))
+        ],
         Case("percentile", {"percentile": 20, "size": 3}),
         Case("percentile", {"percentile": 20, "size": 15}),
         Case("minimum", {"size": 3}),
@@ -312,6 +317,10 @@ def opencv() -> Library:
             "uniform": lambda image, size: cv2.blur(image, (size, size), **edge),
             "convolve": lambda image, weights: cv2.filter2D(
                 image, -1, np.ascontiguousarray(weights[::-1, ::-1]), **edge
+            ),
+            # Its window is round, and differences of channels are added up.
+            "bilateral": lambda image, sigma_color, sigma_spatial, window: cv2.bilateralFilter(
+                image, window, sigma_color, sigma_spatial, borderType=edge["borderType"]
             ),
             "median": lambda image, size, mode: cv2.medianBlur(image, size),
             "minimum": lambda image, size: cv2.erode(image, np.ones((size, size), np.uint8), **edge),

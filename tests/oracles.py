@@ -150,6 +150,23 @@ def convolve(image, weights, *, mode="reflect", cval=0):
     return stored(flipped[..., turned != 0] @ turned[turned != 0], image.dtype)
 
 
+def bilateral(image, sigma_color, sigma_spatial, window=None, *, mode="reflect", cval=0):
+    """The mean of the windows, with the product of two Gaussians as weights; what is not finite has none."""
+    side = window or max(5, 2 * int(np.ceil(3 * sigma_spatial)) + 1)
+    planes = image.astype(np.float64).reshape(*image.shape[:2], -1)
+    windows = np.stack([_windows(plane, side, mode, cval) for plane in np.moveaxis(planes, -1, 0)], axis=-1)
+    offsets = np.arange(side) - side // 2
+    with np.errstate(over="ignore", invalid="ignore"):
+        far = np.add.outer(*2 * [np.square(offsets / sigma_spatial)])
+        unlike = np.square((windows - planes[:, :, None, None]) / sigma_color).sum(axis=-1)
+    weights = np.where(np.isfinite(unlike), np.exp(-(far + unlike) / 2), 0)[..., None]
+    totals = np.where(weights > 0, windows, 0) * weights
+    with np.errstate(invalid="ignore"):
+        means = totals.sum(axis=(2, 3)) / weights.sum(axis=(2, 3))
+    means = np.where(np.isfinite(planes).all(axis=-1, keepdims=True), means, planes)
+    return stored(means.reshape(image.shape), image.dtype)
+
+
 @each_channel
 def minimum(image, size=3, *, mode="reflect", cval=0):
     return _compared(image, size, mode, cval, "minimum").min(axis=(2, 3))
@@ -582,6 +599,7 @@ ORACLES = {
     "median": median,
     "percentile": percentile,
     "convolve": convolve,
+    "bilateral": bilateral,
     "minimum": minimum,
     "maximum": maximum,
     "erosion": erosion,

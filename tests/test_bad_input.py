@@ -69,6 +69,20 @@ WRONG = [
     ("percentile", {"percentile": NAN}, ValueError, "percentile must be finite, got nan"),
     ("percentile", {"percentile": "50"}, TypeError, "percentile must be a number, got '50'"),
     ("percentile", {"percentile": 10, "size": 4}, ValueError, "size must be odd and positive, got 4"),
+    # standard deviations that are not 0 either
+    ("bilateral", {"sigma_color": 0, "sigma_spatial": 1}, ValueError, "sigma_color must be positive, got 0"),
+    ("bilateral", {"sigma_color": 1, "sigma_spatial": -1}, ValueError, "sigma_spatial must be at least 0, got -1"),
+    ("bilateral", {"sigma_color": NAN, "sigma_spatial": 1}, ValueError, "sigma_color must be finite, got nan"),
+    (
+        "bilateral",
+        {"sigma_color": 1, "sigma_spatial": 86},
+        ValueError,
+        "window must be given for sigma_spatial above 85, got 86",
+    ),
+    *[
+        ("bilateral", {"sigma_color": 1, "sigma_spatial": 1, "window": window}, ValueError, f"window must be {rule}")
+        for window, rule in ((4, "odd and positive, got 4"), (0, "positive, got 0"), (513, "at most 511, got 513"))
+    ],
     # weights
     (
         "convolve",

@@ -32,7 +32,7 @@ FEW_SHAPES = [(1, 1), (1, 17), (17, 1), (19, 33), (6, 32), (7, 16, 3)]
 WEIGHTED = {"adjust_gamma", "rgb2gray", "gaussian", "rescale", "resize", "unsharp_mask", "rescale_intensity", "blend"}
 SAMPLED = {"warp", "rotate", "remap"}
 PYRAMIDS = {"pyramid_reduce", "pyramid_expand"}
-WEIGHTED |= {"convolve", *SAMPLED, *PYRAMIDS}
+WEIGHTED |= {"convolve", "bilateral", *SAMPLED, *PYRAMIDS}
 # Although their results are floats, of which some may be infinite.
 EXACT = {"distance_transform_edt", "flip", "rot90", "astype"}
 EXACT |= {"minimum", "maximum", "erosion", "dilation", "opening", "closing"}
@@ -73,6 +73,13 @@ MORE = {
         {"weights": np.outer(np.arange(1, 13), np.arange(9, 20)) / 11000},
         {"weights": np.full((1, 130), 1 / 130)},
         {"weights": np.full((70, 2), 1 / 140)},
+    ],
+    "bilateral": [
+        {"sigma_color": 1e9, "sigma_spatial": 1e9, "window": 15},
+        {"sigma_color": 1e-300, "sigma_spatial": 2},
+        {"sigma_color": 9, "sigma_spatial": 1e-300},
+        {"sigma_color": 20, "sigma_spatial": 8, "window": 33},
+        {"sigma_color": 20, "sigma_spatial": 8, "window": 1},
     ],
     "minimum": [{"size": 1}, {"size": (40, 5)}, {"size": 150}],
     "maximum": [{"size": (5, 40)}],
@@ -351,6 +358,8 @@ def touched(name, image, given):
         return ORACLES["gaussian"](there.astype(np.float64), **given) > 0
     if name == "convolve":
         return ndimage.convolve(there, (np.asarray(given["weights"]) != 0).astype(np.uint8)) > 0
+    if name == "bilateral":  # it has no weight
+        return there.astype(bool)
     if name in SAMPLED:
         return ORACLES[name](there.astype(np.float64), **given) > 1e-9
     if name in PYRAMIDS:
@@ -717,3 +726,61 @@ def test_edges_of_colours_are_asked_for():
     assert gpuimg.canny(shaded, alpha=True).shape == (12, 17)
     with pytest.raises(ValueError, match="image must be grey"):
         gpuimg.canny(shaded)
+
+
+@pytest.mark.parametrize(("terms", "dtype", "error"), [(4, "f4", 1e-4), (6, "f4", 3e-7), (11, "f8", 1e-14)])
+def test_powers_of_half(terms, dtype, error):
+    coefficients = smooth.powers_of_half(terms, np.dtype(dtype))
+    assert coefficients.shape == (terms,)
+    assert coefficients.dtype == dtype
+    x = np.linspace(-0.5, 0.5, 101)
+    np.testing.assert_allclose(np.polynomial.Polynomial(coefficients)(x), 2.0**-x, rtol=error)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_bilateral_leaves_out_what_is_not_finite(channels, dtype, backend):
+    image = noise((23, 37, channels), dtype)
+    holes = [(3, 5, np.nan), (3, 6, np.inf), (11, 18, -np.inf), (12, 18, np.inf), (22, 0, np.nan)]
+    for row, col, value in holes:
+        image[row, col, channels - 1] = value
+    given = {"sigma_color": 0.7, "sigma_spatial": 2}
+    found = gpuimg.bilateral(image, **given, backend=backend)
+    with np.errstate(invalid="ignore"):
+        expected = ORACLES["bilateral"](image, **given)
+    is_hole = ~np.isfinite(image).all(axis=-1)
+    assert is_hole.sum() == len(holes)
+    np.testing.assert_array_equal(found[is_hole], image[is_hole])
+    assert_close(found[~is_hole], expected[~is_hole], image[~is_hole])
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_bilateral_keeps_constants_and_edges(dtype, backend):
+    image = np.full((9, 40), 87, dtype)
+    image[:, 20:] = 101
+    for given in ({"sigma_color": 0.5, "sigma_spatial": 3}, {"sigma_color": 1e-3, "sigma_spatial": 0.5}):
+        assert_same(gpuimg.bilateral(image, **given, backend=backend), image)
+    for value in (87, 1):
+        plain = np.full((9, 40), value, dtype)
+        assert_same(gpuimg.bilateral(plain, 30, 4, backend=backend), plain)
+
+
+def test_bilateral_sees_colours_as_a_whole(backend):
+    """An edge in one channel is one in all; as planes, they would be smoothed one by one."""
+    image = noise((12, 20, 3), np.uint8) // 16
+    image[:, 10:, 0] += 200
+    found = gpuimg.bilateral(image, 20, 2, backend=backend)
+    planes = np.dstack([gpuimg.bilateral(image[..., channel], 20, 2, backend=backend) for channel in range(3)])
+    assert (found[..., 1:] != planes[..., 1:]).any()
+    assert_same(found[..., 0] >= 200, image[..., 0] >= 200)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+def test_bilateral_has_no_bias(dtype):
+    image = noise((200, 300), dtype)
+    sigma = {"uint8": 40, "uint16": 10000, "int16": 10000}[dtype]
+    difference = gpuimg.bilateral(image, sigma, 3, 9, backend="single").astype(int)
+    difference -= ORACLES["bilateral"](image, sigma, 3, 9)
+    assert np.abs(difference).max() <= 1
+    assert abs(difference.mean()) < 0.02
+    assert (difference != 0).mean() < 0.02

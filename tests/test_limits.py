@@ -23,6 +23,7 @@ SOON = 5.0  # seconds, of work that takes minutes
 IMAGE = np.random.default_rng(2).integers(0, 256, (900, 1000), np.uint8)
 HOLES = (np.arange(1499 * 1499).reshape(1499, 1499) % 3 > 0).astype(np.uint8)
 LONG = {
+    "bilateral": partial(gpuimg.bilateral, np.tile(IMAGE, (4, 4)), sigma_color=90, sigma_spatial=300, window=511),
     "corner_harris": partial(gpuimg.corner_harris, IMAGE, sigma=800),
     "canny": partial(gpuimg.canny, np.tile(IMAGE, (2, 8)), sigma=900),
     "gaussian": partial(gpuimg.gaussian, np.tile(IMAGE, (2, 8)).astype(np.float64), sigma=900),
@@ -295,6 +296,7 @@ def test_what_is_kept_is_given_back_where_memory_is_short(call):
 WIDEST = (1 << 20) - 1
 EXTREME = {
     "adjust_gamma": "gamma=1e300, gain=1e300",
+    "bilateral": "sigma_color=9, sigma_spatial=300, window=511",
     "black_tophat": "footprint=WIDEST",
     "canny": "sigma=131000",
     "closing": "footprint=ONE",
@@ -377,7 +379,7 @@ def test_all_filters_are_known_by_what_their_parameters_ask_for():
 @pytest.mark.parametrize("dtype", ["uint8", "float64"])
 @pytest.mark.parametrize("name", EXTREME)
 def test_extreme_parameters_ask_for_little_memory(name, dtype):
-    small = {"resize": "(9, 9)", "rescale": "2", "adjust_gamma": "2", "percentile": "30"}.get(name, "3")
-    script = GREEDY.format(name=name, dtype=dtype, parameters=EXTREME[name], small=small, widest=WIDEST)
+    small = {"resize": "(9, 9)", "rescale": "2", "adjust_gamma": "2", "percentile": "30", "bilateral": "9, 1"}
+    script = GREEDY.format(name=name, dtype=dtype, parameters=EXTREME[name], small=small.get(name, "3"), widest=WIDEST)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -663,3 +665,142 @@ def separated(weights: Weights) -> tuple[Weights, Weights] | None:
     if (np.abs(np.outer(down, along) - array) > 8 * np.finfo(FLOAT64).eps * np.abs(array)).any():
         return None
     return Weights((rows, 1), down.tobytes()), Weights((1, cols), along.tobytes())
+
+
+MOST_SIDE = 511  # of the window of `bilateral`
+HALVINGS = math.sqrt(math.log2(math.e) / 2)  # a difference of one sigma, squared
+TERMS = {UINT8: 4, FLOAT64: 11}  # of a power of two, else 6; as in the kernels
+NEGLIGIBLE = {FLOAT32: 40.0, FLOAT64: 80.0}  # halvings of a weight after which it is left out
+GREATEST_SIGMA = {FLOAT32: 1e38, FLOAT64: 1e300}
+
+
+@register(
+    {"sigma_color": 40, "sigma_spatial": 1},
+    {"sigma_color": 0.5, "sigma_spatial": 2.5},
+    {"sigma_color": 100, "sigma_spatial": 3, "window": 9},
+    alpha="kept",
+)
+def bilateral(
+    image: SameImage,
+    sigma_color: float,
+    sigma_spatial: float,
+    window: int | None = None,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0,
+    axes: str | None = None,
+    alpha: bool | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Smooth areas and keep edges: a mean of the window around each pixel, weighted by distance and likeness.
+
+    A pixel at distance s whose value differs by d has the weight
+    ``exp(-s**2 / (2 * sigma_spatial**2) - d**2 / (2 * sigma_color**2))``. All channels are filtered together, so that
+    no colour appears that the neighbourhood does not have: d is the Euclidean distance of the colours.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
+    sigma_color : number > 0
+        Standard deviation of likeness, in units of the image's own values: 25 for bytes is 0.1 for floats in [0, 1].
+    sigma_spatial : number > 0
+        Standard deviation of distance in pixels.
+    window : odd positive int, at most 511
+        Side of the square window in pixels. None: ``max(5, 2 * ceil(3 * sigma_spatial) + 1)``.
+    mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype. Constants stay exactly. A pixel that is NaN or infinite stays as it is, and is
+    left out of the means of others, as are all whose distance of colours is not finite.
+
+    Raises
+    ------
+    ValueError : a sigma is not positive and finite, or ``window`` is even, not positive or above 511
+
+    References
+    ----------
+    .. [1] C. Tomasi, R. Manduchi, "Bilateral Filtering for Gray and Color Images", IEEE International Conference on
+       Computer Vision, 1998, 839-846.
+
+    Notes
+    -----
+    Differs from `skimage.restoration.denoise_bilateral` in the unit of ``sigma_color``, which is that of images scaled
+    to [0, 1] there, and in the border, which is "constant" there. The window of OpenCV's ``bilateralFilter`` is round,
+    and its d is the sum of the channels' differences.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.bilateral(np.array([[10, 12, 10, 90, 92]], np.uint8), sigma_color=5, sigma_spatial=1)
+    array([[11, 11, 11, 91, 91]], dtype=uint8)
+    """
+    source = images.accept(image, axes=axes, alpha=alpha, together=True)
+    color, spatial = _positive("sigma_color", sigma_color), _positive("sigma_spatial", sigma_spatial)
+    side = _side(window, spatial)
+    edge = images.border(mode, cval, source.dtype)
+    return run(plan_bilateral, source, color, spatial, side, edge, alpha="kept", backend=backend, out=out)
+
+
+def _positive(name: str, value: Any) -> float:
+    number = images.number(name, value, low=0)
+    if number == 0:
+        raise ValueError(f"{name} must be positive, got {value!r}")
+    return number
+
+
+def _side(window: Any, sigma: float) -> int:
+    """The side of the window of `bilateral`."""
+    if window is None:
+        side = max(5, 2 * math.ceil(3 * min(sigma, MOST_SIDE)) + 1)
+        if side > MOST_SIDE:
+            raise ValueError(f"window must be given for sigma_spatial above {MOST_SIDE // 6}, got {sigma:g}")
+        return side
+    side = images.whole("window", window, high=MOST_SIDE)
+    if side % 2 == 0:
+        raise ValueError(f"window must be odd and positive, got {window!r}")
+    return side
+
+
+def plan_bilateral(image: Value, sigma_color: float, sigma_spatial: float, side: int, edge: Edge) -> Value:
+    real = FLOAT64 if image.dtype == FLOAT64 else FLOAT32
+    places, exponents = near_places(side, sigma_spatial, real)
+    if not len(places):
+        return copied(image)
+    most = GREATEST_SIGMA[real]
+    # Of a sigma below this whole numbers that differ have no weight, and their differences are finite in its units.
+    least = 1 / most if image.dtype.kind == "f" else 1e-3
+    scale = min(max(sigma_color, least), most) / HALVINGS
+    return window(
+        "bilateral",
+        image,
+        halo=(side // 2, side // 2),
+        edge=edge,
+        work=1.0 + 0.6 * len(places),
+        size=side,
+        places=places,
+        exponents=exponents,
+        powers=powers_of_half(TERMS.get(image.dtype, 6), real),
+        factor=1 / scale,
+        scale=scale,
+        limit=NEGLIGIBLE[real],
+    )
+
+
+@kept(64, lambda found: found[0].nbytes + found[1].nbytes)
+def near_places(side: int, sigma: float, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    """Rows and columns of a window, without its centre and what is too far away to count, and how often the distance
+    halves each one's weight."""
+    offsets = np.indices((side, side)).reshape(2, -1).T - side // 2
+    with np.errstate(over="ignore"):
+        halvings = np.square(offsets / sigma * HALVINGS).sum(axis=1)
+    is_near = (halvings <= NEGLIGIBLE[dtype]) & offsets.any(axis=1)
+    return np.ascontiguousarray(offsets[is_near] + side // 2), halvings[is_near].astype(dtype)
+
+
+@cache
+def powers_of_half(terms: int, dtype: np.dtype[Any]) -> Array:
+    """Coefficients of a polynomial that is ``2 ** -x`` for -0.5 <= x <= 0.5, to the precision that its terms have."""
+    found = np.polynomial.Chebyshev.interpolate(lambda x: 2.0**-x, terms - 1, (-0.5, 0.5))
+    return found.convert(kind=np.polynomial.Polynomial).coef.astype(dtype)

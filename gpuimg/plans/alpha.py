@@ -32,6 +32,7 @@ COUNTS = np.dtype(np.int64)
 # A constant colour stays exactly: float32 does for bytes, float64 for the rest. By less than this alpha may differ from
 # the maximum by rounding, and a colour not visibly if what differs more is taken for opaque.
 OPAQUE_WITHIN = {FLOAT32: 2.0**-16, FLOAT64: 2.0**-32}
+MIXING = ("bilateral",)  # kernels that filter all channels together
 MOVING = ("pick", "flip", "transpose", "warp_nearest", "remap_nearest")  # kernels that compute nothing
 
 
@@ -56,7 +57,7 @@ def _is_like(made: Value, image: Value) -> bool:
 
 def _mixes_channels(node: AnyNode) -> bool:
     """Whether what becomes of a channel depends on the others; histograms are of each channel, as tables are."""
-    return isinstance(node, Fold) and node.kernel != "histogram"
+    return getattr(node, "kernel", "") in MIXING or (isinstance(node, Fold) and node.kernel != "histogram")
 
 
 def _with_alpha_of(image: Value, colors: Value) -> Value:

@@ -27,8 +27,9 @@ LONGEST_SIDE = 65535
 # Bounds by a parameter's name, and what a slider offers: (minimum, maximum), (first, last, step).
 BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("sigma", "radius", "low_sigma", "high_sigma"), (0, 200)),
+    **dict.fromkeys(("sigma_color", "sigma_spatial"), (1e-3, 1e5)),
     "truncate": (0, 16),
-    **dict.fromkeys(("size", "footprint"), (1, 255)),
+    **dict.fromkeys(("size", "footprint", "window"), (1, 255)),
     "percentile": (-100, 100),
     "kernel_size": (1, LONGEST_SIDE),
     "clip_limit": (0, 1),
@@ -40,6 +41,9 @@ BOUNDS: dict[str, tuple[float, float]] = {
 }
 SLIDERS: dict[str, tuple[float, float, float]] = {
     **dict.fromkeys(("sigma", "radius", "low_sigma", "high_sigma"), (0.1, 20, 0.1)),
+    "sigma_color": (1, 100, 1),
+    "sigma_spatial": (0.5, 10, 0.5),
+    "window": (1, 31, 2),
     "truncate": (1, 8, 0.5),
     **dict.fromkeys(("size", "footprint"), (1, 31, 2)),
     "percentile": (0, 100, 1),

@@ -22,6 +22,8 @@ const middle = ({ low, high }, share = 0.5) => {
 const FIRST = {
   low_sigma: () => "1",
   percentile: () => "20",
+  sigma_color: ({ low, high }) => String(high - low > 2 ? Math.round((high - low) / 10) : 0.1),
+  sigma_spatial: () => "2",
   weights: () => "[[0,-1,0],[-1,5,-1],[0,-1,0]]",
   dtype: () => "float32",
   axis: () => "1",

@@ -1,0 +1,251 @@
+"""Mean of the window around a pixel, weighted by how near and how alike the others are, in all channels together.
+
+Weights are powers of two, made by additions and multiplications alone, which every backend rounds alike. What is summed
+up are differences to the pixel, so that a constant stays exactly. The rows of the windows are kept as floats, each
+channel by itself.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+from gpuimg.kernels.lib.addresses import is_set
+from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.lanes import VECTOR_BYTES
+from gpuimg.kernels.lib.numbers import stored
+from gpuimg.kernels.lib.spans import load_span
+
+SCRATCH_BYTES = 1 << 18  # rows of values should stay in the second-level cache
+LEAST = 256  # elements of a row that are computed at a time
+BLOCKS = 2  # vectors of sums held at once
+CHUNK = 128  # of the window, summed up by itself: sums of many would lose digits; as in bilateral.cu
+INDEX, INT32 = ir.IntType(64), ir.IntType(32)
+
+
+@kernel
+def fill(src, dst, top, bottom, stop, step, mode, cval, size, places, exponents, powers, factor, scale, limit):
+    """``places`` are rows and columns of the ``size`` x ``size`` window, without its centre; ``exponents`` how often
+    their distance halves the weight. A difference times ``factor``, squared, is how often it does, and times ``scale``
+    it is the difference again. Nothing has a weight of less than ``2 ** -limit``. ``powers`` are the coefficients of a
+    polynomial, ``2 ** -x`` for -0.5 <= x <= 0.5. Differences of whole numbers times ``factor`` must be finite."""
+    number = exponents.dtype.type
+    reach, cols, at_once = size // 2, src.shape[1] // step, pixels_at_once(exponents)
+    affordable = SCRATCH_BYTES // (size * step * exponents.itemsize) - size
+    pixels = (min(cols, max(affordable, LEAST // step, 1)) + at_once - 1) // at_once * at_once
+    line = np.empty((pixels + size - 1) * step, src.dtype)
+    lines = np.zeros((size, step, pixels + size - 1), exponents.dtype)
+    parts, totals = np.empty((step, at_once), exponents.dtype), np.empty((step + 1, pixels), exponents.dtype)
+    addresses = np.empty(len(places), np.int64)
+    numbers = number(factor), number(limit)
+    for first in range(0, cols, pixels):
+        wanted = min(pixels, cols - first)
+        span = line[: (wanted + size - 1) * step]
+        following = top - reach
+        for row in range(top, bottom):
+            for source in range(following, row + reach + 1):
+                load_span(src, source, first - reach, wanted + size - 1, span, step, mode, cval)
+                take_apart(span, lines[source % size])
+            following = row + reach + 1
+            for index in range(len(places)):
+                at = lines[(row - reach + places[index, 0]) % size, 0, places[index, 1] :]
+                addresses[index] = at.ctypes.data
+            own = lines[row % size, :, reach:]
+            totals[:step], totals[step] = 0, 1
+            for x in range(0, wanted, at_once):
+                for begin in range(0, len(places), CHUNK):
+                    if is_set(stop):
+                        return
+                    some = addresses[begin : begin + CHUNK]
+                    halvings = exponents[begin : begin + CHUNK]
+                    if step == 1:
+                        add_one(some, own, halvings, powers, numbers, parts, totals, x, dst)
+                    elif step == 3:
+                        add_three(some, own, halvings, powers, numbers, parts, totals, x, dst)
+                    else:
+                        add_any(some, own, halvings, powers, numbers, parts, totals, x, dst)
+            part = dst[row, first * step : (first + wanted) * step]
+            for channel in range(step):
+                for x in range(wanted):
+                    mean = totals[channel, x] / totals[step, x] * number(scale)
+                    part[x * step + channel] = stored(own[channel, x] + mean, dst)
+
+
+@kernel
+def take_apart(line, planes):
+    """Pixels as a row of each channel."""
+    step = planes.shape[0]
+    for channel in range(step):
+        plane = planes[channel]
+        for x in range(line.size // step):
+            plane[x] = line[x * step + channel]
+
+
+def pixels_at_once(values):
+    raise NotImplementedError
+
+
+@overload(pixels_at_once)
+def _pixels_at_once(values):
+    pixels = BLOCKS * VECTOR_BYTES * 8 // values.dtype.bitwidth
+    return lambda values: pixels
+
+
+class _Sums:
+    """Builds the weights and sums of vectors of pixels, of so many channels, or of any number of them."""
+
+    def __init__(self, context, builder, kind, target, channels):
+        self.context, self.builder, self.channels = context, builder, channels
+        self.element = context.get_data_type(kind)
+        self.bits = kind.bitwidth
+        self.pixels = VECTOR_BYTES * 8 // self.bits
+        self.vector = ir.VectorType(self.element, self.pixels)
+        self.whole = ir.VectorType(ir.IntType(self.bits), self.pixels)
+        self.is_real = isinstance(target.dtype, types.Float)
+
+    def splat(self, scalar):
+        first = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), scalar, INT32(0))
+        mask = ir.Constant(ir.VectorType(INT32, self.pixels), [0] * self.pixels)
+        return self.builder.shuffle_vector(first, ir.Constant(self.vector, ir.Undefined), mask)
+
+    def constant(self, number):
+        return ir.Constant(self.vector, [number] * self.pixels)
+
+    def place(self, base, at):
+        return self.builder.bitcast(self.builder.gep(base, [at]), self.vector.as_pointer())
+
+    def load(self, base, at):
+        return self.builder.load(self.place(base, at), align=self.bits // 8)
+
+    def store(self, value, base, at):
+        self.builder.store(value, self.place(base, at), align=self.bits // 8)
+
+    def plus_product(self, total, one, other):
+        return self.builder.fadd(total, self.builder.fmul(one, other))
+
+    def weight(self, halvings, powers, limit):
+        """``2 ** -halvings`` where that is at most the limit, and whether it is."""
+        builder, digits = self.builder, 23 if self.bits == 32 else 52
+        magic = self.constant(1.5 * 2.0**digits)  # the last digits of a sum with it are a whole number
+        moved = builder.fadd(halvings, magic)
+        rest = builder.fsub(halvings, builder.fsub(moved, magic))
+        power = powers[-1]
+        for coefficient in reversed(powers[:-1]):
+            power = self.plus_product(coefficient, power, rest)
+        exponent = builder.shl(builder.bitcast(moved, self.whole), ir.Constant(self.whole, [digits] * self.pixels))
+        found = builder.bitcast(builder.sub(builder.bitcast(power, self.whole), exponent), self.vector)
+        is_near = builder.fcmp_ordered("<=", halvings, limit)
+        return builder.select(is_near, found, self.constant(0)), is_near
+
+    def each_channel(self, step, do):
+        if self.channels is None:
+            with cgutils.for_range(self.builder, step) as loop:
+                do(loop.index)
+        else:
+            for channel in range(self.channels):
+                do(INDEX(channel))
+
+
+def _adder(channels):
+    """An intrinsic that adds a part of the window to the sums of some vectors of pixels, of so many channels.
+
+    Returns
+    -------
+    ``add(addresses, own, exponents, powers, numbers, parts, totals, x, target)``: at ``addresses`` are the first
+    channels of the others for the first pixel, ``own`` has a row of each channel. To ``totals`` are added the weighted
+    sum of the differences times the factor for each channel, and the sum of the weights behind them. ``parts`` is
+    scratch for any number of channels, None.
+    """
+
+    @intrinsic
+    def add(_context, addresses, own, exponents, powers, numbers, parts, totals, x, target):
+        def build(context, builder, signature, arguments):
+            table, own_, exponents_, powers_, numbers_, parts_, totals_, x, _ = arguments
+            kind = exponents.dtype
+            sums = _Sums(context, builder, kind, target, channels)
+            table = context.make_array(addresses)(context, builder, table)
+            halvings = context.make_array(exponents)(context, builder, exponents_).data
+            coefficients = context.make_array(powers)(context, builder, powers_).data
+            own_ = context.make_array(own)(context, builder, own_)
+            made = context.make_array(totals)(context, builder, totals_)
+            apart = builder.sdiv(builder.extract_value(own_.strides, 0), INDEX(sums.bits // 8))
+            step, width = builder.extract_value(own_.shape, 0), builder.extract_value(made.shape, 1)
+            places = [builder.add(x, INDEX(block * sums.pixels)) for block in range(BLOCKS)]
+            power = [
+                sums.splat(builder.load(builder.gep(coefficients, [INDEX(each)])))
+                for each in range(terms(kind, target.dtype))
+            ]
+            factor, limit = (sums.splat(builder.extract_value(numbers_, each)) for each in range(2))
+            nothing = sums.constant(0)
+            squares, weights = ([cgutils.alloca_once(builder, sums.vector) for _ in places] for _ in range(2))
+            if channels is None:
+                room = context.make_array(parts)(context, builder, parts_).data
+            else:
+                room = cgutils.alloca_once(builder, sums.element, size=INDEX(channels * BLOCKS * sums.pixels))
+
+            def part(channel, block):
+                return builder.mul(builder.add(builder.mul(channel, INDEX(BLOCKS)), INDEX(block)), INDEX(sums.pixels))
+
+            def clear(channel):
+                for block in range(BLOCKS):
+                    sums.store(nothing, room, part(channel, block))
+
+            sums.each_channel(step, clear)
+            for total in weights:
+                builder.store(nothing, total)
+            with cgutils.for_range(builder, builder.extract_value(table.shape, 0)) as tap:
+                address = builder.load(builder.gep(table.data, [tap.index]))
+                base = builder.inttoptr(address, sums.element.as_pointer())
+                first = sums.splat(builder.load(builder.gep(halvings, [tap.index])))
+
+                def difference(channel, place):
+                    at = builder.add(builder.mul(channel, apart), place)
+                    return builder.fmul(builder.fsub(sums.load(base, at), sums.load(own_.data, at)), factor)
+
+                def add_square(channel):
+                    for place, total in zip(places, squares, strict=True):
+                        each = difference(channel, place)
+                        builder.store(sums.plus_product(builder.load(total), each, each), total)
+
+                for total in squares:
+                    builder.store(first, total)
+                sums.each_channel(step, add_square)
+                found = [sums.weight(builder.load(total), power, limit) for total in squares]
+
+                def add_weighed(channel):
+                    for block, (place, (weight, is_near)) in enumerate(zip(places, found, strict=True)):
+                        each = difference(channel, place)
+                        if sums.is_real:  # zero times NaN is NaN
+                            each = builder.select(is_near, each, nothing)
+                        at = part(channel, block)
+                        sums.store(sums.plus_product(sums.load(room, at), weight, each), room, at)
+
+                sums.each_channel(step, add_weighed)
+                for total, (weight, _) in zip(weights, found, strict=True):
+                    builder.store(builder.fadd(builder.load(total), weight), total)
+
+            def add_to(channel, place, more):
+                at = builder.add(builder.mul(channel, width), place)
+                sums.store(builder.fadd(sums.load(made.data, at), more), made.data, at)
+
+            def finish(channel):
+                for block, place in enumerate(places):
+                    add_to(channel, place, sums.load(room, part(channel, block)))
+
+            sums.each_channel(step, finish)
+            for place, total in zip(places, weights, strict=True):
+                add_to(step, place, builder.load(total))
+            return context.get_dummy_value()
+
+        return types.none(addresses, own, exponents, powers, numbers, parts, totals, types.int64, target), build
+
+    return add
+
+
+def terms(kind, dtype):
+    """How many coefficients a power of two has, for an image of a dtype."""
+    return 11 if kind == types.float64 else 4 if dtype.bitwidth == 8 else 6
+
+
+add_one, add_three, add_any = _adder(1), _adder(3), _adder(None)
