@@ -51,6 +51,7 @@ from gpuimg.service.work import encoded, plain
 Step = tuple[str, dict[str, Any]]
 Steps = Sequence[Step]
 Row = dict[str, Any]
+Kind = tuple[float, bool, str, int]  # megapixels, whether it has colours, the format, the chain's place in `MIXED`
 Pixels = np.ndarray[Any, Any]
 
 MIX = {0.1: 30, 1.0: 15, 6.0: 4, 50.0: 1}  # megapixels: so many of 50 requests
@@ -59,6 +60,7 @@ REPEATS = 0.5  # of the requests, where there is a cache
 HOT = 8  # different requests of each size that are repeated
 MEGABYTE = 1e6
 PROCESSORS = os.cpu_count() or 1
+WORK = ("decode", "compute", "encode")
 SIGMA = None  # stands for a number that differs from request to request
 
 MIXED: tuple[Steps, ...] = (
@@ -124,26 +126,36 @@ class Traffic:
             for color in (False, True)
             for form in SERVED
         }
-        rng = random.Random(1)
-        self._hot = {size: [self._new(size, rng) for _ in range(HOT)] for size in sorted(set(self._deck))}
+        self._work: dict[Kind, float] = {}
 
     def requests(self, repeats: float = 0.0, seed: int = 0) -> Iterator[Asked]:
         """The same ones for a seed, but for widths; ``repeats`` is the share of those that are often sent."""
-        rng = random.Random(seed)
+        rng, other = random.Random(seed), random.Random(1)
+        hot = {size: [self._new(size, other) for _ in range(HOT)] for size in sorted(set(self._deck))}
         while True:
             for size in rng.sample(self._deck, len(self._deck)):
-                yield rng.choice(self._hot[size]) if rng.random() < repeats else self._new(size, rng)
+                yield rng.choice(hot[size]) if rng.random() < repeats else self._new(size, rng)
 
     def every(self, most: float = 6.0) -> Iterator[Asked]:
         """Each kind of request up to a size once."""
-        for (size, _, form), body in self._files.items():
-            for steps in MIXED if size <= most else ():
-                yield Asked(body, texts(filled(steps, sigma())), accepted(form), size)
+        for size, color, form in self._files:
+            for number in range(len(MIXED)) if size <= most else ():
+                yield self._asked((size, color, form, number))
+
+    def weigh(self, target: Target) -> None:
+        """Learn how much work each kind of request is: the seconds that a service says which has no other."""
+        for outcome in asyncio.run(asked_once(target.port, [*self.every(math.inf)] * 2, clients=1)):
+            kind, taken = outcome.asked.kind, sum([outcome.parts.get(part, 0.0) for part in WORK])
+            self._work[kind] = min(taken, self._work.get(kind, math.inf))
 
     def _new(self, size: float, rng: random.Random) -> Asked:
         form = rng.choice(SERVED).name
-        body = self._files[size, rng.random() < 0.5, form]
-        return Asked(body, texts(filled(rng.choice(MIXED), sigma())), accepted(form), size)
+        return self._asked((size, rng.random() < 0.5, form, rng.randrange(len(MIXED))))
+
+    def _asked(self, kind: Kind) -> Asked:
+        size, _, form, number = kind
+        steps = texts(filled(MIXED[number], sigma()))
+        return Asked(self._files[kind[:3]], steps, accepted(form), size, kind=kind, work=self._work.get(kind, 0.0))
 
 
 class Picture(NamedTuple):
@@ -243,6 +255,7 @@ def throughput(outcomes: Sequence[Outcome], start: float, seconds: float) -> Row
     return {
         "per_second": len(good) / seconds,
         "mp_per_second": sum(each.asked.megapixels for each in good) / seconds,
+        "work_per_second": sum(each.asked.work for each in good) / seconds,
     }
 
 
@@ -300,6 +313,8 @@ def capacity(options: argparse.Namespace) -> list[Row]:
     for repeats, start in ways():
         with start() as target:
             warm_up(target, traffic.every())
+            if math.isnan(rate):
+                traffic.weigh(target)
             found = measured_capacity(target, traffic.requests(repeats), options)
             rate = found["per_second"] if math.isnan(rate) else rate
             named = {"target": target.name, "workers": target.workers}
@@ -358,10 +373,10 @@ def correct(options: argparse.Namespace) -> list[Row]:
     return [{"answers": options.count, "wrong": len(wrong), "statuses": dict(rows), "which": wrong[:20]}]
 
 
-async def asked_once(port: int, requests: Sequence[Asked]) -> list[Outcome]:
+async def asked_once(port: int, requests: Sequence[Asked], clients: int = 16) -> list[Outcome]:
     asking = Client(port, checks=True)
     try:
-        return await closed_loop(asking, iter(requests), 16)
+        return await closed_loop(asking, iter(requests), clients)
     finally:
         await asking.close()
 
@@ -586,6 +601,8 @@ NOTES = {
 TIFF and NPY; chains gaussian | gaussian sobel threshold | median gaussian. Load: times what the first service carries.
 A first row without a load: a closed loop with a client a place. Latency from the planned time, of what was not refused;
 what was never answered counts with the time waited. Throughput: of the answers that came while requests were sent.
+work: seconds that the requests take in the first service, one alone (decoding, filters, encoding); requests differ by a
+thousand times, so it says better than their number what a service gets done.
 Memory: resident, all processes, sampled; what they share counts for each. cache: {REPEATS:.0%} of the requests are
 repeated ones. blocking: gpuimg in Tornado's event loop, no limits. fastapi: OpenCV with all threads in
 asyncio.to_thread, uvicorn, no limits; the border modes (but for median, which repeats the edge) and the

@@ -12,10 +12,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 CHUNK = 1 << 18  # bytes that are sent or received at a time
+LONG = 1 << 20  # bytes of a body that is sent when the service says so
 HEAD = 1 << 16  # bytes of an answer's head at most
 
 
@@ -25,6 +26,8 @@ class Asked(NamedTuple):
     Attributes
     ----------
     expected : what `Outcome.found` must be, where answers are checked
+    kind : of which kind it is, of those that one makes
+    work : the seconds that such a request takes, where that is known
     """
 
     body: bytes
@@ -32,6 +35,13 @@ class Asked(NamedTuple):
     accept: str
     megapixels: float
     expected: str = ""
+    kind: Any = None
+    work: float = 0.0
+
+    @property
+    def expects(self) -> bool:
+        """Whether the service is asked before the body is sent, as curl does."""
+        return len(self.body) > LONG
 
     def head(self) -> bytes:
         query = urlencode([("f", step) for step in self.steps], quote_via=quote)
@@ -40,6 +50,7 @@ class Asked(NamedTuple):
             "Host: localhost",
             f"Accept: {self.accept}",
             f"Content-Length: {len(self.body)}",
+            *(["Expect: 100-continue"] if self.expects else []),
         )
         return "\r\n".join((*lines, "", "")).encode()
 
@@ -121,10 +132,14 @@ class Client:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: Asked, outcome: Outcome
     ) -> Outcome:
         # Beside reading: a refusal comes before the body is sent.
-        sending = asyncio.create_task(_send(writer, asked))
+        may_send = asyncio.Event()
+        sending = asyncio.create_task(_send(writer, asked, may_send))
         is_reusable = False
         try:
             status, headers = _read_head(await reader.readuntil(b"\r\n\r\n"))
+            if status == 100:
+                may_send.set()
+                status, headers = _read_head(await reader.readuntil(b"\r\n\r\n"))
             digest = await self._read(reader, int(headers.get("content-length", "0")))
             sent = sending.done() and sending.exception() is None
             is_reusable = self._reuses and sent and headers.get("connection", "").lower() != "close"
@@ -156,9 +171,11 @@ class Client:
         return digest.hexdigest()
 
 
-async def _send(writer: asyncio.StreamWriter, asked: Asked) -> None:
+async def _send(writer: asyncio.StreamWriter, asked: Asked, may_send: asyncio.Event) -> None:
     """Send a request; in pieces, since a transport copies what it cannot send at once."""
     writer.write(asked.head())
+    if asked.expects:
+        await may_send.wait()
     body = memoryview(asked.body)
     for start in range(0, len(body), CHUNK):
         writer.write(body[start : start + CHUNK])

@@ -56,3 +56,19 @@ def test_places_are_taken_in_order():
     assert wait([2.0, 3.0], [4.0], 2) == 3.0
     assert wait([2.0, 3.0], [4.0, 1.0, 1.0], 2) == 5.0
     assert wait([3.0], [1.0, 1.0], 1) == 5.0
+
+
+def test_works_that_wait_longer_than_expected_are_learned_from():
+    pace = Pace()
+    assert pace.lateness == 1.0
+    pace.learn_wait(0.0, 5.0)  # nothing was in its way
+    assert pace.lateness == 1.0
+    for _ in range(300):
+        pace.learn_wait(1.0, 2.5)
+    assert pace.lateness == pytest.approx(2.5, rel=0.02)
+    for _ in range(300):
+        pace.learn_wait(1.0, 0.5)
+    assert pace.lateness == pytest.approx(0.5, rel=0.02)
+    for _ in range(300):
+        pace.learn_wait(1.0, 100.0)
+    assert pace.lateness == 4.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import BinaryIO
+from functools import cache
+from typing import Any, BinaryIO
 
 from gpuimg.files.limits import Limit, Refused
 from gpuimg.files.meta import Pixels, Written
@@ -17,6 +18,13 @@ START_OF_SCAN = b"\xff\xda"
 
 def read_jpeg(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
     """Read a JPEG file."""
+    check_scans(file)
+    file.seek(0)
+    return read_still(_reader(), file, limit, chosen)
+
+
+@cache
+def _reader() -> Any:
     from PIL.JpegImagePlugin import JpegImageFile
 
     class Unread(JpegImageFile):
@@ -25,9 +33,7 @@ def read_jpeg(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
         def _read_dpi_from_exif(self) -> None:
             pass
 
-    check_scans(file)
-    file.seek(0)
-    return read_still(Unread, file, limit, chosen)
+    return Unread
 
 
 def check_scans(file: BinaryIO, nbytes: float = math.inf) -> None:

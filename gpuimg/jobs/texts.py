@@ -9,7 +9,9 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -91,11 +93,17 @@ def write_step(name: str, params: Mapping[str, Any]) -> str:
     return text
 
 
-def parameters(entry: Filter) -> dict[str, inspect.Parameter]:
+def parameters(entry: Filter) -> Mapping[str, inspect.Parameter]:
     """What can be set in a step: the function's parameters without the image and what stands in `NOT_PARAMETERS`."""
-    signature = list(inspect.signature(entry.function).parameters.values())[1:]
+    return _parameters(entry.function)
+
+
+@cache
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    signature = list(inspect.signature(function).parameters.values())[1:]
     # The weight of `blend` has the name of an argument that says what an image is.
-    return {each.name: each for each in signature if each.name not in NOT_PARAMETERS or each.kind != each.KEYWORD_ONLY}
+    kept = [each for each in signature if each.name not in NOT_PARAMETERS or each.kind != each.KEYWORD_ONLY]
+    return MappingProxyType({each.name: each for each in kept})
 
 
 def _check_names(entry: Filter, params: Mapping[str, Any]) -> None:

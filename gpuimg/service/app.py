@@ -37,6 +37,7 @@ SERVER_OPTIONS: dict[str, Any] = {
     "max_header_size": 1 << 16,
     "max_body_size": 1 << 16,
     "max_buffer_size": 1 << 20,
+    "chunk_size": 1 << 18,  # each takes a round of the loop
     "body_timeout": 10.0,
     "idle_connection_timeout": 60.0,
 }
@@ -246,12 +247,12 @@ class Apply(Base):
         length = self._length()
         if length > limits.body_bytes:
             raise over("body_bytes", limits.body_bytes, length, "bytes of the body")
-        accept = headers.get("Accept", "*/*")
-        self.query = self.service.query(self.get_arguments("f"), accept, self.get_arguments("axes"))
         if self.service.reading >= limits.reading:
             raise busy("as many bodies as may are being read")
         if not self.service.cache.keeps:  # else the result may be there, for which the body must be known
             self.service.check_wait()
+        accept = headers.get("Accept", "*/*")
+        self.query = self.service.query(self.get_arguments("f"), accept, self.get_arguments("axes"))
         self._admit(length)
         self.service.reading += 1
         self.is_reading = True

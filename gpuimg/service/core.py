@@ -29,6 +29,7 @@ log = logging.getLogger("gpuimg.service")
 
 HASHED_AT_ONCE = 1 << 16  # bytes
 NICENESS = 10  # of the threads that work: the loop, and who sends and takes images, come first
+READ = 2.0  # times as long as others, a request may wait whose body was read for it
 LEFT = 0.1  # of the seconds that a work was expected to take, where it takes longer
 
 
@@ -44,6 +45,13 @@ class Query(NamedTuple):
         texts = self.chain.texts() if self.chain is not None else []
         formats = [form.name if form is not None else "*" for form in self.formats]
         return key(digest, f"{self.axes}|{'|'.join(texts)}", ",".join(formats))
+
+
+class Expected(NamedTuple):
+    """The seconds that a job is expected to wait, and to run."""
+
+    wait: float
+    run: float
 
 
 class Reply(NamedTuple):
@@ -107,7 +115,7 @@ class Service:
     def __post_init__(self) -> None:
         limits = self.limits
         self.pool = Pool(limits.running, limits.queued, limits.queued_bytes, limits.processors, NICENESS)
-        self.jobs: dict[Job, float] = {}  # and the seconds that each is expected to run, first in, first out
+        self.jobs: dict[Job, Expected] = {}  # first in, first out
         self.pace = Pace()
         self.hashers = ThreadPoolExecutor(1, "gpuimg-digest")
         self.readers = ThreadPoolExecutor(2, "gpuimg-header")  # of files' headers, which can be long
@@ -180,21 +188,23 @@ class Service:
             raise Problem(504, late, limit="seconds") from None
 
     async def _compute(self, body: Body, query: Query, seconds: dict[str, float]) -> Made:
-        self.check_wait()
+        # Where nothing is kept, that was asked before the body was read; now that it is here, it may wait longer.
+        patience = 1.0 if self.cache.keeps else READ
+        self.check_wait(patience)
         end = time.monotonic() + self.limits.seconds
         watch = stopping.Watch()
         try:
             request = await asyncio.get_running_loop().run_in_executor(self.readers, self._read, body, query, watch)
         finally:
             watch.stop()  # a header is read no longer than somebody waits for it
-        self.check_wait()
+        planned = self.check_wait(patience)
         try:
             with gpuimg.use_backend(self.backend):
                 job = self.pool.submit_nowait(perform, request, deadline=end - time.monotonic())
         except QueueFull:
             raise busy("as many requests wait as may") from None
         self.metrics.running.inc()
-        self.jobs[job] = self.pace.expect(_parts(request), request.nbytes)
+        self.jobs[job] = expected = Expected(planned, self.pace.expect(_parts(request), request.nbytes))
         try:
             made: Made = await job
         except MemoryError:
@@ -205,26 +215,30 @@ class Service:
         finally:
             self.metrics.running.dec()
             del self.jobs[job]
+        self.pace.learn_wait(expected.wait, job.seconds.queued)
         self.pace.learn(_taken(request, made), request.nbytes)
         seconds |= {"queue": job.seconds.queued, **made.seconds}
         self.metrics.made(made, {"queue": job.seconds.queued, "running": job.seconds.running})
         return made
 
-    def check_wait(self) -> None:
-        """Refuse a request that would wait too long for its turn."""
+    def check_wait(self, patience: float = 1.0) -> float:
+        """Refuse a request that would wait too long for its turn, ``patience`` times as long as any may; returns the
+        seconds by what the jobs are expected to take."""
         if len(self.jobs) < self.limits.running:
-            return
+            return 0.0
         running, waiting = [], []
         for job, expected in self.jobs.items():
             if job.running():
-                running.append(max(expected - job.seconds.running, LEFT * expected))
+                running.append(max(expected.run - job.seconds.running, LEFT * expected.run))
             else:
-                waiting.append(expected)
-        seconds = wait(running, waiting, max(self.limits.running, len(running)))
-        most = self.limits.waiting_seconds
+                waiting.append(expected.run)
+        planned = wait(running, waiting, max(self.limits.running, len(running)))
+        seconds = planned * self.pace.lateness
+        most = patience * self.limits.waiting_seconds
         if seconds > most:
             why = f"a request would wait for about {seconds:.1f} s, and may for {most:g} s"
             raise busy(why, seconds, limit="waiting_seconds")
+        return planned
 
     def _read(self, body: Body, query: Query, watch: stopping.Watch) -> Request:
         with stopping.watched(watch):
