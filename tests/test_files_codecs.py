@@ -12,9 +12,10 @@ from PIL import Image
 
 from gpuimg.errors import CodecMissing, ImageFileDamaged, ImageFileError
 from gpuimg.files import FORMATS, ImageFile, check_target, open_image, save_image
+from gpuimg.service.bodies import Body
 from gpuimg.service.limits import Limits
 from gpuimg.service.problems import Problem
-from gpuimg.service.work import Body, Request, Room
+from gpuimg.service.work import Request, Room
 
 imagecodecs = pytest.importorskip("imagecodecs", reason='needs imagecodecs: pip install "gpuimg[codecs]"')
 

@@ -19,7 +19,7 @@ LAYERS = [
     ("gpuimg.service.core", "gpuimg.service.workers"),
     ("gpuimg.service.metrics", "gpuimg.service.remote"),
     ("gpuimg.service.work",),
-    ("gpuimg.service.cache", "gpuimg.service.pace", "gpuimg.service.schema"),
+    ("gpuimg.service.bodies", "gpuimg.service.cache", "gpuimg.service.pace", "gpuimg.service.schema"),
     ("gpuimg.service.limits",),
     ("gpuimg.service.problems",),
     ("gpuimg.service",),

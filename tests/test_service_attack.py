@@ -19,7 +19,7 @@ import pytest
 
 from gpuimg import stopping
 from gpuimg.jobs.texts import plain
-from gpuimg.service import app, command, core, work
+from gpuimg.service import app, bodies, command, core, work
 from gpuimg.service.core import Service
 from gpuimg.service.limits import Limits
 from gpuimg.service.problems import Problem
@@ -302,14 +302,16 @@ def test_a_deadline_while_a_decoder_looks_at_nothing(monkeypatch, stage):
 
 def test_decoders_and_encoders_stop():
     watch = stopping.Watch()
-    body = work.Body(b"a file")
+    body, answer = bodies.Body(b"a file"), bodies.Encoded()
     with stopping.watched(watch):
         assert body.read(1) == b"a"
         watch.stop()
         with pytest.raises(stopping.Stopped):
             body.read(1)
         with pytest.raises(stopping.Stopped):
-            body.write(b"more")
+            body.readinto(bytearray(1))
+        with pytest.raises(stopping.Stopped):
+            answer.write(b"more")
 
 
 def test_works_together_take_only_so_much_memory():
@@ -374,7 +376,7 @@ def test_files_do_not_fill_the_logs():
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         command._quiet()
-        request = work.Request(work.Body(file), None, [None], "", Limits(), work.Room(1))
+        request = work.Request(bodies.Body(file), None, [None], "", Limits(), work.Room(1))
         assert work.perform(request).answer.content_type == "image/jpeg"
     logging.getLogger("tifffile").setLevel(level)
     assert said == []

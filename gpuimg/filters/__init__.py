@@ -50,6 +50,7 @@ take masks (bool) and labels (int32); filters that only move pixels take any dty
 from __future__ import annotations
 
 import difflib
+from functools import cache
 from importlib import import_module
 
 from gpuimg.errors import shown
@@ -58,10 +59,15 @@ from gpuimg.registry import FILTERS, Filter
 FAMILIES = ("color", "exposure", "smooth", "edges", "morphology", "transform", "warp", "pyramid", "measure", "feature")
 
 
-def all_filters() -> dict[str, Filter]:
-    """`gpuimg.registry.FILTERS` with every family loaded."""
+@cache
+def _load() -> None:
     for family in FAMILIES:
         import_module(f"{__name__}.{family}")
+
+
+def all_filters() -> dict[str, Filter]:
+    """`gpuimg.registry.FILTERS` with every family loaded."""
+    _load()
     return FILTERS
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from inspect import signature
 from typing import Any, TypeAlias
 
@@ -153,11 +154,16 @@ def _step(step: Step) -> tuple[Filter, dict[str, Any]]:
     entry = filter_of(filter)
     if entry is None:
         raise TypeError(f"a step must be one of gpuimg's filters, got {filter!r}")
-    known = list(signature(entry.function).parameters)[1:]
+    known = _parameters(entry.function)
     unknown = [name for name in params if name not in known]
     if unknown:
         raise TypeError(f"{entry.name} has no parameter {unknown[0]!r}; it has {', '.join(known)}")
     return entry, dict(params)
+
+
+@cache
+def _parameters(function: Callable[..., Any]) -> list[str]:
+    return list(signature(function).parameters)[1:]
 
 
 def filter_of(given: Any) -> Filter | None:

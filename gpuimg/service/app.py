@@ -16,11 +16,11 @@ from typing import Any, cast
 from tornado import web
 
 import gpuimg
+from gpuimg.service.bodies import Body
 from gpuimg.service.core import Reply, Service
 from gpuimg.service.metrics import CONTENT_TYPE
 from gpuimg.service.problems import MEDIA_TYPE, Problem, busy, over, retry_after
 from gpuimg.service.schema import all_schemas, media_types, openapi
-from gpuimg.service.work import Body
 
 log = logging.getLogger("gpuimg.service")
 
@@ -254,6 +254,7 @@ class Apply(Base):
         accept = headers.get("Accept", "*/*")
         self.query = self.service.query(self.get_arguments("f"), accept, self.get_arguments("axes"))
         self._admit(length)
+        self.body = Body(expected=length)
         self.service.reading += 1
         self.is_reading = True
         self._allow(limits.reading_seconds)
@@ -316,7 +317,7 @@ class Apply(Base):
         except Problem as problem:
             self._refuse(problem)
             return
-        self.body.write(chunk)
+        self.body.append(chunk)
 
     async def post(self) -> None:
         self._end_reading()

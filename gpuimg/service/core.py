@@ -17,12 +17,13 @@ from gpuimg.errors import GpuimgError, one_line
 from gpuimg.files import Format
 from gpuimg.jobs.chains import Chain
 from gpuimg.jobs.pool import Job, Pool, QueueFull
+from gpuimg.service.bodies import Body
 from gpuimg.service.cache import Answer, Cache, key
 from gpuimg.service.limits import Limits
 from gpuimg.service.metrics import Metrics
 from gpuimg.service.pace import Pace, Part, wait
 from gpuimg.service.problems import Problem, busy, over
-from gpuimg.service.work import Body, Made, Request, Room, StepTime, perform, read_accept, read_axes, read_chain
+from gpuimg.service.work import Made, Request, Room, StepTime, perform, read_accept, read_axes, read_chain
 from gpuimg.typing import Backend
 
 log = logging.getLogger("gpuimg.service")
@@ -156,10 +157,9 @@ class Service:
         """The SHA-256 digest of a body; of a large one it is computed beside the loop."""
 
         def compute() -> bytes:
-            with body.getbuffer() as data:
-                return hashlib.sha256(data).digest()
+            return hashlib.sha256(body.getbuffer()).digest()
 
-        if body.getbuffer().nbytes < HASHED_AT_ONCE:
+        if len(body) < HASHED_AT_ONCE:
             return compute()
         return await asyncio.get_running_loop().run_in_executor(self.hashers, compute)
 
@@ -228,8 +228,9 @@ class Service:
             return 0.0
         running, waiting = [], []
         for job, expected in self.jobs.items():
-            if job.running():
-                running.append(max(expected.run - job.seconds.running, LEFT * expected.run))
+            taken = job.seconds.running
+            if taken:
+                running.append(max(expected.run - taken, LEFT * expected.run))
             else:
                 waiting.append(expected.run)
         planned = wait(running, waiting, max(self.limits.running, len(running)))

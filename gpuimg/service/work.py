@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
 from gpuimg import stopping
 from gpuimg.errors import ImageFileError, one_line
 from gpuimg.files import Format, ImageFile, ImageMetadata, Written, axes_of_pages, check_fits, write_image
-from gpuimg.files.pieces import Memory
 from gpuimg.images import check_axes
 from gpuimg.jobs.chains import Chain, chain, has_alpha_still, known_arguments
 from gpuimg.jobs.texts import plain, read_step
 from gpuimg.plans.value import Value
 from gpuimg.registry import Filter
 from gpuimg.run import planned_results
+from gpuimg.service.bodies import Body, Encoded
 from gpuimg.service.cache import Answer
 from gpuimg.service.limits import SERVED, Limits
 from gpuimg.service.problems import Problem, busy, over
@@ -143,33 +143,6 @@ def _quality(settings: Sequence[str]) -> float:
 HEADER_READS = 100_000  # a header of thousands of segments takes that many; more would only keep a thread busy
 
 
-class Body(Memory):
-    """A file in memory that looks whether the work is to end whenever a decoder reads it or an encoder writes it.
-
-    Attributes
-    ----------
-    reads : how often it may be read still; None: without a bound
-    """
-
-    reads: int | None = None
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        stopping.look()
-        if self.reads is not None:
-            self.reads -= 1
-            if self.reads < 0:
-                raise ValueError("its header has too many parts")
-        return super().read(size)
-
-    def readinto(self, buffer: Any, /) -> int:
-        stopping.look()
-        return super().readinto(buffer)
-
-    def write(self, data: Any, /) -> int:
-        stopping.look()
-        return super().write(data)
-
-
 class Room:
     """The bytes of pixels that works in several threads may hold together; one alone may hold any number."""
 
@@ -224,7 +197,11 @@ class Request:
         body.reads = HEADER_READS
         with _file_problems():
             self.image = ImageFile(
-                body, "the request's body", max_pixels=limits.pixels, max_bytes=limits.decoded_bytes, formats=SERVED
+                cast(BinaryIO, body),
+                "the request's body",
+                max_pixels=limits.pixels,
+                max_bytes=limits.decoded_bytes,
+                formats=SERVED,
             )
         body.reads = None
         if self.image.format.name not in limits.formats:
@@ -284,7 +261,7 @@ def _perform(request: Request, hold: Callable[[int], None]) -> Made:
             axes = axes.replace("C", "")
     clock.lap("compute")
     form = _format_for(request, image, axes)
-    written = Body()
+    written = Encoded()
     write_image(written, form, image, axes=axes or None, how=Written(_kept(request.image.metadata)))
     clock.lap("encode")
     return Made(Answer(written.getvalue(), form.media_type), clock.seconds, steps, pixels)

@@ -14,9 +14,10 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from gpuimg.service.bodies import Body
 from gpuimg.service.limits import Limits
 from gpuimg.service.problems import Problem
-from gpuimg.service.work import Body, Request, Room, perform
+from gpuimg.service.work import Request, Room, perform
 
 LIMITS = Limits(decoded_bytes=100_000_000, pixels=20_000_000)
 
