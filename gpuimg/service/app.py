@@ -37,7 +37,6 @@ SERVER_OPTIONS: dict[str, Any] = {
     "max_header_size": 1 << 16,
     "max_body_size": 1 << 16,
     "max_buffer_size": 1 << 20,
-    "chunk_size": 1 << 18,  # each takes a round of the loop
     "body_timeout": 10.0,
     "idle_connection_timeout": 60.0,
 }
