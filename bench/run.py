@@ -104,6 +104,7 @@ def cases(dtype: str) -> list[Case]:
         Case("lut", {"table": table}),
         Case("adjust_gamma", {"gamma": 2.2}),
         Case("blend", {"other": lambda image: np.ascontiguousarray(image[::-1]), "alpha": 0.3}),
+        Case("clip", {"min": level / 2, "max": 3 * level / 2}),
         Case("threshold", {"value": level}),
         Case("gaussian", {"sigma": 1}, tolerance=0.01),  # pyvips' weights are whole numbers
         Case("gaussian", {"sigma": 3}, tolerance=0.006),  # SciPy's cuts off twice, where others round
@@ -312,6 +313,7 @@ def opencv() -> Library:
             "lut": lambda image, table: cv2.LUT(image, table),
             "adjust_gamma": adjust_gamma,
             "blend": lambda image, other, alpha: cv2.addWeighted(image, 1 - alpha, other, alpha, 0),
+            "clip": lambda image, min, max: cv2.min(cv2.max(image, min), max),
             "threshold": lambda image, value: cv2.threshold(image, value, 1, cv2.THRESH_BINARY)[1],
             "gaussian": gaussian,
             "uniform": lambda image, size: cv2.blur(image, (size, size), **edge),

@@ -15,6 +15,10 @@ from gpuimg.errors import UntestedVersionWarning as UntestedVersionWarning
 from gpuimg.files import ImageMetadata as ImageMetadata
 from gpuimg.files import open_image as open_image
 from gpuimg.files import save_image as save_image
+from gpuimg.filters.arithmetic import add as add
+from gpuimg.filters.arithmetic import divide as divide
+from gpuimg.filters.arithmetic import multiply as multiply
+from gpuimg.filters.arithmetic import subtract as subtract
 from gpuimg.filters.color import hsv2rgb as hsv2rgb
 from gpuimg.filters.color import lab2rgb as lab2rgb
 from gpuimg.filters.color import rgb2gray as rgb2gray
@@ -30,6 +34,7 @@ from gpuimg.filters.edges import sobel as sobel
 from gpuimg.filters.exposure import adjust_gamma as adjust_gamma
 from gpuimg.filters.exposure import astype as astype
 from gpuimg.filters.exposure import blend as blend
+from gpuimg.filters.exposure import clip as clip
 from gpuimg.filters.exposure import equalize_adapthist as equalize_adapthist
 from gpuimg.filters.exposure import equalize_hist as equalize_hist
 from gpuimg.filters.exposure import histogram as histogram

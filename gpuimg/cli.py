@@ -372,7 +372,7 @@ def _with_images(chain: Chain, max_pixels: int | None, max_bytes: int | None) ->
     """A chain with the files read that it names in place of images."""
 
     def opened(entry: Filter, name: str, value: Any) -> Any:
-        if name not in entry.images:
+        if name not in entry.images and not (name in entry.operands and isinstance(value, str)):
             return value
         if not isinstance(value, str):
             raise click.UsageError(f"{entry.name}: {name} must be the name of an image file, got {value!r}")

@@ -9,6 +9,7 @@ import platform
 import sys
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -73,7 +74,8 @@ def be_nice(niceness: int) -> None:
     """Add to the niceness of the calling thread, and of those that it starts; only Linux knows one of threads."""
     if niceness and sys.platform == "linux":
         thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + niceness)
+        with suppress(OSError):  # a container may forbid it
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + niceness)
 
 
 def figures_path() -> Path:

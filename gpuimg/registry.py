@@ -25,6 +25,7 @@ class Filter(NamedTuple):
     grey : whether it refuses images of several channels unless ``axes`` names them
     kinds : of dtypes that it takes, by NumPy's letters: b is bool; u, i and f are those of `gpuimg.images.DTYPES`
     images : the parameters that are images (or arrays of an image's shape) themselves
+    operands : the parameters that are images or numbers
     also : dtypes that it takes besides
     alpha : how it treats an alpha channel: "channel" as any channel, "kept", "weighed" or "dropped"; see
         `gpuimg.plans.alpha`. All but the first have an argument ``alpha`` that says whether there is one
@@ -40,6 +41,7 @@ class Filter(NamedTuple):
     images: tuple[str, ...] = ()
     also: frozenset[np.dtype[Any]] = frozenset()
     alpha: Treatment = "dropped"
+    operands: tuple[str, ...] = ()
 
     @property
     def dtypes(self) -> tuple[np.dtype[Any], ...]:
@@ -64,12 +66,15 @@ def register(
     images: tuple[str, ...] = (),
     also: frozenset[np.dtype[Any]] = frozenset(),
     alpha: Treatment = "dropped",
+    operands: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
     """Enter a function into `FILTERS`, with what `Filter` says of it, and return it untouched."""
 
     def enter(function: Function) -> Function:
         name, family = function.__name__, function.__module__.rpartition(".")[2]
-        FILTERS[name] = Filter(name, function, family, examples or ({},), color, grey, kinds, images, also, alpha)
+        FILTERS[name] = Filter(
+            name, function, family, examples or ({},), color, grey, kinds, images, also, alpha, operands
+        )
         return function
 
     return enter

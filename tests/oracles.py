@@ -76,8 +76,29 @@ def blend(image, other, alpha):
     return stored((1 - alpha) * image.astype(np.float64) + alpha * other.astype(np.float64), image.dtype)
 
 
+def _arithmetic(operation):
+    def computed(image, other, dtype=None):
+        wanted = np.dtype(dtype or image.dtype)
+        wide = np.float64 if np.float64 in (image.dtype, wanted) else np.float32
+        with np.errstate(all="ignore"):
+            found = operation(image.astype(wide), np.asarray(other).astype(wide))
+        if wanted.kind == "f":
+            return found.astype(wanted)
+        return stored(np.nan_to_num(found, nan=0.0, posinf=1e30, neginf=-1e30), wanted)
+
+    return computed
+
+
 def lut(image, table):
     return np.asarray(table)[image]
+
+
+def clip(image, min=-np.inf, max=np.inf):
+    if image.dtype.kind == "f":
+        return np.clip(image, image.dtype.type(min), image.dtype.type(max))
+    info = np.iinfo(image.dtype)
+    low, high = np.clip((np.ceil(min), np.floor(max)), info.min, info.max)
+    return np.clip(image.astype(np.float64), low, high).astype(image.dtype)
 
 
 def threshold(image, value):
@@ -593,6 +614,11 @@ ORACLES = {
     "adjust_gamma": adjust_gamma,
     "astype": astype,
     "blend": blend,
+    "add": _arithmetic(np.add),
+    "subtract": _arithmetic(np.subtract),
+    "multiply": _arithmetic(np.multiply),
+    "divide": _arithmetic(np.divide),
+    "clip": clip,
     "threshold": threshold,
     "gaussian": gaussian,
     "uniform": uniform,

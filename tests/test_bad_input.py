@@ -162,6 +162,15 @@ WRONG = [
     ("rot90", {"k": 0.5}, TypeError, "k must be a whole number, got 0.5"),
     ("threshold", {"value": "100"}, TypeError, "value must be a number, got '100'"),
     ("threshold", {"value": [1, 2]}, TypeError, "value must be"),
+    ("clip", {"min": NAN}, ValueError, "min must not be NaN"),
+    (
+        "clip",
+        {"min": 9, "max": 8},
+        ValueError,
+        "min must be at most max, with a value of uint8 between them, got 9 and 8",
+    ),
+    ("clip", {"min": 8.2, "max": 8.7}, ValueError, "with a value of uint8 between them, got 8.2 and 8.7"),
+    ("clip", {"min": "1"}, TypeError, "min must be a number, got '1'"),
     ("histogram", {"bins": 0}, ValueError, "bins must be positive, got 0"),
     ("histogram", {"bins": 2.5}, TypeError, "bins must be a whole number, got 2.5"),
     (

@@ -34,7 +34,7 @@ SAMPLED = {"warp", "rotate", "remap"}
 PYRAMIDS = {"pyramid_reduce", "pyramid_expand"}
 WEIGHTED |= {"convolve", "bilateral", *SAMPLED, *PYRAMIDS}
 # Although their results are floats, of which some may be infinite.
-EXACT = {"distance_transform_edt", "flip", "rot90", "astype"}
+EXACT = {"distance_transform_edt", "flip", "rot90", "astype", "add", "subtract", "multiply", "divide"}
 EXACT |= {"minimum", "maximum", "erosion", "dilation", "opening", "closing"}
 SCALAR = {"threshold_otsu", "histogram"}
 COMPOSED = {
@@ -48,7 +48,7 @@ COMPOSED = {
     "black_tophat",
     "morphological_gradient",
 }
-POINTWISE = {"invert", "lut", "threshold", "rgb2gray"}
+POINTWISE = {"invert", "lut", "clip", "threshold", "rgb2gray", "add", "subtract", "multiply", "divide"}
 
 # Beyond the filters' own examples: sizes that take other paths, and windows larger than the image.
 MORE = {
@@ -87,6 +87,7 @@ MORE = {
     "dilation": [{"footprint": np.array([[1, 0, 0, 1, 1], [0, 0, 0, 0, 0]])}, {"footprint": (4, 1)}],
     "opening": [{"footprint": np.array([[1, 1, 0, 0], [0, 1, 0, 0]])}],
     "closing": [{"footprint": np.array([[1, 1, 0, 0], [0, 1, 0, 0]])}],
+    "clip": [{}, {"min": -1e9, "max": 1e9}, {"min": 1e9}, {"max": -1e9}, {"min": 7, "max": 7}, {"max": float("inf")}],
     "threshold": [{"value": -3}, {"value": 1e9}, {"value": 99.5}, {"value": float("nan")}],
     "resize": [
         {"output_shape": (1, 1)},

@@ -322,11 +322,14 @@ EXTREME = {
 }
 # Without a parameter that asks for memory, or the result is as large as it asks for ("histogram").
 MODEST = [
+    "add",
     "apply_hysteresis_threshold",
     "astype",
     "blend",
+    "clip",
     "convolve",
     "distance_transform_edt",
+    "divide",
     "equalize_hist",
     "fill_holes",
     "flip",
@@ -340,6 +343,7 @@ MODEST = [
     "laplace",
     "lut",
     "match_histograms",
+    "multiply",
     "prewitt",
     "reconstruction",
     "remap",
@@ -352,6 +356,7 @@ MODEST = [
     "rotate",
     "scharr",
     "sobel",
+    "subtract",
     "threshold",
     "threshold_otsu",
     "warp",

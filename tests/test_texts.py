@@ -165,7 +165,8 @@ EXAMPLES = [(entry, example) for entry in gpuimg.FILTERS.values() for example in
 def test_every_example_is_read_as_it_was_written(entry, example):
     image = noise((8, 9), np.uint8)
     params = {name: value(image) if callable(value) else value for name, value in example.items()}
-    params |= dict.fromkeys(entry.images, "two.png")
+    images = [*entry.images, *[name for name in entry.operands if np.ndim(params[name])]]
+    params |= dict.fromkeys(images, "two.png")
     chain = gpuimg.chain((entry.name, params))
     [text] = chain.texts()
     assert " " not in text

@@ -28,7 +28,7 @@ alpha : bool, optional
     Whether the last of two or four channels is alpha (straight, not premultiplied), which is then not filtered as a
     colour. None: as the mode of a PIL image says (LA, RGBA); in any other array all channels are alike. `gpuimg run`
     and the service go by the file. What becomes of alpha, ``gpuimg.FILTERS[name].alpha`` says:
-    "kept": filters of intensities (`invert`, `lut`, `adjust_gamma`, `rescale_intensity`, `equalize_hist`,
+    "kept": filters of intensities (`invert`, `lut`, `clip`, `adjust_gamma`, `rescale_intensity`, `equalize_hist`,
     `equalize_adapthist`, `match_histograms`, `unsharp_mask`, `convolve`, `bilateral`) leave alpha as it is; where the
     result has another dtype, it has no alpha.
     "weighed": averages (`resize`, `rescale`, `pyramid_reduce`, `pyramid_expand`, `warp`, `rotate`, `remap`, `gaussian`,
@@ -56,7 +56,10 @@ from importlib import import_module
 from gpuimg.errors import shown
 from gpuimg.registry import FILTERS, Filter
 
-FAMILIES = ("color", "exposure", "smooth", "edges", "morphology", "transform", "warp", "pyramid", "measure", "feature")
+FAMILIES = (
+    *("color", "exposure", "arithmetic", "smooth", "edges", "morphology"),
+    *("transform", "warp", "pyramid", "measure", "feature"),
+)
 
 
 @cache

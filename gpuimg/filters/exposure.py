@@ -350,6 +350,80 @@ def _if_not_negative(argument: Any, extrema: Array) -> Any:
     return argument
 
 
+@register({"min": 30, "max": 120}, {"min": 0.5}, {"max": 99.5}, alpha="kept")
+def clip(
+    image: SameImage,
+    min: float | None = None,
+    max: float | None = None,
+    *,
+    axes: str | None = None,
+    alpha: bool | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Limit the values of an image to a range.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array
+    min, max : number, optional
+        Ends of the range; None for no limit. For integers the range is that of the whole numbers between them; an end
+        beyond the dtype's range is that of the dtype. Converted to float32 for a float32 image.
+    axes, alpha, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype: values below ``min`` become ``min``, those above ``max`` become ``max``; NaN
+    stays
+
+    Raises
+    ------
+    ValueError : ``min`` or ``max`` is NaN, or the range is empty
+
+    References
+    ----------
+    .. [1] `numpy.clip`, which returns another dtype where that of the image does not hold an end of the range.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.clip(np.array([[0, 100, 200]], np.uint8), 50, 150)
+    array([[ 50, 100, 150]], dtype=uint8)
+    """
+    source = images.accept(image, axes=axes, alpha=alpha)
+    low, high = _clip_end("min", min, -math.inf), _clip_end("max", max, math.inf)
+    if low > high or (source.dtype.kind != "f" and _whole_range(low, high, source.dtype) is None):
+        raise ValueError(f"min must be at most max, with a value of {source.dtype} between them, got {min} and {max}")
+    return run(plan_clip, source, low, high, alpha="kept", backend=backend, out=out)
+
+
+def _clip_end(name: str, value: float | None, without: float) -> float:
+    end = without if value is None else images.number(name, value, finite=False)
+    if math.isnan(end):
+        raise ValueError(f"{name} must not be NaN")
+    return end
+
+
+def _whole_range(low: float, high: float, dtype: np.dtype[Any]) -> tuple[int, int] | None:
+    """The ends of a range of integers, within those of the dtype; None where there is no whole number in it."""
+    least, most = images.limits(dtype)
+    first = least if low <= least else most if low >= most else math.ceil(low)
+    last = most if high >= most else least if high <= least else math.floor(high)
+    return (first, last) if first <= last else None
+
+
+def plan_clip(image: Value, low: float, high: float) -> Value:
+    if math.isinf(low) and math.isinf(high) and low < high:
+        return copied(image)
+    if image.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            ends: tuple[float, float] | None = (float(image.dtype.type(low)), float(image.dtype.type(high)))
+    else:
+        ends = _whole_range(low, high, image.dtype)
+    assert ends is not None, "a range without a value"
+    return point("clip", image, work=0.5, low=ends[0], high=ends[1])
+
+
 @register({"value": 100}, {"value": 0.5})
 def threshold(
     image: ImageLike,

@@ -104,6 +104,8 @@ KINDS: dict[str, Schema] = {
     "WeightsLike": _list_of(_list_of(NUMBER, 1, 255), 1, 255),
     "MatrixLike": _list_of(_list_of(NUMBER, 3, 3), 3, 3),
     "DTypeLike": _enum(DTYPE_NAMES),
+    "DTypeLike | None": {"anyOf": [_enum(tuple(map(str, DTYPES))), NULL]},
+    "ImageLike | float": NUMBER,
     "ArrayLike": _list_of(NUMBER, 1, MOST_TABLE),
     "int | tuple[int, ...]": {"anyOf": [INTEGER, _list_of(INTEGER, 1, 2)]},
     "tuple[int, ...]": _list_of(INTEGER, 2, 3),

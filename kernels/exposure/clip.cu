@@ -1,0 +1,14 @@
+// launch: flat, bytes 32
+// instances: clip<I, I, long long>; clip<F, F, double>
+#include "vectors.cuh"
+
+// Values limited to a range, whose ends are numbers of the image's dtype; NaN stays.
+template <typename T, typename U, typename V>
+__global__ void clip(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+                     long long top, long long bottom, V low, V high) {
+  const T least = T(low), most = T(high);
+  map_elements(src + top * cols, dst + top * cols, (bottom - top) * cols, [=](T v) {
+    const T raised = v < least ? least : v;
+    return U(raised > most ? most : raised);
+  });
+}
