@@ -360,7 +360,7 @@ def correct(options: argparse.Namespace) -> list[Row]:
     rng = random.Random(options.seed)
     rows: Counter[str] = Counter()
     wrong: list[str] = []
-    with gpuimg_service(workers=2) as target:
+    with gpuimg_service("--waiting-seconds", "60", workers=2) as target:
         for start in range(0, options.count, 500):
             batch = [
                 checked(rng.choice(pictures), filled(rng.choice(CHECKED), sigma()))

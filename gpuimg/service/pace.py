@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterable, Sequence
 
-KEPT = 0.98  # of what is known of a kind, at each work with such a part that ends: some fifty of them count
+REMEMBERED = 50  # works of each kind
+KEPT = 0.98  # of how long works have waited, at each that ends
 MOST_LATE = 4.0
 EACH = 1 << 18  # bytes whose pixels take as long as all that does not depend on the size
 
@@ -16,19 +18,23 @@ class Pace:
     """The seconds that the parts of works take for each byte of their images, learned from works that have ended."""
 
     def __init__(self) -> None:
-        self._known: dict[Part, tuple[float, float]] = {}  # bytes and seconds, the last ones for the most part
+        self._known: dict[Part, deque[tuple[float, int]]] = {}  # seconds a byte, and bytes
+        self._rates: dict[Part, float] = {}
         self._expected = self._waited = 1.0
 
     def learn(self, parts: Iterable[tuple[Part, float]], nbytes: int) -> None:
         """Learn from a work: the seconds of its parts, for an image of so many bytes."""
+        work = nbytes + EACH
         for part, seconds in parts:
             for key in (part, (part[0], "")):  # the latter stands for kinds that are not known yet
-                work, taken = self._known.get(key, (0.0, 0.0))
-                self._known[key] = KEPT * work + nbytes + EACH, KEPT * taken + seconds
+                known = self._known.setdefault(key, deque(maxlen=REMEMBERED))
+                known.append((seconds / work, work))
+                self._rates[key] = _median(known)
 
     def expect(self, parts: Iterable[Part], nbytes: int) -> float:
         """The seconds that a work with these parts will take; what is not known counts as 0."""
-        return sum([self._rate(part) for part in parts]) * (nbytes + EACH)
+        rates = [self._rates.get(part, self._rates.get((part[0], ""), 0.0)) for part in parts]
+        return sum(rates) * (nbytes + EACH)
 
     def learn_wait(self, expected: float, seconds: float) -> None:
         """Learn from a work that has waited, and of which `wait` said how long it would."""
@@ -41,9 +47,17 @@ class Pace:
         """How many times longer the last works have waited than was expected."""
         return min(max(self._waited / self._expected, 1 / MOST_LATE), MOST_LATE)
 
-    def _rate(self, part: Part) -> float:
-        work, seconds = self._known.get(part) or self._known.get((part[0], "")) or (1.0, 0.0)
-        return seconds / work
+
+def _median(known: Iterable[tuple[float, int]]) -> float:
+    """The rate that works of half of the bytes do not exceed: the first call of a filter, which takes long, does not
+    count for much, as a mean would have it."""
+    ordered = sorted(known)
+    half = sum([nbytes for _, nbytes in ordered]) / 2
+    for rate, nbytes in ordered:
+        half -= nbytes
+        if half <= 0:
+            return rate
+    return 0.0
 
 
 def wait(running: Sequence[float], waiting: Iterable[float], places: int) -> float:
