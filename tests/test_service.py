@@ -209,6 +209,8 @@ def test_every_filter_takes_its_examples(client, name):
     image = image if image.dtype in entry.dtypes else image.astype(np.float32) / 256
     for example in entry.examples:
         params = {key: value(image) if callable(value) else value for key, value in example.items()}
+        if any(np.ndim(params[operand]) for operand in entry.operands):
+            continue  # no request holds a second image
         (text,) = gpuimg.chain((name, params)).texts()
         reply = client.apply(file_of(image, "NPY"), text)
         if name == "gradient":
@@ -569,7 +571,7 @@ def test_a_cache_is_looked_into_however_long_others_wait(held):
         held.go.set()
         assert client.apply(file_of(GREY), "invert").status == 200
         held.go.clear()
-        client.service.pace.learn([(DECODED, 4.0)], 16)
+        client.service.pace.learn([(DECODED, 4.0)] * 3, 16)
         waiting = Asked(client, 0)
         assert wait_until(lambda: len(held.began) == 2)
         detail(client.apply(file_of(COLOURS), "invert"), 503)
