@@ -35,7 +35,7 @@ def service():
 
 
 def outcome(bench, status, seconds=0.1, planned=0.0, **more):
-    return bench.Outcome(bench.Asked(b"", (), "*/*", 2.0, "200 right"), status, planned, seconds, **more)
+    return bench.Outcome(bench.Asked(b"", (), "*/*", 2.0, "200 right", work=4.0), status, planned, seconds, **more)
 
 
 def test_requests_leave_at_the_rate_that_is_asked_for(bench):
@@ -106,7 +106,7 @@ def test_latency_leaves_refusals_out_and_losses_in(bench):
 def test_throughput_counts_answers_during_the_load(bench):
     within, after = (outcome(bench, 200, planned=10.0, seconds=seconds) for seconds in (4.0, 9.0))
     found = bench.throughput([within, after, outcome(bench, 0, seconds=99.0)], 10.0, 8.0)
-    assert found == {"per_second": 0.125, "mp_per_second": 0.25}
+    assert found == {"per_second": 0.125, "mp_per_second": 0.25, "work_per_second": 0.5}
 
 
 def test_a_wrong_answer_is_one_that_differs_and_is_no_refusal(bench):

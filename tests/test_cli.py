@@ -264,7 +264,7 @@ def test_files_that_cannot_be_read(folder):
     (folder / "cut.png").write_bytes((folder / "deep.png").read_bytes()[:3000])
     for name, words in (
         ("none.png", "none.png: no such file or directory"),
-        ("text.png", "text.png: not a TIFF, PNG, JPEG, NPY, WebP, AVIF, JPEG 2000, BMP, GIF, PNM or PFM file"),
+        ("text.png", "text.png: not a TIFF, PNG, JPEG, NPY, WebP, AVIF, JPEG 2000, BMP, GIF, PNM, PFM or FITS file"),
         ("cut.png", "cut.png: damaged PNG file"),
     ):
         assert_fails(gpuimg_command("run", name, "-o", "out.png", "-f", "minimum"), 1, words)
