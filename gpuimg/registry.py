@@ -43,6 +43,10 @@ class Filter(NamedTuple):
     alpha: Treatment = "dropped"
     operands: tuple[str, ...] = ()
 
+    def is_image(self, name: str, value: Any) -> bool:
+        """Whether what is given for a parameter is an image."""
+        return name in self.images or (name in self.operands and np.ndim(value) > 0)
+
     @property
     def dtypes(self) -> tuple[np.dtype[Any], ...]:
         """All dtypes that it takes, whatever its other arguments are."""

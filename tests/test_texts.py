@@ -165,8 +165,7 @@ EXAMPLES = [(entry, example) for entry in gpuimg.FILTERS.values() for example in
 def test_every_example_is_read_as_it_was_written(entry, example):
     image = noise((8, 9), np.uint8)
     params = {name: value(image) if callable(value) else value for name, value in example.items()}
-    images = [*entry.images, *[name for name in entry.operands if np.ndim(params[name])]]
-    params |= dict.fromkeys(images, "two.png")
+    params |= dict.fromkeys([name for name, value in params.items() if entry.is_image(name, value)], "two.png")
     chain = gpuimg.chain((entry.name, params))
     [text] = chain.texts()
     assert " " not in text

@@ -113,7 +113,7 @@ def reference(entry: Any, image: Array, given: dict[str, Any]) -> Any:
 
 def on_device(device: Device, entry: Any, given: dict[str, Any], offset: int = 0) -> dict[str, Any]:
     """Parameters of which those that are images lie on the device."""
-    return {key: device.put(value, offset) if key in entry.images else value for key, value in given.items()}
+    return {key: device.put(value, offset) if entry.is_image(key, value) else value for key, value in given.items()}
 
 
 def compare(

@@ -112,7 +112,7 @@ def prepared(device: Device, race: Race, image: Array) -> tuple[Filter, dict[str
     given = {key: value(image) if callable(value) else value for key, value in race.params.items()}
     if race.filter == "resize":
         given["output_shape"] = scaled(image.shape, given.pop("scale"))
-    return entry, {key: device.put(value) if key in entry.images else value for key, value in given.items()}
+    return entry, {key: device.put(value) if entry.is_image(key, value) else value for key, value in given.items()}
 
 
 def _buffers(device: Device, nbytes: int) -> int:
@@ -209,7 +209,11 @@ def device_time(rehearse: bool, race: Race, dtype: str, megapixels: float) -> De
     host, image = image_of(megapixels, dtype, race.color)
     entry, given = prepared(device, race, host)
     result = entry.function(image, backend="cuda", **given)
-    nbytes = image.nbytes + _nbytes(result) + sum(_nbytes(given[key]) for key in entry.images if key in given)
+    nbytes = (
+        image.nbytes
+        + _nbytes(result)
+        + sum(_nbytes(value) for key, value in given.items() if entry.is_image(key, value))
+    )
     device.synchronize()
     alone = seconds_of(lambda: (entry.function(image, backend="cuda", **given), device.synchronize()))
     buffers = _buffers(device, nbytes)

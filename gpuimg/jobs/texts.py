@@ -270,8 +270,7 @@ def _default(entry: Filter, parameter: inspect.Parameter) -> str:
 
 
 def _written(entry: Filter, parameter: inspect.Parameter, value: Any) -> str:
-    is_image = parameter.name in entry.images or (parameter.name in entry.operands and np.ndim(value) > 0)
-    if is_image and not isinstance(value, str):
+    if entry.is_image(parameter.name, value) and not isinstance(value, str):
         raise ValueError(f"{entry.name}: {parameter.name} is an image, which has no text")
     # A type alias hides the floats in it, for annotations are texts here.
     takes_floats = any(word in parameter.annotation for word in ("float", "Sigma"))
