@@ -57,8 +57,7 @@ def _itemsize(header: Any) -> int:
 
 
 def _plane(unit: Any, number: int | None) -> Pixels:
-    found = np.asarray(unit.section[:, :] if number is None else unit.section[number, :, :])
-    return found.astype(found.dtype.newbyteorder("="), copy=False)
+    return np.asarray(unit.section[:, :] if number is None else unit.section[number, :, :])
 
 
 def write_fits(file: BinaryIO, pages: Pixels, how: Written) -> None:

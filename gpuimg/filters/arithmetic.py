@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuimg import images
-from gpuimg.filters.exposure import plan_astype
+from gpuimg.filters.exposure import dtype_among, plan_astype, upside_down
 from gpuimg.images import DTYPES, FLOAT32, FLOAT64
 from gpuimg.plans.alpha import channels
 from gpuimg.plans.nodes import point
@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 ADD, SUBTRACT, MULTIPLY, DIVIDE = range(4)  # as in the kernels
 
 
-def _upside_down(image: Any) -> Any:
-    """An example of another image."""
-    return image[::-1]
-
-
-IMAGE = {"other": _upside_down}
+IMAGE = {"other": upside_down}
 
 
 @register({"other": 30}, IMAGE, {"other": 0.5, "dtype": "float32"}, operands=("other",), alpha="kept")
@@ -125,7 +120,7 @@ def subtract(
 
 @register(
     {"other": 1.5},
-    {"other": _upside_down},
+    IMAGE,
     {**IMAGE, "dtype": "float32"},
     operands=("other",),
     alpha="kept",
@@ -174,7 +169,7 @@ def multiply(
 
 @register(
     {"other": 3},
-    {"other": _upside_down},
+    IMAGE,
     {**IMAGE, "dtype": "float32"},
     operands=("other",),
     alpha="kept",
@@ -235,7 +230,7 @@ def _computed(
     out: Any,
 ) -> Any:
     source = images.accept(image, axes=axes, alpha=alpha)
-    wanted = source.dtype if dtype is None else _dtype(dtype)
+    wanted = source.dtype if dtype is None else dtype_among(DTYPES, dtype)
     if isinstance(other, Real | np.number):
         number = images.number("other", other, finite=False)
         return run(plan_with_number, source, operation, number, wanted, alpha="kept", backend=backend, out=out)
@@ -243,16 +238,6 @@ def _computed(
         raise TypeError(f"other must be an image or a number, got {other!r}")
     others = (images.accept_second("other", other, source),)
     return run(plan_arithmetic, source, operation, wanted, others=others, alpha="kept", backend=backend, out=out)
-
-
-def _dtype(given: Any) -> np.dtype[Any]:
-    try:
-        found: np.dtype[Any] = np.dtype(given)
-    except (TypeError, ValueError):
-        found = np.dtype(object)
-    if found not in DTYPES:
-        raise TypeError(f"dtype must be one of {', '.join(map(str, DTYPES))}, got {given!r}")
-    return found
 
 
 def plan_arithmetic(image: Value, other: Value, operation: int, dtype: np.dtype[Any]) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache, partial, reduce
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -64,13 +65,13 @@ def plan_invert(image: Value) -> Value:
     return point("invert", image, work=0.5, masked=int(image.dtype == BOOL))
 
 
-def _upside_down(image: Any) -> Any:
+def upside_down(image: Any) -> Any:
     """An example of another image."""
     return image[::-1]
 
 
 @register(
-    {"other": _upside_down, "alpha": 0.3}, {"other": _upside_down, "alpha": -0.5}, images=("other",), alpha="channel"
+    {"other": upside_down, "alpha": 0.3}, {"other": upside_down, "alpha": -0.5}, images=("other",), alpha="channel"
 )
 def blend(
     image: SameImage,
@@ -170,7 +171,7 @@ def astype(
     array([[  0, 128, 255]], dtype=uint8)
     """
     source = images.accept(image, images.WITH_LABELS, axes=axes)
-    wanted = _converted_dtype(dtype)
+    wanted = dtype_among(_CONVERTED, dtype)
     if not isinstance(scale, bool | np.bool_):
         raise TypeError(f"scale must be True or False, got {scale!r}")
     if scale and images.INT32 in (source.dtype, wanted):
@@ -180,12 +181,13 @@ def astype(
     return run(plan_astype, source, wanted, bool(scale), backend=backend, out=out)
 
 
-def _converted_dtype(dtype: Any) -> np.dtype[Any]:
+def dtype_among(known: Sequence[np.dtype[Any]], dtype: Any) -> np.dtype[Any]:
+    """A dtype that is given in any of NumPy's ways, or a `TypeError` that names those there are."""
     with suppress(TypeError, ValueError):
         wanted: np.dtype[Any] = np.dtype(dtype)
-        if dtype is not None and wanted in _CONVERTED:  # NumPy takes None for float64
+        if dtype is not None and wanted in known:  # NumPy takes None for float64
             return wanted
-    raise TypeError(f"dtype must be one of {', '.join(map(str, _CONVERTED))}, got {dtype!r}")
+    raise TypeError(f"dtype must be one of {', '.join(map(str, known))}, got {dtype!r}")
 
 
 def plan_astype(image: Value, dtype: np.dtype[Any], scale: bool) -> Value:
