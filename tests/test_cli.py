@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 import gpuimg
 from gpuimg import cli, files, machine
+from gpuimg.cli import run
 from gpuimg.dispatch import requested
 from gpuimg.errors import BackendUnavailable
 from gpuimg.machine import Figures
@@ -333,7 +334,7 @@ def test_every_filter_shows_an_example_that_can_be_read():
     for name in gpuimg.FILTERS:
         (step,) = shlex.split(gpuimg_command("filters", name).output.splitlines()[-1].rpartition(" -f ")[2])
         if "..." not in step:
-            assert cli.read_step(step)[0] == name
+            assert run.read_step(step)[0] == name
 
 
 def test_info():
@@ -538,7 +539,7 @@ def test_every_page_of_a_tiff_is_filtered(folder):
 
 def test_a_stack_is_refused_as_a_png_before_anything_is_computed(folder, monkeypatch):
     gpuimg.save_image("stack.tif", noise((3, 20, 30), np.uint8), axes="NYX")
-    monkeypatch.setattr(cli, "_apply", None)
+    monkeypatch.setattr(run, "_apply", None)
     result = gpuimg_command("run", "stack.tif", "-o", "out.png", "-f", "invert")
     assert_fails(result, 1, "a PNG file holds one image, not a stack; a .tif file holds one as pages")
 

@@ -14,6 +14,9 @@ ROOT = Path(gpuimg.__file__).parent
 LAYERS = [
     ("gpuimg.__main__",),
     ("gpuimg.cli",),
+    ("gpuimg.cli.completion", "gpuimg.cli.demo", "gpuimg.cli.filters", "gpuimg.cli.info", "gpuimg.cli.machine"),
+    ("gpuimg.cli.run", "gpuimg.cli.serve"),
+    ("gpuimg.cli.options", "gpuimg.cli.terminal"),
     ("gpuimg.service.command",),
     ("gpuimg.service.app", "gpuimg.service.serving"),
     ("gpuimg.service.core", "gpuimg.service.workers"),
