@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuimg import dispatch
-from gpuimg import run as running
+from gpuimg import choosing, dispatch
 from gpuimg.backend.walk import Bound
 from gpuimg.dispatch import BACKENDS, Job
 from gpuimg.filters import all_filters, filter_named
@@ -62,7 +61,7 @@ def backends() -> list[BackendStatus]:
 
 
 def _status(name: str) -> BackendStatus:
-    backend = running.backend_named(name)
+    backend = choosing.backend_named(name)
     reason = backend.unusable()
     if reason is not None:
         return BackendStatus(name, False, reason, "")
@@ -79,7 +78,7 @@ def unwritten(name: str, backend: str = "cuda") -> str | None:
     bounds = [
         planned(found.function, image, arguments(example, image))[1] for image in images for example in found.examples
     ]
-    return running.backend_named(backend).missing([kernel for bound in bounds for kernel in bound.graph.kernels])
+    return choosing.backend_named(backend).missing([kernel for bound in bounds for kernel in bound.graph.kernels])
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +197,7 @@ def explain(
     backend = params.pop("backend", None)
     source, bound = planned(function, image, params)
     requested: str = dispatch.requested(backend)
-    job = running.job_for(source, bound.graph)
+    job = choosing.job_for(source, bound.graph)
     rows = [_row(name, job, bound) for name in BACKENDS]
     if measure:
         usable = [row.backend for row in rows if row.predicted is not None]
@@ -321,12 +320,12 @@ def plan(
     backend: str = dispatch.requested(params.pop("backend", None))
     source, bound = planned(function, np.zeros(shape, dtype), {"axes": axes, **params})
     if backend == "auto":
-        backend = running.candidates(running.job_for(source, bound.graph), bound)[0].backend
+        backend = choosing.candidates(choosing.job_for(source, bound.graph), bound)[0].backend
     return Description(function.__name__, bound.graph, source.stack, backend)
 
 
 def _row(name: str, job: Job, bound: Bound) -> Row:
-    reason = running.refusal(name, bound)
+    reason = choosing.refusal(name, bound)
     if reason is None and job.on_device and name != "cuda":
         reason = "the image lies in GPU memory"
     if reason is not None:

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-import time
-import warnings
-from collections.abc import Callable, Hashable, Iterator
+import math
+from collections.abc import Callable, Hashable
 from contextvars import ContextVar
-from functools import cache, lru_cache, partial
-from importlib import import_module
 from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuimg import dispatch, memory, stopping
-from gpuimg.backend.base import Backend, speed_key
+from gpuimg import dispatch
+from gpuimg.backend.base import Backend
 from gpuimg.backend.walk import Bound, Outs, bound_to
-from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
-from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning, NoScratch
+from gpuimg.choosing import job_for, job_of, run_on
 from gpuimg.images import Source, check_out, contiguous, given_shape, lies_on_device
-from gpuimg.machine import Figures, figures
 from gpuimg.memory import copy_pixels, new_array
 from gpuimg.plans.alpha import with_alpha
 from gpuimg.plans.graph import AnyValue, Graph, Plan, graph_of
-from gpuimg.plans.nodes import Loop, Node
 from gpuimg.plans.value import Small, Value
 from gpuimg.typing import Backend as BackendName
 from gpuimg.typing import Treatment
-
-log = logging.getLogger("gpuimg")
 
 PLANNING: ContextVar[bool] = ContextVar("gpuimgPLANNING", default=False)
 
@@ -41,13 +32,6 @@ class Planned(Exception):
         super().__init__("planned")
         self.source = source
         self.bound = bound
-
-
-@cache
-def backend_named(name: str) -> Backend:
-    """The one object of a backend, its module imported at first use."""
-    module = import_module(f"gpuimg.backend.{name}")
-    return getattr(module, name.capitalize())()  # type: ignore[no-any-return]
 
 
 def run(
@@ -95,7 +79,7 @@ def run(
     if source.array.size == 0 and isinstance(graph.results[0], Value):
         made = tuple([new_result(source, each) for each in graph.results if isinstance(each, Value)])
     else:
-        made = _run_on(name, job, bound, _Once(bound, into))
+        made = run_on(name, job, bound, _Once(bound, into).on)
     results = [_handed(source, value, result) for value, result in zip(graph.results, made, strict=True)]
     if outs is not None:
         results = [_moved(*each) for each in zip(results, outs, strict=True)]
@@ -170,7 +154,7 @@ def _run_stack(
 def _as_list(array: Any, source: Source) -> Any:
     """A stack with all its axes made one."""
     stack = source.stack
-    return array.reshape(_product(stack), *array.shape[len(stack) :])
+    return array.reshape(math.prod(stack), *array.shape[len(stack) :])
 
 
 def _arranged_outs(out: Any, source: Source, graph: Graph) -> list[Any]:
@@ -192,7 +176,7 @@ def _filled(name: str, source: Source, bounds: list[Bound], memory: list[Any | N
     """The results of a stack in this memory."""
     count = len(bounds)
     lists = [(None,) * count if array is None else _as_list(array, source) for array in memory]
-    made = _run_on(name, job_for(source, bounds[0].graph), bounds[0], _Each(bounds, list(zip(*lists, strict=True))))
+    made = run_on(name, job_for(source, bounds[0].graph), bounds[0], _Each(bounds, list(zip(*lists, strict=True))).on)
     return [
         _numbers([results[place] for results in made], source) if array is None else array
         for place, array in enumerate(memory)
@@ -211,37 +195,6 @@ def _in_given_order(source: Source, value: AnyValue, made: Any) -> Any:
         return made
     result = contiguous(source.axes.restored(made))  # type: ignore[union-attr]
     return result if source.restore is None else source.restore(result)
-
-
-def job_of(graph: Graph, on_device: bool, images: int = 1) -> Job:
-    """What a graph amounts to for the cost rule, for each image of a stack."""
-    found = graph.jobs.get((on_device, images))
-    if found is None:
-        found = graph.jobs[on_device, images] = _made_job(graph, on_device, images)
-    return found
-
-
-def _made_job(graph: Graph, on_device: bool, images: int) -> Job:
-    ends = [value for value in (*graph.inputs, *graph.results) if isinstance(value, Value)]
-    return Job(tuple(_steps(graph)), sum(_product(end.shape) * end.dtype.itemsize for end in ends), on_device, images)
-
-
-def job_for(source: Source, graph: Graph) -> Job:
-    """What a graph amounts to for this image or stack."""
-    return job_of(graph, source.on_device, _product(source.stack))
-
-
-def _steps(graph: Graph, rounds: float = 1.0) -> Iterator[Step]:
-    for node in graph.nodes:
-        if isinstance(node, Loop):
-            yield from _steps(node.body, rounds * node.rounds)
-        elif isinstance(node, Node):
-            image = node.image
-            read = _product(image.shape)
-            written = [(_product(shape), dtype.itemsize) for shape, dtype in node.results]
-            elements = read + sum([count for count, _ in written])
-            nbytes = read * image.dtype.itemsize + sum([count * size for count, size in written])
-            yield Step(speed_key(node.kernel, image.dtype, node.dtype), elements, nbytes, node.work * rounds)
 
 
 def _handed(source: Source, value: AnyValue, made: Any) -> Any:
@@ -281,36 +234,6 @@ def new_result(source: Source, result: Value) -> Any:
     return new_array(shape, result.dtype)
 
 
-def _run_on(name: str, job: Job, bound: Bound, call: _Once | _Each) -> Any:
-    if job.on_device and name in ("auto", "cuda"):
-        name = "cuda"
-    elif job.on_device:
-        raise BackendUnavailable(name, "the image lies in GPU memory; copy it to the host first (cupy.asnumpy)")
-    if name == "auto":
-        return _run_auto(job, bound, call)
-    reason = refusal(name, bound)
-    if reason is not None:
-        raise BackendUnavailable(name, reason)
-    return _timed(name, bound, call)
-
-
-def _run_auto(job: Job, bound: Bound, call: _Once | _Each) -> Any:
-    best = candidates(job, bound)[0].backend
-    if best != "cuda":
-        return _timed(best, bound, call)
-    try:
-        return _timed(best, bound, call)
-    except Exception as error:  # whatever CuPy or the driver raises; what is wrong with the call is raised again below
-        message = str(error) if isinstance(error, BackendFailed | BackendUnavailable) else repr(error)
-        warnings.warn(f"ran on multicore instead of cuda: {message}", FallbackWarning, stacklevel=4)
-        return _timed("multicore", bound, call)
-
-
-def place_of(name: str) -> tuple[str, str]:
-    """A backend's name and what it runs on."""
-    return name, backend_named(name).detail()
-
-
 def on_stream_of(image: Any) -> Callable[[Callable[[], Any]], Any]:
     """A function that calls another one, in any thread, as if it were called here: for an image in GPU memory in the
     present stream, which it waits for."""
@@ -334,59 +257,6 @@ def on_stream_of(image: Any) -> Callable[[Callable[[], Any]], Any]:
 
 def _call(function: Callable[[], Any]) -> Any:
     return function()
-
-
-def refusal(name: str, bound: Bound) -> str | None:
-    """Why a backend cannot run this graph here, or None."""
-    found = backend_named(name)
-    return found.unusable() or found.missing(bound.graph.kernels)
-
-
-def candidates(job: Job, bound: Bound) -> list[Estimate]:
-    """The backends that can run a job, by predicted seconds, the best first.
-
-    A GPU is looked for only where it could win with the shipped figures: asking for it costs a second at first.
-    """
-    known = figures()
-    ranked = _ranked(job, known, known.revision)
-    while ranked[0].backend == "cuda" and not job.on_device and refusal("cuda", bound) is not None:
-        ranked = ranked[1:]
-    return ranked
-
-
-@lru_cache(maxsize=1024)
-def _ranked(job: Job, known: Figures, _revision: int) -> list[Estimate]:
-    return dispatch.choose(job, known, BACKENDS)
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    count = 1
-    for extent in shape:
-        count *= extent
-    return count
-
-
-def _with_what_memory_there_is(call: Callable[[], Any]) -> Any:
-    """Call a function; where memory does not suffice, once more without what is kept for later results."""
-    try:  # cheaper than `suppress` for those who call often
-        return call()
-    except (MemoryError, NoScratch):
-        memory.release()
-    return call()
-
-
-def _timed(name: str, bound: Bound, call: _Once | _Each) -> Any:
-    start = time.perf_counter()
-    watch = stopping.watch()
-    if watch is not None:
-        watch.begin(name)
-    result = _with_what_memory_there_is(partial(call.on, backend_named(name)))
-    if watch is not None:
-        watch.end()
-    if log.isEnabledFor(logging.DEBUG):
-        kernels, shape = ", ".join(bound.graph.kernels), bound.arrays[0].shape
-        log.debug("%s of %s on %s: %.6f s", kernels, shape, name, time.perf_counter() - start)
-    return result
 
 
 def planned(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> tuple[Source, Bound]:

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuimg import machine
-from gpuimg import run as running
+from gpuimg import choosing, machine
 from gpuimg.backend.walk import Bound, bound_to
 from gpuimg.errors import CalibrationWarning
 from gpuimg.filters import all_filters
@@ -138,7 +137,7 @@ def _compile(tasks: Sequence[tuple[str, str]], report: Callable[[str], None]) ->
 def _names_to_store(measured: dict[str, float | None]) -> set[str]:
     """The figures that were measured, now or before; others keep their defaults, which may change."""
     names = machine.stored().keys() | {name for name, value in measured.items() if value is not None}
-    has_gpu = running.backend_named("cuda").unusable() is None
+    has_gpu = choosing.backend_named("cuda").unusable() is None
     return names - (set() if has_gpu else GPU_FIGURES) | {"speeds"}
 
 
@@ -165,14 +164,14 @@ def _measure_machine(report: Callable[[str], None]) -> dict[str, float | None]:
     report("calls")
     measured = {}
     for name, repeat in (("single", 100), ("multicore", 100), ("processes", 3)):
-        if running.backend_named(name).unusable() is None:
+        if choosing.backend_named(name).unusable() is None:
             measured[f"{name}_call"] = _steady(f"{name}_call", partial(_call, name, tiny, repeat))
     report("threads")
     speedup = _steady("multicore_speedup", _speedup)
     measured["multicore_speedup"] = None if speedup is None else max(1.0, speedup)
     report("memory")
     measured["copy_bandwidth"] = _steady("copy_bandwidth", _copy_bandwidth)
-    gpu: Any = running.backend_named("cuda")
+    gpu: Any = choosing.backend_named("cuda")
     if gpu.unusable() is None:
         report("cuda")
         measured |= {name: value if _is_sane(name, value) else None for name, value in gpu.measure().items()}
@@ -227,7 +226,7 @@ class _Timer:
 
 def _call(name: str, bound: Bound, repeat: int) -> Reading:
     """The overhead of a call; that on one thread is the zero point."""
-    timer = _Timer(partial(running.backend_named(name).run, bound, None), repeat)
+    timer = _Timer(partial(choosing.backend_named(name).run, bound, None), repeat)
     seconds = [timer.seconds() for _ in range(ROUNDS)]
     return _reading(seconds, name == "single" and timer.worked_less_than(SINGLE_SHARE))
 
@@ -243,7 +242,7 @@ def _speedup() -> Reading:
     image = _noise(UINT8, (2 * SHAPE[0], 2 * SHAPE[1]))
     single, multicore = (_Timer(partial(gaussian, image, backend=name)) for name in ("single", "multicore"))
     ratios = [_ratio(single.seconds(), multicore.seconds()) for _ in range(ROUNDS)]
-    threads = min(running.backend_named("multicore").workers, machine.processor_quota())  # type: ignore[attr-defined]
+    threads = min(choosing.backend_named("multicore").workers, machine.processor_quota())  # type: ignore[attr-defined]
     return _reading(ratios, single.worked_less_than(SINGLE_SHARE) or multicore.worked_less_than(SHARE * threads))
 
 

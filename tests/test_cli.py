@@ -19,11 +19,11 @@ from click.testing import CliRunner
 
 import gpuimg
 from gpuimg import cli, files, machine
+from gpuimg.choosing import backend_named
 from gpuimg.cli import run
 from gpuimg.dispatch import requested
 from gpuimg.errors import BackendUnavailable
 from gpuimg.machine import Figures
-from gpuimg.run import backend_named
 from tests.conftest import noise
 
 
@@ -149,7 +149,7 @@ def test_what_cannot_be_saved_is_not_computed(folder, steps, output, words, monk
     def computed(*_args):
         raise AssertionError("something was computed")
 
-    monkeypatch.setattr("gpuimg.run._run_on", computed)
+    monkeypatch.setattr("gpuimg.run.run_on", computed)
     given = [word for step in steps for word in ("-f", step)]
     assert_fails(gpuimg_command("run", "deep.png", "-o", output, *given), 1, words)
     assert names(folder) == ["deep.png", "grey.png"]

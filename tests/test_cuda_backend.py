@@ -322,7 +322,7 @@ def test_tiles_read_other_images(limit):
 
     expected = result_of(Cuda(EmulatedGpu()), bound_to(passes, plane, other), None)
     np.testing.assert_array_equal(
-        expected, result_of(gpuimg.run.backend_named("single"), bound_to(passes, plane, other), None)
+        expected, result_of(gpuimg.choosing.backend_named("single"), bound_to(passes, plane, other), None)
     )
     gpu = EmulatedGpu(limit=limit)
     backend = Cuda(gpu)

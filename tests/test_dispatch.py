@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gpuimg
-from gpuimg import advice, dispatch, machine, run, tuning
+from gpuimg import advice, choosing, dispatch, machine, tuning
 from gpuimg.dispatch import BACKENDS, Job, Step
 from gpuimg.machine import Figures
 from gpuimg.registry import Filter, arguments
@@ -117,16 +117,16 @@ def test_wrong_names_are_refused_with_the_list(monkeypatch):
 
 
 def test_a_named_backend_that_cannot_run_says_why_and_what_helps(monkeypatch):
-    cuda = run.backend_named("cuda")
+    cuda = choosing.backend_named("cuda")
     monkeypatch.setattr(cuda, "unusable", lambda: "no device; install a driver")
     with pytest.raises(gpuimg.BackendUnavailable, match="'cuda' cannot run here: no device; install a driver"):
         gpuimg.invert(np.zeros((2, 2), np.uint8), backend="cuda")
 
 
 def test_auto_never_raises_for_want_of_hardware(monkeypatch):
-    monkeypatch.setattr(run.backend_named("cuda"), "unusable", lambda: "no device")
+    monkeypatch.setattr(choosing.backend_named("cuda"), "unusable", lambda: "no device")
     monkeypatch.setattr(machine, "figures", lambda: H200)
-    monkeypatch.setattr(run, "figures", lambda: H200)
+    monkeypatch.setattr(choosing, "figures", lambda: H200)
     result = gpuimg.median(np.zeros((300, 300), np.uint8), 15)
     np.testing.assert_array_equal(result, np.zeros((300, 300), np.uint8))
 
@@ -144,9 +144,9 @@ def test_a_gpu_that_breaks_is_replaced_with_a_warning(monkeypatch):
         def run(self, bound, out):
             raise gpuimg.BackendFailed("the device was lost")
 
-    real = run.backend_named
-    monkeypatch.setattr(run, "backend_named", lambda name: Broken() if name == "cuda" else real(name))
-    monkeypatch.setattr(run, "figures", lambda: Figures(seconds_per_work=1e-3))
+    real = choosing.backend_named
+    monkeypatch.setattr(choosing, "backend_named", lambda name: Broken() if name == "cuda" else real(name))
+    monkeypatch.setattr(choosing, "figures", lambda: Figures(seconds_per_work=1e-3))
     image = np.arange(300, dtype=np.uint8).reshape(10, 30)
     with pytest.warns(gpuimg.FallbackWarning, match="multicore instead of cuda: the device was lost"):
         result = gpuimg.invert(image)
@@ -187,15 +187,15 @@ def test_explain_measures_on_request():
 def clock(monkeypatch):
     """A clock that a call of a backend moves by the seconds set here, whatever it really takes."""
     now, seconds = [0.0], {"single": 1.1e-3, "multicore": 15.26e-3, "processes": 0.5}
-    timed = run._timed
+    timed = choosing._timed
 
     def call(name, bound, work):
         now[0] += seconds[name]
         return timed(name, bound, work)
 
-    monkeypatch.setattr(run, "_timed", call)
+    monkeypatch.setattr(choosing, "_timed", call)
     monkeypatch.setattr(advice, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(run.backend_named("cuda"), "unusable", lambda: "no device")
+    monkeypatch.setattr(choosing.backend_named("cuda"), "unusable", lambda: "no device")
     return seconds
 
 
@@ -203,7 +203,7 @@ def clock(monkeypatch):
 def guesses(monkeypatch):
     """The figures of a machine that was not measured, of which multicore is thought to be fast."""
     found = Figures(multicore_speedup=50.0, multicore_call=1e-9)
-    for module in (run, advice):
+    for module in (choosing, advice):
         monkeypatch.setattr(module, "figures", lambda: found)
     return found
 
@@ -226,7 +226,9 @@ def test_what_explain_measures_replaces_estimates(clock, guesses, monkeypatch):
     assert [row.backend for row in found.rows] == ["single", "multicore", "processes", "cuda"]
 
     taken = []
-    monkeypatch.setattr(run, "_timed", lambda name, bound, work: taken.append(name) or work.on(run.backend_named(name)))
+    monkeypatch.setattr(
+        choosing, "_timed", lambda name, bound, work: taken.append(name) or work(choosing.backend_named(name))
+    )
     gpuimg.invert(image)
     assert taken == ["single"]
     assert gpuimg.explain("invert", image).chosen == "single"
@@ -245,12 +247,12 @@ def test_explain_says_why_there_was_no_choice(clock, monkeypatch):
     image = np.zeros((64, 64), np.uint8)
     assert gpuimg.explain("invert", image, backend="processes").why == "processes: asked for by name"
     for name in ("multicore", "processes"):
-        monkeypatch.setattr(run.backend_named(name), "unusable", lambda: "no threads here")
+        monkeypatch.setattr(choosing.backend_named(name), "unusable", lambda: "no threads here")
     assert gpuimg.explain("invert", image).why == "single: no other backend can run it (no threads here)"
 
 
 def test_explanations_are_tables_in_jupyter(clock, monkeypatch):
-    monkeypatch.setattr(run.backend_named("cuda"), "unusable", lambda: "no <device> & no driver")
+    monkeypatch.setattr(choosing.backend_named("cuda"), "unusable", lambda: "no <device> & no driver")
     found = gpuimg.explain("invert", np.zeros((64, 64), np.uint8), measure=True)
     html = found._repr_html_()
     tree = ElementTree.fromstring(f"<div>{html}</div>")
@@ -413,7 +415,7 @@ def calibrated(tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "DTYPES", ("uint8",))
     monkeypatch.setattr(tuning, "SINGLE_SHARE", 0.0)
     monkeypatch.setattr(tuning, "_compile", lambda tasks, report: set(tasks))
-    monkeypatch.setattr(run.backend_named("cuda"), "unusable", lambda: "no device")
+    monkeypatch.setattr(choosing.backend_named("cuda"), "unusable", lambda: "no device")
     measured = {"single_call": 3e-6, "multicore_speedup": 1.5}
     monkeypatch.setattr(tuning, "_measure_machine", lambda report: measured)
     yield measured
@@ -448,7 +450,7 @@ def test_no_gpu_figures_are_stored_without_a_gpu(calibrated, monkeypatch):
     assert machine.stored().keys().isdisjoint(machine.GPU_FIGURES)
     assert machine.figures().gpu_call == Figures().gpu_call
     calibrated["gpu_call"] = 5e-5
-    monkeypatch.setattr(run.backend_named("cuda"), "unusable", lambda: None)
+    monkeypatch.setattr(choosing.backend_named("cuda"), "unusable", lambda: None)
     gpuimg.calibrate()
     assert machine.stored()["gpu_call"] == 5e-5
 

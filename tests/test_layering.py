@@ -42,6 +42,7 @@ LAYERS = [
     ("gpuimg.filters.*",),
     ("gpuimg.filters",),
     ("gpuimg.run",),
+    ("gpuimg.choosing",),
     ("gpuimg.dispatch",),
     ("gpuimg.backend.cuda", "gpuimg.backend.multicore", "gpuimg.backend.processes"),
     ("gpuimg.backend.cupygpu", "gpuimg.backend.single", "gpuimg.backend.worker", "gpuimg.backend.compiler"),

@@ -284,7 +284,7 @@ assert memory.kept() < 400 << 20
         'assert (gpuimg.invert(image, backend="single") == 254).all()',
         "memory.new_array((1 << 20, 7), np.dtype(np.uint8))\nmemory.release()",
         """def scratch(): return np.empty(300 << 20, np.uint8)
-from gpuimg.run import _with_what_memory_there_is
+from gpuimg.choosing import _with_what_memory_there_is
 assert _with_what_memory_there_is(scratch).size""",
     ],
 )

@@ -7,10 +7,11 @@ import pytest
 from scipy import ndimage
 
 from gpuimg import images
+from gpuimg.choosing import backend_named, job_of
 from gpuimg.errors import BackendFailed
 from gpuimg.plans.graph import loop
 from gpuimg.plans.nodes import change, fold, host, point, view, window
-from gpuimg.run import backend_named, job_of, run
+from gpuimg.run import run
 from tests.conftest import noise
 
 EDGE = (images.MODES["constant"].code, 0.0)

@@ -482,7 +482,7 @@ MISFITS = [
 
 @pytest.mark.parametrize(("suffix", "filter", "words"), MISFITS)
 def test_what_cannot_be_saved_is_refused_before_the_work(tmp_path, monkeypatch, suffix, filter, words):
-    from gpuimg import run as running
+    from gpuimg import choosing
 
     def never(*_, **__):
         raise AssertionError("computed")
@@ -492,9 +492,9 @@ def test_what_cannot_be_saved_is_refused_before_the_work(tmp_path, monkeypatch, 
     renamed = tmp_path / "in" / f"a{suffix}"  # told by its content, so the target's name alone decides
     renamed.parent.mkdir()
     renamed.write_bytes(source.read_bytes())
-    monkeypatch.setattr(running.dispatch, "choose", never, raising=False)
+    monkeypatch.setattr(choosing.dispatch, "choose", never, raising=False)
     for name in ("single", "multicore"):
-        monkeypatch.setattr(type(running.backend_named(name)), "run", never)
+        monkeypatch.setattr(type(choosing.backend_named(name)), "run", never)
     done, _ = command("run", source, "-o", tmp_path / f"out{suffix}", "-f", filter)
     assert done.exit_code == 1
     assert words in done.stderr

@@ -64,7 +64,7 @@ class Device:
     """
 
     def __init__(self, rehearse: bool) -> None:
-        from gpuimg.run import backend_named
+        from gpuimg.choosing import backend_named
 
         self.rehearse = rehearse
         self.cupy: Any = import_module("cupy")

@@ -63,7 +63,7 @@ def _nvidia_smi() -> str | None:
 def usable(rehearse: bool) -> Details:
     if rehearse:
         devices.device(rehearse)
-    from gpuimg.run import backend_named
+    from gpuimg.choosing import backend_named
 
     start = time.perf_counter()
     reason = backend_named("cuda").unusable()

@@ -33,7 +33,7 @@ def calibrate(reset: bool) -> None:
     half of that time at most; run `gpuimg warmup` before to have all measured.
     """
     from gpuimg import machine
-    from gpuimg.run import backend_named
+    from gpuimg.choosing import backend_named
 
     if reset:
         was_stored = machine.reset()

@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 
 from gpuimg import stopping
 from gpuimg.backend import compiling  # noqa: F401  registered with `atexit` before the pools, so it ends after them
+from gpuimg.choosing import place_of
 from gpuimg.errors import GpuimgError
 from gpuimg.jobs.chains import Chain, filter_of
 from gpuimg.machine import be_nice, processor_count
 from gpuimg.memory import machine_memory
-from gpuimg.run import on_stream_of, place_of
+from gpuimg.run import on_stream_of
 
 QUEUED = 1000
 IDLE_SECONDS = 5.0  # after which a thread without work ends

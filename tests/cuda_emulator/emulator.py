@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuimg import run
+from gpuimg import choosing
 from gpuimg.backend.cuda import Cuda
 from gpuimg.backend.device import Gpu, instances
 
@@ -199,9 +199,9 @@ def emulated(limit: int | None = None, **options: Any) -> Iterator[EmulatedGpu]:
     backend.unusable()  # the probe runs before memory is short
     gpu.limit, gpu.peak = limit, 0
     gpu.launches.clear()
-    real = run.backend_named
-    run.backend_named = lambda name: backend if name == "cuda" else real(name)
+    real = choosing.backend_named
+    choosing.backend_named = lambda name: backend if name == "cuda" else real(name)
     try:
         yield gpu
     finally:
-        run.backend_named = real
+        choosing.backend_named = real

@@ -1,0 +1,142 @@
+"""Which backend runs a graph, and running it there."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache, lru_cache, partial
+from importlib import import_module
+from typing import Any
+
+from gpuimg import dispatch, memory, stopping
+from gpuimg.backend.base import Backend, speed_key
+from gpuimg.backend.walk import Bound
+from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
+from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning, NoScratch
+from gpuimg.images import Source
+from gpuimg.machine import Figures, figures
+from gpuimg.plans.graph import Graph
+from gpuimg.plans.nodes import Loop, Node
+from gpuimg.plans.value import Value
+
+log = logging.getLogger("gpuimg")
+
+Call = Callable[[Backend], Any]
+
+
+@cache
+def backend_named(name: str) -> Backend:
+    """The one object of a backend, its module imported at first use."""
+    module = import_module(f"gpuimg.backend.{name}")
+    return getattr(module, name.capitalize())()  # type: ignore[no-any-return]
+
+
+def place_of(name: str) -> tuple[str, str]:
+    """A backend's name and what it runs on."""
+    return name, backend_named(name).detail()
+
+
+def job_of(graph: Graph, on_device: bool, images: int = 1) -> Job:
+    """What a graph amounts to for the cost rule, for each image of a stack."""
+    found = graph.jobs.get((on_device, images))
+    if found is None:
+        found = graph.jobs[on_device, images] = _made_job(graph, on_device, images)
+    return found
+
+
+def _made_job(graph: Graph, on_device: bool, images: int) -> Job:
+    ends = [value for value in (*graph.inputs, *graph.results) if isinstance(value, Value)]
+    return Job(tuple(_steps(graph)), sum(math.prod(end.shape) * end.dtype.itemsize for end in ends), on_device, images)
+
+
+def job_for(source: Source, graph: Graph) -> Job:
+    """What a graph amounts to for this image or stack."""
+    return job_of(graph, source.on_device, math.prod(source.stack))
+
+
+def _steps(graph: Graph, rounds: float = 1.0) -> Iterator[Step]:
+    for node in graph.nodes:
+        if isinstance(node, Loop):
+            yield from _steps(node.body, rounds * node.rounds)
+        elif isinstance(node, Node):
+            image = node.image
+            read = math.prod(image.shape)
+            written = [(math.prod(shape), dtype.itemsize) for shape, dtype in node.results]
+            elements = read + sum([count for count, _ in written])
+            nbytes = read * image.dtype.itemsize + sum([count * size for count, size in written])
+            yield Step(speed_key(node.kernel, image.dtype, node.dtype), elements, nbytes, node.work * rounds)
+
+
+def run_on(name: str, job: Job, bound: Bound, call: Call) -> Any:
+    """Call a function with the backend of this name, or with the best one for "auto"."""
+    if job.on_device and name in ("auto", "cuda"):
+        name = "cuda"
+    elif job.on_device:
+        raise BackendUnavailable(name, "the image lies in GPU memory; copy it to the host first (cupy.asnumpy)")
+    if name == "auto":
+        return _run_auto(job, bound, call)
+    reason = refusal(name, bound)
+    if reason is not None:
+        raise BackendUnavailable(name, reason)
+    return _timed(name, bound, call)
+
+
+def _run_auto(job: Job, bound: Bound, call: Call) -> Any:
+    best = candidates(job, bound)[0].backend
+    if best != "cuda":
+        return _timed(best, bound, call)
+    try:
+        return _timed(best, bound, call)
+    except Exception as error:  # whatever CuPy or the driver raises; what is wrong with the call is raised again below
+        message = str(error) if isinstance(error, BackendFailed | BackendUnavailable) else repr(error)
+        warnings.warn(f"ran on multicore instead of cuda: {message}", FallbackWarning, stacklevel=4)
+        return _timed("multicore", bound, call)
+
+
+def _timed(name: str, bound: Bound, call: Call) -> Any:
+    start = time.perf_counter()
+    watch = stopping.watch()
+    if watch is not None:
+        watch.begin(name)
+    result = _with_what_memory_there_is(partial(call, backend_named(name)))
+    if watch is not None:
+        watch.end()
+    if log.isEnabledFor(logging.DEBUG):
+        kernels, shape = ", ".join(bound.graph.kernels), bound.arrays[0].shape
+        log.debug("%s of %s on %s: %.6f s", kernels, shape, name, time.perf_counter() - start)
+    return result
+
+
+def _with_what_memory_there_is(call: Callable[[], Any]) -> Any:
+    """Call a function; where memory does not suffice, once more without what is kept for later results."""
+    try:  # cheaper than `suppress` for those who call often
+        return call()
+    except (MemoryError, NoScratch):
+        memory.release()
+    return call()
+
+
+def refusal(name: str, bound: Bound) -> str | None:
+    """Why a backend cannot run this graph here, or None."""
+    found = backend_named(name)
+    return found.unusable() or found.missing(bound.graph.kernels)
+
+
+def candidates(job: Job, bound: Bound) -> list[Estimate]:
+    """The backends that can run a job, by predicted seconds, the best first.
+
+    A GPU is looked for only where it could win with the shipped figures: asking for it costs a second at first.
+    """
+    known = figures()
+    ranked = _ranked(job, known, known.revision)
+    while ranked[0].backend == "cuda" and not job.on_device and refusal("cuda", bound) is not None:
+        ranked = ranked[1:]
+    return ranked
+
+
+@lru_cache(maxsize=1024)
+def _ranked(job: Job, known: Figures, _revision: int) -> list[Estimate]:
+    return dispatch.choose(job, known, BACKENDS)
