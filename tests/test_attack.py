@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gpuimg
-from gpuimg import machine, run
+from gpuimg import choosing, machine, run
 from gpuimg.advice import unwritten
 from gpuimg.backend.walk import bound_to
 from gpuimg.images import BOOL
@@ -269,7 +269,7 @@ def test_any_figures_file_is_read(figures_file, content):
         found = getattr(machine.figures(), name)
         assert all(0 < value < np.inf for value in (found.values() if name == "speeds" else [found]))
     bound = bound_to(lambda value: point("threshold", value, dtype=BOOL, value=100, always=0), image)
-    (estimate, *_) = run.candidates(run.job_of(bound.graph, False), bound)
+    (estimate, *_) = choosing.candidates(choosing.job_of(bound.graph, False), bound)
     assert 0 < estimate.seconds < np.inf
     measured = Figures(speeds={"threshold-B?": 2e-10}, gpu_call=3e-5)
     machine.store(measured)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import gpuimg
-from gpuimg import kernels, run
+from gpuimg import choosing, kernels, run
 from gpuimg.backend import cuda, device
 from gpuimg.backend.cuda import Cuda, _rows_needed
 from gpuimg.backend.device import DeviceFailed, OutOfDeviceMemory
@@ -376,12 +376,12 @@ def test_what_fits_nowhere_is_an_error_by_name_and_a_fallback_else():
 def test_auto_goes_to_multicore_when_memory_runs_out(monkeypatch):
     with emulated() as gpu:
         gpu.limit = 50
-        real = run.candidates
+        real = choosing.candidates
 
         def candidates(*args):
             return sorted(real(*args), key=lambda estimate: estimate.backend != "cuda")
 
-        monkeypatch.setattr(run, "candidates", candidates)
+        monkeypatch.setattr(choosing, "candidates", candidates)
         with pytest.warns(FallbackWarning, match="needs more than the GPU's free memory"):
             result = gpuimg.invert(IMAGE, backend="auto")
     np.testing.assert_array_equal(result, 255 - IMAGE)
@@ -392,7 +392,7 @@ def test_auto_goes_to_multicore_when_the_device_does_something_unexpected(monkey
         pass
 
     with emulated() as gpu:
-        real = run.candidates
+        real = choosing.candidates
 
         def candidates(*args):
             return sorted(real(*args), key=lambda estimate: estimate.backend != "cuda")
@@ -400,7 +400,7 @@ def test_auto_goes_to_multicore_when_the_device_does_something_unexpected(monkey
         def fail(stem, name):
             raise Strange("nobody has seen this before")
 
-        monkeypatch.setattr(run, "candidates", candidates)
+        monkeypatch.setattr(choosing, "candidates", candidates)
         monkeypatch.setattr(gpu, "load", fail)
         with pytest.warns(FallbackWarning, match="Strange.*nobody has seen this before"):
             result = gpuimg.invert(IMAGE, backend="auto")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gpuimg
-from gpuimg import images, kernels, run
+from gpuimg import choosing, images, kernels
 from gpuimg.backend import cuda, cupygpu, device, stages
 from gpuimg.backend.cuda import Cuda
 from gpuimg.backend.device import DeviceFailed
@@ -78,8 +78,8 @@ def bands(gpu, monkeypatch):
     monkeypatch.setattr(cuda, "BAND_HALOS", 1)
     backend = Cuda()
     assert backend.unusable() is None
-    real = run.backend_named
-    monkeypatch.setattr(run, "backend_named", lambda name: backend if name == "cuda" else real(name))
+    real = choosing.backend_named
+    monkeypatch.setattr(choosing, "backend_named", lambda name: backend if name == "cuda" else real(name))
     fakecupy.late.log.clear()
     return fakecupy.late.log
 
