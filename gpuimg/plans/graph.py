@@ -56,7 +56,7 @@ class Graph:
     chained : groups of nodes that run some rows at a time
     separate : each node as a group
     kernels : in the order of their nodes, those of loops once
-    jobs : what it amounts to for the cost rule; see `gpuimg.run.job_of`
+    jobs : what it amounts to for the cost rule; see `gpuimg.choosing.job_of`
     """
 
     inputs: tuple[AnyValue, ...]
