@@ -21,6 +21,7 @@ from gpuimg.plans.graph import graph_of
 
 SOON = 5.0  # seconds, of work that takes minutes
 IMAGE = np.random.default_rng(2).integers(0, 256, (900, 1000), np.uint8)
+TURNED = np.array([[1, 0.1, 3], [-0.1, 1, 3], [0, 0, 1]])
 HOLES = (np.arange(1499 * 1499).reshape(1499, 1499) % 3 > 0).astype(np.uint8)
 LONG = {
     "bilateral": partial(gpuimg.bilateral, np.tile(IMAGE, (4, 4)), sigma_color=90, sigma_spatial=300, window=511),
@@ -31,11 +32,13 @@ LONG = {
     "median of words": partial(gpuimg.median, IMAGE.astype(np.uint16), size=1501),
     "uniform": partial(gpuimg.uniform, IMAGE.astype(np.float32), size=1 << 20),
     "erosion": partial(gpuimg.erosion, np.tile(IMAGE, (4, 4)), footprint=HOLES),
+    "warp": partial(gpuimg.warp, IMAGE, matrix=TURNED, mode="wrap", output_shape=(1, 100_000_000)),
 }
 
 
 def compile_for(name, backend):
-    small = {key: given[:9, :9] if key == "footprint" else 9 for key, given in LONG[name].keywords.items()}
+    shown = {"footprint": HOLES[:9, :9], "matrix": TURNED, "mode": "wrap", "output_shape": (1, 9)}
+    small = {key: shown.get(key, 9) for key in LONG[name].keywords}
     LONG[name].func(LONG[name].args[0][:20, :20], backend=backend, **small)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.stacks import stack_array
 from gpuimg.kernels.warp.affine import affine_parts, affine_places, clipped, coordinates, is_affine
@@ -18,7 +19,7 @@ from gpuimg.kernels.warp.sampling import (
 
 
 @kernel
-def fill(src, dst, top, bottom, step, matrix, mode, fill_value):
+def fill(src, dst, top, bottom, stop, step, matrix, mode, fill_value):
     pixels = src.reshape(src.size)
     x, y, at = stack_array(np.float64, RUN), stack_array(np.float64, RUN), stack_array(np.int64, RUN)
     bounds = stack_array(np.int64, BOUNDS).reshape(ROWS, 4)
@@ -28,6 +29,8 @@ def fill(src, dst, top, bottom, step, matrix, mode, fill_value):
         if affine:
             find_parts(src, step, matrix, tile, end, cols, mode, bounds)
         for first in range(0, cols, RUN):
+            if is_set(stop):
+                return
             count = min(RUN, cols - first)
             for row in range(tile, end):
                 if affine:
