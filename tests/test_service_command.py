@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,11 +29,12 @@ def command(*options):
 
 
 @contextmanager
-def served(tmp_path, *options):
+def served(tmp_path, *options, also=""):
     """A running service: its process, a client of it, and the file of what it has said."""
     said = tmp_path / "said"
+    path = os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), str(also))))
     with said.open("w") as out:
-        environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1])}
+        environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": path}
         process = subprocess.Popen(command(*options), stdout=out, stderr=subprocess.STDOUT, env=environment)
     try:
         assert wait_until(lambda: "listening on" in said.read_text() or process.poll() is not None, 60)
@@ -54,7 +56,7 @@ def workers_of(said):
 
 
 def test_one_process(tmp_path):
-    with served(tmp_path) as (process, client, said):
+    with served(tmp_path, "--workers", "1") as (process, client, said):
         assert wait_until(lambda: client.get("/readyz").status == 200, 200)
         reply = client.apply(file_of(GREY), "median:size=5")
         np.testing.assert_array_equal(reply.pixels, gpuimg.median(GREY, 5))
@@ -63,6 +65,49 @@ def test_one_process(tmp_path):
         # In its debug mode asyncio says when the machine is slow.
         lines = [line for line in said.read_text().splitlines() if "WARNING Executing" not in line]
     assert lines == [f"listening on http://127.0.0.1:{client.port}", "ready"]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cupy", "backend", "workers"),
+    [
+        (0, True, "auto", 2),
+        (3, True, "auto", 3),
+        (3, True, "cuda", 3),
+        (3, False, "auto", 2),
+        (3, True, "multicore", 2),
+    ],
+)
+def test_how_many_workers_there_are_by_default(gpus, cupy, backend, workers, monkeypatch):
+    monkeypatch.setattr(service_command, "gpu_count", lambda: gpus)
+    monkeypatch.setattr(service_command, "find_spec", lambda name: cupy or None)
+    monkeypatch.setattr(service_command, "processor_count", lambda: 8)
+    assert service_command.worker_count(backend) == workers
+    monkeypatch.setattr(service_command, "processor_count", lambda: 1)
+    assert service_command.worker_count(backend) == (workers if workers == 3 else 1)
+
+
+DRIVER = """
+extern "C" int cuInit(unsigned flags) { return flags; }
+extern "C" int cuDeviceGetCount(int *count) { *count = 3; return 0; }
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc shows the variables of a process")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="the driver of this test is built by g++")
+@pytest.mark.parametrize(("visible", "expected"), [(None, ["0", "1", "2"]), ("4,GPU-1,7,9", ["4", "GPU-1", "7"])])
+def test_each_worker_gets_one_gpu(visible, expected, tmp_path, monkeypatch):
+    library = tmp_path / "libcuda.so.1"
+    building = ["g++", "-shared", "-fPIC", "-x", "c++", "-", "-o", library]
+    subprocess.run(building, input=DRIVER, text=True, check=True, timeout=60)
+    (tmp_path / "cupy.py").write_text("raise ImportError('not here')")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with served(tmp_path, "--no-warmup", also=tmp_path) as (_, _, said):
+        assert wait_until(lambda: "3 workers are ready" in said.read_text(), 60)
+        found = [Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in workers_of(said)]
+    devices = [[each.decode() for each in every if each.startswith(b"CUDA_VISIBLE")] for every in found]
+    assert devices == [[f"CUDA_VISIBLE_DEVICES={each}"] for each in expected]
 
 
 def test_numbers_outlive_workers(tmp_path):

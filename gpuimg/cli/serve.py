@@ -16,7 +16,10 @@ from gpuimg.typing import Backend
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; '' is every one.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
 @click.option(
-    "--workers", metavar="N", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes on the port."
+    "--workers",
+    metavar="N",
+    type=click.IntRange(1, 256),
+    help="Processes on the port. Default: one a GPU; without one, two.",
 )
 @backend_option
 @click.option("--token-file", metavar="FILE", default="", help="Ask clients for the bearer token in this file.")
@@ -63,18 +66,18 @@ from gpuimg.typing import Backend
 @click.option(*("--deadline", "seconds"), metavar="SECONDS", type=Seconds(0.01), help="Of a request. Default: 60.")
 @click.option("--drain-seconds", metavar="SECONDS", type=Seconds(0), default=30.0, help="For the end. Default: 30.")
 @click.option("--no-warmup", is_flag=True, help="Be ready before filters are compiled.")
-def serve(backend: Backend | None, no_warmup: bool, formats: Sequence[str], **given: Any) -> None:
+def serve(workers: int | None, backend: Backend | None, no_warmup: bool, formats: Sequence[str], **given: Any) -> None:
     """Answer HTTP requests: an image and a chain of filters in, the result out; a page for it at "/".
 
-    With --workers N a supervisor replaces workers that die or hang; SIGHUP restarts them one after the other. SIGTERM
-    ends the service when the requests that were admitted are answered. Needs `pip install 'gpuimg[serve]'`.
+    With two workers or more a supervisor replaces those that die or hang; SIGHUP restarts them one after the other.
+    SIGTERM ends the service when the requests that were admitted are answered. Needs `pip install 'gpuimg[serve]'`.
 
     \b
     gpuimg serve --port 8080
     curl --data-binary @photo.png 'http://127.0.0.1:8080/v1/apply?f=gaussian:sigma=2&f=sobel' > edges.tif
     """
     try:
-        from gpuimg.service.command import Settings, run, worker_command
+        from gpuimg.service.command import Settings, run, worker_command, worker_count
         from gpuimg.service.limits import SERVED, Limits
     except ModuleNotFoundError as error:
         raise click.ClickException(f"the service needs {error.name}: pip install 'gpuimg[serve]'") from error
@@ -87,10 +90,13 @@ def serve(backend: Backend | None, no_warmup: bool, formats: Sequence[str], **gi
     if wanted:
         bounds["formats"] = tuple(dict.fromkeys(wanted))
     others = {name: value for name, value in given.items() if value is not None and name not in bounds}
+    chosen = backend or default_backend()
+    workers = workers or worker_count(chosen)
     settings = Settings(
-        backend=backend or default_backend(),
+        workers=workers,
+        backend=chosen,
         is_warmed=not no_warmup,
-        limits=Limits.of_one_of(given["workers"], **bounds),
+        limits=Limits.of_one_of(workers, **bounds),
         **others,
     )
-    raise SystemExit(run(settings, worker_command(sys.argv[1:]), lambda line: click.echo(line)))
+    raise SystemExit(run(settings, worker_command(sys.argv[1:], workers), lambda line: click.echo(line)))

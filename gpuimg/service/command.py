@@ -13,11 +13,12 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from gpuimg import caching
 from gpuimg.errors import GpuimgError, ServeError
-from gpuimg.machine import be_nice
+from gpuimg.machine import be_nice, gpu_count, processor_count
 from gpuimg.service.app import SERVER_OPTIONS, make_app
 from gpuimg.service.cache import Cache, Remote
 from gpuimg.service.core import NICENESS, Service
@@ -30,6 +31,7 @@ from gpuimg.warming import warmup
 
 log = logging.getLogger("gpuimg.service")
 
+DEVICES = "CUDA_VISIBLE_DEVICES"
 SWITCH_SECONDS = 0.0005  # that a thread may keep Python to itself: the loop must not wait for decoders and encoders
 
 
@@ -95,6 +97,7 @@ def run(settings: Settings, command: Sequence[str], say: Callable[[str], None]) 
         return supervise(
             command,
             bound,
+            environments=[devices_of(slot) for slot in range(settings.workers)],
             times=Times(drain=settings.drain_seconds),
             on_ready=lambda: say(f"{settings.workers} workers are ready"),
             on_death=lambda _, place: forget(folder, place),
@@ -207,6 +210,25 @@ def remote_of(address: str) -> Remote | None:
         raise ServeError(str(error)) from error
 
 
-def worker_command(arguments: Sequence[str]) -> list[str]:
-    """Starts a worker with the arguments that this process was started with."""
-    return [sys.executable, "-P", "-m", "gpuimg", *arguments]
+def worker_count(backend: Backend) -> int:
+    """How many workers there are where nothing is said: one for each GPU, or two that share the processors.
+
+    With two, Python that runs in one holds up half of the requests only.
+    """
+    if os.name != "posix":
+        return 1
+    gpus = gpu_count() if backend in ("auto", "cuda") and find_spec("cupy") else 0
+    return gpus or min(2, processor_count())
+
+
+def devices_of(slot: int) -> dict[str, str]:
+    """The variables that give a worker one GPU of those there are."""
+    count = gpu_count()
+    given = os.environ.get(DEVICES)
+    names = [str(number) for number in range(count)] if given is None else given.split(",")[:count]
+    return {DEVICES: names[slot % len(names)]} if count else {}
+
+
+def worker_command(arguments: Sequence[str], workers: int) -> list[str]:
+    """Starts one of these workers with the arguments that this process was started with."""
+    return [sys.executable, "-P", "-m", "gpuimg", *arguments, "--workers", str(workers)]

@@ -19,7 +19,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 BEAT_SECONDS = 1.0  # between the lines that a worker's event loop writes
@@ -60,6 +60,7 @@ def supervise(
     command: Sequence[str],
     sockets: Sequence[Sequence[socket.socket]],
     *,
+    environments: Sequence[Mapping[str, str]] = (),
     times: Times | None = None,
     on_ready: Callable[[], object] = lambda: None,
     on_death: Callable[[int, str], object] = lambda pid, place: None,
@@ -77,6 +78,8 @@ def supervise(
     sockets
         Per worker its listening sockets. Connections wait in them while a worker is replaced; workers that are given
         the same sockets take over from each other instead. They are closed when the workers are told to end.
+    environments
+        Per worker the variables that it gets beside this process's.
     times
         How long to wait for what; ``drain`` is what the workers pass to `gpuimg.service.serving.serve`.
     on_ready
@@ -89,7 +92,9 @@ def supervise(
     int
         Exit code: 0, 1 if a worker had to be killed at the end, 128 plus the number of a second signal.
     """
-    return _Supervisor(command, sockets, times or Times(), on_ready, on_death).run()
+    variables = environments or [{}] * len(sockets)
+    slots = [_Slot(index, *given) for index, given in enumerate(zip(sockets, variables, strict=True))]
+    return _Supervisor(command, slots, times or Times(), on_ready, on_death).run()
 
 
 @dataclass(eq=False)
@@ -116,6 +121,7 @@ class _Slot:
 
     index: int
     sockets: Sequence[socket.socket]
+    environment: Mapping[str, str]
     current: _Worker | None = None
     next: _Worker | None = None
     old: _Worker | None = None
@@ -129,13 +135,13 @@ class _Supervisor:
     def __init__(
         self,
         command: Sequence[str],
-        sockets: Sequence[Sequence[socket.socket]],
+        slots: Sequence[_Slot],
         times: Times,
         on_ready: Callable[[], object],
         on_death: Callable[[int, str], object],
     ) -> None:
         self._command = list(command)
-        self._slots = [_Slot(index, group) for index, group in enumerate(sockets)]
+        self._slots = slots
         self._times = times
         self._on_ready: Callable[[], object] | None = on_ready
         self._on_death = on_death
@@ -243,7 +249,7 @@ class _Supervisor:
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 pass_fds=(end, *sockets),
-                env={**os.environ, _ENVIRONMENT: given},
+                env={**os.environ, **slot.environment, _ENVIRONMENT: given},
                 process_group=0,
             )
         except OSError as error:
