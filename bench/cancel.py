@@ -32,7 +32,7 @@ from gpuimg.registry import arguments
 LIMIT = 0.1  # seconds
 WARM_UP = 0.1  # megapixels
 DISK = np.add.outer(np.arange(-9, 10) ** 2, np.arange(-9, 10) ** 2) <= 90
-MASKS = ("label", "distance_transform_edt", "fill_holes")  # on masks, of uint8
+MASKS = ("label", "distance_transform_edt", "fill_holes", "skeletonize", "thin")  # on masks, of uint8
 
 # What takes long, besides the examples of the registry.
 LARGE: tuple[tuple[str, Mapping[str, Any]], ...] = (

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 SIZES = ("512", "2", "50")  # megapixels; 512 stands for 512x512
 DTYPES = ("uint8", "uint16", "float32")
 TRIAL_MEGAPIXELS = 0.05
-MASKS = ("distance_transform_edt", "label", "fill_holes")  # raced on masks, of uint8
+MASKS = ("distance_transform_edt", "label", "fill_holes", "skeletonize", "thin")  # raced on masks, of uint8
 MARGIN = 24  # pixels at the edge that comparisons leave out: border modes differ
 UNSUPPORTED = "does not take this"
 
@@ -132,6 +132,8 @@ def cases(dtype: str) -> list[Case]:
         Case("morphological_gradient", {"footprint": 3}),
         Case("reconstruction", {"mask": lambda image: (np.minimum(image, top - step) + step).astype(dtype)}),
         Case("fill_holes"),
+        Case("skeletonize"),
+        Case("thin"),
         Case("sobel"),
         Case("gradient", tolerance=None),  # OpenCV's angles go from 0 to 2 pi
         Case("scharr"),
@@ -408,6 +410,8 @@ def scikit_image() -> Library:
             "label": measure.label,
             "reconstruction": lambda image, mask: morphology.reconstruction(image, mask),
             "fill_holes": fill_holes,
+            "skeletonize": morphology.skeletonize,
+            "thin": morphology.thin,
         }
     )
 

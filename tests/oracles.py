@@ -563,6 +563,16 @@ def fill_holes(image, connectivity=1):
 
 
 @each_channel
+def skeletonize(image, method="zhang"):
+    return morphology.skeletonize(image != 0, method=method) if image.size else image != 0  # it refuses empty ones
+
+
+@each_channel
+def thin(image, max_num_iter=None):
+    return morphology.thin(image != 0, max_num_iter) if image.size else image != 0
+
+
+@each_channel
 def distance_transform_edt(image):
     if np.all(image):
         return np.full(image.shape, np.inf, np.float32)
@@ -601,6 +611,8 @@ ORACLES = {
     "label": label,
     "reconstruction": reconstruction,
     "fill_holes": fill_holes,
+    "skeletonize": skeletonize,
+    "thin": thin,
     "integral_image": integral_image,
     "rgb2gray": rgb2gray,
     "rgb2hsv": rgb2hsv,

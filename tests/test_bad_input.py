@@ -121,6 +121,10 @@ WRONG = [
     ("reconstruction", {"mask": GREY, "connectivity": 3}, ValueError, "connectivity must be at most 2, got 3"),
     ("reconstruction", {"mask": GREY.tolist()}, TypeError, "mask must be"),
     ("fill_holes", {"connectivity": 0}, ValueError, "connectivity must be positive, got 0"),
+    ("skeletonize", {"method": "lee"}, ValueError, "method must be 'zhang', the only one that is available, got 'lee'"),
+    ("thin", {"max_num_iter": 0}, ValueError, "max_num_iter must be positive, got 0"),
+    ("thin", {"max_num_iter": 1.5}, TypeError, "max_num_iter must be a whole number, got 1.5"),
+    ("skeletonize", {"method": 1}, ValueError, "method must be 'zhang', the only one that is available, got 1"),
     # the rest
     ("sobel", {"axis": 2}, ValueError, "axis must be at most 1, got 2"),
     ("sobel", {"axis": "x"}, TypeError, "axis must be a whole number, got 'x'"),

@@ -755,3 +755,45 @@ def test_mean_of_bytes():
         up, down = ((rounded - np.uint64(less)) % (1 << 32) * reciprocal >> np.uint64(32) for less in (0, 1))
         found = up if area % 2 else down + ((up - down) & down)
         np.testing.assert_array_equal(found, np.rint(totals / area))
+
+
+@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize("dtype", INTEGERS, ids=str)
+def test_masks_as_bits(gpu, dtype, step):
+    for rows, cols in ((1, 1), (9, 63), (5, 64), (17, 65), (3, 2100)):
+        image = noise((rows, cols * step), dtype) % dtype.type(2)
+        words = cols // 64 + 1
+        bits, mask = gpu.empty((rows, words * step), np.uint64), gpu.empty(image.shape, np.uint8)
+        gpu.launch("pack_mask", gpu.put(image), bits, 0, rows, step)
+        padded = np.zeros((rows, step, words * 64), np.uint8)
+        padded[:, :, :cols] = (image != 0).reshape(rows, cols, step).swapaxes(1, 2)
+        expected = np.packbits(padded.reshape(rows, -1), axis=1, bitorder="little").view(np.uint64)
+        np.testing.assert_array_equal(gpu.get(bits), expected)
+        gpu.launch("unpack_mask", bits, mask, 0, rows, step)
+        np.testing.assert_array_equal(gpu.get(mask), image != 0)
+
+
+def peeled(mask, turns):
+    """Remove pixels that have fewer than four neighbours at their edges, all at once."""
+    for _ in range(turns):
+        padded = np.pad(mask, 1)
+        mask = mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask
+
+
+@pytest.mark.parametrize("rounds", [3, 8, 11])
+def test_thinning(gpu, rounds):
+    """By a table that removes all it may, in tiles of 16 rows and 64 columns: layer by layer."""
+    for rows, words in ((1, 1), (40, 3), (70, 1)):
+        mask = np.random.default_rng(words).random((rows, words * 64)) < 0.995
+        bits = gpu.put(np.packbits(mask, axis=1, bitorder="little").view(np.uint64))
+        tiles = -(-rows // 16) * words
+        changed, before = (gpu.put(np.zeros((tiles, 1), np.int64)) for _ in range(2))
+        table = gpu.put(np.full(256, 3, np.uint8))
+        for first in (1, 0, 0):
+            source, bits = bits, gpu.empty((rows, words), np.uint64)
+            before, changed = changed, before
+            gpu.launch("thinning", source, bits, 0, tiles, before, first, rounds, table, 16, 1, changed)
+        found = np.unpackbits(gpu.get(bits).view(np.uint8), axis=1, bitorder="little")
+        np.testing.assert_array_equal(found, peeled(mask, 2 * rounds))
+        assert (gpu.get(changed) == 0).all()

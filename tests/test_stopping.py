@@ -89,7 +89,13 @@ def peak():
     return "reconstruction", seed, (np.full_like(seed, 9), 1, 1, 8, 1)
 
 
-@pytest.mark.parametrize("case", [seam_of_edges, slab_of_edges, peak])
+def square_of_bits():
+    bits = np.full((8, 1), 0xFF, np.uint64)
+    changed = np.ones((1, 1), np.int64)
+    return "thinning", bits, (changed, 1, 8, np.full(256, 3, np.uint8), 64, 16, changed.copy())
+
+
+@pytest.mark.parametrize("case", [seam_of_edges, slab_of_edges, peak, square_of_bits])
 def test_kernels_that_look_at_the_flag_themselves(watch, case):
     kernel, image, args = case()
     assert kernels.STOP not in kernels.parameters(kernel)

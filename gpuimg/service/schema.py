@@ -93,6 +93,7 @@ KINDS: dict[str, Schema] = {
     "Mode": _enum(get_args(typing.Mode)),
     "MorphologyMode": _enum(get_args(typing.MorphologyMode)),
     "Method": _enum(get_args(typing.Method)),
+    "SkeletonMethod": _enum(get_args(typing.SkeletonMethod)),
     "Order": _enum(get_args(typing.Order)),
     "GridOrder": _enum(get_args(typing.GridOrder)),
     "Size": _one_or_two(INTEGER),
