@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuimg import images
-from gpuimg.filters.exposure import plan_astype, plan_extrema
+from gpuimg.filters.exposure import plan_astype, plan_extrema, plan_invert
+from gpuimg.filters.measure import plan_label
 from gpuimg.images import BOOL, INT32, WITH_LABELS, Source
-from gpuimg.plans.nodes import change, resample
+from gpuimg.plans.nodes import change, point, resample, window
 from gpuimg.plans.value import Value
+from gpuimg.registry import register
 from gpuimg.run import run
-from gpuimg.typing import Backend, ImageLike
+from gpuimg.typing import Backend, BoundaryMode, ImageLike, Out, SameImage
 
 Array = np.ndarray[Any, Any]
 NUMBER = np.dtype(np.uint64)
@@ -367,3 +369,221 @@ def _as_columns(regions: Regions, wanted: dict[str, str], by_channels: bool, sep
         else:
             columns |= {f"{name}{separator}{number}": column.copy() for number, column in enumerate(values.T)}
     return columns
+
+
+# ---------------------------------------------------------------- small regions
+
+_OBJECTS = _NARROW | {BOOL}
+
+
+@register({"min_size": 5}, {"min_size": 40, "connectivity": 2}, kinds="bui", also=_OBJECTS, grey=True, alpha="channel")
+def remove_small_objects(
+    image: SameImage,
+    min_size: int = 64,
+    connectivity: int = 1,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Remove objects of few pixels.
+
+    Parameters
+    ----------
+    image : (H, W) array of bool, uint8, uint16, int16 or int32
+        A mask, whose connected regions are the objects; or labels, where all pixels of one value other than 0 are an
+        object, connected or not.
+    min_size : int
+        Objects of fewer pixels become background.
+    connectivity : {1, 2}
+        Of masks. 1: pixels touch at their edges, 2: at their corners too.
+    axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype
+
+    Raises
+    ------
+    ValueError : ``min_size`` is negative, or ``connectivity`` is neither 1 nor 2
+
+    References
+    ----------
+    .. [1] `skimage.morphology.remove_small_objects`, which refuses negative labels.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.remove_small_objects(np.array([[1, 1, 0, 1], [1, 0, 0, 1]], bool), 3)
+    array([[ True,  True, False, False],
+           [ True, False, False, False]])
+    """
+    source = images.accept(image, _OBJECTS, axes=axes, grey=True)
+    least = images.whole("min_size", min_size, low=0)
+    reach = images.whole("connectivity", connectivity, high=2) - 1
+    source = images.by_channels(source) if len(source.shape) == 3 else source
+    if source.dtype == BOOL or source.array.size == 0:
+        return run(plan_large_objects, source, least, reach, backend=backend, out=out)
+    low, high = _range_of(source, backend)
+    if low >= 0 and high <= math.prod(source.shape):
+        return run(plan_large_labels, source, high, least, backend=backend, out=out)
+    values, places = np.unique(source.array, return_inverse=True)
+    numbers = (places.reshape(source.array.shape) + 1).astype(INT32) * (source.array != 0)
+    many = len(values)
+    return run(plan_large_among, source, many, least, others=(numbers,), backend=backend, out=out)
+
+
+def _range_of(source: Source, backend: Backend | None) -> tuple[int, int]:
+    """The least and the greatest value, of all images of a stack."""
+    extrema = run(plan_extrema, source, backend=backend)
+    return int(extrema[..., 0].min()), int(extrema[..., 1].max())
+
+
+def plan_large_objects(image: Value, least: int, reach: int) -> Value:
+    """The regions of a mask: at most every other pixel is one."""
+    if 0 in image.shape or least <= 1:
+        return plan_invert(plan_invert(image))
+    return plan_large_among(image, plan_label(image, reach), math.prod(image.shape) // 2 + 1, least)
+
+
+def plan_large_labels(image: Value, greatest: int, least: int) -> Value:
+    labels = plan_astype(image, INT32, scale=False) if image.dtype != INT32 else image
+    return plan_large_among(image, labels, greatest, least)
+
+
+def plan_large_among(image: Value, labels: Value, greatest: int, least: int) -> Value:
+    """The pixels of the labels that have enough of them."""
+    areas = plan_numbers("region_areas", labels, greatest + 1, 1, 0.5)
+    return resample("large_regions", image, shape=image.shape, labels=labels, areas=areas, least=least)
+
+
+@register(
+    {"area_threshold": 5},
+    {"area_threshold": 40, "connectivity": 2},
+    kinds="bui",
+    also=_OBJECTS,
+    grey=True,
+    alpha="channel",
+)
+def remove_small_holes(
+    image: ImageLike,
+    area_threshold: int = 64,
+    connectivity: int = 1,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> Any:
+    """Fill holes of few pixels.
+
+    Parameters
+    ----------
+    image : (H, W) array of bool, uint8, uint16, int16 or int32
+        A mask; all other values than 0 are True.
+    area_threshold : int
+        Connected regions of zeros that have fewer pixels are filled, at the edges of the image too.
+    connectivity : {1, 2}
+        Of the holes. 1: pixels touch at their edges, 2: at their corners too.
+    axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    bool array of the same shape
+
+    Raises
+    ------
+    ValueError : ``area_threshold`` is negative, or ``connectivity`` is neither 1 nor 2
+
+    References
+    ----------
+    .. [1] `skimage.morphology.remove_small_holes`. `fill_holes` fills holes of any size.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.remove_small_holes(np.array([[1, 1, 1, 0], [1, 0, 1, 0], [1, 1, 1, 0]], bool), 3)
+    array([[ True,  True,  True, False],
+           [ True,  True,  True, False],
+           [ True,  True,  True, False]])
+    """
+    source = images.accept(image, _OBJECTS, axes=axes, grey=True)
+    least = images.whole("area_threshold", area_threshold, low=0)
+    reach = images.whole("connectivity", connectivity, high=2) - 1
+    source = images.by_channels(source) if len(source.shape) == 3 else source
+    return run(plan_without_holes, source, least, reach, backend=backend, out=out)
+
+
+def plan_without_holes(image: Value, least: int, reach: int) -> Value:
+    mask = image if image.dtype == BOOL else point("nonzero", image, dtype=BOOL, work=0.5)
+    return plan_invert(plan_large_objects(plan_invert(mask), least, reach))
+
+
+# ---------------------------------------------------------------- boundaries
+
+BOUNDARIES = ("thick", "inner", "outer")
+NEAREST = images.MODES["nearest"].code
+
+
+@register(
+    {},
+    {"connectivity": 2, "mode": "inner"},
+    {"mode": "outer"},
+    {"mode": "outer", "background": 1, "connectivity": 2},
+    kinds="bui",
+    also=_OBJECTS,
+    alpha="channel",
+)
+def find_boundaries(
+    label_image: ImageLike,
+    connectivity: int = 1,
+    mode: BoundaryMode = "thick",
+    background: int = 0,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> Any:
+    """Find the boundaries between labelled regions.
+
+    Parameters
+    ----------
+    label_image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16 or int32
+    connectivity : {1, 2}
+        1: a pixel has four neighbours, 2: eight.
+    mode : {"thick", "inner", "outer"}
+        "thick": all pixels with a neighbour of another label. "inner": those of them that are not background. "outer":
+        those of them that are background or have several regions within one pixel, corners included.
+    background : int
+        The label of the background, in the modes "inner" and "outer".
+    axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    bool array of the same shape
+
+    Raises
+    ------
+    ValueError : ``connectivity`` is neither 1 nor 2, or ``mode`` is none of these
+
+    References
+    ----------
+    .. [1] `skimage.segmentation.find_boundaries`, which also has the mode "subpixel".
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.find_boundaries(np.array([[0, 0, 5, 5, 5]]).astype("uint8"), mode="inner")
+    array([[False, False,  True, False, False]])
+    """
+    source = images.accept(label_image, _OBJECTS, axes=axes, name="label_image")
+    reach = images.whole("connectivity", connectivity, high=2) - 1
+    if mode not in BOUNDARIES:
+        raise ValueError(f"mode must be one of {', '.join(BOUNDARIES)}, got {mode!r}")
+    ground = images.whole("background", background, low=-(1 << 40))
+    return run(plan_boundaries, source, reach, BOUNDARIES.index(mode), ground, backend=backend, out=out)
+
+
+def plan_boundaries(image: Value, reach: int, kind: int, background: int) -> Value:
+    most = images.limits(np.dtype(np.uint8) if image.dtype == BOOL else image.dtype)[1]
+    arguments = {"reach": reach, "kind": kind, "background": background, "most": most}
+    return window("boundaries", image, halo=(1, 1), edge=(NEAREST, 0.0), dtype=BOOL, **arguments)  # type: ignore[arg-type]
