@@ -20,7 +20,11 @@ from typing import Any, NamedTuple
 SIZES = ("512", "2", "50")  # megapixels; 512 stands for 512x512
 DTYPES = ("uint8", "uint16", "float32")
 TRIAL_MEGAPIXELS = 0.05
-MASKS = ("distance_transform_edt", "label", "fill_holes", "skeletonize", "thin")  # raced on masks, of uint8
+# Raced on masks, of uint8.
+MASKS = (
+    *("distance_transform_edt", "label", "fill_holes", "find_boundaries", "remove_small_holes"),
+    *("skeletonize", "thin"),
+)
 MARGIN = 24  # pixels at the edge that comparisons leave out: border modes differ
 UNSUPPORTED = "does not take this"
 
@@ -171,6 +175,8 @@ def cases(dtype: str) -> list[Case]:
         Case("canny", tolerance=0.1),  # OpenCV looks at the nearest neighbours, without interpolation
         Case("distance_transform_edt"),
         Case("label", tolerance=None),  # OpenCV's order of the labels is another
+        Case("find_boundaries"),
+        Case("remove_small_holes", {"area_threshold": 64}),
     ]
 
 
@@ -365,7 +371,7 @@ def opencv() -> Library:
 
 def scikit_image() -> Library:
     import numpy as np
-    from skimage import color, exposure, feature, filters, measure, morphology, transform, util
+    from skimage import color, exposure, feature, filters, measure, morphology, segmentation, transform, util
 
     def resize(image: Any, scale: float, anti_aliasing: bool, order: int | str = 1) -> Any:
         if order not in (0, 1):
@@ -408,6 +414,10 @@ def scikit_image() -> Library:
             "apply_hysteresis_threshold": lambda image, low, high: filters.apply_hysteresis_threshold(image, low, high),
             "canny": lambda image: feature.canny(image),
             "label": measure.label,
+            "find_boundaries": segmentation.find_boundaries,
+            "remove_small_holes": lambda image, area_threshold: morphology.remove_small_holes(
+                image != 0, max_size=area_threshold - 1
+            ),
             "reconstruction": lambda image, mask: morphology.reconstruction(image, mask),
             "fill_holes": fill_holes,
             "skeletonize": morphology.skeletonize,

@@ -14,6 +14,7 @@ MorphologyMode = Literal[Mode, "ignore"]
 # What a filter does with an alpha channel, see `gpuimg.plans.alpha`.
 Treatment = Literal["channel", "kept", "weighed", "dropped"]
 Backend = Literal["auto", "single", "multicore", "processes", "cuda"]
+BoundaryMode = Literal["thick", "inner", "outer"]
 Method = Literal["dilation", "erosion"]
 SkeletonMethod = Literal["zhang"]
 # How an image is interpolated: at any place, and on a regular grid.

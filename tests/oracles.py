@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 from scipy import ndimage
-from skimage import color, exposure, feature, filters, measure, morphology, transform, util
+from skimage import color, exposure, feature, filters, measure, morphology, segmentation, transform, util
 from skimage.exposure.exposure import intensity_range
 
 
@@ -603,7 +603,28 @@ def apply_hysteresis_threshold(image, low, high):
     return filters.apply_hysteresis_threshold(image, low, high)
 
 
+@each_channel
+def remove_small_objects(image, min_size=64, connectivity=1):
+    objects = image
+    if image.dtype == bool:
+        objects, _ = ndimage.label(image, ndimage.generate_binary_structure(2, connectivity))
+    _, inverse, counts = np.unique(objects, return_inverse=True, return_counts=True)
+    return np.where(counts[inverse].reshape(image.shape) >= min_size, image, 0).astype(image.dtype)
+
+
+def remove_small_holes(image, area_threshold=64, connectivity=1, axes=None):
+    return ~remove_small_objects(image == 0, area_threshold, connectivity)
+
+
+@each_channel
+def find_boundaries(image, connectivity=1, mode="thick", background=0):
+    return segmentation.find_boundaries(image, connectivity, mode, background)
+
+
 ORACLES = {
+    "find_boundaries": find_boundaries,
+    "remove_small_holes": remove_small_holes,
+    "remove_small_objects": remove_small_objects,
     "apply_hysteresis_threshold": apply_hysteresis_threshold,
     "canny": canny,
     "corner_harris": corner_harris,

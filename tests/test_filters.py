@@ -134,8 +134,8 @@ def params(name, image):
 
 def modes_of(name):
     """A filter's border modes."""
-    mode = inspect.signature(FILTERS[name].function).parameters.get("mode")
-    return get_args(getattr(typing, mode.annotation)) if mode else ()
+    parameters = inspect.signature(FILTERS[name].function).parameters
+    return get_args(getattr(typing, parameters["mode"].annotation)) if "cval" in parameters else ()
 
 
 def takes_border(name):

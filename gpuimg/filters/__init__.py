@@ -58,7 +58,7 @@ from gpuimg.registry import FILTERS, Filter
 
 FAMILIES = (
     *("color", "exposure", "arithmetic", "smooth", "edges", "morphology", "skeleton"),
-    *("transform", "warp", "pyramid", "measure", "feature"),
+    *("transform", "warp", "pyramid", "measure", "regions", "feature"),
 )
 
 

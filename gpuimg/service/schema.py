@@ -92,6 +92,7 @@ KINDS: dict[str, Schema] = {
     "bool | None": {"anyOf": [BOOLEAN, NULL]},
     "Mode": _enum(get_args(typing.Mode)),
     "MorphologyMode": _enum(get_args(typing.MorphologyMode)),
+    "BoundaryMode": _enum(get_args(typing.BoundaryMode)),
     "Method": _enum(get_args(typing.Method)),
     "SkeletonMethod": _enum(get_args(typing.SkeletonMethod)),
     "Order": _enum(get_args(typing.Order)),

@@ -1,5 +1,5 @@
 // launch: slabs, threads 256
-// instances: minmax<T, double>
+// instances: minmax<L, double>
 #include "vectors.cuh"
 
 __device__ __forceinline__ unsigned pairs_min(unsigned a, unsigned b, unsigned short) { return __vminu2(a, b); }

@@ -52,7 +52,7 @@ def cases(names: list[str], tiny: bool = False) -> Iterator[tuple[Filter, dict[s
             color = entry.color
             image = image_of((*shape[:2], 3 if len(shape) == 2 else 4) if color else shape, dtype)
             given = arguments(example, image)
-            if "mode" in inspect.signature(entry.function).parameters and (mode := next(modes)):
+            if "cval" in inspect.signature(entry.function).parameters and (mode := next(modes)):
                 given.setdefault("mode", mode)
             yield entry, given, image
 

@@ -1,0 +1,589 @@
+"""Labelled regions: measurements, and filters of labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuimg import images
+from gpuimg.filters.exposure import plan_astype, plan_extrema, plan_invert
+from gpuimg.filters.measure import plan_label
+from gpuimg.images import BOOL, INT32, WITH_LABELS, Source
+from gpuimg.plans.nodes import change, point, resample, window
+from gpuimg.plans.value import Value
+from gpuimg.registry import register
+from gpuimg.run import run
+from gpuimg.typing import Backend, BoundaryMode, ImageLike, Out, SameImage
+
+Array = np.ndarray[Any, Any]
+NUMBER = np.dtype(np.uint64)
+HEIGHT = 64  # rows of a part
+LONGEST_SIDE = 1 << 20  # so that sums of squares fit 64 bits
+MOST_LABEL = images.limits(INT32)[1]
+_NARROW = frozenset(map(np.dtype, ("uint8", "uint16", "int16", "int32")))
+_LABELS = _NARROW | frozenset(map(np.dtype, ("int8", "uint32", "int64", "uint64")))
+
+FAR = 1 << 40  # as in region_sums.py
+BITS, LEAST = 32, 128  # as in region_totals.py
+
+
+class Labels(NamedTuple):
+    """A label image ready for kernels.
+
+    Attributes
+    ----------
+    source : with labels from 1 to ``greatest``; all others are the background
+    greatest : of its labels
+    names : the caller's label of each of them, where those were too large to number a table's rows
+    """
+
+    source: Source
+    greatest: int
+    names: Array | None = None
+
+
+def accept_labels(name: str, image: ImageLike, backend: Backend | None) -> Labels:
+    """Check an image of labels."""
+    if getattr(image, "dtype", None) == BOOL:
+        raise TypeError(f"{name} must hold integers, got bool: gpuimg.label({name}) numbers the regions of a mask")
+    source = images.accept(image, _LABELS, name=name)._replace(restore=None)
+    if len(source.shape) != 2:
+        raise ValueError(f"{name} must have the shape (H, W), got {source.shape}")
+    if source.array.size == 0:
+        return Labels(source, 0)
+    if source.dtype not in _NARROW:
+        low, high = int(source.array.min()), int(source.array.max())
+        if low < -MOST_LABEL or high > MOST_LABEL:
+            raise ValueError(f"{name} must hold labels of at most {MOST_LABEL}, got {low} to {high}")
+        source = source._replace(array=source.array.astype(INT32))
+    greatest = max(0, int(run(plan_extrema, source, backend=backend)[1]))
+    return Labels(source, greatest) if greatest <= source.array.size else _renumbered(source)
+
+
+def _renumbered(source: Source) -> Labels:
+    """Labels in the order of the caller's ones, without gaps."""
+    values, places = np.unique(source.array, return_inverse=True)
+    first = int((values <= 0).sum())
+    array = (places.reshape(source.shape) + (1 - first)).astype(INT32)
+    return Labels(source._replace(array=array), len(values) - first, on_host(values[first:]))
+
+
+def on_host(array: Any) -> Array:
+    """An array of the device's as NumPy's."""
+    return array if isinstance(array, np.ndarray) else np.asarray(array.get())
+
+
+def plan_numbers(kernel: str, labels: Value, rows: int, columns: int, work: float = 1.0, **arguments: Any) -> Value:
+    """A table with a row for each label and channel, to which all slabs of the image add.
+
+    The labels are int32, and ``work`` is meant for each of them.
+    """
+    table = resample("zeros", labels, dtype=NUMBER, shape=(rows, columns), work=0.01)
+    each = work * math.prod(labels.shape) / (rows * columns)
+    parts = -(-labels.shape[0] // HEIGHT)
+    return change(kernel, table, count=parts, work=each, labels=labels, height=HEIGHT, **arguments)
+
+
+def plan_shapes(image: Value, greatest: int, outlines: bool) -> tuple[Value, ...]:
+    """Tables of sums, and of pixels on outlines."""
+    labels = plan_astype(image, INT32, scale=False) if image.dtype != INT32 else image
+    sums = plan_numbers("region_sums", labels, greatest + 1, 10, 0.5)
+    return (sums, plan_numbers("region_outlines", labels, greatest + 1, 3)) if outlines else (sums,)
+
+
+def plan_intensities(image: Value, intensity: Value, greatest: int) -> tuple[Value, ...]:
+    """Tables of extrema and of totals."""
+    labels = plan_astype(image, INT32, scale=False) if image.dtype != INT32 else image
+    rows, step = (greatest + 1) * intensity.channels, intensity.channels
+    extrema = plan_numbers("region_extrema", labels, rows, 4, intensity=intensity, step=step)
+    totals = plan_numbers("region_totals", labels, rows, 2, intensity=intensity, step=step, extrema=extrema)
+    return extrema, totals
+
+
+# ---------------------------------------------------------------- properties
+
+
+class Regions:
+    """What has been measured of the regions that there are, as columns."""
+
+    def __init__(self, labels: Labels, sums: Array) -> None:
+        self.present = np.flatnonzero(sums[:, 0])
+        self.names = self.present if labels.names is None else labels.names[self.present - 1]
+        self.sums = sums[self.present]
+        self.outlines: Array | None = None
+        self.extrema: Array | None = None
+        self.totals: Array | None = None
+        self._tensors: Array | None = None
+
+    def area(self) -> Array:
+        return self.sums[:, 0].astype(np.float64)
+
+    def bbox(self) -> Array:
+        top, bottom, left, right = self.sums[:, 6:].T.astype(np.int64)
+        return np.stack([FAR - top, FAR - left, bottom, right], axis=1)
+
+    def area_bbox(self) -> Array:
+        box = self.bbox()
+        return ((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).astype(np.float64)
+
+    def centroid(self) -> Array:
+        return self.sums[:, 1:3] / self.sums[:, :1]
+
+    def tensors(self) -> Array:
+        """Inertia tensors: of moments about the corner of the bounding box as integers, so that little cancels out."""
+        if self._tensors is None:
+            n, r, c, rr, rc, cc = self.sums[:, :6].T
+            top, left = self.bbox()[:, :2].T.astype(np.uint64)
+            rr, rc, cc = (
+                rr + top * (n * top - 2 * r),
+                rc - top * c - left * r + n * top * left,
+                cc + left * (n * left - 2 * c),
+            )
+            n, r, c, rr, rc, cc = (each.astype(np.float64) for each in (n, r - n * top, c - n * left, rr, rc, cc))
+            rows, both, cols = n * rr - r * r, n * rc - r * c, n * cc - c * c
+            self._tensors = np.stack([cols, -both, -both, rows], axis=1).reshape(-1, 2, 2) / (n * n)[:, None, None]
+        return self._tensors
+
+    def eigenvalues(self) -> Array:
+        """Of the inertia tensors, the greater one first."""
+        return np.clip(np.linalg.eigvalsh(self.tensors()), 0, None)[:, ::-1]
+
+    def orientation(self) -> Array:
+        (cols, both), (_, rows) = self.tensors().transpose(1, 2, 0)
+        even = np.where(both < 0, math.pi / 4, -math.pi / 4)
+        return np.where(cols == rows, even, np.arctan2(-2 * both, rows - cols) / 2)
+
+    def eccentricity(self) -> Array:
+        greater, less = self.eigenvalues().T
+        return np.sqrt(1 - less / np.where(greater > 0, greater, 1)) * (greater > 0)
+
+    def perimeter(self) -> Array:
+        assert self.outlines is not None
+        return self.outlines[self.present] @ np.array([1, math.sqrt(2), (1 + math.sqrt(2)) / 2])
+
+    def extremes(self, greatest: bool) -> Array:
+        """(regions, channels)"""
+        assert self.extrema is not None
+        found = self.extrema[self.present]
+        places = found[..., 0] if greatest else ~found[..., 1]
+        bits = np.where(places >> 63, places ^ (1 << 63), ~places)
+        values = bits.view(np.float64).copy()
+        above, below = found[..., 2], found[..., 3]
+        none = found[..., 0] == 0
+        values[(above == 1) & (none | greatest)] = np.inf
+        values[(below == 1) & (none | (not greatest)) & ~((above == 1) & greatest)] = -np.inf
+        values[above == 2] = np.nan
+        return values
+
+    def means(self) -> Array:
+        """(regions, channels)"""
+        assert self.extrema is not None
+        assert self.totals is not None
+        found, totals = self.extrema[self.present], self.totals[self.present].view(np.int64)
+        places = np.stack([found[..., 0], ~found[..., 1]])
+        bits = np.where(places >> 63, places, ~places)
+        exponents = np.maximum((bits >> 52 & 0x7FF).max(axis=0).astype(np.int64), LEAST) - 1022 - BITS
+        coarse, fine = (totals[..., k] / self.sums[:, :1] for k in (0, 1))
+        values = np.ldexp(coarse, exponents) + np.ldexp(fine, exponents - BITS)
+        above, below = found[..., 2], found[..., 3]
+        values[above == 1] = np.inf
+        values[below == 1] = -np.inf
+        values[(above == 2) | ((above == 1) & (below == 1))] = np.nan
+        return values
+
+
+PROPERTIES: dict[str, Callable[[Regions], Array]] = {
+    "label": lambda regions: regions.names.astype(np.int64),
+    "num_pixels": lambda regions: regions.sums[:, 0].astype(np.int64),
+    "area": Regions.area,
+    "area_bbox": Regions.area_bbox,
+    "bbox": Regions.bbox,
+    "centroid": Regions.centroid,
+    "extent": lambda regions: regions.area() / regions.area_bbox(),
+    "equivalent_diameter_area": lambda regions: np.sqrt(4 * regions.area() / math.pi),
+    "axis_major_length": lambda regions: 4 * np.sqrt(regions.eigenvalues()[:, 0]),
+    "axis_minor_length": lambda regions: 4 * np.sqrt(regions.eigenvalues()[:, 1]),
+    "eccentricity": Regions.eccentricity,
+    "orientation": Regions.orientation,
+    "perimeter": Regions.perimeter,
+    "intensity_mean": Regions.means,
+    "intensity_max": partial(Regions.extremes, greatest=True),
+    "intensity_min": partial(Regions.extremes, greatest=False),
+}
+OLD_NAMES = {
+    "bbox_area": "area_bbox",
+    "equivalent_diameter": "equivalent_diameter_area",
+    "major_axis_length": "axis_major_length",
+    "minor_axis_length": "axis_minor_length",
+    "mean_intensity": "intensity_mean",
+    "max_intensity": "intensity_max",
+    "min_intensity": "intensity_min",
+}
+INTENSITIES = ("intensity_mean", "intensity_max", "intensity_min")
+
+
+def regionprops_table(
+    label_image: ImageLike,
+    intensity_image: ImageLike | None = None,
+    properties: Iterable[str] = ("label", "bbox"),
+    separator: str = "-",
+    *,
+    backend: Backend | None = None,
+) -> dict[str, Array]:
+    """Measure labelled regions.
+
+    Parameters
+    ----------
+    label_image : (H, W) array of integers
+        Pixels of one label above 0 are a region, whether they are connected or not; all others are the background.
+    intensity_image : (H, W) or (H, W, C) array, optional
+        Of the label image's rows and columns, also bool or int32, and in the same memory.
+    properties : sequence of str
+        "label", "num_pixels", "area", "area_bbox", "bbox", "centroid", "extent", "equivalent_diameter_area",
+        "axis_major_length", "axis_minor_length", "eccentricity", "orientation", "perimeter", and with an intensity
+        image "intensity_mean", "intensity_max" and "intensity_min". scikit-image's old names ("mean_intensity",
+        "major_axis_length", ...) are taken as well.
+    separator : str
+        Between a property's name and the number of a column, where it has several.
+    backend : see `gpuimg.filters`
+
+    Returns
+    -------
+    dict of (N,) NumPy arrays, for the N regions in the order of their labels
+        ``bbox-0`` to ``bbox-3`` are the first row and column and the ends of the rows and columns; ``centroid-0`` and
+        ``centroid-1`` row and column. Labels, boxes and ``num_pixels`` are int64, all others float64. Of an intensity
+        image of the shape (H, W, C) the columns are ``intensity_mean-0`` and so on.
+
+    Raises
+    ------
+    TypeError : an image is not of such a dtype, or the images do not lie in the same memory
+    ValueError : a property is not known or needs an intensity image, the shapes differ, a label is above 2**31 - 1, or
+        the label image has a side above 2**20 or so many pixels that sums of squares do not fit 64 bits
+
+    Notes
+    -----
+    All sums are of integers, and so exact and the same on every backend. Intensities are split into integers by the
+    region's greatest magnitude [2]_: a mean is as if summed in exact arithmetic, but for what lies 64 bits below that
+    magnitude. Where a region has NaN, so are its mean, maximum and minimum.
+
+    The values are those of `skimage.measure.regionprops_table`; the perimeter is that of its 4-connected outline [1]_.
+
+    References
+    ----------
+    .. [1] K. Benkrid, D. Crookes, "Design and FPGA implementation of a perimeter estimator", Irish Machine Vision and
+       Image Processing Conference, 2000, 51-57.
+    .. [2] J. Demmel, H. D. Nguyen, "Fast reproducible floating-point summation", ARITH 2013, 163-172.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> labels = np.array([[1, 1, 0], [0, 0, 7]])
+    >>> gpuimg.regionprops_table(labels, np.array([[2.0, 4, 9], [9, 9, 5]]), ("label", "area", "intensity_mean"))
+    {'label': array([1, 7]), 'area': array([2., 1.]), 'intensity_mean': array([3., 5.])}
+    """
+    wanted = _checked(properties, intensity_image)
+    if not isinstance(separator, str):
+        raise TypeError(f"separator must be a text, got {separator!r}")
+    labels = accept_labels("label_image", label_image, backend)
+    _check_sides(labels.source.shape)
+    intensity = None if intensity_image is None else _accept_intensity(intensity_image, labels.source)
+    kinds = set(wanted.values())
+    if not kinds & set(INTENSITIES):
+        regions = _measured(labels, None, "perimeter" in kinds, 1, backend)
+        return _as_columns(regions, wanted, False, separator)
+    assert intensity is not None
+    step = intensity.shape[2] if intensity.ndim == 3 else 1
+    regions = _measured(labels, intensity, "perimeter" in kinds, step, backend)
+    return _as_columns(regions, wanted, intensity.ndim == 3, separator)
+
+
+def _checked(properties: Iterable[str], intensity: Any) -> dict[str, str]:
+    """The present name of each property."""
+    if isinstance(properties, str):
+        raise TypeError(f"properties must be a sequence of names, got {properties!r}")
+    wanted = {name: OLD_NAMES.get(name, name) for name in properties}
+    for name, known in wanted.items():
+        if known not in PROPERTIES:
+            raise ValueError(f"properties must be among {', '.join(PROPERTIES)}, got {name!r}")
+        if known in INTENSITIES and intensity is None:
+            raise ValueError(f"intensity_image must be given for the property {name!r}")
+    return wanted
+
+
+def _check_sides(shape: tuple[int, ...]) -> None:
+    longest = max(shape)
+    if longest > LONGEST_SIDE or math.prod(shape) * longest * longest >= 1 << 64 or math.prod(shape) >= 1 << 31:
+        raise ValueError(
+            f"label_image must have at most {LONGEST_SIDE} rows and columns, fewer than 2**31 pixels, and fewer than "
+            f"2**64 times the square of its longest side, got the shape {shape}"
+        )
+
+
+def _accept_intensity(image: ImageLike, source: Source) -> Any:
+    found = images.accept(image, WITH_LABELS, name="intensity_image")
+    if found.on_device != source.on_device:
+        place = "GPU" if source.on_device else "host"
+        raise TypeError(f"intensity_image must lie in {place} memory, as the label_image does")
+    if found.shape[:2] != source.shape:
+        raise ValueError(
+            f"intensity_image must have the label_image's rows and columns {source.shape}, got {found.shape}"
+        )
+    return found.array
+
+
+def _measured(labels: Labels, intensity: Any | None, outlines: bool, step: int, backend: Backend | None) -> Regions:
+    source, count = labels.source, labels.greatest
+    if count == 0:
+        tables = [np.zeros((1, 10), NUMBER), *[np.zeros((1, 3), NUMBER)] * outlines]
+        tables += [np.zeros((step, 4), NUMBER), np.zeros((step, 2), NUMBER)]
+    elif intensity is None:
+        tables = list(map(on_host, run(plan_shapes, source, count, outlines, backend=backend)))
+    else:
+        made = run(plan_all, source, count, outlines, others=(intensity,), backend=backend)
+        tables = list(map(on_host, made))
+    regions = Regions(labels, tables.pop(0))
+    if outlines:
+        regions.outlines = tables.pop(0)
+    if tables:
+        regions.extrema, regions.totals = (table.reshape(count + 1, step, -1) for table in tables)
+    return regions
+
+
+def plan_all(image: Value, intensity: Value, greatest: int, outlines: bool) -> tuple[Value, ...]:
+    labels = plan_astype(image, INT32, scale=False) if image.dtype != INT32 else image
+    return (*plan_shapes(labels, greatest, outlines), *plan_intensities(labels, intensity, greatest))
+
+
+def _as_columns(regions: Regions, wanted: dict[str, str], by_channels: bool, separator: str) -> dict[str, Array]:
+    columns: dict[str, Array] = {}
+    for name, known in wanted.items():
+        values = PROPERTIES[known](regions)
+        if known in INTENSITIES and not by_channels:
+            values = values[:, 0]
+        if values.ndim == 1:
+            columns[name] = values
+        else:
+            columns |= {f"{name}{separator}{number}": column.copy() for number, column in enumerate(values.T)}
+    return columns
+
+
+# ---------------------------------------------------------------- small regions
+
+_OBJECTS = _NARROW | {BOOL}
+
+
+@register({"min_size": 5}, {"min_size": 40, "connectivity": 2}, kinds="bui", also=_OBJECTS, grey=True, alpha="channel")
+def remove_small_objects(
+    image: SameImage,
+    min_size: int = 64,
+    connectivity: int = 1,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Remove objects of few pixels.
+
+    Parameters
+    ----------
+    image : (H, W) array of bool, uint8, uint16, int16 or int32
+        A mask, whose connected regions are the objects; or labels, where all pixels of one value other than 0 are an
+        object, connected or not.
+    min_size : int
+        Objects of fewer pixels become background.
+    connectivity : {1, 2}
+        Of masks. 1: pixels touch at their edges, 2: at their corners too.
+    axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype
+
+    Raises
+    ------
+    ValueError : ``min_size`` is negative, or ``connectivity`` is neither 1 nor 2
+
+    References
+    ----------
+    .. [1] `skimage.morphology.remove_small_objects`, which refuses negative labels.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.remove_small_objects(np.array([[1, 1, 0, 1], [1, 0, 0, 1]], bool), 3)
+    array([[ True,  True, False, False],
+           [ True, False, False, False]])
+    """
+    source = images.accept(image, _OBJECTS, axes=axes, grey=True)
+    least = images.whole("min_size", min_size, low=0)
+    reach = images.whole("connectivity", connectivity, high=2) - 1
+    source = images.by_channels(source) if len(source.shape) == 3 else source
+    if source.dtype == BOOL or source.array.size == 0:
+        return run(plan_large_objects, source, least, reach, backend=backend, out=out)
+    low, high = _range_of(source, backend)
+    if low >= 0 and high <= math.prod(source.shape):
+        return run(plan_large_labels, source, high, least, backend=backend, out=out)
+    values, places = np.unique(source.array, return_inverse=True)
+    numbers = (places.reshape(source.array.shape) + 1).astype(INT32) * (source.array != 0)
+    many = len(values)
+    return run(plan_large_among, source, many, least, others=(numbers,), backend=backend, out=out)
+
+
+def _range_of(source: Source, backend: Backend | None) -> tuple[int, int]:
+    """The least and the greatest value, of all images of a stack."""
+    extrema = run(plan_extrema, source, backend=backend)
+    return int(extrema[..., 0].min()), int(extrema[..., 1].max())
+
+
+def plan_large_objects(image: Value, least: int, reach: int) -> Value:
+    """The regions of a mask: at most every other pixel is one."""
+    if 0 in image.shape or least <= 1:
+        return plan_invert(plan_invert(image))
+    return plan_large_among(image, plan_label(image, reach), math.prod(image.shape) // 2 + 1, least)
+
+
+def plan_large_labels(image: Value, greatest: int, least: int) -> Value:
+    labels = plan_astype(image, INT32, scale=False) if image.dtype != INT32 else image
+    return plan_large_among(image, labels, greatest, least)
+
+
+def plan_large_among(image: Value, labels: Value, greatest: int, least: int) -> Value:
+    """The pixels of the labels that have enough of them."""
+    areas = plan_numbers("region_areas", labels, greatest + 1, 1, 0.5)
+    return resample("large_regions", image, shape=image.shape, labels=labels, areas=areas, least=least)
+
+
+@register(
+    {"area_threshold": 5},
+    {"area_threshold": 40, "connectivity": 2},
+    kinds="bui",
+    also=_OBJECTS,
+    grey=True,
+    alpha="channel",
+)
+def remove_small_holes(
+    image: ImageLike,
+    area_threshold: int = 64,
+    connectivity: int = 1,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> Any:
+    """Fill holes of few pixels.
+
+    Parameters
+    ----------
+    image : (H, W) array of bool, uint8, uint16, int16 or int32
+        A mask; all other values than 0 are True.
+    area_threshold : int
+        Connected regions of zeros that have fewer pixels are filled, at the edges of the image too.
+    connectivity : {1, 2}
+        Of the holes. 1: pixels touch at their edges, 2: at their corners too.
+    axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    bool array of the same shape
+
+    Raises
+    ------
+    ValueError : ``area_threshold`` is negative, or ``connectivity`` is neither 1 nor 2
+
+    References
+    ----------
+    .. [1] `skimage.morphology.remove_small_holes`. `fill_holes` fills holes of any size.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.remove_small_holes(np.array([[1, 1, 1, 0], [1, 0, 1, 0], [1, 1, 1, 0]], bool), 3)
+    array([[ True,  True,  True, False],
+           [ True,  True,  True, False],
+           [ True,  True,  True, False]])
+    """
+    source = images.accept(image, _OBJECTS, axes=axes, grey=True)
+    least = images.whole("area_threshold", area_threshold, low=0)
+    reach = images.whole("connectivity", connectivity, high=2) - 1
+    source = images.by_channels(source) if len(source.shape) == 3 else source
+    return run(plan_without_holes, source, least, reach, backend=backend, out=out)
+
+
+def plan_without_holes(image: Value, least: int, reach: int) -> Value:
+    mask = image if image.dtype == BOOL else point("nonzero", image, dtype=BOOL, work=0.5)
+    return plan_invert(plan_large_objects(plan_invert(mask), least, reach))
+
+
+# ---------------------------------------------------------------- boundaries
+
+BOUNDARIES = ("thick", "inner", "outer")
+NEAREST = images.MODES["nearest"].code
+
+
+@register(
+    {},
+    {"connectivity": 2, "mode": "inner"},
+    {"mode": "outer"},
+    {"mode": "outer", "background": 1, "connectivity": 2},
+    kinds="bui",
+    also=_OBJECTS,
+    alpha="channel",
+)
+def find_boundaries(
+    label_image: ImageLike,
+    connectivity: int = 1,
+    mode: BoundaryMode = "thick",
+    background: int = 0,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> Any:
+    """Find the boundaries between labelled regions.
+
+    Parameters
+    ----------
+    label_image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16 or int32
+    connectivity : {1, 2}
+        1: a pixel has four neighbours, 2: eight.
+    mode : {"thick", "inner", "outer"}
+        "thick": all pixels with a neighbour of another label. "inner": those of them that are not background. "outer":
+        those of them that are background or have several regions within one pixel, corners included.
+    background : int
+        The label of the background, in the modes "inner" and "outer".
+    axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    bool array of the same shape
+
+    Raises
+    ------
+    ValueError : ``connectivity`` is neither 1 nor 2, or ``mode`` is none of these
+
+    References
+    ----------
+    .. [1] `skimage.segmentation.find_boundaries`, which also has the mode "subpixel".
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.find_boundaries(np.array([[0, 0, 5, 5, 5]]).astype("uint8"), mode="inner")
+    array([[False, False,  True, False, False]])
+    """
+    source = images.accept(label_image, _OBJECTS, axes=axes, name="label_image")
+    reach = images.whole("connectivity", connectivity, high=2) - 1
+    if mode not in BOUNDARIES:
+        raise ValueError(f"mode must be one of {', '.join(BOUNDARIES)}, got {mode!r}")
+    ground = images.whole("background", background, low=-(1 << 40))
+    return run(plan_boundaries, source, reach, BOUNDARIES.index(mode), ground, backend=backend, out=out)
+
+
+def plan_boundaries(image: Value, reach: int, kind: int, background: int) -> Value:
+    most = images.limits(np.dtype(np.uint8) if image.dtype == BOOL else image.dtype)[1]
+    arguments = {"reach": reach, "kind": kind, "background": background, "most": most}
+    return window("boundaries", image, halo=(1, 1), edge=(NEAREST, 0.0), dtype=BOOL, **arguments)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Measurements of labelled regions, and filters of labels."""

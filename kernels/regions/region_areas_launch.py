@@ -1,0 +1,7 @@
+"""Areas by strips of columns."""
+
+from gpuimg.kernels.regions.strips_launch import launch_strips
+
+
+def launch(gpu, src, dst, top, bottom, labels, height):
+    launch_strips(gpu, "region_areas<int>", dst, labels)

@@ -1,0 +1,11 @@
+"""A thread to each pixel of a column and every so many rows."""
+
+from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+
+BLOCK = 32, 8
+
+
+def launch(gpu, src, dst, top, bottom, labels, height):
+    rows, cols = labels.shape
+    grid = -(-cols // BLOCK[0]), min(-(-rows // BLOCK[1]), GREATEST_GRID)
+    gpu.kernel("region_outlines", "region_outlines<int>")(grid, BLOCK, (dst, labels))

@@ -1,0 +1,190 @@
+"""Labelled regions: measurements against scikit-image, sums that are exact, labels of all kinds."""
+
+import math
+import re
+import warnings
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage import measure
+
+import gpuimg
+from gpuimg.filters import regions
+from tests.conftest import assert_same, noise
+
+PROPERTIES = (*regions.PROPERTIES, *regions.OLD_NAMES)
+SHAPES = [(1, 1), (1, 130), (140, 1), (2, 3), (33, 47), (140, 261)]
+INTENSITIES = ["bool", "uint8", "uint16", "int16", "int32", "float32", "float64"]
+
+
+def blobs(shape, seed=0, share=0.5):
+    """Labels of regions of all sizes."""
+    smooth = ndimage.gaussian_filter(np.random.default_rng(seed).random(shape), 1.5)
+    return measure.label(smooth > np.quantile(smooth, 1 - share))
+
+
+def table_of(labels, intensity=None, properties=PROPERTIES, **given):
+    """scikit-image's table, with intensities of float32 added up in float64."""
+    wide = intensity if intensity is None or intensity.dtype != np.float32 else intensity.astype(np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return measure.regionprops_table(labels, wide, properties, **given)
+
+
+def assert_tables_close(found, expected):
+    assert list(found) == list(expected)
+    for name, column in expected.items():
+        assert found[name].dtype == column.dtype, name
+        # The root of a difference that cancels out nearly has half as many digits.
+        loose = "minor" in name or name == "eccentricity"
+        np.testing.assert_allclose(found[name], column, rtol=1e-9, atol=1e-6 if loose else 1e-9, err_msg=name)
+
+
+def assert_tables_same(found, expected):
+    assert list(found) == list(expected)
+    for name, column in expected.items():
+        assert_same(found[name], column, name)
+
+
+@pytest.mark.parametrize("dtype", INTENSITIES)
+def test_tables_as_of_scikit_image(dtype, backend):
+    for number, shape in enumerate(SHAPES):
+        labels, intensity = blobs(shape, number), noise(shape, dtype, number)
+        found = gpuimg.regionprops_table(labels, intensity, PROPERTIES, backend=backend)
+        assert_tables_close(found, table_of(labels, intensity))
+        assert_tables_same(found, gpuimg.regionprops_table(labels, intensity, PROPERTIES, backend="single"))
+
+
+def test_regions_that_do_not_hang_together(backend):
+    labels = noise((90, 133), np.uint8) % 7
+    properties = [name for name in PROPERTIES if "intensity" not in name]
+    found = gpuimg.regionprops_table(labels, None, properties, backend=backend)
+    assert_tables_close(found, table_of(labels, None, properties))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_intensities_of_channels(channels, backend):
+    labels = blobs((70, 90))
+    intensity = noise((70, 90, channels), np.float32)
+    properties = ("centroid", "intensity_min", "mean_intensity", "intensity_max")
+    found = gpuimg.regionprops_table(labels, intensity, properties, "_", backend=backend)
+    assert_tables_close(found, table_of(labels, intensity, properties, separator="_"))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "int32", "uint32", "int64", "uint64"])
+def test_labels_of_every_integer_dtype(dtype, backend):
+    labels = (blobs((66, 40)) % 100).astype(dtype)
+    if labels.dtype.kind == "i":
+        labels[:3] = -5
+    properties = ("label", "area", "perimeter", "bbox")
+    found = gpuimg.regionprops_table(labels, properties=properties, backend=backend)
+    assert_tables_close(found, table_of(labels.astype(np.int64), None, properties))
+
+
+def test_labels_beyond_the_number_of_pixels(backend):
+    labels = np.array([[7, 2**31 - 1, -(2**31)], [7, 0, 10**9]], np.int32)
+    found = gpuimg.regionprops_table(labels, properties=("label", "area", "bbox"), backend=backend)
+    np.testing.assert_array_equal(found["label"], [7, 10**9, 2**31 - 1])
+    np.testing.assert_array_equal(found["area"], [2, 1, 1])
+    np.testing.assert_array_equal(found["bbox-1"], [0, 2, 1])
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (5, 6)], ids=str)
+def test_no_region(shape):
+    labels = np.zeros(shape, np.int32)
+    for intensity in (np.zeros(shape, np.uint8), np.zeros((*shape, 3), np.float32)):
+        found = gpuimg.regionprops_table(labels, intensity, PROPERTIES)
+        assert list(found) == list(table_of(np.zeros((5, 6), int), np.zeros((5, 6, *intensity.shape[2:]))))
+        assert {column.shape for column in found.values()} == {(0,)}
+
+
+def test_means_are_those_of_exact_sums(backend):
+    rng = np.random.default_rng(8)
+    labels = rng.integers(0, 4, (130, 70)).astype(np.int32)
+    intensity = (rng.normal(size=labels.shape) * 10.0 ** rng.integers(-9, 9, labels.shape)).astype(np.float32)
+    intensity[labels == 2] *= np.float32(1e-30)
+    found = gpuimg.regionprops_table(labels, intensity, ("intensity_mean",), backend=backend)["intensity_mean"]
+    for label in (1, 2, 3):
+        values = intensity[labels == label]
+        exact = sum(map(Fraction, map(float, values))) / len(values)
+        assert found[label - 1] == pytest.approx(float(exact), rel=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-310, 1e-300, 1.0, 1e307])
+def test_intensities_of_any_magnitude(scale, backend):
+    labels = np.ones((65, 40), np.int32)
+    intensity = np.full(labels.shape, scale)
+    found = gpuimg.regionprops_table(labels, intensity, regions.INTENSITIES, backend=backend)
+    for name in ("intensity_max", "intensity_min"):
+        assert found[name] == scale
+    assert found["intensity_mean"] == pytest.approx(scale, rel=1e-12, abs=1e-288)
+
+
+def test_values_that_are_no_numbers(backend):
+    labels = np.repeat(np.arange(1, 9, dtype=np.int32), 3)[None].repeat(2, 0)
+    nan, inf = math.nan, math.inf
+    rows = [
+        (1, nan, 2),
+        (nan,) * 3,
+        (1, inf, 2),
+        (inf,) * 3,
+        (1, -inf, 2),
+        (-inf,) * 3,
+        (inf, 1, -inf),
+        (inf, nan, -inf),
+    ]
+    for dtype in (np.float32, np.float64):
+        intensity = np.array(rows, dtype).reshape(1, -1).repeat(2, 0)
+        found = gpuimg.regionprops_table(labels, intensity, regions.INTENSITIES, backend=backend)
+        with np.errstate(invalid="ignore"):
+            assert_tables_close(found, table_of(labels, intensity, regions.INTENSITIES))
+
+
+def test_any_height_of_parts(constants):
+    labels, intensity = blobs((150, 90)), noise((150, 90, 3), np.float32)
+    expected = gpuimg.regionprops_table(labels, intensity, PROPERTIES, backend="single")
+    for height in (1, 7, 1000):
+        constants(regions, HEIGHT=height)
+        for backend in ("single", "multicore"):
+            found = gpuimg.regionprops_table(labels, intensity, PROPERTIES, backend=backend)
+            assert_tables_same(found, expected)
+
+
+def test_more_regions_than_slots(backend):
+    """Each pixel of its own, numbered so that neighbours share slots."""
+    labels = (1 + np.arange(70 * 80) % 11 * 512 + np.arange(70 * 80) // 11).reshape(70, 80)
+    properties = ("label", "area", "bbox", "centroid", "perimeter", "intensity_mean")
+    intensity = noise(labels.shape, np.uint8)
+    found = gpuimg.regionprops_table(labels, intensity, properties, backend=backend)
+    assert_tables_close(found, table_of(labels, intensity, properties))
+
+
+WRONG = [
+    ({"label_image": np.ones((3, 3), bool)}, TypeError, "label_image must hold integers, got bool: gpuimg.label"),
+    ({"label_image": np.ones((3, 3))}, TypeError, "label_image must have one of the dtypes uint8"),
+    ({"label_image": np.ones((3, 3, 2), int)}, ValueError, "label_image must have the shape (H, W), got (3, 3, 2)"),
+    ({"label_image": np.full((3, 3), 2**31)}, ValueError, "label_image must hold labels of at most 2147483647"),
+    ({"properties": "area"}, TypeError, "properties must be a sequence of names, got 'area'"),
+    ({"properties": ("area", "size")}, ValueError, "properties must be among label, num_pixels"),
+    ({"properties": ("max_intensity",)}, ValueError, "must be given for the property 'max_intensity'"),
+    ({"separator": 3}, TypeError, "separator must be a text, got 3"),
+    (
+        {"intensity_image": np.ones((3, 4))},
+        ValueError,
+        "must have the label_image's rows and columns (3, 3), got (3, 4)",
+    ),
+    ({"intensity_image": np.ones((3, 3), np.float16)}, TypeError, "intensity_image must have one of the dtypes bool"),
+    (
+        {"label_image": np.broadcast_to(np.uint8(1), (1, 1 << 21))},
+        ValueError,
+        "label_image must have at most 1048576 rows and columns",
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "error", "message"), WRONG, ids=[message for _, _, message in WRONG])
+def test_wrong_arguments(given, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        gpuimg.regionprops_table(**{"label_image": np.ones((3, 3), int), **given})
