@@ -15,6 +15,7 @@ MorphologyMode = Literal[Mode, "ignore"]
 Treatment = Literal["channel", "kept", "weighed", "dropped"]
 Backend = Literal["auto", "single", "multicore", "processes", "cuda"]
 Method = Literal["dilation", "erosion"]
+LocalMethod = Literal["gaussian", "mean", "median"]
 # How an image is interpolated: at any place, and on a regular grid.
 Order = Literal[0, 1]
 GridOrder = Literal[Order, 3, "lanczos"]

@@ -37,7 +37,7 @@ LAYERS = [
     ("gpuimg.jobs.chains",),
     ("gpuimg.jobs.texts",),
     ("gpuimg.jobs",),
-    ("gpuimg.filters.feature", "gpuimg.filters.pyramid", "gpuimg.filters.warp"),
+    ("gpuimg.filters.feature", "gpuimg.filters.pyramid", "gpuimg.filters.thresholding", "gpuimg.filters.warp"),
     ("gpuimg.filters.arithmetic", "gpuimg.filters.smooth"),
     ("gpuimg.filters.*",),
     ("gpuimg.filters",),
