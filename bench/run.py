@@ -144,6 +144,12 @@ def cases(dtype: str) -> list[Case]:
         Case("laplace"),
         Case("unsharp_mask", {"radius": 1.5, "amount": 1}),
         Case("difference_of_gaussians", {"low_sigma": 1, "high_sigma": 1.6}),
+        Case("gaussian_laplace", {"sigma": 2}),
+        Case("threshold_local", {"block_size": 11, "method": "gaussian", "offset": level / 50}),
+        Case("threshold_local", {"block_size": 11, "method": "mean", "offset": level / 50}),
+        Case("threshold_local", {"block_size": 5, "method": "median"}),
+        Case("threshold_niblack", {"window_size": 15}),
+        Case("threshold_sauvola", {"window_size": 15}),
         Case("rescale_intensity", {"out_range": wanted_range}),  # the whole range the image has already
         Case("flip", {"axis": 0}),
         Case("flip", {"axis": 1}),
@@ -250,6 +256,31 @@ def opencv() -> Library:
         image = image.astype(np.float32, copy=False)
         return cv2.subtract(gaussian(image, low_sigma), gaussian(image, high_sigma))
 
+    def gaussian_laplace(image: Any, sigma: float) -> Any:
+        reach = np.arange(-int(4 * sigma + 0.5), int(4 * sigma + 0.5) + 1)
+        smooth = np.exp(-0.5 * (reach / sigma) ** 2)
+        smooth /= smooth.sum()
+        second = smooth * (reach**2 / sigma**4 - 1 / sigma**2)
+        down, along = (
+            cv2.sepFilter2D(image, cv2.CV_32F, *kernels, **edge) for kernels in ((smooth, second), (second, smooth))
+        )
+        return cv2.add(down, along)
+
+    def threshold_local(image: Any, block_size: int, method: str, offset: float = 0) -> Any:
+        image = image.astype(np.float32, copy=False)
+        if method == "gaussian":
+            side = 2 * int(4 * (block_size - 1) / 6 + 0.5) + 1
+            return cv2.subtract(cv2.GaussianBlur(image, (side, side), (block_size - 1) / 6, **edge), offset)
+        if method == "mean":
+            return cv2.subtract(cv2.blur(image, (block_size, block_size), **edge), offset)
+        raise NotImplementedError("OpenCV has another border")
+
+    def threshold_niblack(image: Any, window_size: int) -> Any:
+        size = window_size, window_size
+        mean, square = (box(image, cv2.CV_32F, size) for box in (cv2.boxFilter, cv2.sqrBoxFilter))
+        variance = cv2.subtract(square, cv2.multiply(mean, mean))
+        return cv2.addWeighted(mean, 1, cv2.sqrt(cv2.max(variance, 0)), -0.2, 0)
+
     def astype(image: Any, dtype: str, scale: bool) -> Any:
         if dtype == "float32":
             return cv2.multiply(image, 1 / 255, dtype=cv2.CV_32F)
@@ -346,6 +377,9 @@ def opencv() -> Library:
             "laplace": lambda image: cv2.Laplacian(image, cv2.CV_32F, **edge),
             "unsharp_mask": unsharp_mask,
             "difference_of_gaussians": difference_of_gaussians,
+            "gaussian_laplace": gaussian_laplace,
+            "threshold_local": threshold_local,
+            "threshold_niblack": threshold_niblack,
             "rescale_intensity": rescale_intensity,
             "flip": lambda image, axis: cv2.flip(image, axis),
             "rot90": lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
@@ -402,6 +436,9 @@ def scikit_image() -> Library:
                 filters.sobel(image),
                 np.arctan2(filters.sobel(image, axis=0), filters.sobel(image, axis=1)),
             ),
+            "threshold_local": filters.threshold_local,
+            "threshold_niblack": filters.threshold_niblack,
+            "threshold_sauvola": filters.threshold_sauvola,
             "histogram": lambda image: exposure.histogram(image, 256),
             "threshold_otsu": lambda image: image > filters.threshold_otsu(image),
             "equalize_hist": lambda image: exposure.equalize_hist(image),
@@ -438,6 +475,7 @@ def scipy() -> Library:
         {
             "gaussian": lambda image, sigma: ndimage.gaussian_filter(image, sigma, axes=(0, 1)),
             "uniform": lambda image, size: ndimage.uniform_filter(image, size),
+            "gaussian_laplace": lambda image, sigma: ndimage.gaussian_laplace(image, sigma, output=np.float32),
             "median": lambda image, size, mode: ndimage.median_filter(image, size, mode=mode),
             "convolve": lambda image, weights: ndimage.convolve(image, weights),
             "percentile": lambda image, percentile, size: ndimage.percentile_filter(image, percentile, size),

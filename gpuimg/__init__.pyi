@@ -73,10 +73,14 @@ from gpuimg.filters.smooth import bilateral as bilateral
 from gpuimg.filters.smooth import convolve as convolve
 from gpuimg.filters.smooth import difference_of_gaussians as difference_of_gaussians
 from gpuimg.filters.smooth import gaussian as gaussian
+from gpuimg.filters.smooth import gaussian_laplace as gaussian_laplace
 from gpuimg.filters.smooth import median as median
 from gpuimg.filters.smooth import percentile as percentile
 from gpuimg.filters.smooth import uniform as uniform
 from gpuimg.filters.smooth import unsharp_mask as unsharp_mask
+from gpuimg.filters.thresholding import threshold_local as threshold_local
+from gpuimg.filters.thresholding import threshold_niblack as threshold_niblack
+from gpuimg.filters.thresholding import threshold_sauvola as threshold_sauvola
 from gpuimg.filters.transform import flip as flip
 from gpuimg.filters.transform import rescale as rescale
 from gpuimg.filters.transform import resize as resize

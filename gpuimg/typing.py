@@ -17,6 +17,7 @@ Backend = Literal["auto", "single", "multicore", "processes", "cuda"]
 BoundaryMode = Literal["thick", "inner", "outer"]
 Method = Literal["dilation", "erosion"]
 SkeletonMethod = Literal["zhang"]
+LocalMethod = Literal["gaussian", "mean", "median"]
 # How an image is interpolated: at any place, and on a regular grid.
 Order = Literal[0, 1]
 GridOrder = Literal[Order, 3, "lanczos"]

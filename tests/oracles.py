@@ -445,6 +445,44 @@ def difference_of_gaussians(image, low_sigma, high_sigma=None, *, mode="reflect"
     return difference.astype(_real(image))
 
 
+@each_channel
+def gaussian_laplace(image, sigma, *, truncate=4.0, mode="reflect", cval=0):
+    """SciPy's; with mode "constant" of the image with the constant around it."""
+    rows, cols = (math.ceil(truncate * part) + 1 for part in np.broadcast_to(sigma, 2))
+    plain = image.astype(np.float64)
+    if mode == "constant":
+        plain = np.pad(plain, ((rows, rows), (cols, cols)), constant_values=cval)
+    found = ndimage.gaussian_laplace(plain, sigma, truncate=truncate, mode="nearest" if mode == "constant" else mode)
+    return (found[rows:-rows, cols:-cols] if mode == "constant" else found).astype(_real(image))
+
+
+@each_channel
+def threshold_local(image, block_size=3, method="gaussian", offset=0, *, param=None, mode="reflect", cval=0):
+    plain = image.astype(np.float64)
+    size = tuple(np.broadcast_to(block_size, 2).tolist())
+    found = filters.threshold_local(plain, size, method, offset, mode, param, cval)
+    return found.astype(_real(image))
+
+
+def _mean_std(image, size, mode, cval):
+    windows = _windows(image, size, mode, cval).astype(np.float64)
+    return windows.mean(axis=(2, 3)), windows.std(axis=(2, 3))
+
+
+@each_channel
+def threshold_niblack(image, window_size=15, k=0.2, *, mode="mirror", cval=0):
+    mean, std = _mean_std(image, window_size, mode, cval)
+    return (mean - k * std).astype(_real(image))
+
+
+@each_channel
+def threshold_sauvola(image, window_size=15, k=0.2, r=None, *, mode="mirror", cval=0):
+    mean, std = _mean_std(image, window_size, mode, cval)
+    if r is None:
+        r = 1.0 if image.dtype.kind == "f" else (np.iinfo(image.dtype).max - np.iinfo(image.dtype).min) / 2
+    return (mean * (1 + k * (std / r - 1))).astype(_real(image))
+
+
 def opening(image, footprint=3, *, mode="ignore", cval=0):
     edge = {"mode": mode, "cval": cval}
     return dilation(erosion(image, footprint, **edge), footprint, **edge)
@@ -679,6 +717,10 @@ ORACLES = {
     "laplace": laplace,
     "unsharp_mask": unsharp_mask,
     "difference_of_gaussians": difference_of_gaussians,
+    "gaussian_laplace": gaussian_laplace,
+    "threshold_local": threshold_local,
+    "threshold_niblack": threshold_niblack,
+    "threshold_sauvola": threshold_sauvola,
     "opening": opening,
     "closing": closing,
     "white_tophat": white_tophat,

@@ -166,6 +166,23 @@ WRONG = [
     ("rot90", {"k": 0.5}, TypeError, "k must be a whole number, got 0.5"),
     ("threshold", {"value": "100"}, TypeError, "value must be a number, got '100'"),
     ("threshold", {"value": [1, 2]}, TypeError, "value must be"),
+    ("gaussian_laplace", {"sigma": 0}, ValueError, "sigma must be positive, got 0"),
+    ("gaussian_laplace", {"sigma": 8200}, ValueError, "sigma times truncate must be at most 32767, got 8200 times 4.0"),
+    ("threshold_local", {"block_size": 4}, ValueError, "block_size must be odd and positive, got 4"),
+    ("threshold_local", {"method": "generic"}, ValueError, "method must be one of gaussian, mean, median, got 'gen"),
+    ("threshold_local", {"method": "mean", "param": 1}, ValueError, "param must be None for the method 'mean', got 1"),
+    ("threshold_local", {"param": -1}, ValueError, "param must be at least 0, got -1"),
+    ("threshold_local", {"offset": NAN}, ValueError, "offset must be finite, got nan"),
+    *[
+        (name, given, ValueError, message)
+        for name in ("threshold_niblack", "threshold_sauvola")
+        for given, message in [
+            ({"window_size": (3, 2)}, r"window_size must be odd and positive, got (3, 2)"),
+            ({"window_size": 1025}, "window_size must be at most 1023, got 1025"),
+            ({"k": NAN}, "k must be finite, got nan"),
+        ]
+    ],
+    ("threshold_sauvola", {"r": 0}, ValueError, "r must be positive, got 0"),
     ("clip", {"min": NAN}, ValueError, "min must not be NaN"),
     (
         "clip",

@@ -81,6 +81,9 @@ MORE = {
         {"sigma_color": 20, "sigma_spatial": 8, "window": 33},
         {"sigma_color": 20, "sigma_spatial": 8, "window": 1},
     ],
+    "threshold_local": [{"param": (0, 2.5)}, {"block_size": 21, "method": "mean"}, {"block_size": 1}],
+    "threshold_niblack": [{"window_size": 1}, {"window_size": (1, 51)}, {"window_size": (27, 1)}, {"window_size": 185}],
+    "threshold_sauvola": [{"window_size": 3, "k": 2, "r": 0.25}],
     "minimum": [{"size": 1}, {"size": (40, 5)}, {"size": 150}],
     "maximum": [{"size": (5, 40)}],
     "erosion": [{"footprint": np.array([[1, 0, 0, 1, 1], [0, 0, 0, 0, 0]])}],
@@ -270,7 +273,7 @@ def compare(name, image, given, backend, message):
 
 def assert_alike(name, backend, image, actual, expected, message):
     """Bit for bit, but where sums of floats are made in another order on a GPU, or powers by its own function."""
-    if name in ("uniform", "adjust_gamma") and backend == "cuda" and image.dtype.kind == "f":
+    if name in ("uniform", "threshold_local", "adjust_gamma") and backend == "cuda" and image.dtype.kind == "f":
         assert_close(actual, expected, image, message)
     else:
         np.testing.assert_equal(actual, expected, err_msg=message)
@@ -367,6 +370,13 @@ def touched(name, image, given):
         return np.abs(ORACLES[name](there.astype(np.float64), **given)) > 1e-14
     if name == "canny":  # there are no edges
         return np.zeros(image.shape, bool)
+    if name == "gaussian_laplace":  # weights are 0 where those of both derivatives are
+        return np.abs(ORACLES[name](there.astype(np.float64), **given)) > 1e-12
+    if name == "threshold_local":
+        means = {"method": given.get("method", "gaussian").replace("median", "mean"), "offset": 0}
+        return ORACLES[name](there.astype(np.float64), **{**given, **means}) > 1e-9
+    if "niblack" in name or "sauvola" in name:
+        return ORACLES["maximum"](there, given.get("window_size", 15), mode="mirror").astype(bool)
     if name in ("sobel", "scharr", "prewitt", "gradient"):
         return neighbours(there, **given)
     if name in COMPOSED:

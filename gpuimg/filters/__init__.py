@@ -57,7 +57,7 @@ from gpuimg.errors import shown
 from gpuimg.registry import FILTERS, Filter
 
 FAMILIES = (
-    *("color", "exposure", "arithmetic", "smooth", "edges", "morphology", "skeleton"),
+    *("color", "exposure", "arithmetic", "smooth", "thresholding", "edges", "morphology", "skeleton"),
     *("transform", "warp", "pyramid", "measure", "regions", "feature"),
 )
 

@@ -1,0 +1,243 @@
+"""Thresholds from the mean and the standard deviation of the window around a pixel (W. Niblack; J. Sauvola, M.
+Pietikäinen), at a cost that hardly grows with the window.
+
+Whole numbers: sums and sums of squares move down the columns along with the rows, exactly; deviations are taken from
+the whole number next to the mean, so that nothing cancels. Floats: sums and squared deviations of 1, then 2 or 3, then
+4 to 7, ... rows are put together in float64 (T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise
+algorithm for computing sample variances", 1979), so that nothing is subtracted but the means of neighbours. Along the
+rows the same, for both.
+"""
+
+import numpy as np
+
+from gpuimg.kernels.lib.addresses import is_set
+from gpuimg.kernels.lib.borders import fold, kernel
+from gpuimg.kernels.lib.numbers import constant_kept
+from gpuimg.kernels.lib.rows import edge_columns, pad_edges
+from gpuimg.kernels.lib.spans import load_span
+from gpuimg.kernels.smooth.uniform import PIECE, SCRATCH_BYTES, add_up, halvings
+
+FITS_INT32 = 1 << 31
+
+
+def variant(src, step, mode, cval, n0, n1, k, r, scale):
+    """The shortest numbers that hold all sums of squares; float64 holds those of 16 bits of any window."""
+    if src.dtype.kind == "f":
+        return "fill_floats"
+    return "fill_short" if src.itemsize == 1 and n0 * n1 * 255**2 < FITS_INT32 else "fill_exact"
+
+
+@kernel
+def fill_short(src, dst, top, bottom, stop, step, mode, cval, n0, n1, k, r, scale):
+    slide(src, dst, top, bottom, stop, step, mode, cval, n0, n1, k, r, np.int32(0))
+
+
+@kernel
+def fill_exact(src, dst, top, bottom, stop, step, mode, cval, n0, n1, k, r, scale):
+    slide(src, dst, top, bottom, stop, step, mode, cval, n0, n1, k, r, 0.0)
+
+
+@kernel
+def slide(src, dst, top, bottom, stop, step, mode, cval, n0, n1, k, r, zero):
+    """Sums down the columns, of the type of ``zero``, gain a row and lose one from row to row."""
+    rows, width = src.shape
+    before, halo = n1 // 2, (n1 - 1) * step
+    columns = edge_columns(before, n1 - before - 1, width // step, mode)
+    lines = np.full((2, width + halo), zero)
+    inner = before * step
+    sums, squares = lines[0, inner : inner + width], lines[1, inner : inner + width]
+    constant = np.full(width, lines.dtype.type(cval))
+    outside = constant[0] * lines.dtype.type(n0)
+    piece = piece_for(width, halo)
+    spare, zeros = np.full((4, piece + halo), zero), np.full(piece + halo, zero)
+    found = np.empty((2, piece))
+    for row in range(top - n0 // 2, top - n0 // 2 + n0):
+        if is_set(stop):
+            return
+        source = fold(row, rows, mode)
+        if source < 0:
+            add_row(constant, sums, squares)
+        else:
+            add_row(src[source], sums, squares)
+    for row in range(top, bottom):
+        if is_set(stop):
+            return
+        if row > top:
+            entering, leaving = fold(row + n0 // 2, rows, mode), fold(row - n0 // 2 - 1, rows, mode)
+            if entering >= 0 and leaving >= 0:
+                replace_row(src[entering], src[leaving], sums, squares)
+            elif entering >= 0:
+                replace_row(src[entering], constant, sums, squares)
+            elif leaving >= 0:
+                replace_row(constant, src[leaving], sums, squares)
+        pad_edges(lines[0], width, columns, before, step, outside)
+        pad_edges(lines[1], width, columns, before, step, outside * constant[0])
+        for start in range(0, width, piece):
+            wanted = min(piece, width - start)
+            total = sum_neighbours(lines[0, start:], spare[:2], zeros, step, n1, wanted)
+            square = sum_neighbours(lines[1, start:], spare[2:], zeros, step, n1, wanted)
+            moments(total[:wanted], square[:wanted], n0 * n1, found)
+            finish(found[0, :wanted], found[1, :wanted], dst[row, start : start + wanted], k, r)
+
+
+@kernel
+def piece_for(width, halo):
+    """How many elements to sum at a time: in the first-level cache, and many compared with those summed again."""
+    return min(max(PIECE, 2 * halo), width)
+
+
+@kernel
+def add_row(line, sums, squares):
+    kind = sums.dtype.type
+    for x in range(sums.size):
+        value = kind(line[x])
+        sums[x] = kind(sums[x] + value)
+        squares[x] = kind(squares[x] + kind(value * value))
+
+
+@kernel
+def replace_row(entering, leaving, sums, squares):
+    kind = sums.dtype.type
+    for x in range(sums.size):
+        new, old = kind(entering[x]), kind(leaving[x])
+        more = kind(new - old)
+        sums[x] = kind(sums[x] + more)
+        squares[x] = kind(squares[x] + kind(more * kind(new + old)))
+
+
+@kernel
+def sum_neighbours(line, spare, zeros, step, count, wanted):
+    """Sums of ``count`` neighbours in ``line``, put together from sums of half as many, in a row of ``spare``."""
+    part = line
+    for level in range(halvings(count) - 1, -1, -1):
+        add_up(line, part, zeros, step, count, level, wanted, spare[level % 2])
+        part = spare[level % 2]
+    return part
+
+
+@kernel
+def moments(sums, squares, area, found):
+    """Means and standard deviations of whole numbers."""
+    kind = sums.dtype.type
+    means, deviations = found
+    divisor, whole = np.float64(area), kind(area)
+    for x in range(sums.size):
+        mean = np.float64(sums[x]) / divisor
+        near = kind(np.int32(np.rint(mean)))
+        left = kind(sums[x] - kind(near * whole))
+        spread = np.float64(kind(squares[x] - kind(near * kind(sums[x] + left))))
+        means[x] = mean
+        deviations[x] = np.sqrt((spread - np.float64(left) * np.float64(left) / divisor) / divisor)
+
+
+@kernel
+def finish(means, deviations, out, k, r):
+    """Niblack's thresholds, or Sauvola's for an ``r`` above 0."""
+    kind = out.dtype.type
+    if r > 0:
+        for x in range(out.size):
+            out[x] = kind(means[x] * (1.0 + k * (deviations[x] / r - 1.0)))
+    else:
+        for x in range(out.size):
+            out[x] = kind(means[x] - k * deviations[x])
+
+
+@kernel
+def fill_floats(src, dst, top, bottom, stop, step, mode, cval, n0, n1, k, r, scale):
+    width = src.shape[1]
+    cols = width // step
+    levels, held = halvings(n0), 3
+    for level in range(levels - 1, -1, -1):
+        held += (n0 >> level) + 2
+    pixels = min(cols, max(SCRATCH_BYTES // (held * 16 * step), n1, PIECE // step))
+    length = (pixels + n1 - 1) * step
+    rings, line = np.zeros((held, 2, length)), np.zeros((2, length))
+    spare, found = np.empty((2, 2, length)), np.empty((2, pixels * step))
+    for first in range(0, cols, pixels):
+        wanted = min(pixels, cols - first)
+        size = (wanted + n1 - 1) * step
+        for row in range(top - n0 // 2, bottom + n0 // 2):
+            if is_set(stop):
+                return
+            newest = rings[row % 3] if levels else line
+            load_span(src, row, first - n1 // 2, wanted + n1 - 1, newest[0], step, mode, cval)
+            if scale != 1:
+                for x in range(size):
+                    newest[0, x] *= scale
+            join_rows(rings, line, row, row - (top - n0 // 2) + 1, n0, levels, size)
+            target = row - n0 // 2
+            if target >= top:
+                done = join_neighbours(line, spare, step, n0, n1, size)
+                place = first * step
+                near = src[target, place : place + wanted * step]
+                float_moments(done[0, : near.size], done[1, : near.size], near, n0, n1, scale, found)
+                out = dst[target, place : place + near.size]
+                finish(found[0, : out.size], found[1, : out.size], out, k, r)
+
+
+@kernel
+def join_rows(rings, line, row, loaded, count, levels, size):
+    """What ends with row ``row``: of 2 or 3, ... and at last of ``count`` rows, which goes to ``line``. ``rings`` holds
+    the latest rows, the latest of 2 or 3 rows, and so on, up to half of ``count``."""
+    base = 0
+    for level in range(levels - 1, -1, -1):
+        total, half = count >> level, count >> (level + 1)
+        if total > loaded:
+            return
+        begin = row - total + 1
+        following = base + half + 2
+        one, other = rings[base + begin % (half + 2)], rings[base + (begin + half) % (half + 2)]
+        out = rings[following + begin % (total + 2)] if level else line
+        join(one, other, rings[row % 3], 0, out, size, total, 1)
+        base = following
+
+
+@kernel
+def join_neighbours(line, spare, step, rows, count, size):
+    """The same along a row, whose elements are of ``rows`` rows each."""
+    part = line
+    for level in range(halvings(count) - 1, -1, -1):
+        total = count >> level
+        join(part, part, line, total // 2 * step, spare[level % 2], size - (total - 1) * step, total, rows)
+        part = spare[level % 2]
+    return part
+
+
+@kernel
+def join(one, other, third, shift, out, size, total, count):
+    """Sums and squared deviations of ``total`` elements of ``count`` values each, from those of the halves, the second
+    of which is ``shift`` further on, and of a single one, which is so twice, if the total is odd."""
+    half = total // 2
+    factor = 1.0 / (2.0 * half * count)
+    sums, spreads = out[0, :size], out[1, :size]
+    first, second = one[0, :size], other[0, shift : shift + size]
+    first_spreads, second_spreads = one[1, :size], other[1, shift : shift + size]
+    for x in range(size):
+        apart = first[x] - second[x]
+        spreads[x] = first_spreads[x] + second_spreads[x] + apart * apart * factor
+        sums[x] = first[x] + second[x]
+    if total % 2:
+        times, factor = 2.0 * half, 1.0 / (2.0 * half * total * count)
+        last, last_spreads = third[0, 2 * shift : 2 * shift + size], third[1, 2 * shift : 2 * shift + size]
+        for x in range(size):
+            apart = sums[x] - last[x] * times
+            spreads[x] = spreads[x] + last_spreads[x] + apart * apart * factor
+            sums[x] = sums[x] + last[x]
+
+
+@kernel
+def float_moments(sums, spreads, centre, n0, n1, scale, found):
+    """Means and standard deviations of floats; both as of a constant where they differ from it by rounding."""
+    means, deviations = found
+    area, tolerance = np.float64(n0 * n1), rounding(n0, n1)
+    for x in range(sums.size):
+        mean = sums[x] / area
+        deviation = np.sqrt(spreads[x] / area)
+        deviations[x] = 0.0 if deviation <= tolerance * abs(mean) else deviation / scale
+        means[x] = constant_kept(mean / scale, np.float64(centre[x]), tolerance)
+
+
+@kernel
+def rounding(n0, n1):
+    """How far the additions may bring a constant's mean from it, relative."""
+    return (2 * (halvings(n0) + halvings(n1)) + 1) * np.finfo(np.float64).eps
