@@ -37,6 +37,7 @@ LAYERS = [
     ("gpuimg.jobs.chains",),
     ("gpuimg.jobs.texts",),
     ("gpuimg.jobs",),
+    ("gpuimg.footprints",),
     ("gpuimg.filters.feature", "gpuimg.filters.pyramid", "gpuimg.filters.warp"),
     ("gpuimg.filters.arithmetic", "gpuimg.filters.smooth"),
     ("gpuimg.filters.*",),
