@@ -21,16 +21,17 @@ __global__ void __launch_bounds__(256)
   for (long long first = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * N - lead; first < dst_cols;
        first += stride) {
     const long long x = first + shift;
-    Pack<U, N> values;
-    if (from >= 0 && x >= 0 && x + N <= cols) {
+    if (from >= 0 && first >= 0 && first + N <= dst_cols && x >= 0 && x + N <= cols) {
+      Pack<U, N> values;
       load<T, N>(source + x, src, src + rows * cols, values);
+      store_aligned<U, N>(target + first, values);
     } else {
 #pragma unroll 1
       for (int i = 0; i < N; ++i) {
+        if (first + i < 0 || first + i >= dst_cols) continue;
         const long long place = from < 0 ? -1 : fold_element(x + i, cols, step, mode);
-        values.v[i] = place < 0 ? U(fill_value) : source[place];
+        target[first + i] = place < 0 ? U(fill_value) : source[place];
       }
     }
-    store_inside<U, N>(target, first, dst_cols, values);
   }
 }
