@@ -108,6 +108,7 @@ def cases(dtype: str) -> list[Case]:
         Case("lut", {"table": table}),
         Case("adjust_gamma", {"gamma": 2.2}),
         Case("blend", {"other": lambda image: np.ascontiguousarray(image[::-1]), "alpha": 0.3}),
+        Case("where", {"a": lambda image: np.ascontiguousarray(image[::-1]), "b": np.ascontiguousarray}),
         Case("clip", {"min": level / 2, "max": 3 * level / 2}),
         Case("threshold", {"value": level}),
         Case("gaussian", {"sigma": 1}, tolerance=0.01),  # pyvips' weights are whole numbers
@@ -154,6 +155,9 @@ def cases(dtype: str) -> list[Case]:
         Case("flip", {"axis": 0}),
         Case("flip", {"axis": 1}),
         Case("rot90"),
+        Case("pad", {"pad_width": 32, "mode": "reflect"}),
+        Case("pad", {"pad_width": 32, "mode": "constant", "cval": 0}),
+        Case("crop", {"crop_width": 64}),
         Case("histogram", tolerance=None),  # libraries place the bins differently
         Case("threshold_otsu", tolerance=0.02),  # floats are split between other bins
         Case("equalize_hist", tolerance=0.02),  # in some of them the darkest value becomes 0
@@ -225,6 +229,15 @@ def opencv() -> Library:
     def gaussian(image: Any, sigma: float) -> Any:
         side = 2 * int(4 * sigma + 0.5) + 1
         return cv2.GaussianBlur(image, (side, side), sigma, **edge)
+
+    def where(image: Any, a: Any, b: Any) -> Any:
+        if image.dtype != np.uint8:
+            raise NotImplementedError("OpenCV's masks are bytes")
+        return cv2.copyTo(a, image, b.copy())
+
+    def pad(image: Any, pad_width: int, mode: str, cval: float = 0) -> Any:
+        border = cv2.BORDER_CONSTANT if mode == "constant" else cv2.BORDER_REFLECT
+        return cv2.copyMakeBorder(image, *[pad_width] * 4, border, value=cval)
 
     def sobel(image: Any) -> Any:
         across, down = (
@@ -381,7 +394,9 @@ def opencv() -> Library:
             "threshold_local": threshold_local,
             "threshold_niblack": threshold_niblack,
             "rescale_intensity": rescale_intensity,
+            "where": where,
             "flip": lambda image, axis: cv2.flip(image, axis),
+            "pad": pad,
             "rot90": lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
             "histogram": histogram,
             "threshold_otsu": lambda image: cv2.threshold(image, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1],
@@ -459,6 +474,7 @@ def scikit_image() -> Library:
             "fill_holes": fill_holes,
             "skeletonize": morphology.skeletonize,
             "thin": morphology.thin,
+            "crop": lambda image, crop_width: util.crop(image, crop_width, copy=True),
         }
     )
 
@@ -505,6 +521,10 @@ def numpy() -> Library:
             "lut": lambda image, table: table[image],
             "threshold": lambda image, value: image > value,
             "histogram": lambda image: np.histogram(image, 256),
+            "where": np.where,
+            "pad": lambda image, pad_width, mode, cval=0: np.pad(
+                image, pad_width, "constant" if mode == "constant" else "symmetric"
+            ),
         }
     )
 

@@ -19,6 +19,7 @@ from gpuimg.filters.arithmetic import add as add
 from gpuimg.filters.arithmetic import divide as divide
 from gpuimg.filters.arithmetic import multiply as multiply
 from gpuimg.filters.arithmetic import subtract as subtract
+from gpuimg.filters.arithmetic import where as where
 from gpuimg.filters.color import hsv2rgb as hsv2rgb
 from gpuimg.filters.color import lab2rgb as lab2rgb
 from gpuimg.filters.color import rgb2gray as rgb2gray
@@ -81,13 +82,18 @@ from gpuimg.filters.smooth import unsharp_mask as unsharp_mask
 from gpuimg.filters.thresholding import threshold_local as threshold_local
 from gpuimg.filters.thresholding import threshold_niblack as threshold_niblack
 from gpuimg.filters.thresholding import threshold_sauvola as threshold_sauvola
+from gpuimg.filters.transform import crop as crop
 from gpuimg.filters.transform import flip as flip
+from gpuimg.filters.transform import pad as pad
 from gpuimg.filters.transform import rescale as rescale
 from gpuimg.filters.transform import resize as resize
 from gpuimg.filters.transform import rot90 as rot90
 from gpuimg.filters.warp import remap as remap
 from gpuimg.filters.warp import rotate as rotate
 from gpuimg.filters.warp import warp as warp
+from gpuimg.footprints import diamond as diamond
+from gpuimg.footprints import disk as disk
+from gpuimg.footprints import square as square
 from gpuimg.jobs.batches import map_files as map_files
 from gpuimg.jobs.chains import Chain as Chain
 from gpuimg.jobs.chains import chain as chain

@@ -294,20 +294,22 @@ def accept_second(name: str, other: Any, source: Source, *, first: str = "image"
 
     Returns its array.
     """
+    array = accept_beside(name, other, {source.dtype, *_ANY}, source, first=first)
+    if array.shape != source.array.shape:
+        raise ValueError(f"{name} must have the {first}'s shape {source.array.shape}, got {array.shape}")
+    if array.dtype != source.dtype:
+        raise TypeError(f"{name} must have the {first}'s dtype {source.dtype}, got {array.dtype}")
+    return array
+
+
+def accept_beside(name: str, other: Any, dtypes: Collection[np.dtype[Any]], source: Source, *, first: str) -> Any:
+    """Check an image of any shape that goes with the one called ``first``, in the same memory; returns its array."""
     axes = source.axes
     second = accept(
-        other,
-        {source.dtype, *_ANY},
-        axes=axes and axes.given,
-        together=axes is not None and axes.order.endswith("C"),
-        name=name,
+        other, dtypes, axes=axes and axes.given, together=axes is not None and axes.order.endswith("C"), name=name
     )
     if second.on_device != source.on_device:
         raise TypeError(f"{name} must lie in {'GPU' if source.on_device else 'host'} memory, as the {first} does")
-    if second.array.shape != source.array.shape:
-        raise ValueError(f"{name} must have the {first}'s shape {source.array.shape}, got {second.array.shape}")
-    if second.dtype != source.dtype:
-        raise TypeError(f"{name} must have the {first}'s dtype {source.dtype}, got {second.dtype}")
     return second.array
 
 
@@ -432,6 +434,11 @@ def border(mode: str, cval: float, dtype: np.dtype[Any], *, also: tuple[str, ...
         if not (low <= value <= high and value == int(value)):
             raise ValueError(f"cval must be a whole number from {low} to {high} for {dtype} images, got {cval!r}")
     return MODES[mode].code, float(dtype.type(value))
+
+
+def bits(value: Any, dtype: np.dtype[Any]) -> int:
+    """A number of a dtype as the signed integer that has its bits."""
+    return int(np.array(value, dtype).view(f"i{dtype.itemsize}"))
 
 
 def period(length: int, mode: int) -> int | None:

@@ -43,6 +43,8 @@ ImageLike: TypeAlias = "Array | SupportsDLPack | SupportsCudaArray | Image"
 SameImage = TypeVar("SameImage", bound="ImageLike")
 Out: TypeAlias = "Array | SupportsCudaArray"
 Size: TypeAlias = "int | tuple[int, int]"
+# At an image's edges: one number, (before, after), or ((top, bottom), (left, right)).
+Widths: TypeAlias = "int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]"
 Sigma: TypeAlias = "float | tuple[float, float]"
 # A window's size, or zeros and ones as an array or nested lists.
 FootprintLike: TypeAlias = "Size | Array | list[list[int]] | list[list[bool]]"

@@ -89,6 +89,22 @@ def _arithmetic(operation):
     return computed
 
 
+def where(condition, a, b, dtype=None):
+    images = [each for each in (a, b) if np.ndim(each)]
+    if images:
+        wanted = images[0].dtype if dtype is None else np.dtype(dtype)
+    else:
+        wanted = np.dtype(dtype or np.result_type(np.min_scalar_type(a), np.min_scalar_type(b)))
+    held = condition if not images or condition.ndim == images[0].ndim else condition[..., None]
+    if wanted.kind == "c":
+        return np.where(held, a, b).astype(wanted)
+    kept = [
+        each if getattr(each, "dtype", None) == wanted else stored(np.asarray(each, np.float64), wanted)
+        for each in (a, b)
+    ]
+    return np.where(held, *kept)
+
+
 def lut(image, table):
     return np.asarray(table)[image]
 
@@ -565,6 +581,19 @@ def remap(image, rows, cols, order=1, mode="constant", cval=0):
     return _sample(image, rows, cols, order, mode, cval)
 
 
+NUMPY_MODES = {"reflect": "symmetric", "nearest": "edge", "mirror": "reflect", "wrap": "wrap", "constant": "constant"}
+
+
+@each_channel
+def pad(image, pad_width, mode="constant", cval=0):
+    return np.pad(image, pad_width, NUMPY_MODES[mode], **({"constant_values": cval} if mode == "constant" else {}))
+
+
+@each_channel
+def crop(image, crop_width):
+    return util.crop(image, crop_width)
+
+
 def rot90(image, k=1):
     return np.rot90(image, k)
 
@@ -689,6 +718,7 @@ ORACLES = {
     "subtract": _arithmetic(np.subtract),
     "multiply": _arithmetic(np.multiply),
     "divide": _arithmetic(np.divide),
+    "where": where,
     "clip": clip,
     "threshold": threshold,
     "gaussian": gaussian,
@@ -728,6 +758,8 @@ ORACLES = {
     "morphological_gradient": morphological_gradient,
     "rescale_intensity": rescale_intensity,
     "flip": flip,
+    "pad": pad,
+    "crop": crop,
     "rot90": rot90,
     "warp": warp,
     "rotate": rotate,

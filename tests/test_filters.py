@@ -35,7 +35,7 @@ PYRAMIDS = {"pyramid_reduce", "pyramid_expand"}
 WEIGHTED |= {"convolve", "bilateral", *SAMPLED, *PYRAMIDS}
 # Although their results are floats, of which some may be infinite.
 EXACT = {"distance_transform_edt", "flip", "rot90", "astype", "add", "subtract", "multiply", "divide"}
-EXACT |= {"minimum", "maximum", "erosion", "dilation", "opening", "closing"}
+EXACT |= {"crop", "pad", "where", "minimum", "maximum", "erosion", "dilation", "opening", "closing"}
 SCALAR = {"threshold_otsu", "histogram"}
 COMPOSED = {
     "corner_harris",
@@ -48,7 +48,7 @@ COMPOSED = {
     "black_tophat",
     "morphological_gradient",
 }
-POINTWISE = {"invert", "lut", "clip", "threshold", "rgb2gray", "add", "subtract", "multiply", "divide"}
+POINTWISE = {"invert", "lut", "clip", "threshold", "rgb2gray", "add", "subtract", "multiply", "divide", "where"}
 
 # Beyond the filters' own examples: sizes that take other paths, and windows larger than the image.
 MORE = {
@@ -110,6 +110,7 @@ MORE = {
         {"in_range": (50, 50)},
         *[{"out_range": name} for name in ("uint8", "uint16", "int16", "float32", "float64")],
     ],
+    "pad": [{"pad_width": 0}, {"pad_width": ((0, 1), (0, 0))}, {"pad_width": [[2, 0], [1100, 90]]}],
     "rot90": [{"k": 3}, {"k": 4}],
     "astype": [
         *[{"dtype": dtype} for dtype in ("bool", "uint16", "int16", "int32", "float64")],
@@ -117,6 +118,14 @@ MORE = {
             {"dtype": dtype, "scale": lambda image: image.dtype != np.int32}
             for dtype in ("bool", "uint8", "uint16", "int16", "float32", "float64")
         ],
+    ],
+    "where": [
+        {"a": True, "b": False},
+        {"a": 300.5, "b": lambda image: image[::-1]},
+        {"a": lambda image: image[::-1].astype(np.complex64), "b": float("inf")},
+        {"a": lambda image: (image > 3).astype(np.float16), "b": lambda image: (image[::-1] < 0).astype(np.float16)},
+        {"a": 1, "b": -1},
+        {"a": lambda image: image[::-1], "b": lambda image: image, "dtype": "uint16"},
     ],
     "lut": [
         {"table": lambda image: np.linspace(-1, 1, values(image)).astype(np.float32)},
@@ -230,7 +239,7 @@ def short(given):
 def test_against_the_oracle(name, dtype):
     if not supported(name, dtype):
         image = image_for(name, (3, 3), dtype)
-        with pytest.raises(TypeError, match=r"(image|seed) must have one of the dtypes"):
+        with pytest.raises(TypeError, match=r"(image|seed|condition) must have one of the dtypes"):
             FILTERS[name].function(image, **quiet(params, name, image)[0])
         return
     for number, shape in enumerate(SHAPES):
@@ -322,7 +331,7 @@ def test_memory_layouts(name, backend):
             assert_alike(name, backend, plain, actual, expected, f"{name} of a view: {kind}, {dtype}")
 
 
-@pytest.mark.parametrize("name", sorted(set(FILTERS) - SCALAR - PYRAMIDS - {"rescale", "resize"}))
+@pytest.mark.parametrize("name", sorted(set(FILTERS) - SCALAR - PYRAMIDS - {"crop", "pad", "rescale", "resize"}))
 def test_empty_images_stay_empty(name, backend):
     for shape in ((0, 5), (5, 0), (0, 0), (4, 5, 0), (0, 5, 3)):
         if FILTERS[name].color:
@@ -364,6 +373,8 @@ def touched(name, image, given):
         return ndimage.convolve(there, (np.asarray(given["weights"]) != 0).astype(np.uint8)) > 0
     if name == "bilateral":  # it has no weight
         return there.astype(bool)
+    if name == "pad":
+        return ORACLES["pad"](there, **given).astype(bool)
     if name in SAMPLED:
         return ORACLES[name](there.astype(np.float64), **given) > 1e-9
     if name in PYRAMIDS:
@@ -591,7 +602,7 @@ def test_what_compares_makes_masks_of_masks(name, backend):
         result = FILTERS[name].function(mask, backend=backend, **given)
         assert_same(result, ORACLES[name](mask, **given), f"{name} {short(given)}")
         assert result.view(np.uint8).max() <= 1
-        out = np.empty_like(mask)
+        out = np.empty_like(result)
         assert FILTERS[name].function(mask, backend=backend, out=out, **given) is out
         assert_same(out, result)
 

@@ -44,6 +44,7 @@ LAYERS = [
         "gpuimg.filters.thresholding",
         "gpuimg.filters.warp",
     ),
+    ("gpuimg.footprints",),
     ("gpuimg.filters.arithmetic", "gpuimg.filters.smooth"),
     ("gpuimg.filters.*",),
     ("gpuimg.filters",),

@@ -315,6 +315,7 @@ EXTREME = {
     "minimum": "size=WIDEST",
     "morphological_gradient": "footprint=WIDEST",
     "opening": "footprint=WIDEST",
+    "pad": "pad_width=((0, 2000), (0, 5000))",
     "percentile": "percentile=30, size=WIDEST",
     "pyramid_expand": "upscale=100",
     "pyramid_reduce": "downscale=390000",
@@ -335,6 +336,7 @@ MODEST = [
     "blend",
     "clip",
     "convolve",
+    "crop",
     "distance_transform_edt",
     "divide",
     "equalize_hist",
@@ -372,6 +374,7 @@ MODEST = [
     "threshold",
     "threshold_otsu",
     "warp",
+    "where",
     "ycbcr2rgb",
 ]
 

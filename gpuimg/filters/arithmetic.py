@@ -1,18 +1,18 @@
-"""Arithmetic of images with images and numbers, rounded and saturated."""
+"""Arithmetic of images with images and numbers, rounded and saturated; a choice between both by a condition."""
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gpuimg import images
-from gpuimg.filters.exposure import dtype_among, plan_astype, upside_down
-from gpuimg.images import DTYPES, FLOAT32, FLOAT64
+from gpuimg.filters.exposure import dtype_among, plan_astype, plan_lut, upside_down
+from gpuimg.images import BOOL, DTYPES, FLOAT32, FLOAT64
 from gpuimg.plans.alpha import channels
-from gpuimg.plans.nodes import point
-from gpuimg.plans.value import Value
+from gpuimg.plans.nodes import point, view
+from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
 from gpuimg.run import run
 from gpuimg.typing import Backend, ImageLike, Out
@@ -245,17 +245,15 @@ def plan_arithmetic(image: Value, other: Value, operation: int, dtype: np.dtype[
     if image.channels < other.channels:  # those of alpha
         other = channels(other, 0, image.channels)
     kind = _kind(image.dtype, dtype)
-    first, second = (plan_astype(each, kind, False) if kind != each.dtype else each for each in (image, other))
-    made = point("arithmetic", first, other=second, operation=operation)
-    return made if kind == dtype else plan_astype(made, dtype, False)
+    made = point("arithmetic", _converted(image, kind), other=_converted(other, kind), operation=operation)
+    return _converted(made, dtype)
 
 
 def plan_with_number(image: Value, operation: int, number: float, dtype: np.dtype[Any]) -> Value:
     """The same with a number."""
     kind = _kind(image.dtype, dtype)
-    first = plan_astype(image, kind, False) if kind != image.dtype else image
-    made = point("arithmetic_number", first, operation=operation, number=number)
-    return made if kind == dtype else plan_astype(made, dtype, False)
+    made = point("arithmetic_number", _converted(image, kind), operation=operation, number=number)
+    return _converted(made, dtype)
 
 
 def _kind(dtype: np.dtype[Any], wanted: np.dtype[Any]) -> np.dtype[Any]:
@@ -263,3 +261,162 @@ def _kind(dtype: np.dtype[Any], wanted: np.dtype[Any]) -> np.dtype[Any]:
     if dtype == wanted:
         return dtype
     return FLOAT64 if FLOAT64 in (dtype, wanted) else FLOAT32
+
+
+@register(
+    {"a": 200, "b": 50},
+    {"a": upside_down, "b": 7},
+    {"a": 0.5, "b": upside_down, "dtype": "float32"},
+    {"a": upside_down, "b": upside_down},
+    kinds="buif",
+    also=images.WITH_LABELS,
+    operands=("a", "b"),
+    alpha="channel",
+)
+def where(
+    condition: ImageLike,
+    a: ImageLike | float,
+    b: ImageLike | float,
+    dtype: DTypeLike | None = None,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> Any:
+    """Choose between two images or numbers: ``a`` where a condition holds, ``b`` elsewhere.
+
+    Parameters
+    ----------
+    condition : (H, W) or (H, W, C) array of bool
+        Also of uint8, uint16, int16, int32, float32 or float64: it holds where it is not 0.
+    a, b : numbers, or arrays of the condition's shape and of one dtype
+        Of any dtype of 1, 2, 4 or 8 bytes. Without ``axes``, a condition (H, W) or (H, W, 1) also chooses pixels of
+        images (H, W, C).
+    dtype : dtype, optional
+        Of the result: uint8, uint16, int16, float32 or float64. By default that of the images; of two numbers the first
+        of uint8, uint16 and int16 that holds both, else float32; of True and False bool.
+    axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the images' shape, or of the condition's where both are numbers. Numbers are rounded half to even and
+    saturated where the result is of integers; NaN becomes 0.
+
+    Raises
+    ------
+    TypeError, ValueError : ``a`` or ``b`` is neither a number nor an image, or has another shape or dtype, or ``dtype``
+        is none of these
+
+    Notes
+    -----
+    Differs from NumPy: numbers take the image's dtype, and the result never has another one than images have.
+
+    References
+    ----------
+    .. [1] `numpy.where`
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> image = np.array([[0, 100, 200]], np.uint8)
+    >>> gpuimg.where(image > 50, image, 0)
+    array([[  0, 100, 200]], dtype=uint8)
+    >>> gpuimg.where(image > 50, 255, image)
+    array([[  0, 255, 255]], dtype=uint8)
+    >>> gpuimg.where(image > 50, 1, -1)
+    array([[-1,  1,  1]], dtype=int16)
+    """
+    source = images.accept(condition, images.WITH_LABELS, axes=axes, name="condition")
+    first, second = _operand("a", a, source), _operand("b", b, source)
+    arrays = tuple([each for each in (first, second) if hasattr(each, "dtype")])
+    known = arrays[0].dtype if arrays else _dtype_of(first, second)
+    wanted = known if dtype is None else dtype_among(DTYPES, dtype)
+    if len(arrays) == 2 and (first.shape, first.dtype) != (second.shape, second.dtype):
+        raise ValueError(
+            f"b must have the shape and dtype of a, {first.shape} {first.dtype}, got {second.shape} {second.dtype}"
+        )
+    if wanted != known and known not in images.WITH_LABELS:
+        raise TypeError(f"dtype must be None for {known} images, got {wanted}")
+    if len(arrays) == 2:
+        return run(plan_where, source, wanted, others=arrays, backend=backend, out=out)
+    if not arrays:
+        table = np.full((1, 256), _stored(first, wanted), wanted)
+        table[0, 0] = _stored(second, wanted)
+        tables = (table.view(np.uint8) if wanted == BOOL else table,)
+        return run(plan_of_numbers, source, wanted, tables=tables, backend=backend, out=out)
+    holds = arrays[0] is second
+    number = images.bits(_stored(first if holds else second, wanted), wanted)
+    return run(plan_where_number, source, number, holds, wanted, others=arrays, backend=backend, out=out)
+
+
+def _operand(name: str, value: Any, source: images.Source) -> Any:
+    """A Python number, or an array that the condition fits."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, Real):
+        return int(value) if isinstance(value, Integral) else images.number(name, value, finite=False)
+    if isinstance(value, str | bytes | None):
+        raise TypeError(f"{name} must be an image or a number, got {value!r}")
+    array = images.accept_beside(name, value, images.MOVED, source, first="condition")
+    shape = source.array.shape
+    is_for_pixels = source.axes is None and source.channels == 1 and array.shape[:2] == shape[:2]
+    if array.shape != shape and not is_for_pixels:
+        raise ValueError(f"{name} must have the condition's shape {shape}, got {array.shape}")
+    return array
+
+
+def _dtype_of(*numbers: float) -> np.dtype[Any]:
+    """The dtype of a choice between numbers."""
+    if all(isinstance(number, bool) for number in numbers):
+        return BOOL
+    for dtype in DTYPES[:3]:
+        low, high = images.limits(dtype)
+        if all(low <= number <= high and number == int(number) for number in numbers):
+            return dtype
+    return FLOAT32
+
+
+def _stored(number: float, dtype: np.dtype[Any]) -> Any:
+    """A number as a value of a dtype, integers rounded half to even and saturated, NaN as 0."""
+    if dtype.kind in "iu":
+        low, high = images.limits(dtype)
+        return 0 if number != number else round(min(max(number, low), high))
+    with np.errstate(over="ignore"):
+        return dtype.type(number)
+
+
+def plan_where(condition: Value, first: Value, second: Value, dtype: np.dtype[Any]) -> Value:
+    """A choice between two images; their pixels are moved as unsigned integers, which a few kernels serve."""
+    first, second = _converted(first, dtype), _converted(second, dtype)
+    return _chosen("where", condition, first, dtype, first=_plain(first), second=_plain(second))
+
+
+def plan_where_number(condition: Value, other: Value, number: int, holds: bool, dtype: np.dtype[Any]) -> Value:
+    """A choice between an image and a number, given by its bits, that stands where the condition ``holds``."""
+    other = _converted(other, dtype)
+    return _chosen("where_number", condition, other, dtype, other=_plain(other), number=number, holds=int(holds))
+
+
+def plan_of_numbers(condition: Value, table: Small, dtype: np.dtype[Any]) -> Value:
+    """A choice between two numbers: a look-up table that has the second one at 0."""
+    return plan_lut(_truth(condition), table, dtype)
+
+
+def _chosen(kernel: str, condition: Value, like: Value, dtype: np.dtype[Any], **arguments: Any) -> Value:
+    channels = like.channels // max(condition.channels, 1)
+    plain = _plain(like).dtype
+    made = point(kernel, _truth(condition), shape=like.shape, dtype=plain, channels=channels, **arguments)
+    return view(made, dtype)
+
+
+def _truth(condition: Value) -> Value:
+    """Bytes that are 0 where the condition does not hold."""
+    return condition if condition.dtype.itemsize == 1 else point("nonzero", condition, dtype=BOOL, work=0.5)
+
+
+def _converted(image: Value, dtype: np.dtype[Any]) -> Value:
+    return image if image.dtype == dtype else plan_astype(image, dtype, False)
+
+
+def _plain(image: Value) -> Value:
+    return image if image.dtype.kind in "bu" else view(image, np.dtype(f"u{image.dtype.itemsize}"))

@@ -1,4 +1,4 @@
-"""Geometric transforms: resizing, flipping, rotation by right angles."""
+"""Geometric transforms: resizing, padding, cropping, flipping, rotation by right angles."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 
 from gpuimg import images, typing
 from gpuimg.keeping import kept
-from gpuimg.plans.nodes import moved, point, resample
+from gpuimg.plans.nodes import Edge, moved, point, resample
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import new_result, run
-from gpuimg.typing import Backend, GridOrder, ImageLike, Out, SameImage
+from gpuimg.typing import Backend, GridOrder, ImageLike, Mode, Out, SameImage, Widths
 
 Array = np.ndarray[Any, Any]
 ONE = 1 << 14  # the sum of the fixed-point weights of uint8 images
@@ -24,6 +24,7 @@ LONGEST_SIDE = 1 << 31
 TILE_SIDE = 1 << 16  # rows or columns of a result whose tables are made at once
 TILE_TAPS = 1 << 20  # samples in these tables, if there is more than one row or column
 MOST_TAPS = 1 << 21  # of an output sample: where a side shrinks, tables have a weight for each input sample
+CONSTANT = images.MODES["constant"].code
 OVERSHOOT = 0.5  # more than the sum of the negative weights of `KERNELS`
 
 
@@ -65,6 +66,7 @@ def _lanczos(distance: Array) -> Array:
 
 KERNELS: dict[Any, Kernel] = {3: Kernel(2, _cubic), "lanczos": Kernel(3, _lanczos)}
 
+Pair = tuple[int, int]
 Part = tuple[int, int, int]  # of a side of a result: its first and last sample, and the length of the whole
 
 
@@ -433,6 +435,168 @@ def plan_resize(image: Value, rows: Part, cols: Part, order: GridOrder, smooth: 
         w1=along.weights,
         q1=along.fixed,
     )
+
+
+def _checked_widths(name: str, value: Any) -> tuple[Pair, Pair]:
+    """Widths at an image's edges: one for all, (before, after), or two such pairs, of rows and of columns."""
+    given = value.tolist() if isinstance(value, np.ndarray) else value
+    ends = given if isinstance(given, list | tuple) else (given, given)
+    pairs = ends if any(isinstance(each, list | tuple) for each in ends) else (ends, ends)
+    if len(pairs) != 2 or any(not isinstance(each, list | tuple) or len(each) != 2 for each in pairs):
+        raise ValueError(f"{name} must be one number, (before, after) or ((top, bottom), (left, right)), got {value!r}")
+    (top, bottom), (left, right) = [
+        [images.whole(name, end, low=0, high=LONGEST_SIDE) for end in each] for each in pairs
+    ]
+    return (top, bottom), (left, right)
+
+
+def _corner(image: Any) -> tuple[Pair, Pair]:
+    """An example of what to crop."""
+    rows, cols = image.shape[:2]
+    return (rows // 3, rows // 4), (cols // 2, 0)
+
+
+@register(
+    {"pad_width": 3},
+    {"pad_width": (0, 5)},
+    {"pad_width": ((40, 1), (7, 100))},
+    kinds="buif",
+    also=images.MOVED,
+    alpha="channel",
+)
+def pad(
+    image: ImageLike,
+    pad_width: Widths,
+    mode: Mode = "constant",
+    cval: float = 0,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> Any:
+    """Pad an image: add rows and columns at its edges.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array of any dtype of 1, 2, 4 or 8 bytes: bool, integers, floats, complex64
+    pad_width : int, (before, after) or ((top, bottom), (left, right)), ints >= 0
+        Rows and columns to add: one number at every edge, a pair before and after along both axes, or a pair for the
+        rows and one for the columns. It may exceed the image's extent. Channels are not padded.
+    mode : {"constant", "reflect", "nearest", "mirror", "wrap"}
+        What to add; see `gpuimg.filters`.
+    cval, axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array (top + H + bottom, left + W + right) or with C channels, of the image's dtype
+
+    Raises
+    ------
+    ValueError : ``pad_width`` is negative or none of these, ``mode`` is none of these, or the image is empty and the
+        result is not
+
+    Notes
+    -----
+    Differs from `numpy.pad`: border modes have SciPy's names, as everywhere here. "reflect" is NumPy's "symmetric",
+    "mirror" is NumPy's "reflect", "nearest" is NumPy's "edge"; "wrap" and "constant" are the same. ``cval`` is one
+    number, NumPy's ``constant_values``.
+
+    References
+    ----------
+    .. [1] `numpy.pad`, and `cv2.copyMakeBorder`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> image = np.array([[1, 2, 3]], np.uint8)
+    >>> gpuimg.pad(image, ((0, 1), (2, 2)))
+    array([[0, 0, 1, 2, 3, 0, 0],
+           [0, 0, 0, 0, 0, 0, 0]], dtype=uint8)
+    >>> gpuimg.pad(image, ((0, 0), (2, 2)), mode="mirror")
+    array([[3, 2, 1, 2, 3, 2, 1]], dtype=uint8)
+    """
+    source = images.accept(image, images.MOVED, axes=axes)
+    widths = _checked_widths("pad_width", pad_width)
+    edge = images.border(mode, cval, images.FLOAT32 if source.dtype.kind == "c" else source.dtype)
+    return run(plan_pad, source, widths, edge, backend=backend, out=out)
+
+
+@register({"crop_width": 0}, {"crop_width": _corner}, kinds="buif", also=images.MOVED, alpha="channel")
+def crop(
+    image: ImageLike,
+    crop_width: Widths,
+    *,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> Any:
+    """Crop an image: remove rows and columns at its edges.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array of any dtype of 1, 2, 4 or 8 bytes: bool, integers, floats, complex64
+    crop_width : int, (before, after) or ((top, bottom), (left, right)), ints >= 0
+        Rows and columns to remove: one number at every edge, a pair before and after along both axes, or a pair for
+        the rows and one for the columns.
+    axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    contiguous array (H - top - bottom, W - left - right) or with C channels, of the image's dtype; never a view
+
+    Raises
+    ------
+    ValueError : ``crop_width`` is negative or none of these, or leaves no row or no column
+
+    Notes
+    -----
+    Differs from scikit-image: channels are not cropped.
+
+    References
+    ----------
+    .. [1] `skimage.util.crop`
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> image = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    >>> gpuimg.crop(image, 1)
+    array([[5, 6]], dtype=uint8)
+    >>> gpuimg.crop(image, ((0, 1), (2, 0)))
+    array([[2, 3],
+           [6, 7]], dtype=uint8)
+    """
+    source = images.accept(image, images.MOVED, axes=axes)
+    down, along = _checked_widths("crop_width", crop_width)
+    for extent, width in zip(source.shape, (down, along), strict=False):
+        if any(width) and sum(width) >= extent:
+            raise ValueError(f"crop_width must leave a row and a column of the shape {source.shape}, got {crop_width}")
+    return run(plan_crop, source, down, along, backend=backend, out=out)
+
+
+def plan_pad(image: Value, widths: tuple[Pair, Pair], edge: Edge) -> Value:
+    (top, bottom), (left, right) = widths
+    rows, cols, *channels = image.shape
+    mode, cval = edge
+    return _part(image, (-top, -left), (top + rows + bottom, left + cols + right, *channels), mode, cval)
+
+
+def plan_crop(image: Value, down: Pair, along: Pair) -> Value:
+    rows, cols, *channels = image.shape
+    return _part(image, (down[0], along[0]), (rows - sum(down), cols - sum(along), *channels))
+
+
+def _part(image: Value, first: Pair, shape: tuple[int, ...], mode: int = CONSTANT, cval: float = 0) -> Value:
+    """A part of an image from its pixel ``first`` on; it may reach beyond the edges."""
+    if 0 in image.shape:  # nothing is computed
+        return Value(shape, image.dtype)
+    row, col = first
+    value = images.bits(cval, image.dtype)
+
+    def move(pixels: Value) -> Value:
+        return resample("pad", pixels, shape=shape, work=0.5, first_row=row, first_col=col, mode=mode, fill_value=value)
+
+    return moved(image, move)
 
 
 @register({"axis": 0}, {"axis": 1}, {"axis": (0, 1)}, kinds="buif", also=images.MOVED, alpha="channel")

@@ -43,7 +43,7 @@ def _sampled(name: str, image: Value, shape: tuple[int, ...], order: int, edge: 
     mode, cval = edge
     if order:
         return resample(f"{name}_linear", image, shape=shape, work=6.0, mode=mode, cval=cval, **where)
-    value = int(np.array(cval, image.dtype).view(f"i{image.dtype.itemsize}"))  # its bits
+    value = images.bits(cval, image.dtype)
 
     def move(pixels: Value) -> Value:
         return resample(f"{name}_nearest", pixels, shape=shape, work=4.0, mode=mode, fill_value=value, **where)

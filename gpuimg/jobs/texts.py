@@ -1,7 +1,8 @@
 """A step of a chain as a text, ``gaussian:sigma=2,mode=nearest``: on the command line, and wherever there is no Python.
 
-Values are numbers, words, quoted strings, None, True, False, and tuples and lists of them. Nothing is evaluated, and a
-text of any kind is read in time proportional to its length or refused in one sentence.
+Values are numbers, words, quoted strings, None, True, False, and tuples and lists of them; a footprint may be
+``disk(3)``, ``square(3)`` or ``diamond(3)``. Nothing is evaluated, and a text of any kind is read in time proportional
+to its length or refused in one sentence.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -18,12 +19,16 @@ import numpy as np
 
 from gpuimg.errors import shown
 from gpuimg.filters import all_filters, filter_named
+from gpuimg.footprints import diamond, disk, square
 from gpuimg.registry import Filter
 
 NOT_PARAMETERS = ("axes", "alpha", "backend", "out")  # of a filter, but not of a step: who runs the chain sets them
 MAX_TEXT = 20_000  # characters
 MAX_NUMBER = 40  # characters
 MAX_DEPTH = 8  # brackets within brackets
+MAX_REACH = 49  # of a footprint by its name, so that its pixels are a text that can be read
+
+FOOTPRINTS = {"disk": disk, "square": square, "diamond": diamond}
 
 CLOSING = {"(": ")", "[": "]"}
 CONSTANTS = {"None": None, "True": True, "False": False, "nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -54,6 +59,8 @@ def read_step(text: str) -> tuple[str, dict[str, Any]]:
     ('gaussian', {'sigma': (1, 2.5), 'mode': 'nearest'})
     >>> read_step("resize:480,640,order=0")
     ('resize', {'output_shape': (480, 640), 'order': 0})
+    >>> read_step("erosion:footprint=disk(1)")
+    ('erosion', {'footprint': ((0, 1, 0), (1, 1, 1), (0, 1, 0))})
     """
     if len(text) > MAX_TEXT:
         raise ValueError(f"a step must have at most {MAX_TEXT} characters, got {len(text)}: {shown(text)}")
@@ -139,7 +146,8 @@ def _read(text: str) -> tuple[str, dict[str, Any]]:
     params = {}
     for key, tokens in pairs.items():
         try:
-            params[key] = _value(tokens)
+            is_named = key == "footprint" and tokens[0] in FOOTPRINTS
+            params[key] = _named_footprint(tokens) if is_named else _value(tokens)
         except ValueError as error:
             raise ValueError(f"{entry.name}: {key} {error}, got {shown(' '.join(tokens))}") from None
     return entry.name, params
@@ -164,7 +172,9 @@ def _pairs(arguments: str, known: list[str]) -> dict[str, list[str]]:
 
 def _is_alone(piece: list[str], known: list[str]) -> bool:
     """Whether a piece is a value without a name."""
-    return "=" not in piece and (len(piece) == 1 or piece[:1] == ["("] or piece[:1] == ["["]) and piece[0] not in known
+    if not piece or "=" in piece or piece[0] in known:
+        return False
+    return len(piece) == 1 or piece[0] in CLOSING or piece[0] in FOOTPRINTS
 
 
 def _is_number(piece: list[str]) -> bool:
@@ -207,6 +217,19 @@ def _tokens(text: str) -> Iterator[str]:
             raise ValueError
         end = found.end()
         yield found[1]
+
+
+def _named_footprint(tokens: list[str]) -> tuple[tuple[int, ...], ...]:
+    name, *rest = tokens
+    reach = _value(rest) if rest else None
+    if type(reach) is not int or not 1 <= reach <= MAX_REACH:
+        raise ValueError(f"must be {name}(n) with a whole number n from 1 to {MAX_REACH}")
+    return _footprint(name, reach)
+
+
+@lru_cache(maxsize=64)
+def _footprint(name: str, reach: int) -> tuple[tuple[int, ...], ...]:
+    return tuple(map(tuple, FOOTPRINTS[name](reach).tolist()))
 
 
 def _value(tokens: list[str]) -> Any:

@@ -35,6 +35,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "clip_limit": (0, 1),
     "bins": (1, 65536),
     "output_shape": (1, LONGEST_SIDE),
+    **dict.fromkeys(("pad_width", "crop_width"), (0, LONGEST_SIDE)),
     "scale": (1e-3, 1e3),
     **dict.fromkeys(("downscale", "upscale"), (1, 1e3)),
     "k": (-1e6, 1e6),
@@ -80,6 +81,7 @@ def _enum(values: Any) -> Schema:
 
 MASK = _list_of(_list_of({"enum": [0, 1, True, False]}, 1, 255), 1, 255)
 PAIR = _list_of(NUMBER, 2, 2)
+PAIR_OF_INTEGERS = _list_of(INTEGER, 2, 2)
 DTYPE_NAMES = tuple([dtype.name for dtype in (BOOL, *DTYPES)])
 
 # By the annotation, as it stands in the source.
@@ -99,6 +101,7 @@ KINDS: dict[str, Schema] = {
     "Order": _enum(get_args(typing.Order)),
     "GridOrder": _enum(get_args(typing.GridOrder)),
     "Size": _one_or_two(INTEGER),
+    "Widths": {"anyOf": [INTEGER, PAIR_OF_INTEGERS, _list_of(PAIR_OF_INTEGERS, 2, 2)]},
     "Size | None": {"anyOf": [INTEGER, _list_of(INTEGER, 2, 2), NULL]},
     "float | tuple[float, float]": _one_or_two(NUMBER),
     "Sigma": _one_or_two(NUMBER),
