@@ -77,6 +77,16 @@ def kernel_of(side: int) -> Any:
     return weights / weights.sum()
 
 
+def markers_in(image: Any) -> Any:
+    """Labels at random places, a few thousand at most."""
+    import numpy as np
+
+    rng, count = np.random.default_rng(0), max(1, min(2000, image.size // 2000))
+    markers = np.zeros(image.shape, np.int32)
+    markers.flat[rng.choice(image.size, count, replace=False)] = np.arange(1, count + 1)
+    return markers
+
+
 def cases(dtype: str) -> list[Case]:
     """All races for images of a dtype; a parameter that is a function is made by it, out of the image."""
     import numpy as np
@@ -132,6 +142,7 @@ def cases(dtype: str) -> list[Case]:
         Case("morphological_gradient", {"footprint": 3}),
         Case("reconstruction", {"mask": lambda image: (np.minimum(image, top - step) + step).astype(dtype)}),
         Case("fill_holes"),
+        Case("watershed", {"markers": markers_in}, tolerance=None),  # ties
         Case("sobel"),
         Case("gradient", tolerance=None),  # OpenCV's angles go from 0 to 2 pi
         Case("scharr"),
@@ -363,7 +374,7 @@ def opencv() -> Library:
 
 def scikit_image() -> Library:
     import numpy as np
-    from skimage import color, exposure, feature, filters, measure, morphology, transform, util
+    from skimage import color, exposure, feature, filters, measure, morphology, segmentation, transform, util
 
     def resize(image: Any, scale: float, anti_aliasing: bool, order: int | str = 1) -> Any:
         if order not in (0, 1):
@@ -408,6 +419,7 @@ def scikit_image() -> Library:
             "label": measure.label,
             "reconstruction": lambda image, mask: morphology.reconstruction(image, mask),
             "fill_holes": fill_holes,
+            "watershed": lambda image, markers: segmentation.watershed(image, markers),
         }
     )
 

@@ -63,6 +63,7 @@ from gpuimg.filters.morphology import reconstruction as reconstruction
 from gpuimg.filters.morphology import white_tophat as white_tophat
 from gpuimg.filters.pyramid import pyramid_expand as pyramid_expand
 from gpuimg.filters.pyramid import pyramid_reduce as pyramid_reduce
+from gpuimg.filters.segmentation import watershed as watershed
 from gpuimg.filters.smooth import bilateral as bilateral
 from gpuimg.filters.smooth import convolve as convolve
 from gpuimg.filters.smooth import difference_of_gaussians as difference_of_gaussians

@@ -289,15 +289,19 @@ def given_shape(source: Source, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape if source.axes is None else source.axes.given_shape((*source.stack, *shape))
 
 
-def accept_second(name: str, other: Any, source: Source, *, first: str = "image") -> Any:
-    """Check an image that goes with the one called ``first``, of its shape and dtype, in the same memory.
+def accept_second(
+    name: str, other: Any, source: Source, *, first: str = "image", dtype: np.dtype[Any] | None = None
+) -> Any:
+    """Check an image that goes with the one called ``first``, of its shape, in the same memory.
+
+    It is of its dtype, or of the one given.
 
     Returns its array.
     """
     axes = source.axes
     second = accept(
         other,
-        {source.dtype, *_ANY},
+        {source.dtype, *_ANY} if dtype is None else {dtype},
         axes=axes and axes.given,
         together=axes is not None and axes.order.endswith("C"),
         name=name,
@@ -306,7 +310,7 @@ def accept_second(name: str, other: Any, source: Source, *, first: str = "image"
         raise TypeError(f"{name} must lie in {'GPU' if source.on_device else 'host'} memory, as the {first} does")
     if second.array.shape != source.array.shape:
         raise ValueError(f"{name} must have the {first}'s shape {source.array.shape}, got {second.array.shape}")
-    if second.dtype != source.dtype:
+    if dtype is None and second.dtype != source.dtype:
         raise TypeError(f"{name} must have the {first}'s dtype {source.dtype}, got {second.dtype}")
     return second.array
 

@@ -363,6 +363,7 @@ MODEST = [
     "threshold",
     "threshold_otsu",
     "warp",
+    "watershed",
     "ycbcr2rgb",
 ]
 
