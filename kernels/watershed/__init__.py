@@ -2,8 +2,9 @@
 
 A pixel's *level* is the lowest height of the water that reaches it: the minimum over all paths from markers of the
 maximum on the path, both ends included. The *length* of its path is counted within its level: 0 at a marker, 1 where
-water comes from a lower level, and 2 more for each further pixel. A pixel takes its label from the neighbour of the least level, among these of the least length,
-among these of the least label. A queue by value, then by age, as scikit-image's, has the same order but for the last.
+water comes from a lower level, and 2 more for each further pixel. A pixel takes its label from the neighbour of the
+least level, among these of the least length, among these of the least label. A queue by level, then by age, as
+scikit-image's, has the same order but for the last.
 
 1. `watershed`: a CPU floods each channel in that order. A device only begins here, and repeats three steps:
 2. `watershed_levels`: levels, until nothing changes.
