@@ -290,18 +290,18 @@ def given_shape(source: Source, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def accept_second(
-    name: str, other: Any, source: Source, *, first: str = "image", dtype: np.dtype[Any] | None = None
+    name: str, other: Any, source: Source, *, first: str = "image", dtypes: Collection[np.dtype[Any]] | None = None
 ) -> Any:
     """Check an image that goes with the one called ``first``, of its shape, in the same memory.
 
-    It is of its dtype, or of the one given.
+    It is of its dtype, or of one of those given.
 
     Returns its array.
     """
     axes = source.axes
     second = accept(
         other,
-        {source.dtype, *_ANY} if dtype is None else {dtype},
+        {source.dtype, *_ANY} if dtypes is None else dtypes,
         axes=axes and axes.given,
         together=axes is not None and axes.order.endswith("C"),
         name=name,
@@ -310,7 +310,7 @@ def accept_second(
         raise TypeError(f"{name} must lie in {'GPU' if source.on_device else 'host'} memory, as the {first} does")
     if second.array.shape != source.array.shape:
         raise ValueError(f"{name} must have the {first}'s shape {source.array.shape}, got {second.array.shape}")
-    if dtype is None and second.dtype != source.dtype:
+    if dtypes is None and second.dtype != source.dtype:
         raise TypeError(f"{name} must have the {first}'s dtype {source.dtype}, got {second.dtype}")
     return second.array
 

@@ -125,7 +125,12 @@ WRONG = [
     ("watershed", {"markers": GREY.astype(float)}, TypeError, "markers must have one of the dtypes int32, got float64"),
     ("watershed", {"markers": GREY[1:]}, ValueError, "markers must have the image's shape"),
     ("watershed", {"markers": GREY.astype(np.int64) << 31}, ValueError, "markers must be greater than -2"),
-    ("watershed", {"markers": GREY, "mask": GREY}, TypeError, "mask must have one of the dtypes bool, got uint8"),
+    (
+        "watershed",
+        {"markers": GREY, "mask": GREY.astype(float)},
+        TypeError,
+        "mask must have one of the dtypes bool, uint8",
+    ),
     ("watershed", {"markers": GREY, "connectivity": 3}, ValueError, "connectivity must be at most 2, got 3"),
     ("fill_holes", {"connectivity": 0}, ValueError, "connectivity must be positive, got 0"),
     # the rest

@@ -5,6 +5,8 @@ import pytest
 from skimage import segmentation
 
 import gpuimg
+from gpuimg import stopping
+from gpuimg.backend.compiled import DONE, prepare
 from gpuimg.filters import segmentation as ours
 from gpuimg.images import DTYPES
 from tests.conftest import assert_same
@@ -50,7 +52,8 @@ def test_images_without_equal_values_as_scikit_image(masked, connectivity):
         mask = rng.random(shape) < 0.8 if masked else np.ones(shape, bool)
         assert not open_ties(image, markers, connectivity, mask).any()
         expected = segmentation.watershed(image, markers, connectivity, mask=mask)
-        found = gpuimg.watershed(image, markers, connectivity, mask if masked else None, backend="single")
+        given = mask.astype(np.uint8) * 200 if masked else None
+        found = gpuimg.watershed(image, markers, connectivity, given, backend="single")
         assert_same(found, expected)
 
 
@@ -129,3 +132,21 @@ def test_images_of_which_lengths_do_not_fit(monkeypatch):
     gpuimg.watershed(np.zeros((1, 5), np.uint8), np.zeros((1, 5), int))
     with pytest.raises(ValueError, match=r"image must have at most 2\*\*30 values, got the shape \(2, 3\)"):
         gpuimg.watershed(np.zeros((2, 3), np.uint8), np.zeros((2, 3), int))
+
+
+def test_a_flood_looks_at_the_stop_flag():
+    image = np.zeros((8, 20), np.uint8)
+    markers = np.zeros(image.shape, np.int32)
+    markers[3, 5] = 7
+    labels, lengths = np.empty_like(markers), np.empty_like(markers)
+    args = markers, 1, 1, np.empty_like(image), lengths, np.ones((1, 1), np.int64)
+    watch = stopping.Watch(1)
+    with stopping.watched(watch):
+        code, packed = prepare("watershed", image, labels, args)
+        watch.stop()
+        assert code.call(packed.address, 0, 1) == DONE
+    np.testing.assert_array_equal(labels, markers)
+    with stopping.watched(None):
+        code, packed = prepare("watershed", image, labels, args)
+        assert code.call(packed.address, 0, 1) == DONE
+    np.testing.assert_array_equal(labels, 7)

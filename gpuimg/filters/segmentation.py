@@ -24,9 +24,8 @@ LARGEST = 1 << 30  # pixels, so that lengths of paths fit 32 bits
 def _grid(image: Any) -> Array:
     """An example of markers: a grid of points."""
     markers = np.zeros(image.shape, np.int32)
-    for channel in markers.reshape(*image.shape[:2], -1).transpose(2, 0, 1):
-        points = channel[2::7, 1::9]
-        points[:] = np.arange(1, points.size + 1).reshape(points.shape)
+    points = markers[2::7, 1::9]
+    points[:] = np.arange(1, points.size + 1).reshape(points.shape)
     return markers
 
 
@@ -65,8 +64,8 @@ def watershed(
         2**31.
     connectivity : {1, 2}
         1: pixels touch at their edges, 2: at their corners too.
-    mask : array of bool of the image's shape, optional
-        Where it is False, no water goes. None: it goes everywhere.
+    mask : array of bool or uint8 of the image's shape, optional
+        Where it is 0, no water goes. None: it goes everywhere.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -75,7 +74,8 @@ def watershed(
 
     Raises
     ------
-    TypeError : ``markers`` is None, a number, or not of integers; ``mask`` is not of bool
+    TypeError : ``markers`` is None, a number, or not of integers; ``mask`` is not of bool or
+        uint8
     ValueError : ``markers`` or ``mask`` has another shape, a label is out of range, ``connectivity`` is neither 1 nor
         2, or the image has more than 2**30 values
 
@@ -115,8 +115,8 @@ def watershed(
     touching = images.whole("connectivity", connectivity, high=2)
     if math.prod(source.shape) > LARGEST:
         raise ValueError(f"image must have at most 2**30 values, got the shape {source.shape}")
-    seeds = images.accept_second("markers", _labels(markers), source, dtype=INT32)
-    others = () if mask is None else (images.accept_second("mask", mask, source, dtype=BOOL),)
+    seeds = images.accept_second("markers", _labels(markers), source, dtypes={INT32})
+    others = () if mask is None else (images.accept_second("mask", mask, source, dtypes={BOOL, UINT8}),)
     return run(plan_watershed, source, touching, others=(seeds, *others), backend=backend, out=out)
 
 

@@ -46,7 +46,7 @@ __device__ __forceinline__ bool is_free(T value, int marker) {
 template <typename F>
 __device__ __forceinline__ void each_neighbour(long long row, long long x, long long rows, long long cols,
                                                long long step, long long connectivity, F f) {
-#pragma unroll
+#pragma unroll 1
   for (int down = -1; down <= 1; ++down) {
 #pragma unroll
     for (int along = -1; along <= 1; ++along) {

@@ -48,6 +48,8 @@ def flood(image, labels, markers, links, channel, step, connectivity, stop):
                 break
             level, queue, queued, heap, count = lowest(values, labels, markers, links, heads[each], queue, heap, count)
             heads[each] = NONE
+            if queued == 0:  # NaN, if the image changes meanwhile
+                break
             if queued > 1:
                 queue[:queued].sort()
             queue = rise(image, labels, level, links, heads, scale, queue, queued, step, neighbours, stop)

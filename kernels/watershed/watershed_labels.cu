@@ -5,7 +5,7 @@
 // Lowers the label of each pixel to the least of those of the neighbours that water comes from: those of the least level,
 // and among these of the least length. 0 where no water comes.
 template <typename T>
-__global__ void __launch_bounds__(256) watershed_labels(int* labels, long long rows, long long cols, const int* markers,
+__global__ void __launch_bounds__(256, 2) watershed_labels(int* labels, long long rows, long long cols, const int* markers,
                                                         long long marker_rows, long long marker_cols, const T* levels,
                                                         long long level_rows, long long level_cols, const int* lengths,
                                                         long long length_rows, long long length_cols, long long step,

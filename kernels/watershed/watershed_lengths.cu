@@ -4,7 +4,7 @@
 
 // Lowers the length of each pixel's path within its level: 1 next to a lower level, else 2 more than a neighbour's.
 template <typename T>
-__global__ void __launch_bounds__(256) watershed_lengths(int* lengths, long long rows, long long cols, const T* image,
+__global__ void __launch_bounds__(256, 2) watershed_lengths(int* lengths, long long rows, long long cols, const T* image,
                                                          long long image_rows, long long image_cols,
                                                          const int* markers, long long marker_rows,
                                                          long long marker_cols, const T* levels, long long level_rows,

@@ -4,7 +4,7 @@
 
 // Lowers the level of each pixel to the least of its neighbours', at least to its own value.
 template <typename T>
-__global__ void __launch_bounds__(256) watershed_levels(T* levels, long long rows, long long cols, const T* image,
+__global__ void __launch_bounds__(256, 2) watershed_levels(T* levels, long long rows, long long cols, const T* image,
                                                         long long image_rows, long long image_cols, const int* markers,
                                                         long long marker_rows, long long marker_cols, long long step,
                                                         long long connectivity, long long* changed, long long counts,
