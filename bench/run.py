@@ -81,6 +81,16 @@ def kernel_of(side: int) -> Any:
     return weights / weights.sum()
 
 
+def markers_in(image: Any) -> Any:
+    """Labels at random places, a few thousand at most."""
+    import numpy as np
+
+    rng, count = np.random.default_rng(0), max(1, min(2000, image.size // 2000))
+    markers = np.zeros(image.shape, np.int32)
+    markers.flat[rng.choice(image.size, count, replace=False)] = np.arange(1, count + 1)
+    return markers
+
+
 def cases(dtype: str) -> list[Case]:
     """All races for images of a dtype; a parameter that is a function is made by it, out of the image."""
     import numpy as np
@@ -139,6 +149,7 @@ def cases(dtype: str) -> list[Case]:
         Case("fill_holes"),
         Case("skeletonize"),
         Case("thin"),
+        Case("watershed", {"markers": markers_in}, tolerance=None),  # ties
         Case("sobel"),
         Case("gradient", tolerance=None),  # OpenCV's angles go from 0 to 2 pi
         Case("scharr"),
@@ -475,6 +486,7 @@ def scikit_image() -> Library:
             "skeletonize": morphology.skeletonize,
             "thin": morphology.thin,
             "crop": lambda image, crop_width: util.crop(image, crop_width, copy=True),
+            "watershed": lambda image, markers: segmentation.watershed(image, markers),
         }
     )
 

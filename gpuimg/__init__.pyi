@@ -68,6 +68,7 @@ from gpuimg.filters.regions import find_boundaries as find_boundaries
 from gpuimg.filters.regions import regionprops_table as regionprops_table
 from gpuimg.filters.regions import remove_small_holes as remove_small_holes
 from gpuimg.filters.regions import remove_small_objects as remove_small_objects
+from gpuimg.filters.segmentation import watershed as watershed
 from gpuimg.filters.skeleton import skeletonize as skeletonize
 from gpuimg.filters.skeleton import thin as thin
 from gpuimg.filters.smooth import bilateral as bilateral

@@ -289,15 +289,19 @@ def given_shape(source: Source, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape if source.axes is None else source.axes.given_shape((*source.stack, *shape))
 
 
-def accept_second(name: str, other: Any, source: Source, *, first: str = "image") -> Any:
-    """Check an image that goes with the one called ``first``, of its shape and dtype, in the same memory.
+def accept_second(
+    name: str, other: Any, source: Source, *, first: str = "image", dtypes: Collection[np.dtype[Any]] | None = None
+) -> Any:
+    """Check an image that goes with the one called ``first``, of its shape, in the same memory.
+
+    It is of its dtype, or of one of those given.
 
     Returns its array.
     """
-    array = accept_beside(name, other, {source.dtype, *_ANY}, source, first=first)
+    array = accept_beside(name, other, {source.dtype, *_ANY} if dtypes is None else dtypes, source, first=first)
     if array.shape != source.array.shape:
         raise ValueError(f"{name} must have the {first}'s shape {source.array.shape}, got {array.shape}")
-    if array.dtype != source.dtype:
+    if dtypes is None and array.dtype != source.dtype:
         raise TypeError(f"{name} must have the {first}'s dtype {source.dtype}, got {array.dtype}")
     return array
 

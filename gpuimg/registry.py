@@ -45,7 +45,7 @@ class Filter(NamedTuple):
 
     def is_image(self, name: str, value: Any) -> bool:
         """Whether what is given for a parameter is an image."""
-        return name in self.images or (name in self.operands and np.ndim(value) > 0)
+        return (name in self.images and value is not None) or (name in self.operands and np.ndim(value) > 0)
 
     @property
     def dtypes(self) -> tuple[np.dtype[Any], ...]:

@@ -5,6 +5,7 @@ rounded half to even and saturated once, at the end.
 """
 
 import functools
+import heapq
 import math
 
 import numpy as np
@@ -619,6 +620,44 @@ def reconstruction(seed, mask, method="dilation", connectivity=2):
     return made.astype(seed.dtype)
 
 
+def watershed(image, markers, connectivity=1, mask=None):
+    mask = np.ones(image.shape, bool) if mask is None else mask
+    if image.ndim == 3:
+        planes = [flooded(image[..., c], markers[..., c], connectivity, mask[..., c])[0] for c in range(image.shape[2])]
+        return np.stack(planes, axis=-1)
+    return flooded(image, markers, connectivity, mask)[0]
+
+
+def flooded(image, markers, connectivity, mask):
+    """Labels, levels and lengths by a heap in the order of level, length and label: who comes first, labels."""
+    heights = {place: float(image[place]) for place in np.ndindex(image.shape) if mask[place]}
+    heights = {place: height for place, height in heights.items() if height == height}
+    reached = {place: int(markers[place]) for place in heights if markers[place]}
+    heap = [(heights[place], 0, label, place) for place, label in reached.items()]
+    heapq.heapify(heap)
+    labels = np.zeros(image.shape, np.int32)
+    levels, lengths = np.full(image.shape, np.inf), np.full(image.shape, np.inf)
+    while heap:
+        level, length, label, place = heapq.heappop(heap)
+        labels[place], levels[place], lengths[place] = label, level, length
+        for other in neighbours(place, connectivity):
+            if other in heights and other not in reached:
+                reached[other] = label
+                height = heights[other]
+                further = 1 if height > level else length + 2
+                heapq.heappush(heap, (max(level, height), further, label, other))
+    return labels, levels, lengths
+
+
+def neighbours(place, connectivity):
+    return [
+        (place[0] + down, place[1] + along)
+        for down in (-1, 0, 1)
+        for along in (-1, 0, 1)
+        if 1 <= abs(down) + abs(along) <= connectivity
+    ]
+
+
 @each_channel
 def fill_holes(image, connectivity=1):
     if image.dtype == bool:
@@ -701,6 +740,7 @@ ORACLES = {
     "fill_holes": fill_holes,
     "skeletonize": skeletonize,
     "thin": thin,
+    "watershed": watershed,
     "integral_image": integral_image,
     "rgb2gray": rgb2gray,
     "rgb2hsv": rgb2hsv,

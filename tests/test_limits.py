@@ -375,6 +375,7 @@ MODEST = [
     "threshold_otsu",
     "warp",
     "where",
+    "watershed",
     "ycbcr2rgb",
 ]
 

@@ -37,7 +37,8 @@ alpha : bool, optional
     "dropped": masks, measures and other colour spaces (thresholds, histograms, derivatives, edges, corners, top hats,
     labels, distances, integral images, `rgb2gray`, `rgb2hsv`, ...) are made of the colours, and have no alpha.
     "channel": filters that move, select, blend or convert values (`flip`, `rot90`, `pad`, `crop`, `resize` with order
-    0, `median`, erosion, dilation and what consists of them, `blend`, `where`, `astype`) treat alpha like any channel.
+    0, `median`, erosion, dilation and what consists of them, `watershed`, `blend`, `where`, `astype`) treat alpha like
+    any channel.
 
 Images are ``(H, W)`` or ``(H, W, C)``, uint8, uint16, int16, float32 or float64, from NumPy, CuPy, PIL or anything that
 has DLPack; the result is of the same kind. A PIL image is turned upright as its EXIF says first, and the result keeps
@@ -58,7 +59,7 @@ from gpuimg.registry import FILTERS, Filter
 
 FAMILIES = (
     *("color", "exposure", "arithmetic", "smooth", "thresholding", "edges", "morphology", "skeleton"),
-    *("transform", "warp", "pyramid", "measure", "regions", "feature"),
+    *("transform", "warp", "pyramid", "measure", "regions", "segmentation", "feature"),
 )
 
 

@@ -1,0 +1,16 @@
+"""Launches of what relaxes tiles; see `water.cuh`."""
+
+from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+
+TILE = 32
+BLOCK = TILE, 8
+SWEEPS = 8  # until the host asks whether the last one has changed anything
+
+
+def sweep(gpu, stem, dtype, state, step, changed, args):
+    rows, cols = state.shape
+    kernel = gpu.kernel(stem, f"{stem}<{gpu.ctype(dtype)}>")
+    grid = -(-cols // (TILE * step)), min(-(-rows // TILE) * step, GREATEST_GRID)
+    for _ in range(SWEEPS):
+        gpu.zero(changed)
+        kernel(grid, BLOCK, (state, *args))

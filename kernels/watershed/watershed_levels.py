@@ -1,0 +1,8 @@
+"""The second step of a device; on a CPU `watershed` has done all."""
+
+from gpuimg.kernels.lib.borders import kernel
+
+
+@kernel
+def fill(src, dst, top, bottom, image, markers, step, connectivity, changed):
+    changed[0, 0] = 0
