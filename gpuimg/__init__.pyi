@@ -43,7 +43,6 @@ from gpuimg.filters.exposure import lut as lut
 from gpuimg.filters.exposure import match_histograms as match_histograms
 from gpuimg.filters.exposure import rescale_intensity as rescale_intensity
 from gpuimg.filters.exposure import threshold as threshold
-from gpuimg.filters.exposure import threshold_otsu as threshold_otsu
 from gpuimg.filters.feature import apply_hysteresis_threshold as apply_hysteresis_threshold
 from gpuimg.filters.feature import canny as canny
 from gpuimg.filters.feature import corner_harris as corner_harris
@@ -71,6 +70,11 @@ from gpuimg.filters.smooth import median as median
 from gpuimg.filters.smooth import percentile as percentile
 from gpuimg.filters.smooth import uniform as uniform
 from gpuimg.filters.smooth import unsharp_mask as unsharp_mask
+from gpuimg.filters.thresholds import threshold_li as threshold_li
+from gpuimg.filters.thresholds import threshold_multiotsu as threshold_multiotsu
+from gpuimg.filters.thresholds import threshold_otsu as threshold_otsu
+from gpuimg.filters.thresholds import threshold_triangle as threshold_triangle
+from gpuimg.filters.thresholds import threshold_yen as threshold_yen
 from gpuimg.filters.transform import flip as flip
 from gpuimg.filters.transform import rescale as rescale
 from gpuimg.filters.transform import resize as resize

@@ -38,7 +38,7 @@ LAYERS = [
     ("gpuimg.jobs.texts",),
     ("gpuimg.jobs",),
     ("gpuimg.filters.feature", "gpuimg.filters.pyramid", "gpuimg.filters.warp"),
-    ("gpuimg.filters.arithmetic", "gpuimg.filters.smooth"),
+    ("gpuimg.filters.arithmetic", "gpuimg.filters.smooth", "gpuimg.filters.thresholds"),
     ("gpuimg.filters.*",),
     ("gpuimg.filters",),
     ("gpuimg.run",),

@@ -322,6 +322,8 @@ EXTREME = {
     "uniform": "size=WIDEST",
     "unsharp_mask": "radius=131000",
     "white_tophat": "footprint=ONE",
+    **dict.fromkeys(("threshold_otsu", "threshold_triangle", "threshold_yen"), "nbins=1 << 20"),
+    "threshold_multiotsu": "classes=20, nbins=1 << 20",
 }
 # Without a parameter that asks for memory, or the result is as large as it asks for ("histogram").
 MODEST = [
@@ -361,7 +363,7 @@ MODEST = [
     "sobel",
     "subtract",
     "threshold",
-    "threshold_otsu",
+    "threshold_li",
     "warp",
     "ycbcr2rgb",
 ]

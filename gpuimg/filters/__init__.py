@@ -57,7 +57,7 @@ from gpuimg.errors import shown
 from gpuimg.registry import FILTERS, Filter
 
 FAMILIES = (
-    *("color", "exposure", "arithmetic", "smooth", "edges", "morphology"),
+    *("color", "exposure", "arithmetic", "thresholds", "smooth", "edges", "morphology"),
     *("transform", "warp", "pyramid", "measure", "feature"),
 )
 
