@@ -323,7 +323,6 @@ EXTREME = {
     "unsharp_mask": "radius=131000",
     "white_tophat": "footprint=ONE",
     **dict.fromkeys(("threshold_otsu", "threshold_triangle", "threshold_yen"), "nbins=1 << 20"),
-    "threshold_multiotsu": "classes=20, nbins=1 << 20",
 }
 # Without a parameter that asks for memory, or the result is as large as it asks for ("histogram").
 MODEST = [
@@ -364,6 +363,7 @@ MODEST = [
     "subtract",
     "threshold",
     "threshold_li",
+    "threshold_multiotsu",
     "warp",
     "ycbcr2rgb",
 ]
