@@ -68,6 +68,9 @@ class Library(NamedTuple):
     dtypes: tuple[str, ...] = DTYPES
 
 
+LEVELS = ("threshold_otsu", "threshold_li", "threshold_triangle", "threshold_yen")
+
+
 def brief(value: Any) -> str:
     shape = getattr(value, "shape", None)
     return f"{shape[0]}x{shape[1]}" if shape else str(value).replace(" ", "")
@@ -121,6 +124,7 @@ def cases(dtype: str) -> list[Case]:
         Case("where", {"a": lambda image: np.ascontiguousarray(image[::-1]), "b": np.ascontiguousarray}),
         Case("clip", {"min": level / 2, "max": 3 * level / 2}),
         Case("threshold", {"value": level}),
+        Case("threshold", {"value": lambda image: np.ascontiguousarray(image[::-1])}),
         Case("gaussian", {"sigma": 1}, tolerance=0.01),  # pyvips' weights are whole numbers
         Case("gaussian", {"sigma": 3}, tolerance=0.006),  # SciPy's cuts off twice, where others round
         Case("gaussian", {"sigma": 8}, tolerance=0.006),
@@ -170,7 +174,8 @@ def cases(dtype: str) -> list[Case]:
         Case("pad", {"pad_width": 32, "mode": "constant", "cval": 0}),
         Case("crop", {"crop_width": 64}),
         Case("histogram", tolerance=None),  # libraries place the bins differently
-        Case("threshold_otsu", tolerance=0.02),  # floats are split between other bins
+        *[Case(name, tolerance=0.02) for name in LEVELS],  # floats are split between other bins
+        Case("threshold_multiotsu", tolerance=None),  # numbers
         Case("equalize_hist", tolerance=0.02),  # in some of them the darkest value becomes 0
         Case("equalize_adapthist", tolerance=0.05),  # OpenCV spreads what is clipped in another way
         Case("resize", {"scale": 0.6, "anti_aliasing": False}),
@@ -215,7 +220,7 @@ def ours(case: Case, params: dict[str, Any], backend: str) -> Callable[[Any], An
     import gpuimg
 
     function = gpuimg.FILTERS[case.filter].function
-    if case.filter == "threshold_otsu":  # the others threshold in the same call
+    if case.filter in LEVELS:  # the others threshold in the same call
         return lambda image: gpuimg.threshold(image, function(image, backend=backend), backend=backend)
     if case.filter == "resize":
         given = {key: value for key, value in params.items() if key != "scale"}
@@ -377,7 +382,11 @@ def opencv() -> Library:
             "adjust_gamma": adjust_gamma,
             "blend": lambda image, other, alpha: cv2.addWeighted(image, 1 - alpha, other, alpha, 0),
             "clip": lambda image, min, max: cv2.min(cv2.max(image, min), max),
-            "threshold": lambda image, value: cv2.threshold(image, value, 1, cv2.THRESH_BINARY)[1],
+            "threshold": lambda image, value: (
+                cv2.compare(image, value, cv2.CMP_GT)
+                if isinstance(value, np.ndarray)
+                else cv2.threshold(image, value, 1, cv2.THRESH_BINARY)[1]
+            ),
             "gaussian": gaussian,
             "uniform": lambda image, size: cv2.blur(image, (size, size), **edge),
             "convolve": lambda image, weights: cv2.filter2D(
@@ -411,6 +420,7 @@ def opencv() -> Library:
             "rot90": lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
             "histogram": histogram,
             "threshold_otsu": lambda image: cv2.threshold(image, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1],
+            "threshold_triangle": lambda image: cv2.threshold(image, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_TRIANGLE)[1],
             "equalize_hist": cv2.equalizeHist,
             "equalize_adapthist": cv2.createCLAHE(2.56, (8, 8)).apply,
             "resize": resize,
@@ -439,6 +449,9 @@ def scikit_image() -> Library:
         shape = scaled(image.shape, scale)
         return transform.resize(image, shape, order, anti_aliasing=anti_aliasing, preserve_range=True)
 
+    def marked(level: Callable[[Any], Any], image: Any) -> Any:
+        return image > level(image)
+
     def fill_holes(image: Any) -> Any:
         seed = image.copy()
         seed[1:-1, 1:-1] = image.max()
@@ -466,7 +479,8 @@ def scikit_image() -> Library:
             "threshold_niblack": filters.threshold_niblack,
             "threshold_sauvola": filters.threshold_sauvola,
             "histogram": lambda image: exposure.histogram(image, 256),
-            "threshold_otsu": lambda image: image > filters.threshold_otsu(image),
+            **{name: partial(marked, getattr(filters, name)) for name in LEVELS},
+            "threshold_multiotsu": filters.threshold_multiotsu,
             "equalize_hist": lambda image: exposure.equalize_hist(image),
             "equalize_adapthist": lambda image: exposure.equalize_adapthist(image),
             "resize": resize,
@@ -721,7 +735,7 @@ def difference(case: Case, mine: Any, theirs: Any) -> float | None:
         case.filter in ("rgb2gray", "equalize_hist", "equalize_adapthist") and second.max() <= 1 < first.max()
     ):  # scikit-image's 0 to 1
         second = second * (255 if first.max() < 256 else 65535)
-    if case.filter in ("canny", "threshold", "threshold_otsu"):
+    if case.filter in ("canny", "threshold", *LEVELS):
         second = second > 0
     if case.filter == "sobel" and second.max() < 1 < first.max():
         second = second * (255 if first.max() < 256 else 65535)

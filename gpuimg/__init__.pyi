@@ -44,7 +44,6 @@ from gpuimg.filters.exposure import lut as lut
 from gpuimg.filters.exposure import match_histograms as match_histograms
 from gpuimg.filters.exposure import rescale_intensity as rescale_intensity
 from gpuimg.filters.exposure import threshold as threshold
-from gpuimg.filters.exposure import threshold_otsu as threshold_otsu
 from gpuimg.filters.feature import apply_hysteresis_threshold as apply_hysteresis_threshold
 from gpuimg.filters.feature import canny as canny
 from gpuimg.filters.feature import corner_harris as corner_harris
@@ -83,6 +82,11 @@ from gpuimg.filters.smooth import unsharp_mask as unsharp_mask
 from gpuimg.filters.thresholding import threshold_local as threshold_local
 from gpuimg.filters.thresholding import threshold_niblack as threshold_niblack
 from gpuimg.filters.thresholding import threshold_sauvola as threshold_sauvola
+from gpuimg.filters.thresholds import threshold_li as threshold_li
+from gpuimg.filters.thresholds import threshold_multiotsu as threshold_multiotsu
+from gpuimg.filters.thresholds import threshold_otsu as threshold_otsu
+from gpuimg.filters.thresholds import threshold_triangle as threshold_triangle
+from gpuimg.filters.thresholds import threshold_yen as threshold_yen
 from gpuimg.filters.transform import crop as crop
 from gpuimg.filters.transform import flip as flip
 from gpuimg.filters.transform import pad as pad

@@ -317,6 +317,15 @@ def accept_beside(name: str, other: Any, dtypes: Collection[np.dtype[Any]], sour
     return second.array
 
 
+def operand(name: str, given: Any, source: Source) -> Any:
+    """Check a number or an image of the source's shape and dtype; returns a float, or the image's array."""
+    if hasattr(given, "__float__") and not getattr(given, "ndim", 0):
+        return number(name, given, finite=False)
+    if given is None or isinstance(given, str | bytes):
+        raise TypeError(f"{name} must be an image or a number, got {given!r}")
+    return accept_second(name, given, source)
+
+
 def _native(array: Array) -> Source:
     flags = array.flags
     if flags.c_contiguous and flags.aligned and array.dtype.isnative:

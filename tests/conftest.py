@@ -131,6 +131,10 @@ def example(name, shape=(12, 17)):
     return image, arguments(found.examples[0], image)
 
 
+LEVELS = {f"threshold_{name}" for name in ("otsu", "yen", "triangle", "li", "multiotsu")}
+SCALAR = {"histogram", *LEVELS}  # filters whose result is no image
+
+
 def noise(shape, dtype, seed=0):
     """An image of noise over the whole range of an integer dtype, or normally distributed."""
     rng = np.random.default_rng(seed)

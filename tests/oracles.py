@@ -246,8 +246,41 @@ def histogram(image, bins=256):
     return np.histogram(image, bins)
 
 
-def threshold_otsu(image):
-    return filters.threshold_otsu(image)
+def threshold_otsu(image, nbins=256):
+    return filters.threshold_otsu(image, nbins)
+
+
+def threshold_yen(image, nbins=256):
+    return image.flat[0] if np.ptp(image) == 0 else filters.threshold_yen(image, nbins)
+
+
+def threshold_triangle(image, nbins=256):
+    return filters.threshold_triangle(image, nbins)
+
+
+def threshold_li(image, **given):
+    return filters.threshold_li(image if image.dtype.kind == "f" else image.astype(np.int64), **given)
+
+
+def threshold_multiotsu(image, classes=3, nbins=256):
+    """By dynamic programming over all pairs of bins: scikit-image takes 8 GiB for 16 bits, and rounds to float32."""
+    counts, centers = exposure.histogram(image.ravel(), nbins)
+    bins = np.flatnonzero(counts)
+    numbers, sums = (np.append(0.0, np.cumsum(each[bins])) for each in (counts, counts * np.arange(len(counts))))
+    best, ends = (sums[-1] - sums[:-1]) ** 2 / (numbers[-1] - numbers[:-1]), []
+    for _ in range(classes - 1):
+        found, end = np.full(len(best) - 1, -np.inf), np.zeros(len(best) - 1, int)
+        for first in range(len(found)):
+            after = slice(first + 1, len(best))
+            score = (sums[after] - sums[first]) ** 2 / (numbers[after] - numbers[first]) + best[after]
+            end[first] = first + 1 + np.argmax(score)
+            found[first] = score.max()
+        best = found
+        ends.append(end)
+    chosen = [0]
+    for end in ends[::-1]:
+        chosen.append(end[chosen[-1]])
+    return centers[bins[np.array(chosen[1:]) - 1]].astype(image.dtype)
 
 
 def match_histograms(image, reference):
@@ -774,6 +807,10 @@ ORACLES = {
     "sobel": sobel,
     "histogram": histogram,
     "threshold_otsu": threshold_otsu,
+    "threshold_yen": threshold_yen,
+    "threshold_triangle": threshold_triangle,
+    "threshold_li": threshold_li,
+    "threshold_multiotsu": threshold_multiotsu,
     "equalize_hist": equalize_hist,
     "equalize_adapthist": equalize_adapthist,
     "match_histograms": match_histograms,

@@ -406,7 +406,7 @@ def test_every_filter_on_the_command_line(name, tmp_path):
     given = read_step(step)[1]
     more = {} if entry.alpha == "channel" else {"alpha": True}
     expected = entry.function(image, **given, **more)
-    if not isinstance(expected, np.ndarray):
+    if not isinstance(expected, np.ndarray) or expected.ndim < 2:
         done = run(tmp_path / "in.png", "-f", step)
         if name == "gradient":
             assert "returns 2 images" in done.output

@@ -204,7 +204,7 @@ def test_rescaling_extreme_ranges(image, backend, target):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("name", ["histogram", "equalize_hist", "threshold_otsu", "rescale_intensity"])
+@pytest.mark.parametrize("name", ["histogram", "equalize_hist", "threshold_otsu", "threshold_li", "rescale_intensity"])
 def test_a_range_that_is_not_finite_is_refused(name, bad, backend):
     for place in (0, 500, -1):
         image = _spread(0, 1, np.float64)

@@ -8,7 +8,7 @@ import pytest
 
 import gpuimg
 from gpuimg.registry import arguments
-from tests.conftest import example, parts
+from tests.conftest import SCALAR, example, parts
 
 GREY = np.random.default_rng(1).integers(0, 256, (12, 17), np.uint8)
 COLOR = np.random.default_rng(2).integers(0, 256, (12, 17, 3), np.uint8)
@@ -176,7 +176,10 @@ WRONG = [
     ("astype", {"dtype": "uint8", "scale": 2}, TypeError, "scale must be True or False, got 2"),
     ("minimum", {"mode": "constant", "cval": 1 << 31}, ValueError, "cval must be a whole number from 0 to 255"),
     ("rot90", {"k": 0.5}, TypeError, "k must be a whole number, got 0.5"),
-    ("threshold", {"value": "100"}, TypeError, "value must be a number, got '100'"),
+    ("threshold", {"value": "100"}, TypeError, "value must be an image or a number, got '100'"),
+    ("threshold", {"value": None}, TypeError, "value must be an image or a number, got None"),
+    ("threshold", {"value": GREY[1:]}, ValueError, "value must have the image's shape"),
+    ("threshold", {"value": GREY.astype("float32")}, TypeError, "value must have the image's dtype uint8, got float32"),
     ("threshold", {"value": [1, 2]}, TypeError, "value must be"),
     ("gaussian_laplace", {"sigma": 0}, ValueError, "sigma must be positive, got 0"),
     ("gaussian_laplace", {"sigma": 8200}, ValueError, "sigma times truncate must be at most 32767, got 8200 times 4.0"),
@@ -271,6 +274,13 @@ WRONG = [
     ("label", {"connectivity": None}, TypeError, "connectivity must be a whole number, got None"),
     ("rgb2gray", {}, ValueError, "image must have the shape (H, W, 3) or (H, W, 4), got (12, 17)"),
     ("threshold_otsu", {"out": GREY}, TypeError, "out must be None"),
+    ("threshold_yen", {"nbins": 0}, ValueError, "nbins must be positive, got 0"),
+    ("threshold_triangle", {"nbins": 1 << 30}, ValueError, "nbins must be at most 1048576, got 1073741824"),
+    ("threshold_multiotsu", {"classes": 1}, ValueError, "classes must be at least 2, got 1"),
+    ("threshold_multiotsu", {"classes": 2.5}, TypeError, "classes must be a whole number, got 2.5"),
+    ("threshold_li", {"tolerance": -1}, ValueError, "tolerance must be at least 0, got -1"),
+    ("threshold_li", {"initial_guess": 999}, ValueError, "initial_guess must lie between "),
+    ("threshold_li", {"initial_guess": np.mean}, TypeError, "initial_guess must be a number, got"),
     (
         "invert",
         {"backend": "gpu"},
@@ -340,7 +350,7 @@ OUTS = {
 
 
 @pytest.mark.parametrize("kind", OUTS)
-@pytest.mark.parametrize("name", sorted(set(gpuimg.FILTERS) - {"threshold_otsu", "histogram"}))
+@pytest.mark.parametrize("name", sorted(set(gpuimg.FILTERS) - SCALAR))
 def test_out(name, kind):
     function = gpuimg.FILTERS[name].function
     image, given = example(name)

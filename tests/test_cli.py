@@ -409,7 +409,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
     [
         ("gpuimg cal", ["calibrate"]),
         ("gpuimg filters gaus", ["gaussian"]),
-        ("gpuimg filters threshold", ["threshold", "threshold_otsu"]),
+        ("gpuimg filters threshold", [name for name in gpuimg.FILTERS if name.startswith("threshold")]),
         ("gpuimg filters nosuch", [""]),
         ("gpuimg warmup gaussian sob", ["sobel"]),
         ("gpuimg run a.png -f gaus", ["gaussian"]),

@@ -91,6 +91,15 @@ def test_threshold(gpu, dtype, shape):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_threshold_image(gpu, dtype, shape):
+    values, limits = noise(shape, dtype), noise(shape[::-1], dtype).reshape(shape)
+    found, image = swept(gpu, "threshold_image", values, (limits,), np.uint8)
+    band = limits[shape[0] // 4 : shape[0] - shape[0] // 5]
+    np.testing.assert_array_equal(found, image > band)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_invert(gpu, dtype, shape):
     found, image = swept(gpu, "invert", noise(shape, dtype), (0,))
     if dtype.kind == "f":

@@ -1,11 +1,13 @@
 """Grey values: powers over the whole range of floats, and what must not be raised to one."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from skimage import data, exposure
 
 import gpuimg
-from tests.conftest import assert_same
+from tests.conftest import assert_same, noise
 from tests.oracles import ORACLES
 
 
@@ -84,6 +86,21 @@ def test_two_values_close_together(dtype, start, steps, backend):
     assert sorted(counts[counts > 0]) == [20, 20]
     even = gpuimg.equalize_hist(image, backend=backend)
     assert (even[:, ::2] < even[:, 1::2]).all()
+
+
+def test_a_threshold_for_each_pixel(backend):
+    """RGBA and stacks; alpha has none."""
+    image, values = noise((2, 9, 31, 4), np.uint8), noise((2, 9, 31, 4), np.uint8, 1)
+    assert_same(gpuimg.threshold(image, values, axes="NYXC", backend=backend), image > values)
+    turned, limits = (np.moveaxis(each, 3, 1) for each in (image, values))
+    assert_same(gpuimg.threshold(turned, limits, axes="NCYX", backend=backend), turned > limits)
+    found = gpuimg.threshold(image[0], values[0], alpha=True, backend=backend)
+    assert_same(found, (image > values)[0, ..., :3])
+    holes = np.array([[1, np.nan, np.inf, 1]], np.float32)
+    found = gpuimg.threshold(holes, np.array([[np.nan, 1, 1, 1]], np.float32), backend=backend)
+    assert_same(found, np.array([[False, False, True, False]]))
+    for number in (np.array(100), np.float32(99.5), Fraction(199, 2)):
+        assert_same(gpuimg.threshold(image[0], number, backend=backend), image[0] >= 100 + (number == 100))
 
 
 @pytest.mark.parametrize("bins", [256, 1 << 16, (1 << 16) + 1])  # where neighbours are counted apart, and where not

@@ -45,7 +45,7 @@ LAYERS = [
         "gpuimg.filters.warp",
     ),
     ("gpuimg.footprints",),
-    ("gpuimg.filters.arithmetic", "gpuimg.filters.smooth"),
+    ("gpuimg.filters.arithmetic", "gpuimg.filters.smooth", "gpuimg.filters.thresholds"),
     ("gpuimg.filters.*",),
     ("gpuimg.filters",),
     ("gpuimg.run",),

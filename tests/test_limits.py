@@ -327,6 +327,7 @@ EXTREME = {
     "uniform": "size=WIDEST",
     "unsharp_mask": "radius=131000",
     "white_tophat": "footprint=ONE",
+    **dict.fromkeys(("threshold_otsu", "threshold_triangle", "threshold_yen"), "nbins=1 << 20"),
 }
 # Without a parameter that asks for memory, or the result is as large as it asks for ("histogram").
 MODEST = [
@@ -372,7 +373,8 @@ MODEST = [
     "subtract",
     "thin",
     "threshold",
-    "threshold_otsu",
+    "threshold_li",
+    "threshold_multiotsu",
     "warp",
     "where",
     "watershed",

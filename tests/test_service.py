@@ -219,7 +219,7 @@ def test_every_filter_takes_its_examples(client, name):
         assert reply.status == 200, reply.body
         expected = work.read_chain([text], 1)(image)
         found = reply.pixels if reply.headers["Content-Type"] == "application/x-npy" else reply.json
-        if isinstance(expected, np.ndarray):
+        if isinstance(expected, np.ndarray) and expected.ndim > 1:
             np.testing.assert_array_equal(found, expected)
             assert found.dtype == expected.dtype
         else:

@@ -58,8 +58,8 @@ from gpuimg.errors import shown
 from gpuimg.registry import FILTERS, Filter
 
 FAMILIES = (
-    *("color", "exposure", "arithmetic", "smooth", "thresholding", "edges", "morphology", "skeleton"),
-    *("transform", "warp", "pyramid", "measure", "regions", "segmentation", "feature"),
+    *("color", "exposure", "arithmetic", "thresholds", "smooth", "thresholding", "edges", "morphology"),
+    *("skeleton", "transform", "warp", "pyramid", "measure", "regions", "segmentation", "feature"),
 )
 
 

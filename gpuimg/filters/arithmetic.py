@@ -10,7 +10,7 @@ import numpy as np
 from gpuimg import images
 from gpuimg.filters.exposure import dtype_among, plan_astype, plan_lut, upside_down
 from gpuimg.images import BOOL, DTYPES, FLOAT32, FLOAT64
-from gpuimg.plans.alpha import channels
+from gpuimg.plans.alpha import colors_of
 from gpuimg.plans.nodes import point, view
 from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
@@ -231,19 +231,15 @@ def _computed(
 ) -> Any:
     source = images.accept(image, axes=axes, alpha=alpha)
     wanted = source.dtype if dtype is None else dtype_among(DTYPES, dtype)
-    if isinstance(other, Real | np.number):
-        number = images.number("other", other, finite=False)
-        return run(plan_with_number, source, operation, number, wanted, alpha="kept", backend=backend, out=out)
-    if isinstance(other, str | bytes | None):
-        raise TypeError(f"other must be an image or a number, got {other!r}")
-    others = (images.accept_second("other", other, source),)
-    return run(plan_arithmetic, source, operation, wanted, others=others, alpha="kept", backend=backend, out=out)
+    second = images.operand("other", other, source)
+    if isinstance(second, float):
+        return run(plan_with_number, source, operation, second, wanted, alpha="kept", backend=backend, out=out)
+    return run(plan_arithmetic, source, operation, wanted, others=(second,), alpha="kept", backend=backend, out=out)
 
 
 def plan_arithmetic(image: Value, other: Value, operation: int, dtype: np.dtype[Any]) -> Value:
     """An image combined with another; in floats first where the result has another dtype."""
-    if image.channels < other.channels:  # those of alpha
-        other = channels(other, 0, image.channels)
+    other = colors_of(other, image)
     kind = _kind(image.dtype, dtype)
     made = point("arithmetic", _converted(image, kind), other=_converted(other, kind), operation=operation)
     return _converted(made, dtype)

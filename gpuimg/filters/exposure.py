@@ -12,7 +12,7 @@ import numpy as np
 
 from gpuimg import images
 from gpuimg.images import BOOL, DTYPES, FLOAT32, FLOAT64, UINT8
-from gpuimg.plans.alpha import append, channels
+from gpuimg.plans.alpha import append, channels, colors_of
 from gpuimg.plans.nodes import copied, fold, host, parts, point, resample, view
 from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
@@ -426,10 +426,10 @@ def plan_clip(image: Value, low: float, high: float) -> Value:
     return point("clip", image, work=0.5, low=ends[0], high=ends[1])
 
 
-@register({"value": 100}, {"value": 0.5})
+@register({"value": 100}, {"value": 0.5}, {"value": upside_down}, operands=("value",))
 def threshold(
     image: ImageLike,
-    value: float,
+    value: ImageLike | float,
     *,
     axes: str | None = None,
     alpha: bool | None = None,
@@ -441,28 +441,42 @@ def threshold(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-    value : number
-        Threshold; need not be a value of the image's dtype. Converted to float32 for a float32 image, as in NumPy.
+    value : number, or array of the image's shape and dtype
+        Threshold, or the threshold of each pixel. A number need not be a value of the image's dtype; it is converted to
+        float32 for a float32 image, as in NumPy.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
     bool array of the same shape: ``image > value``; False where either is NaN
 
+    Raises
+    ------
+    TypeError, ValueError : ``value`` is not a number or has another shape or dtype
+
     Examples
     --------
     >>> import numpy as np, gpuimg
-    >>> gpuimg.threshold(np.array([[99, 100, 101]], np.uint8), 100)
+    >>> image = np.array([[99, 100, 101]], np.uint8)
+    >>> gpuimg.threshold(image, 100)
     array([[False, False,  True]])
+    >>> gpuimg.threshold(image, np.array([[98, 100, 102]], np.uint8))
+    array([[ True, False, False]])
     """
     source = images.accept(image, axes=axes, alpha=alpha)
-    number = images.number("value", value, finite=False)
-    return run(plan_threshold, source, number, backend=backend, out=out)
+    limit = images.operand("value", value, source)
+    if isinstance(limit, float):
+        return run(plan_threshold, source, limit, backend=backend, out=out)
+    return run(plan_threshold_image, source, others=(limit,), backend=backend, out=out)
 
 
 def plan_threshold(image: Value, value: float) -> Value:
     limit, always = threshold_args(value, image.dtype)
     return point("threshold", image, dtype=BOOL, work=0.5, value=limit, always=always)
+
+
+def plan_threshold_image(image: Value, value: Value) -> Value:
+    return point("threshold_image", image, dtype=BOOL, work=0.5, value=colors_of(value, image))
 
 
 def threshold_args(value: float, dtype: np.dtype[Any]) -> tuple[int | float, int]:
@@ -557,6 +571,10 @@ def _unit(low: float, high: float, real: np.dtype[Any]) -> float:
     return 1.0 if abs(exponent) < most - 32 else math.ldexp(1.0, max(-most, min(-exponent, most)))
 
 
+def _exponent(value: float) -> int:
+    return math.frexp(value)[1]
+
+
 def _given_range(name: str, given: Any) -> str | tuple[float, float]:
     if isinstance(given, str):
         if given not in _RANGES:
@@ -572,10 +590,7 @@ def _range_of(
     if isinstance(given, tuple):
         return given
     if given == "image":
-        low, high = map(float, extrema)
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise ValueError(f"image must be finite, its values run from {low} to {high}")
-        return low, high
+        return finite_range(extrema)
     named = dtype if given == "dtype" else np.dtype(given)
     least, most = (-1, 1) if named.kind == "f" else images.limits(named)
     return 0.0 if from_zero else float(least), float(most)
@@ -591,6 +606,13 @@ def plan_value_counts(image: Value) -> Small:
 def plan_extrema(image: Value) -> Small:
     """Minimum and maximum; NaN where there is one."""
     return fold("minmax", image, shape=(2,), dtype=FLOAT64, combine="minmax")
+
+
+def finite_range(extrema: Array) -> tuple[float, float]:
+    low, high = map(float, extrema)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"image must be finite, its values run from {low} to {high}")
+    return low, high
 
 
 def _edges(low: float, high: float, bins: int, dtype: np.dtype[Any]) -> Array:
@@ -615,7 +637,7 @@ def _numpy_edges(low: float, high: float, bins: int, dtype: np.dtype[Any]) -> Ar
     return np.histogram_bin_edges(ends, bins)
 
 
-def _centers(edges: Array) -> Array:
+def centers_of(edges: Array) -> Array:
     with np.errstate(over="ignore"):
         sums = edges[1:] + edges[:-1]
     return np.where(np.isfinite(sums), sums / 2, edges[1:] / 2 + edges[:-1] / 2)
@@ -707,110 +729,11 @@ def plan_float_counts(image: Value, bins: int, extrema: Small | None = None) -> 
 
 
 def _edges_of(dtype: np.dtype[Any], bins: int, extrema: Array) -> Array:
-    low, high = map(float, extrema)
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"image must be finite, its values run from {low} to {high}")
-    return _edges(low, high, bins, dtype)
+    return _edges(*finite_range(extrema), bins, dtype)
 
 
 def _as_doubles(edges: Array) -> Array:
     return edges.astype(np.float64)
-
-
-@register()
-def threshold_otsu(
-    image: ImageLike,
-    *,
-    axes: str | None = None,
-    alpha: bool | None = None,
-    backend: Backend | None = None,
-    out: None = None,
-) -> Any:
-    """Return the threshold value by Otsu's method.
-
-    Parameters
-    ----------
-    image : (H, W) or (H, W, C) array; all channels together
-    axes, alpha, backend : see `gpuimg.filters`
-    out : must be None: the result is one number
-
-    Returns
-    -------
-    NumPy scalar of the image's dtype; values above it are the bright class: ``threshold(image, threshold_otsu(image))``
-
-    Raises
-    ------
-    ValueError : the image is empty, or a float image holds NaN or infinity
-
-    Notes
-    -----
-    The threshold maximises the variance between the two classes [1]_. Integers have a bin for each value, floats
-    256 from the minimum to the maximum, as in scikit-image. For a constant image it is its value.
-
-    References
-    ----------
-    .. [1] N. Otsu, "A threshold selection method from gray-level histograms", IEEE Transactions on Systems, Man, and
-       Cybernetics 9(1), 1979, 62-66.
-
-    Examples
-    --------
-    >>> import numpy as np, gpuimg
-    >>> print(gpuimg.threshold_otsu(np.array([[10, 11, 12, 200, 201]], np.uint8)))
-    12
-    """
-    source = images.accept(image, axes=axes, alpha=alpha, together=True)
-    if out is not None:
-        raise TypeError("out must be None: threshold_otsu returns a number")
-    if source.array.size == 0:
-        raise ValueError(f"image must not be empty, got shape {source.shape}")
-    return run(plan_threshold_otsu, source, backend=backend)
-
-
-def plan_threshold_otsu(image: Value) -> Small:
-    if image.dtype.kind == "f":
-        extrema = plan_extrema(image)
-        edges, counts = plan_float_counts(image, FLOAT_BINS, extrema)
-        return host(partial(_otsu_float, image.dtype), counts, edges, extrema)
-    return host(partial(_otsu_integer, image.dtype), plan_value_counts(image))
-
-
-def _otsu_integer(dtype: np.dtype[Any], counts: Array) -> Any:
-    total = counts.sum(axis=0)
-    present = np.flatnonzero(total)
-    first, last = int(present[0]), int(present[-1])
-    low, _ = images.limits(dtype)
-    centers = np.arange(first, last + 1) + low
-    return dtype.type(centers[otsu(total[first : last + 1], centers)])
-
-
-def _otsu_float(dtype: np.dtype[Any], counts: Array, edges: Array, extrema: Array) -> Any:
-    low, high = extrema
-    if low == high:  # a constant image, whose bins lie around the value
-        return dtype.type(low)
-    present = np.flatnonzero(counts)
-    first, last = int(present[0]), int(present[-1])
-    # Places of the bins instead of their centres, whose squares may overflow or vanish.
-    places = np.arange(first, last + 1)
-    chosen = first + otsu(counts[first : last + 1], places)
-    level = dtype.type(float(_centers(edges)[chosen]))
-    # Rounded up to the next edge, it could be the least value of the bright class.
-    return level if level < edges[chosen + 1] else np.nextafter(level, dtype.type(-np.inf))
-
-
-def _exponent(value: float) -> int:
-    return math.frexp(value)[1]
-
-
-def otsu(counts: Array, centers: Array) -> Any:
-    """Return the last bin of the dark class by Otsu's criterion."""
-    if len(counts) == 1:
-        return 0
-    dark = np.cumsum(counts)
-    bright = np.cumsum(counts[::-1])[::-1]
-    dark_mean = np.cumsum(counts * centers) / dark
-    bright_mean = (np.cumsum((counts * centers)[::-1]) / bright[::-1])[::-1]
-    between = dark[:-1] * bright[1:].astype(np.float64) * (dark_mean[:-1] - bright_mean[1:]) ** 2
-    return np.argmax(between)
 
 
 @register(alpha="kept")
@@ -873,7 +796,7 @@ def plan_equalize_hist(image: Value) -> Value:
 
 def _cumulated(counts: Array, edges: Array) -> tuple[Array, Array, Array]:
     share = np.cumsum(counts) / counts.sum()
-    centers = _centers(edges)
+    centers = centers_of(edges)
     return centers[:1].astype(FLOAT64), centers[-1:].astype(FLOAT64), share.reshape(1, -1)
 
 

@@ -156,6 +156,11 @@ def channels(image: Value, first: int, count: int) -> Value:
     return moved(image, partial(point, "channels", shape=shape, work=0.5, first=first, count=count))
 
 
+def colors_of(other: Value, image: Value) -> Value:
+    """The channels of a second image that go with those of the first, which may have lost its alpha."""
+    return channels(other, 0, image.channels) if image.channels < other.channels else other
+
+
 def append(image: Value, other: Value) -> Value:
     """The channels of an image and behind them the last channel of another."""
     plain = np.dtype(f"u{image.dtype.itemsize}")

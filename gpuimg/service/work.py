@@ -254,7 +254,7 @@ def _perform(request: Request, hold: Callable[[int], None]) -> Made:
             start = time.perf_counter()
             before, image = image, entry.function(image, **given)
         steps.append(StepTime(entry.name, _backend(), time.perf_counter() - start))
-        if not isinstance(image, np.ndarray):
+        if not isinstance(image, np.ndarray) or image.ndim < len(axes.replace("C", "") or "YX"):  # numbers
             return _as_json(request, number, entry, image, clock, steps, pixels)
         has_alpha = has_alpha and has_alpha_still(before, image, axes)
         if image.ndim < len(axes):

@@ -175,19 +175,19 @@ __device__ __forceinline__ void map_elements(const T* src, U* dst, long long cou
 }
 
 // dst[i] = op(src[i], other[i]).
-template <typename T, typename U, typename Op>
-__device__ __forceinline__ void map_pairs(const T* src, const U* other, U* dst, long long count, Op op) {
+template <typename T, typename V, typename U, typename Op>
+__device__ __forceinline__ void map_pairs(const T* src, const V* other, U* dst, long long count, Op op) {
   constexpr int N = Chunk<T, U>::elements, TURNS = 2;
   const int lead = int(address_of(dst) / sizeof(U) % N);
   const long long chunk = (long long)blockIdx.x * (TURNS * blockDim.x) + threadIdx.x;
   Pack<T, N> in[TURNS];
-  Pack<U, N> more[TURNS];
+  Pack<V, N> more[TURNS];
 #pragma unroll
   for (int k = 0; k < TURNS; ++k) {
     const long long first = (chunk + k * (long long)blockDim.x) * N - lead;
     if (first >= count) continue;
     load<T, N>(src + first, src, src + count, in[k]);
-    load<U, N>(other + first, other, other + count, more[k]);
+    load<V, N>(other + first, other, other + count, more[k]);
   }
 #pragma unroll
   for (int k = 0; k < TURNS; ++k) {
