@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 SIZES = ("512", "2", "50")  # megapixels; 512 stands for 512x512
 DTYPES = ("uint8", "uint16", "float32")
 TRIAL_MEGAPIXELS = 0.05
-MASKS = ("distance_transform_edt", "label", "fill_holes")  # raced on masks, of uint8
+MASKS = ("clear_border", "distance_transform_edt", "label", "fill_holes")  # raced on masks, of uint8
 MARGIN = 24  # pixels at the edge that comparisons leave out: border modes differ
 UNSUPPORTED = "does not take this"
 
@@ -167,6 +167,9 @@ def cases(dtype: str) -> list[Case]:
         Case("corner_harris", tolerance=None),  # OpenCV's window is a box
         Case("apply_hysteresis_threshold", thresholds),
         Case("canny", tolerance=0.1),  # OpenCV looks at the nearest neighbours, without interpolation
+        Case("local_maxima"),
+        Case("peak_local_max", {"min_distance": 1}, tolerance=None),
+        Case("clear_border"),
         Case("distance_transform_edt"),
         Case("label", tolerance=None),  # OpenCV's order of the labels is another
     ]
@@ -363,7 +366,7 @@ def opencv() -> Library:
 
 def scikit_image() -> Library:
     import numpy as np
-    from skimage import color, exposure, feature, filters, measure, morphology, transform, util
+    from skimage import color, exposure, feature, filters, measure, morphology, segmentation, transform, util
 
     def resize(image: Any, scale: float, anti_aliasing: bool, order: int | str = 1) -> Any:
         if order not in (0, 1):
@@ -405,7 +408,10 @@ def scikit_image() -> Library:
             "corner_harris": lambda image: feature.corner_harris(image),
             "apply_hysteresis_threshold": lambda image, low, high: filters.apply_hysteresis_threshold(image, low, high),
             "canny": lambda image: feature.canny(image),
+            "clear_border": segmentation.clear_border,
             "label": measure.label,
+            "local_maxima": morphology.local_maxima,
+            "peak_local_max": feature.peak_local_max,
             "reconstruction": lambda image, mask: morphology.reconstruction(image, mask),
             "fill_holes": fill_holes,
         }

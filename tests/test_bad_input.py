@@ -238,6 +238,19 @@ WRONG = [
     ("label", {"connectivity": None}, TypeError, "connectivity must be a whole number, got None"),
     ("rgb2gray", {}, ValueError, "image must have the shape (H, W, 3) or (H, W, 4), got (12, 17)"),
     ("threshold_otsu", {"out": GREY}, TypeError, "out must be None"),
+    ("peak_local_max", {"out": GREY}, TypeError, "out must be None"),
+    ("peak_local_max", {"min_distance": 0}, ValueError, "min_distance must be positive, got 0"),
+    ("peak_local_max", {"num_peaks": 0}, ValueError, "num_peaks must be positive, got 0"),
+    ("peak_local_max", {"num_peaks": 2.5}, TypeError, "num_peaks must be a whole number, got 2.5"),
+    ("peak_local_max", {"threshold_abs": NAN}, ValueError, "threshold_abs must not be NaN, got nan"),
+    ("peak_local_max", {"threshold_rel": INF}, ValueError, "threshold_rel must be finite, got inf"),
+    ("peak_local_max", {"exclude_border": -1}, ValueError, "exclude_border must be at least 0, got -1"),
+    ("peak_local_max", {"exclude_border": (1, 2, 3)}, ValueError, "exclude_border must be one number or two"),
+    ("local_maxima", {"connectivity": 3}, ValueError, "connectivity must be at most 2, got 3"),
+    ("local_maxima", {"allow_borders": 1}, TypeError, "allow_borders must be True or False, got 1"),
+    ("clear_border", {"buffer_size": -1}, ValueError, "buffer_size must be at least 0, got -1"),
+    ("clear_border", {"buffer_size": 1000}, ValueError, "buffer_size must be less than the rows and the columns"),
+    ("clear_border", {"bgval": 256}, ValueError, "bgval must be at most 255, got 256"),
     (
         "invert",
         {"backend": "gpu"},
@@ -307,7 +320,7 @@ OUTS = {
 
 
 @pytest.mark.parametrize("kind", OUTS)
-@pytest.mark.parametrize("name", sorted(set(gpuimg.FILTERS) - {"threshold_otsu", "histogram"}))
+@pytest.mark.parametrize("name", sorted(set(gpuimg.FILTERS) - {"threshold_otsu", "histogram", "peak_local_max"}))
 def test_out(name, kind):
     function = gpuimg.FILTERS[name].function
     image, given = example(name)
