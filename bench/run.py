@@ -23,7 +23,7 @@ TRIAL_MEGAPIXELS = 0.05
 # Raced on masks, of uint8.
 MASKS = (
     *("distance_transform_edt", "label", "fill_holes", "find_boundaries", "remove_small_holes"),
-    *("skeletonize", "thin"),
+    *("skeletonize", "thin", "clear_border"),
 )
 MARGIN = 24  # pixels at the edge that comparisons leave out: border modes differ
 UNSUPPORTED = "does not take this"
@@ -199,6 +199,9 @@ def cases(dtype: str) -> list[Case]:
         Case("corner_harris", tolerance=None),  # OpenCV's window is a box
         Case("apply_hysteresis_threshold", thresholds),
         Case("canny", tolerance=0.1),  # OpenCV looks at the nearest neighbours, without interpolation
+        Case("local_maxima"),
+        Case("peak_local_max", {"min_distance": 1}, tolerance=None),
+        Case("clear_border"),
         Case("distance_transform_edt"),
         Case("label", tolerance=None),  # OpenCV's order of the labels is another
         Case("find_boundaries"),
@@ -490,11 +493,14 @@ def scikit_image() -> Library:
             "corner_harris": lambda image: feature.corner_harris(image),
             "apply_hysteresis_threshold": lambda image, low, high: filters.apply_hysteresis_threshold(image, low, high),
             "canny": lambda image: feature.canny(image),
+            "clear_border": segmentation.clear_border,
             "label": measure.label,
             "find_boundaries": segmentation.find_boundaries,
             "remove_small_holes": lambda image, area_threshold: morphology.remove_small_holes(
                 image != 0, max_size=area_threshold - 1
             ),
+            "local_maxima": morphology.local_maxima,
+            "peak_local_max": feature.peak_local_max,
             "reconstruction": lambda image, mask: morphology.reconstruction(image, mask),
             "fill_holes": fill_holes,
             "skeletonize": morphology.skeletonize,

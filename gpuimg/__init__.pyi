@@ -47,6 +47,9 @@ from gpuimg.filters.exposure import threshold as threshold
 from gpuimg.filters.feature import apply_hysteresis_threshold as apply_hysteresis_threshold
 from gpuimg.filters.feature import canny as canny
 from gpuimg.filters.feature import corner_harris as corner_harris
+from gpuimg.filters.feature import local_maxima as local_maxima
+from gpuimg.filters.feature import peak_local_max as peak_local_max
+from gpuimg.filters.measure import clear_border as clear_border
 from gpuimg.filters.measure import distance_transform_edt as distance_transform_edt
 from gpuimg.filters.measure import integral_image as integral_image
 from gpuimg.filters.measure import label as label

@@ -178,13 +178,16 @@ def _filled(name: str, source: Source, bounds: list[Bound], memory: list[Any | N
     lists = [(None,) * count if array is None else _as_list(array, source) for array in memory]
     made = run_on(name, job_for(source, bounds[0].graph), bounds[0], _Each(bounds, list(zip(*lists, strict=True))).on)
     return [
-        _numbers([results[place] for results in made], source) if array is None else array
-        for place, array in enumerate(memory)
+        _numbers(value, [results[place] for results in made], source) if array is None else array
+        for place, (value, array) in enumerate(zip(bounds[0].graph.results, memory, strict=True))
     ]
 
 
-def _numbers(each: list[Any], source: Source) -> np.ndarray[Any, Any]:
-    """The small results of a stack as one array."""
+def _numbers(value: AnyValue, each: list[Any], source: Source) -> np.ndarray[Any, Any]:
+    """The small results of a stack as one array; of lists, those of all images with the images' indices in front."""
+    if isinstance(value, Small) and value.listed:
+        indices = np.array(list(np.ndindex(source.stack)), np.int64).reshape(len(each), len(source.stack))
+        return np.hstack([np.repeat(indices, list(map(len, each)), axis=0), np.concatenate(each)])
     stacked = np.stack(each)
     return stacked.reshape((*source.stack, *stacked.shape[1:]))[()]  # a scalar of a single image
 

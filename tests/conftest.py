@@ -132,7 +132,7 @@ def example(name, shape=(12, 17)):
 
 
 LEVELS = {f"threshold_{name}" for name in ("otsu", "yen", "triangle", "li", "multiotsu")}
-SCALAR = {"histogram", *LEVELS}  # filters whose result is no image
+SCALAR = {"histogram", "peak_local_max", *LEVELS}  # filters whose result is no image
 
 
 def noise(shape, dtype, seed=0):

@@ -760,15 +760,63 @@ def find_boundaries(image, connectivity=1, mode="thick", background=0):
     return segmentation.find_boundaries(image, connectivity, mode, background)
 
 
+@each_channel
+def local_maxima(image, connectivity=None, allow_borders=True):
+    if image.dtype.kind == "f":
+        image = np.where(np.isnan(image), -np.inf, image)
+    return morphology.local_maxima(image, connectivity=connectivity, allow_borders=allow_borders)
+
+
+def peak_local_max(
+    image,
+    min_distance=1,
+    threshold_abs=None,
+    threshold_rel=None,
+    exclude_border=True,
+    num_peaks=np.inf,
+    *,
+    axes=None,
+):
+    """Peaks by the definition: candidates from the highest on, without those too close to one before."""
+    plain = np.where(np.isnan(image), -np.inf, image).astype(np.float64)
+    threshold = plain.min() if threshold_abs is None else threshold_abs
+    if threshold_rel is not None:
+        threshold = max(threshold, float(threshold_rel * image.dtype.type(plain.max())))
+    size = (2 * min_distance + 1, 2 * min_distance + 1, *(1,) * (image.ndim - 2))
+    is_peak = (plain == ndimage.maximum_filter(plain, size, mode="nearest")) & (plain > threshold)
+    if plain.min() == plain.max() and plain.size > 1:
+        is_peak[:] = False
+    if isinstance(exclude_border, bool):
+        exclude_border = min_distance * exclude_border
+    places = np.argwhere(is_peak)
+    places = places[np.argsort(-plain[is_peak], kind="stable")]
+    margins = np.broadcast_to(exclude_border, 2)
+    inside = ((places[:, :2] >= margins) & (places[:, :2] < np.subtract(image.shape[:2], margins))).all(axis=1)
+    kept = []
+    for place in places[inside]:
+        near = [each for each in kept if (each[2:] == place[2:]).all() and np.abs(each - place).max() < min_distance]
+        if not near and len(kept) < num_peaks:
+            kept.append(place)
+    return np.array(kept, np.int64).reshape(-1, image.ndim)
+
+
+@each_channel
+def clear_border(labels, buffer_size=0, bgval=0):
+    return segmentation.clear_border(labels, buffer_size, bgval)
+
+
 ORACLES = {
     "find_boundaries": find_boundaries,
     "remove_small_holes": remove_small_holes,
     "remove_small_objects": remove_small_objects,
     "apply_hysteresis_threshold": apply_hysteresis_threshold,
     "canny": canny,
+    "clear_border": clear_border,
     "corner_harris": corner_harris,
     "distance_transform_edt": distance_transform_edt,
     "label": label,
+    "local_maxima": local_maxima,
+    "peak_local_max": peak_local_max,
     "reconstruction": reconstruction,
     "fill_holes": fill_holes,
     "skeletonize": skeletonize,

@@ -257,3 +257,26 @@ def test_suppression_alone():
     expected = np.tile(np.array([0, 0, 1, 0, 0, 2, 2, 0, 0, 0], np.uint8), (5, 1))
     expected[[0, -1]] = 0
     assert_same(found, expected)
+
+
+def test_nan_is_no_peak_and_hides_none(backend):
+    image = np.zeros((7, 8), np.float32)
+    image[3, 3], image[3, 4], image[5, 6] = np.nan, 2, 1
+    assert_same(gpuimg.peak_local_max(image, threshold_abs=0, backend=backend), np.array([[3, 4], [5, 6]]))
+    assert gpuimg.local_maxima(image, backend=backend)[3, 4]
+    assert not gpuimg.local_maxima(image, backend=backend)[3, 3]
+
+
+def test_peaks_of_a_stack_have_its_index_first(backend):
+    stack = np.zeros((3, 7, 8), np.uint8)
+    stack[0, 3, 4], stack[2, 2, 2], stack[2, 4, 5] = 9, 3, 5
+    expected = np.array([[0, 3, 4], [2, 4, 5], [2, 2, 2]])
+    assert_same(gpuimg.peak_local_max(stack, axes="TYX", backend=backend), expected)
+
+
+def test_equal_peaks_are_spaced(backend):
+    image = np.zeros((40, 170), np.uint8)
+    image[10:30, 20:150] = 7
+    for distance in (1, 2, 9):
+        found = gpuimg.peak_local_max(image, distance, exclude_border=False, backend=backend)
+        assert_same(found, ORACLES["peak_local_max"](image, distance, exclude_border=False))

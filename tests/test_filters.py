@@ -89,6 +89,14 @@ MORE = {
     "dilation": [{"footprint": np.array([[1, 0, 0, 1, 1], [0, 0, 0, 0, 0]])}, {"footprint": (4, 1)}],
     "opening": [{"footprint": np.array([[1, 1, 0, 0], [0, 1, 0, 0]])}],
     "closing": [{"footprint": np.array([[1, 1, 0, 0], [0, 1, 0, 0]])}],
+    "local_maxima": [{}, {"connectivity": 2, "allow_borders": False}, {"connectivity": 1}],
+    "peak_local_max": [
+        {"min_distance": 2, "exclude_border": (0, 3), "threshold_abs": 1.5},
+        {"min_distance": 60, "exclude_border": 0},
+        {"threshold_abs": -1e9, "exclude_border": 1, "num_peaks": 3},
+        {"min_distance": 2, "exclude_border": False},
+    ],
+    "clear_border": [{}, {"bgval": 1}],
     "clip": [{}, {"min": -1e9, "max": 1e9}, {"min": 1e9}, {"max": -1e9}, {"min": 7, "max": 7}, {"max": float("inf")}],
     "threshold": [{"value": -3}, {"value": 1e9}, {"value": 99.5}, {"value": float("nan")}],
     "resize": [
@@ -241,7 +249,7 @@ def short(given):
 def test_against_the_oracle(name, dtype):
     if not supported(name, dtype):
         image = image_for(name, (3, 3), dtype)
-        with pytest.raises(TypeError, match=r"(image|seed|condition) must have one of the dtypes"):
+        with pytest.raises(TypeError, match=r"(image|seed|condition|labels) must have one of the dtypes"):
             FILTERS[name].function(image, **quiet(params, name, image)[0])
         return
     for number, shape in enumerate(SHAPES):

@@ -224,6 +224,9 @@ class Whole:
     def copy(self, image: Any, target: Any) -> None:
         self._gpu.copy(image, target)
 
+    def on_host(self, image: Any) -> Array:
+        return self._gpu.get(image)
+
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Any]) -> None:
         (node,) = nodes
         args = on_device(self._gpu, node, walking.arguments(node, value_of, results))
@@ -268,6 +271,9 @@ class Tiles:
             self._gpu.copy(image, target)
         else:
             np.copyto(target, image)
+
+    def on_host(self, image: Any) -> Array:
+        return self._gpu.get(image) if self._gpu.owns(image) else image
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
         image, args, parts = value_of(node.image), walking.arguments(node, value_of), []

@@ -49,6 +49,9 @@ class Executor(Protocol):
     def copy(self, image: Held, target: Held) -> None:
         """Copy an image into memory of the same size."""
 
+    def on_host(self, image: Held) -> np.ndarray[Any, Any]:
+        """An image in the host's memory; the same one where it lies there."""
+
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Held]) -> None:
         """Run the nodes of a group, the last of which makes ``results``."""
 
@@ -111,7 +114,8 @@ def _computed(group: Group, held: dict[AnyValue, Any], executor: Executor, outs:
     if isinstance(node, Fold):
         return [executor.fold(node, held.__getitem__)]
     if isinstance(node, Host):
-        made = node.function(*[held[value] for value in node.arguments])
+        given = [executor.on_host(held[value]) if isinstance(value, Value) else held[value] for value in node.arguments]
+        made = node.function(*given)
         return [made] if node.count == 1 else list(made)
     if isinstance(node, View):
         return [held[node.image].view(node.dtype)]

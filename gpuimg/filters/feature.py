@@ -1,19 +1,21 @@
-"""Features: corners and thin edges."""
+"""Features: corners, thin edges and local maxima."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from gpuimg import images
 from gpuimg.filters.edges import MAGNITUDE, SOBEL, plan_derivative
-from gpuimg.filters.exposure import threshold_args
+from gpuimg.filters.exposure import plan_extrema, threshold_args
+from gpuimg.filters.morphology import MAXIMUM, Extents, plan_extreme
 from gpuimg.filters.smooth import Widths, plan_gaussian, widths
 from gpuimg.images import BOOL, FLOAT32, FLOAT64, MODES
-from gpuimg.plans.nodes import Edge, change, point, window
-from gpuimg.plans.value import Value
+from gpuimg.plans.nodes import Edge, change, host, listing, point, window
+from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
 from gpuimg.run import run
 from gpuimg.typing import Backend, ImageLike, Mode, Out, Sigma
@@ -296,7 +298,12 @@ AT_EDGES, AT_CORNERS = 0, 1  # where neighbours touch
 
 
 def _linked(edges: Value, reach: int = AT_CORNERS) -> Value:
-    """Hysteresis: keep weak edges that are connected with strong ones, in slabs of rows, then across their seams."""
+    """Hysteresis: keep weak edges that are connected with strong ones."""
+    return change("edge_strong", _links(edges, reach), count=edges.shape[0], work=0.2)
+
+
+def _links(edges: Value, reach: int) -> Value:
+    """Make weak pixels strong that are connected with strong ones, in slabs of rows, then across their seams."""
     slabs = max(1, -(-edges.shape[0] // LINKED_ROWS))
     edges = change("edge_links", edges, count=slabs, work=0.5, height=LINKED_ROWS, reach=reach)
     span = 1
@@ -307,4 +314,234 @@ def _linked(edges: Value, reach: int = AT_CORNERS) -> Value:
             "edge_seams", edges, count=count, work=0.02, height=LINKED_ROWS, span=span, group=group, reach=reach
         )
         span = group
-    return change("edge_strong", edges, count=edges.shape[0], work=0.2)
+    return edges
+
+
+@register({}, {"connectivity": 1, "allow_borders": False})
+def local_maxima(
+    image: ImageLike,
+    connectivity: int | None = None,
+    allow_borders: bool = True,
+    *,
+    axes: str | None = None,
+    alpha: bool | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> Any:
+    """Find local maxima: connected pixels of equal value (plateaus) that are above all pixels around them.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array
+        Channels are searched separately.
+    connectivity : {1, 2}, optional
+        1: pixels touch at their edges, 2 and None: at their corners too.
+    allow_borders : bool
+        Whether plateaus at the image's edge count; what lies beyond it does not exceed them.
+    axes, alpha, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    bool array of the same shape: True in all pixels of local maxima. A constant image has none.
+
+    Raises
+    ------
+    ValueError : ``connectivity`` is neither 1 nor 2
+    TypeError : ``allow_borders`` is not True or False
+
+    Notes
+    -----
+    Pixels that no neighbour exceeds are maxima unless they are linked with an equal pixel that one exceeds [1]_. NaN
+    counts as minus infinity: it is no maximum, and its neighbours are above it.
+
+    Differs from `skimage.morphology.local_maxima` where there is NaN (there, all depends on where it stands) and in
+    images of several channels, which there are one volume. There is no ``footprint`` and no ``indices``: use
+    `numpy.nonzero`.
+
+    References
+    ----------
+    .. [1] P. Soille, "Morphological Image Analysis", 2nd edition, 2003, section 6.3.1 (regional maxima). The same as
+       `skimage.morphology.local_maxima`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.local_maxima(np.array([[4, 1, 2, 2, 1, 3, 3, 5]], np.uint8))
+    array([[ True, False,  True,  True, False, False, False,  True]])
+    """
+    source = images.accept(image, axes=axes, alpha=alpha)
+    reach = AT_CORNERS if connectivity is None else images.whole("connectivity", connectivity, high=2) - 1
+    inner = not _flag("allow_borders", allow_borders)
+    return run(plan_local_maxima, source, reach, inner, backend=backend, out=out)
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def plan_local_maxima(image: Value, reach: int, inner: bool) -> Value:
+    """Candidates, which no neighbour exceeds, without those that are linked with equal pixels that are none."""
+    levels = window(
+        "plateaus",
+        image,
+        halo=(2, 2),
+        edge=REFLECT,
+        dtype=BOOL,
+        work=4.0,
+        lowest=host(partial(_lowest, image.dtype), plan_extrema(image)),
+        reach=reach,
+        inner=int(inner),
+    )
+    return point("threshold", _links(levels, reach), dtype=BOOL, work=0.5, value=WEAK - 1, always=0)
+
+
+def _lowest(dtype: np.dtype[Any], extrema: Any) -> int | float:
+    """The minimum of an image, where NaN counts as minus infinity."""
+    low = float(extrema[0])
+    return int(low) if dtype.kind != "f" else -math.inf if math.isnan(low) else low
+
+
+@register({}, {"min_distance": 3, "threshold_rel": 0.6, "exclude_border": False, "num_peaks": 5}, grey=True)
+def peak_local_max(
+    image: ImageLike,
+    min_distance: int = 1,
+    threshold_abs: float | None = None,
+    threshold_rel: float | None = None,
+    exclude_border: bool | int | tuple[int, int] = True,
+    num_peaks: float = math.inf,
+    *,
+    axes: str | None = None,
+    alpha: bool | None = None,
+    backend: Backend | None = None,
+    out: None = None,
+) -> Any:
+    """Find peaks in an image: coordinates of the maxima of windows of ``2 * min_distance + 1`` pixels squared.
+
+    Parameters
+    ----------
+    image : (H, W) array
+        Peaks are those of a greyscale image: make a colour image grey first, `gpuimg.rgb2gray`. With ``axes="YXC"``
+        each channel is searched separately, with the same threshold; ``num_peaks`` are those of all together.
+    min_distance : int
+        Peaks are at least so many rows or columns from each other; 1 keeps all pixels of a plateau.
+    threshold_abs : number, optional
+        Peaks are above it. None: above the minimum of the image.
+    threshold_rel : number, optional
+        Peaks are above this times the maximum of the image, too.
+    exclude_border : bool, int >= 0, or two of them for rows and columns
+        No peaks closer than this to the image's edge; True: than ``min_distance``.
+    num_peaks : int > 0, or infinity
+        The most peaks that are returned: the highest.
+    axes, alpha, backend : see `gpuimg.filters`
+    out : must be None: the result is a list of coordinates
+
+    Returns
+    -------
+    (N, 2) int64 array of rows and columns, in the host's memory: the highest first, equal ones in raster order. For
+    ``axes="YXC"`` (N, 3), the channel last. For a stack of images, the indices of the image come first.
+
+    Raises
+    ------
+    ValueError : ``min_distance`` or ``num_peaks`` is not positive, ``exclude_border`` is negative, a threshold is NaN,
+        or the image has several channels that ``axes`` does not name
+
+    Notes
+    -----
+    Of equal peaks that are closer than ``min_distance`` to each other, those that come first in raster order are kept.
+    A constant image has no peaks. NaN counts as minus infinity: it is no peak, and neighbours of it may be.
+    It is then the minimum of the image, above which flat backgrounds lie too: give ``threshold_abs``.
+
+    Differs from `skimage.feature.peak_local_max`, which finds nothing in an image with NaN, where peaks of the value 0
+    in unsigned images (and of the dtype's minimum in signed ones) come first in the list, and which has parameters for
+    footprints, labels and norms.
+
+    References
+    ----------
+    .. [1] `skimage.feature.peak_local_max`. Maxima of windows: M. van Herk, "A fast algorithm for local minimum and
+       maximum filters on rectangular and octagonal kernels", Pattern Recognition Letters 13(7), 1992, 517-521.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> image = np.zeros((7, 7), np.uint8)
+    >>> image[3, 4], image[3, 2], image[0, 0] = 1, 2, 3
+    >>> gpuimg.peak_local_max(image)
+    array([[3, 2],
+           [3, 4]])
+    >>> gpuimg.peak_local_max(image, threshold_abs=1, exclude_border=False)
+    array([[0, 0],
+           [3, 2]])
+    """
+    source = images.accept(image, axes=axes, grey=True, alpha=alpha)
+    if out is not None:
+        raise TypeError("out must be None: peak_local_max returns coordinates")
+    distance = images.whole("min_distance", min_distance)
+    low = None if threshold_abs is None else _not_nan("threshold_abs", threshold_abs)
+    share = None if threshold_rel is None else images.number("threshold_rel", threshold_rel)
+    margins = _margins(exclude_border, distance)
+    most = None if num_peaks == math.inf else images.whole("num_peaks", num_peaks)
+    if source.array.size == 0:
+        return np.empty((0, source.array.ndim - source.has_alpha), np.int64)
+    return run(plan_peak_local_max, source, distance, low, share, margins, most, backend=backend)
+
+
+def _not_nan(name: str, value: float) -> float:
+    checked = images.number(name, value, finite=False)
+    if math.isnan(checked):
+        raise ValueError(f"{name} must not be NaN, got {value!r}")
+    return checked
+
+
+def _margins(exclude_border: bool | int | tuple[int, int], distance: int) -> tuple[int, int]:
+    if isinstance(exclude_border, bool | np.bool_):
+        return (distance, distance) if exclude_border else (0, 0)
+    rows, cols = images.pair("exclude_border", exclude_border)
+    return images.whole("exclude_border", rows, low=0), images.whole("exclude_border", cols, low=0)
+
+
+def plan_peak_local_max(
+    image: Value, distance: int, low: float | None, share: float | None, margins: tuple[int, int], most: int | None
+) -> Small:
+    """Pixels that are the maximum of their window, then those of them that are far enough from others."""
+    numbers = point("nan_lowest", image, work=0.5) if image.dtype.kind == "f" else image
+    single = math.prod(image.shape) == 1
+    limits = partial(_peak_threshold, image.dtype, low, share, single)
+    value, always = host(limits, plan_extrema(numbers), count=2)
+    peaks = point(
+        "peaks",
+        plan_extreme(numbers, Extents(distance, distance, distance, distance), MAXIMUM, None),
+        dtype=BOOL,
+        image=numbers,
+        step=image.channels,
+        value=value,
+        always=always,
+        margin_rows=margins[0],
+        margin_cols=margins[1],
+    )
+    if distance > 1:
+        peaks = change("peak_spacing", peaks, count=1, step=image.channels, work=0.5, distance=distance)
+    return listing(partial(_highest, most), numbers, peaks)
+
+
+def _peak_threshold(
+    dtype: np.dtype[Any], low: float | None, share: float | None, single: bool, extrema: Any
+) -> tuple[int | float, int]:
+    """Above which value peaks lie, and whether every value does; a constant image has none."""
+    least, greatest = dtype.type(extrema[0]), dtype.type(extrema[1])
+    threshold = float(least) if low is None else low
+    if share is not None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            threshold = max(threshold, float(share * greatest))
+    if least == greatest and not single:
+        threshold = math.inf
+    return threshold_args(threshold, dtype)
+
+
+def _highest(most: int | None, image: Any, peaks: Any) -> Any:
+    """The places of peaks, the highest first, equal ones in raster order."""
+    places = np.flatnonzero(peaks.view(bool))
+    values = image.reshape(-1)[places]
+    order = np.argsort(-values if values.dtype.kind == "f" else ~values, kind="stable")[:most]
+    return np.stack(np.unravel_index(places[order], image.shape), axis=1).astype(np.int64, copy=False)

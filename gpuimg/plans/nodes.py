@@ -136,10 +136,11 @@ class Fold(Node):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Host:
-    """A pure function of small arrays, called on the host; it returns as many results as ``count`` says."""
+    """A pure function of small arrays, or of whole images, called on the host; it returns as many results as ``count``
+    says."""
 
     function: Callable[..., Any]
-    arguments: tuple[Small, ...]
+    arguments: tuple[Small | Value, ...]
     count: int
 
 
@@ -175,6 +176,11 @@ class Loop:
 
 
 AnyNode: TypeAlias = Node | Host | View | Loop
+
+
+def listing(function: Callable[..., Any], *images: Value) -> Small:
+    """Call a pure function of whole images that returns a list of places in them, as rows of an array."""
+    return Small(Host(function, images, 1), listed=True)
 
 
 def view(image: Value, dtype: np.dtype[Any], after: tuple[Small, ...] = ()) -> Value:

@@ -48,7 +48,9 @@ class Small:
     ----------
     node : that makes it; None for an input of the graph
     index : its place among the node's results
+    listed : whether its rows are a list, as long as an image's pixels make it, of places in the image
     """
 
     node: Node | Host | None = None
     index: int = 0
+    listed: bool = False

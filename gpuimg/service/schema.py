@@ -94,6 +94,7 @@ KINDS: dict[str, Schema] = {
     "int | None": {"anyOf": [INTEGER, NULL]},
     "bool": BOOLEAN,
     "bool | None": {"anyOf": [BOOLEAN, NULL]},
+    "bool | int | tuple[int, int]": {"anyOf": [BOOLEAN, INTEGER, _list_of(INTEGER, 2, 2)]},
     "Mode": _enum(get_args(typing.Mode)),
     "MorphologyMode": _enum(get_args(typing.MorphologyMode)),
     "BoundaryMode": _enum(get_args(typing.BoundaryMode)),

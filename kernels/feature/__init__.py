@@ -1,1 +1,1 @@
-"""Corners."""
+"""Corners and local maxima."""

@@ -4,4 +4,6 @@
 2. `label_seams`: unites runs across the seams of neighbouring slabs, in groups that grow.
 3. `label_roots`: points each run to its root, and numbers the roots.
 4. `label_pixels`: writes the number of its run to each pixel.
+
+`border_labels` and `clear_labels` then clear the components at the border of the image.
 """

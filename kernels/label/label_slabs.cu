@@ -1,5 +1,5 @@
 // launch: tile 32x8, pixels 1x1
-// instances: tiles<I>; borders<I>
+// instances: tiles<I>; borders<I>; tiles<unsigned int>; borders<unsigned int>
 #include "label_nodes.cuh"
 #include "unions.cuh"
 

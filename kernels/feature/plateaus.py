@@ -1,0 +1,77 @@
+"""Candidates for local maxima: pixels above ``lowest`` that no neighbour exceeds; NaN is neither.
+
+2 for a candidate, 1 for one beside an equal pixel that is none (with ``inner``, also for one at the image's edge), else
+0. Candidates that touch are equal, so a plateau of them is a maximum unless it is linked with a 1. Neighbours touch at
+their edges, and with ``reach`` 1 at their corners too.
+"""
+
+import numpy as np
+
+from gpuimg.kernels.lib.borders import kernel
+
+RING = 3
+
+
+@kernel
+def fill(src, dst, top, bottom, step, mode, cval, lowest, reach, inner):
+    rows, width = src.shape
+    ring = np.empty((RING, width), np.uint8)
+    for row in range(max(top - 1, 0), min(top + 1, rows)):
+        find_candidates(src, row, step, lowest, reach, ring[row % RING])
+    for row in range(top, bottom):
+        if row + 1 < rows:
+            find_candidates(src, row + 1, step, lowest, reach, ring[(row + 1) % RING])
+        out = dst[row]
+        out[:] = inner != 0 and (row == 0 or row == rows - 1)
+        if inner:
+            out[:step] = 1
+            out[width - step :] = 1
+        for near in range(max(row - 1, 0), min(row + 2, rows)):
+            here, beside, candidates = src[row], src[near], ring[near % RING]
+            if near != row:
+                mark_equal(here, beside, candidates, out)
+            if reach or near == row:
+                mark_equal(here[step:], beside[: width - step], candidates[: width - step], out[step:])
+                mark_equal(here[: width - step], beside[step:], candidates[step:], out[: width - step])
+        grade(ring[row % RING], out)
+
+
+@kernel
+def find_candidates(image, row, step, lowest, reach, out):
+    here, width = image[row], image.shape[1]
+    out[:] = 0
+    for near in range(max(row - 1, 0), min(row + 2, image.shape[0])):
+        beside = image[near]
+        if near != row:
+            mark_greater(here, beside, out)
+        if reach or near == row:
+            mark_greater(here[step:], beside[: width - step], out[step:])
+            mark_greater(here[: width - step], beside[step:], out[: width - step])
+    keep_above(here, here.dtype.type(lowest), out)
+
+
+@kernel
+def mark_greater(here, beside, out):
+    for x in range(out.size):
+        out[x] |= np.uint8(beside[x] > here[x])
+
+
+@kernel
+def keep_above(here, lowest, out):
+    """1 for each pixel above the lowest value that is not marked."""
+    for x in range(out.size):
+        out[x] = np.uint8(here[x] > lowest) & np.uint8(out[x] == 0)
+
+
+@kernel
+def mark_equal(here, beside, candidates, out):
+    """Mark what equals a pixel that is no candidate."""
+    for x in range(out.size):
+        out[x] |= np.uint8(beside[x] == here[x]) & np.uint8(candidates[x] == 0)
+
+
+@kernel
+def grade(candidates, out):
+    """1 for candidates that are marked, 2 for others."""
+    for x in range(out.size):
+        out[x] = candidates[x] << np.uint8(out[x] == 0)
