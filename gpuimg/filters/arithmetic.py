@@ -305,7 +305,7 @@ def where(
 
     Notes
     -----
-    Differs from NumPy: numbers take the image's dtype, and the result never has another one than images have.
+    Differs from `numpy.where` in dtypes: numbers take the image's, and the result never has another than images have.
 
     References
     ----------

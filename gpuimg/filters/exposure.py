@@ -524,9 +524,13 @@ def rescale_intensity(
     ------
     ValueError : a range is none of these or not finite, or a float image whose range is needed holds NaN or infinity
 
+    Notes
+    -----
+    Differs from `skimage.exposure.rescale_intensity`, which returns floats where ``out_range`` is two numbers.
+
     References
     ----------
-    .. [1] `skimage.exposure.rescale_intensity`, which returns floats where ``out_range`` is two numbers.
+    .. [1] `skimage.exposure.rescale_intensity`.
 
     Examples
     --------
@@ -762,6 +766,10 @@ def equalize_hist(
     ------
     ValueError : a float image holds NaN or infinity
 
+    Notes
+    -----
+    Differs from `skimage.exposure.equalize_hist` for integers: there the result is float64, from 0 to 1.
+
     References
     ----------
     .. [1] R. C. Gonzalez, R. E. Woods, "Digital Image Processing", 4th edition, 2018, section 3.3. Floats as
@@ -853,9 +861,11 @@ def equalize_adapthist(
     Notes
     -----
     As scikit-image, it counts in 253 bins from the image's minimum to its maximum, and a tile that reaches beyond the
-    image goes on with its reflection. It differs from scikit-image, which returns float64, in three ways: it rounds
-    shares to 16 bits, where scikit-image truncates to 14, so that they differ by less than 0.0005; tiles end at the
-    image's size; and colours are filtered by channel, where scikit-image filters the value of HSV.
+    image goes on with its reflection.
+
+    Differs from `skimage.exposure.equalize_adapthist`, which returns float64, in three ways: it rounds shares to 16
+    bits, where scikit-image truncates to 14, so that they differ by less than 0.0005; tiles end at the image's size;
+    and colours are filtered by channel, where scikit-image filters the value of HSV.
 
     References
     ----------
@@ -999,10 +1009,14 @@ def match_histograms(
     ValueError : the reference has another number of channels, or no pixels
     TypeError : the dtypes differ, or are none of these
 
+    Notes
+    -----
+    Differs from `skimage.exposure.match_histograms`, which rounds channels of integers towards zero and returns float64
+    for images without channels.
+
     References
     ----------
-    .. [1] `skimage.exposure.match_histograms` with ``channel_axis``, which rounds channels of integers towards zero and
-       returns float64 for images without.
+    .. [1] `skimage.exposure.match_histograms` with ``channel_axis``.
 
     Examples
     --------

@@ -48,12 +48,16 @@ def corner_harris(
 
     Returns
     -------
-    float32 array of the same shape (float64 for float64 images): positive at corners, negative along edges. The image's
-    values are not rescaled: those of a uint8 image are ``255**4`` times as large as scikit-image's.
+    float32 array of the same shape (float64 for float64 images): positive at corners, negative along edges
 
     Raises
     ------
     ValueError : ``k`` is NaN or infinite, or ``sigma`` negative, NaN or infinite
+
+    Notes
+    -----
+    Differs from `skimage.feature.corner_harris` in scale for integers, whose values are not rescaled: those of a uint8
+    image are ``255**4`` times as large.
 
     References
     ----------
@@ -134,13 +138,17 @@ def canny(
 
     Returns
     -------
-    bool array of the same shape; the image's outermost pixels are never edges. Computed in float32 (float64 for float64
-    images): where two neighbours' gradients differ by its rounding only, others may be kept than by scikit-image.
+    bool array of the same shape; the image's outermost pixels are never edges
 
     Raises
     ------
     ValueError : the image has several channels that ``axes`` does not name; a threshold is negative, NaN or infinite,
         or the low one above the high one; or so is ``sigma``
+
+    Notes
+    -----
+    Differs from `skimage.feature.canny` in that it computes in float32 (float64 for float64 images): where two
+    neighbours' gradients differ by its rounding only, others may be kept.
 
     References
     ----------

@@ -211,11 +211,15 @@ def clear_border(
     ValueError : ``buffer_size`` is negative or too large, ``bgval`` is no value of the dtype, or the image has 2**31
         pixels or more
 
+    Notes
+    -----
+    Differs from `skimage.segmentation.clear_border` in images of several channels, which are one volume there; it also
+    has a ``mask``.
+
     References
     ----------
     .. [1] P. Soille, "Morphological Image Analysis", 2nd edition, 2003, section 6.3.6 (particles connected to the image
-       border). The same as `skimage.segmentation.clear_border`; differs in images of several channels, which there are
-       one volume, and has no ``mask``.
+       border). As `skimage.segmentation.clear_border`.
 
     Examples
     --------
@@ -274,11 +278,16 @@ def distance_transform_edt(
     Returns
     -------
     float32 array of the same shape, in pixels: the correctly rounded root of the exact squared distance. Infinity
-    where there is no zero in the whole channel (SciPy returns a distance to a point outside of the image there).
+    where there is no zero in the whole channel.
 
     Raises
     ------
     ValueError : the image has more than 2**20 rows or columns
+
+    Notes
+    -----
+    Differs from `scipy.ndimage.distance_transform_edt`, which returns float64, where there is no zero in the whole
+    channel: there it is infinite, and SciPy returns a distance to a point outside of the image.
 
     References
     ----------

@@ -419,10 +419,14 @@ def opening(
     ------
     ValueError : the footprint is empty, has no 1 or holds anything but zeros and ones
 
+    Notes
+    -----
+    Differs from `scipy.ndimage.grey_opening` and `skimage.morphology.opening` in the default mode, which is "reflect"
+    there.
+
     References
     ----------
-    .. [1] J. Serra, "Image Analysis and Mathematical Morphology", 1982. Differs from `scipy.ndimage.grey_opening` and
-       `skimage.morphology.opening` in the default mode, which is "reflect" there.
+    .. [1] J. Serra, "Image Analysis and Mathematical Morphology", 1982.
 
     Examples
     --------
@@ -472,11 +476,14 @@ def closing(
     ------
     ValueError : the footprint is empty, has no 1 or holds anything but zeros and ones
 
+    Notes
+    -----
+    Differs from `scipy.ndimage.grey_closing` and `skimage.morphology.closing` in the default mode, which is "reflect"
+    there, and from the latter in that it reflects the footprint as SciPy does.
+
     References
     ----------
-    .. [1] J. Serra, "Image Analysis and Mathematical Morphology", 1982. Differs from `scipy.ndimage.grey_closing` and
-       `skimage.morphology.closing` in the default mode, which is "reflect" there, and from the latter in that it
-       reflects the footprint as SciPy does.
+    .. [1] J. Serra, "Image Analysis and Mathematical Morphology", 1982.
 
     Examples
     --------
@@ -516,10 +523,13 @@ def white_tophat(
     ------
     ValueError : the footprint is empty, has no 1 or holds anything but zeros and ones
 
+    Notes
+    -----
+    Differs from `scipy.ndimage.white_tophat` in that it saturates and in the default mode, which is "reflect" there.
+
     References
     ----------
-    .. [1] J. Serra, "Image Analysis and Mathematical Morphology", 1982. Differs from `scipy.ndimage.white_tophat` in
-       that it saturates and in the default mode, which is "reflect" there.
+    .. [1] J. Serra, "Image Analysis and Mathematical Morphology", 1982.
 
     Examples
     --------
@@ -559,10 +569,13 @@ def black_tophat(
     ------
     ValueError : the footprint is empty, has no 1 or holds anything but zeros and ones
 
+    Notes
+    -----
+    Differs from `scipy.ndimage.black_tophat` in that it saturates and in the default mode, which is "reflect" there.
+
     References
     ----------
-    .. [1] J. Serra, "Image Analysis and Mathematical Morphology", 1982. Differs from `scipy.ndimage.black_tophat` in
-       that it saturates and in the default mode, which is "reflect" there.
+    .. [1] J. Serra, "Image Analysis and Mathematical Morphology", 1982.
 
     Examples
     --------

@@ -52,9 +52,13 @@ def pyramid_reduce(
     ------
     ValueError : ``downscale`` is not above 1, ``sigma`` is negative, ``order`` or ``mode`` is none of these
 
+    Notes
+    -----
+    Differs from `skimage.transform.pyramid_reduce` for integers, which are rounded after each step, and not rescaled.
+
     References
     ----------
-    .. [1] `skimage.transform.pyramid_reduce` with ``preserve_range=True``; integers are rounded after each step here.
+    .. [1] `skimage.transform.pyramid_reduce` with ``preserve_range=True``.
 
     Examples
     --------
@@ -105,9 +109,13 @@ def pyramid_expand(
     ValueError : ``upscale`` is not above 1 or the result is too large, ``sigma`` is negative, ``order`` or ``mode`` is
         none of these
 
+    Notes
+    -----
+    Differs from `skimage.transform.pyramid_expand` for integers, which are rounded after each step, and not rescaled.
+
     References
     ----------
-    .. [1] `skimage.transform.pyramid_expand` with ``preserve_range=True``; integers are rounded after each step here.
+    .. [1] `skimage.transform.pyramid_expand` with ``preserve_range=True``.
 
     Examples
     --------

@@ -407,9 +407,14 @@ def remove_small_objects(
     ------
     ValueError : ``min_size`` is negative, or ``connectivity`` is neither 1 nor 2
 
+    Notes
+    -----
+    Differs from `skimage.morphology.remove_small_objects`, which refuses negative labels and has renamed ``min_size``
+    to ``max_size``, which includes the limit.
+
     References
     ----------
-    .. [1] `skimage.morphology.remove_small_objects`, which refuses negative labels.
+    .. [1] `skimage.morphology.remove_small_objects`.
 
     Examples
     --------
@@ -565,9 +570,13 @@ def find_boundaries(
     ------
     ValueError : ``connectivity`` is neither 1 nor 2, or ``mode`` is none of these
 
+    Notes
+    -----
+    Differs from `skimage.segmentation.find_boundaries`, which also has the mode "subpixel".
+
     References
     ----------
-    .. [1] `skimage.segmentation.find_boundaries`, which also has the mode "subpixel".
+    .. [1] `skimage.segmentation.find_boundaries`.
 
     Examples
     --------

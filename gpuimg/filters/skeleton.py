@@ -110,11 +110,15 @@ def skeletonize(
     --------
     thin : by another rule, as far as wanted
 
+    Notes
+    -----
+    Differs from the paper in lines two pixels wide and in corners of lines, as `skimage.morphology.skeletonize` does,
+    whose pixels these are.
+
     References
     ----------
     .. [1] T. Y. Zhang, C. Y. Suen, "A fast parallel algorithm for thinning digital patterns", Communications of the ACM
-       27(3), 1984, 236-239. The same pixels as `skimage.morphology.skeletonize`, which differs from the paper in lines
-       two pixels wide and in corners of lines.
+       27(3), 1984, 236-239.
 
     Examples
     --------

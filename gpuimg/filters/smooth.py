@@ -160,6 +160,10 @@ def gaussian(
     ------
     ValueError : ``sigma`` or ``truncate`` is negative, NaN or infinite
 
+    Notes
+    -----
+    Differs from `skimage.filters.gaussian` in the default border mode, which is "nearest" there.
+
     References
     ----------
     .. [1] `scipy.ndimage.gaussian_filter`, whose kernel and border modes these are.
@@ -238,6 +242,11 @@ def unsharp_mask(
     ------
     ValueError : ``radius`` is negative, NaN or infinite, or ``amount`` is not finite
 
+    Notes
+    -----
+    Differs from `skimage.filters.unsharp_mask`, which rescales integers to floats and clips to their range unless
+    ``preserve_range`` is true.
+
     References
     ----------
     .. [1] `skimage.filters.unsharp_mask` with ``preserve_range=True``.
@@ -301,9 +310,14 @@ def difference_of_gaussians(
     ------
     ValueError : a sigma is negative, NaN or infinite, or ``high_sigma`` is below ``low_sigma``
 
+    Notes
+    -----
+    Differs from `skimage.filters.difference_of_gaussians` in the default border mode, which is "nearest" there, and in
+    that values are not rescaled.
+
     References
     ----------
-    .. [1] `skimage.filters.difference_of_gaussians`, whose border mode is "nearest" by default.
+    .. [1] `skimage.filters.difference_of_gaussians`.
 
     Examples
     --------
@@ -364,12 +378,16 @@ def gaussian_laplace(
     --------
     laplace, difference_of_gaussians
 
+    Notes
+    -----
+    Differs from `scipy.ndimage.gaussian_laplace` with mode "constant" and a ``cval`` that is not 0: SciPy extends what
+    has been filtered along the columns by ``cval`` again.
+
     References
     ----------
     .. [1] D. Marr, E. Hildreth, "Theory of edge detection", Proceedings of the Royal Society of London B 207, 1980,
        187-217.
-    .. [2] `scipy.ndimage.gaussian_laplace`, whose kernels these are; they do not sum to exactly 0. With mode "constant"
-       SciPy extends what has been filtered along the columns by ``cval`` again.
+    .. [2] `scipy.ndimage.gaussian_laplace`, whose kernels these are; they do not sum to exactly 0.
 
     Examples
     --------
@@ -638,10 +656,13 @@ def convolve(
     TypeError : the weights are not real numbers
     ValueError : the weights have not two dimensions, are empty, too many, too large, infinite or NaN
 
+    Notes
+    -----
+    Differs from `cv2.filter2D`, which correlates: it does not mirror the kernel.
+
     References
     ----------
-    .. [1] `scipy.ndimage.convolve`, whose orientation, centre and border modes these are. OpenCV's ``filter2D``
-       correlates: it does not mirror the kernel.
+    .. [1] `scipy.ndimage.convolve`, whose orientation, centre and border modes these are.
 
     Examples
     --------

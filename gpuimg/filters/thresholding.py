@@ -69,10 +69,14 @@ def threshold_local(
     --------
     threshold_niblack, threshold_sauvola, threshold_otsu
 
+    Notes
+    -----
+    Differs from `skimage.filters.threshold_local` in dtype: that of integers is float64 there. `cv2.adaptiveThreshold`
+    makes the mask, of bytes.
+
     References
     ----------
-    .. [1] `skimage.filters.threshold_local`, which returns float64 for integers. `cv2.adaptiveThreshold` makes the
-       mask, of bytes.
+    .. [1] `skimage.filters.threshold_local`.
 
     Examples
     --------

@@ -130,11 +130,13 @@ def threshold_yen(
     -----
     The threshold maximises the correlation of the two classes' histograms [1]_. For a constant image it is its value.
 
+    Differs from `skimage.filters.threshold_yen` for constant images of floats.
+
     References
     ----------
     .. [1] J.-C. Yen, F.-J. Chang, S. Chang, "A new criterion for automatic multilevel thresholding", IEEE Transactions
        on Image Processing 4(3), 1995, 370-378.
-    .. [2] `skimage.filters.threshold_yen`, which differs for constant images of floats.
+    .. [2] `skimage.filters.threshold_yen`.
 
     Examples
     --------
@@ -374,14 +376,16 @@ def threshold_li(
     The threshold minimises the cross entropy of the image and that with each class made its mean [1]_, by a fixed-point
     iteration [2]_. For a constant image it is its value.
 
+    Differs from `skimage.filters.threshold_li` for floats, which iterates over the pixels: here they are counted in one
+    pass, as rounded to 65536 levels from the minimum to the maximum. It also leaves out NaN and infinity, and takes
+    functions as ``initial_guess``.
+
     References
     ----------
     .. [1] C. H. Li, C. K. Lee, "Minimum cross entropy thresholding", Pattern Recognition 26(4), 1993, 617-625.
     .. [2] C. H. Li, P. K. S. Tam, "An iterative algorithm for minimum cross entropy thresholding", Pattern Recognition
        Letters 19(8), 1998, 771-776.
-    .. [3] `skimage.filters.threshold_li`. It iterates over the pixels of float images, of which only one pass is made
-       here: they are counted as rounded to 65536 levels from the minimum to the maximum. It also leaves out NaN and
-       infinity, and takes functions as ``initial_guess``.
+    .. [3] `skimage.filters.threshold_li`.
 
     Examples
     --------

@@ -257,9 +257,9 @@ def resize(
 
     Notes
     -----
-    Differs from scikit-image: order 3 is not a spline but the kernel that Pillow and most programs call bicubic, which
-    needs no prefilter; when it shrinks, it is widened as Pillow's; results are not clipped to the range of the image.
-    Differs from Pillow: edges are mirrored.
+    Differs from `skimage.transform.resize` with order 3, which is not a spline but the kernel that Pillow and most
+    programs call bicubic: it needs no prefilter, is widened when it shrinks, and its results are not clipped to the
+    range of the image. From Pillow it differs at edges, which are mirrored.
 
     References
     ----------
@@ -497,9 +497,9 @@ def pad(
 
     Notes
     -----
-    Differs from `numpy.pad`: border modes have SciPy's names, as everywhere here. "reflect" is NumPy's "symmetric",
-    "mirror" is NumPy's "reflect", "nearest" is NumPy's "edge"; "wrap" and "constant" are the same. ``cval`` is one
-    number, NumPy's ``constant_values``.
+    Differs from `numpy.pad` in the names of modes, which are SciPy's, as everywhere here: "reflect" is NumPy's
+    "symmetric", "mirror" is NumPy's "reflect", "nearest" is NumPy's "edge"; "wrap" and "constant" are the same.
+    ``cval`` is one number, NumPy's ``constant_values``.
 
     References
     ----------
@@ -550,7 +550,7 @@ def crop(
 
     Notes
     -----
-    Differs from scikit-image: channels are not cropped.
+    Differs from `skimage.util.crop` in that channels are not cropped.
 
     References
     ----------
@@ -625,9 +625,13 @@ def flip(
     ------
     ValueError : ``axis`` is none of these
 
+    Notes
+    -----
+    Differs from `numpy.flip`, which returns a view.
+
     References
     ----------
-    .. [1] `numpy.flip`, which returns a view.
+    .. [1] `numpy.flip`.
 
     Examples
     --------
@@ -672,9 +676,13 @@ def rot90(
     ------
     TypeError : ``k`` is not a whole number
 
+    Notes
+    -----
+    Differs from `numpy.rot90`, which returns a view.
+
     References
     ----------
-    .. [1] `numpy.rot90`, which returns a view.
+    .. [1] `numpy.rot90`.
 
     Examples
     --------

@@ -98,6 +98,11 @@ def warp(
         is none of these, or the image is empty and the output is not
     TypeError : the dtype can only be warped with order 0
 
+    Notes
+    -----
+    Differs from `skimage.transform.warp`, whose ``preserve_range`` is false and ``clip`` true by default; ``matrix`` is
+    its ``inverse_map``.
+
     References
     ----------
     .. [1] `skimage.transform.warp` with ``inverse_map=matrix``, ``preserve_range=True`` and ``clip=False``.
@@ -174,6 +179,10 @@ def rotate(
     ------
     ValueError : ``angle`` or ``center`` is not finite, or ``order`` or ``mode`` is none of these
     TypeError : the dtype can only be rotated with order 0
+
+    Notes
+    -----
+    Differs from `skimage.transform.rotate`, whose ``preserve_range`` is false and ``clip`` true by default.
 
     References
     ----------
@@ -281,9 +290,14 @@ def remap(
     ValueError : ``rows`` and ``cols`` differ in shape or are empty, or ``order`` or ``mode`` is none of these
     TypeError : the dtype can only be sampled with order 0, or the coordinates are not real numbers
 
+    Notes
+    -----
+    Differs from `scipy.ndimage.map_coordinates` in that one array of rows and one of columns serve all channels, and
+    the default order is 1.
+
     References
     ----------
-    .. [1] `scipy.ndimage.map_coordinates` with ``prefilter=False`` and one array for both coordinates.
+    .. [1] `scipy.ndimage.map_coordinates` with ``prefilter=False``.
 
     Examples
     --------

@@ -12,8 +12,6 @@ from functools import partial
 from io import BytesIO
 from typing import Any, BinaryIO, NamedTuple, cast
 
-import numpy as np
-
 from gpuimg import stopping
 from gpuimg.errors import ImageFileError, one_line
 from gpuimg.files import Format, ImageFile, ImageMetadata, Written, axes_of_pages, check_fits, write_image
@@ -250,11 +248,12 @@ def _perform(request: Request, hold: Callable[[int], None]) -> Made:
     for number, (entry, params) in enumerate(request.chain.steps if request.chain else ()):
         given = known_arguments(entry, params, alpha=has_alpha or None, axes=axes)
         with _at_step(number), _step_problems(entry):
-            hold(image.nbytes + _check_result(entry, image, given, request.limits))
+            made = _checked_result(entry, image, given, request.limits)
+            hold(image.nbytes + sum([math.prod(value.shape) * value.dtype.itemsize for value in made]))
             start = time.perf_counter()
             before, image = image, entry.function(image, **given)
         steps.append(StepTime(entry.name, _backend(), time.perf_counter() - start))
-        if not isinstance(image, np.ndarray) or image.ndim < len(axes.replace("C", "") or "YX"):  # numbers
+        if not made:
             return _as_json(request, number, entry, image, clock, steps, pixels)
         has_alpha = has_alpha and has_alpha_still(before, image, axes)
         if image.ndim < len(axes):
@@ -314,12 +313,14 @@ def _step_problems(entry: Filter) -> Iterator[None]:
         raise Problem(422, f"{entry.name}: {one_line(error)}", filter=entry.name) from error
 
 
-def _check_result(entry: Filter, image: Any, params: dict[str, Any], limits: Limits) -> int:
-    """Refuse what a step would make before it does; returns the bytes that it takes."""
+def _checked_result(entry: Filter, image: Any, params: dict[str, Any], limits: Limits) -> tuple[Value, ...]:
+    """Refuse what a step would make before it does; returns the image, () for numbers."""
     made = planned_results(entry.function, image, params)
     if len(made) > 1:
         raise Problem(422, f"{entry.name} makes {len(made)} images, and an answer holds one", filter=entry.name)
-    return sum([_check_value(entry, value, params.get("axes", ""), limits) for value in made])
+    for value in made:
+        _check_value(entry, value, params.get("axes", ""), limits)
+    return made
 
 
 def _sides(shape: tuple[int, ...], axes: str) -> dict[str, int]:
@@ -328,7 +329,7 @@ def _sides(shape: tuple[int, ...], axes: str) -> dict[str, int]:
     return dict(zip(letters if len(letters) <= len(shape) else letters.replace("C", ""), shape, strict=False))
 
 
-def _check_value(entry: Filter, value: Value, axes: str, limits: Limits) -> int:
+def _check_value(entry: Filter, value: Value, axes: str, limits: Limits) -> None:
     nbytes = math.prod(value.shape) * value.dtype.itemsize
     if nbytes > limits.decoded_bytes:
         raise over("decoded_bytes", limits.decoded_bytes, nbytes, "bytes of pixels", status=422, filter=entry.name)
@@ -336,7 +337,6 @@ def _check_value(entry: Filter, value: Value, axes: str, limits: Limits) -> int:
     pixels = sides["Y"] * sides["X"]
     if pixels > limits.pixels:
         raise over("pixels", limits.pixels, pixels, "pixels", status=422, filter=entry.name)
-    return nbytes
 
 
 def _as_json(
