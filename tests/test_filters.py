@@ -32,7 +32,7 @@ FEW_SHAPES = [(1, 1), (1, 17), (17, 1), (19, 33), (6, 32), (7, 16, 3)]
 WEIGHTED = {"adjust_gamma", "rgb2gray", "gaussian", "rescale", "resize", "unsharp_mask", "rescale_intensity", "blend"}
 SAMPLED = {"warp", "rotate", "remap"}
 PYRAMIDS = {"pyramid_reduce", "pyramid_expand"}
-WEIGHTED |= {"convolve", "bilateral", *SAMPLED, *PYRAMIDS}
+WEIGHTED |= {"convolve", "bilateral", "denoise_nl_means", *SAMPLED, *PYRAMIDS}
 # Although their results are floats, of which some may be infinite.
 EXACT = {"distance_transform_edt", "flip", "rot90", "astype", "add", "subtract", "multiply", "divide"}
 EXACT |= {"crop", "pad", "where", "minimum", "maximum", "erosion", "dilation", "opening", "closing"}
@@ -83,6 +83,13 @@ MORE = {
     "threshold_local": [{"param": (0, 2.5)}, {"block_size": 21, "method": "mean"}, {"block_size": 1}],
     "threshold_niblack": [{"window_size": 1}, {"window_size": (1, 51)}, {"window_size": (27, 1)}, {"window_size": 185}],
     "threshold_sauvola": [{"window_size": 3, "k": 2, "r": 0.25}],
+    "denoise_nl_means": [
+        {"h": 0.5, "patch_size": 2, "patch_distance": 7},
+        {"h": 0.7, "patch_size": 41, "patch_distance": 1},
+        {"h": 20, "patch_distance": 0},
+        {"h": 1e-300, "patch_distance": 1},
+        {"h": 1e300, "patch_distance": 1},
+    ],
     "minimum": [{"size": 1}, {"size": (40, 5)}, {"size": 150}],
     "maximum": [{"size": (5, 40)}],
     "erosion": [{"footprint": np.array([[1, 0, 0, 1, 1], [0, 0, 0, 0, 0]])}],
@@ -382,7 +389,7 @@ def touched(name, image, given):
         return ORACLES["gaussian"](there.astype(np.float64), **given) > 0
     if name == "convolve":
         return ndimage.convolve(there, (np.asarray(given["weights"]) != 0).astype(np.uint8)) > 0
-    if name == "bilateral":  # it has no weight
+    if name in ("bilateral", "denoise_nl_means"):  # it has no weight
         return there.astype(bool)
     if name == "pad":
         return ORACLES["pad"](there, **given).astype(bool)
