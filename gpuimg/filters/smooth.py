@@ -895,8 +895,8 @@ def powers_of_half(terms: int, dtype: np.dtype[Any]) -> Array:
 
 MOST_PATCH, MOST_DISTANCE = 127, 64  # of `denoise_nl_means`
 FARTHEST = 5.0  # the distance of patches after which they have no weight
-TERMS_OF_EXP = 6  # of its polynomial, and how often that is squared, as in the kernels
-SQUARINGS = {FLOAT32: 3, FLOAT64: 8}
+TERMS_OF_EXP = {FLOAT32: 6, FLOAT64: 8}  # of its polynomial, and how often that is squared, as in the kernels
+SQUARINGS = {FLOAT32: 3, FLOAT64: 5}
 STRENGTHS = {FLOAT32: (1e-33, 1e33), FLOAT64: (1e-140, 1e140)}  # of floats; others are taken for these
 STRENGTHS_OF_INTEGERS = 1e-4, 1e9
 NARROW, WIDE = np.dtype(np.int32), np.dtype(np.int64)  # what sums of squared differences are made in
@@ -1016,7 +1016,7 @@ def plan_nl_means(image: Value, patches: Patches) -> Value:
         distance=patches.distance,
         powers=powers_of_e(end, real),
         limits=np.array([sums.most, int(sums.expected)], sums.dtype),
-        rest=sums.expected - int(sums.expected),
+        rest=sums.expected % 1.0,
         rate=1 / sums.unit / 2 ** SQUARINGS[real],
         cap=sums.cap,
         factor=sums.factor,
@@ -1059,11 +1059,11 @@ def _sums_of_patches(image: Value, patches: Patches, real: np.dtype[Any]) -> Sum
     most = min(int(farthest), pixels * largest**2)
     cap = min(largest, math.isqrt(most) + 1)
     dtype = NARROW if pixels * cap**2 <= GREATEST_SUM[NARROW] else WIDE
-    return Sums(dtype, 1.0, most, min(expected, most), unit, float(cap))
+    return Sums(dtype, 1.0, most, min(expected, float(most)), unit, float(cap))
 
 
 @cache
 def powers_of_e(end: float, dtype: np.dtype[Any]) -> Array:
     """Coefficients of a polynomial that is ``exp(-x)`` for 0 <= x <= end."""
-    found = np.polynomial.Chebyshev.interpolate(lambda x: np.exp(-x), TERMS_OF_EXP - 1, (0, end))
+    found = np.polynomial.Chebyshev.interpolate(lambda x: np.exp(-x), TERMS_OF_EXP[dtype] - 1, (0, end))
     return found.convert(kind=np.polynomial.Polynomial).coef.astype(dtype)

@@ -36,10 +36,16 @@ __device__ __forceinline__ S squared(T one, T other, A cap, A factor) {
 
 // exp(-y) by a polynomial of a part of y, squared again and again.
 template <typename A>
-__device__ __forceinline__ A exponential(A y, const A (&p)[6]) {
-  A power = p[0] + y * (p[1] + y * (p[2] + y * (p[3] + y * (p[4] + y * p[5]))));
+constexpr int TERMS = sizeof(A) == 8 ? 8 : 6;
+template <typename A>
+constexpr int SQUARINGS = sizeof(A) == 8 ? 5 : 3;
+template <typename A>
+__device__ __forceinline__ A exponential(A y, const A (&p)[TERMS<A>]) {
+  A power = p[TERMS<A> - 1];
 #pragma unroll
-  for (int i = 0; i < (sizeof(A) == 8 ? 8 : 3); ++i) power *= power;
+  for (int i = TERMS<A> - 2; i >= 0; --i) power = p[i] + y * power;
+#pragma unroll
+  for (int i = 0; i < SQUARINGS<A>; ++i) power *= power;
   return power;
 }
 
@@ -58,9 +64,9 @@ __global__ void __launch_bounds__(256, 2)
   const int lane = threadIdx.x % WIDTH, group = threadIdx.x / WIDTH;
   const int size = int(before + after + 1), span = WIDTH + size - 1;
   const S most = __ldg(limits), base = __ldg(limits + 1);
-  A p[6];
+  A p[TERMS<A>];
 #pragma unroll
-  for (int i = 0; i < 6; ++i) p[i] = __ldg(powers + i);
+  for (int i = 0; i < TERMS<A>; ++i) p[i] = __ldg(powers + i);
   const A beyond = A(cap), unit = A(factor);
   auto pixel = [=](long long row, long long col) {
     return src + fold(row, rows, mode) * cols + fold(col, width, mode) * channels;

@@ -27,7 +27,7 @@ def fill(
 
     Differences times ``factor``, of which ``cap`` is beyond the largest that counts, are squared and summed up. A sum
     above ``limits[0]`` has no weight. Without ``limits[1]`` and ``rest``, times ``rate``, it is the number whose
-    exponential function is the weight, after `repeated` squaring; ``powers`` are the coefficients of a polynomial for
+    exponential function is the weight, after repeated squaring; ``powers`` are the coefficients of a polynomial for
     it."""
     number, cols, reach, size = powers.dtype.type, src.shape[1] // step, distance + after, before + after + 1
     height, width = share_of(bottom - top, HEIGHT), share_of(cols, max(WIDTH // step, 32))
@@ -202,12 +202,12 @@ def patches(column, rows, size, count):
 @kernel
 def weigh(found, weight, powers, limits, numbers):
     """The weights of patches by the sums of their squared differences."""
-    p0, p1, p2, p3, p4, p5 = powers[0], powers[1], powers[2], powers[3], powers[4], powers[5]
     most, base, rest, rate = limits[0], limits[1], numbers[0], numbers[1]
-    none = weight.dtype.type(0)
+    number, coefficients = weight.dtype.type, as_tuple(powers)
+    none = number(0)
     for x in range(weight.size):
-        y = max(weight.dtype.type(less(found[x], base)) - rest, none) * rate
-        power = repeated(p0 + y * (p1 + y * (p2 + y * (p3 + y * (p4 + y * p5)))))
+        more = number(less(found[x], base)) - rest
+        power = exponential((more if more > none else none) * rate, coefficients)
         weight[x] = power if found[x] <= most else none
 
 
@@ -221,33 +221,44 @@ def _less(a, b):
     return lambda a, b: kind(a - b)
 
 
-def repeated(power):
+def as_tuple(powers):
     raise NotImplementedError
 
 
-@overload(repeated)
-def _repeated(power):
-    """The power squared three times, or eight times in float64."""
-    if power == types.float32:
+@overload(as_tuple)
+def _as_tuple(powers):
+    """As many coefficients as an exponential function of the dtype has."""
+    if powers.dtype == types.float32:
+        return lambda powers: (powers[0], powers[1], powers[2], powers[3], powers[4], powers[5])
+    return lambda powers: (powers[0], powers[1], powers[2], powers[3], powers[4], powers[5], powers[6], powers[7])
 
-        def square(power):
+
+def exponential(y, p):
+    raise NotImplementedError
+
+
+@overload(exponential)
+def _exponential(y, p):
+    """``exp(-y)`` by a polynomial of a part of y, squared again and again."""
+    if len(p) == 6:
+
+        def eighth(y, p):
+            power = p[0] + y * (p[1] + y * (p[2] + y * (p[3] + y * (p[4] + y * p[5]))))
             power *= power
             power *= power
             return power * power
 
-        return square
+        return eighth
 
-    def square_more(power):
-        power *= power
-        power *= power
-        power *= power
+    def thirtysecond(y, p):
+        power = p[0] + y * (p[1] + y * (p[2] + y * (p[3] + y * (p[4] + y * (p[5] + y * (p[6] + y * p[7]))))))
         power *= power
         power *= power
         power *= power
         power *= power
         return power * power
 
-    return square_more
+    return thirtysecond
 
 
 def weigh_differences(weight, centre, beside, part, numbers):
