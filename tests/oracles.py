@@ -215,7 +215,7 @@ def denoise_nl_means(image, patch_size=7, patch_distance=11, h=0.1, fast_mode=Tr
     reach = half + patch_distance
     padded = np.pad(planes, ((reach, reach), (reach, reach), (0, 0)), mode="reflect")
     totals, weights = np.zeros_like(planes), np.zeros((rows, cols, 1))
-    inner = padded[patch_distance:-patch_distance or None, patch_distance:-patch_distance or None]
+    inner = padded[patch_distance : -patch_distance or None, patch_distance : -patch_distance or None]
     for down, along in np.ndindex(2 * patch_distance + 1, 2 * patch_distance + 1):
         shifted = padded[down : down + rows + 2 * half, along : along + cols + 2 * half]
         with np.errstate(invalid="ignore", over="ignore"):

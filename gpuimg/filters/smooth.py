@@ -976,17 +976,17 @@ def denoise_nl_means(
 
     Notes
     -----
-    As in `skimage.restoration.denoise_nl_means`, the border is mirrored (mode "mirror"), and the first row and column of
-    each patch do not count: ``n`` is ``(patch_size - 1)**2``. Differs from it in the units of ``h`` and ``sigma``, which
-    are those of images scaled to [0, 1] there unless ``preserve_range=True``, in the dtype of the result, and in the
-    exponential function, which is an approximation there.
+    As in `skimage.restoration.denoise_nl_means`, the border is mirrored (mode "mirror"), and the first row and column
+    of each patch do not count: ``n`` is ``(patch_size - 1)**2``. Differs from it in the units of ``h`` and ``sigma``,
+    which are those of images scaled to [0, 1] there unless ``preserve_range=True``, in the dtype of the result, and in
+    the exponential function, which is an approximation there.
 
     Examples
     --------
     >>> import numpy as np, gpuimg
     >>> steps = np.array([[10, 12, 10, 90, 92, 90]], np.uint8).repeat(3, axis=0)
     >>> gpuimg.denoise_nl_means(steps, patch_size=3, h=9)[1]
-    array([11, 11, 11, 91, 91, 91], dtype=uint8)
+    array([11, 11, 10, 91, 91, 91], dtype=uint8)
     """
     source = images.accept(image, axes=axes, alpha=alpha, together=True)
     side = images.whole("patch_size", patch_size, low=2, high=MOST_PATCH)
@@ -1043,10 +1043,11 @@ class Sums(NamedTuple):
 
 
 def _sums_of_patches(image: Value, patches: Patches, real: np.dtype[Any]) -> Sums:
-    pixels = (patches.side - 1) ** 2 * image.channels
+    channels = max(image.channels, 1)
+    pixels = (patches.side - 1) ** 2 * channels
     least, greatest = STRENGTHS[real] if image.dtype.kind == "f" else STRENGTHS_OF_INTEGERS
     h, sigma = min(max(patches.h, least), greatest), min(patches.sigma, greatest)
-    unit = image.channels * (patches.side * h) ** 2
+    unit = channels * (patches.side * h) ** 2
     expected = 2 * sigma**2 * pixels
     farthest = FARTHEST * unit + expected
     if image.dtype.kind == "f":

@@ -5,7 +5,9 @@ from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 THREADS, WIDTH = 256, 64
 
 
-def launch(gpu, src, dst, top, bottom, step, mode, cval, before, after, distance, powers, limits, rest, rate, cap, factor):
+def launch(
+    gpu, src, dst, top, bottom, step, mode, cval, before, after, distance, powers, limits, rest, rate, cap, factor
+):
     itemsize = max(powers.dtype.itemsize, limits.dtype.itemsize)
     height = THREADS // WIDTH * (4 if itemsize == 8 else 8)
     channels = step if step in (1, 3) else 0
