@@ -446,7 +446,18 @@ def opencv() -> Library:
 
 def scikit_image() -> Library:
     import numpy as np
-    from skimage import color, exposure, feature, filters, measure, morphology, segmentation, transform, util
+    from skimage import (
+        color,
+        exposure,
+        feature,
+        filters,
+        measure,
+        morphology,
+        restoration,
+        segmentation,
+        transform,
+        util,
+    )
 
     def resize(image: Any, scale: float, anti_aliasing: bool, order: int | str = 1) -> Any:
         if order not in (0, 1):
