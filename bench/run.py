@@ -139,6 +139,7 @@ def cases(dtype: str) -> list[Case]:
             Case("bilateral", {"sigma_color": alike, "sigma_spatial": 3, "window": side}, color=color, tolerance=0.01)
             for side, color in ((5, False), (9, False), (9, True))
         ],
+        Case("denoise_nl_means", {"h": alike}, tolerance=None),  # the weights of OpenCV's and scikit-image's are others
         Case("percentile", {"percentile": 20, "size": 3}),
         Case("percentile", {"percentile": 20, "size": 15}),
         Case("minimum", {"size": 3}),
@@ -399,6 +400,7 @@ def opencv() -> Library:
             "bilateral": lambda image, sigma_color, sigma_spatial, window: cv2.bilateralFilter(
                 image, window, sigma_color, sigma_spatial, borderType=edge["borderType"]
             ),
+            "denoise_nl_means": lambda image, h: cv2.fastNlMeansDenoising(image, None, h, 7, 23),
             "median": lambda image, size, mode: cv2.medianBlur(image, size),
             "minimum": lambda image, size: cv2.erode(image, np.ones((size, size), np.uint8), **edge),
             "maximum": lambda image, size: cv2.dilate(image, np.ones((size, size), np.uint8), **edge),
@@ -444,7 +446,18 @@ def opencv() -> Library:
 
 def scikit_image() -> Library:
     import numpy as np
-    from skimage import color, exposure, feature, filters, measure, morphology, segmentation, transform, util
+    from skimage import (
+        color,
+        exposure,
+        feature,
+        filters,
+        measure,
+        morphology,
+        restoration,
+        segmentation,
+        transform,
+        util,
+    )
 
     def resize(image: Any, scale: float, anti_aliasing: bool, order: int | str = 1) -> Any:
         if order not in (0, 1):
@@ -462,6 +475,7 @@ def scikit_image() -> Library:
 
     return Library(
         {
+            "denoise_nl_means": lambda image, h: restoration.denoise_nl_means(image, h=h, preserve_range=True),
             "rgb2gray": lambda image, weights: color.rgb2gray(image),
             "invert": lambda image: util.invert(image),
             "astype": lambda image, dtype, scale: (

@@ -75,6 +75,7 @@ from gpuimg.filters.skeleton import skeletonize as skeletonize
 from gpuimg.filters.skeleton import thin as thin
 from gpuimg.filters.smooth import bilateral as bilateral
 from gpuimg.filters.smooth import convolve as convolve
+from gpuimg.filters.smooth import denoise_nl_means as denoise_nl_means
 from gpuimg.filters.smooth import difference_of_gaussians as difference_of_gaussians
 from gpuimg.filters.smooth import gaussian as gaussian
 from gpuimg.filters.smooth import gaussian_laplace as gaussian_laplace

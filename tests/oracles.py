@@ -205,6 +205,33 @@ def bilateral(image, sigma_color, sigma_spatial, window=None, *, mode="reflect",
     return stored(means.reshape(image.shape), image.dtype)
 
 
+def denoise_nl_means(image, patch_size=7, patch_distance=11, h=0.1, fast_mode=True, sigma=0):
+    """The mean of all shifted images, weighted by the distances of patches; of pixels that are not finite, themselves.
+
+    As in scikit-image, patches lack their first row and column, but count as if they had them.
+    """
+    planes = image.astype(np.float64).reshape(*image.shape[:2], -1)
+    half, (rows, cols, channels) = patch_size // 2, planes.shape
+    reach = half + patch_distance
+    padded = np.pad(planes, ((reach, reach), (reach, reach), (0, 0)), mode="reflect")
+    totals, weights = np.zeros_like(planes), np.zeros((rows, cols, 1))
+    inner = padded[patch_distance : -patch_distance or None, patch_distance : -patch_distance or None]
+    for down, along in np.ndindex(2 * patch_distance + 1, 2 * patch_distance + 1):
+        shifted = padded[down : down + rows + 2 * half, along : along + cols + 2 * half]
+        with np.errstate(invalid="ignore", over="ignore"):
+            squares = np.square((inner - shifted) / h).sum(axis=2)
+        sums = np.lib.stride_tricks.sliding_window_view(squares[1:, 1:], (2 * half, 2 * half)).sum(axis=(2, 3))
+        unlike = np.maximum(sums - 2 * (sigma / h) ** 2 * channels * (2 * half) ** 2, 0)
+        unlike /= channels * (2 * half + 1) ** 2
+        is_centre = down == along == patch_distance
+        weight = np.where(is_centre | (unlike <= 5), np.exp(0 if is_centre else -unlike), 0)[..., None]
+        others = shifted[half : half + rows, half : half + cols]
+        with np.errstate(invalid="ignore"):
+            totals += np.where(weight > 0, others * weight, 0)
+        weights += weight
+    return stored((totals / weights).reshape(image.shape), image.dtype)
+
+
 @each_channel
 def minimum(image, size=3, *, mode="reflect", cval=0):
     return _compared(image, size, mode, cval, "minimum").min(axis=(2, 3))
@@ -848,6 +875,7 @@ ORACLES = {
     "percentile": percentile,
     "convolve": convolve,
     "bilateral": bilateral,
+    "denoise_nl_means": denoise_nl_means,
     "minimum": minimum,
     "maximum": maximum,
     "erosion": erosion,

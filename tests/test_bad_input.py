@@ -83,6 +83,17 @@ WRONG = [
         ("bilateral", {"sigma_color": 1, "sigma_spatial": 1, "window": window}, ValueError, f"window must be {rule}")
         for window, rule in ((4, "odd and positive, got 4"), (0, "positive, got 0"), (513, "at most 511, got 513"))
     ],
+    # patches
+    ("denoise_nl_means", {"h": 0}, ValueError, "h must be positive, got 0"),
+    ("denoise_nl_means", {"h": NAN}, ValueError, "h must be finite, got nan"),
+    ("denoise_nl_means", {"sigma": -1}, ValueError, "sigma must be at least 0, got -1"),
+    ("denoise_nl_means", {"patch_size": 1}, ValueError, "patch_size must be at least 2, got 1"),
+    ("denoise_nl_means", {"patch_size": 128}, ValueError, "patch_size must be at most 127, got 128"),
+    ("denoise_nl_means", {"patch_size": 7.5}, TypeError, "patch_size must be a whole number, got 7.5"),
+    ("denoise_nl_means", {"patch_distance": -1}, ValueError, "patch_distance must be at least 0, got -1"),
+    ("denoise_nl_means", {"patch_distance": 65}, ValueError, "patch_distance must be at most 64, got 65"),
+    ("denoise_nl_means", {"fast_mode": False}, ValueError, "fast_mode must be True: patches weighted by a Gaussian"),
+    ("denoise_nl_means", {"fast_mode": 1}, TypeError, "fast_mode must be True, got 1"),
     # weights
     (
         "convolve",

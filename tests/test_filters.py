@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
-from skimage import transform
+from skimage import restoration, transform
 
 import gpuimg
 from gpuimg import typing
@@ -32,7 +32,7 @@ FEW_SHAPES = [(1, 1), (1, 17), (17, 1), (19, 33), (6, 32), (7, 16, 3)]
 WEIGHTED = {"adjust_gamma", "rgb2gray", "gaussian", "rescale", "resize", "unsharp_mask", "rescale_intensity", "blend"}
 SAMPLED = {"warp", "rotate", "remap"}
 PYRAMIDS = {"pyramid_reduce", "pyramid_expand"}
-WEIGHTED |= {"convolve", "bilateral", *SAMPLED, *PYRAMIDS}
+WEIGHTED |= {"convolve", "bilateral", "denoise_nl_means", *SAMPLED, *PYRAMIDS}
 # Although their results are floats, of which some may be infinite.
 EXACT = {"distance_transform_edt", "flip", "rot90", "astype", "add", "subtract", "multiply", "divide"}
 EXACT |= {"crop", "pad", "where", "minimum", "maximum", "erosion", "dilation", "opening", "closing"}
@@ -83,6 +83,13 @@ MORE = {
     "threshold_local": [{"param": (0, 2.5)}, {"block_size": 21, "method": "mean"}, {"block_size": 1}],
     "threshold_niblack": [{"window_size": 1}, {"window_size": (1, 51)}, {"window_size": (27, 1)}, {"window_size": 185}],
     "threshold_sauvola": [{"window_size": 3, "k": 2, "r": 0.25}],
+    "denoise_nl_means": [
+        {"h": 0.5, "patch_size": 2, "patch_distance": 7},
+        {"h": 0.7, "patch_size": 41, "patch_distance": 1},
+        {"h": 20, "patch_distance": 0},
+        {"h": 1e-300, "patch_distance": 1},
+        {"h": 1e300, "patch_distance": 1},
+    ],
     "minimum": [{"size": 1}, {"size": (40, 5)}, {"size": 150}],
     "maximum": [{"size": (5, 40)}],
     "erosion": [{"footprint": np.array([[1, 0, 0, 1, 1], [0, 0, 0, 0, 0]])}],
@@ -382,7 +389,7 @@ def touched(name, image, given):
         return ORACLES["gaussian"](there.astype(np.float64), **given) > 0
     if name == "convolve":
         return ndimage.convolve(there, (np.asarray(given["weights"]) != 0).astype(np.uint8)) > 0
-    if name == "bilateral":  # it has no weight
+    if name in ("bilateral", "denoise_nl_means"):  # it has no weight
         return there.astype(bool)
     if name == "pad":
         return ORACLES["pad"](there, **given).astype(bool)
@@ -818,3 +825,41 @@ def test_bilateral_has_no_bias(dtype):
     assert np.abs(difference).max() <= 1
     assert abs(difference.mean()) < 0.02
     assert (difference != 0).mean() < 0.02
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_denoise_nl_means_leaves_out_what_is_not_finite(channels, dtype, backend):
+    image = noise((23, 37, channels), dtype)
+    for row, col, value in ((3, 5, np.nan), (3, 6, np.inf), (11, 18, -np.inf), (22, 0, np.nan)):
+        image[row, col, channels - 1] = value
+    given = {"patch_size": 5, "patch_distance": 4, "h": 0.7}
+    found = gpuimg.denoise_nl_means(image, **given, backend=backend)
+    expected = ORACLES["denoise_nl_means"](image, **given)
+    is_finite = np.isfinite(image)
+    np.testing.assert_array_equal(found[~is_finite], image[~is_finite])
+    assert_close(found[is_finite], expected[is_finite], image[is_finite])
+    assert_same(found[3, 5], image[3, 5])
+    assert (found[15:, 10:] != image[15:, 10:]).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_denoise_nl_means_keeps_constants_and_edges(dtype, backend):
+    image = np.full((9, 40), 87, dtype)
+    image[:, 20:] = 101
+    assert_same(gpuimg.denoise_nl_means(image, 3, 4, 0.5, backend=backend), image)
+    plain = np.full((9, 40), 87, dtype)
+    assert_same(gpuimg.denoise_nl_means(plain, 5, 3, 1000, sigma=10, backend=backend), plain)
+
+
+@pytest.mark.parametrize("shape", [(60, 80), (30, 40, 3)])
+def test_denoise_nl_means_is_scikit_images(shape):
+    """But for its exponential function, which is off by some percent."""
+    clean = np.add.outer(np.arange(shape[0]) // 20 * 40.0, np.arange(shape[1]) // 16 * 20)
+    image = clean.reshape(*clean.shape, *[1] * (len(shape) - 2)) + np.random.default_rng(0).normal(0, 8, shape)
+    axis = -1 if len(shape) == 3 else None
+    for given in ({"h": 10}, {"h": 6, "sigma": 8, "patch_size": 4, "patch_distance": 5}):
+        found = gpuimg.denoise_nl_means(image, **given, backend="single")
+        expected = restoration.denoise_nl_means(image, **given, preserve_range=True, channel_axis=axis)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1)
+        assert np.abs(found - expected).mean() < 0.1 * np.abs(found - image).mean()

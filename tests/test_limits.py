@@ -26,6 +26,7 @@ HOLES = (np.arange(1499 * 1499).reshape(1499, 1499) % 3 > 0).astype(np.uint8)
 LONG = {
     "bilateral": partial(gpuimg.bilateral, np.tile(IMAGE, (4, 4)), sigma_color=90, sigma_spatial=300, window=511),
     "corner_harris": partial(gpuimg.corner_harris, IMAGE, sigma=800),
+    "denoise_nl_means": partial(gpuimg.denoise_nl_means, np.tile(IMAGE, (4, 4)), patch_size=127, patch_distance=64),
     "canny": partial(gpuimg.canny, np.tile(IMAGE, (2, 8)), sigma=900),
     "gaussian": partial(gpuimg.gaussian, np.tile(IMAGE, (2, 8)).astype(np.float64), sigma=900),
     "median of bytes": partial(gpuimg.median, IMAGE, size=30001),
@@ -304,6 +305,7 @@ EXTREME = {
     "canny": "sigma=131000",
     "closing": "footprint=ONE",
     "corner_harris": "sigma=131000",
+    "denoise_nl_means": "patch_size=127, patch_distance=64",
     "difference_of_gaussians": "low_sigma=50000",
     "dilation": "footprint=ONE",
     "equalize_adapthist": "kernel_size=1 << 40",

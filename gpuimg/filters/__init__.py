@@ -29,8 +29,8 @@ alpha : bool, optional
     colour. None: as the mode of a PIL image says (LA, RGBA); in any other array all channels are alike. `gpuimg run`
     and the service go by the file. What becomes of alpha, ``gpuimg.FILTERS[name].alpha`` says:
     "kept": filters of intensities (`invert`, `lut`, `clip`, `adjust_gamma`, `rescale_intensity`, `equalize_hist`,
-    `equalize_adapthist`, `match_histograms`, `unsharp_mask`, `convolve`, `bilateral`) leave alpha as it is; where the
-    result has another dtype, it has no alpha.
+    `equalize_adapthist`, `match_histograms`, `unsharp_mask`, `convolve`, `bilateral`, `denoise_nl_means`) leave alpha
+    as it is; where the result has another dtype, it has no alpha.
     "weighed": averages (`resize`, `rescale`, `pyramid_reduce`, `pyramid_expand`, `warp`, `rotate`, `remap`, `gaussian`,
     `uniform`) weigh colours by alpha, and filter alpha like a channel. Where there is nothing to weigh, because all of
     it is transparent or all is opaque, colours are as without weights. With mode "constant", ``cval`` must be 0.
@@ -43,9 +43,9 @@ alpha : bool, optional
 Images are ``(H, W)`` or ``(H, W, C)``, uint8, uint16, int16, float32 or float64, from NumPy, CuPy, PIL or anything that
 has DLPack; the result is of the same kind. A PIL image is turned upright as its EXIF says first, and the result keeps
 its resolution, EXIF, XMP and, if it fits the result, colour profile. Channels are filtered separately, except by
-`bilateral`. Results are rounded half to even and saturated. Minimum, maximum, median, percentile and morphology also
-take masks (bool) and labels (int32); filters that only move pixels take any dtype of 1, 2, 4 or 8 bytes.
-`gpuimg.astype` converts between dtypes.
+`bilateral` and `denoise_nl_means`. Results are rounded half to even and saturated. Minimum, maximum, median, percentile
+and morphology also take masks (bool) and labels (int32); filters that only move pixels take any dtype of 1, 2, 4 or 8
+bytes. `gpuimg.astype` converts between dtypes.
 """
 
 from __future__ import annotations

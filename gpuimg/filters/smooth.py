@@ -912,3 +912,180 @@ def powers_of_half(terms: int, dtype: np.dtype[Any]) -> Array:
     """Coefficients of a polynomial that is ``2 ** -x`` for -0.5 <= x <= 0.5, to the precision that its terms have."""
     found = np.polynomial.Chebyshev.interpolate(lambda x: 2.0**-x, terms - 1, (-0.5, 0.5))
     return found.convert(kind=np.polynomial.Polynomial).coef.astype(dtype)
+
+
+MOST_PATCH, MOST_DISTANCE = 127, 64  # of `denoise_nl_means`
+FARTHEST = 5.0  # the distance of patches after which they have no weight
+TERMS_OF_EXP = {FLOAT32: 6, FLOAT64: 8}  # of its polynomial, and how often that is squared, as in the kernels
+SQUARINGS = {FLOAT32: 3, FLOAT64: 5}
+STRENGTHS = {FLOAT32: (1e-33, 1e33), FLOAT64: (1e-140, 1e140)}  # of floats; others are taken for these
+STRENGTHS_OF_INTEGERS = 1e-4, 1e9
+NARROW, WIDE = np.dtype(np.int32), np.dtype(np.int64)  # what sums of squared differences are made in
+GREATEST_SUM = {NARROW: 0.999 * 2**31, WIDE: 0.999 * 2.0**62}
+GREATEST_ERROR_OF_PATCHES = 2e-5  # of the exponents of floats, if NARROW sums are to do
+
+
+class Patches(NamedTuple):
+    """What `denoise_nl_means` compares: patches of a side, up to a distance, with a strength and a noise."""
+
+    side: int
+    distance: int
+    h: float
+    sigma: float
+
+
+@register(
+    {"h": 60, "patch_distance": 3},
+    {"patch_size": 3, "patch_distance": 2, "h": 1, "sigma": 0.8},
+    {"patch_size": 4, "patch_distance": 5, "h": 15000, "sigma": 2000},
+    alpha="kept",
+)
+def denoise_nl_means(
+    image: SameImage,
+    patch_size: int = 7,
+    patch_distance: int = 11,
+    h: float = 0.1,
+    fast_mode: bool = True,
+    sigma: float = 0,
+    *,
+    axes: str | None = None,
+    alpha: bool | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> SameImage:
+    """Denoise by non-local means: average pixels whose surroundings are alike.
+
+    Each pixel becomes the mean of those up to ``patch_distance`` rows and columns away. The weight of a pixel is
+    ``exp(-max(D - 2 * sigma**2 * n, 0) / (h**2 * patch_size**2))``: D is the sum of the squared differences between the
+    ``n`` pixels of the patches around the two, in all channels, divided by the number of channels. Weights below
+    ``exp(-5)`` are left out.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
+    patch_size : int from 2 to 127
+        Side of the patches in pixels; an even one counts as the odd one above. The time does not depend on it.
+    patch_distance : int from 0 to 64
+        How far the search window reaches from the pixel, in pixels.
+    h : number > 0
+        Strength, in units of the image's own values: the standard deviation of the noise or a little less. With
+        ``sigma``, 0.8 times that.
+    fast_mode : True
+        All pixels of a patch count alike. False, where they count by a Gaussian, is not implemented.
+    sigma : number >= 0
+        Standard deviation of the noise, in units of the image's own values: expected differences do not count.
+    axes, alpha, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    array of the same shape and dtype. Constants stay exactly. Differences of integers are summed up exactly. A pixel
+    whose patch has NaN or infinity stays as it is, and is left out of the means of others.
+
+    Raises
+    ------
+    ValueError : a parameter is out of its range, or ``fast_mode`` is False
+
+    References
+    ----------
+    .. [1] A. Buades, B. Coll, J.-M. Morel, "A Non-Local Algorithm for Image Denoising", IEEE Conference on Computer
+       Vision and Pattern Recognition, 2005, vol. 2, 60-65.
+    .. [2] J. Darbon, A. Cunha, T. F. Chan, S. Osher, G. J. Jensen, "Fast Nonlocal Filtering Applied to Electron
+       Cryomicroscopy", IEEE International Symposium on Biomedical Imaging, 2008, 1331-1334: sums of patches for one
+       shift after the other.
+    .. [3] J. Froment, "Parameter-Free Fast Pixelwise Non-Local Means Denoising", Image Processing On Line 4, 2014,
+       300-326.
+
+    Notes
+    -----
+    As in `skimage.restoration.denoise_nl_means`, the border is mirrored (mode "mirror"), and the first row and column
+    of each patch do not count: ``n`` is ``(patch_size - 1)**2``. Differs from it in the units of ``h`` and ``sigma``,
+    which are those of images scaled to [0, 1] there unless ``preserve_range=True``, in the dtype of the result, and in
+    the exponential function, which is an approximation there.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> steps = np.array([[10, 12, 10, 90, 92, 90]], np.uint8).repeat(3, axis=0)
+    >>> gpuimg.denoise_nl_means(steps, patch_size=3, h=9)[1]
+    array([11, 11, 10, 91, 91, 91], dtype=uint8)
+    """
+    source = images.accept(image, axes=axes, alpha=alpha, together=True)
+    side = images.whole("patch_size", patch_size, low=2, high=MOST_PATCH)
+    distance = images.whole("patch_distance", patch_distance, low=0, high=MOST_DISTANCE)
+    if not isinstance(fast_mode, bool | np.bool_):
+        raise TypeError(f"fast_mode must be True, got {fast_mode!r}")
+    if not fast_mode:
+        raise ValueError("fast_mode must be True: patches weighted by a Gaussian are not implemented, got False")
+    patches = Patches(side | 1, distance, _positive("h", h), images.number("sigma", sigma, low=0))
+    return run(plan_nl_means, source, patches, alpha="kept", backend=backend, out=out)
+
+
+def plan_nl_means(image: Value, patches: Patches) -> Value:
+    real = FLOAT64 if image.dtype == FLOAT64 else FLOAT32
+    sums = _sums_of_patches(image, patches, real)
+    end = FARTHEST / 2 ** SQUARINGS[real]
+    after, reach = patches.side // 2, patches.distance + patches.side // 2
+    shifts = (2 * patches.distance + 1) ** 2
+    return window(
+        "nl_means",
+        image,
+        halo=(reach, reach),
+        edge=(images.MODES["mirror"].code, 0.0),
+        work=2.0 + 1.2 * shifts,
+        before=after - 1,
+        after=after,
+        distance=patches.distance,
+        powers=powers_of_e(end, real),
+        limits=np.array([sums.most, int(sums.expected)], sums.dtype),
+        rest=sums.expected % 1.0,
+        rate=1 / sums.unit / 2 ** SQUARINGS[real],
+        cap=sums.cap,
+        factor=sums.factor,
+    )
+
+
+class Sums(NamedTuple):
+    """How squared differences times ``factor`` are summed up over patches: as integers of ``dtype``.
+
+    Attributes
+    ----------
+    most : the largest sum that has a weight
+    expected : the sum that noise alone makes
+    unit : the sum for which a weight is 1 / e
+    cap : a difference that has no weight
+    """
+
+    dtype: np.dtype[Any]
+    factor: float
+    most: int
+    expected: float
+    unit: float
+    cap: float
+
+
+def _sums_of_patches(image: Value, patches: Patches, real: np.dtype[Any]) -> Sums:
+    channels = max(image.channels, 1)
+    pixels = (patches.side - 1) ** 2 * channels
+    least, greatest = STRENGTHS[real] if image.dtype.kind == "f" else STRENGTHS_OF_INTEGERS
+    h, sigma = min(max(patches.h, least), greatest), min(patches.sigma, greatest)
+    unit = channels * (patches.side * h) ** 2
+    expected = 2 * sigma**2 * pixels
+    farthest = FARTHEST * unit + expected
+    if image.dtype.kind == "f":
+        error = farthest / unit * pixels**2 / GREATEST_SUM[NARROW]
+        dtype = NARROW if real == FLOAT32 and error < GREATEST_ERROR_OF_PATCHES else WIDE
+        most = int(GREATEST_SUM[dtype] / pixels)
+        squared = most / farthest
+        return Sums(dtype, math.sqrt(squared), most, expected * squared, unit * squared, math.sqrt(1.0001 * most + 2))
+    largest = int(np.iinfo(image.dtype).max) - int(np.iinfo(image.dtype).min)
+    most = min(int(farthest), pixels * largest**2)
+    cap = min(largest, math.isqrt(most) + 1)
+    dtype = NARROW if pixels * cap**2 <= GREATEST_SUM[NARROW] else WIDE
+    return Sums(dtype, 1.0, most, min(expected, float(most)), unit, float(cap))
+
+
+@cache
+def powers_of_e(end: float, dtype: np.dtype[Any]) -> Array:
+    """Coefficients of a polynomial that is ``exp(-x)`` for 0 <= x <= end."""
+    found = np.polynomial.Chebyshev.interpolate(lambda x: np.exp(-x), TERMS_OF_EXP[dtype] - 1, (0, end))
+    return found.convert(kind=np.polynomial.Polynomial).coef.astype(dtype)

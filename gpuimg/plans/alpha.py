@@ -32,7 +32,7 @@ COUNTS = np.dtype(np.int64)
 # A constant colour stays exactly: float32 does for bytes, float64 for the rest. By less than this alpha may differ from
 # the maximum by rounding, and a colour not visibly if what differs more is taken for opaque.
 OPAQUE_WITHIN = {FLOAT32: 2.0**-16, FLOAT64: 2.0**-32}
-MIXING = ("bilateral",)  # kernels that filter all channels together
+MIXING = ("bilateral", "nl_means")  # kernels that filter all channels together
 MOVING = ("pick", "flip", "transpose", "warp_nearest", "remap_nearest")  # kernels that compute nothing
 
 
