@@ -9,7 +9,7 @@ import argparse
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ TARGET, PICTURES = HERE / "filters.md", HERE / "pictures"
 MEASURED = HERE.parent / "bench" / "results" / "epyc-2-cores.json"
 SIZE, DTYPE = "50", "uint8"  # of the case that the text quotes
 MEGAPIXELS = 0.045
+OTHERS = ("regionprops_table", "disk", "square", "diamond")
 SHARED = {"image", "axes", "alpha", "backend", "out", "mode", "cval"}
 TITLES = {
     "color": "Colour",
@@ -48,7 +49,40 @@ TITLES = {
     "feature": "Features",
 }
 # What shows in a small picture; other filters are shown with their first example.
-SHOWN: dict[str, Mapping[str, Any]] = {}
+SHOWN: dict[str, Mapping[str, Any]] = {
+    "adjust_gamma": {"gamma": 2.2},
+    "gaussian": {"sigma": 3},
+    "uniform": {"size": 9},
+    "median": {"size": 9},
+    "percentile": {"percentile": 20, "size": 9},
+    "minimum": {"size": 9},
+    "maximum": {"size": 9},
+    "erosion": {"footprint": 9},
+    "dilation": {"footprint": 9},
+    "opening": {"footprint": 15},
+    "closing": {"footprint": 15},
+    "white_tophat": {"footprint": 15},
+    "black_tophat": {"footprint": 15},
+    "morphological_gradient": {"footprint": 3},
+    "unsharp_mask": {"radius": 3, "amount": 2},
+    "difference_of_gaussians": {"low_sigma": 2},
+    "gaussian_laplace": {"sigma": 3},
+    "bilateral": {"sigma_color": 30, "sigma_spatial": 4},
+    "canny": {"sigma": 2},
+    "threshold": {"value": 130},
+    "where": {"a": lambda image: gpuimg.gaussian(image, 4), "b": 0},
+    "rescale_intensity": {"in_range": (80, 200)},
+    "remove_small_objects": {"min_size": 300},
+    "remove_small_holes": {"area_threshold": 300},
+    "add": {"other": 60},
+    "threshold_local": {"block_size": 35},
+    "clip": {"min": 100, "max": 160},
+    "rotate": {"angle": 20},
+    "pad": {"pad_width": 16, "mode": "reflect"},
+    "crop": {"crop_width": 40},
+    "resize": {"output_shape": (90, 130)},
+    "rescale": {"scale": 0.5},
+}
 
 INTRODUCTION = """\
 # Filters
@@ -94,7 +128,9 @@ def whole() -> str:
         parts.append(f"## {TITLES[family]}\n\n")
         members = sorted((each for each in entries if each.family == family), key=lambda each: each.name)
         parts += [section(each, known.get(each.name, "")) for each in members]
-    parts.append(GENERAL)
+    parts.append("## Tables and footprints\n\n")
+    parts += [f"- `{name}{_bare(getattr(gpuimg, name))}`: {_summary(getattr(gpuimg, name))}\n" for name in OTHERS]
+    parts.append("\n" + GENERAL)
     parts += [f"| [`{each.name}`](#{each.name}) | {text} |\n" for each in entries if (text := difference(each))]
     return "".join(parts)
 
@@ -102,7 +138,8 @@ def whole() -> str:
 def section(entry: Filter, speed: str) -> str:
     """What is said of one filter."""
     parsed = docstring_parser.parse(inspect.getdoc(entry.function) or "", docstring_parser.DocstringStyle.NUMPYDOC)
-    lines = [f"### {entry.name}\n", f"{parsed.short_description}\n", f"```python\n{signature(entry)}\n```\n"]
+    call = f"{entry.name}{_bare(entry.function)}".replace("'", '"')
+    lines = [f"### {entry.name}\n", f"{parsed.short_description}\n", f"`{call}`\n"]
     if picture(entry.name).exists():
         shown = f"pictures/{picture(entry.name).name}"
         lines.append(f"![An image before and after {entry.name}]({shown})\n")
@@ -120,13 +157,16 @@ def section(entry: Filter, speed: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def signature(entry: Filter) -> str:
-    full = inspect.signature(entry.function)
+def _summary(function: Callable[..., Any]) -> str:
+    return (inspect.getdoc(function) or "").partition("\n")[0]
+
+
+def _bare(function: Callable[..., Any]) -> inspect.Signature:
+    """A signature without types, and without what all filters take."""
+    full = inspect.signature(function)
     kept = [each for each in full.parameters.values() if each.name not in {"axes", "alpha", "backend", "out"}]
-    while kept and kept[-1].kind is inspect.Parameter.VAR_KEYWORD:
-        kept.pop()
     bare = [each.replace(annotation=inspect.Parameter.empty) for each in kept]
-    return f"{entry.name}{full.replace(parameters=bare, return_annotation=inspect.Signature.empty)}"
+    return full.replace(parameters=bare, return_annotation=inspect.Signature.empty)
 
 
 def difference(entry: Filter) -> str:
@@ -180,7 +220,7 @@ def pair(entry: Filter) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | No
     result = entry.function(image, **given)
     result = result[0] if isinstance(result, tuple) else result
     is_image = isinstance(result, np.ndarray) and result.ndim >= 2 and result.shape[-1] > 2
-    return visible(image), visible(result) if is_image else None
+    return visible(image), visible(result, entry.name in LABELS) if is_image else None
 
 
 def subject(entry: Filter) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
@@ -189,29 +229,32 @@ def subject(entry: Filter) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
     image = np.stack([grey, np.roll(grey, 9, axis=1), 255 - np.flipud(grey)], axis=-1) if entry.color else grey
     if entry.name in MASKS:
         image = gpuimg.opening(gpuimg.threshold(grey, 130), 3)
-    if image.dtype not in entry.dtypes:
+    if entry.name in BACK:
+        image = BACK[entry.name](image)
+    elif image.dtype not in entry.dtypes:
         image = image.astype(np.float32) / np.float32(255)
     return image, arguments(SHOWN.get(entry.name, entry.examples[0]), image)
 
 
+BACK = {"hsv2rgb": gpuimg.rgb2hsv, "lab2rgb": gpuimg.rgb2lab, "ycbcr2rgb": gpuimg.rgb2ycbcr}
 MASKS = {"label", "distance_transform_edt", "fill_holes", "skeletonize", "thin", "clear_border", "find_boundaries"}
 MASKS |= {"remove_small_objects", "remove_small_holes"}
-LABELS = {"int32", "int64"}
+LABELS = {"label", "watershed"}
 
 
-def visible(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """An image as (H, W, 3) bytes: masks in black and white, labels in colours, other dtypes by their own range."""
+def visible(image: np.ndarray[Any, Any], is_labels: bool = False) -> np.ndarray[Any, Any]:
+    """An image as (H, W, 3) bytes: masks in black and white, labels in colours, other dtypes by most of their range."""
     if image.dtype == bool:
         shown = image * np.uint8(255)
-    elif image.dtype.name in LABELS:
+    elif is_labels:
         colours = np.random.default_rng(1).integers(60, 256, (int(image.max()) + 1, 3), np.uint8)
         colours[0] = 0
         shown = colours[np.maximum(image, 0)]
     elif image.dtype == np.uint8:
         shown = image
     else:
-        low, high = np.nanmin(image), np.nanmax(image)
-        shown = np.nan_to_num((image - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+        low, high = np.percentile(image, (0.5, 99.5), axis=(0, 1))
+        shown = np.clip((image - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(
         np.broadcast_to(shown[..., None], (*shown.shape, 3)) if shown.ndim == 2 else shown[..., :3]
     )

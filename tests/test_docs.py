@@ -1,7 +1,9 @@
 """The examples in docstrings run, and every public function has what a reader needs."""
 
 import doctest
+import importlib.util
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,3 +39,22 @@ def test_filters_say_what_they_give(name):
     document = inspect.getdoc(gpuimg.FILTERS[name].function)
     for part in ("Parameters\n", "Returns\n", "Examples\n"):
         assert part in document, f"{name} has no section {part.strip()}"
+
+
+@pytest.fixture
+def gallery():
+    path = Path(__file__).parents[1] / "docs" / "gallery.py"
+    spec = importlib.util.spec_from_file_location("gallery", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_filters_is_made_from_their_documentation(gallery):
+    assert gallery.TARGET.read_text() == gallery.whole(), "run docs/gallery.py"
+
+
+def test_every_filter_of_images_is_shown(gallery):
+    shown = {path.stem for path in gallery.PICTURES.iterdir()}
+    drawn = {name for name, entry in gpuimg.FILTERS.items() if gallery.pair(entry)[1] is not None}
+    assert shown == drawn, "run docs/gallery.py"
