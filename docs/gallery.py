@@ -116,18 +116,16 @@ Names, parameters and meanings are those of scikit-image, else SciPy's. These di
 
 def whole() -> str:
     """The text of docs/filters.md."""
-    entries = list(gpuimg.FILTERS.values())
+    entries = sorted(gpuimg.FILTERS.values(), key=lambda each: (FAMILIES.index(each.family), each.name))
     known = ratios()
     parts = [INTRODUCTION.format(count=len(entries))]
     for family in FAMILIES:
-        members = sorted((each for each in entries if each.family == family), key=lambda each: each.name)
-        names = ", ".join(f"[`{each.name}`](#{each.name})" for each in members)
+        names = ", ".join(f"[`{each.name}`](#{each.name})" for each in entries if each.family == family)
         parts.append(f"- {TITLES[family]}: {names}\n")
     parts.append("\n")
     for family in FAMILIES:
         parts.append(f"## {TITLES[family]}\n\n")
-        members = sorted((each for each in entries if each.family == family), key=lambda each: each.name)
-        parts += [section(each, known.get(each.name, "")) for each in members]
+        parts += [section(each, known.get(each.name, "")) for each in entries if each.family == family]
     parts.append("## Tables and footprints\n\n")
     parts += [f"- `{name}{_bare(getattr(gpuimg, name))}`: {_summary(getattr(gpuimg, name))}\n" for name in OTHERS]
     parts.append("\n" + GENERAL)
