@@ -55,7 +55,16 @@ def test_each_image_of_a_stack_on_its_own(name, axes, backend):
     result = entry.function(array, backend=backend, **{**given[0], **beside, "axes": axes})
     results, expected = (result, list(zip(*each, strict=True))) if isinstance(result, tuple) else ((result,), [each])
     for one, wanted in zip(results, expected, strict=True):
-        if np.ndim(wanted[0]) < 2:
+        if name == "peak_local_max":
+            rows = [
+                [*index, *place] for index, places in zip(np.ndindex(*stack), wanted, strict=True) for place in places
+            ]
+            wanted = np.array(rows)
+            if "CY" in axes:  # channels that lie apart are images of their own
+                wanted = np.insert(wanted[:, :-1], len(stack), wanted[:, -1], axis=1)
+                one, wanted = (each[np.lexsort(each.T)] for each in (one, wanted))
+                one = np.ascontiguousarray(one)
+        elif np.ndim(wanted[0]) < 2:
             wanted = np.stack(wanted).reshape((*stack, *np.shape(wanted[0])))
         else:
             wanted = in_order(wanted, stack, axes)

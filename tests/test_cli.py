@@ -408,11 +408,11 @@ printf '%s\\n' "${COMPREPLY[@]}"
     ("line", "expected"),
     [
         ("gpuimg cal", ["calibrate"]),
-        ("gpuimg filters gaus", ["gaussian"]),
+        ("gpuimg filters gaus", ["gaussian", "gaussian_laplace"]),
         ("gpuimg filters threshold", [name for name in gpuimg.FILTERS if name.startswith("threshold")]),
         ("gpuimg filters nosuch", [""]),
         ("gpuimg warmup gaussian sob", ["sobel"]),
-        ("gpuimg run a.png -f gaus", ["gaussian"]),
+        ("gpuimg run a.png -f gaus", ["gaussian", "gaussian_laplace"]),
         ("gpuimg run a.png -f resc", ["rescale_intensity", "rescale"]),
         ("gpuimg run a.png -f gaussian:", ["-o nospace"] * 4 + ["sigma=", "truncate=", "mode=", "cval="]),
         ("gpuimg run a.png -f sobel -f gaussian:sig", ["-o nospace", "sigma="]),

@@ -431,7 +431,8 @@ def peak_local_max(
     ----------
     image : (H, W) array
         Peaks are those of a greyscale image: make a colour image grey first, `gpuimg.rgb2gray`. With ``axes="YXC"``
-        each channel is searched separately, with the same threshold; ``num_peaks`` are those of all together.
+        each channel is searched separately, with the same threshold; ``num_peaks`` are those of all together. With
+        ``axes="CYX"`` the channels are a stack.
     min_distance : int
         Peaks are at least so many rows or columns from each other; 1 keeps all pixels of a plateau.
     threshold_abs : number, optional

@@ -482,9 +482,8 @@ def pad(
     pad_width : int, (before, after) or ((top, bottom), (left, right)), ints >= 0
         Rows and columns to add: one number at every edge, a pair before and after along both axes, or a pair for the
         rows and one for the columns. It may exceed the image's extent. Channels are not padded.
-    mode : {"constant", "reflect", "nearest", "mirror", "wrap"}
-        What to add; see `gpuimg.filters`.
-    cval, axes, backend, out : see `gpuimg.filters`
+    mode, cval, axes, backend, out : see `gpuimg.filters`
+        The mode says what is added; "constant" by default.
 
     Returns
     -------
