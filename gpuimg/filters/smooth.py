@@ -20,7 +20,7 @@ from gpuimg.typing import Backend, ImageLike, Mode, Out, SameImage, Sigma, Size,
 
 Array = np.ndarray[Any, Any]
 LONGEST_RADIUS = 1 << 19
-LONGEST_FIXED = 32  # the radius up to which the kernel "gaussian" computes bytes in 256ths
+LONGEST_FIXED = 32  # radius up to which the kernel "gaussian" computes bytes in 256ths; truncated products add up
 SUMS = np.dtype(np.uint16)  # in which it leaves them
 MAXIMUM_FIXED = 1.5  # times their mean error stays below 0.02 grey levels
 MOST_WEIGHTS = 1 << 16

@@ -13,7 +13,6 @@ from gpuimg.kernels.lib.borders import CONSTANT, kernel
 from gpuimg.kernels.lib.numbers import rounding
 from gpuimg.kernels.lib.rows import edge_columns, neighbour_addresses, pad_edges, pixels_at_once, row_addresses, weigh
 
-LONGEST_FIXED = 32  # with longer kernels the truncation of each product adds up
 ROWS_AT_ONCE = 8
 LINES_BYTES = 1 << 18  # unfinished rows should stay in the second-level cache
 PIECE_BYTES = 1 << 14
@@ -38,7 +37,7 @@ def _smooth(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q
 
 
 def smooth_bytes(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
-    if max(r0, r1) <= LONGEST_FIXED:
+    if q0.size > r0 and q1.size > r1:  # longer kernels have no weights in fixed point
         outside = np.uint16(np.uint16(cval) << np.uint16(8))
         convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, q0, q1, np.uint16(o0), np.uint16(o1), outside)
     else:

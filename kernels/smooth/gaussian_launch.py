@@ -8,7 +8,6 @@ import numpy as np
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 
-LONGEST_FIXED = 32  # as on the CPU
 # As in gaussian.cu.
 OUTPUTS = 8
 HEIGHT = 32
@@ -26,7 +25,7 @@ SHARED_ALONG = 40 << 10  # so that several blocks fit
 
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
-    fixed = src.dtype == np.uint8 and max(r0, r1) <= LONGEST_FIXED
+    fixed = src.dtype == np.uint8 and q0.size > r0 and q1.size > r1
     wide = wide_type(src.dtype)
     layout = fitting(wide.itemsize, step, r0, r1)
     if layout is None and fixed:
