@@ -67,6 +67,7 @@ from gpuimg.filters.morphology import white_tophat as white_tophat
 from gpuimg.filters.pyramid import pyramid_expand as pyramid_expand
 from gpuimg.filters.pyramid import pyramid_reduce as pyramid_reduce
 from gpuimg.filters.regions import find_boundaries as find_boundaries
+from gpuimg.filters.regions import label2rgb as label2rgb
 from gpuimg.filters.regions import regionprops_table as regionprops_table
 from gpuimg.filters.regions import remove_small_holes as remove_small_holes
 from gpuimg.filters.regions import remove_small_objects as remove_small_objects

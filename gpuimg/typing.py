@@ -15,6 +15,7 @@ MorphologyMode = Literal[Mode, "ignore"]
 Treatment = Literal["channel", "kept", "weighed", "dropped"]
 Backend = Literal["auto", "single", "multicore", "processes", "cuda"]
 BoundaryMode = Literal["thick", "inner", "outer"]
+OverlayKind = Literal["overlay", "avg"]
 Method = Literal["dilation", "erosion"]
 SkeletonMethod = Literal["zhang"]
 LocalMethod = Literal["gaussian", "mean", "median"]
@@ -41,6 +42,8 @@ class SupportsCudaArray(Protocol):
 ImageLike: TypeAlias = "Array | SupportsDLPack | SupportsCudaArray | Image"
 # A filter that keeps the dtype returns the type that it takes.
 SameImage = TypeVar("SameImage", bound="ImageLike")
+# A name, or red, green and blue from 0 to 1.
+Color: TypeAlias = "str | tuple[float, float, float]"
 Out: TypeAlias = "Array | SupportsCudaArray"
 Size: TypeAlias = "int | tuple[int, int]"
 # At an image's edges: one number, (before, after), or ((top, bottom), (left, right)).

@@ -133,6 +133,7 @@ def example(name, shape=(12, 17)):
 
 LEVELS = {f"threshold_{name}" for name in ("otsu", "yen", "triangle", "li", "multiotsu")}
 SCALAR = {"histogram", "peak_local_max", *LEVELS}  # filters whose result is no image
+PLANES = {"label2rgb"}  # filters of images without channels
 
 
 def noise(shape, dtype, seed=0):

@@ -832,8 +832,38 @@ def clear_border(labels, buffer_size=0, bgval=0):
     return segmentation.clear_border(labels, buffer_size, bgval)
 
 
+def label2rgb(
+    label,
+    image=None,
+    colors=None,
+    alpha=0.3,
+    bg_label=0,
+    bg_color=(0, 0, 0),
+    image_alpha=1,
+    kind="overlay",
+    *,
+    saturation=0,
+    axes=None,
+):
+    """scikit-image's, in float64; where it leaves out the background, it takes ranks of labels for labels."""
+    label, dtype = label.astype(np.int64), np.uint8 if image is None else image.dtype
+    top = 1 if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max
+    plain = None if image is None else image.astype(np.float64) / top
+    if kind == "avg":
+        picture = plain if plain.ndim == 3 else np.repeat(plain[..., None], 3, axis=2)
+        made = color.label2rgb(label, picture, bg_label=bg_label, bg_color=bg_color, kind="avg")
+        return stored(top * made, dtype)
+    given = {"colors": colors, "image_alpha": image_alpha, "bg_label": bg_label, "saturation": saturation}
+    made = color.label2rgb(label, plain, alpha=alpha, bg_color=bg_color or (0, 0, 0), **given)
+    if bg_color is None and image is not None:
+        below = color.label2rgb(label, plain, alpha=0, **given)
+        made = np.where((label == bg_label)[..., None], below, made)
+    return stored(top * made, dtype)
+
+
 ORACLES = {
     "find_boundaries": find_boundaries,
+    "label2rgb": label2rgb,
     "remove_small_holes": remove_small_holes,
     "remove_small_objects": remove_small_objects,
     "apply_hysteresis_threshold": apply_hysteresis_threshold,

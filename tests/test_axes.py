@@ -8,7 +8,7 @@ import pytest
 import gpuimg
 from gpuimg.backend import multicore
 from gpuimg.errors import BackendFailed
-from tests.conftest import assert_same, noise
+from tests.conftest import PLANES, assert_same, noise
 from tests.test_filters import FILTERS, image_for, params
 
 STACKS = {"TYX": (5, 13, 17), "TYXC": (3, 9, 11, 3), "TCYX": (2, 3, 9, 11), "CYX": (3, 12, 14), "YXC": (8, 9, 6)}
@@ -37,6 +37,8 @@ def test_each_image_of_a_stack_on_its_own(name, axes, backend):
     entry = FILTERS[name]
     shape = STACKS[axes]
     if entry.color and (shape[axes.index("C")] if "C" in axes else 1) not in (3, 4):
+        return
+    if name in PLANES and "C" in axes:
         return
     dtype = np.dtype(np.uint8 if "u" in entry.kinds else np.float32)
     array = image_for("invert", shape, dtype) if dtype.kind == "u" else np.abs(noise(shape, dtype))

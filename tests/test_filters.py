@@ -22,7 +22,7 @@ from gpuimg.backend import single
 from gpuimg.filters import smooth
 from gpuimg.images import DTYPES, KNOWN, MODES
 from gpuimg.registry import arguments
-from tests.conftest import LEVELS, SCALAR, assert_angles_close, assert_close, assert_same, noise, parts
+from tests.conftest import LEVELS, PLANES, SCALAR, assert_angles_close, assert_close, assert_same, noise, parts
 from tests.oracles import ORACLES
 
 FILTERS = gpuimg.FILTERS
@@ -32,7 +32,7 @@ FEW_SHAPES = [(1, 1), (1, 17), (17, 1), (19, 33), (6, 32), (7, 16, 3)]
 WEIGHTED = {"adjust_gamma", "rgb2gray", "gaussian", "rescale", "resize", "unsharp_mask", "rescale_intensity", "blend"}
 SAMPLED = {"warp", "rotate", "remap"}
 PYRAMIDS = {"pyramid_reduce", "pyramid_expand"}
-WEIGHTED |= {"convolve", "bilateral", "denoise_nl_means", *SAMPLED, *PYRAMIDS}
+WEIGHTED |= {"convolve", "bilateral", "denoise_nl_means", "label2rgb", *SAMPLED, *PYRAMIDS}
 # Although their results are floats, of which some may be infinite.
 EXACT = {"distance_transform_edt", "flip", "rot90", "astype", "add", "subtract", "multiply", "divide"}
 EXACT |= {"crop", "pad", "where", "minimum", "maximum", "erosion", "dilation", "opening", "closing"}
@@ -171,6 +171,8 @@ def takes_border(name):
 def image_for(name, shape, dtype, seed=0):
     if FILTERS[name].color:
         shape = (*shape[:2], 4 if shape[1] % 2 and name == "rgb2gray" else 3)
+    if name in PLANES:
+        shape = shape[:2]
     if name == "threshold_multiotsu" and math.prod(shape) < 9:  # which has values for several classes
         shape = (3, 3)
     image = noise(shape, dtype, seed)
@@ -256,7 +258,7 @@ def short(given):
 def test_against_the_oracle(name, dtype):
     if not supported(name, dtype):
         image = image_for(name, (3, 3), dtype)
-        with pytest.raises(TypeError, match=r"(image|seed|condition|labels) must have one of the dtypes"):
+        with pytest.raises(TypeError, match=r"(image|seed|condition|labels?) must have one of the dtypes"):
             FILTERS[name].function(image, **quiet(params, name, image)[0])
         return
     for number, shape in enumerate(SHAPES):
@@ -325,7 +327,7 @@ def test_memory_layouts(name, backend):
         if not supported(name, dtype):
             continue
         color = FILTERS[name].color
-        whole = image_for(name, (22, 34, 4), dtype)
+        whole = image_for(name if color else "invert", (22, 34, 4), dtype)
         view = whole if color else whole[..., 0]
         misaligned = np.frombuffer(b"?" + view.tobytes(), np.uint8)[1:].view(dtype).reshape(view.shape)
         read_only = view.copy()
@@ -355,9 +357,11 @@ def test_empty_images_stay_empty(name, backend):
             shape = (*shape[:2], 3)
             if 0 not in shape:
                 continue
+        if name in PLANES and len(shape) == 3:
+            continue
         image = np.empty(shape, np.uint8 if "u" in FILTERS[name].kinds else np.float32)
         result = FILTERS[name].function(image, backend=backend, **params(name, image)[0])
-        expected = {"rgb2gray": shape[:2], "rot90": (shape[1], shape[0], *shape[2:])}
+        expected = {"rgb2gray": shape[:2], "rot90": (shape[1], shape[0], *shape[2:]), "label2rgb": (*shape, 3)}
         for part in parts(result):
             assert part.shape == expected.get(name, shape)
 

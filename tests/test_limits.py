@@ -355,6 +355,7 @@ MODEST = [
     "integral_image",
     "lab2rgb",
     "label",
+    "label2rgb",
     "laplace",
     "local_maxima",
     "lut",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,12 +12,12 @@ import numpy as np
 from gpuimg import images
 from gpuimg.filters.exposure import plan_astype, plan_extrema, plan_invert
 from gpuimg.filters.measure import plan_label
-from gpuimg.images import BOOL, INT32, WITH_LABELS, Source
-from gpuimg.plans.nodes import change, point, resample, window
-from gpuimg.plans.value import Value
+from gpuimg.images import BOOL, DTYPES, INT32, UINT8, WITH_LABELS, Source
+from gpuimg.plans.nodes import change, host, point, resample, window
+from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
 from gpuimg.run import run
-from gpuimg.typing import Backend, BoundaryMode, ImageLike, Out, SameImage
+from gpuimg.typing import Backend, BoundaryMode, Color, ImageLike, Out, OverlayKind, SameImage
 
 Array = np.ndarray[Any, Any]
 NUMBER = np.dtype(np.uint64)
@@ -596,3 +596,251 @@ def plan_boundaries(image: Value, reach: int, kind: int, background: int) -> Val
     most = images.limits(np.dtype(np.uint8) if image.dtype == BOOL else image.dtype)[1]
     arguments = {"reach": reach, "kind": kind, "background": background, "most": most}
     return window("boundaries", image, halo=(1, 1), edge=(NEAREST, 0.0), dtype=BOOL, **arguments)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- colours
+
+KINDS = ("overlay", "avg")
+# scikit-image's, with its three digits; others are those of CSS.
+DEFAULT_COLORS: dict[str, tuple[float, float, float]] = {
+    "red": (1, 0, 0),
+    "blue": (0, 0, 1),
+    "yellow": (1, 1, 0),
+    "magenta": (1, 0, 1),
+    "green": (0, 0.502, 0),
+    "indigo": (0.294, 0, 0.51),
+    "darkorange": (1, 0.549, 0),
+    "cyan": (0, 1, 1),
+    "pink": (1, 0.753, 0.796),
+    "yellowgreen": (0.604, 0.804, 0.196),
+}
+
+
+class Paint(NamedTuple):
+    """How labels are painted; see `label2rgb`."""
+
+    greatest: int
+    ground: int
+    ground_color: tuple[float, ...] | None
+    colors: tuple[tuple[float, ...], ...]
+    alpha: float
+    image_alpha: float
+    saturation: float
+
+
+def _ramp(label: Any) -> Array:
+    """An example of an image."""
+    return np.broadcast_to(np.arange(label.shape[-1], dtype=np.float32) / label.shape[-1], label.shape).copy()
+
+
+@register(
+    {"image": _ramp},
+    {"image": _ramp, "alpha": 0.6, "colors": ("cyan", "pink"), "bg_color": None, "image_alpha": 0.7},
+    {"image": _ramp, "kind": "avg"},
+    {"bg_label": 1, "bg_color": "white"},
+    kinds="bui",
+    also=_OBJECTS,
+    grey=True,
+    images=("image",),
+    alpha="channel",
+)
+def label2rgb(
+    label: ImageLike,
+    image: ImageLike | None = None,
+    colors: Sequence[Color] | None = None,
+    alpha: float = 0.3,
+    bg_label: int = 0,
+    bg_color: Color | None = (0, 0, 0),
+    image_alpha: float = 1,
+    kind: OverlayKind = "overlay",
+    *,
+    saturation: float = 0,
+    axes: str | None = None,
+    backend: Backend | None = None,
+    out: Out | None = None,
+) -> Any:
+    """Paint labelled regions in colours, over an image or in its mean colours.
+
+    Parameters
+    ----------
+    label : (H, W) array of bool, uint8, uint16, int16 or int32
+    image : (H, W) or (H, W, 3) array, optional
+        Of the label image's rows and columns, and with its ``axes``; channels come last.
+    colors : sequence of colours, optional
+        A colour is a CSS name or red, green and blue from 0 to 1. The labels that there are, in order, take them in
+        turns. By default red, blue, yellow, magenta, green, indigo, darkorange, cyan, pink, yellowgreen.
+    alpha : number from 0 to 1
+        Opacity of the colours over an image.
+    bg_label : int
+        The label of the background.
+    bg_color : colour or None
+        Of the background, as opaque as the others; None leaves the image there.
+    image_alpha : number from 0 to 1
+        Opacity of the image, which lies on white.
+    kind : {"overlay", "avg"}
+        "overlay": colours over the image. "avg": each region in the mean colour of its pixels in the image, the
+        background in ``bg_color``; ``colors``, the opacities and ``saturation`` are not used.
+    saturation : number from 0 to 1
+        Of the image, if it has colours: 0 makes it grey, 1 leaves it as it is.
+    axes, backend, out : see `gpuimg.filters`
+
+    Returns
+    -------
+    (H, W, 3) array of the image's dtype, without an image uint8: colours times the dtype's maximum (1 for floats),
+    rounded half to even
+
+    Raises
+    ------
+    TypeError : an image is not of such a dtype, or they do not lie in the same memory
+    ValueError : the shapes differ, a number is out of its range, a colour is not known, or "avg" has no image
+
+    References
+    ----------
+    .. [1] `skimage.color.label2rgb`, which returns floats for an overlay, and truncates means.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuimg
+    >>> gpuimg.label2rgb(np.array([[0, 4, 7]], np.uint8))
+    array([[[  0,   0,   0],
+            [255,   0,   0],
+            [  0,   0, 255]]], dtype=uint8)
+    >>> gpuimg.label2rgb(np.array([[4, 4, 7]], np.uint8), np.array([[0.2, 0.4, 0.5]]), kind="avg")[..., 0].round(2)
+    array([[0.3, 0.3, 0.5]])
+    """
+    source = images.accept(label, _OBJECTS, axes=axes, name="label")
+    if len(source.shape) != 2 or (axes is not None and "C" in axes):
+        raise ValueError(f"label must have the shape (H, W), or be a stack without channels, got {source.array.shape}")
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    if image is None and kind == "avg":
+        raise ValueError('image must be given for kind="avg"')
+    others = () if image is None else (_accept_picture(image, source),)
+    ground = images.whole("bg_label", bg_label, low=-(1 << 40))
+    shares = {"alpha": alpha, "image_alpha": image_alpha, "saturation": saturation}
+    known = {name: images.number(name, value, low=0, high=1) for name, value in shares.items()}
+    ground_color = None if bg_color is None else _rgb("bg_color", bg_color)
+    if image is None:
+        known["alpha"], ground_color = 1.0, ground_color or (0, 0, 0)
+    cycle = tuple(DEFAULT_COLORS.values()) if colors is None else tuple([_rgb("colors", each) for each in colors])
+    if not cycle:
+        raise ValueError("colors must hold at least one colour, got none")
+    source, greatest, ground = _counted(source, ground, int(kind == "avg" and ground != 0), backend)
+    how = Paint(greatest, ground, ground_color, cycle, **known)
+    plan = plan_plain if image is None else plan_overlay if kind == "overlay" else plan_means
+    return run(plan, source, how, others=others, backend=backend, out=out)
+
+
+def _accept_picture(image: ImageLike, source: Source) -> Any:
+    """The array of the image that labels are painted over, its channels last."""
+    ndim = getattr(image, "ndim", 0)
+    given = source.axes and source.axes.given + "C" * (ndim - len(source.axes.given))
+    found = images.accept(image, DTYPES, axes=given, together=True)
+    if found.on_device != source.on_device:
+        raise TypeError(f"image must lie in {'GPU' if source.on_device else 'host'} memory, as the label does")
+    if found.stack + found.shape[:2] != source.array.shape or found.shape[2:] not in ((), (3,)):
+        raise ValueError(f"image must have the label's shape {source.array.shape}, or 3 channels, got {image.shape}")  # type: ignore[union-attr]
+    return found.array
+
+
+def _rgb(name: str, color: Any) -> tuple[float, ...]:
+    """Red, green and blue from 0 to 1."""
+    if isinstance(color, str):
+        if color in DEFAULT_COLORS:
+            return DEFAULT_COLORS[color]
+        from PIL import ImageColor
+
+        try:
+            return tuple([part / 255 for part in ImageColor.getrgb(color)[:3]])
+        except ValueError:
+            raise ValueError(f"{name} must be a colour's name or three numbers from 0 to 1, got {color!r}") from None
+    if not hasattr(color, "__len__") or len(color) != 3:
+        raise ValueError(f"{name} must be a colour's name or three numbers from 0 to 1, got {color!r}")
+    return tuple([images.number(name, part, low=0, high=1) for part in color])
+
+
+def _counted(source: Source, ground: int, least: int, backend: Backend | None) -> tuple[Source, int, int]:
+    """Labels from ``least`` to about the number of pixels, which others are renumbered to in their order.
+
+    Returns them, the greatest and the background.
+    """
+    if source.array.size == 0:
+        return source, 0, ground
+    low, high = (0, 1) if source.dtype == BOOL else _range_of(source, backend)
+    if low >= least and high <= math.prod(source.shape):
+        return source, high, ground
+    values, places = np.unique(source.array, return_inverse=True)
+    known = on_host(values).tolist()
+    numbers = (places.reshape(source.array.shape) + 1).astype(INT32)
+    return source._replace(array=numbers), len(known), known.index(ground) + 1 if ground in known else 0
+
+
+def plan_plain(label: Value, how: Paint) -> Value:
+    labels = _as_int32(label)
+    return _painted(labels, labels, *_turns(labels, UINT8, how), how)
+
+
+def plan_overlay(label: Value, image: Value, how: Paint) -> Value:
+    labels = _as_int32(label)
+    return _painted(image, labels, *_turns(labels, image.dtype, how), how)
+
+
+def plan_means(label: Value, image: Value, how: Paint) -> Value:
+    """Means are exact: see `regionprops_table`."""
+    labels = _as_int32(label)
+    areas = plan_numbers("region_areas", labels, how.greatest + 1, 1, 0.5)
+    tables = plan_intensities(labels, image, how.greatest)
+    table = host(partial(_means_of, how, image.dtype, image.channels), areas, *tables)
+    return _painted(image, labels, np.arange(how.greatest + 1, dtype=np.int32)[None], table, how)
+
+
+def _as_int32(image: Value) -> Value:
+    return image if image.dtype == INT32 else plan_astype(image, INT32, scale=False)
+
+
+def _turns(labels: Value, dtype: np.dtype[Any], how: Paint) -> tuple[Small, Array]:
+    """The row of each label, and the rows: the background's, then those of the colours."""
+    areas = plan_numbers("region_areas", labels, how.greatest + 1, 1, 0.5)
+    white, rest = (1 - how.image_alpha), 1 - how.alpha
+    rows = [(*[how.alpha * part + rest * white for part in color], rest * how.image_alpha) for color in how.colors]
+    if how.ground_color is None:
+        ground: tuple[float, ...] = (white, white, white, how.image_alpha)
+    else:
+        ground = (*[how.alpha * part + rest * white for part in how.ground_color], rest * how.image_alpha)
+    table = np.array([ground, *rows]) * [*[_maximum(dtype)] * 3, 1]
+    places = host(partial(_places, math.prod(labels.shape), how.ground, len(how.colors)), areas)
+    return places, table
+
+
+def _maximum(dtype: np.dtype[Any]) -> int:
+    return 1 if dtype.kind == "f" else images.limits(dtype)[1]
+
+
+def _places(pixels: int, ground: int, colors: int, areas: Array) -> Array:
+    """The number of each label's colour from 1 on, for the background 0."""
+    present = areas[:, 0] > 0
+    present[0] = areas[1:, 0].sum() < pixels
+    if 0 <= ground < len(present):
+        present[ground] = False
+    numbers = ((np.cumsum(present) - 1) % colors + 1) * present
+    return numbers.astype(np.int32)[None]
+
+
+def _means_of(how: Paint, dtype: np.dtype[Any], step: int, areas: Array, extrema: Array, totals: Array) -> Array:
+    """A row for each label: the mean of each channel."""
+    count = how.greatest + 1
+    regions = Regions(Labels(Source(areas), how.greatest), areas)
+    regions.extrema, regions.totals = (table.reshape(count, step, -1) for table in (extrema, totals))
+    table = np.zeros((count, 4))
+    table[regions.present, :3] = regions.means()
+    if how.ground < count:
+        ground = how.ground_color
+        table[how.ground] = (0, 0, 0, 1) if ground is None else (*np.multiply(ground, _maximum(dtype)), 0)
+    return table
+
+
+def _painted(image: Value, labels: Value, places: Any, table: Any, how: Paint) -> Value:
+    dtype = image.dtype if image is not labels else UINT8
+    shape = (*labels.shape, 3)
+    arguments = {"places": places, "table": table, "saturation": how.saturation}
+    return resample("paint_labels", image, shape=shape, dtype=dtype, work=2.0, labels=labels, **arguments)

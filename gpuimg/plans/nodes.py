@@ -306,8 +306,8 @@ def fold(
     return Small(Fold(kernel, image, ordered, shape, dtype, work, ((shape, dtype),), combine))
 
 
-def host(function: Callable[..., Any], *arguments: Small, count: int = 1) -> Any:
-    """Call a pure function of small arrays; returns a `Small`, or a tuple of ``count`` of them."""
+def host(function: Callable[..., Any], *arguments: Small | Value, count: int = 1) -> Any:
+    """Call a pure function of small arrays, or of whole images; returns a `Small`, or a tuple of ``count`` of them."""
     node = Host(function, arguments, count)
     return Small(node) if count == 1 else tuple(Small(node, index) for index in range(count))
 

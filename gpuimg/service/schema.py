@@ -81,6 +81,7 @@ def _enum(values: Any) -> Schema:
     return {"enum": list(values)}
 
 
+COLOR: Schema = {"anyOf": [STRING, _list_of(NUMBER, 3, 3)]}
 MASK = _list_of(_list_of({"enum": [0, 1, True, False]}, 1, 255), 1, 255)
 PAIR = _list_of(NUMBER, 2, 2)
 PAIR_OF_INTEGERS = _list_of(INTEGER, 2, 2)
@@ -98,11 +99,14 @@ KINDS: dict[str, Schema] = {
     "Mode": _enum(get_args(typing.Mode)),
     "MorphologyMode": _enum(get_args(typing.MorphologyMode)),
     "BoundaryMode": _enum(get_args(typing.BoundaryMode)),
+    "OverlayKind": _enum(get_args(typing.OverlayKind)),
     "Method": _enum(get_args(typing.Method)),
     "SkeletonMethod": _enum(get_args(typing.SkeletonMethod)),
     "LocalMethod": _enum(get_args(typing.LocalMethod)),
     "Order": _enum(get_args(typing.Order)),
     "GridOrder": _enum(get_args(typing.GridOrder)),
+    "Color | None": {"anyOf": [*COLOR["anyOf"], NULL]},
+    "Sequence[Color] | None": {"anyOf": [_list_of(COLOR, 1, 256), NULL]},
     "Size": _one_or_two(INTEGER),
     "Widths": {"anyOf": [INTEGER, PAIR_OF_INTEGERS, _list_of(PAIR_OF_INTEGERS, 2, 2)]},
     "Size | None": {"anyOf": [INTEGER, _list_of(INTEGER, 2, 2), NULL]},
