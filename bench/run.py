@@ -23,7 +23,7 @@ TRIAL_MEGAPIXELS = 0.05
 # Raced on masks, of uint8.
 MASKS = (
     *("distance_transform_edt", "label", "fill_holes", "find_boundaries", "remove_small_holes"),
-    *("skeletonize", "thin", "clear_border"),
+    *("skeletonize", "thin", "clear_border", "label2rgb"),
 )
 MARGIN = 24  # pixels at the edge that comparisons leave out: border modes differ
 UNSUPPORTED = "does not take this"
@@ -204,6 +204,7 @@ def cases(dtype: str) -> list[Case]:
         Case("peak_local_max", {"min_distance": 1}, tolerance=None),
         Case("clear_border"),
         Case("distance_transform_edt"),
+        Case("label2rgb", {"image": lambda image: image * 200}, tolerance=None),  # scikit-image's are floats
         Case("label", tolerance=None),  # OpenCV's order of the labels is another
         Case("find_boundaries"),
         Case("remove_small_holes", {"area_threshold": 64}),
@@ -510,6 +511,7 @@ def scikit_image() -> Library:
             "clear_border": segmentation.clear_border,
             "label": measure.label,
             "find_boundaries": segmentation.find_boundaries,
+            "label2rgb": color.label2rgb,
             "remove_small_holes": lambda image, area_threshold: morphology.remove_small_holes(
                 image != 0, max_size=area_threshold - 1
             ),

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from scipy import ndimage
-from skimage import measure
+from skimage import color, measure
 
 import gpuimg
 from gpuimg.filters import regions
@@ -188,3 +188,44 @@ WRONG = [
 def test_wrong_arguments(given, error, message):
     with pytest.raises(error, match=re.escape(message)):
         gpuimg.regionprops_table(**{"label_image": np.ones((3, 3), int), **given})
+
+
+@pytest.mark.parametrize("shape", [(19, 33), (19, 33, 3)])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
+def test_overlays_as_of_scikit_image(dtype, shape, backend):
+    labels = 3 * blobs(shape[:2])
+    image = noise(shape, dtype) if np.dtype(dtype).kind != "f" else np.abs(noise(shape, dtype)) / 8
+    top = 1 if image.dtype.kind == "f" else np.iinfo(dtype).max
+    for given in ({}, {"bg_color": None, "alpha": 0.6}, {"saturation": 0.4, "image_alpha": 0.3}, {"bg_label": 3}):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # negative values
+            expected = top * color.label2rgb(labels, image.astype(np.float64) / top, **given)
+        found = gpuimg.label2rgb(labels.astype(np.int32), image, backend=backend, **given)
+        assert found.dtype == image.dtype
+        low = -1 if image.dtype.kind == "f" else np.iinfo(dtype).min
+        np.testing.assert_allclose(found, np.clip(expected, low, None), atol=0.51 if top > 1 else 1e-6, rtol=1e-6)
+        assert_same(found, gpuimg.label2rgb(labels.astype(np.int32), image, backend="single", **given))
+
+
+def test_means_as_of_scikit_image(backend):
+    labels, image = blobs((40, 52)), noise((40, 52, 3), "uint8")
+    expected = color.label2rgb(labels, image.astype(np.float64), kind="avg")
+    for kind in (np.int32, np.int16):
+        found = gpuimg.label2rgb(labels.astype(kind), image, kind="avg", backend=backend)
+        assert_same(found, np.rint(expected).astype(np.uint8))
+    shifted = gpuimg.label2rgb((labels - 9).astype(np.int16), image, kind="avg", bg_label=-9, backend=backend)
+    assert_same(shifted, found)
+    beside = gpuimg.label2rgb(labels.astype(np.int32), image, kind="avg", bg_color=None, backend=backend)
+    assert_same(beside, np.where(labels[..., None] == 0, image, found))
+
+
+def test_nan_shows_through_a_colour_only():
+    labels, image = np.array([[0, 1, 1]], np.uint8), np.full((1, 3), np.nan, np.float32)
+    assert np.isnan(gpuimg.label2rgb(labels, image)).all()
+    assert_same(gpuimg.label2rgb(labels, image, alpha=1)[0, 1], np.array([1, 0, 0], np.float32))
+
+
+def test_overlays_of_a_stack_of_colour_images(backend):
+    labels, images = np.stack([blobs((20, 30), 0), blobs((20, 30), 1)]).astype(np.int32), noise((2, 20, 30, 3), "uint8")
+    found = gpuimg.label2rgb(labels, images, axes="TYX", backend=backend)
+    assert_same(found, np.stack([gpuimg.label2rgb(*each) for each in zip(labels, images, strict=True)]))

@@ -679,7 +679,7 @@ def label2rgb(
         Opacity of the image, which lies on white.
     kind : {"overlay", "avg"}
         "overlay": colours over the image. "avg": each region in the mean colour of its pixels in the image, the
-        background in ``bg_color``; ``colors``, the opacities and ``saturation`` are not used.
+        background in ``bg_color`` or, if that is None, as it is; ``colors``, the opacities and ``saturation`` are not used.
     saturation : number from 0 to 1
         Of the image, if it has colours: 0 makes it grey, 1 leaves it as it is.
     axes, backend, out : see `gpuimg.filters`
@@ -719,12 +719,12 @@ def label2rgb(
     ground = images.whole("bg_label", bg_label, low=-(1 << 40))
     shares = {"alpha": alpha, "image_alpha": image_alpha, "saturation": saturation}
     known = {name: images.number(name, value, low=0, high=1) for name, value in shares.items()}
+    if kind == "avg":
+        known["saturation"] = 1.0
     ground_color = None if bg_color is None else _rgb("bg_color", bg_color)
     if image is None:
         known["alpha"], ground_color = 1.0, ground_color or (0, 0, 0)
-    cycle = tuple(DEFAULT_COLORS.values()) if colors is None else tuple([_rgb("colors", each) for each in colors])
-    if not cycle:
-        raise ValueError("colors must hold at least one colour, got none")
+    cycle = tuple(DEFAULT_COLORS.values()) if colors is None else _cycle(colors)
     source, greatest, ground = _counted(source, ground, int(kind == "avg" and ground != 0), backend)
     how = Paint(greatest, ground, ground_color, cycle, **known)
     plan = plan_plain if image is None else plan_overlay if kind == "overlay" else plan_means
@@ -741,6 +741,15 @@ def _accept_picture(image: ImageLike, source: Source) -> Any:
     if found.stack + found.shape[:2] != source.array.shape or found.shape[2:] not in ((), (3,)):
         raise ValueError(f"image must have the label's shape {source.array.shape}, or 3 channels, got {image.shape}")  # type: ignore[union-attr]
     return found.array
+
+
+def _cycle(colors: Any) -> tuple[tuple[float, ...], ...]:
+    """Colours that labels take in turns."""
+    if isinstance(colors, str) or not hasattr(colors, "__len__"):
+        raise TypeError(f"colors must be a sequence of colours, got {colors!r}")
+    if len(colors) == 0:
+        raise ValueError("colors must hold at least one colour, got none")
+    return tuple([_rgb("colors", each) for each in colors])
 
 
 def _rgb(name: str, color: Any) -> tuple[float, ...]:
