@@ -74,6 +74,7 @@ SHOWN: dict[str, Mapping[str, Any]] = {
     "rescale_intensity": {"in_range": (80, 200)},
     "remove_small_objects": {"min_size": 300},
     "remove_small_holes": {"area_threshold": 300},
+    "label2rgb": {"image": lambda label: gpuimg.median(photo(MEGAPIXELS), 3)},
     "add": {"other": 60},
     "threshold_local": {"block_size": 35},
     "clip": {"min": 100, "max": 160},
@@ -218,7 +219,7 @@ def pair(entry: Filter) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | No
     result = entry.function(image, **given)
     result = result[0] if isinstance(result, tuple) else result
     is_image = isinstance(result, np.ndarray) and result.ndim >= 2 and result.shape[-1] > 2
-    return visible(image), visible(result, entry.name in LABELS) if is_image else None
+    return visible(image, entry.name == "label2rgb"), visible(result, entry.name in LABELS) if is_image else None
 
 
 def subject(entry: Filter) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
@@ -234,7 +235,11 @@ def subject(entry: Filter) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
     return image, arguments(SHOWN.get(entry.name, entry.examples[0]), image)
 
 
-BACK = {"hsv2rgb": gpuimg.rgb2hsv, "lab2rgb": gpuimg.rgb2lab, "ycbcr2rgb": gpuimg.rgb2ycbcr}
+def _labels(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return gpuimg.label(gpuimg.opening(gpuimg.threshold(image, 130), 3))  # type: ignore[no-any-return]
+
+
+BACK = {"label2rgb": _labels, "hsv2rgb": gpuimg.rgb2hsv, "lab2rgb": gpuimg.rgb2lab, "ycbcr2rgb": gpuimg.rgb2ycbcr}
 MASKS = {"label", "distance_transform_edt", "fill_holes", "skeletonize", "thin", "clear_border", "find_boundaries"}
 MASKS |= {"remove_small_objects", "remove_small_holes"}
 LABELS = {"label", "watershed"}

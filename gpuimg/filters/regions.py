@@ -679,7 +679,8 @@ def label2rgb(
         Opacity of the image, which lies on white.
     kind : {"overlay", "avg"}
         "overlay": colours over the image. "avg": each region in the mean colour of its pixels in the image, the
-        background in ``bg_color`` or, if that is None, as it is; ``colors``, the opacities and ``saturation`` are not used.
+        background in ``bg_color`` or, if that is None, as it is. ``colors``, the opacities and ``saturation`` are not
+        used.
     saturation : number from 0 to 1
         Of the image, if it has colours: 0 makes it grey, 1 leaves it as it is.
     axes, backend, out : see `gpuimg.filters`
@@ -694,9 +695,13 @@ def label2rgb(
     TypeError : an image is not of such a dtype, or they do not lie in the same memory
     ValueError : the shapes differ, a number is out of its range, a colour is not known, or "avg" has no image
 
+    Notes
+    -----
+    Differs from `skimage.color.label2rgb`, which returns floats for an overlay and truncates means.
+
     References
     ----------
-    .. [1] `skimage.color.label2rgb`, which returns floats for an overlay, and truncates means.
+    .. [1] `skimage.color.label2rgb`.
 
     Examples
     --------
