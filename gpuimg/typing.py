@@ -18,6 +18,7 @@ BoundaryMode = Literal["thick", "inner", "outer"]
 Method = Literal["dilation", "erosion"]
 SkeletonMethod = Literal["zhang"]
 LocalMethod = Literal["gaussian", "mean", "median"]
+NanPolicy = Literal["propagate", "omit"]
 # How an image is interpolated: at any place, and on a regular grid.
 Order = Literal[0, 1]
 GridOrder = Literal[Order, 3, "lanczos"]

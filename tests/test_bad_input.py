@@ -53,6 +53,9 @@ WRONG = [
         for name in ("gaussian", "median", "uniform", "sobel", "canny")
     ],
     ("erosion", {"mode": "max"}, ValueError, "reflect, nearest, mirror, wrap, constant, ignore, got 'max'"),
+    ("gaussian", {"nan": "raise"}, ValueError, "nan must be one of propagate, omit, got 'raise'"),
+    ("median", {"nan": "drop"}, ValueError, "nan must be one of propagate, omit, got 'drop'"),
+    ("uniform", {"nan": None}, ValueError, "nan must be one of propagate, omit, got None"),
     ("gaussian", {"mode": "symmetric"}, ValueError, "symmetric is called 'reflect' here"),
     ("gaussian", {"mode": "edge"}, ValueError, "edge is called 'nearest' here"),
     ("gaussian", {"mode": "BORDER_REFLECT_101"}, ValueError, "BORDER_REFLECT_101 is called 'mirror' here"),
