@@ -216,7 +216,7 @@ def plan_gaussian_omitting_nan(image: Value, width: Widths, edge: Edge) -> Value
 
 
 def _plan_omitting_nan(smooth: Callable[[Value, Edge], Value], image: Value, edge: Edge, errors: float) -> Value:
-    """Normalised convolution: the mean of all pixels, NaN taken for 0, divided by the mean of 1 where there is a number.
+    """Normalised convolution: the mean of all pixels, NaN taken for 0, over that of 1 for numbers and 0 for NaN.
 
     ``errors`` are those of a constant's mean, in units in the last place."""
     mode, cval = edge
