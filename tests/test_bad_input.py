@@ -193,7 +193,12 @@ WRONG = [
     ("threshold", {"value": "100"}, TypeError, "value must be an image or a number, got '100'"),
     ("threshold", {"value": None}, TypeError, "value must be an image or a number, got None"),
     ("threshold", {"value": GREY[1:]}, ValueError, "value must have the image's shape"),
-    ("threshold", {"value": GREY.astype("uint16")}, TypeError, "value must have one of the dtypes uint8, float32, float64"),
+    (
+        "threshold",
+        {"value": GREY.astype("uint16")},
+        TypeError,
+        "value must have one of the dtypes uint8, float32, float64",
+    ),
     ("threshold", {"value": [1, 2]}, TypeError, "value must be"),
     ("gaussian_laplace", {"sigma": 0}, ValueError, "sigma must be positive, got 0"),
     ("gaussian_laplace", {"sigma": 8200}, ValueError, "sigma times truncate must be at most 32767, got 8200 times 4.0"),
