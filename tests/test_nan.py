@@ -18,7 +18,9 @@ CALLS = [
     ("uniform", {"size": (4, 11)}),
     ("median", {"size": 3}),
     ("median", {"size": (9, 1)}),
+    ("median", {"size": (9, 7)}),
     ("percentile", {"size": (1, 5), "percentile": 100}),
+    ("percentile", {"size": 9, "percentile": 30}),
     ("percentile", {"size": (5, 3), "percentile": -70}),
 ]
 

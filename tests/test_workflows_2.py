@@ -81,10 +81,10 @@ def test_thumbnails(tmp_path):
             continue
         assert a.shape == b.shape
         assert np.abs(a - b).mean() < FILES_APART
-    turned = Image.open(found[-1])
-    assert turned.info["icc_profile"] == profile
-    assert turned.getexif()[0x0110] == "camera"
-    assert turned.getexif().get(0x0112, 1) == 1
+    with Image.open(found[-1]) as turned:
+        assert turned.info["icc_profile"] == profile
+        assert turned.getexif()[0x0110] == "camera"
+        assert turned.getexif().get(0x0112, 1) == 1
 
 
 def test_pixels_of_thumbnails():

@@ -68,7 +68,7 @@ def skew(even: Array) -> float:
 
 
 def picture(height: int = 1000, width: int = 750, seed: int = 0, skew: float = 1.5) -> Array:
-    """Draw a page of strokes in lines that are turned by ``skew`` degrees, under a light from one side, as RGB bytes."""
+    """Draw a page of strokes in lines turned by ``skew`` degrees, under a light from one side, as RGB bytes."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width].astype(np.float32) - np.array([height / 2, width / 2], np.float32)[:, None, None]
     cos, sin = np.cos(np.radians(skew)), np.sin(np.radians(skew))

@@ -442,8 +442,8 @@ def threshold(
     ----------
     image : (H, W) or (H, W, C) array
     value : number, or array of the image's shape, and of its dtype, float32 or float64
-        Threshold, or the threshold of each pixel, such as `threshold_local` returns. A number need not be a value of the image's dtype; it is converted to
-        float32 for a float32 image, as in NumPy.
+        Threshold, or the threshold of each pixel, such as `threshold_local` returns. A number need not be a value of
+        the image's dtype; it is converted to float32 for a float32 image, as in NumPy.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns

@@ -27,6 +27,7 @@ MAXIMUM_FIXED = 1.5  # times their mean error stays below 0.02 grey levels
 MOST_WEIGHTS = 1 << 16
 GREATEST_WEIGHTS = 1e300  # in all
 LONGEST_COUNTED = 1023  # side of a window that NaN is left out of
+MOST_SORTED = 49  # values of a window that are sorted where one is NaN
 GREATEST_ERROR = 0.25  # of integer results, before they are rounded
 
 
@@ -607,18 +608,18 @@ def _short(size: tuple[int, int]) -> tuple[int, int]:
 
 def plan_nan_rank(image: Value, percentile: float, halves: bool, size: tuple[int, int], edge: Edge) -> Value:
     rows, cols = size
-    percentile += 100 * (percentile < 0)
-    return window(
-        "nan_rank",
-        image,
-        halo=(rows // 2, cols // 2),
-        edge=edge,
-        work=60.0,
-        n0=rows,
-        n1=cols,
-        percentile=percentile,
-        halves=int(halves),
-    )
+    options: dict[str, Any] = {
+        "halo": (rows // 2, cols // 2),
+        "edge": edge,
+        "n0": rows,
+        "n1": cols,
+        "halves": int(halves),
+    }
+    share = percentile + 100 * (percentile < 0)
+    if rows * cols > MOST_SORTED:
+        return window("nan_rank", image, work=60.0, percentile=share, **options)
+    plain = plan_percentile(image, percentile, size, edge)
+    return window("nan_rank_few", image, work=3.0, percentile=share, plain=plain, **options)
 
 
 def plan_median(image: Value, size: tuple[int, int], edge: Edge) -> Value:
