@@ -317,13 +317,14 @@ def accept_beside(name: str, other: Any, dtypes: Collection[np.dtype[Any]], sour
     return second.array
 
 
-def operand(name: str, given: Any, source: Source) -> Any:
-    """Check a number or an image of the source's shape and dtype; returns a float, or the image's array."""
+def operand(name: str, given: Any, source: Source, dtypes: Collection[np.dtype[Any]] | None = None) -> Any:
+    """Check a number or an image of the source's shape and its dtype, or one of those given; returns a float, or the
+    image's array."""
     if hasattr(given, "__float__") and not getattr(given, "ndim", 0):
         return number(name, given, finite=False)
     if given is None or isinstance(given, str | bytes):
         raise TypeError(f"{name} must be an image or a number, got {given!r}")
-    return accept_second(name, given, source)
+    return accept_second(name, given, source, dtypes=dtypes)
 
 
 def _native(array: Array) -> Source:

@@ -19,6 +19,7 @@ OverlayKind = Literal["overlay", "avg"]
 Method = Literal["dilation", "erosion"]
 SkeletonMethod = Literal["zhang"]
 LocalMethod = Literal["gaussian", "mean", "median"]
+NanPolicy = Literal["propagate", "omit"]
 # How an image is interpolated: at any place, and on a regular grid.
 Order = Literal[0, 1]
 GridOrder = Literal[Order, 3, "lanczos"]

@@ -7,6 +7,7 @@ rounded half to even and saturated once, at the end.
 import functools
 import heapq
 import math
+import warnings
 
 import numpy as np
 from scipy import ndimage
@@ -123,9 +124,24 @@ def threshold(image, value):
 
 
 @each_channel
-def gaussian(image, sigma=1, *, truncate=4.0, mode="reflect", cval=0):
+def gaussian(image, sigma=1, *, truncate=4.0, nan="propagate", mode="reflect", cval=0):
+    if nan == "omit" and image.dtype.kind == "f":
+        return _gaussian_of_numbers(image, sigma, truncate, mode, cval)
     smooth = ndimage.gaussian_filter(image.astype(np.float64), sigma, truncate=truncate, mode=mode, cval=cval)
     return stored(smooth, image.dtype)
+
+
+def _gaussian_of_numbers(image, sigma, truncate, mode, cval):
+    """The Gaussian's weights, two-dimensional, in the window of every pixel; those of NaN are 0."""
+    radii = [int(truncate * each + 0.5) for each in np.broadcast_to(sigma, 2)]
+    impulse = np.zeros([2 * radius + 1 for radius in radii])
+    impulse[tuple(radii)] = 1
+    weights = ndimage.gaussian_filter(impulse, sigma, truncate=truncate, mode="constant")
+    windows = _windows(image.astype(np.float64), impulse.shape, mode, cval)
+    total = np.nansum(windows * weights, axis=(2, 3))
+    share = np.where(np.isnan(windows), 0, weights).sum(axis=(2, 3))
+    with np.errstate(invalid="ignore"):
+        return (total / share).astype(image.dtype)
 
 
 def _windows(image, size, mode, cval):
@@ -138,9 +154,18 @@ def _windows(image, size, mode, cval):
     return np.lib.stride_tricks.sliding_window_view(padded, (rows, cols))
 
 
+def _quiet(function, windows):
+    """A function of the numbers in each window, NaN where there are none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return function(windows, axis=(2, 3))
+
+
 @each_channel
-def uniform(image, size=3, *, mode="reflect", cval=0):
+def uniform(image, size=3, *, nan="propagate", mode="reflect", cval=0):
     windows = _windows(image, size, mode, cval)
+    if nan == "omit" and image.dtype.kind == "f":
+        return _quiet(np.nanmean, windows.astype(np.float64)).astype(image.dtype)
     if image.dtype.kind == "f":
         return windows.mean(axis=(2, 3), dtype=np.float64).astype(image.dtype)
     total = windows.sum(axis=(2, 3), dtype=np.int64)
@@ -159,13 +184,20 @@ def _ranked(image, size, rank, mode, cval):
 
 
 @each_channel
-def median(image, size=3, *, mode="reflect", cval=0):
+def median(image, size=3, *, nan="propagate", mode="reflect", cval=0):
+    if nan == "omit" and image.dtype.kind == "f":
+        return _quiet(np.nanmedian, _windows(image, size, mode, cval).astype(np.float64)).astype(image.dtype)
     return _ranked(image, size, lambda count: count // 2, mode, cval)
 
 
 @each_channel
-def percentile(image, percentile, size=3, *, mode="reflect", cval=0):
+def percentile(image, percentile, size=3, *, nan="propagate", mode="reflect", cval=0):
     share = percentile % 100 if percentile < 100 else 100
+    if nan == "omit" and image.dtype.kind == "f":
+        flat = np.sort(_windows(image, size, mode, cval).reshape(*image.shape, -1))
+        numbers = np.count_nonzero(flat == flat, axis=-1)
+        places = np.clip((numbers * share / 100).astype(int), 0, np.maximum(numbers - 1, 0))
+        return np.take_along_axis(flat, places[..., None], -1)[..., 0]
     return _ranked(image, size, lambda count: min(int(count * share / 100), count - 1), mode, cval)
 
 

@@ -53,6 +53,9 @@ WRONG = [
         for name in ("gaussian", "median", "uniform", "sobel", "canny")
     ],
     ("erosion", {"mode": "max"}, ValueError, "reflect, nearest, mirror, wrap, constant, ignore, got 'max'"),
+    ("gaussian", {"nan": "raise"}, ValueError, "nan must be one of propagate, omit, got 'raise'"),
+    ("median", {"nan": "drop"}, ValueError, "nan must be one of propagate, omit, got 'drop'"),
+    ("uniform", {"nan": None}, ValueError, "nan must be one of propagate, omit, got None"),
     ("gaussian", {"mode": "symmetric"}, ValueError, "symmetric is called 'reflect' here"),
     ("gaussian", {"mode": "edge"}, ValueError, "edge is called 'nearest' here"),
     ("gaussian", {"mode": "BORDER_REFLECT_101"}, ValueError, "BORDER_REFLECT_101 is called 'mirror' here"),
@@ -203,7 +206,12 @@ WRONG = [
     ("threshold", {"value": "100"}, TypeError, "value must be an image or a number, got '100'"),
     ("threshold", {"value": None}, TypeError, "value must be an image or a number, got None"),
     ("threshold", {"value": GREY[1:]}, ValueError, "value must have the image's shape"),
-    ("threshold", {"value": GREY.astype("float32")}, TypeError, "value must have the image's dtype uint8, got float32"),
+    (
+        "threshold",
+        {"value": GREY.astype("uint16")},
+        TypeError,
+        "value must have one of the dtypes uint8, float32, float64",
+    ),
     ("threshold", {"value": [1, 2]}, TypeError, "value must be"),
     ("gaussian_laplace", {"sigma": 0}, ValueError, "sigma must be positive, got 0"),
     ("gaussian_laplace", {"sigma": 8200}, ValueError, "sigma times truncate must be at most 32767, got 8200 times 4.0"),

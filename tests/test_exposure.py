@@ -103,6 +103,17 @@ def test_a_threshold_for_each_pixel(backend):
         assert_same(gpuimg.threshold(image[0], number, backend=backend), image[0] >= 100 + (number == 100))
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_thresholds_may_be_floats(dtype, kind, backend):
+    image = noise((9, 31), dtype)
+    limits = np.roll(image, 1, axis=1).astype(kind)
+    limits[::2] += 0.5
+    assert_same(gpuimg.threshold(image, limits, backend=backend), image > limits)
+    local = gpuimg.threshold_local(image, 5, backend=backend)
+    assert_same(gpuimg.threshold(image, local, backend=backend), image > local)
+
+
 @pytest.mark.parametrize("bins", [256, 1 << 16, (1 << 16) + 1])  # where neighbours are counted apart, and where not
 def test_many_bins_are_counted_as_few(bins, backend):
     image = np.random.default_rng(3).normal(size=(90, 71)).astype(np.float32)

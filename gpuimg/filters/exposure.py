@@ -441,9 +441,9 @@ def threshold(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-    value : number, or array of the image's shape and dtype
-        Threshold, or the threshold of each pixel. A number need not be a value of the image's dtype; it is converted to
-        float32 for a float32 image, as in NumPy.
+    value : number, or array of the image's shape, and of its dtype, float32 or float64
+        Threshold, or the threshold of each pixel, such as `threshold_local` returns. A number need not be a value of
+        the image's dtype; it is converted to float32 for a float32 image, as in NumPy.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
@@ -464,7 +464,7 @@ def threshold(
     array([[ True, False, False]])
     """
     source = images.accept(image, axes=axes, alpha=alpha)
-    limit = images.operand("value", value, source)
+    limit = images.operand("value", value, source, {source.dtype, FLOAT32, FLOAT64})
     if isinstance(limit, float):
         return run(plan_threshold, source, limit, backend=backend, out=out)
     return run(plan_threshold_image, source, others=(limit,), backend=backend, out=out)
@@ -476,6 +476,9 @@ def plan_threshold(image: Value, value: float) -> Value:
 
 
 def plan_threshold_image(image: Value, value: Value) -> Value:
+    if image.dtype != value.dtype:  # the wider floats hold both exactly
+        dtype = FLOAT64 if FLOAT64 in (image.dtype, value.dtype) else FLOAT32
+        image, value = (each if each.dtype == dtype else plan_astype(each, dtype, False) for each in (image, value))
     return point("threshold_image", image, dtype=BOOL, work=0.5, value=colors_of(value, image))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from gpuimg.plans.nodes import Edge, copied, point, window
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
 from gpuimg.run import run
-from gpuimg.typing import Backend, ImageLike, Mode, Out, SameImage, Sigma, Size, WeightsLike
+from gpuimg.typing import Backend, ImageLike, Mode, NanPolicy, Out, SameImage, Sigma, Size, WeightsLike
 
 Array = np.ndarray[Any, Any]
 LONGEST_RADIUS = 1 << 19
@@ -25,6 +26,8 @@ SUMS = np.dtype(np.uint16)  # in which it leaves them
 MAXIMUM_FIXED = 1.5  # times their mean error stays below 0.02 grey levels
 MOST_WEIGHTS = 1 << 16
 GREATEST_WEIGHTS = 1e300  # in all
+LONGEST_COUNTED = 1023  # side of a window that NaN is left out of
+MOST_SORTED = 49  # values of a window that are sorted where one is NaN
 GREATEST_ERROR = 0.25  # of integer results, before they are rounded
 
 
@@ -127,12 +130,15 @@ def widths(sigma: Any, truncate: Any = 4.0, name: str = "sigma") -> Widths:
     return Widths(rows, cols, limit)
 
 
-@register({"sigma": 1}, {"sigma": (0.5, 2.5)}, {"sigma": 5, "truncate": 3.0}, alpha="weighed")
+@register(
+    {"sigma": 1}, {"sigma": (0.5, 2.5)}, {"sigma": 5, "truncate": 3.0}, {"sigma": 1.5, "nan": "omit"}, alpha="weighed"
+)
 def gaussian(
     image: SameImage,
     sigma: Sigma = 1,
     *,
     truncate: float = 4.0,
+    nan: NanPolicy = "propagate",
     mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
@@ -149,6 +155,10 @@ def gaussian(
         Standard deviation in pixels; 0 does not smooth that axis.
     truncate : number >= 0
         Truncate the kernel at this many standard deviations: radius ``int(truncate * sigma + 0.5)``.
+    nan : {"propagate", "omit"}
+        Whether NaN makes everything within the kernel's reach NaN, or is left out: the mean is that of the other pixels
+        by their weights, NaN where there are none. No integer is NaN. With mode "constant" and "omit", a ``cval`` of
+        NaN leaves out what lies beyond the border.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
@@ -158,7 +168,8 @@ def gaussian(
 
     Raises
     ------
-    ValueError : ``sigma`` or ``truncate`` is negative, NaN or infinite
+    ValueError : ``sigma`` or ``truncate`` is negative, NaN or infinite, or ``nan`` is none of these, or "omit" for
+        floats with an alpha channel
 
     Notes
     -----
@@ -167,6 +178,8 @@ def gaussian(
     References
     ----------
     .. [1] `scipy.ndimage.gaussian_filter`, whose kernel and border modes these are.
+    .. [2] H. Knutsson, C.-F. Westin, "Normalized and differential convolution", IEEE Conference on Computer Vision and
+       Pattern Recognition, 1993, 515-523, for NaN left out, as `astropy.convolution.convolve` does.
 
     Examples
     --------
@@ -177,11 +190,43 @@ def gaussian(
     array([[  3,  20,   3],
            [ 20, 149,  20],
            [  3,  20,   3]], dtype=uint8)
+    >>> gpuimg.gaussian(np.array([[4.0, np.nan, 8.0]]), sigma=0.5, nan="omit")
+    array([[4., 6., 8.]])
     """
     source = images.accept(image, axes=axes, alpha=alpha)
     width = widths(sigma, truncate)
     edge = images.border(mode, cval, source.dtype)
-    return run(plan_gaussian, source, width, edge, alpha="weighed", backend=backend, out=out)
+    plan = plan_gaussian_omitting_nan if _omits_nan(nan, source) else plan_gaussian
+    return run(plan, source, width, edge, alpha="weighed", backend=backend, out=out)
+
+
+def _omits_nan(nan: Any, source: images.Source) -> bool:
+    """Check what is to be done about NaN, and whether an image needs another plan for it."""
+    if nan not in get_args(NanPolicy):
+        raise ValueError(f"nan must be one of {', '.join(get_args(NanPolicy))}, got {nan!r}")
+    if nan == "propagate" or source.dtype.kind != "f":
+        return False
+    if source.has_alpha:
+        raise ValueError("nan must be 'propagate' for floats with an alpha channel, got 'omit'")
+    return True
+
+
+def plan_gaussian_omitting_nan(image: Value, width: Widths, edge: Edge) -> Value:
+    errors = sum(3 + 2 * math.sqrt(2 * taps.radius) for taps in width.taps(image, edge))  # of `rounding`
+    return _plan_omitting_nan(lambda part, around: plan_gaussian(part, width, around), image, edge, errors)
+
+
+def _plan_omitting_nan(smooth: Callable[[Value, Edge], Value], image: Value, edge: Edge, errors: float) -> Value:
+    """Normalised convolution: the mean of all pixels, NaN taken for 0, over that of 1 for numbers and 0 for NaN.
+
+    ``errors`` are those of a constant's mean, in units in the last place."""
+    mode, cval = edge
+    is_nan = math.isnan(cval)
+    filled = point("nan_weights", image, results={"weights": image.dtype})
+    total = smooth(filled, (mode, 0.0 if is_nan else cval))
+    weight = smooth(filled.results[1], (mode, 0.0 if is_nan else 1.0))
+    tolerance = (2 * errors + 2) * float(np.finfo(image.dtype).eps)
+    return point("nan_mean", total, weights=weight, centre=image, tolerance=tolerance)
 
 
 def plan_gaussian(image: Value, width: Widths, edge: Edge, dtype: np.dtype[Any] | None = None) -> Value:
@@ -432,11 +477,12 @@ def gaussian_derivative(sigma: float, truncate: float) -> tuple[Array, Array]:
     return weights, weights * ((distance**2 - 1) / sigma / sigma)
 
 
-@register({"size": 3}, {"size": (4, 9)}, {"size": 21}, alpha="weighed")
+@register({"size": 3}, {"size": (4, 9)}, {"size": 21}, {"size": (3, 6), "nan": "omit"}, alpha="weighed")
 def uniform(
     image: SameImage,
     size: Size = 3,
     *,
+    nan: NanPolicy = "propagate",
     mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
@@ -451,6 +497,10 @@ def uniform(
     image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
     size : positive int, or two of them for rows and columns
         An even window extends one pixel further up and to the left, as in SciPy.
+    nan : {"propagate", "omit"}
+        Whether NaN makes every window that it is in NaN, or is left out: the mean is that of the other pixels, as
+        `numpy.nanmean` has it, NaN where there are none. No integer is NaN. With mode "constant" and "omit", a ``cval``
+        of NaN leaves out what lies beyond the border.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
@@ -459,18 +509,26 @@ def uniform(
 
     Raises
     ------
-    ValueError : ``size`` is not positive
+    ValueError : ``size`` is not positive, or ``nan`` is none of these, or "omit" for floats with an alpha channel
 
     Examples
     --------
     >>> import numpy as np, gpuimg
     >>> gpuimg.uniform(np.array([[0, 0, 90, 0, 0]], np.uint8))
     array([[ 0, 30, 30, 30,  0]], dtype=uint8)
+    >>> gpuimg.uniform(np.array([[4.0, np.nan, 8.0, 8.0]]), nan="omit")
+    array([[4., 6., 8., 8.]])
     """
     source = images.accept(image, axes=axes, alpha=alpha)
     sides = images.window(size)
     edge = images.border(mode, cval, source.dtype)
-    return run(plan_uniform, source, sides, edge, alpha="weighed", backend=backend, out=out)
+    plan = plan_uniform_omitting_nan if _omits_nan(nan, source) else plan_uniform
+    return run(plan, source, sides, edge, alpha="weighed", backend=backend, out=out)
+
+
+def plan_uniform_omitting_nan(image: Value, size: tuple[int, int], edge: Edge) -> Value:
+    errors = 2 * (size[0].bit_length() + size[1].bit_length())
+    return _plan_omitting_nan(lambda part, around: plan_uniform(part, size, around), image, edge, errors)
 
 
 def plan_uniform(image: Value, size: tuple[int, int], edge: Edge) -> Value:
@@ -479,12 +537,20 @@ def plan_uniform(image: Value, size: tuple[int, int], edge: Edge) -> Value:
 
 
 @register(
-    {"size": 3}, {"size": (5, 7)}, {"size": 5}, {"size": 15}, kinds="buif", also=images.WITH_LABELS, alpha="channel"
+    {"size": 3},
+    {"size": (5, 7)},
+    {"size": 5},
+    {"size": 15},
+    {"size": (5, 3), "nan": "omit"},
+    kinds="buif",
+    also=images.WITH_LABELS,
+    alpha="channel",
 )
 def median(
     image: SameImage,
     size: Size = 3,
     *,
+    nan: NanPolicy = "propagate",
     mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
@@ -497,15 +563,20 @@ def median(
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     size : odd positive int, or two of them for rows and columns
+    nan : {"propagate", "omit"}
+        Whether NaN makes every window that it is in NaN, or is left out: the median is that of the other pixels, as
+        `numpy.nanmedian` has it, of an even number of them the mean of the middle two, NaN where there are none. No
+        integer is NaN. With mode "constant" and "omit", a ``cval`` of NaN leaves out what lies beyond the border.
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape and dtype; NaN where the window contains NaN
+    array of the same shape and dtype
 
     Raises
     ------
-    ValueError : ``size`` is even or not positive
+    ValueError : ``size`` is even or not positive, or above 1023 where NaN is left out of floats, or ``nan`` is none of
+        these
 
     References
     ----------
@@ -517,11 +588,38 @@ def median(
     >>> import numpy as np, gpuimg
     >>> gpuimg.median(np.array([[1, 2, 200, 3, 4]], np.uint8))
     array([[1, 2, 3, 4, 4]], dtype=uint8)
+    >>> gpuimg.median(np.array([[1.0, np.nan, 200.0, 3.0, 4.0]]), nan="omit")
+    array([[  1. , 100.5, 101.5,   4. ,   4. ]])
     """
     source = images.accept(image, images.WITH_LABELS, axes=axes)
     sides = images.window(size, odd=True)
     edge = images.border(mode, cval, source.dtype)
+    if _omits_nan(nan, source):
+        return run(plan_nan_rank, source, 50.0, True, _short(sides), edge, backend=backend, out=out)
     return run(plan_median, source, sides, edge, backend=backend, out=out)
+
+
+def _short(size: tuple[int, int]) -> tuple[int, int]:
+    """A window that NaN is left out of, whose numbers are counted."""
+    if max(size) > LONGEST_COUNTED:
+        raise ValueError(f"size must be at most {LONGEST_COUNTED} for nan 'omit', got {size}")
+    return size
+
+
+def plan_nan_rank(image: Value, percentile: float, halves: bool, size: tuple[int, int], edge: Edge) -> Value:
+    rows, cols = size
+    options: dict[str, Any] = {
+        "halo": (rows // 2, cols // 2),
+        "edge": edge,
+        "n0": rows,
+        "n1": cols,
+        "halves": int(halves),
+    }
+    share = percentile + 100 * (percentile < 0)
+    if rows * cols > MOST_SORTED:
+        return window("nan_rank", image, work=60.0, percentile=share, **options)
+    plain = plan_percentile(image, percentile, size, edge)
+    return window("nan_rank_few", image, work=3.0, percentile=share, plain=plain, **options)
 
 
 def plan_median(image: Value, size: tuple[int, int], edge: Edge) -> Value:
@@ -540,6 +638,7 @@ def _plan_rank(image: Value, size: tuple[int, int], rank: int, edge: Edge, work:
     {"percentile": 90, "size": (5, 7)},
     {"percentile": -25.5, "size": 5},
     {"percentile": 5, "size": 15},
+    {"percentile": 30, "size": (5, 3), "nan": "omit"},
     kinds="buif",
     also=images.WITH_LABELS,
     alpha="channel",
@@ -549,6 +648,7 @@ def percentile(
     percentile: float,
     size: Size = 3,
     *,
+    nan: NanPolicy = "propagate",
     mode: Mode = "reflect",
     cval: float = 0,
     axes: str | None = None,
@@ -564,15 +664,20 @@ def percentile(
         Of n values in ascending order the result is the one with the index ``int(n * percentile / 100)``, the last
         one for 100; nothing is interpolated. 0 is the minimum, 100 the maximum. -25 is the same as 75.
     size : odd positive int, or two of them for rows and columns
+    nan : {"propagate", "omit"}
+        Whether NaN makes every window that it is in NaN, or is left out: the n values are those that are not NaN, and
+        the result is NaN where there are none. No integer is NaN. With mode "constant" and "omit", a ``cval`` of NaN
+        leaves out what lies beyond the border.
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape and dtype; NaN where the window contains NaN
+    array of the same shape and dtype
 
     Raises
     ------
-    ValueError : ``percentile`` is not from -100 to 100, or ``size`` is even or not positive
+    ValueError : ``percentile`` is not from -100 to 100, ``size`` is even or not positive, or above 1023 where NaN is
+        left out of floats, or ``nan`` is none of these
 
     See Also
     --------
@@ -592,6 +697,8 @@ def percentile(
     share = images.number("percentile", percentile, low=-100, high=100)
     sides = images.window(size, odd=True)
     edge = images.border(mode, cval, source.dtype)
+    if _omits_nan(nan, source):
+        return run(plan_nan_rank, source, share, False, _short(sides), edge, backend=backend, out=out)
     return run(plan_percentile, source, share, sides, edge, backend=backend, out=out)
 
 

@@ -103,6 +103,7 @@ KINDS: dict[str, Schema] = {
     "Method": _enum(get_args(typing.Method)),
     "SkeletonMethod": _enum(get_args(typing.SkeletonMethod)),
     "LocalMethod": _enum(get_args(typing.LocalMethod)),
+    "NanPolicy": _enum(get_args(typing.NanPolicy)),
     "Order": _enum(get_args(typing.Order)),
     "GridOrder": _enum(get_args(typing.GridOrder)),
     "Color | None": {"anyOf": [*COLOR["anyOf"], NULL]},

@@ -72,7 +72,7 @@ def sort_by_key(keys, spare_keys, order, spare_order, count, stop):
 
 
 def select_by_ranks(src, dst, top, bottom, stop, step, mode, cval, n0, n1, rank):
-    """The value with ``rank`` others before it, of any type, tile by tile."""
+    """The value with ``rank`` others before it, of any type, tile by tile; or, see `nan_rank`, that of a percentile."""
     cols = src.shape[1] // step
     by_rows = n1 < n0  # moving along the longer side changes fewer values
     high, wide = min(bottom - top, max(TILE, n0)), min(cols, max(TILE, n1))
@@ -139,6 +139,8 @@ def slide(ranks, found, counts, tile, rank, out, by_rows, step, stop):
     across are neighbours in memory. ``by_rows`` says that it moves down."""
     length, breadth, n_along, n_across = tile
     pitch = breadth + n_across - 1
+    last = counts.size - 1
+    has_nan = found[last] != found[last]
     counts[:] = 0
     for i in range(n_along):
         if is_set(stop):
@@ -162,13 +164,16 @@ def slide(ranks, found, counts, tile, rank, out, by_rows, step, stop):
             else:
                 old, new, apart, size = 0, 0, 0, 0
             below += replace(ranks, old, new, apart, size, counts, here)
-            while below > rank:
+            numbers = n_along * n_across - (counts[last] if has_nan else 0)
+            wanted = place_among(rank, numbers)
+            while below > wanted:
                 here -= 1
                 below -= counts[here]
-            while below + counts[here] <= rank:
+            while below + counts[here] <= wanted:
                 below += counts[here]
                 here += 1
-            put(found, counts, here, out, at if by_rows else line, (line if by_rows else at) * step)
+            row, x = at if by_rows else line, (line if by_rows else at) * step
+            put_value(rank, found, counts, here, below < wanted, numbers, out, row, x)
 
 
 @kernel
@@ -189,3 +194,38 @@ def put(found, counts, here, out, row, x):
     """The value as a pixel; NaN, which ranks last, if there is one."""
     last = found[found.size - 1]
     out[row, x] = last if last != last and counts[counts.size - 1] > 0 else found[here]
+
+
+def place_among(rank, numbers):
+    """How many values come before the one that is looked for."""
+    raise NotImplementedError
+
+
+@overload(place_among)
+def _place_among(rank, numbers):
+    if isinstance(rank, types.Integer):
+        return lambda rank, numbers: rank
+    return lambda rank, numbers: max(min(np.int64(np.float64(numbers) * rank[0] / 100.0), numbers - 1), 0)
+
+
+def put_value(rank, found, counts, here, follows_equal, numbers, out, row, x):
+    """The value of a rank; or that of a percentile of the numbers, if so wanted the mean with the one before."""
+    raise NotImplementedError
+
+
+@overload(put_value)
+def _put_value(rank, found, counts, here, follows_equal, numbers, out, row, x):
+    if isinstance(rank, types.Integer):
+        return lambda rank, found, counts, here, follows_equal, numbers, out, row, x: put(
+            found, counts, here, out, row, x
+        )
+
+    def put_percentile(rank, found, counts, here, follows_equal, numbers, out, row, x):
+        half, before = out.dtype.type(0.5), here
+        if rank[1] and numbers > 0 and numbers % 2 == 0 and not follows_equal:
+            before -= 1
+            while counts[before] == 0:
+                before -= 1
+        out[row, x] = found[here] if before == here else found[before] * half + found[here] * half
+
+    return put_percentile

@@ -1,0 +1,15 @@
+// launch: tile 32x8, pixels 4x1
+// instances: nan_rank<F, F>
+#include "columns.cuh"
+#include "nan_rank.cuh"
+
+// A percentile of the numbers in the window around each pixel.
+template <typename T, typename U>
+__global__ void nan_rank(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+                         long long top, long long bottom, long long step, long long mode, double cval, long long n0,
+                         long long n1, double percentile, long long halves) {
+  each_column(cols, top, bottom, [=](long long row, long long x) {
+    dst[row * cols + x] =
+        percentile_of_numbers(src, rows, cols, row, x, step, mode, cval, n0, n1, percentile, halves);
+  });
+}
