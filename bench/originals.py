@@ -1,4 +1,4 @@
-"""What the scripts in docs/workflows replace: the same jobs by scikit-image and SciPy.
+"""What the scripts in docs/workflows replace: the same jobs by scikit-image, SciPy, OpenCV and Pillow.
 
 `WORKFLOWS` names them all. Tests compare a script with its original, and bench/workflows.py races them.
 """
@@ -7,17 +7,35 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from collections.abc import Callable
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
+from PIL import Image, ImageFilter, ImageOps
 from scipy import ndimage
-from skimage import color, exposure, filters, measure, morphology, segmentation, util
+from skimage import color, exposure, feature, filters, measure, morphology, segmentation, transform, util
 
+Array = np.ndarray[Any, Any]
 SCRIPTS = Path(__file__).parents[1] / "docs" / "workflows"
 FRAME = 1024
+
+
+@cache
+def script(name: str) -> ModuleType:
+    """A script of docs/workflows as a module."""
+    spec = importlib.util.spec_from_file_location(f"workflow_{name}", SCRIPTS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[made.__name__] = made  # where a class looks for its module
+    spec.loader.exec_module(made)
+    return made
 
 
 class Workflow(NamedTuple):
@@ -35,13 +53,7 @@ class Workflow(NamedTuple):
     original: Callable[..., Any]
 
     def module(self) -> ModuleType:
-        path = SCRIPTS / self.script
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None
-        assert spec.loader is not None
-        made = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(made)
-        return made
+        return script(Path(self.script).stem)
 
     def job(self, module: ModuleType) -> Callable[..., Any]:
         found: Callable[..., Any] = getattr(module, Path(self.script).stem)
@@ -83,10 +95,79 @@ def time_series(stack: Any, size: int = 3, sigma: float = 1.5) -> tuple[Any, Any
     return frames, levels, masks
 
 
-def _sides(megapixels: float) -> tuple[int, int]:
-    """Rows and columns of an image with the sides 3 and 4."""
-    height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
+def page(image: Array, line: int = 32) -> tuple[Array, float]:
+    grey = util.img_as_ubyte(color.rgb2gray(image))
+    closed = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, np.ones((line | 1, line | 1), np.uint8))
+    light = cv2.GaussianBlur(closed, (0, 0), line / 4, borderType=cv2.BORDER_REFLECT)
+    even = np.minimum(grey / light.astype(np.float32), 1)
+    angles = np.arange(-3, 3.01, 0.25)
+    small = transform.resize(even, (400, round(400 * even.shape[1] / even.shape[0])), anti_aliasing=True)
+    angle = angles[np.argmax([transform.rotate(small, angle, cval=1).mean(axis=1).var() for angle in angles])]
+    straight = transform.rotate(even, angle, cval=1)
+    return straight > filters.threshold_sauvola(straight, line | 1, r=0.5), float(angle)
+
+
+def sky(image: Array, size: int = 63, sigma: float = 1.5, level: float = 8) -> tuple[Array, Array, Array, Array]:
+    repaired = _repaired(image)
+    difference = repaired - _without_nan(ndimage.uniform_filter, repaired, size)
+    square = difference * difference
+    stands_out = square > 9 * _without_nan(ndimage.uniform_filter, square, size)
+    background = _without_nan(ndimage.gaussian_filter, np.where(stands_out, np.nan, repaired), size / 6)
+    stars = repaired - background
+    blobs = -ndimage.gaussian_laplace(np.nan_to_num(stars), sigma)
+    noise = 1.4826 * np.median(np.abs(blobs[::4, ::4]))
+    rows, cols = feature.peak_local_max(blobs, min_distance=3, threshold_abs=level * noise).T
+    flux = _without_nan(ndimage.uniform_filter, stars, 9)[rows, cols] * 81
+    return rows, cols, flux, background
+
+
+def _repaired(image: Array) -> Array:
+    """The median of the numbers around each NaN."""
+    rows, cols = np.nonzero(np.isnan(image))
+    padded = np.pad(image, 1, "symmetric")
+    near = np.stack([padded[rows + down, cols + along] for down in range(3) for along in range(3)])
+    any_number = ~np.isnan(near).all(axis=0)
+    repaired = image.copy()
+    repaired[rows[any_number], cols[any_number]] = np.nanmedian(near[:, any_number], axis=0)
+    return repaired
+
+
+def _without_nan(smooth: Any, image: Array, size: float) -> Array:
+    is_number = ~np.isnan(image)
+    weights = smooth(is_number.astype(np.float32), size)
+    total = smooth(np.where(is_number, image, np.float32(0)), size)
+    # What a running sum leaves where there is no number.
+    return np.where(weights > 1e-6, total / np.maximum(weights, 1e-6), np.float32(np.nan))
+
+
+def thumbnails(folder: Path, target: Path, box: tuple[int, int] = (256, 256), quality: int = 85) -> list[Path]:
+    target.mkdir(parents=True, exist_ok=True)
+    made = []
+    for path in images_in(folder):
+        made.append(target / f"{path.stem}.jpg")
+        with Image.open(path) as opened:
+            opened.thumbnail(box, Image.Resampling.LANCZOS)
+            image = ImageOps.exif_transpose(opened).convert("RGB")
+        small = image.filter(ImageFilter.UnsharpMask(1, 80, 0))
+        small.save(made[-1], quality=quality, icc_profile=image.info.get("icc_profile"), exif=image.getexif())
+    return made
+
+
+def images_in(folder: Path) -> Iterable[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png", ".tif"))
+
+
+def _sides(megapixels: float, aspect: float = 3 / 4) -> tuple[int, int]:
+    """Rows and columns of an image, their quotient ``aspect``."""
+    height = round((megapixels * 1e6 * aspect) ** 0.5)
     return height, round(megapixels * 1e6 / height)
+
+
+def _folders(script: ModuleType, megapixels: float, count: int = 4) -> tuple[Path, Path]:
+    """A new folder with pictures of so many megapixels together, and one for their thumbnails."""
+    folder = Path(tempfile.mkdtemp(prefix="thumbnails-"))
+    script.draw_into(folder / "pictures", count, *_sides(megapixels / count, 2 / 3))
+    return folder / "pictures", folder / "thumbnails"
 
 
 WORKFLOWS = {
@@ -96,4 +177,7 @@ WORKFLOWS = {
         lambda script, size: (script.picture(max(1, round(size * 1e6 / FRAME**2)), FRAME, FRAME),),
         time_series,
     ),
+    "page": Workflow("page.py", lambda script, size: (script.picture(*_sides(size, 4 / 3)),), page),
+    "sky": Workflow("sky.py", lambda script, size: (script.picture(*_sides(size)),), sky),
+    "thumbnails": Workflow("thumbnails.py", _folders, thumbnails),
 }
