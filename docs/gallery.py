@@ -35,7 +35,7 @@ TITLES = {
     "exposure": "Intensities",
     "arithmetic": "Arithmetic",
     "thresholds": "Thresholds",
-    "thresholding": "Local thresholds",
+    "local_thresholds": "Local thresholds",
     "smooth": "Smoothing, sharpening and rank filters",
     "edges": "Edges",
     "morphology": "Morphology",

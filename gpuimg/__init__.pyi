@@ -49,6 +49,9 @@ from gpuimg.filters.feature import canny as canny
 from gpuimg.filters.feature import corner_harris as corner_harris
 from gpuimg.filters.feature import local_maxima as local_maxima
 from gpuimg.filters.feature import peak_local_max as peak_local_max
+from gpuimg.filters.local_thresholds import threshold_local as threshold_local
+from gpuimg.filters.local_thresholds import threshold_niblack as threshold_niblack
+from gpuimg.filters.local_thresholds import threshold_sauvola as threshold_sauvola
 from gpuimg.filters.measure import clear_border as clear_border
 from gpuimg.filters.measure import distance_transform_edt as distance_transform_edt
 from gpuimg.filters.measure import integral_image as integral_image
@@ -84,9 +87,6 @@ from gpuimg.filters.smooth import median as median
 from gpuimg.filters.smooth import percentile as percentile
 from gpuimg.filters.smooth import uniform as uniform
 from gpuimg.filters.smooth import unsharp_mask as unsharp_mask
-from gpuimg.filters.thresholding import threshold_local as threshold_local
-from gpuimg.filters.thresholding import threshold_niblack as threshold_niblack
-from gpuimg.filters.thresholding import threshold_sauvola as threshold_sauvola
 from gpuimg.filters.thresholds import threshold_li as threshold_li
 from gpuimg.filters.thresholds import threshold_multiotsu as threshold_multiotsu
 from gpuimg.filters.thresholds import threshold_otsu as threshold_otsu

@@ -749,7 +749,8 @@ def test_oracles_of_windows_are_scipys(name, mode):
     """Where SciPy can be relied on: windows smaller than the image."""
     theirs = {"erosion": ndimage.grey_erosion, "dilation": ndimage.grey_dilation}
     image = noise((33, 47), np.uint8)
-    for given in FILTERS[name].examples:
+    for example in FILTERS[name].examples:
+        given = {key: value for key, value in example.items() if key != "nan"}
         value = list(given.values())[-1]
         if name == "percentile":
             expected = ndimage.percentile_filter(image, **{"size": 3, **given}, mode=mode, cval=3)

@@ -41,7 +41,7 @@ LAYERS = [
         "gpuimg.filters.feature",
         "gpuimg.filters.pyramid",
         "gpuimg.filters.regions",
-        "gpuimg.filters.thresholding",
+        "gpuimg.filters.local_thresholds",
         "gpuimg.filters.warp",
     ),
     ("gpuimg.footprints",),

@@ -58,7 +58,7 @@ from gpuimg.errors import shown
 from gpuimg.registry import FILTERS, Filter
 
 FAMILIES = (
-    *("color", "exposure", "arithmetic", "thresholds", "smooth", "thresholding", "edges", "morphology"),
+    *("color", "exposure", "arithmetic", "thresholds", "smooth", "local_thresholds", "edges", "morphology"),
     *("skeleton", "transform", "warp", "pyramid", "measure", "regions", "segmentation", "feature"),
 )
 

@@ -190,7 +190,7 @@ def gaussian(
     array([[  3,  20,   3],
            [ 20, 149,  20],
            [  3,  20,   3]], dtype=uint8)
-    >>> gpuimg.gaussian(np.array([[4.0, np.nan, 8.0]]), sigma=0.5, nan="omit")
+    >>> gpuimg.gaussian(np.array([[4.0, np.nan, 8.0]]), sigma=0.5, nan="omit").round(1)
     array([[4., 6., 8.]])
     """
     source = images.accept(image, axes=axes, alpha=alpha)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gpuimg
-from gpuimg.filters.thresholding import LARGEST_WINDOW
+from gpuimg.filters.local_thresholds import LARGEST_WINDOW
 from tests.conftest import assert_same, noise
 from tests.oracles import ORACLES
 
