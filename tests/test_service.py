@@ -191,6 +191,11 @@ def test_an_answer_says_what_it_took(client):
 # What is known of the service ---------------------------------------------------------------------------------------
 
 
+def test_schemas_are_json():
+    for name in gpuimg.FILTERS:
+        json.dumps(schema.filter_schema(name), allow_nan=False)
+
+
 def test_every_parameter_of_every_filter_has_a_schema(client):
     filters = {each["name"]: each for each in client.get("/v1/filters").json["filters"]}
     assert set(filters) == set(gpuimg.filters.all_filters())

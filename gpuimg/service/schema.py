@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, get_args
@@ -147,7 +148,7 @@ def parameter_schema(entry: Filter, parameter: inspect.Parameter) -> Schema:
     schema = dict(KINDS[str(parameter.annotation)])
     if parameter.name in BOUNDS:
         schema = _bounded(schema, BOUNDS[parameter.name])
-    if parameter.default is not parameter.empty:
+    if parameter.default not in (parameter.empty, math.inf):  # JSON has no infinity
         schema["default"] = parameter.default
     if parameter.name in SLIDERS:
         first, last, step = SLIDERS[parameter.name]
