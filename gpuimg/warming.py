@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from gpuimg.machine import processor_count
 from gpuimg.registry import Filter, arguments
 
 DTYPES = ("uint8", "float32")
+VALUES = 9  # of an image that filters are compiled with: some want more than one class
 SHAPES = ((24, 40), (24, 40, 3))
 
 
@@ -139,5 +141,5 @@ def compile_filter(entry: Filter, dtype: str) -> None:
     """Compile a filter by using it, with all its examples."""
     for example in entry.examples:
         for shape in SHAPES[1:] if entry.color else SHAPES[:1] if entry.grey else SHAPES:
-            image = np.ones(shape, dtype)
+            image = (np.arange(math.prod(shape)) % VALUES).astype(dtype).reshape(shape)
             entry.function(image, backend="single", **arguments(example, image))

@@ -16,7 +16,7 @@ from gpuimg.images import BOOL, DTYPES, INT32, UINT8, WITH_LABELS, Source
 from gpuimg.plans.nodes import change, host, point, resample, window
 from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
-from gpuimg.run import run
+from gpuimg.run import PLANNING, run
 from gpuimg.typing import Backend, BoundaryMode, Color, ImageLike, Out, OverlayKind, SameImage
 
 Array = np.ndarray[Any, Any]
@@ -439,7 +439,9 @@ def remove_small_objects(
 
 
 def _range_of(source: Source, backend: Backend | None) -> tuple[int, int]:
-    """The least and the greatest value, of all images of a stack."""
+    """The least and the greatest value, of all images of a stack; where work is only planned, those of most labels."""
+    if PLANNING.get():
+        return 0, math.prod(source.shape)
     extrema = run(plan_extrema, source, backend=backend)
     return int(extrema[..., 0].min()), int(extrema[..., 1].max())
 

@@ -29,6 +29,9 @@ LONGEST_SIDE = 65535
 BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("sigma", "radius", "low_sigma", "high_sigma"), (0, 200)),
     **dict.fromkeys(("sigma_color", "sigma_spatial"), (1e-3, 1e5)),
+    "denoise_nl_means.sigma": (0, 1e5),
+    "patch_size": (2, 127),
+    "patch_distance": (0, 64),
     "truncate": (0, 16),
     **dict.fromkeys(("size", "footprint", "window", "block_size", "window_size"), (1, 255)),
     "percentile": (-100, 100),
@@ -146,8 +149,9 @@ def _bounded(schema: Schema, bounds: tuple[float, float]) -> Schema:
 def parameter_schema(entry: Filter, parameter: inspect.Parameter) -> Schema:
     """What a parameter may be."""
     schema = dict(KINDS[str(parameter.annotation)])
-    if parameter.name in BOUNDS:
-        schema = _bounded(schema, BOUNDS[parameter.name])
+    bounds = BOUNDS.get(f"{entry.name}.{parameter.name}", BOUNDS.get(parameter.name))
+    if bounds is not None:
+        schema = _bounded(schema, bounds)
     if parameter.default not in (parameter.empty, math.inf):  # JSON has no infinity
         schema["default"] = parameter.default
     if parameter.name in SLIDERS:

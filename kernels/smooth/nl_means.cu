@@ -92,12 +92,13 @@ __global__ void __launch_bounds__(256, 2)
     __syncthreads();
 #pragma unroll 1
     for (int i = threadIdx.x; i < span * GROUPS; i += THREADS) {
-      const long long row = first + i / span * DOWN - up, col = left + i % span - before - back;
+      const long long here = first + i / span * DOWN, row = here - up, col = left + i % span - before - back;
+      if (here >= bottom) break;  // the rows below need not be there to be loaded from
       S running = 0;
 #pragma unroll 1
       for (long long k = -before; k < after; ++k) running += unlike(row + k, col, down, along);
 #pragma unroll 1
-      for (int j = 0; j < DOWN; ++j) {
+      for (int j = 0; j < DOWN && here + j < bottom; ++j) {
         running += unlike(row + j + after, col, down, along);
         sums[(i / span * DOWN + j) * span + i % span] = running;
         running -= unlike(row + j - before, col, down, along);
@@ -106,6 +107,7 @@ __global__ void __launch_bounds__(256, 2)
     __syncthreads();
 #pragma unroll
     for (int j = 0; j < DOWN; ++j) {
+      if (first + group * DOWN + j >= bottom) break;
       const S* const line = sums + (group * DOWN + j) * span + lane;
       S found = 0;
 #pragma unroll 1
