@@ -18,7 +18,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageFile
 
-from gpuimg import files
+from gpuimg import files, resize
 from gpuimg.errors import ImageFileError
 from gpuimg.files import check_target, drafts, open_image, save_image
 
@@ -361,6 +361,40 @@ def test_pages_that_differ_are_named(tmp_path):
         open_image(tmp_path / "a.tif")
     for page, image in enumerate(images):
         assert_same_image(open_image(tmp_path / "a.tif", page=page), image)
+
+
+@pytest.mark.parametrize(
+    ("at_least", "shape"),
+    [
+        ((100, 150), (100, 150)),
+        ((101, 1), (200, 300)),
+        ((1, 1), (50, 75)),
+        ((400, 600), (400, 600)),
+        ((900, 9), (400, 600)),
+    ],
+)
+def test_a_jpeg_is_decoded_at_a_part_of_its_size(at_least, shape, tmp_path):
+    rows, cols = np.mgrid[:400, :600]
+    image = (128 + 100 * np.sin(rows / 60) * np.cos(cols / 80)).astype(np.uint8)
+    save_image(tmp_path / "image.jpg", image, quality=95)
+    found = open_image(tmp_path / "image.jpg", at_least=at_least)
+    assert found.shape == shape
+    assert np.abs(found.astype(int) - resize(image, shape)).max() < 6
+    turned = Image.Exif()
+    turned[0x0112], turned[0x0110] = 6, "camera"
+    Image.fromarray(image).save(tmp_path / "turned.jpg", quality=95, exif=turned)
+    found, metadata = open_image(tmp_path / "turned.jpg", at_least=at_least[::-1], metadata=True)
+    assert found.shape == shape[::-1]
+    assert b"camera" in metadata.exif
+    save_image(tmp_path / "image.png", image)
+    assert open_image(tmp_path / "image.png", at_least=at_least).shape == (400, 600)
+
+
+def test_wrong_sizes_to_decode_at(tmp_path):
+    save_image(tmp_path / "image.jpg", np.zeros((9, 9), np.uint8))
+    for wrong, error in (((0, 5), ValueError), ((1, 2, 3), ValueError), ("big", TypeError), ((1.5, 2), TypeError)):
+        with pytest.raises(error, match="at_least must"):
+            open_image(tmp_path / "image.jpg", at_least=wrong)
 
 
 def test_each_page_is_turned_upright(tmp_path):

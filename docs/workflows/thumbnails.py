@@ -5,7 +5,8 @@ In place of each function of Pillow stands one of gpuimg:
 =======================================================  =======================================================
 `PIL.Image.open`, `PIL.ImageOps.exif_transpose`          `gpuimg.open_image`, which returns the image upright
 ``image.info["icc_profile"]``, ``image.getexif()``       ``gpuimg.open_image(path, metadata=True)``
-``image.thumbnail(box, Resampling.LANCZOS)``             `gpuimg.resize` with ``order="lanczos"``
+``image.thumbnail(box, Resampling.LANCZOS)``             ``gpuimg.open_image(path, at_least=...)``,
+                                                         `gpuimg.resize` with ``order="lanczos"``
 ``image.filter(ImageFilter.UnsharpMask(1, 80, 0))``      ``gpuimg.unsharp_mask(image, 1, 0.8)``
 ``image.save(path, quality=, icc_profile=, exif=)``      ``gpuimg.save_image(path, image, quality=, metadata=)``
 =======================================================  =======================================================
@@ -20,6 +21,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +47,16 @@ def thumbnail(image: Array, box: tuple[int, int] = (256, 256)) -> Array:
 def thumbnails(folder: Path, target: Path, box: tuple[int, int] = (256, 256), quality: int = 85) -> list[Path]:
     """Save a JPEG thumbnail of every image in a folder in another one, and return their paths."""
     target.mkdir(parents=True, exist_ok=True)
-    made = []
-    for path in images_in(folder):
-        image, metadata = gpuimg.open_image(path, metadata=True)
-        made.append(target / f"{path.stem}.jpg")
-        gpuimg.save_image(made[-1], thumbnail(image, box), quality=quality, metadata=metadata)
-    return made
+    enough = 2 * box[1], 2 * box[0]  # for a decoder that can make less than the whole, as Pillow's thumbnail asks
+
+    def make(path: Path) -> Path:
+        image, metadata = gpuimg.open_image(path, at_least=enough, metadata=True)
+        made = target / f"{path.stem}.jpg"
+        gpuimg.save_image(made, thumbnail(image, box), quality=quality, metadata=metadata)
+        return made
+
+    with ThreadPoolExecutor() as pool:  # files are decoded and encoded beside each other
+        return list(pool.map(make, images_in(folder)))
 
 
 def images_in(folder: Path) -> Iterable[Path]:

@@ -136,7 +136,7 @@ class Work:
     saving: dict[str, Any]
 
     @property
-    def bounds(self) -> dict[str, int | None]:
+    def bounds(self) -> dict[str, Any]:
         """On the files that are read."""
         return {"max_pixels": self.max_pixels, "max_bytes": self.max_bytes}
 
@@ -260,7 +260,7 @@ def _with_images(work: Work) -> Chain:
             return value
         if not isinstance(value, str):
             raise click.UsageError(f"{entry.name}: {name} must be the name of an image file, got {value!r}")
-        return gpuimg.open_image(value, max_pixels=work.max_pixels, max_bytes=work.max_bytes)
+        return gpuimg.open_image(value, **work.bounds)
 
     return gpuimg.chain(
         *[

@@ -19,6 +19,7 @@ class Pages:
     nbytes : what all take decoded
     metadata : reads what the file says of its pixels, once these are decoded
     has_alpha : whether their last channel is alpha
+    reduce : lets the decoder make fewer rows and columns, but as many as are given at least
     """
 
     def __init__(
@@ -27,11 +28,13 @@ class Pages:
         nbytes: int,
         metadata: Callable[[], Read] = lambda: Read(NO_METADATA),
         has_alpha: bool = False,
+        reduce: Callable[[int, int], object] = lambda rows, cols: None,
     ) -> None:
         self.decoders = decoders
         self.has_alpha = has_alpha
         self.nbytes = nbytes
         self.metadata = metadata
+        self.reduce = reduce
 
     def __len__(self) -> int:
         return len(self.decoders)

@@ -62,7 +62,15 @@ def read_still(opener: Callable[[Any], Any], file: BinaryIO, limit: Limit, chose
         decoded,
         partial(pillow_metadata, image),
         has_alpha(image),
+        partial(_reduce, image),
     )
+
+
+def _reduce(image: Image.Image, rows: int, cols: int) -> None:
+    """Let the decoder of JPEG files leave out high frequencies; those of others cannot."""
+    if orientation_of(image) > 4:
+        rows, cols = cols, rows
+    image.draft(None, (cols, rows))
 
 
 def write_still(file: BinaryIO, pages: Pixels, how: Written, form: str, **options: Any) -> None:
