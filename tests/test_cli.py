@@ -216,7 +216,7 @@ def test_an_image_needs_an_output_file(folder):
         ("gausian:sigma=2", "there is no filter 'gausian'; did you mean gaussian?"),
         ("zzz", "there is no filter 'zzz'; `gpuimg filters` lists them"),
         ("", "there is no filter ''"),
-        ("gaussian:sigm=2", "gaussian has no parameter 'sigm'; it takes sigma, truncate, mode, cval"),
+        ("gaussian:sigm=2", "gaussian has no parameter 'sigm'; it takes sigma, truncate, nan, mode, cval"),
         (
             "resize:scale=0.5",
             "resize has no parameter 'scale'; it takes output_shape, order, anti_aliasing; rescale takes",
@@ -414,7 +414,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
         ("gpuimg warmup gaussian sob", ["sobel"]),
         ("gpuimg run a.png -f gaus", ["gaussian", "gaussian_laplace"]),
         ("gpuimg run a.png -f resc", ["rescale_intensity", "rescale"]),
-        ("gpuimg run a.png -f gaussian:", ["-o nospace"] * 4 + ["sigma=", "truncate=", "mode=", "cval="]),
+        ("gpuimg run a.png -f gaussian:", ["-o nospace"] * 5 + ["sigma=", "truncate=", "nan=", "mode=", "cval="]),
         ("gpuimg run a.png -f sobel -f gaussian:sig", ["-o nospace", "sigma="]),
         ("gpuimg run a.png -f gaussian:sigma=2,mo", ["-o nospace", "2,mode="]),
         ("gpuimg run a.png --filter nosuch:s", [""]),

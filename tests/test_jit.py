@@ -215,3 +215,42 @@ def test_what_numba_is_told_by_the_environment_works_or_is_named(tmp_path, varia
     else:
         assert [line.split()[0] for line in lines] == ["single", "multicore", "auto"]
         assert all(expected in line for line in lines)
+
+
+APART = """
+import numpy as np, gpuimg
+image = np.random.default_rng(0).random((9, 40)).astype(np.float32)
+found = [gpuimg.median(image, 3, backend="single") for _ in range({medians})]
+found += [gpuimg.percentile(image, 20, 3, backend="single") for _ in range({percentiles})]
+print(*[hashlib.sha256(each.tobytes()).hexdigest() for each in found])
+"""
+
+
+def test_code_that_processes_compiled_apart_works_together(tmp_path):
+    """The kernels of both are made by one function out of others, and their code meets in the third process."""
+    environment = {**os.environ, "GPUIMG_CACHE_DIR": str(tmp_path)}
+
+    def said(**counts):
+        script = "import hashlib" + APART.format(**counts)
+        return subprocess.check_output([sys.executable, "-c", script], env=environment, text=True, timeout=200).split()
+
+    one, other = said(medians=1, percentiles=0), said(medians=0, percentiles=1)
+    assert said(medians=1, percentiles=1) == one + other
+
+
+def test_functions_made_of_different_things_have_different_names():
+    kernel = kernels.load("functions").kernel
+
+    def adder(value):
+        return kernel(lambda x: x + value)
+
+    def twice(function):
+        return kernel(lambda x: function(function(x)))
+
+    def name(function):
+        return function.py_func.__qualname__
+
+    assert name(adder(1)) == name(adder(1)) != name(adder(2))
+    assert name(twice(adder(1))) == name(twice(adder(1))) != name(twice(adder(2)))
+    with pytest.raises(TypeError, match="cannot be named after"):
+        adder(object())

@@ -72,7 +72,9 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def addresses(folder):
     """Of a service that is open, and of one that asks for a token."""
-    with served(folder) as open_to_all, served(folder, "--token-file", "token.txt") as closed:
+    # One worker each: what it has in memory another one has not.
+    one = ("--workers", "1")
+    with served(folder, *one) as open_to_all, served(folder, *one, "--token-file", "token.txt") as closed:
         yield open_to_all, closed
 
 

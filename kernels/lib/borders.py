@@ -1,13 +1,7 @@
 """What lies beyond an image's edge, written once: folding of indices, and padded rows so that inner loops need none."""
 
-from functools import partial
-
-import numba
-
 from gpuimg.images import MODES
-
-# Kernels are only ever called from compiled code: without wrappers for Python they compile a fifth faster.
-kernel = partial(numba.njit, error_model="numpy", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+from gpuimg.kernels.lib.functions import kernel
 
 NEAREST = MODES["nearest"].code
 MIRROR = MODES["mirror"].code
