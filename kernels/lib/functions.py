@@ -33,6 +33,6 @@ def _content(value):
         return [_content(each) for each in value]
     if isinstance(value, FunctionType):
         return value.__module__, value.__qualname__, [_content(cell.cell_contents) for cell in value.__closure__ or ()]
-    if value is None or isinstance(value, int | float | str | np.dtype):
+    if value is None or isinstance(value, int | float | str | np.dtype | np.generic):
         return value
     raise TypeError(f"a kernel cannot be named after {value!r}")
