@@ -8,7 +8,6 @@ that would take longer than ``--slow`` seconds is left out at that size, and the
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -881,12 +880,7 @@ def main() -> None:
         "seconds": round(time.perf_counter() - start),
         "results": results,
     }
-    text = json.dumps(found, indent=1)
-    if options.out is None:
-        print(text)
-        return
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(text + "\n")
+    measuring.report(found, options.out)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Both are warmed up and timed in turns on the same picture; scikit-image and SciP
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from functools import partial
@@ -58,12 +57,7 @@ def main() -> None:
         "megapixels": options.megapixels,
         "results": results,
     }
-    text = json.dumps(found, indent=1)
-    if options.out is None:
-        print(text)
-        return
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(text + "\n")
+    measuring.report(found, options.out)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ def processor_count() -> int:
         return os.cpu_count() or 1
 
 
+@cache
 def gpu_count() -> int:
     """CUDA devices that this process may use; the driver is asked, and nothing is made on them."""
     try:

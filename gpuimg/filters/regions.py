@@ -66,10 +66,15 @@ def accept_labels(name: str, image: ImageLike, backend: Backend | None) -> Label
 
 def _renumbered(source: Source) -> Labels:
     """Labels in the order of the caller's ones, without gaps."""
-    values, places = np.unique(source.array, return_inverse=True)
+    values, numbers = _numbered(source.array)
     first = int((values <= 0).sum())
-    array = (places.reshape(source.shape) + (1 - first)).astype(INT32)
-    return Labels(source._replace(array=array), len(values) - first, on_host(values[first:]))
+    return Labels(source._replace(array=numbers - first), len(values) - first, on_host(values[first:]))
+
+
+def _numbered(labels: Any) -> tuple[Any, Any]:
+    """The values of labels in ascending order, and the labels as their places among these, from 1 on."""
+    values, places = np.unique(labels, return_inverse=True)
+    return values, (places.reshape(labels.shape) + 1).astype(INT32)
 
 
 def on_host(array: Any) -> Array:
@@ -90,14 +95,14 @@ def plan_numbers(kernel: str, labels: Value, rows: int, columns: int, work: floa
 
 def plan_shapes(image: Value, greatest: int, outlines: bool) -> tuple[Value, ...]:
     """Tables of sums, and of pixels on outlines."""
-    labels = plan_astype(image, INT32, scale=False) if image.dtype != INT32 else image
+    labels = _as_int32(image)
     sums = plan_numbers("region_sums", labels, greatest + 1, 10, 0.5)
     return (sums, plan_numbers("region_outlines", labels, greatest + 1, 3)) if outlines else (sums,)
 
 
 def plan_intensities(image: Value, intensity: Value, greatest: int) -> tuple[Value, ...]:
     """Tables of extrema and of totals."""
-    labels = plan_astype(image, INT32, scale=False) if image.dtype != INT32 else image
+    labels = _as_int32(image)
     rows, step = (greatest + 1) * intensity.channels, intensity.channels
     extrema = plan_numbers("region_extrema", labels, rows, 4, intensity=intensity, step=step)
     totals = plan_numbers("region_totals", labels, rows, 2, intensity=intensity, step=step, extrema=extrema)
@@ -324,15 +329,12 @@ def _check_sides(shape: tuple[int, ...]) -> None:
 
 
 def _accept_intensity(image: ImageLike, source: Source) -> Any:
-    found = images.accept(image, WITH_LABELS, name="intensity_image")
-    if found.on_device != source.on_device:
-        place = "GPU" if source.on_device else "host"
-        raise TypeError(f"intensity_image must lie in {place} memory, as the label_image does")
+    found = images.accept_beside("intensity_image", image, WITH_LABELS, source, first="label_image")
     if found.shape[:2] != source.shape:
         raise ValueError(
             f"intensity_image must have the label_image's rows and columns {source.shape}, got {found.shape}"
         )
-    return found.array
+    return found
 
 
 def _measured(labels: Labels, intensity: Any | None, outlines: bool, step: int, backend: Backend | None) -> Regions:
@@ -354,7 +356,7 @@ def _measured(labels: Labels, intensity: Any | None, outlines: bool, step: int, 
 
 
 def plan_all(image: Value, intensity: Value, greatest: int, outlines: bool) -> tuple[Value, ...]:
-    labels = plan_astype(image, INT32, scale=False) if image.dtype != INT32 else image
+    labels = _as_int32(image)
     return (*plan_shapes(labels, greatest, outlines), *plan_intensities(labels, intensity, greatest))
 
 
@@ -429,13 +431,10 @@ def remove_small_objects(
     source = images.by_channels(source) if len(source.shape) == 3 else source
     if source.dtype == BOOL or source.array.size == 0:
         return run(plan_large_objects, source, least, reach, backend=backend, out=out)
-    low, high = _range_of(source, backend)
-    if low >= 0 and high <= math.prod(source.shape):
-        return run(plan_large_labels, source, high, least, backend=backend, out=out)
-    values, places = np.unique(source.array, return_inverse=True)
-    numbers = (places.reshape(source.array.shape) + 1).astype(INT32) * (source.array != 0)
-    many = len(values)
-    return run(plan_large_among, source, many, least, others=(numbers,), backend=backend, out=out)
+    counted, greatest, _ = _counted(source, 0, 0, backend)
+    if counted is source:
+        return run(plan_large_labels, source, greatest, least, backend=backend, out=out)
+    return run(plan_large_among, source, greatest, least, others=(counted.array,), backend=backend, out=out)
 
 
 def _range_of(source: Source, backend: Backend | None) -> tuple[int, int]:
@@ -454,8 +453,7 @@ def plan_large_objects(image: Value, least: int, reach: int) -> Value:
 
 
 def plan_large_labels(image: Value, greatest: int, least: int) -> Value:
-    labels = plan_astype(image, INT32, scale=False) if image.dtype != INT32 else image
-    return plan_large_among(image, labels, greatest, least)
+    return plan_large_among(image, _as_int32(image), greatest, least)
 
 
 def plan_large_among(image: Value, labels: Value, greatest: int, least: int) -> Value:
@@ -785,9 +783,8 @@ def _counted(source: Source, ground: int, least: int, backend: Backend | None) -
     low, high = (0, 1) if source.dtype == BOOL else _range_of(source, backend)
     if low >= least and high <= math.prod(source.shape):
         return source, high, ground
-    values, places = np.unique(source.array, return_inverse=True)
+    values, numbers = _numbered(source.array)
     known = on_host(values).tolist()
-    numbers = (places.reshape(source.array.shape) + 1).astype(INT32)
     return source._replace(array=numbers), len(known), known.index(ground) + 1 if ground in known else 0
 
 
