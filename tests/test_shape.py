@@ -5,6 +5,7 @@ import pytest
 from skimage import morphology, util
 
 import gpuimg
+from gpuimg.jobs.texts import read_step
 from tests.conftest import assert_same, noise
 from tests.oracles import NUMPY_MODES
 
@@ -29,7 +30,7 @@ def test_footprints_refuse_other_sizes(name):
 def test_a_footprint_by_its_name_is_the_array(backend):
     image = noise((30, 41), np.uint8)
     expected = gpuimg.erosion(image, gpuimg.disk(3), backend=backend)
-    _, params = gpuimg.jobs.texts.read_step("erosion:disk(3)")
+    _, params = read_step("erosion:disk(3)")
     assert_same(gpuimg.erosion(image, **params, backend=backend), expected)
 
 
