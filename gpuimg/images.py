@@ -450,6 +450,11 @@ def border(mode: str, cval: float, dtype: np.dtype[Any], *, also: tuple[str, ...
     return MODES[mode].code, float(dtype.type(value))
 
 
+def real(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
+    """The floats that values of these dtypes are computed in."""
+    return FLOAT64 if FLOAT64 in dtypes else FLOAT32
+
+
 def bits(value: Any, dtype: np.dtype[Any]) -> int:
     """A number of a dtype as the signed integer that has its bits."""
     return int(np.array(value, dtype).view(f"i{dtype.itemsize}"))
@@ -482,6 +487,13 @@ def full_range(dtype: np.dtype[Any]) -> tuple[float, float]:
     if dtype.kind == "f":
         return -math.inf, math.inf
     return (0, 1) if dtype.kind == "b" else limits(dtype)
+
+
+def flag(name: str, value: Any) -> bool:
+    """Check a bool."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def number(name: str, value: Any, *, low: float = -math.inf, high: float = math.inf, finite: bool = True) -> float:

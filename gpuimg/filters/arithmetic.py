@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuimg import images
-from gpuimg.filters.exposure import dtype_among, plan_astype, plan_lut, upside_down
-from gpuimg.images import BOOL, DTYPES, FLOAT32, FLOAT64
+from gpuimg.filters.exposure import converted, dtype_among, plan_lut, upside_down
+from gpuimg.images import BOOL, DTYPES, FLOAT32
 from gpuimg.plans.alpha import colors_of
 from gpuimg.plans.nodes import point, view
 from gpuimg.plans.value import Small, Value
@@ -241,22 +241,20 @@ def plan_arithmetic(image: Value, other: Value, operation: int, dtype: np.dtype[
     """An image combined with another; in floats first where the result has another dtype."""
     other = colors_of(other, image)
     kind = _kind(image.dtype, dtype)
-    made = point("arithmetic", _converted(image, kind), other=_converted(other, kind), operation=operation)
-    return _converted(made, dtype)
+    made = point("arithmetic", converted(image, kind), other=converted(other, kind), operation=operation)
+    return converted(made, dtype)
 
 
 def plan_with_number(image: Value, operation: int, number: float, dtype: np.dtype[Any]) -> Value:
     """The same with a number."""
     kind = _kind(image.dtype, dtype)
-    made = point("arithmetic_number", _converted(image, kind), operation=operation, number=number)
-    return _converted(made, dtype)
+    made = point("arithmetic_number", converted(image, kind), operation=operation, number=number)
+    return converted(made, dtype)
 
 
 def _kind(dtype: np.dtype[Any], wanted: np.dtype[Any]) -> np.dtype[Any]:
     """What is computed from and to: the image's dtype where that stays, for then the kernel rounds."""
-    if dtype == wanted:
-        return dtype
-    return FLOAT64 if FLOAT64 in (dtype, wanted) else FLOAT32
+    return dtype if dtype == wanted else images.real(dtype, wanted)
 
 
 @register(
@@ -383,13 +381,13 @@ def _stored(number: float, dtype: np.dtype[Any]) -> Any:
 
 def plan_where(condition: Value, first: Value, second: Value, dtype: np.dtype[Any]) -> Value:
     """A choice between two images; their pixels are moved as unsigned integers, which a few kernels serve."""
-    first, second = _converted(first, dtype), _converted(second, dtype)
+    first, second = converted(first, dtype), converted(second, dtype)
     return _chosen("where", condition, first, dtype, first=_plain(first), second=_plain(second))
 
 
 def plan_where_number(condition: Value, other: Value, number: int, holds: bool, dtype: np.dtype[Any]) -> Value:
     """A choice between an image and a number, given by its bits, that stands where the condition ``holds``."""
-    other = _converted(other, dtype)
+    other = converted(other, dtype)
     return _chosen("where_number", condition, other, dtype, other=_plain(other), number=number, holds=int(holds))
 
 
@@ -408,10 +406,6 @@ def _chosen(kernel: str, condition: Value, like: Value, dtype: np.dtype[Any], **
 def _truth(condition: Value) -> Value:
     """Bytes that are 0 where the condition does not hold."""
     return condition if condition.dtype.itemsize == 1 else point("nonzero", condition, dtype=BOOL, work=0.5)
-
-
-def _converted(image: Value, dtype: np.dtype[Any]) -> Value:
-    return image if image.dtype == dtype else plan_astype(image, dtype, False)
 
 
 def _plain(image: Value) -> Value:

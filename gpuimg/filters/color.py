@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 
 from gpuimg import images
-from gpuimg.images import FLOAT32, FLOAT64
 from gpuimg.plans.nodes import point
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
@@ -117,7 +116,7 @@ NOTHING = np.zeros(3)
 
 def _converted(kernel: str, image: Value, work: float, **tables: Any) -> Value:
     """Convert three channels to floats; kernels scale integers by their dtype's maximum."""
-    return point(kernel, image, dtype=FLOAT64 if image.dtype == FLOAT64 else FLOAT32, work=work, **tables)
+    return point(kernel, image, dtype=images.real(image.dtype), work=work, **tables)
 
 
 def plan_rgb2hsv(image: Value) -> Value:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from gpuimg import images
-from gpuimg.images import FLOAT32, FLOAT64
 from gpuimg.plans.nodes import Edge, window
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
@@ -52,7 +49,7 @@ def plan_derivative(image: Value, weights: Smoothing, axis: int, edge: Edge, fac
         image,
         halo=(1, 1),
         edge=edge,
-        dtype=_real(image.dtype),
+        dtype=images.real(image.dtype),
         work=2.0,
         axis=axis,
         centre=weights.centre,
@@ -65,11 +62,6 @@ def _factor(weights: Smoothing, axis: int) -> float:
     """Return the normalising factor of the differences, or of their magnitude."""
     mean = 1 / (weights.centre + 2 * weights.outer)
     return mean / math.sqrt(2) if axis == MAGNITUDE else mean
-
-
-def _real(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype of the derivatives of an image."""
-    return FLOAT64 if dtype == FLOAT64 else FLOAT32
 
 
 @register({}, {"axis": 0}, {"axis": 1})
@@ -270,9 +262,9 @@ def plan_gradient(image: Value, edge: Edge) -> tuple[Value, ...]:
         image,
         halo=(1, 1),
         edge=edge,
-        dtype=_real(image.dtype),
+        dtype=images.real(image.dtype),
         work=4.0,
-        results={"direction": _real(image.dtype)},
+        results={"direction": images.real(image.dtype)},
         centre=SOBEL.centre,
         outer=SOBEL.outer,
         factor=_factor(SOBEL, MAGNITUDE),
@@ -318,4 +310,4 @@ def laplace(
 
 
 def plan_laplace(image: Value, edge: Edge) -> Value:
-    return window("laplace", image, halo=(1, 1), edge=edge, dtype=_real(image.dtype))
+    return window("laplace", image, halo=(1, 1), edge=edge, dtype=images.real(image.dtype))

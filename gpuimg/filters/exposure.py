@@ -172,13 +172,12 @@ def astype(
     """
     source = images.accept(image, images.WITH_LABELS, axes=axes)
     wanted = dtype_among(_CONVERTED, dtype)
-    if not isinstance(scale, bool | np.bool_):
-        raise TypeError(f"scale must be True or False, got {scale!r}")
-    if scale and images.INT32 in (source.dtype, wanted):
+    scales = images.flag("scale", scale)
+    if scales and images.INT32 in (source.dtype, wanted):
         raise TypeError(
             f"scale must be False from {source.dtype} to {wanted}: int32 holds labels or counts, which have no range"
         )
-    return run(plan_astype, source, wanted, bool(scale), backend=backend, out=out)
+    return run(plan_astype, source, wanted, scales, backend=backend, out=out)
 
 
 def dtype_among(known: Sequence[np.dtype[Any]], dtype: Any) -> np.dtype[Any]:
@@ -188,6 +187,11 @@ def dtype_among(known: Sequence[np.dtype[Any]], dtype: Any) -> np.dtype[Any]:
         if dtype is not None and wanted in known:  # NumPy takes None for float64
             return wanted
     raise TypeError(f"dtype must be one of {', '.join(map(str, known))}, got {dtype!r}")
+
+
+def converted(image: Value, dtype: np.dtype[Any]) -> Value:
+    """An image in another dtype; itself, not a copy, where it has that."""
+    return image if image.dtype == dtype else plan_astype(image, dtype, False)
 
 
 def plan_astype(image: Value, dtype: np.dtype[Any], scale: bool) -> Value:
@@ -477,8 +481,8 @@ def plan_threshold(image: Value, value: float) -> Value:
 
 def plan_threshold_image(image: Value, value: Value) -> Value:
     if image.dtype != value.dtype:  # the wider floats hold both exactly
-        dtype = FLOAT64 if FLOAT64 in (image.dtype, value.dtype) else FLOAT32
-        image, value = (each if each.dtype == dtype else plan_astype(each, dtype, False) for each in (image, value))
+        dtype = images.real(image.dtype, value.dtype)
+        image, value = converted(image, dtype), converted(value, dtype)
     return point("threshold_image", image, dtype=BOOL, work=0.5, value=colors_of(value, image))
 
 
@@ -567,7 +571,7 @@ def _rescaling(
     least, most = _range_of(out_range, dtype, extrema, low >= 0)
     if low == high:  # nothing to spread
         return low, high, 1.0, 0.0, min(max(low, least), most)
-    unit = _unit(low, high, FLOAT64 if FLOAT64 in (dtype, wanted) else FLOAT32)
+    unit = _unit(low, high, images.real(dtype, wanted))
     return low, high, unit, (most - least) / (high * unit - low * unit), least
 
 

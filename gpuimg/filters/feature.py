@@ -13,7 +13,7 @@ from gpuimg.filters.edges import MAGNITUDE, SOBEL, plan_derivative
 from gpuimg.filters.exposure import plan_extrema, threshold_args
 from gpuimg.filters.morphology import MAXIMUM, Extents, plan_extreme
 from gpuimg.filters.smooth import Widths, plan_gaussian, widths
-from gpuimg.images import BOOL, FLOAT32, FLOAT64, MODES
+from gpuimg.images import BOOL, FLOAT32, MODES
 from gpuimg.plans.nodes import Edge, change, host, listing, point, window
 from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
@@ -88,7 +88,7 @@ def plan_corner_harris(image: Value, k: float, width: Widths, edge: Edge) -> Val
         image,
         halo=(down.radius + 1, along.radius + 1),
         edge=edge,
-        dtype=FLOAT64 if image.dtype == FLOAT64 else FLOAT32,
+        dtype=images.real(image.dtype),
         work=6.0 + 1.5 * reach,
         r0=down.radius,
         r1=along.radius,
@@ -379,14 +379,8 @@ def local_maxima(
     """
     source = images.accept(image, axes=axes, alpha=alpha)
     reach = AT_CORNERS if connectivity is None else images.whole("connectivity", connectivity, high=2) - 1
-    inner = not _flag("allow_borders", allow_borders)
+    inner = not images.flag("allow_borders", allow_borders)
     return run(plan_local_maxima, source, reach, inner, backend=backend, out=out)
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
 
 
 def plan_local_maxima(image: Value, reach: int, inner: bool) -> Value:

@@ -105,7 +105,7 @@ def plan_threshold_local(
         found = plan_gaussian(as_floats(image), width, edge)
     else:
         found = _plan_mean(image, size, edge) if method == "mean" else plan_median(image, size, edge)
-    return plan_with_number(found, SUBTRACT, offset, _real(image.dtype)) if offset else as_floats(found)
+    return plan_with_number(found, SUBTRACT, offset, images.real(image.dtype)) if offset else as_floats(found)
 
 
 def _plan_mean(image: Value, size: tuple[int, int], edge: Edge) -> Value:
@@ -125,11 +125,6 @@ def _window(name: str, size: Any, most: int) -> tuple[int, int]:
     if rows % 2 == 0 or cols % 2 == 0:
         raise ValueError(f"{name} must be odd and positive, got {size!r}")
     return rows, cols
-
-
-def _real(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype of an image's thresholds."""
-    return FLOAT64 if dtype == FLOAT64 else FLOAT32
 
 
 @register({}, {"window_size": (5, 9), "k": -0.3}, {"window_size": 31})
@@ -267,7 +262,7 @@ def plan_niblack(image: Value, size: tuple[int, int], k: float, r: float, edge: 
         image,
         halo=(rows // 2, cols // 2),
         edge=edge,
-        dtype=_real(image.dtype),
+        dtype=images.real(image.dtype),
         work=8.0,
         n0=rows,
         n1=cols,

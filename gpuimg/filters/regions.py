@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuimg import images
-from gpuimg.filters.exposure import plan_astype, plan_extrema, plan_invert
+from gpuimg.filters.exposure import converted, plan_extrema, plan_invert
 from gpuimg.filters.measure import plan_label
 from gpuimg.images import BOOL, DTYPES, INT32, UINT8, WITH_LABELS, Source
 from gpuimg.plans.nodes import change, host, point, resample, window
@@ -95,14 +95,14 @@ def plan_numbers(kernel: str, labels: Value, rows: int, columns: int, work: floa
 
 def plan_shapes(image: Value, greatest: int, outlines: bool) -> tuple[Value, ...]:
     """Tables of sums, and of pixels on outlines."""
-    labels = _as_int32(image)
+    labels = converted(image, INT32)
     sums = plan_numbers("region_sums", labels, greatest + 1, 10, 0.5)
     return (sums, plan_numbers("region_outlines", labels, greatest + 1, 3)) if outlines else (sums,)
 
 
 def plan_intensities(image: Value, intensity: Value, greatest: int) -> tuple[Value, ...]:
     """Tables of extrema and of totals."""
-    labels = _as_int32(image)
+    labels = converted(image, INT32)
     rows, step = (greatest + 1) * intensity.channels, intensity.channels
     extrema = plan_numbers("region_extrema", labels, rows, 4, intensity=intensity, step=step)
     totals = plan_numbers("region_totals", labels, rows, 2, intensity=intensity, step=step, extrema=extrema)
@@ -356,7 +356,7 @@ def _measured(labels: Labels, intensity: Any | None, outlines: bool, step: int, 
 
 
 def plan_all(image: Value, intensity: Value, greatest: int, outlines: bool) -> tuple[Value, ...]:
-    labels = _as_int32(image)
+    labels = converted(image, INT32)
     return (*plan_shapes(labels, greatest, outlines), *plan_intensities(labels, intensity, greatest))
 
 
@@ -453,7 +453,7 @@ def plan_large_objects(image: Value, least: int, reach: int) -> Value:
 
 
 def plan_large_labels(image: Value, greatest: int, least: int) -> Value:
-    return plan_large_among(image, _as_int32(image), greatest, least)
+    return plan_large_among(image, converted(image, INT32), greatest, least)
 
 
 def plan_large_among(image: Value, labels: Value, greatest: int, least: int) -> Value:
@@ -789,26 +789,22 @@ def _counted(source: Source, ground: int, least: int, backend: Backend | None) -
 
 
 def plan_plain(label: Value, how: Paint) -> Value:
-    labels = _as_int32(label)
+    labels = converted(label, INT32)
     return _painted(labels, labels, *_turns(labels, UINT8, how), how)
 
 
 def plan_overlay(label: Value, image: Value, how: Paint) -> Value:
-    labels = _as_int32(label)
+    labels = converted(label, INT32)
     return _painted(image, labels, *_turns(labels, image.dtype, how), how)
 
 
 def plan_means(label: Value, image: Value, how: Paint) -> Value:
     """Means are exact: see `regionprops_table`."""
-    labels = _as_int32(label)
+    labels = converted(label, INT32)
     areas = plan_numbers("region_areas", labels, how.greatest + 1, 1, 0.5)
     tables = plan_intensities(labels, image, how.greatest)
     table = host(partial(_means_of, how, image.dtype, image.channels), areas, *tables)
     return _painted(image, labels, np.arange(how.greatest + 1, dtype=np.int32)[None], table, how)
-
-
-def _as_int32(image: Value) -> Value:
-    return image if image.dtype == INT32 else plan_astype(image, INT32, scale=False)
 
 
 def _turns(labels: Value, dtype: np.dtype[Any], how: Paint) -> tuple[Small, Array]:

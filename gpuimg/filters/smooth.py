@@ -62,7 +62,7 @@ def gaussian_taps(sigma: float, truncate: float, dtype: np.dtype[Any] = FLOAT64)
     distance = np.arange(radius + 1)
     weights = np.exp(-0.5 * (distance / sigma) ** 2) if radius else np.ones(1)
     weights /= weights[0] + 2 * weights[1:].sum()
-    return _taps(weights[: np.count_nonzero(weights.astype(FLOAT64 if dtype == FLOAT64 else FLOAT32))])
+    return _taps(weights[: np.count_nonzero(weights.astype(images.real(dtype)))])
 
 
 def _taps(weights: Array) -> Taps:
@@ -979,7 +979,7 @@ def _side(window: Any, sigma: float) -> int:
 
 
 def plan_bilateral(image: Value, sigma_color: float, sigma_spatial: float, side: int, edge: Edge) -> Value:
-    real = FLOAT64 if image.dtype == FLOAT64 else FLOAT32
+    real = images.real(image.dtype)
     places, exponents = near_places(side, sigma_spatial, real)
     if not len(places):
         return copied(image)
@@ -1128,7 +1128,7 @@ def denoise_nl_means(
 
 
 def plan_nl_means(image: Value, patches: Patches) -> Value:
-    real = FLOAT64 if image.dtype == FLOAT64 else FLOAT32
+    real = images.real(image.dtype)
     sums = _sums_of_patches(image, patches, real)
     end = FARTHEST / 2 ** SQUARINGS[real]
     after, reach = patches.side // 2, patches.distance + patches.side // 2

@@ -197,13 +197,10 @@ def rotate(
     """
     source, order = accept_sampled(image, order, axes, alpha)
     degrees = images.number("angle", angle) % 360
-    if not isinstance(resize, bool | np.bool_):
-        raise TypeError(f"resize must be True or False, got {resize!r}")
+    grows = images.flag("resize", resize)
     about = None if center is None else _point(center)
     edge = _edge(mode, cval, source, order)
-    return run(
-        plan_rotate, source, degrees, bool(resize), about, order, edge, alpha="weighed", backend=backend, out=out
-    )
+    return run(plan_rotate, source, degrees, grows, about, order, edge, alpha="weighed", backend=backend, out=out)
 
 
 def _point(center: Any) -> tuple[float, float]:
