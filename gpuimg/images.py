@@ -301,8 +301,8 @@ def accept_second(
     array = accept_beside(name, other, {source.dtype, *_ANY} if dtypes is None else dtypes, source, first=first)
     if array.shape != source.array.shape:
         raise ValueError(f"{name} must have the {first}'s shape {source.array.shape}, got {array.shape}")
-    if dtypes is None and array.dtype != source.dtype:
-        raise TypeError(f"{name} must have the {first}'s dtype {source.dtype}, got {array.dtype}")
+    if dtypes is None:
+        _check_same_dtype(name, array, source, first)
     return array
 
 
@@ -312,19 +312,65 @@ def accept_beside(name: str, other: Any, dtypes: Collection[np.dtype[Any]], sour
     second = accept(
         other, dtypes, axes=axes and axes.given, together=axes is not None and axes.order.endswith("C"), name=name
     )
-    if second.on_device != source.on_device:
-        raise TypeError(f"{name} must lie in {'GPU' if source.on_device else 'host'} memory, as the {first} does")
+    _check_memory(name, second, source, first)
     return second.array
 
 
+def accept_broadcast(
+    name: str, other: Any, source: Source, *, first: str = "image", dtypes: Collection[np.dtype[Any]] | None = None
+) -> Any:
+    """Like `accept_second`, for an image of any shape that broadcasts to the first one's, as NumPy has it.
+
+    Where the first one has axes of a stack in any place, an array without these goes with each image.
+
+    Returns its array, of the first one's shape; along axes of the stack it may be one image repeated without a copy.
+    """
+    found = _native(other) if type(other) is np.ndarray else _convert(other, name)
+    array, axes, shape = found.array, source.axes, given_shape(source, source.shape)
+    if array.shape == shape:
+        return accept_second(name, other if found.restore else array, source, first=first, dtypes=dtypes)
+    if dtypes is None:
+        _check_same_dtype(name, array, source, first)
+    elif array.dtype not in dtypes:
+        raise TypeError(_wrong_dtype(name, array.dtype, dtypes))
+    _check_memory(name, found, source, first)
+    if axes is not None and array.ndim <= len(source.shape):
+        lacking = len(source.shape) - array.ndim
+        letters = [letter for letter in axes.given if letter in axes.order[axes.stack :]][lacking:]
+        array = array[tuple([slice(None) if letter in letters else None for letter in axes.given])]
+    try:
+        wide = broadcast(array, shape, source)
+    except ValueError:
+        rule = f"{name} must have the {first}'s shape {shape}, or one that broadcasts to it"
+        raise ValueError(f"{rule}, got {found.array.shape}") from None
+    arranged, stack = wide if axes is None else axes.arranged(wide), len(source.stack)
+    once = arranged[tuple([slice(1 if stride == 0 else None) for stride in arranged.strides[:stack]])]
+    return broadcast(contiguous(once), arranged.shape, source)
+
+
+def broadcast(array: Any, shape: tuple[int, ...], source: Source) -> Any:
+    """A view of an array, in the memory that a source lies in, with this shape."""
+    return np.broadcast_to(array, shape, **({} if source.on_device else {"subok": False}))
+
+
+def _check_same_dtype(name: str, array: Any, source: Source, first: str) -> None:
+    if array.dtype != source.dtype:
+        raise TypeError(f"{name} must have the {first}'s dtype {source.dtype}, got {array.dtype}")
+
+
+def _check_memory(name: str, second: Source, source: Source, first: str) -> None:
+    if second.on_device != source.on_device:
+        raise TypeError(f"{name} must lie in {'GPU' if source.on_device else 'host'} memory, as the {first} does")
+
+
 def operand(name: str, given: Any, source: Source, dtypes: Collection[np.dtype[Any]] | None = None) -> Any:
-    """Check a number or an image of the source's shape and its dtype, or one of those given; returns a float, or the
-    image's array."""
+    """Check a number or an image that broadcasts to the source's shape, of its dtype or of one of those given; returns
+    a float, or the image's array."""
     if hasattr(given, "__float__") and not getattr(given, "ndim", 0):
         return number(name, given, finite=False)
     if given is None or isinstance(given, str | bytes):
         raise TypeError(f"{name} must be an image or a number, got {given!r}")
-    return accept_second(name, given, source, dtypes=dtypes)
+    return accept_broadcast(name, given, source, dtypes=dtypes)
 
 
 def _native(array: Array) -> Source:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -166,6 +169,44 @@ def handles_signals() -> bool:
     return _local.watch is None and threading.current_thread() is threading.main_thread()
 
 
+class _Beside:
+    """The thread that works while the main one handles signals. It is kept: OpenMP's threads belong to the one that
+    called them first, and starting them anew takes longer than most filters."""
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._is_started = False
+
+    def call(self, function: Callable[[], None]) -> bool:
+        """Call a function there, soon; False if there can be no thread."""
+        if sys.is_finalizing():
+            return False
+        if not self._is_started:
+            try:
+                threading.Thread(target=self._work, daemon=True, name="gpuimg work").start()
+            except RuntimeError:  # the system has none left
+                return False
+            self._is_started = True
+        self._calls.put(function)
+        return True
+
+    def _work(self) -> None:
+        while True:
+            self._calls.get()()  # in no variable, which would hold its arrays until the next call
+
+
+_beside = _Beside()
+
+
+def _after_fork() -> None:
+    global _beside
+    _beside = _Beside()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def interruptibly(function: Callable[[], T], watch: Watch) -> T:
     """Call a function in another thread while this one handles signals.
 
@@ -188,14 +229,12 @@ def interruptibly(function: Callable[[], T], watch: Watch) -> T:
         finally:
             ended.release()
 
-    thread = threading.Thread(target=work, daemon=True, name="gpuimg work")
     try:
-        thread.start()
+        if not _beside.call(work):
+            return function()
         while not ended.acquire(timeout=PATIENCE):  # on Windows a signal does not end it
             pass
     except BaseException as interrupt:
-        if isinstance(interrupt, RuntimeError) and thread.ident is None:  # the system has no thread left
-            return function()
         watch.stop()
         _wait_for(ended, begun, interrupt)
     if errors:

@@ -199,3 +199,58 @@ def test_plan_and_explain_show_the_stack():
     assert str(described).startswith("median of 40 images of 64x65 uint16 on single")
     table = str(gpuimg.explain("median", np.zeros((40, 64, 65), np.uint16), axes="TYX"))
     assert table.splitlines()[1] == "median of 40x64x65 uint16"
+
+
+BROADCAST = [
+    ((7, 9), None, (9,)),
+    ((7, 9), None, (7, 1)),
+    ((7, 9, 3), None, (3,)),
+    ((7, 9, 3), None, (7, 9, 1)),
+    ((0, 9), None, (1, 9)),
+    ((4, 7, 9), "TYX", (7, 9)),
+    ((4, 7, 9), "TYX", (4, 1, 1)),
+    ((4, 7, 9), "TYX", (9,)),
+    ((7, 9, 4), "YXT", (7, 9)),
+    ((7, 9, 4), "YXT", (9,)),
+    ((7, 9, 4), "YXT", (1, 1, 4)),
+    ((2, 4, 7, 9), "TZYX", (2, 1, 7, 9)),
+    ((2, 4, 7, 9), "TZYX", (4, 7, 9)),
+    ((4, 7, 9, 3), "TYXC", (7, 9, 3)),
+    ((4, 7, 9, 3), "TYXC", (3,)),
+    ((4, 3, 7, 9), "TCYX", (3, 1, 1)),
+    ((4, 3, 7, 9), "TCYX", (7, 9)),
+]
+OPERANDS = {"add": "other", "subtract": "other", "multiply": "other", "divide": "other", "blend": "other"}
+OPERANDS |= {"threshold": "value", "where": "a"}
+
+
+@pytest.mark.parametrize("name", OPERANDS)
+@pytest.mark.parametrize(("shape", "axes", "small"), BROADCAST)
+def test_operands_broadcast(name, shape, axes, small, backend):
+    function, image, other = FILTERS[name].function, noise(shape, np.uint8), noise(small, np.uint8)
+    given = {"blend": {"alpha": 0.25}, "where": {"b": 7}}.get(name, {})
+    own = [letter for letter in axes or "" if letter in "YX" or (letter == "C" and axes.index("C") > axes.index("X"))]
+    if axes is not None and len(small) <= len(own):
+        kept = own[len(own) - len(small) :]
+        other = other[tuple([slice(None) if letter in kept else None for letter in axes])]
+    wide = np.broadcast_to(other, shape).copy()
+    expected = function(image, **{**given, OPERANDS[name]: wide}, axes=axes, backend="single")
+    found = function(image, **{**given, OPERANDS[name]: noise(small, np.uint8)}, axes=axes, backend=backend)
+    assert_same(found, expected)
+
+
+@pytest.mark.parametrize("name", OPERANDS)
+def test_operands_that_do_not_broadcast(name):
+    function, image = FILTERS[name].function, noise((4, 7, 9), np.uint8)
+    given = {"blend": {"alpha": 0.25}, "where": {"b": 7}}.get(name, {})
+    for small in ((7, 8), (3, 7, 9), (2, 4, 7, 9)):
+        with pytest.raises(ValueError, match=rf"shape \(4, 7, 9\), or one that broadcasts to it, got \({small[0]}, "):
+            function(image, **{**given, OPERANDS[name]: noise(small, np.uint8)}, axes="TYX")
+
+
+def test_a_repeated_frame_is_not_copied():
+    frames, dark = np.zeros((8, 64, 64), np.uint8), np.ones((64, 64), np.uint8)
+    source = gpuimg.images.accept(frames, axes="TYX")
+    wide = gpuimg.images.accept_broadcast("other", dark, source)
+    assert wide.shape == frames.shape
+    assert np.shares_memory(wide, dark)

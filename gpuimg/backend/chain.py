@@ -22,7 +22,8 @@ from gpuimg.plans.nodes import Fold, Node
 from gpuimg.plans.value import Small, Value
 
 SCRATCH_BYTES = 1 << 19  # of rows between nodes, for each thread
-LONG_WORK = 1 << 26  # elements times work of a call, tens of milliseconds, in comparison with which a thread is cheap
+LONG_WORK = 1 << 28  # elements times work of a call of compiled code, about 0.2 s, that signals are handled beside
+FIRST_PIECE_ELEMENTS = 1 << 22  # of work in pieces, for each thread
 ROWS_PER_HALO = 8  # at least: rows of a halo are made again for the next rows
 
 
@@ -141,7 +142,7 @@ class InProcess(CpuBackend):
 
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
         """Run one node over all rows of its results, or several some rows at a time, without images between them."""
-        if sum([node.effort for node in nodes]) < LONG_WORK or not stopping.handles_signals():
+        if self._longest_call(nodes) < LONG_WORK or not stopping.handles_signals():
             self._fill(nodes, value_of, results)
             return
         # Compiled here: beside another thread that would be done in another process.
@@ -151,6 +152,16 @@ class InProcess(CpuBackend):
         else:
             prepare_chain(stages_of(nodes, value_of, results), results[0])
         stopping.interruptibly(lambda: self._fill(nodes, value_of, results), stopping.Watch())
+
+    def _longest_call(self, nodes: Sequence[Node]) -> float:
+        """Elements times work of the first piece of work that nodes are filled in; the later ones are made to fit."""
+        effort = sum([node.effort for node in nodes])
+        if effort < LONG_WORK:
+            return effort
+        elements = sum([math.prod(node.image.shape) + math.prod(node.shape) for node in nodes])
+        halo = sum([node.halo[0] for node in nodes if node.halo])
+        share = self.workers * max(FIRST_PIECE_ELEMENTS / elements, max(halo, 1) / max(nodes[-1].pieces, 1))
+        return effort * min(share, 1.0)
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
         if node.effort < LONG_WORK or not stopping.handles_signals():

@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 
 from gpuimg import stopping
-from gpuimg.backend.chain import InProcess
+from gpuimg.backend.chain import FIRST_PIECE_ELEMENTS, InProcess
 from gpuimg.backend.compiled import DONE, Compiled, Packed
 from gpuimg.errors import NoScratch
 
 # Compiled code cannot be interrupted: a piece this long lets Ctrl-C through soon, and costs nothing.
 PIECE_SECONDS = 0.05
-FIRST_PIECE_ELEMENTS = 1 << 22
 # Where somebody may stop the work, it looks more often.
 WATCHED_SECONDS = 0.025
 FIRST_WATCHED_ELEMENTS = 1 << 16

@@ -42,7 +42,8 @@ def add(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-    other : number, or array of the image's shape and dtype
+    other : number, or array of the image's dtype and of its shape or one that broadcasts to it
+        As in NumPy; with axes of a stack, wherever they stand, an array without them goes with each image.
     dtype : dtype, optional
         Of the result: uint8, uint16, int16, float32 or float64. By default the image's.
     axes, alpha, backend, out : see `gpuimg.filters`
@@ -54,7 +55,7 @@ def add(
 
     Raises
     ------
-    TypeError, ValueError : ``other`` is not a number or has another shape or dtype, ``dtype`` is none of these
+    TypeError, ValueError : ``other`` is not a number or does not fit in shape or dtype, ``dtype`` is none of these
 
     References
     ----------
@@ -68,6 +69,11 @@ def add(
     array([[100, 200, 255]], dtype=uint8)
     >>> gpuimg.add(image, image, dtype="uint16")
     array([[  0, 200, 400]], dtype=uint16)
+    >>> frames = np.array([[[10, 20]], [[30, 40]]], np.uint8)
+    >>> gpuimg.add(frames, np.array([[1, 2]], np.uint8), axes="TYX")
+    array([[[11, 22]],
+    <BLANKLINE>
+           [[31, 42]]], dtype=uint8)
     """
     return _computed(ADD, image, other, dtype, axes, alpha, backend, out)
 
@@ -88,7 +94,8 @@ def subtract(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-    other : number, or array of the image's shape and dtype
+    other : number, or array of the image's dtype and of its shape or one that broadcasts to it
+        As in NumPy; with axes of a stack, wherever they stand, an array without them goes with each image.
     dtype : dtype, optional
         Of the result: uint8, uint16, int16, float32 or float64. By default the image's.
     axes, alpha, backend, out : see `gpuimg.filters`
@@ -100,7 +107,7 @@ def subtract(
 
     Raises
     ------
-    TypeError, ValueError : ``other`` is not a number or has another shape or dtype, ``dtype`` is none of these
+    TypeError, ValueError : ``other`` is not a number or does not fit in shape or dtype, ``dtype`` is none of these
 
     References
     ----------
@@ -140,7 +147,8 @@ def multiply(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-    other : number, or array of the image's shape and dtype
+    other : number, or array of the image's dtype and of its shape or one that broadcasts to it
+        As in NumPy; with axes of a stack, wherever they stand, an array without them goes with each image.
     dtype : dtype, optional
         Of the result: uint8, uint16, int16, float32 or float64. By default the image's.
     axes, alpha, backend, out : see `gpuimg.filters`
@@ -152,7 +160,7 @@ def multiply(
 
     Raises
     ------
-    TypeError, ValueError : ``other`` is not a number or has another shape or dtype, ``dtype`` is none of these
+    TypeError, ValueError : ``other`` is not a number or does not fit in shape or dtype, ``dtype`` is none of these
 
     References
     ----------
@@ -189,7 +197,8 @@ def divide(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-    other : number, or array of the image's shape and dtype
+    other : number, or array of the image's dtype and of its shape or one that broadcasts to it
+        As in NumPy; with axes of a stack, wherever they stand, an array without them goes with each image.
     dtype : dtype, optional
         Of the result: uint8, uint16, int16, float32 or float64. By default the image's.
     axes, alpha, backend, out : see `gpuimg.filters`
@@ -202,7 +211,7 @@ def divide(
 
     Raises
     ------
-    TypeError, ValueError : ``other`` is not a number or has another shape or dtype, ``dtype`` is none of these
+    TypeError, ValueError : ``other`` is not a number or does not fit in shape or dtype, ``dtype`` is none of these
 
     References
     ----------
@@ -283,9 +292,9 @@ def where(
     ----------
     condition : (H, W) or (H, W, C) array of bool
         Also of uint8, uint16, int16, int32, float32 or float64: it holds where it is not 0.
-    a, b : numbers, or arrays of the condition's shape and of one dtype
-        Of any dtype of 1, 2, 4 or 8 bytes. Without ``axes``, a condition (H, W) or (H, W, 1) also chooses pixels of
-        images (H, W, C).
+    a, b : numbers, or arrays of one dtype and of the condition's shape or one that broadcasts to it
+        Of any dtype of 1, 2, 4 or 8 bytes. With axes of a stack, an array without them goes with each image. Without
+        ``axes``, a condition (H, W) or (H, W, 1) also chooses pixels of images (H, W, C).
     dtype : dtype, optional
         Of the result: uint8, uint16, int16, float32 or float64. By default that of the images; of two numbers the first
         of uint8, uint16 and int16 that holds both, else float32; of True and False bool.
@@ -298,8 +307,8 @@ def where(
 
     Raises
     ------
-    TypeError, ValueError : ``a`` or ``b`` is neither a number nor an image, or has another shape or dtype, or ``dtype``
-        is none of these
+    TypeError, ValueError : ``a`` or ``b`` is neither a number nor an image, or does not fit in shape or dtype, or
+        ``dtype`` is none of these
 
     Notes
     -----
@@ -351,12 +360,11 @@ def _operand(name: str, value: Any, source: images.Source) -> Any:
         return int(value) if isinstance(value, Integral) else images.number(name, value, finite=False)
     if isinstance(value, str | bytes | None):
         raise TypeError(f"{name} must be an image or a number, got {value!r}")
-    array = images.accept_beside(name, value, images.MOVED, source, first="condition")
-    shape = source.array.shape
-    is_for_pixels = source.axes is None and source.channels == 1 and array.shape[:2] == shape[:2]
-    if array.shape != shape and not is_for_pixels:
-        raise ValueError(f"{name} must have the condition's shape {shape}, got {array.shape}")
-    return array
+    if source.axes is None and source.channels == 1 and getattr(value, "ndim", 2) in (2, 3):
+        array = images.accept_beside(name, value, images.MOVED, source, first="condition")
+        if array.shape[:2] == source.shape[:2]:  # chooses whole pixels
+            return array
+    return images.accept_broadcast(name, value, source, first="condition", dtypes=images.MOVED)
 
 
 def _dtype_of(*numbers: float) -> np.dtype[Any]:

@@ -87,7 +87,7 @@ def blend(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-    other : array of the image's shape and dtype
+    other : array of the image's dtype and of its shape or one that broadcasts to it, see `add`
     alpha : number
         Weight of ``other``: 0 returns the image, 1 the other one; values outside of [0, 1] extrapolate.
     axes, backend, out : see `gpuimg.filters`
@@ -98,7 +98,7 @@ def blend(
 
     Raises
     ------
-    TypeError, ValueError : ``other`` has another shape or dtype, or ``alpha`` is not a finite number
+    TypeError, ValueError : ``other`` does not fit in shape or dtype, or ``alpha`` is not a finite number
 
     References
     ----------
@@ -112,7 +112,7 @@ def blend(
     """
     source = images.accept(image, axes=axes)
     share = images.number("alpha", alpha)
-    second = images.accept_second("other", other, source)
+    second = images.accept_broadcast("other", other, source)
     return run(plan_blend, source, share, others=(second,), backend=backend, out=out)
 
 
@@ -445,9 +445,9 @@ def threshold(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-    value : number, or array of the image's shape, and of its dtype, float32 or float64
-        Threshold, or the threshold of each pixel, such as `threshold_local` returns. A number need not be a value of
-        the image's dtype; it is converted to float32 for a float32 image, as in NumPy.
+    value : number, or array of the image's dtype, float32 or float64, of its shape or one that broadcasts to it
+        Threshold, or the threshold of each pixel, such as `threshold_local` returns; for its shape see `add`. A number
+        need not be a value of the image's dtype; it is converted to float32 for a float32 image, as in NumPy.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
@@ -456,7 +456,7 @@ def threshold(
 
     Raises
     ------
-    TypeError, ValueError : ``value`` is not a number or has another shape or dtype
+    TypeError, ValueError : ``value`` is not a number or does not fit in shape or dtype
 
     Examples
     --------
@@ -1052,7 +1052,7 @@ def _reference(given: Any, source: images.Source) -> Any:
         raise ValueError(f"reference must not be empty, got the shape {array.shape}")
     if not source.stack or each:
         return array
-    return np.broadcast_to(array, (*source.stack, *array.shape), **({} if source.on_device else {"subok": False}))
+    return images.broadcast(array, (*source.stack, *array.shape), source)
 
 
 def plan_match_histograms(image: Value, reference: Value) -> Value:

@@ -332,7 +332,7 @@ def _coordinates(name: str, given: Any, source: images.Source) -> Any:
     stack = source.axes.order[: source.axes.stack]  # type: ignore[union-attr]
     if each and "C" in stack:
         array = np.expand_dims(array, stack.index("C"))
-    return np.broadcast_to(array, (*source.stack, *found.shape), **({} if source.on_device else {"subok": False}))
+    return images.broadcast(array, (*source.stack, *found.shape), source)
 
 
 def plan_remap(image: Value, rows: Value, cols: Value, order: int, edge: Edge) -> Value:

@@ -6,6 +6,7 @@ from gpuimg.kernels.lib.borders import fold, kernel
 from gpuimg.kernels.lib.stacks import stack_array
 
 RUN = 1024  # elements of a border whose places are found once for all rows
+NEAR = RUN // 2  # elements at each side of the image that are written together with its rows
 
 
 @kernel
@@ -14,17 +15,23 @@ def fill(src, dst, top, bottom, step, first_row, first_col, mode, fill_value):
     shift = first_col * step
     begin = min(max(-shift, 0), dst.shape[1])
     end = max(min(src.shape[1] - shift, dst.shape[1]), begin)
+    near, far = max(begin - NEAR, 0), min(end + NEAR, dst.shape[1])
+    before, after = stack_array(np.int64, NEAR), stack_array(np.int64, NEAR)
+    find_places(before, near, begin, shift, src.shape[1], step, mode)
+    find_places(after, end, far, shift, src.shape[1], step, mode)
     for row in range(top, bottom):
         source = fold(first_row + row, src.shape[0], mode)
         if source < 0:
-            fill_constant(dst[row], fill_value)
+            fill_constant(dst[row, near:far], fill_value)
         else:
+            fill_border(src[source], dst[row, near:begin], before, fill_value)
             copy(src[source, begin + shift : end + shift], dst[row, begin:end])
-    for first in range(0, begin, RUN):
-        fill_border(src, dst, top, bottom, step, first_row, shift, first, min(first + RUN, begin), mode, fill_value)
-    for first in range(end, dst.shape[1], RUN):
+            fill_border(src[source], dst[row, end:far], after, fill_value)
+    for first in range(0, near, RUN):
+        fill_columns(src, dst, top, bottom, step, first_row, shift, first, min(first + RUN, near), mode, fill_value)
+    for first in range(far, dst.shape[1], RUN):
         last = min(first + RUN, dst.shape[1])
-        fill_border(src, dst, top, bottom, step, first_row, shift, first, last, mode, fill_value)
+        fill_columns(src, dst, top, bottom, step, first_row, shift, first, last, mode, fill_value)
 
 
 @kernel
@@ -41,17 +48,32 @@ def copy(source, target):
 
 
 @kernel
-def fill_border(src, dst, top, bottom, step, first_row, shift, first, last, mode, fill_value):
-    """Columns [first, last) of the result, which lie beyond the image's edge."""
-    places = stack_array(np.int64, RUN)
+def find_places(places, first, last, shift, width, step, mode):
+    """The places in a row of the image of columns [first, last) of the result; -1 for those of a constant."""
     for x in range(first, last):
         pixel, channel = divmod(x + shift, step)
-        inside = fold(pixel, src.shape[1] // step, mode)
+        inside = fold(pixel, width // step, mode)
         places[x - first] = -1 if inside < 0 else inside * step + channel
-    value = dst.dtype.type(fill_value)
+
+
+@kernel
+def fill_border(source, target, places, fill_value):
+    """A part of a row that lies beyond the image's edge, all of it a constant or none."""
+    if target.size and places[0] < 0:
+        fill_constant(target, fill_value)
+    else:
+        for x in range(target.size):
+            target[x] = source[places[x]]
+
+
+@kernel
+def fill_columns(src, dst, top, bottom, step, first_row, shift, first, last, mode, fill_value):
+    """Columns [first, last) of the result, which lie beyond the image's edge."""
+    places = stack_array(np.int64, RUN)
+    find_places(places, first, last, shift, src.shape[1], step, mode)
     for row in range(top, bottom):
         source = fold(first_row + row, src.shape[0], mode)
-        if source >= 0:
-            for x in range(first, last):
-                place = places[x - first]
-                dst[row, x] = value if place < 0 else src[source, place]
+        if source < 0:
+            fill_constant(dst[row, first:last], fill_value)
+        else:
+            fill_border(src[source], dst[row, first:last], places, fill_value)
