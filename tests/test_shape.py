@@ -141,7 +141,9 @@ def test_what_cannot_be_chosen_is_refused():
     mask, image = np.ones((3, 4), bool), np.ones((3, 4), np.uint8)
     with pytest.raises(TypeError, match="a must be an image or a number, got 'x'"):
         gpuimg.where(mask, "x", 1)
-    with pytest.raises(ValueError, match=r"b must have the condition's shape \(3, 4\), or one that broadcasts to it, got \(4, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"b must have the condition's shape \(3, 4\), or one that broadcasts to it, got \(4, 3\)"
+    ):
         gpuimg.where(mask, image, image.T)
     with pytest.raises(ValueError, match=r"b must have the shape and dtype of a, \(3, 4\) uint8, got \(3, 4\) uint16"):
         gpuimg.where(mask, image, image.astype(np.uint16))
