@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -51,6 +53,7 @@ def _emulate() -> None:
     from tests.cuda_emulator.emulator import EmulatedGpu
 
     folder = Path(tempfile.mkdtemp(prefix="gpuimg-rehearsal-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     cupygpu.cache_folder = lambda: folder
     sys.modules.update(fakecupy.modules(EmulatedGpu()))
 
