@@ -17,7 +17,7 @@ from gpuimg.typing import Backend, ImageLike, MatrixLike, Mode, Order, Out
 
 Array = np.ndarray[Any, Any]
 Matrix = tuple[float, ...]  # three rows of three
-INTERPOLATING = {1: ("linear", 6.0), 3: ("cubic", 20.0)}  # by order: the end of the kernels' names, and their work
+INTERPOLATING = {1: ("linear", 6.0), 3: ("cubic", 15.0)}  # by order: the end of the kernels' names, and their work
 REAL = frozenset(dtype for dtype in images.KNOWN if dtype.kind in "uif")
 
 
