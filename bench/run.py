@@ -193,6 +193,7 @@ def cases(dtype: str) -> list[Case]:
         Case("warp", {"matrix": ((0.87, -0.5, 300), (0.5, 0.87, -300), (0, 0, 1))}),
         Case("warp", {"matrix": ((0.87, -0.5, 300), (0.5, 0.87, -300), (0, 0, 1))}, color=True),
         Case("warp", {"matrix": ((1, 0.1, 2), (0.05, 0.95, -1), (1e-5, 2e-5, 1))}),
+        Case("warp", {"matrix": ((0.87, -0.5, 300), (0.5, 0.87, -300), (0, 0, 1)), "order": 3}, tolerance=None),
         Case("rotate", {"angle": 3}),
         Case("remap", {"rows": partial(turned, 0), "cols": partial(turned, 1)}),
         Case("integral_image"),
@@ -339,8 +340,9 @@ def opencv() -> Library:
         how = cv2.INTER_LINEAR if order else cv2.INTER_NEAREST_EXACT
         return cv2.resize(image, scaled(image.shape, scale)[::-1], interpolation=how)
 
-    def warp(image: Any, matrix: Any) -> Any:
-        size, how = image.shape[1::-1], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    def warp(image: Any, matrix: Any, order: int = 1) -> Any:
+        kind = cv2.INTER_CUBIC if order == 3 else cv2.INTER_LINEAR  # the cubic kernel is sharper
+        size, how = image.shape[1::-1], kind | cv2.WARP_INVERSE_MAP
         known = np.array(matrix, np.float64)
         if matrix[2] == (0, 0, 1):
             return cv2.warpAffine(image, known[:2], size, flags=how)

@@ -21,8 +21,8 @@ SkeletonMethod = Literal["zhang"]
 LocalMethod = Literal["gaussian", "mean", "median"]
 NanPolicy = Literal["propagate", "omit"]
 # How an image is interpolated: at any place, and on a regular grid.
-Order = Literal[0, 1]
-GridOrder = Literal[Order, 3, "lanczos"]
+Order = Literal[0, 1, 3]
+GridOrder = Literal[Order, "lanczos"]
 Array = np.ndarray[Any, Any]
 
 

@@ -6,6 +6,7 @@ rounded half to even and saturated once, at the end.
 
 import functools
 import heapq
+import itertools
 import math
 import warnings
 
@@ -637,6 +638,8 @@ def _sample(image, rows, cols, order, mode, cval):
         planes = [_sample(image[..., c], rows, cols, order, mode, cval) for c in range(image.shape[2])]
         return np.stack(planes, axis=-1)
     rows, cols = rows.astype(np.float64), cols.astype(np.float64)
+    if order == 3:
+        return stored(_convolved(image.astype(np.float64), rows, cols, mode, cval), image.dtype)
     names = {"constant": "grid-constant", "wrap": "grid-wrap"}
     edge = {"mode": names.get(mode, mode), "order": order, "prefilter": False}
     if order == 0:  # SciPy rounds behind its folding, where some halves go down
@@ -645,6 +648,18 @@ def _sample(image, rows, cols, order, mode, cval):
         found = ndimage.map_coordinates(numbers, places, cval=-1, **edge).astype(np.int64)
         return np.append(image.ravel(), np.array(cval, image.dtype))[found]
     return stored(ndimage.map_coordinates(image.astype(np.float64), [rows, cols], cval=cval, **edge), image.dtype)
+
+
+def _convolved(image, rows, cols, mode, cval):
+    """The sums of the sixteen pixels around each sample, weighed by their distances along both axes."""
+    radius, kernel = KERNELS[3]
+    weigh = np.vectorize(kernel, otypes=[np.float64])
+    upper, left = np.floor(rows), np.floor(cols)
+    total = np.zeros(rows.shape)
+    for down, along in itertools.product(range(1 - radius, radius + 1), repeat=2):
+        weights = weigh(upper + down - rows) * weigh(left + along - cols)
+        total += weights * _sample(image, upper + down, left + along, 0, mode, cval)
+    return total
 
 
 def warp(image, matrix, output_shape=None, order=1, *, mode="constant", cval=0):

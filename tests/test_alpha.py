@@ -298,13 +298,14 @@ def test_a_border_that_would_be_of_another_colour():
     assert gpuimg.rotate(white_square(), 10, order=0, cval=9, alpha=True)[0, 0, 3] == 9
 
 
+@pytest.mark.parametrize("order", [1, 3])
 @pytest.mark.parametrize("image", [white_square(), Image.fromarray(white_square())], ids=["array", "picture"])
-def test_a_white_square_stays_white_when_it_is_warped(image, backend):
+def test_a_white_square_stays_white_when_it_is_warped(image, order, backend):
     rows, cols = np.indices((40, 40)) * 1.3 + 2.4
     made = [
-        gpuimg.rotate(image, 33, alpha=True, backend=backend),
-        gpuimg.warp(image, [[1.1, 0.3, -4], [-0.2, 0.9, 3.7], [0.001, 0, 1]], alpha=True, backend=backend),
-        gpuimg.remap(image, rows, cols, alpha=True, backend=backend),
+        gpuimg.rotate(image, 33, order=order, alpha=True, backend=backend),
+        gpuimg.warp(image, [[1.1, 0.3, -4], [-0.2, 0.9, 3.7], [0.001, 0, 1]], order=order, alpha=True, backend=backend),
+        gpuimg.remap(image, rows, cols, order=order, alpha=True, backend=backend),
     ]
     for each in map(np.asarray, made):
         assert (each[..., 3] == 255).sum() > 100

@@ -400,7 +400,7 @@ def touched(name, image, given):
     if name == "pad":
         return ORACLES["pad"](there, **given).astype(bool)
     if name in SAMPLED:
-        return ORACLES[name](there.astype(np.float64), **given) > 1e-9
+        return np.abs(ORACLES[name](there.astype(np.float64), **given)) > 1e-9
     if name in PYRAMIDS:
         return np.abs(ORACLES[name](there.astype(np.float64), **given)) > 1e-14
     if name == "canny":  # there are no edges

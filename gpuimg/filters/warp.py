@@ -17,6 +17,7 @@ from gpuimg.typing import Backend, ImageLike, MatrixLike, Mode, Order, Out
 
 Array = np.ndarray[Any, Any]
 Matrix = tuple[float, ...]  # three rows of three
+INTERPOLATING = {1: ("linear", 6.0), 3: ("cubic", 15.0)}  # by order: the end of the kernels' names, and their work
 REAL = frozenset(dtype for dtype in images.KNOWN if dtype.kind in "uif")
 
 
@@ -42,7 +43,8 @@ def _sampled(name: str, image: Value, shape: tuple[int, ...], order: int, edge: 
     """An image of samples by the kernels of this name."""
     mode, cval = edge
     if order:
-        return resample(f"{name}_linear", image, shape=shape, work=6.0, mode=mode, cval=cval, **where)
+        kernel, work = INTERPOLATING[order]
+        return resample(f"{name}_{kernel}", image, shape=shape, work=work, mode=mode, cval=cval, **where)
     value = images.bits(cval, image.dtype)
 
     def move(pixels: Value) -> Value:
@@ -55,6 +57,7 @@ def _sampled(name: str, image: Value, shape: tuple[int, ...], order: int, edge: 
     {"matrix": ((0.9, 0.2, -3), (-0.15, 1.1, 2.5), (0, 0, 1))},
     {"matrix": ((1, 0.1, 2), (0.05, 0.95, -1.25), (0.002, -0.001, 1)), "output_shape": (25, 40)},
     {"matrix": ((0.3, 0.02, 0.45), (0.03, 0.4, 1.2), (0, 0, 1)), "output_shape": (50, 60), "order": 0},
+    {"matrix": ((0.8, 0.3, -2), (-0.2, 1.05, 4.5), (0, 0, 1)), "order": 3},
     alpha="weighed",
 )
 def warp(
@@ -81,8 +84,9 @@ def warp(
         are whole numbers. To apply a transform to the image itself, pass its inverse.
     output_shape : (rows, columns), optional
         None: the image's. The channels may follow if they are the image's.
-    order : {0, 1}
-        0: nearest neighbour, halves up; 1: bilinear interpolation.
+    order : {0, 1, 3}
+        0: nearest neighbour, halves up; 1: bilinear interpolation; 3: bicubic interpolation (cubic convolution with
+        a = -1/2), which may overshoot beside edges, where integers saturate.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
         A sample between the border and the constant is interpolated between both, as in scikit-image and OpenCV; SciPy
         calls this "grid-constant", and "wrap" "grid-wrap".
@@ -101,11 +105,15 @@ def warp(
     Notes
     -----
     Differs from `skimage.transform.warp`, whose ``preserve_range`` is false and ``clip`` true by default; ``matrix`` is
-    its ``inverse_map``.
+    its ``inverse_map``. Order 3 weighs the 4 x 4 pixels around each sample by the kernel of `gpuimg.resize`, without
+    prefilter, as scikit-image does for a matrix (a = -1/2, the Catmull-Rom spline). OpenCV's ``INTER_CUBIC`` has
+    a = -3/4, which is sharper and overshoots more; SciPy's order 3 is a cubic B-spline with a prefilter.
 
     References
     ----------
     .. [1] `skimage.transform.warp` with ``inverse_map=matrix``, ``preserve_range=True`` and ``clip=False``.
+    .. [2] R. G. Keys, "Cubic convolution interpolation for digital image processing", IEEE Transactions on Acoustics,
+       Speech, and Signal Processing 29(6), 1981.
 
     Examples
     --------
@@ -137,6 +145,7 @@ RIGHT_ANGLES = {0.0: (1.0, 0.0), 90.0: (0.0, 1.0), 180.0: (-1.0, 0.0), 270.0: (0
     {"angle": 30},
     {"angle": -100.5, "resize": True},
     {"angle": 17, "center": (10, 4.5), "order": 0},
+    {"angle": 62, "order": 3},
     {"angle": 180},
     alpha="weighed",
 )
@@ -166,8 +175,8 @@ def rotate(
         Whether the result is as large as the whole rotated image, or else as the image.
     center : (column, row), optional
         The point that is rotated about. None: the image's centre.
-    order : {0, 1}
-        0: nearest neighbour, halves up; 1: bilinear interpolation.
+    order : {0, 1, 3}
+        0: nearest neighbour, halves up; 1: bilinear interpolation; 3: bicubic interpolation, as in `warp`.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`; as in `warp`
 
     Returns
@@ -182,7 +191,8 @@ def rotate(
 
     Notes
     -----
-    Differs from `skimage.transform.rotate`, whose ``preserve_range`` is false and ``clip`` true by default.
+    Differs from `skimage.transform.rotate`, whose ``preserve_range`` is false and ``clip`` true by default. Order 3 is
+    scikit-image's; OpenCV's ``INTER_CUBIC`` has another kernel, see `warp`.
 
     References
     ----------
@@ -248,6 +258,7 @@ def _grid(axis: int, scale: float) -> Any:
 @register(
     {"rows": _grid(0, 1), "cols": _grid(1, 1)},
     {"rows": _grid(0, 0.7), "cols": _grid(1, 0.3), "order": 0},
+    {"rows": _grid(0, 0.7), "cols": _grid(1, 0.3), "order": 3},
     images=("rows", "cols"),
     alpha="weighed",
 )
@@ -273,8 +284,8 @@ def remap(
     rows, cols : (h, w) arrays of real numbers
         The row and the column of each output pixel's sample; pixel centres are whole numbers. With a stack of images,
         either of them may have the axes of the image without its channels: coordinates for each image.
-    order : {0, 1}
-        0: nearest neighbour, halves up; 1: bilinear interpolation.
+    order : {0, 1, 3}
+        0: nearest neighbour, halves up; 1: bilinear interpolation; 3: bicubic interpolation, as in `warp`.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`; as in `warp`
 
     Returns
@@ -289,12 +300,13 @@ def remap(
 
     Notes
     -----
-    Differs from `scipy.ndimage.map_coordinates` in that one array of rows and one of columns serve all channels, and
-    the default order is 1.
+    Differs from `scipy.ndimage.map_coordinates` in that one array of rows and one of columns serve all channels, the
+    default order is 1, and order 3 is cubic convolution, not a B-spline. From `cv2.remap` with ``INTER_CUBIC`` it
+    differs in the kernel, see `warp`.
 
     References
     ----------
-    .. [1] `scipy.ndimage.map_coordinates` with ``prefilter=False``.
+    .. [1] `scipy.ndimage.map_coordinates` with ``prefilter=False``, of orders 0 and 1.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Bilinear interpolation of a vector of pixels, from the four pixels around each sample."""
+"""Interpolation of a vector of pixels, from the four or the sixteen pixels around each sample."""
 
 from llvmlite import ir
 from numba import types
@@ -8,6 +8,7 @@ from numba.extending import intrinsic
 from gpuimg.kernels.lib.lanes import _address, _load, _store
 
 VECTOR_BYTES = 64  # of the sums
+OVERSHOOT = 0.5  # more than the sum of the negative weights along an axis
 INT32 = ir.IntType(32)
 
 
@@ -36,14 +37,28 @@ def _bytes(element):
     return {"float": 4, "double": 8}.get(str(element)) or element.width // 8
 
 
-def interpolator(channels):
+def _cubic(builder, share, rest, number):
+    """The weights of `sampling.weights_of` of four pixels, by the same operations; ``rest`` is 1 minus the share."""
+
+    def outer(one, other):
+        return builder.fmul(builder.fmul(number(-0.5), one), builder.fmul(other, other))
+
+    def inner(distance):
+        slope = builder.fsub(builder.fmul(number(1.5), distance), number(2.5))
+        return builder.fadd(number(1.0), builder.fmul(builder.fmul(distance, distance), slope))
+
+    return [outer(share, rest), inner(share), inner(rest), outer(rest, share)]
+
+
+def interpolator(channels, taps):
     """An intrinsic that interpolates a vector of pixels of 1 to 4 channels: ``VECTOR_BYTES`` of sums, in which pixels
     of three channels take the room of four. Of these, one element more is read than the pixels have.
 
-    ``interpolate(src, at, x_share, y_share, first, target, to)``: ``at[first]`` is where the upper left pixel of the
-    first sample begins, ``to`` where its result does.
+    ``interpolate(src, at, x_share, y_share, first, target, to)``: ``at[first]`` is where the pixel before the first
+    sample begins, ``to`` where its result does. A sample is made of 2 x 2 pixels (bilinear) or 4 x 4 (cubic): ``taps``.
     """
     room = 4 if channels == 3 else channels
+    before = taps // 2 - 1  # pixels in front of the one before the sample
 
     @intrinsic
     def interpolate(_context, src, at, x_share, y_share, first, target, to):
@@ -73,35 +88,66 @@ def interpolator(channels):
                 extended = builder.sext(vector, whole) if kind.signed else builder.zext(vector, whole)
                 return builder.sitofp(extended, sums)
 
-            def both(offset):
-                """The pixels to the left and to the right of the samples."""
+            def line(offset):
+                """The pixels of a row that the samples are made of, from left to right."""
+                begin = builder.sub(offset, ir.Constant(offset.type, before * channels))
                 if channels == 1:
-                    pair = row(offset, 2)
-                    undefined = ir.Constant(pair.type, ir.Undefined)
-                    return [_chosen(builder, pair, undefined, list(range(k, 2 * pixels, 2))) for k in range(2)]
-                return [row(builder.add(offset, ir.Constant(offset.type, more)), room) for more in (0, channels)]
+                    found = row(begin, taps)
+                    undefined = ir.Constant(found.type, ir.Undefined)
+                    return [
+                        _chosen(builder, found, undefined, list(range(k, taps * pixels, taps))) for k in range(taps)
+                    ]
+                steps = [ir.Constant(begin.type, tap * channels) for tap in range(taps)]
+                return [row(builder.add(begin, step), room) for step in steps]
+
+            def number(value):
+                return ir.Constant(sums, [value] * sums.count)
+
+            def smaller(one, other):
+                return builder.select(builder.fcmp_ordered("<", one, other), one, other)
+
+            def greater(one, other):
+                return builder.select(builder.fcmp_ordered(">", one, other), one, other)
 
             def weighed(vector, weight):
                 product = builder.fmul(vector, weight)
                 if not isinstance(kind, types.Float):
                     return product
-                zero = ir.Constant(sums, [0.0] * sums.count)
-                return builder.select(builder.fcmp_unordered("!=", weight, zero), product, weight)
+                return builder.select(builder.fcmp_unordered("!=", weight, number(0.0)), product, weight)
+
+            def mean(values, heavy):
+                """The sum of `sampling.mean`, by the same operations."""
+                total = weighed(values[0], heavy[0])
+                for value, weight in zip(values[1:], heavy[1:], strict=True):
+                    total = builder.fadd(total, weighed(value, weight))
+                if taps == 2 or not isinstance(kind, types.Float):
+                    return total
+                low, high = number(float("inf")), number(float("-inf"))
+                for value in values:
+                    low, high = smaller(value, low), greater(value, high)
+                half = number(OVERSHOOT)
+                beyond = builder.fsub(builder.fmul(half, high), builder.fmul(half, low))
+                least, most = builder.fsub(low, beyond), builder.fadd(high, beyond)
+                total = builder.select(builder.fcmp_ordered("<", total, least), least, total)
+                return builder.select(builder.fcmp_ordered(">", total, most), most, total)
 
             def weights(array, value):
                 share = _load(
                     builder, _address(context, builder, array, value, first), ir.VectorType(real, pixels), size
                 )
                 share = _chosen(builder, share, share, [number // room for number in range(sums.count)])
-                return builder.fsub(ir.Constant(sums, [1.0] * sums.count), share), share
+                rest = builder.fsub(number(1.0), share)
+                return [rest, share] if taps == 2 else _cubic(builder, share, rest, number)
 
-            (left, right), (up, under) = weights(x_share, x_share_), weights(y_share, y_share_)
+            along, across = weights(x_share, x_share_), weights(y_share, y_share_)
             lines = []
-            for offset in (ir.Constant(down.type, 0), down):
-                a, b = map(wide, both(offset))
-                lines.append(builder.fadd(weighed(a, left), weighed(b, right)))
-            total = builder.fadd(weighed(lines[0], up), weighed(lines[1], under))
+            for tap in range(-before, taps - before):
+                pixels_of_line = line(builder.mul(down, ir.Constant(down.type, tap)))
+                lines.append(mean([wide(vector) for vector in pixels_of_line], along))
+            total = mean(lines, across)
             if not isinstance(kind, types.Float):
+                if taps > 2:
+                    total = smaller(greater(total, number(float(kind.minval))), number(float(kind.maxval)))
                 name = f"llvm.rint.v{sums.count}f{8 * size}"
                 rint = cgutils.get_or_insert_function(builder.module, ir.FunctionType(sums, [sums]), name)
                 whole = builder.fptosi(builder.call(rint, [total]), ir.VectorType(INT32, sums.count))
@@ -118,4 +164,5 @@ def interpolator(channels):
     return interpolate
 
 
-interpolate_1, interpolate_2, interpolate_3, interpolate_4 = map(interpolator, (1, 2, 3, 4))
+# By the pixels along an axis that a sample is made of: for 1 to 4 channels.
+INTERPOLATORS = {taps: [interpolator(channels, taps) for channels in (1, 2, 3, 4)] for taps in (2, 4)}

@@ -14,6 +14,6 @@ __global__ void __launch_bounds__(256)
     const long long col = x / step, here = row * width + col;
     const Place place = {double(cols[here]), double(rows[here])};
     dst[row * dst_cols + x] =
-        interpolated<Wide<T>>(src, rows_of_src, cols_of_src, place, x - col * step, step, mode, cval);
+        interpolated<2, Wide<T>>(src, rows_of_src, cols_of_src, place, x - col * step, step, mode, cval);
   });
 }

@@ -1,23 +1,10 @@
 """Bilinear interpolation at given coordinates."""
 
-import numpy as np
-
-from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import kernel
-from gpuimg.kernels.lib.stacks import stack_array
-from gpuimg.kernels.warp.sampling import ROWS, RUN, interpolate, shares
+from gpuimg.kernels.warp.interpolation import interpolate_at
+from gpuimg.kernels.warp.sampling import LINEAR
 
 
 @kernel
 def fill(src, dst, top, bottom, stop, step, rows, cols, mode, cval):
-    pixels = src.reshape(src.size)
-    at, x_share, y_share = stack_array(np.int64, RUN), shares(src), shares(src)
-    width = cols.shape[1]
-    for tile in range(top, bottom, ROWS):
-        for first in range(0, width, RUN):
-            if is_set(stop):
-                return
-            count = min(RUN, width - first)
-            for row in range(tile, min(tile + ROWS, bottom)):
-                x, y = cols[row, first : first + count], rows[row, first : first + count]
-                interpolate(src, pixels, dst[row], first, count, step, x, y, at, x_share, y_share, mode, cval)
+    interpolate_at(src, dst, top, bottom, stop, step, rows, cols, mode, cval, LINEAR)

@@ -33,23 +33,72 @@ __device__ __forceinline__ A share_of(A value, A weight) {
   return weighed(value, weight);
 }
 
-// Bilinear interpolation of a channel.
-template <typename A, typename T>
+// The weights of the pixels along an axis, bilinear of 2 or by cubic convolution of 4; see weights_of in sampling.py.
+template <int TAPS, typename A>
+struct Weights {
+  A at[TAPS];
+
+  __device__ __forceinline__ explicit Weights(A share) {
+    const A rest = A(1) - share;
+    if constexpr (TAPS == 2) {
+      at[0] = rest;
+      at[1] = share;
+    } else {
+      at[0] = outer(share, rest);
+      at[1] = inner(share);
+      at[2] = inner(rest);
+      at[3] = outer(rest, share);
+    }
+  }
+  static __device__ __forceinline__ A inner(A distance) {
+    return A(1) + distance * distance * (A(1.5) * distance - A(2.5));
+  }
+  static __device__ __forceinline__ A outer(A beyond, A rest) { return A(-0.5) * beyond * (rest * rest); }
+};
+
+// The weighted sum of value(0), value(1) and so on; of floats by cubic convolution not far out of their range.
+template <int TAPS, typename T, typename A, typename Value>
+__device__ __forceinline__ A mean_of(const Weights<TAPS, A>& weights, Value value) {
+  constexpr A OVERSHOOT = A(0.5);  // more than the sum of the negative weights
+  A total = -A(0), low = LARGEST<A>, high = -low;
+#pragma unroll
+  for (int tap = 0; tap < TAPS; ++tap) {
+    const A each = value(tap);
+    total = total + share_of<T>(each, weights.at[tap]);
+    low = each < low ? each : low;
+    high = each > high ? each : high;
+  }
+  if constexpr (TAPS == 2 || Number<T>::whole) return total;
+  const A beyond = OVERSHOOT * high - OVERSHOOT * low;
+  const A least = low - beyond, most = high + beyond;
+  return total < least ? least : total > most ? most : total;
+}
+
+// Interpolation of a channel by TAPS x TAPS pixels.
+template <int TAPS, typename A, typename T>
 __device__ __forceinline__ T interpolated(const T* src, long long rows, long long cols, Place place, long long channel,
                                           long long step, long long mode, double cval) {
   if (is_nan(place.x) || is_nan(place.y)) return T(cval);
   const double x = limited(place.x), y = limited(place.y), whole_x = floor(x), whole_y = floor(y);
-  const A right = A(x - whole_x), left = A(1) - right, down = A(y - whole_y), up = A(1) - down;
-  const long long col = (long long)whole_x, row = (long long)whole_y, pixels = cols / step;
-  const long long c0 = fold(col, pixels, mode), c1 = fold(col + 1, pixels, mode);
-  const long long r0 = fold(row, rows, mode), r1 = fold(row + 1, rows, mode);
-  if ((c0 < 0 && c1 < 0) || (r0 < 0 && r1 < 0)) return T(cval);  // weights may not add up to exactly 1
-  const auto pixel = [&](long long r, long long c) {
-    return A(r < 0 || c < 0 ? T(cval) : __ldg(src + r * cols + c * step + channel));
-  };
-  const A a = pixel(r0, c0), b = pixel(r0, c1), c = pixel(r1, c0), d = pixel(r1, c1);
-  const A above = share_of<T>(a, left) + share_of<T>(b, right), below = share_of<T>(c, left) + share_of<T>(d, right);
-  return rounded<T>(share_of<T>(above, up) + share_of<T>(below, down));
+  const Weights<TAPS, A> along(A(x - whole_x)), across(A(y - whole_y));
+  const long long first_col = (long long)whole_x - (TAPS / 2 - 1), first_row = (long long)whole_y - (TAPS / 2 - 1);
+  long long near_cols[TAPS], near_rows[TAPS];
+  bool no_col = true, no_row = true;
+#pragma unroll
+  for (int tap = 0; tap < TAPS; ++tap) {
+    near_cols[tap] = fold(first_col + tap, cols / step, mode);
+    near_rows[tap] = fold(first_row + tap, rows, mode);
+    no_col = no_col && near_cols[tap] < 0;
+    no_row = no_row && near_rows[tap] < 0;
+  }
+  if (no_col || no_row) return T(cval);  // weights may not add up to exactly 1
+  return rounded<T>(mean_of<TAPS, T>(across, [&](int i) {
+    const long long r = near_rows[i];
+    return mean_of<TAPS, T>(along, [&](int k) {
+      const long long c = near_cols[k];
+      return A(r < 0 || c < 0 ? T(cval) : __ldg(src + r * cols + c * step + channel));
+    });
+  }));
 }
 
 // The nearest pixel's channel; `beyond` is the constant's bits.

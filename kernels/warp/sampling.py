@@ -2,6 +2,10 @@
 
 A run whose samples all lie inside of the image is read without regard to its border. Every coordinate is limited before
 an index is made of it.
+
+``taps``, `LINEAR` or `CUBIC`, says by what a sample is interpolated: which pixels along an axis it is made of, counted
+from the one before it. Sums of floats by cubic convolution, which may overshoot, stay in the range of their samples,
+widened by `OVERSHOOT` times its length on both sides: so constants stay, however sums are rounded.
 """
 
 import numpy as np
@@ -11,8 +15,11 @@ from numba.extending import overload
 from gpuimg.kernels.lib.borders import CONSTANT, fold, kernel
 from gpuimg.kernels.lib.numbers import stored, weighed, widened
 from gpuimg.kernels.lib.stacks import prefetch, stack_array
-from gpuimg.kernels.warp.corners import VECTOR_BYTES, interpolate_1, interpolate_2, interpolate_3, interpolate_4
+from gpuimg.kernels.warp.corners import INTERPOLATORS, OVERSHOOT, VECTOR_BYTES
 
+LINEAR = (0, 1)
+CUBIC = (-1, 0, 1, 2)
+MOST_TAPS = 4
 RUN = 512  # output pixels of a row
 ROWS = 32  # of a tile of such runs, which read the same part of the image
 BOUNDS = 4 * ROWS  # numbers: the parts of each row of a tile
@@ -35,19 +42,34 @@ def below(step):
 
 
 @kernel
-def begins(x, y, count, src, step, at, x_share, y_share):
-    """Where the upper left pixel of each sample begins in the image, and the shares of those to the right and below.
+def touched_limits(src, step, taps):
+    """The lowest coordinate, and the ends of x and y, of samples in which pixels of the image may take part."""
+    reach = len(taps) // 2
+    return -float(reach), float(src.shape[1] // step - 1 + reach), float(src.shape[0] - 1 + reach)
+
+
+@kernel
+def inside_limits(src, step, taps):
+    """The lowest coordinate, and the ends of x and y, of samples whose pixels all lie inside, to be read as vectors."""
+    reach = len(taps) // 2
+    low, end_x, end_y = reach - 1, src.shape[1] // step - reach, src.shape[0] - below(step) - reach + 1
+    return float(low), float(max(low, end_x)), float(max(low, end_y))
+
+
+@kernel
+def begins(x, y, count, src, step, at, x_share, y_share, taps):
+    """Where the pixel before each sample begins in the image, to the left and above, and the shares of those behind it.
 
     Returns whether all samples lie inside; where one does not, ``at`` still names pixels of the image.
     """
     width = src.shape[1]
-    last_row, last_col = float(src.shape[0] - below(step) - 1), float(width // step - 2)
-    if last_row < 0 or last_col < 0:
+    low, end_x, end_y = inside_limits(src, step, taps)
+    if end_x == low or end_y == low:
         return False
     missed = 0
     for i in range(count):
         col, row = np.floor(np.float64(x[i])), np.floor(np.float64(y[i]))
-        near_col, near_row = within(col, last_col), within(row, last_row)
+        near_col, near_row = within(col, low, end_x - 1), within(row, low, end_y - 1)
         missed += (near_col != col) | (near_row != row)
         x_share[i], y_share[i] = x[i] - near_col, y[i] - near_row
         at[i] = np.int64(near_row) * width + np.int64(near_col) * step
@@ -62,45 +84,46 @@ def begins_nearest(x, y, count, src, step, at):
     missed = 0
     for i in range(count):
         col, row = np.floor(np.float64(x[i]) + 0.5), np.floor(np.float64(y[i]) + 0.5)
-        near_col, near_row = within(col, last_col), within(row, last_row)
+        near_col, near_row = within(col, 0.0, last_col), within(row, 0.0, last_row)
         missed += (near_col != col) | (near_row != row)
         at[i] = np.int64(near_row) * width + np.int64(near_col) * step
     return missed == 0
 
 
 @kernel
-def within(index, last):
-    """An index from 0 to the last one; NaN becomes 0."""
-    near = index if index > 0.0 else 0.0
+def within(index, first, last):
+    """An index from the first to the last one; NaN becomes the first."""
+    near = index if index > first else first
     return near if near < last else last
 
 
 @kernel
-def interpolate(src, pixels, target, first, count, step, x, y, at, x_share, y_share, mode, cval):
-    """Bilinear interpolation at the coordinates of a run of output pixels."""
+def interpolate(src, pixels, target, first, count, step, x, y, at, x_share, y_share, mode, cval, taps):
+    """Interpolation at the coordinates of a run of output pixels."""
     before = at[count // 2]
-    inside = begins(x, y, count, src, step, at, x_share, y_share)
+    inside = begins(x, y, count, src, step, at, x_share, y_share, taps)
     prefetch_below(pixels, at, 0, count, at[count // 2] - before)
     if inside:
-        interpolate_run(src, pixels, target, first, 0, count, step, at, x_share, y_share)
+        interpolate_run(src, pixels, target, first, 0, count, step, at, x_share, y_share, taps)
         return
     rows, cols = src.shape[0], src.shape[1] // step
+    low, end_x, end_y = inside_limits(src, step, taps)
     begin = 0
     while begin < count:
         end = begin
-        while end < count and 0 <= x[end] < cols - 1 and 0 <= y[end] < rows - below(step):
+        while end < count and low <= x[end] < end_x and low <= y[end] < end_y:
             end += 1
         if end > begin:
-            interpolate_run(src, pixels, target, first, begin, end, step, at, x_share, y_share)
+            interpolate_run(src, pixels, target, first, begin, end, step, at, x_share, y_share, taps)
             begin = end
-        while end < count and mode == CONSTANT and beyond(x[end], y[end], cols, rows):
+        while end < count and mode == CONSTANT and beyond(x[end], y[end], cols, rows, len(taps) // 2):
             end += 1
         if end > begin:
             fill_constant(target, (first + begin) * step, (end - begin) * step, cval)
         elif begin < count:
             end += 1
             col, row = np.float64(x[begin]), np.float64(y[begin])
-            interpolate_anywhere(src, target, (first + begin) * step, step, col, row, x_share[begin:], mode, cval)
+            interpolate_anywhere(src, target, (first + begin) * step, step, col, row, mode, cval, taps)
         begin = end
 
 
@@ -112,54 +135,79 @@ def prefetch_below(pixels, at, begin, end, down):
 
 
 @kernel
-def interpolate_run(src, pixels, target, first, begin, end, step, at, x_share, y_share):
+def interpolate_run(src, pixels, target, first, begin, end, step, at, x_share, y_share, taps):
     """The samples [begin, end) of a run, which lie inside."""
     lanes = VECTOR_BYTES // x_share.itemsize // (4 if step == 3 else step)
     if step > 4 or end - begin < lanes:
         for i in range(begin, end):
-            interpolate_inside(pixels, src.shape[1], target, first + i, step, at[i], x_share[i], y_share[i])
+            interpolate_inside(pixels, src.shape[1], target, first + i, step, at[i], x_share[i], y_share[i], taps)
         return
     for place in range(begin, end, lanes):
         i = min(place, end - lanes)
-        to = (first + i) * step
+        interpolate_vector(src, at, x_share, y_share, i, target, (first + i) * step, step, taps)
+
+
+def interpolate_vector(src, at, x_share, y_share, first, target, to, step, taps):
+    """As many samples as a vector holds, which lie inside."""
+    raise NotImplementedError
+
+
+@overload(interpolate_vector, inline="always")
+def _interpolate_vector(src, at, x_share, y_share, first, target, to, step, taps):
+    one, two, three, four = INTERPOLATORS[len(taps)]
+
+    def interpolate(src, at, x_share, y_share, first, target, to, step, taps):
         if step == 1:
-            interpolate_1(src, at, x_share, y_share, i, target, to)
+            one(src, at, x_share, y_share, first, target, to)
         elif step == 2:
-            interpolate_2(src, at, x_share, y_share, i, target, to)
+            two(src, at, x_share, y_share, first, target, to)
         elif step == 3:
-            interpolate_3(src, at, x_share, y_share, i, target, to)
+            three(src, at, x_share, y_share, first, target, to)
         else:
-            interpolate_4(src, at, x_share, y_share, i, target, to)
+            four(src, at, x_share, y_share, first, target, to)
+
+    return interpolate
 
 
 @kernel
-def interpolate_inside(pixels, width, target, col, step, at, x_share, y_share):
-    along, down = np.uintp(step), np.uintp(width)
-    here, to = np.uintp(at), np.uintp(col * step)
-    for channel in range(along):
-        a, b = pixels[here + channel], pixels[here + channel + along]
-        c, d = pixels[here + channel + down], pixels[here + channel + down + along]
-        target[to + channel] = stored(mixed(a, b, c, d, x_share, y_share, pixels), target)
+def interpolate_inside(pixels, width, target, col, step, at, x_share, y_share, taps):
+    x_weights, y_weights = weights_of(x_share, taps, pixels), weights_of(y_share, taps, pixels)
+    for channel in range(step):
+        total = no_sum(pixels)
+        for i in range(len(taps)):
+            line, begin = no_sum(pixels), at + taps[i] * width + channel
+            for k in range(len(taps)):
+                line = added(line, pixels[begin + taps[k] * step], x_weights[k], pixels)
+            total = added(total, mean(line, taps, pixels), y_weights[i], pixels)
+        target[col * step + channel] = stored(mean(total, taps, pixels), target)
 
 
 @kernel
-def interpolate_anywhere(src, target, to, step, x, y, share, mode, cval):
-    """One sample; ``share`` is room for its shares' type."""
+def interpolate_anywhere(src, target, to, step, x, y, mode, cval, taps):
+    """One sample."""
     rows, cols = src.shape[0], src.shape[1] // step
-    if x != x or y != y or (mode == CONSTANT and beyond(x, y, cols, rows)):
+    if x != x or y != y or (mode == CONSTANT and beyond(x, y, cols, rows, len(taps) // 2)):
         fill_constant(target, to, step, cval)
         return
     x, y = limited(x), limited(y)
     col, row = np.floor(x), np.floor(y)
-    left, right = fold(np.int64(col), cols, mode), fold(np.int64(col) + 1, cols, mode)
-    upper, lower = fold(np.int64(row), rows, mode), fold(np.int64(row) + 1, rows, mode)
-    share[0] = x - col
-    x_share = share[0]
-    share[0] = y - row
+    x_weights = weights_of(widened(x - col, src), taps, src)
+    y_weights = weights_of(widened(y - row, src), taps, src)
+    near_cols, near_rows = stack_array(np.int64, MOST_TAPS), stack_array(np.int64, MOST_TAPS)
+    for i in range(len(taps)):
+        near_cols[i], near_rows[i] = (
+            fold(np.int64(col) + taps[i], cols, mode),
+            fold(np.int64(row) + taps[i], rows, mode),
+        )
     for channel in range(step):
-        a, b = pixel(src, upper, left, step, channel, cval), pixel(src, upper, right, step, channel, cval)
-        c, d = pixel(src, lower, left, step, channel, cval), pixel(src, lower, right, step, channel, cval)
-        target[to + channel] = stored(mixed(a, b, c, d, x_share, share[0], src), target)
+        total = no_sum(src)
+        for i in range(len(taps)):
+            line = no_sum(src)
+            for k in range(len(taps)):
+                value = pixel(src, near_rows[i], near_cols[k], step, channel, cval)
+                line = added(line, value, x_weights[k], src)
+            total = added(total, mean(line, taps, src), y_weights[i], src)
+        target[to + channel] = stored(mean(total, taps, src), target)
 
 
 @kernel
@@ -180,7 +228,7 @@ def pick(src, pixels, target, first, count, step, x, y, at, mode, fill_value):
         if end > begin:
             pick_run(pixels, target, first + begin, step, at[begin:end])
             begin = end
-        while end < count and mode == CONSTANT and beyond(x[end], y[end], cols, rows):
+        while end < count and mode == CONSTANT and beyond(x[end], y[end], cols, rows, 1):
             end += 1
         if end > begin:
             fill_constant(target, (first + begin) * step, (end - begin) * step, fill_value)
@@ -191,9 +239,9 @@ def pick(src, pixels, target, first, count, step, x, y, at, mode, fill_value):
 
 
 @kernel
-def beyond(x, y, cols, rows):
-    """Whether a sample lies so far outside that no pixel takes part in it."""
-    return x <= -1 or x >= cols or y <= -1 or y >= rows
+def beyond(x, y, cols, rows, reach):
+    """Whether a sample lies so far outside that no pixel takes part in it, of which ``reach`` do on each side."""
+    return x <= -reach or x >= cols - 1 + reach or y <= -reach or y >= rows - 1 + reach
 
 
 @kernel
@@ -244,30 +292,81 @@ def pixel(src, row, col, step, channel, cval):
     return src[row, col * step + channel] if row >= 0 and col >= 0 else src.dtype.type(cval)
 
 
-def mixed(a, b, c, d, x_share, y_share, like):
-    """The weighted sum of two pixels and of the two below them; what has no weight may be NaN."""
+def weights_of(share, taps, like):
+    """The weights of the pixels along an axis; ``share`` is how far behind the first of the inner two a sample lies."""
     raise NotImplementedError
 
 
-@overload(mixed, inline="always")
-def _mixed(a, b, c, d, x_share, y_share, like):
+@overload(weights_of)
+def _weights_of(share, taps, like):
+    if len(taps) == 2:
+        return lambda share, taps, like: (widened(1, like) - share, share)
+
+    def cubic(share, taps, like):
+        rest = widened(1, like) - share
+        return outer(share, rest, like), inner(share, like), inner(rest, like), outer(rest, share, like)
+
+    return cubic
+
+
+@kernel
+def inner(distance, like):
+    """The kernel by Keys with a = -1/2 at a distance up to 1."""
+    return widened(1, like) + distance * distance * (widened(1.5, like) * distance - widened(2.5, like))
+
+
+@kernel
+def outer(beyond, rest, like):
+    """The same at a distance beyond 1; ``rest`` is what is left up to 2. It is 0 where either of them is."""
+    return widened(-0.5, like) * beyond * (rest * rest)
+
+
+@kernel
+def no_sum(like):
+    """A sum, the least and the greatest value; to -0 the first addend is added unchanged."""
+    return widened(-0.0, like), widened(np.inf, like), widened(-np.inf, like)
+
+
+@kernel
+def added(found, value, weight, like):
+    """The same with one more value."""
+    total, low, high = found
+    value = widened(value, like)
+    total += product(value, weight, like)
+    return total, value if value < low else low, value if value > high else high
+
+
+def product(value, weight, like):
+    """A weighed value; what has no weight may be NaN."""
+    raise NotImplementedError
+
+
+@overload(product, inline="always")
+def _product(value, weight, like):
     if isinstance(like.dtype, types.Float):
+        return lambda value, weight, like: weighed(value, weight)
+    return lambda value, weight, like: value * weight
 
-        def mix(a, b, c, d, x_share, y_share, like):
-            left, up = widened(1, like) - x_share, widened(1, like) - y_share
-            above = weighed(a, left) + weighed(b, x_share)
-            below = weighed(c, left) + weighed(d, x_share)
-            return weighed(above, up) + weighed(below, y_share)
 
-        return mix
+def mean(found, taps, like):
+    """A sum; of floats by cubic convolution not far out of the range of its values."""
+    raise NotImplementedError
 
-    def mix_whole(a, b, c, d, x_share, y_share, like):
-        left, up = widened(1, like) - x_share, widened(1, like) - y_share
-        above = widened(a, like) * left + widened(b, like) * x_share
-        below = widened(c, like) * left + widened(d, like) * x_share
-        return above * up + below * y_share
 
-    return mix_whole
+@overload(mean)
+def _mean(found, taps, like):
+    if len(taps) == 2 or not isinstance(like.dtype, types.Float):
+        return lambda found, taps, like: found[0]
+
+    def clipped(found, taps, like):
+        total, low, high = found
+        half = widened(OVERSHOOT, like)
+        beyond = half * high - half * low
+        least, most = low - beyond, high + beyond
+        total = least if total < least else total
+        return most if total > most else total
+
+    return clipped
 
 
 def shares(src):

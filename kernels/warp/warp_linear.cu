@@ -12,6 +12,6 @@ __global__ void __launch_bounds__(256)
   each_column(dst_cols, top, bottom, [&](long long row, long long x) {
     const long long col = x / step;
     const Place place = place_of(matrix, row, col);
-    dst[row * dst_cols + x] = interpolated<Wide<T>>(src, rows, cols, place, x - col * step, step, mode, cval);
+    dst[row * dst_cols + x] = interpolated<2, Wide<T>>(src, rows, cols, place, x - col * step, step, mode, cval);
   });
 }
