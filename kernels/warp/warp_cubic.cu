@@ -7,8 +7,8 @@
 template <typename T, typename U>
 __global__ void __launch_bounds__(256)
     warp_cubic(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols, long long top,
-                long long bottom, long long step, const double* matrix, long long matrix_rows, long long matrix_cols,
-                long long mode, double cval) {
+               long long bottom, long long step, const double* matrix, long long matrix_rows, long long matrix_cols,
+               long long mode, double cval) {
   each_column(dst_cols, top, bottom, [&](long long row, long long x) {
     const long long col = x / step;
     const Place place = place_of(matrix, row, col);
