@@ -203,6 +203,13 @@ def accept(
         source = _with_axes(source, axes, together or color or channels is not None or source.has_alpha, name)
     elif array.ndim != 2 and (array.ndim != 3 or array.shape[2] > MOST_CHANNELS):
         raise ValueError(ambiguous_axes(array.shape, name))
+    if grey or color or channels is not None or source.has_alpha:
+        _check_channels(source, axes, color, grey, channels, name)
+    return source
+
+
+def _check_channels(source: Source, axes: str | None, color: bool, grey: bool, channels: int | None, name: str) -> None:
+    """Check how many channels an image has; for the parameters see `accept`."""
     shape = source.shape
     if source.has_alpha:
         channels = channels and channels + 1
@@ -217,7 +224,6 @@ def accept(
         raise ValueError(f"{name} must have the shape (H, W, {channels}), got {shape}")
     if color and (len(shape) != 3 or shape[2] not in (3, 4)):
         raise ValueError(f"{name} must have the shape (H, W, 3) or (H, W, 4), got {shape}")
-    return source
 
 
 def _wrong_dtype(name: str, dtype: np.dtype[Any], dtypes: Collection[np.dtype[Any]]) -> str:

@@ -80,6 +80,8 @@ def run(
         made = tuple([new_result(source, each) for each in graph.results if isinstance(each, Value)])
     else:
         made = run_on(name, job, bound, _Once(bound, into).on)
+    if outs is None and graph.is_single:
+        return _handed(source, graph.results[0], made[0])
     results = [_handed(source, value, result) for value, result in zip(graph.results, made, strict=True)]
     if outs is not None:
         results = [_moved(*each) for each in zip(results, outs, strict=True)]

@@ -523,3 +523,23 @@ def test_plans_check_their_arguments():
         gpuimg.plan("median", (10, 10), "uint8", size=4)
     with pytest.raises(ValueError, match="there is no filter 'blur'"):
         gpuimg.plan("blur", (10, 10), "uint8")
+
+
+MOST_CALLS = 56  # of Python functions, of which a filter of a small image takes most of its time
+
+
+def test_a_call_of_a_filter_is_little_work_in_python():
+    image = np.zeros((64, 64), np.uint8)
+
+    def run():
+        return gpuimg.threshold(image, 100, backend="single")
+
+    run()
+    called = []
+    outer = sys.getprofile()
+    sys.setprofile(lambda frame, event, _: called.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        run()
+    finally:
+        sys.setprofile(outer)
+    assert 0 < len(called) <= MOST_CALLS, called

@@ -43,9 +43,9 @@ class Backend(Protocol):
 
 def combined(node: Fold, parts: Array) -> Array:
     """The result of a fold from the partial results of all slabs."""
+    if len(parts) == 1:
+        return parts.reshape(node.shape)
     if node.combine == "sum":
-        if len(parts) == 1:
-            return parts.reshape(node.shape)
         total: Array = parts.sum(axis=0, dtype=node.dtype).reshape(node.shape)
         return total
     return np.array([parts[:, 0].min(), parts[:, 1].max()])
@@ -120,9 +120,9 @@ class CpuBackend(ABC):
         """Run the only one of these nodes over all rows of its results."""
         (node,) = nodes
         image = flat(value_of(node.image))
-        args, pieces = walking.arguments(node, value_of, results), node.pieces
-        halo = node.halo[0] if node.halo else 0
-        seconds = self.fill_rows(node.kernel, image, flat(results[0]), args, pieces, min(pieces, self.workers), halo)
+        args = walking.arguments(node, value_of, results)
+        bands = min(node.pieces, self.workers)
+        seconds = self.fill_rows(node.kernel, image, flat(results[0]), args, node.pieces, bands, node.reach_rows)
         if image.size + results[0].size > WORTH_LEARNING:
             elements = image.size + sum([result.size for result in results])
             self.learn(speed_key(node.kernel, image.dtype, results[0].dtype), node.work, elements, seconds)
@@ -134,7 +134,8 @@ class CpuBackend(ABC):
         parts = self.empty((slabs, size), node.dtype)
         args = walking.arguments(node, value_of)
         seconds = self.fill_rows(node.kernel, flat(image), parts, args, slabs, min(slabs, self.workers))
-        self.learn(speed_key(node.kernel, image.dtype, parts.dtype), node.work, image.size + size, seconds)
+        if image.size + size > WORTH_LEARNING:
+            self.learn(speed_key(node.kernel, image.dtype, parts.dtype), node.work, image.size + size, seconds)
         return combined(node, parts)
 
     def learn(self, key: str, work: float, elements: int, seconds: float) -> None:

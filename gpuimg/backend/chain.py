@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ SCRATCH_BYTES = 1 << 19  # of rows between nodes, for each thread
 LONG_WORK = 1 << 28  # elements times work of a call of compiled code, about 0.2 s, that signals are handled beside
 FIRST_PIECE_ELEMENTS = 1 << 22  # of work in pieces, for each thread
 ROWS_PER_HALO = 8  # at least: rows of a halo are made again for the next rows
+_effort: Callable[[Node], float] = attrgetter("effort")  # a comprehension costs more for one node
 
 
 class Stage(NamedTuple):
@@ -99,20 +101,19 @@ def prepare_chain(stages: Sequence[Stage], result: Array) -> tuple[Compiled, Pac
         dst = flat(result if last else outline(stage.node.shape, stage.node.dtype))
         code, packed = prepare(stage.node.kernel, src, dst, stage.args)
         row_bytes = 0 if last else dst.shape[1] * dst.itemsize
-        assert stage.node.halo is not None
         plan[number] = (
             code.address,
             packed.address,
             (len(packed.keep[0]) - FLAG_BYTES) // 8,
             -1 if stage.source is None else stage.source,
-            stage.node.halo[0],
+            stage.node.reach_rows,
             row_bytes,
             stage.slot,
             -1 if stage.second is None else stage.second,
         )
         keep.append(packed)
         bytes_a_row += row_bytes
-        halo += stage.node.halo[0]
+        halo += stage.node.reach_rows
     rows = result.shape[0]
     at_once = min(rows, max(SCRATCH_BYTES // max(bytes_a_row, 1), ROWS_PER_HALO * halo, 1))
     code, packed = prepare("chain", plan, plan, (rows, at_once))
@@ -155,11 +156,11 @@ class InProcess(CpuBackend):
 
     def _longest_call(self, nodes: Sequence[Node]) -> float:
         """Elements times work of the first piece of work that nodes are filled in; the later ones are made to fit."""
-        effort = sum([node.effort for node in nodes])
+        effort = sum(map(_effort, nodes))
         if effort < LONG_WORK:
             return effort
         elements = sum([math.prod(node.image.shape) + math.prod(node.shape) for node in nodes])
-        halo = sum([node.halo[0] for node in nodes if node.halo])
+        halo = sum([node.reach_rows for node in nodes])
         share = self.workers * max(FIRST_PIECE_ELEMENTS / elements, max(halo, 1) / max(nodes[-1].pieces, 1))
         return effort * min(share, 1.0)
 
@@ -179,7 +180,7 @@ class InProcess(CpuBackend):
         work = [_work(stage, stages) for stage in stages]
         rows, elements = len(results[0]), sum(elements for _, elements in work)
         kernels = ", ".join(node.kernel for node in nodes)
-        halo = sum([node.halo[0] for node in nodes if node.halo])
+        halo = sum([node.reach_rows for node in nodes])
         seconds = self.call(kernels, code, packed, rows, elements, min(rows, self.workers), halo)
         self._share_out(stages, work, seconds)
 

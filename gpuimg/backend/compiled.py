@@ -87,7 +87,7 @@ def prepare(
     """
     choose = _variant(kernel)
     fill = "fill" if choose is None else choose(src, *args)
-    key = (kernel, fill, src.dtype, dst.dtype, *[type(arg) for arg in args])
+    key = (kernel, fill, src.dtype, dst.dtype, *map(type, args))
     found = _prepared.get(key)
     if found is None:
         packed = pack((src, dst, *args))

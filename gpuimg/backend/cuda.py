@@ -378,7 +378,7 @@ class Bands(Tiles):
         rows = results[0].shape[0]
         wider = max(value_of(nodes[0].image).nbytes, *[result.nbytes for result in results])
         # A band reads its neighbours' rows too, as many as the halos of all nodes together.
-        least = BAND_HALOS * sum(node.halo[0] if node.halo else 0 for node in nodes)
+        least = BAND_HALOS * sum(node.reach_rows for node in nodes)
         count = max(1, min(-(-wider // BAND_BYTES), rows // max(least, 1)))
         edges = [rows * number // count for number in range(count + 1)]
         with self._gpu.pipeline() as gpu:

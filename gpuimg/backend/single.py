@@ -53,7 +53,7 @@ def timed(
     """Return the seconds for all rows, ``bands`` at a time, by ``fill(top, bottom)``, which returns the pieces done
     and expected. A band has as many rows as it reads of a ``halo`` above or below: those it makes again."""
     start = time.perf_counter()
-    if rows <= bands or elements <= _first_elements():
+    if rows <= bands or elements <= FIRST_WATCHED_ELEMENTS or elements <= _first_elements():
         check_done(kernel, *fill(0, rows))
     else:
         for top, bottom in pieces(rows, elements, bands * max(1, halo)):

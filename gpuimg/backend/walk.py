@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
+from itertools import starmap
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -72,13 +73,14 @@ def walk(bound: Bound, executor: Executor, outs: Outs | None = None) -> tuple[An
     watch = stopping.watch()
     if watch is not None:
         watch.plan({group: _work(group) for group in (graph.chained if executor.chains else graph.separate)})
-    return _run(graph, taken, executor, outs)
+    return _run(graph, taken, executor, outs, watch)
 
 
-def _run(graph: Graph, inputs: list[Held], executor: Executor, outs: Outs | None) -> tuple[Any, ...]:
+def _run(
+    graph: Graph, inputs: list[Held], executor: Executor, outs: Outs | None, watch: stopping.Watch | None
+) -> tuple[Any, ...]:
     held: dict[AnyValue, Any] = dict(zip(graph.inputs, inputs, strict=True))
     inputs.clear()
-    watch = stopping.watch()
     for group in graph.chained if executor.chains else graph.separate:
         if watch is not None:
             watch.enter(group)
@@ -91,10 +93,10 @@ def _run(graph: Graph, inputs: list[Held], executor: Executor, outs: Outs | None
         held.update(zip(makes, results, strict=True))
         for value in expired:
             del held[value]
-    results = [held[value] for value in graph.results]
-    if outs is not None:
-        results = [_in_target(*each, executor) for each in zip(results, outs, graph.written, strict=True)]
-    return tuple(results)
+    made = tuple(map(held.__getitem__, graph.results))
+    if outs is None:
+        return made
+    return tuple([_in_target(*each, executor) for each in zip(made, outs, graph.written, strict=True)])
 
 
 def _work(group: Group) -> float:
@@ -127,7 +129,7 @@ def _memory(group: Group, held: dict[AnyValue, Any], executor: Executor, outs: O
     """Memory for what a group makes."""
     specs = group.nodes[-1].results  # type: ignore[union-attr]
     if outs is None and not group.in_place:
-        return [executor.empty(shape, dtype) for shape, dtype in specs]
+        return list(starmap(executor.empty, specs))
     changed = [_changeable(group, place, held, executor, outs) for place in range(len(group.in_place))]
     others = list(zip(specs, group.targets, strict=True))[len(changed) :]
     return changed + [_empty(spec, _given(outs, target), executor) for spec, target in others]
@@ -172,9 +174,10 @@ def _repeat(node: Loop, group: Group, held: dict[AnyValue, Any], executor: Execu
     constants = [held[value] for value in node.constants]
     for value in {*node.state, *node.constants} & set(group.expired):
         held[value] = None  # let go of what the first round replaces
+    watch = stopping.watch()
     for _ in range(node.limit):
         inputs, state = [*state, *constants], []
-        *state, again = _run(node.body, inputs, executor, None)
+        *state, again = _run(node.body, inputs, executor, None, watch)
         if not again:
             return state
     raise BackendFailed(f"a loop over {', '.join(node.body.kernels)} did not end within {node.limit} rounds")
@@ -182,6 +185,8 @@ def _repeat(node: Loop, group: Group, held: dict[AnyValue, Any], executor: Execu
 
 def arguments(node: Node, value_of: Lookup, results: Sequence[Held] = ()) -> tuple[Any, ...]:
     """What a kernel gets behind the rows to fill: numbers and arrays, images and further results as flat rows."""
+    if node.is_constant:
+        return node.arguments
     return tuple([_argument(each, value_of, results) for each in node.arguments])
 
 
@@ -200,8 +205,7 @@ def flat(array: Any) -> Any:
 
 def rows_read(node: Node, top: int, bottom: int, rows: int) -> tuple[int, int]:
     """The rows of its image that a node reads for the rows [top, bottom) of its result."""
-    above = node.halo[0] if node.halo else 0
-    low, high = top - above, bottom + above
+    low, high = top - node.reach_rows, bottom + node.reach_rows
     if isinstance(node, Window) and node.wraps and (low < 0 or high > rows):
         return 0, rows
     # All other modes find what lies beyond an edge among the rows that the halo reaches inside of it.

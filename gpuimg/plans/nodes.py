@@ -52,6 +52,9 @@ class Node:
     work : operations an element relative to a simple one; the cost rule's guess before it has measured
     results : shape and dtype of each result
     effort : elements times work, those of a window's halo included, which every band of rows begins with
+    pieces : into how many pieces the work can be divided, by default the rows of the result
+    reach_rows : rows of the image needed above an output row and below
+    is_constant : whether the arguments are the same in every run: numbers and arrays
     """
 
     kernel: str
@@ -62,21 +65,27 @@ class Node:
     work: float
     results: tuple[Spec, ...]
     effort: float = field(init=False)
+    pieces: int = field(init=False)
+    reach_rows: int = field(init=False)
+    is_constant: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        halo = self.halo or (0, 0)
         read = float(math.prod(self.image.shape) + math.prod(self.shape))
-        for extent, reach in zip(self.image.shape, self.halo or (), strict=False):
+        for extent, reach in zip(self.image.shape, halo, strict=False):
             read *= 1 + 2 * reach / max(extent, 1)
         object.__setattr__(self, "effort", read * self.work)
+        object.__setattr__(self, "pieces", self._pieces())
+        object.__setattr__(self, "reach_rows", halo[0])
+        varying = [each for each in self.arguments if isinstance(each, Value | Small | Output)]
+        object.__setattr__(self, "is_constant", not varying)
 
     @property
     def halo(self) -> tuple[int, int] | None:
         """Rows and columns of input needed around an output pixel; None where rows are not 1:1."""
         return None
 
-    @property
-    def pieces(self) -> int:
-        """Into how many pieces the work can be divided, by default the rows of the result."""
+    def _pieces(self) -> int:
         return self.shape[0]
 
 
@@ -122,8 +131,7 @@ class Parts(Node):
     count: int
     changes: bool
 
-    @property
-    def pieces(self) -> int:
+    def _pieces(self) -> int:
         return self.count
 
 
