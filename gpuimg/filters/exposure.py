@@ -533,8 +533,8 @@ def rescale_intensity(
 
     Notes
     -----
-    Differs from `skimage.exposure.rescale_intensity`, which returns floats where ``out_range`` is two numbers, and nothing but
-    NaN for an image with NaN whose minimum and maximum are needed.
+    Differs from `skimage.exposure.rescale_intensity`, which returns floats where ``out_range`` is two numbers, and
+    nothing but NaN for an image with NaN whose minimum and maximum are needed.
 
     References
     ----------

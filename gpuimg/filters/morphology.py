@@ -307,8 +307,8 @@ def erosion(
 
     Notes
     -----
-    Differs from `skimage.morphology.erosion` in the default footprint, which is a cross of five pixels there, and in the
-    centre of even footprints, which is the element ``(shape - 1) // 2`` there.
+    Differs from `skimage.morphology.erosion` in the default footprint, which is a cross of five pixels there, and in
+    the centre of even footprints, which is the element ``(shape - 1) // 2`` there.
 
     References
     ----------
