@@ -624,7 +624,11 @@ def rescale_intensity(image, in_range="image", out_range="dtype"):
     given, wanted = (image.dtype.name if each == "dtype" else each for each in (in_range, out_range))
     low, high = map(float, intensity_range(image, given))
     least, most = map(float, intensity_range(image, wanted, clip_negative=low >= 0))
-    dtype = image.dtype if out_range in ("image", "dtype") or isinstance(out_range, tuple) else np.dtype(out_range)
+    dtype = (
+        image.dtype
+        if out_range in ("image", "dtype") or isinstance(out_range, tuple)
+        else np.dtype("uint16" if out_range in ("uint10", "uint12", "uint14") else out_range)
+    )
     return stored(exposure.rescale_intensity(image.astype(np.float64), (low, high), (least, most)), dtype)
 
 

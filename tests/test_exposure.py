@@ -51,6 +51,13 @@ def test_a_named_range_is_that_of_the_result(backend):
     assert_same(found, np.array([[0, 16448, 32896, 65535]], np.uint16))
     found = gpuimg.rescale_intensity(image, out_range="float64", backend=backend)
     assert_same(found.round(15), (image / 255).round(15))
+    for bits in (10, 12, 14):
+        name, deep = f"uint{bits}", np.array([[0, 1, 2 ** (bits - 1), 2**bits - 1]], np.uint16)
+        found = gpuimg.rescale_intensity(image, out_range=name, backend=backend)
+        assert_same(found, np.round(image / 255 * (2**bits - 1)).astype(np.uint16), name)
+        assert_same(gpuimg.rescale_intensity(deep, out_range=name, backend=backend), deep, name)
+        found = gpuimg.rescale_intensity(deep, in_range=name, out_range="float64", backend=backend)
+        assert_same(found.round(15), (deep / (2**bits - 1)).round(15), name)
     found = gpuimg.rescale_intensity(image.astype(np.float64), in_range="uint8", out_range="uint8", backend=backend)
     assert_same(found, image)
 

@@ -122,7 +122,8 @@ MORE = {
     "rescale_intensity": [
         {"out_range": "image"},
         {"in_range": (50, 50)},
-        *[{"out_range": name} for name in ("uint8", "uint16", "int16", "float32", "float64")],
+        *[{"out_range": name} for name in ("uint8", "uint12", "uint16", "int16", "float32", "float64")],
+        {"in_range": "uint10", "out_range": "image"},
     ],
     "pad": [{"pad_width": 0}, {"pad_width": ((0, 1), (0, 0))}, {"pad_width": [[2, 0], [1100, 90]]}],
     "rot90": [{"k": 3}, {"k": 4}],

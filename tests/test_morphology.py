@@ -4,6 +4,7 @@ errors."""
 import numpy as np
 import pytest
 from scipy import ndimage
+from skimage import morphology as morphology_of_skimage
 
 import gpuimg
 from gpuimg.filters import morphology
@@ -91,6 +92,26 @@ def test_the_border_of_scipy_is_a_mode_away(backend):
     expected = ndimage.grey_opening(image, footprint=under)
     assert_same(gpuimg.opening(image, under, mode="reflect", backend=backend), expected)
     assert expected.tolist() == [[0, 9, 9]]
+
+
+def test_the_footprints_of_scikit_image_are_a_row_or_a_mirror_away(backend):
+    """Even ones have another centre in its erosion; its dilation mirrors none; those by default are crosses."""
+    image = noise((19, 23), np.uint8)
+    cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
+    for name in ("erosion", "dilation", "opening", "closing", "white_tophat", "black_tophat"):
+        function, theirs = gpuimg.FILTERS[name].function, getattr(morphology_of_skimage, name)
+        assert_same(function(image, cross, mode="ignore", backend=backend), theirs(image, mode="ignore"), name)
+    for under in (np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0]]), np.array([[1, 0], [1, 1]]), np.tri(3, 4, dtype=int)):
+        message = f"{under.shape}"
+        odd = np.pad(under, [(1 - size % 2, 0) for size in under.shape])
+        mirrored = under[::-1, ::-1]
+        eroded, dilated = morphology_of_skimage.erosion(image, under), morphology_of_skimage.dilation(image, under)
+        assert_same(gpuimg.erosion(image, odd, backend=backend), eroded, message)
+        assert_same(gpuimg.dilation(image, mirrored, backend=backend), dilated, message)
+        closed = morphology_of_skimage.closing(image, under, mode="ignore")
+        assert_same(gpuimg.closing(image, mirrored, backend=backend), closed, message)
+        opened = morphology_of_skimage.opening(image, under, mode="ignore")
+        assert_same(gpuimg.opening(image, under, backend=backend)[4:-4, 4:-4], opened[4:-4, 4:-4], message)
 
 
 @pytest.mark.parametrize("mode", ["ignore", "reflect"])

@@ -26,7 +26,8 @@ Array = np.ndarray[Any, Any]
 COUNTS = np.dtype(np.int64)
 UINT16 = np.dtype(np.uint16)
 FLOAT_BINS = 256  # in which scikit-image counts the values of float images
-_RANGES = ("image", "dtype", *map(str, DTYPES))  # their names take microseconds to make
+_DEPTHS = {"uint10": 10, "uint12": 12, "uint14": 14}  # bits of pixels that are stored in 16
+_RANGES = ("image", "dtype", *_DEPTHS, *map(str, DTYPES))  # their names take microseconds to make
 _INTEGERS: frozenset[np.dtype[Any]] = frozenset(dtype for dtype in DTYPES if dtype.kind in "iu")
 
 
@@ -517,9 +518,10 @@ def rescale_intensity(
     image : (H, W) or (H, W, C) array; all channels share one range
     in_range : {"image", "dtype"}, the name of a dtype, or two numbers
         Range that is mapped to ``out_range``; values outside are clipped. "image": the minimum to the maximum.
+        "uint10", "uint12" and "uint14" are the ranges of 10, 12 and 14 bits.
     out_range : {"dtype", "image"}, the name of a dtype, or two numbers
-        Range of the result, and its dtype where one is named. A dtype's range begins at 0 where that of ``in_range``
-        is not negative; that of floats is -1 to 1.
+        Range of the result, and its dtype where one is named: uint16 for 10, 12 and 14 bits. A dtype's range begins at
+        0 where that of ``in_range`` is not negative; that of floats is -1 to 1.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
@@ -533,7 +535,8 @@ def rescale_intensity(
 
     Notes
     -----
-    Differs from `skimage.exposure.rescale_intensity`, which returns floats where ``out_range`` is two numbers.
+    Differs from `skimage.exposure.rescale_intensity`, which returns floats where ``out_range`` is two numbers, and
+    nothing but NaN for an image with NaN whose minimum and maximum are needed.
 
     References
     ----------
@@ -554,7 +557,7 @@ Range: TypeAlias = "str | tuple[float, float]"
 
 
 def plan_rescale_intensity(image: Value, in_range: Range, out_range: Range) -> Value:
-    dtype = image.dtype if isinstance(out_range, tuple) or out_range in ("image", "dtype") else np.dtype(out_range)
+    dtype = image.dtype if isinstance(out_range, tuple) or out_range in ("image", "dtype") else _named(out_range)
     given = partial(_rescaling, image.dtype, dtype, in_range, out_range)
     if "image" in (in_range, out_range):
         low, high, unit, factor, least = host(given, plan_extrema(image), count=5)
@@ -586,6 +589,10 @@ def _exponent(value: float) -> int:
     return math.frexp(value)[1]
 
 
+def _named(name: str) -> np.dtype[Any]:
+    return np.dtype("uint16" if name in _DEPTHS else name)
+
+
 def _given_range(name: str, given: Any) -> str | tuple[float, float]:
     if isinstance(given, str):
         if given not in _RANGES:
@@ -602,8 +609,11 @@ def _range_of(
         return given
     if given == "image":
         return finite_range(extrema)
-    named = dtype if given == "dtype" else np.dtype(given)
-    least, most = (-1, 1) if named.kind == "f" else images.limits(named)
+    named = dtype if given == "dtype" else _named(given)
+    if given in _DEPTHS:
+        least, most = 0, 2 ** _DEPTHS[given] - 1
+    else:
+        least, most = (-1, 1) if named.kind == "f" else images.limits(named)
     return 0.0 if from_zero else float(least), float(most)
 
 

@@ -165,10 +165,14 @@ def threshold_niblack(
     --------
     threshold_sauvola, threshold_local
 
+    Notes
+    -----
+    Differs from `skimage.filters.threshold_niblack` in dtype: that of integers is float64 there.
+
     References
     ----------
     .. [1] W. Niblack, "An Introduction to Digital Image Processing", Prentice-Hall, 1986.
-    .. [2] `skimage.filters.threshold_niblack`, whose border mode this is, and which returns float64 for integers.
+    .. [2] `skimage.filters.threshold_niblack`, whose border mode this is.
 
     Examples
     --------
@@ -224,10 +228,14 @@ def threshold_sauvola(
     --------
     threshold_niblack, threshold_local
 
+    Notes
+    -----
+    Differs from `skimage.filters.threshold_sauvola` in dtype: that of integers is float64 there.
+
     References
     ----------
     .. [1] J. Sauvola, M. Pietikäinen, "Adaptive document image binarization", Pattern Recognition 33(2), 2000, 225-236.
-    .. [2] `skimage.filters.threshold_sauvola`, whose border mode this is, and which returns float64 for integers.
+    .. [2] `skimage.filters.threshold_sauvola`, whose border mode this is.
 
     Examples
     --------

@@ -51,6 +51,11 @@ def integral_image(
     -------
     int64 array of the same shape, exact; float64 for images of floats, summed in one order on every backend
 
+    Notes
+    -----
+    Differs from `skimage.transform.integral_image` in dtype, which is uint64 there for unsigned images, and in images
+    of several channels, which are one volume there.
+
     References
     ----------
     .. [1] F. C. Crow, "Summed-area tables for texture mapping", SIGGRAPH 1984, 207-212. As

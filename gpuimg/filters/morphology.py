@@ -305,6 +305,11 @@ def erosion(
     ------
     ValueError : the footprint is empty, has no 1 or holds anything but zeros and ones
 
+    Notes
+    -----
+    Differs from `skimage.morphology.erosion` in the default footprint, which is a cross of five pixels there, and in
+    the centre of even footprints, which is the element ``(shape - 1) // 2`` there.
+
     References
     ----------
     .. [1] J. Serra, "Image Analysis and Mathematical Morphology", 1982. The same as `scipy.ndimage.grey_erosion`.
@@ -353,6 +358,11 @@ def dilation(
     Raises
     ------
     ValueError : the footprint is empty, has no 1 or holds anything but zeros and ones
+
+    Notes
+    -----
+    Differs from `skimage.morphology.dilation`, which does not mirror the footprint, and in the default footprint, which
+    is a cross of five pixels there.
 
     References
     ----------
@@ -422,7 +432,8 @@ def opening(
     Notes
     -----
     Differs from `scipy.ndimage.grey_opening` and `skimage.morphology.opening` in the default mode, which is "reflect"
-    there.
+    there, and from the latter in the default footprint, which is a cross of five pixels there, and at the image's edge
+    where the footprint is even.
 
     References
     ----------
@@ -479,7 +490,8 @@ def closing(
     Notes
     -----
     Differs from `scipy.ndimage.grey_closing` and `skimage.morphology.closing` in the default mode, which is "reflect"
-    there, and from the latter in that it reflects the footprint as SciPy does.
+    there, and from the latter in that it reflects the footprint as SciPy does, and in the default footprint, which is a
+    cross of five pixels there.
 
     References
     ----------
@@ -526,6 +538,7 @@ def white_tophat(
     Notes
     -----
     Differs from `scipy.ndimage.white_tophat` in that it saturates and in the default mode, which is "reflect" there.
+    From `skimage.morphology.white_tophat` it differs as `opening` does.
 
     References
     ----------
@@ -572,6 +585,7 @@ def black_tophat(
     Notes
     -----
     Differs from `scipy.ndimage.black_tophat` in that it saturates and in the default mode, which is "reflect" there.
+    From `skimage.morphology.black_tophat` it differs as `closing` does.
 
     References
     ----------

@@ -94,7 +94,8 @@ def watershed(
     length the one that entered the queue first gives the label, which depends on the order of the neighbours and of
     the markers. Where all of them have one label, as they always have in an image without equal values, so also after
     them, the labels are the same. There is neither a number of markers nor None for ``markers``, and no
-    ``compactness``, ``offset`` and ``watershed_line``; NaN has no order there.
+    ``compactness``, ``offset`` and ``watershed_line``; NaN has no order there, and labels have the dtype of
+    ``markers`` there.
 
     References
     ----------

@@ -549,7 +549,8 @@ def crop(
 
     Notes
     -----
-    Differs from `skimage.util.crop` in that channels are not cropped.
+    Differs from `skimage.util.crop` in that channels are not cropped, and in that it copies: scikit-image
+    returns a view.
 
     References
     ----------
