@@ -60,11 +60,15 @@ def test_one_process(tmp_path):
         assert wait_until(lambda: client.get("/readyz").status == 200, 200)
         reply = client.apply(file_of(GREY), "median:size=5")
         np.testing.assert_array_equal(reply.pixels, gpuimg.median(GREY, 5))
+        process.send_signal(signal.SIGHUP)
+        assert wait_until(lambda: "SIGHUP does nothing" in said.read_text(), 20), process.poll()
+        assert client.get("/healthz").status == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         # In its debug mode asyncio says when the machine is slow.
         lines = [line for line in said.read_text().splitlines() if "WARNING Executing" not in line]
-    assert lines == [f"listening on http://127.0.0.1:{client.port}", "ready"]
+    assert lines[:2] == [f"listening on http://127.0.0.1:{client.port}", "ready"]
+    assert len(lines) == 3
 
 
 @pytest.mark.parametrize(

@@ -26,13 +26,13 @@ from gpuimg.typing import Backend
     *("--host-name", "host_names"),
     metavar="NAME",
     multiple=True,
-    help="That clients call the service by. Default: localhost, 127.0.0.1 and [::1] on loopback, elsewhere any.",
+    help="That clients call the service by. Default: those of loopback there, elsewhere any.",
 )
 @click.option(
     *("--origin", "origins"),
     metavar="ORIGIN",
     multiple=True,
-    help="Of web pages that may send requests, beside the service's own.",
+    help="Of web pages that may send requests. Default: the service's own.",
 )
 @click.option("--token-file", metavar="FILE", default="", help="Ask clients for the bearer token in this file.")
 @click.option(

@@ -245,9 +245,14 @@ class Service:
         return planned
 
     def _read(self, body: Body, query: Query, watch: stopping.Watch) -> Request:
-        with stopping.watched(watch):
-            body.seek(0)
-            return Request(body, query.chain, query.formats, query.axes, self.limits, self.room)
+        seconds = self.limits.header_seconds
+        watch.deadline = time.monotonic() + seconds
+        try:
+            with stopping.watched(watch):
+                body.seek(0)
+                return Request(body, query.chain, query.formats, query.axes, self.limits, self.room)
+        except stopping.Stopped:
+            raise Problem(422, f"its header takes longer than {seconds:g} s to read", limit="header_seconds") from None
 
 
 def _parts(request: Request) -> list[Part]:
