@@ -60,11 +60,15 @@ def test_one_process(tmp_path):
         assert wait_until(lambda: client.get("/readyz").status == 200, 200)
         reply = client.apply(file_of(GREY), "median:size=5")
         np.testing.assert_array_equal(reply.pixels, gpuimg.median(GREY, 5))
+        process.send_signal(signal.SIGHUP)
+        assert wait_until(lambda: "SIGHUP does nothing" in said.read_text(), 20), process.poll()
+        assert client.get("/healthz").status == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         # In its debug mode asyncio says when the machine is slow.
         lines = [line for line in said.read_text().splitlines() if "WARNING Executing" not in line]
-    assert lines == [f"listening on http://127.0.0.1:{client.port}", "ready"]
+    assert lines[:2] == [f"listening on http://127.0.0.1:{client.port}", "ready"]
+    assert len(lines) == 3
 
 
 @pytest.mark.parametrize(
@@ -158,6 +162,10 @@ def test_workers_compile_once(tmp_path, monkeypatch):
         (["--token-file", "missing"], "cannot be read: no such file"),
         (["--token-file", os.devnull], "at least 16"),
         (["--cache", "http://localhost"], "redis"),
+        (["--cache", "redis://localhost", "--cache-seconds", "0"], "cache-seconds"),
+        (["--cache", "redis://localhost", "--cache-entry", "5X"], "number of bytes"),
+        (["--host-name", "localhost:80"], "no port"),
+        (["--origin", "images.example.com"], "a scheme and a host"),
         (["--max-body", "5X"], "number of bytes"),
         (["--format", "gif"], "must be one of TIFF, PNG, JPEG, NPY"),
         (["--workers", "0"], "workers"),
@@ -192,3 +200,40 @@ def test_limits_by_options(tmp_path):
         assert client.apply(bytes(3000), "invert").status == 413
         assert client.apply(file_of(np.zeros((40, 40), np.uint8)), "invert").status == 413
         assert client.apply(file_of(np.zeros((4, 4), np.uint8), "TIFF"), "invert").status == 415
+
+
+def test_names_by_options(tmp_path):
+    allowed = "https://pages.example.com"
+    options = ("--host-name", "Images.example.com", "--origin", allowed, "--no-warmup")
+    with served(tmp_path, *options) as (_, client, _):
+        assert client.get("/healthz").status == 421
+        assert client.get("/healthz", Host="images.example.com").status == 200
+        for origin, status in ((allowed, 200), ("https://other.example.com", 403)):
+            reply = client.apply(file_of(GREY), "invert", Host="images.example.com", Origin=origin)
+            assert reply.status == status
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server")
+def test_what_redis_keeps_by_options(tmp_path):
+    redis = pytest.importorskip("redis")
+    place = tmp_path / "redis.sock"
+    line = ["redis-server", "--port", "0", "--unixsocket", str(place), "--save", "", "--dir", str(tmp_path)]
+    server = subprocess.Popen(line, stdout=subprocess.DEVNULL)
+    try:
+        assert wait_until(place.exists, 20)
+        options = ("--cache", f"unix://{place}", "--cache-seconds", "90", "--cache-entry", "2K", "--no-warmup")
+        with redis.Redis(unix_socket_path=str(place)) as kept, served(tmp_path, *options) as (_, client, _):
+
+            def entry(image):
+                """The bytes that are kept of a result, and the milliseconds that they are kept for."""
+                name = client.apply(file_of(image), "invert").headers["ETag"].strip('"')
+                assert wait_until(lambda: kept.exists(f"gpuimg:{name}"), 20)
+                return kept.strlen(f"gpuimg:{name}"), kept.pttl(f"gpuimg:{name}")
+
+            small, milliseconds = entry(GREY)
+            assert GREY.nbytes // 2 < small < 2048
+            assert 30_000 < milliseconds <= 90_000
+            assert entry(np.random.default_rng(1).integers(0, 256, (90, 90), np.uint8))[0] < 100  # that it is too large
+    finally:
+        server.kill()
+        server.wait(20)

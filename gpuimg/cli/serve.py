@@ -22,6 +22,18 @@ from gpuimg.typing import Backend
     help="Processes on the port. Default: one a GPU; without one, two.",
 )
 @backend_option
+@click.option(
+    *("--host-name", "host_names"),
+    metavar="NAME",
+    multiple=True,
+    help="That clients call the service by. Default: those of loopback there, elsewhere any.",
+)
+@click.option(
+    *("--origin", "origins"),
+    metavar="ORIGIN",
+    multiple=True,
+    help="Of web pages that may send requests. Default: the service's own.",
+)
 @click.option("--token-file", metavar="FILE", default="", help="Ask clients for the bearer token in this file.")
 @click.option(
     *("--cache", "cache_url"), metavar="URL", default="", help="A Redis for results, such as redis://localhost:6379/0."
@@ -32,6 +44,10 @@ from gpuimg.typing import Backend
     type=Bytes(),
     help="For results, per worker. Default: 256M.",
 )
+@click.option(
+    "--cache-seconds", metavar="SECONDS", type=Seconds(0.001), help="That Redis keeps a result. Default: 3600."
+)
+@click.option("--cache-entry", metavar="BYTES", type=Bytes(), help="Of the largest result in Redis. Default: 4M.")
 @click.option(*("--max-body", "body_bytes"), metavar="BYTES", type=Bytes(), help="Of a request. Default: 256M.")
 @click.option(
     *("--max-pixels", "pixels"),

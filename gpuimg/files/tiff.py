@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from gpuimg import stopping
 from gpuimg.exif import (
     EXIF_DIRECTORY,
     GPS_DIRECTORY,
@@ -67,6 +68,7 @@ def read_tiff(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
         check_page(chosen, len(pages))
         pages = pages[chosen : chosen + 1]
     for page, _ in pages:
+        stopping.look()
         limit.check(page.imagewidth, page.imagelength)
         limit.check(page.tilewidth or 0, page.tilelength or 0)
     decoded = limit.check_bytes(sum(_decoded_bytes(page) for page, _ in pages))

@@ -57,6 +57,7 @@ class Base(web.RequestHandler):
         self.set_header("X-Content-Type-Options", "nosniff")
 
     def prepare(self) -> None:
+        self._check_access()
         if self.needs_token and self.service.token:
             given = self.request.headers.get("Authorization", "")
             if not hmac.compare_digest(given.encode("utf-8", "replace"), f"Bearer {self.service.token}".encode()):
@@ -65,6 +66,16 @@ class Base(web.RequestHandler):
         if unknown:
             known = ", ".join(self.known_arguments()) or "none"
             raise Problem(400, f"there is no query parameter {unknown[0][:80]!r}", rule=f"one of: {known}")
+
+    def _check_access(self) -> None:
+        access, host = self.service.access, self.request.host
+        if not access.knows(host):
+            raise Problem(
+                421, f"this service is not called {host[:80]!r}", parameter="Host", rule="--host-name names it"
+            )
+        if self.request.method == "POST" and not access.takes(self.request.headers.get("Origin"), host):
+            why = "pages of other origins may not send work here"
+            raise Problem(403, why, parameter="Origin", rule="the service's own, or one of --origin")
 
     def known_arguments(self) -> tuple[str, ...]:
         return ()

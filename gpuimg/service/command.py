@@ -19,6 +19,7 @@ from pathlib import Path
 from gpuimg import caching
 from gpuimg.errors import GpuimgError, ServeError
 from gpuimg.machine import be_nice, gpu_count, processor_count
+from gpuimg.service.access import Access, access
 from gpuimg.service.app import SERVER_OPTIONS, make_app
 from gpuimg.service.cache import Cache, Remote
 from gpuimg.service.core import NICENESS, Service
@@ -43,6 +44,10 @@ class Settings:
     ----------
     cache_bytes : of memory for results, in each worker
     cache_url : of a Redis that workers and machines share; empty for none
+    cache_seconds : that a result is kept there
+    cache_entry : bytes of the largest result that is kept there
+    host_names : that Host headers may have; empty for those of loopback where ``host`` is one, otherwise any
+    origins : of web pages that may send requests, beside the service's own
     token_file : holds the token that clients must send; empty for none
     is_warmed : whether filters are compiled before the service is ready
     """
@@ -53,6 +58,10 @@ class Settings:
     backend: Backend = "auto"
     cache_bytes: int = 256 << 20
     cache_url: str = ""
+    cache_seconds: float = 3600.0
+    cache_entry: int = 4 << 20
+    host_names: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
     token_file: str = ""
     drain_seconds: float = 30.0
     is_warmed: bool = True
@@ -79,7 +88,8 @@ def run(settings: Settings, command: Sequence[str], say: Callable[[str], None]) 
     _log_to_stderr()
     sys.setswitchinterval(SWITCH_SECONDS)
     token = read_token(settings.token_file)
-    remote_of(settings.cache_url)
+    remote_of(settings)
+    access_of(settings)
     if parent is not None:
         asyncio.run(_serve(settings, token, parent.sockets, parent, lambda _: None))
         return 0
@@ -118,7 +128,8 @@ async def _serve(
     service = Service(
         limits=settings.limits,
         token=token,
-        cache=Cache(settings.cache_bytes, remote_of(settings.cache_url)),
+        cache=Cache(settings.cache_bytes, remote_of(settings)),
+        access=access_of(settings),
         backend=settings.backend,
         is_warm=not settings.is_warmed,
         metrics=Metrics(parent.place if parent is not None else ""),
@@ -196,16 +207,24 @@ def read_token(name: str) -> str:
     return token
 
 
-def remote_of(address: str) -> Remote | None:
+def access_of(settings: Settings) -> Access:
+    """The names that the service answers to."""
+    try:
+        return access(settings.host, settings.host_names, settings.origins)
+    except ValueError as error:
+        raise ServeError(str(error)) from error
+
+
+def remote_of(settings: Settings) -> Remote | None:
     """The cache that workers share."""
-    if not address:
+    if not settings.cache_url:
         return None
     try:
         from gpuimg.service.remote import Redis
     except ModuleNotFoundError as error:
         raise ServeError(f"a cache in Redis needs {error.name}: pip install 'gpuimg[redis]'") from error
     try:
-        return Redis(address)
+        return Redis(settings.cache_url, max_bytes=settings.cache_entry, seconds=settings.cache_seconds)
     except ValueError as error:
         raise ServeError(str(error)) from error
 

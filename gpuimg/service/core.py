@@ -17,6 +17,7 @@ from gpuimg.errors import GpuimgError, one_line
 from gpuimg.files import Format
 from gpuimg.jobs.chains import Chain
 from gpuimg.jobs.pool import Job, Pool, QueueFull
+from gpuimg.service.access import Access
 from gpuimg.service.bodies import Body
 from gpuimg.service.cache import Answer, Cache, key
 from gpuimg.service.limits import Limits
@@ -80,6 +81,7 @@ class Service:
     ----------
     limits : what it takes on
     token : that clients must send, empty for none
+    access : the names it answers to, and whose web pages may send it work
     cache : of results
     backend : where filters run
     is_draining : whether it is about to end
@@ -105,6 +107,7 @@ class Service:
 
     limits: Limits = field(default_factory=Limits)
     token: str = ""
+    access: Access = field(default_factory=Access)
     cache: Cache = field(default_factory=lambda: Cache(0))
     backend: Backend = "auto"
     is_draining: bool = False
@@ -242,9 +245,14 @@ class Service:
         return planned
 
     def _read(self, body: Body, query: Query, watch: stopping.Watch) -> Request:
-        with stopping.watched(watch):
-            body.seek(0)
-            return Request(body, query.chain, query.formats, query.axes, self.limits, self.room)
+        seconds = self.limits.header_seconds
+        watch.deadline = time.monotonic() + seconds
+        try:
+            with stopping.watched(watch):
+                body.seek(0)
+                return Request(body, query.chain, query.formats, query.axes, self.limits, self.room)
+        except stopping.Stopped:
+            raise Problem(422, f"its header takes longer than {seconds:g} s to read", limit="header_seconds") from None
 
 
 def _parts(request: Request) -> list[Part]:

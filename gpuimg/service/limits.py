@@ -33,6 +33,7 @@ class Limits:
     queued_bytes : decoded bytes of those that wait
     waiting_seconds : that a request may be expected to wait, by how long the last ones took
     seconds : from a request's end of reading to its answer
+    header_seconds : for a file's header to be read, by one of few threads
     reading_seconds : for a request's body to arrive
     """
 
@@ -50,6 +51,7 @@ class Limits:
     queued_bytes: int = field(default_factory=lambda: max(machine_memory() // 8, 256 << 20))
     waiting_seconds: float = 2.0
     seconds: float = 60.0
+    header_seconds: float = 1.5
     reading_seconds: float = 60.0
 
     @classmethod

@@ -273,6 +273,9 @@ BINARY: Schema = {"type": "string", "format": "binary"}
 KEY: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
 
+MISDIRECTED = "the Host header names another service"
+
+
 def _answer(description: str, content: Schema) -> Schema:
     return {"description": description, "content": content}
 
@@ -289,7 +292,7 @@ def _problems(**described: str) -> Schema:
 
 def _got(summary: str, schema: Schema, *, is_open: bool = False) -> Schema:
     """An address that is only read."""
-    refused = {} if is_open else _problems(_401="no valid token")
+    refused = _problems(_421=MISDIRECTED, **{} if is_open else {"_401": "no valid token"})
     operation = {
         "summary": summary,
         "responses": {"200": _answer(summary, _json(schema)), "400": _problems(_400="unknown query")["400"], **refused},
@@ -341,11 +344,13 @@ def _apply() -> Schema:
             **_problems(
                 _400="the body is empty, or the request is not understood",
                 _401="no valid token",
+                _403="the Origin header names another site",
                 _406="no format that is accepted holds the result",
                 _408="the body did not arrive in time",
                 _412="If-None-Match names this result",
                 _413="the body or its pixels are over a limit",
                 _415="the body is of a kind that is not read",
+                _421=MISDIRECTED,
                 _422="a filter, a parameter or the file is wrong",
                 _500="the service failed at this request",
                 _503="the service is busy or about to end",
@@ -366,7 +371,7 @@ def _results() -> Schema:
         "responses": {
             "200": _answer("the result", {**images, **_json({})}),
             "304": {"description": "the client has it"},
-            **_problems(_400="unknown query", _401="no valid token", _404="it is not kept any more"),
+            **_problems(_400="unknown query", _401="no valid token", _404="it is not kept any more", _421=MISDIRECTED),
         },
     }
 

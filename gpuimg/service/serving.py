@@ -178,7 +178,7 @@ async def serve(
 
     From the signal on ``app.settings["draining"]`` is true and no connection is accepted; answers carry
     ``Connection: close``. A second signal ends the process at once; under a supervisor it does nothing, as some
-    signal every process of a service.
+    signal every process of a service. SIGHUP, which replaces workers, does nothing to a process without a supervisor.
 
     Parameters
     ----------
@@ -251,7 +251,14 @@ def _signals(tell: Callable[[], None], repeated: bool) -> Iterator[None]:
             after.callback(signal.signal, number, signal.signal(number, handle))
         if not repeated:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor's
+        elif os.name == "posix" and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+            after.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, _explain))
         yield
+
+
+def _explain(number: int, _: object) -> None:
+    """Say why a process without a supervisor goes on."""
+    _log.warning("%s does nothing: one process cannot restart without a pause", signal.Signals(number).name)
 
 
 def most_connections() -> int:
