@@ -57,7 +57,9 @@ def read_compression(ctx: click.Context, param: click.Parameter, text: str | Non
     multiple=True,
     required=True,
     shell_complete=complete_step,
-    help="A filter; repeat the option for a chain. See `gpuimg filters` and `gpuimg filters NAME`.",
+    help="A filter; repeat the option for a chain. Values without names come first and go to the parameters in order: "
+    "clip:50,200 is clip:min=50,max=200. Where a parameter takes several numbers, those that follow belong to it: "
+    "resize:480,640. See `gpuimg filters` and `gpuimg filters NAME`.",
 )
 @backend_option
 @click.option("--explain", "explaining", is_flag=True, help="Print to stderr what runs where, and why.")
@@ -108,7 +110,7 @@ def run(
     gpuimg run deep.tif -o small.png -f astype:dtype=uint8,scale=True
     gpuimg run photo.png -f rgb2gray -f threshold_otsu
     gpuimg run photo.jpg -o small.jpg -f resize:480,640 --quality 80 --strip
-    gpuimg run one.png -o both.png -f "blend:other='two.png',alpha=0.3"
+    gpuimg run one.png -o both.png -f blend:other=two.png,alpha=0.3
     gpuimg run scans/ *.tif -o smooth/ -f gaussian:sigma=2 --jobs 2
     gpuimg run - -o - -f invert --format tif < photo.png > negative.tif
     """
@@ -260,6 +262,9 @@ def _with_images(work: Work) -> Chain:
             return value
         if not isinstance(value, str):
             raise click.UsageError(f"{entry.name}: {name} must be the name of an image file, got {value!r}")
+        if not Path(value).exists():
+            kind = "a number or the name" if name in entry.operands else "the name"
+            raise click.UsageError(f"{entry.name}: {name} must be {kind} of an image file; there is no file {value!r}")
         return gpuimg.open_image(value, **work.bounds)
 
     return gpuimg.chain(
