@@ -362,6 +362,32 @@ def test_compressed_tiff(tmp_path, compression, dtype, shape):
         assert len(tiff.pages) == (3 if axes else 1)
 
 
+@pytest.mark.parametrize("compression", ["deflate", "lzw", "zstd"])
+def test_tiff_is_compressed_by_as_many_threads_as_the_work_may_use(tmp_path, monkeypatch, compression):
+    image = np.random.default_rng(1).integers(0, 9, (1500, 700), np.uint16)  # some strips of 256 KiB
+    asked = []
+
+    def imwrite(*args, **options):
+        asked.append(options["maxworkers"])
+        return written(*args, **options)
+
+    written = tifffile.imwrite
+    monkeypatch.setattr(tifffile, "imwrite", imwrite)
+    files = []
+    for processors, page in ((3, image), (1, image), (3, image[:100, :100])):
+        monkeypatch.setattr("gpuimg.files.tiff.processor_count", lambda known=processors: known)
+        gpuimg.save_image(tmp_path / "a.tif", page, compression=compression)
+        np.testing.assert_array_equal(gpuimg.open_image(tmp_path / "a.tif"), page)
+        files.append((tmp_path / "a.tif").read_bytes())
+    assert asked == [3, 1, 1]
+    assert files[0] == files[1]
+    monkeypatch.setattr("gpuimg.files.tiff.processor_count", lambda: 3)
+    with gpuimg.Pool(processors=2) as pool:
+        job = pool.submit(lambda image: gpuimg.save_image(tmp_path / "a.tif", image, compression=compression), image)
+        job.result()
+    assert asked[3:] == [2]
+
+
 def full_of(shape):
     return dataclasses.replace(full(), icc_profile=SRGB if shape[-1] in (3, 4) else b"")
 

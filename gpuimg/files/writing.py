@@ -47,7 +47,7 @@ def save_image(
         the axes of pages, BMP the resolution, others nothing. A profile of other colours than the image has is left
         out. Pages with axes are written as OME-TIFF.
     quality : 1 to 100, of JPEG (95 unless given), AVIF (90) and WebP (without loss unless given).
-    compression : of TIFF "none" (unless given), "deflate", "lzw" or "zstd"; of PNG a level from 0 to 9.
+    compression : of TIFF "none" (unless given), "deflate", "lzw" or "zstd", on all processors; of PNG a level, 0 to 9.
     subsampling : of the colours of JPEG and AVIF: "4:4:4" (unless given) keeps all of them, "4:2:2" halves their
         columns, "4:2:0" also their rows, which makes smaller files.
 
