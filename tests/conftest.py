@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import gpuimg
+from gpuimg import machine
 from gpuimg.backend import processes
 from gpuimg.plans.graph import graph_of
 from gpuimg.registry import arguments
@@ -161,6 +162,17 @@ def set_constants(monkeypatch, module, **values):
     for name, value in values.items():
         monkeypatch.setattr(module, name, value)
     graph_of.cache_clear()
+
+
+@pytest.fixture
+def figures_file(tmp_path, monkeypatch):
+    """Where figures are stored; until some are, they are the shipped ones, whatever was learned from calls before."""
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    monkeypatch.setattr(machine, "figures_path", lambda: folder / "figures.json")
+    machine.figures.cache_clear()
+    yield folder / "figures.json"
+    machine.figures.cache_clear()
 
 
 @pytest.fixture

@@ -252,14 +252,6 @@ def _file_contents():
     yield b'{"' + own.encode() + b'": {"gpu_call": ' + b"9" * 10_000 + b"}}"
 
 
-@pytest.fixture
-def figures_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "figures_path", lambda: tmp_path / "figures.json")
-    machine.figures.cache_clear()
-    yield tmp_path / "figures.json"
-    machine.figures.cache_clear()
-
-
 @pytest.mark.parametrize("content", list(_file_contents()), ids=lambda content: repr(content[:60]))
 def test_any_figures_file_is_read(figures_file, content):
     figures_file.write_bytes(content)

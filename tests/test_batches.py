@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 import gpuimg
 from gpuimg.cli import cli
@@ -75,12 +76,51 @@ def test_what_is_there_is_replaced_only_if_asked(folder, tmp_path):
     assert not itself.exists
 
 
+def test_results_of_another_format(folder, tmp_path):
+    gpuimg.save_image(tmp_path / "1.bmp", IMAGES[1])
+    done = gpuimg.map_files([folder, tmp_path / "1.bmp"], "invert", tmp_path / "out", suffix=".tif")
+    assert [each.target.name for each in done] == [name.replace(".png", ".tif") for name in [*NAMES, "1.tif"]]
+    assert [each.source.name for each in done if each.error] == ["broken.png", "1.bmp"]
+    assert done[-1].error == f"{folder / '1.png'} is saved as 1.tif, too"
+    for number, image in enumerate(IMAGES):
+        assert done[number].target.read_bytes()[:4] == b"II*\0"
+        np.testing.assert_array_equal(gpuimg.open_image(done[number].target), 255 - image)
+
+
+def test_files_that_cannot_be_written_are_converted(folder, tmp_path):
+    Image.fromarray(IMAGES[0]).save(folder / "0th.gif")
+    taken = [each.source.name for each in gpuimg.map_files([folder], "invert", tmp_path / "out")]
+    assert "0th.gif" not in taken
+    done = gpuimg.map_files([folder], "invert", tmp_path / "converted", suffix=".png")
+    assert {each.target.name: each.error for each in done}["0th.png"] == ""
+    np.testing.assert_array_equal(gpuimg.open_image(tmp_path / "converted" / "0th.png")[..., 0], 255 - IMAGES[0])
+
+
+@pytest.mark.parametrize("suffix", ["png", ".gif", ".txt", "", ".PNG"])
+def test_suffixes_that_no_format_has(folder, tmp_path, suffix):
+    with pytest.raises(ValueError, match=r"suffix must be one of \.tif, .*, got "):
+        gpuimg.map_files([folder], "invert", tmp_path / "out", suffix=suffix)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_format_on_the_command_line(folder, tmp_path):
+    several = (folder / "0.png", folder / "1.png", "-f", "invert")
+    assert run(*several, "-o", tmp_path / "out", "--format", "tif").exit_code == 0
+    np.testing.assert_array_equal(gpuimg.open_image(tmp_path / "out" / "1.tif"), 255 - IMAGES[1])
+    wrong = run(*several, "-o", tmp_path / "out", "--format", "gif")
+    assert wrong.exit_code == 2
+    assert "must be one of tif, tiff, png, " in wrong.stderr
+    named = run(folder / "0.png", "-o", tmp_path / "out.tif", "-f", "invert", "--format", "png")
+    assert named.exit_code == 2
+    assert "a file's format is that of its name" in named.stderr
+
+
 def test_of_two_files_of_one_name_the_first_is_taken(folder, tmp_path):
     files = [folder / "0.png", folder / "deeper" / "unseen.png", tmp_path / "again" / "0.png"]
     (tmp_path / "again").mkdir()
     gpuimg.save_image(files[2], IMAGES[3])
     done = gpuimg.map_files(files, gpuimg.invert, tmp_path / "out")
-    assert [each.error for each in done] == ["", "", f"{files[0]} has the same name"]
+    assert [each.error for each in done] == ["", "", f"{files[0]} is saved as {files[0].name}, too"]
     np.testing.assert_array_equal(gpuimg.open_image(done[0].target), 255 - IMAGES[0])
 
 

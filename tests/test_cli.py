@@ -190,6 +190,37 @@ def test_a_histogram_is_printed(folder):
     assert json.loads(result.stdout) == [counts.tolist(), edges.tolist()]
 
 
+def test_values_without_names_go_to_the_parameters_in_order(folder):
+    result = gpuimg_command("run", "grey.png", "-o", "out.png", "-f", "clip:50,200")
+    assert result.exit_code == 0, result.output
+    np.testing.assert_array_equal(gpuimg.open_image("out.png"), gpuimg.open_image("grey.png").clip(50, 200))
+
+
+@pytest.mark.parametrize("step", ["subtract:other=two.png", "subtract:two.png", "subtract:other='two.png'"])
+def test_an_image_is_named_by_its_file(folder, step):
+    image = gpuimg.open_image("grey.png")
+    gpuimg.save_image("two.png", image // 2)
+    result = gpuimg_command("run", "grey.png", "-o", "out.png", "-f", step)
+    assert result.exit_code == 0, result.output
+    np.testing.assert_array_equal(gpuimg.open_image("out.png"), gpuimg.subtract(image, image // 2))
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (
+            "subtract:other=two.png",
+            "subtract: other must be a number or the name of an image file; there is no file 'two.png'",
+        ),
+        ("threshold:10O.5", "threshold: value must be a number or the name of an image file; there is no file '10O.5'"),
+        ("blend:two.png,alpha=0.5", "blend: other must be the name of an image file; there is no file 'two.png'"),
+        ("blend:2,alpha=0.5", "blend: other must be the name of an image file, got 2"),
+    ],
+)
+def test_a_file_that_is_not_there_in_place_of_an_image(folder, step, words):
+    assert_fails(gpuimg_command("run", "grey.png", "-o", "out.png", "-f", step), 2, words)
+
+
 def test_no_image_ends_the_chain(folder):
     result = gpuimg_command("run", "grey.png", "-o", "out.png", "-f", "threshold_otsu", "-f", "minimum")
     assert_fails(result, 2, "threshold_otsu returns no image, so it must be the last filter")

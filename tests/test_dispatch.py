@@ -176,6 +176,7 @@ def test_explain_shows_the_table_it_chose_from():
     assert gpuimg.explain("gaussian", image, backend="multicore").chosen == "multicore"
 
 
+@pytest.mark.usefixtures("figures_file")
 def test_explain_measures_on_request():
     found = gpuimg.explain("invert", np.zeros((64, 64), np.uint8), measure=True)
     measured = {row.backend: row.measured for row in found.rows if row.predicted is not None}

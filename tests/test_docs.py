@@ -15,7 +15,9 @@ FUNCTIONS = [name for name in PUBLIC if inspect.isfunction(getattr(gpuimg, name)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.usefixtures("figures_file")  # what `explain` says depends on how long calls took before
 def test_examples_run(name, tmp_path, monkeypatch):
+    monkeypatch.delenv("GPUIMG_BACKEND", raising=False)
     monkeypatch.chdir(tmp_path)
     function = inspect.unwrap(getattr(gpuimg, name))
     finder = doctest.DocTestFinder(recurse=False)

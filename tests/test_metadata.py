@@ -323,6 +323,29 @@ def test_quality(tmp_path, suffix):
     assert sizes[0] < sizes[1] < sizes[2]
 
 
+SAMPLED = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2)}
+
+
+@pytest.mark.parametrize("subsampling", [None, *SAMPLED])
+def test_subsampling_of_jpeg(tmp_path, subsampling):
+    gpuimg.save_image(tmp_path / "a.jpg", COLOUR, subsampling=subsampling)
+    with Image.open(tmp_path / "a.jpg") as found:
+        across, down = SAMPLED[subsampling or "4:4:4"]
+        assert found.layer[0][1:3] == (across, down)  # of brightness, as a multiple of those of the colours
+        assert [layer[1:3] for layer in found.layer[1:]] == [(1, 1), (1, 1)]
+    gpuimg.save_image(tmp_path / "grey.jpg", COLOUR[..., 0], subsampling=subsampling)
+    assert gpuimg.open_image(tmp_path / "grey.jpg").shape == COLOUR.shape[:2]
+
+
+def test_subsampling_of_avif(tmp_path):
+    sizes = []
+    for subsampling in SAMPLED:
+        gpuimg.save_image(tmp_path / "a.avif", COLOUR, subsampling=subsampling)
+        assert gpuimg.open_image(tmp_path / "a.avif").shape == COLOUR.shape
+        sizes.append((tmp_path / "a.avif").stat().st_size)
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
 @pytest.mark.parametrize("shape", [(40, 50), (40, 50, 3), (40, 50, 4), (3, 40, 50)])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int64", "float16", "float32"])
 @pytest.mark.parametrize("compression", ["none", "deflate", "lzw", "zstd"])
@@ -337,6 +360,32 @@ def test_compressed_tiff(tmp_path, compression, dtype, shape):
         assert tiff.pages[0].compression == names[compression]
         assert tiff.pages[0].tags["ExifTag"].value["ExposureTime"] in (0.25, (1, 4))  # by its version
         assert len(tiff.pages) == (3 if axes else 1)
+
+
+@pytest.mark.parametrize("compression", ["deflate", "lzw", "zstd"])
+def test_tiff_is_compressed_by_as_many_threads_as_the_work_may_use(tmp_path, monkeypatch, compression):
+    image = np.random.default_rng(1).integers(0, 9, (1500, 700), np.uint16)  # some strips of 256 KiB
+    asked = []
+
+    def imwrite(*args, **options):
+        asked.append(options["maxworkers"])
+        return written(*args, **options)
+
+    written = tifffile.imwrite
+    monkeypatch.setattr(tifffile, "imwrite", imwrite)
+    files = []
+    for processors, page in ((3, image), (1, image), (3, image[:100, :100])):
+        monkeypatch.setattr("gpuimg.files.tiff.processor_count", lambda known=processors: known)
+        gpuimg.save_image(tmp_path / "a.tif", page, compression=compression)
+        np.testing.assert_array_equal(gpuimg.open_image(tmp_path / "a.tif"), page)
+        files.append((tmp_path / "a.tif").read_bytes())
+    assert asked == [3, 1, 1]
+    assert files[0] == files[1]
+    monkeypatch.setattr("gpuimg.files.tiff.processor_count", lambda: 3)
+    with gpuimg.Pool(processors=2) as pool:
+        job = pool.submit(lambda image: gpuimg.save_image(tmp_path / "a.tif", image, compression=compression), image)
+        job.result()
+    assert asked[3:] == [2]
 
 
 def full_of(shape):
@@ -363,6 +412,9 @@ def test_png_levels(tmp_path):
         ("a.png", {"compression": True}, ValueError, "of a PNG file must be one of 0, 1, 2"),
         ("a.tif", {"compression": 3}, ValueError, "must be one of none, deflate, lzw, zstd, got 3"),
         ("a.jpg", {"quality": 101}, ValueError, "quality must be at most 100, got 101"),
+        ("a.png", {"subsampling": "4:2:0"}, ValueError, "has no subsampling, which .jpg and .avif files have"),
+        ("a.jpg", {"subsampling": "4:1:1"}, ValueError, "must be one of 4:4:4, 4:2:2, 4:2:0, got '4:1:1'"),
+        ("a.jpg", {"subsampling": 2}, ValueError, "must be one of 4:4:4, 4:2:2, 4:2:0, got 2"),
         ("a.jpg", {"quality": 9.5}, TypeError, "quality must be a whole number"),
     ],
 )
@@ -458,6 +510,13 @@ def test_options_of_the_command_line(tmp_path, photo):
         done, _ = command("run", photo, "-o", tmp_path / f"{number}.jpg", "-f", "invert", "--strip", *options)
         assert done.exit_code == 0
     assert (tmp_path / "0.jpg").stat().st_size < (tmp_path / "1.jpg").stat().st_size
+    half = ("--strip", "--quality", "95", "--subsampling", "4:2:0")
+    done, _ = command("run", photo, "-o", tmp_path / "half.jpg", "-f", "invert", *half)
+    assert done.exit_code == 0
+    assert (tmp_path / "half.jpg").stat().st_size < (tmp_path / "1.jpg").stat().st_size
+    done, _ = command("run", photo, "-o", tmp_path / "b.jpg", "-f", "invert", "--subsampling", "4:1:1")
+    assert done.exit_code == 2
+    assert "must be one of 4:4:4, 4:2:2, 4:2:0, got '4:1:1'" in done.stderr
     done, _ = command("run", photo, "-o", tmp_path / "a.tif", "-f", "invert", "--compression", "deflate")
     assert done.exit_code == 0
     done, _ = command("run", photo, "-o", tmp_path / "b.png", "-f", "invert", "--compression", "9")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gpuimg
-from gpuimg.jobs.texts import MAX_TEXT, read_step, write_step
+from gpuimg.jobs.texts import MAX_TEXT, parameters, read_step, write_step
 from tests.conftest import noise
 
 
@@ -52,6 +52,26 @@ from tests.conftest import noise
         ("pad:((1,2),(3,4)),mode=mirror", {"pad_width": ((1, 2), (3, 4)), "mode": "mirror"}),
         ("crop:1,2", {"crop_width": (1, 2)}),
         ("where:a='two.png',b=0", {"a": "two.png", "b": 0}),
+        ("clip:50,200", {"min": 50, "max": 200}),
+        ("clip:50", {"min": 50}),
+        ("clip:None,200", {"min": None, "max": 200}),
+        ("clip:50,max=200", {"min": 50, "max": 200}),
+        ("apply_hysteresis_threshold:-1.5,inf", {"low": -1.5, "high": np.inf}),
+        ("percentile:50,3,5,mode=wrap", {"percentile": 50, "size": (3, 5), "mode": "wrap"}),
+        ("rotate:30,True,(1,2),0", {"angle": 30, "resize": True, "center": (1, 2), "order": 0}),
+        ("pad:2,edge,7", {"pad_width": 2, "mode": "edge", "cval": 7}),
+        ("astype:uint8,True", {"dtype": "uint8", "scale": True}),
+        ("canny:1,2", {"sigma": (1, 2)}),
+        ("gradient:wrap", {"mode": "wrap"}),
+        ("where:0,255", {"a": 0, "b": 255}),
+        ("erosion:disk(1),mode=wrap", {"footprint": ((0, 1, 0), (1, 1, 1), (0, 1, 0)), "mode": "wrap"}),
+        ("subtract:other=two.png", {"other": "two.png"}),
+        ("subtract:folder/two.png,int16", {"other": "folder/two.png", "dtype": "int16"}),
+        (r"blend:C:\new\2.tif,0.5", {"other": r"C:\new\2.tif", "alpha": 0.5}),
+        ("where:a=" + 50 * "n" + ".png,b=-1.5e2", {"a": 50 * "n" + ".png", "b": -150}),
+        ("add:other=0x1f", {"other": 31}),
+        ("add:other=two", {"other": "two"}),
+        ("label2rgb:image=None", {"image": None}),
     ],
 )
 def test_values_are_literals(text, params):
@@ -92,6 +112,13 @@ def test_values_are_literals(text, params):
         ("gaussian:sigma=1,(2,3)", "parameters are written name=value"),
         ("gaussian:sigma=1,True", "parameters are written name=value"),
         ("gaussian:sigma=1," + "9" * 41, "parameters are written name=value"),
+        ("gaussian:2,3,4.0,wrap", "parameters are written name=value"),
+        ("clip:1,2,3", "parameters are written name=value"),
+        ("clip:1,min=2", "parameters are written name=value"),
+        ("clip:max=1,(2,)", "parameters are written name=value"),
+        ("clip:two.png", "clip: min must be a number, a word"),
+        ("add:other=1e400", "add: other must have numbers that float64 holds"),
+        ("add:other=" + "1_" * 5000, "add: other must have numbers of at most 40 characters"),
         ("gaussian:sigma", "parameters are written name=value"),
         ("gaussian:2 3", "parameters are written name=value"),
         ("gaussian:x+y", "gaussian: sigma must be a number, a word"),
@@ -121,7 +148,7 @@ ALPHABET = "gausin:=,.()[]'\"\\ \t\n\0 01e+-x_*{}#é"
 
 @given(st.text(ALPHABET, max_size=60))
 def test_any_text_is_read_or_refused(tail):
-    for text in (tail, f"gaussian:{tail}", f"gaussian:sigma={tail}"):
+    for text in (tail, f"gaussian:{tail}", f"gaussian:sigma={tail}", f"clip:{tail}", f"add:other={tail}"):
         with suppress(ValueError):
             step = read_step(text)
             written = write_step(*step)
@@ -159,6 +186,38 @@ def test_numbers_need_no_brackets(numbers, cval, is_named):
     else:
         assert write_step(*step) == written
         np.testing.assert_equal(step[1], {"size": tuple(numbers), "cval": cval})
+
+
+def number_first(entry):
+    """The first parameter if a number can stand for it."""
+    first = next(iter(parameters(entry).values()), None)
+    if first is None or first.name in (*entry.images, *entry.operands):
+        return None
+    values = (first.default, *[example.get(first.name) for example in entry.examples])
+    return first.name if any(isinstance(value, int | float) for value in values) else None
+
+
+@pytest.mark.parametrize("entry", [*filter(number_first, gpuimg.FILTERS.values())], ids=lambda entry: entry.name)
+def test_numbers_are_one_value_where_the_filter_takes_several(entry):
+    first = number_first(entry)
+    pair = (0, 1) if first == "axis" else (3, 5)
+    needed = {key: value for key, value in entry.examples[0].items() if key != first}
+    text = write_step(entry.name, {first: pair, **needed}).replace(f"{first}=(", "").replace(")", "", 1)
+    if takes(entry, **needed, **{first: pair}):
+        assert read_step(text)[1][first] == pair
+    else:
+        one, other = pair
+        assert read_step(text.replace(f"{one},{other}", f"{one}"))[1][first] == one
+        with suppress(ValueError):
+            assert read_step(text)[1][first] == one
+
+
+def takes(entry, **params):
+    try:
+        gpuimg.plan(entry.name, (30, 40), np.uint8, **params)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def assert_same_step(found, expected):

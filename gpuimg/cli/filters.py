@@ -67,7 +67,7 @@ def _example(found: Filter) -> str:
     params = next((example for example in found.examples if example), {})
     written = {name: value for name, value in params.items() if name in known}
     written = {name: value for name, value in written.items() if not (hasattr(value, "shape") or callable(value))}
-    written |= dict.fromkeys(found.images, "'FILE.png'")
+    written |= dict.fromkeys(found.images, "FILE.png")
     if missing := [name for name in known if known[name].default is inspect.Parameter.empty and name not in written]:
         return f"{found.name}:{','.join(f'{name}=...' for name in missing)}"
     text = ",".join(f"{name}={value}" for name, value in written.items())

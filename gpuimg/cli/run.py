@@ -42,6 +42,26 @@ def read_compression(ctx: click.Context, param: click.Parameter, text: str | Non
     return int(text) if text is not None and re.fullmatch("[0-9]", text) else text
 
 
+def read_format(ctx: click.Context, param: click.Parameter, text: str | None) -> str | None:
+    """Read a format by its suffix without the dot."""
+    from gpuimg.jobs.batches import WRITABLE
+
+    return text if text is None else _one_of([suffix[1:] for suffix in WRITABLE], text)
+
+
+def read_subsampling(ctx: click.Context, param: click.Parameter, text: str | None) -> str | None:
+    """Read the name of a subsampling."""
+    from gpuimg.files.formats import SUBSAMPLINGS
+
+    return text if text is None else _one_of(SUBSAMPLINGS, text)
+
+
+def _one_of(known: Sequence[str], text: str) -> str:
+    if text not in known:
+        raise click.BadParameter(f"must be one of {', '.join(known)}, got {text!r}")
+    return text
+
+
 @click.command()
 @click.argument("sources", metavar="SRC...", type=click.Path(), nargs=-1, required=True)
 @click.option(
@@ -57,15 +77,18 @@ def read_compression(ctx: click.Context, param: click.Parameter, text: str | Non
     multiple=True,
     required=True,
     shell_complete=complete_step,
-    help="A filter; repeat the option for a chain. See `gpuimg filters` and `gpuimg filters NAME`.",
+    help="A filter; repeat the option for a chain. Values without names come first and go to the parameters in order: "
+    "clip:50,200 is clip:min=50,max=200. Where a parameter takes several numbers, those that follow belong to it: "
+    "resize:480,640. See `gpuimg filters` and `gpuimg filters NAME`.",
 )
 @backend_option
 @click.option("--explain", "explaining", is_flag=True, help="Print to stderr what runs where, and why.")
 @click.option(
     *("--format", "kind"),
-    type=click.Choice(("png", "tif", "jpg")),
-    default="png",
-    help="Of what is written to standard output.",
+    metavar="NAME",
+    callback=read_format,
+    help="Of what is written to standard output: png (unless given), tif, jpg, ... Of what is written to a folder: "
+    "files are converted to this format and take its suffix.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
 @click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Files at a time. Default: one a processor.")
@@ -73,6 +96,12 @@ def read_compression(ctx: click.Context, param: click.Parameter, text: str | Non
 @max_bytes_option
 @click.option("--strip", is_flag=True, help="Do not keep metadata: colour profile, EXIF, XMP, resolution, description.")
 @click.option("--quality", metavar="N", type=click.IntRange(1, 100), help="Of JPEG, WebP and AVIF files.")
+@click.option(
+    "--subsampling",
+    metavar="J:A:B",
+    callback=read_subsampling,
+    help="Of the colours of JPEG and AVIF files: 4:4:4 (unless given), which keeps all of them, 4:2:2 or 4:2:0.",
+)
 @click.option(
     "--compression",
     metavar="NAME",
@@ -85,13 +114,14 @@ def run(
     chain: Chain,
     backend: Backend | None,
     explaining: bool,
-    kind: str,
+    kind: str | None,
     overwrite: bool,
     jobs: int | None,
     max_pixels: int | None,
     max_bytes: int | None,
     strip: bool,
     quality: int | None,
+    subsampling: str | None,
     compression: str | int | None,
 ) -> None:
     """Run filters over image files, and over every page of a TIFF.
@@ -108,18 +138,21 @@ def run(
     gpuimg run deep.tif -o small.png -f astype:dtype=uint8,scale=True
     gpuimg run photo.png -f rgb2gray -f threshold_otsu
     gpuimg run photo.jpg -o small.jpg -f resize:480,640 --quality 80 --strip
-    gpuimg run one.png -o both.png -f "blend:other='two.png',alpha=0.3"
+    gpuimg run one.png -o both.png -f blend:other=two.png,alpha=0.3
     gpuimg run scans/ *.tif -o smooth/ -f gaussian:sigma=2 --jobs 2
+    gpuimg run scans/ -o small/ -f resize:480,640 --format jpg --quality 85 --subsampling 4:2:0
     gpuimg run - -o - -f invert --format tif < photo.png > negative.tif
     """
-    saving = {"quality": quality, "compression": compression}
+    saving = {"quality": quality, "compression": compression, "subsampling": subsampling}
     work = Work(chain, backend or default_backend(), overwrite, not strip, max_pixels, max_bytes, saving)
     if len(sources) > 1 or Path(sources[0]).is_dir() or (output is not None and _is_folder(output)):
         if explaining:
             raise click.UsageError("--explain is for one file")
-        _run_many(work, sources, output, jobs)
+        _run_many(work, sources, output, jobs, None if kind is None else f".{kind}")
         return
-    with _streams(sources[0], output, kind) as (src, target):
+    if kind is not None and output != "-":
+        raise click.UsageError("--format is for standard output and for folders; a file's format is that of its name")
+    with _streams(sources[0], output, kind or "png") as (src, target):
         _run_one(work, src, target, explaining, overwrite or output == "-")
 
 
@@ -200,14 +233,14 @@ def _is_folder(output: str) -> bool:
     return output.endswith(("/", os.sep)) or Path(output).is_dir()
 
 
-def _run_many(work: Work, sources: Sequence[str], output: str | None, jobs: int | None) -> None:
+def _run_many(work: Work, sources: Sequence[str], output: str | None, jobs: int | None, suffix: str | None) -> None:
     """Run a chain over many files, and say at the end what became of them."""
     from gpuimg.jobs.batches import image_files
 
     if output is None or not (_is_folder(output) or (not Path(output).exists() and Path(output).suffix == "")):
         raise click.UsageError("of several files the results go into a folder: name one with -o, for example -o out/")
     chain = _with_images(work)
-    files = sum(1 for _ in image_files(sources))
+    files = sum(1 for _ in image_files(sources, suffix))
     if files == 0:
         raise click.ClickException(f"there is no image file in {', '.join(sources)}")
     with progress(files) as begin, gpuimg.use_backend(work.backend):
@@ -225,6 +258,7 @@ def _run_many(work: Work, sources: Sequence[str], output: str | None, jobs: int 
             overwrite=work.overwrite,
             progress=report,
             metadata=work.keeps_metadata,
+            suffix=suffix,
             **work.bounds,
             **work.saving,
         )
@@ -260,6 +294,9 @@ def _with_images(work: Work) -> Chain:
             return value
         if not isinstance(value, str):
             raise click.UsageError(f"{entry.name}: {name} must be the name of an image file, got {value!r}")
+        if not Path(value).exists():
+            kind = "a number or the name" if name in entry.operands else "the name"
+            raise click.UsageError(f"{entry.name}: {name} must be {kind} of an image file; there is no file {value!r}")
         return gpuimg.open_image(value, **work.bounds)
 
     return gpuimg.chain(

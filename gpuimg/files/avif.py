@@ -53,4 +53,4 @@ def _bits(data: bytes) -> int:
 
 def write_avif(file: BinaryIO, pages: Pixels, how: Written) -> None:
     """Write an AVIF file of 8 bits, with some loss."""
-    write_still(file, pages, how._replace(quality=how.quality or 90), "AVIF", subsampling="4:4:4")
+    write_still(file, pages, how._replace(quality=how.quality or 90), "AVIF", subsampling=how.subsampling or "4:4:4")

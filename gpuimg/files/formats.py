@@ -52,6 +52,7 @@ class Format(NamedTuple):
     held: Mapping[str, int] = MappingProxyType({})
     in_exif: bool = False
     has_quality: bool = False
+    has_subsampling: bool = False
     compressions: tuple[str | int, ...] = ()
     extra: str = ""
 
@@ -63,6 +64,7 @@ def _begins(pattern: bytes) -> re.Pattern[bytes]:
 ALL = dict.fromkeys(WORDS, MOST_BYTES)
 OF_ONE = {name: most for name, most in ALL.items() if name != "axes"}
 IN_PNG = {**OF_ONE, "icc_profile": 1 << 20}  # Pillow's readers refuse more
+SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")  # Pillow's names
 IN_JPEG = {**OF_ONE, "exif": 65_000, "xmp": 65_000}  # a segment has two bytes for its length
 
 # fmt: off
@@ -72,13 +74,13 @@ FORMATS = (
     Format("PNG", "image/png", (".png",), _begins(re.escape(PNG_SIGNATURE)), read_png, write_png, ("uint8", "uint16"),
            (1, 2, 3, 4), held=IN_PNG, compressions=tuple(range(10))),
     Format("JPEG", "image/jpeg", (".jpg", ".jpeg"), _begins(rb"\xff\xd8\xff"), read_jpeg, write_jpeg, ("uint8",),
-           (1, 3), 65500, held=IN_JPEG, in_exif=True, has_quality=True),
+           (1, 3), 65500, held=IN_JPEG, in_exif=True, has_quality=True, has_subsampling=True),
     Format("NPY", "application/x-npy", (".npy",), _begins(NPY_SIGNATURE), read_npy, write_npy, NPY_DTYPES,
            has_pages=True),
     Format("WebP", "image/webp", (".webp",), _begins(rb"RIFF....WEBP"), read_webp, write_webp, ("uint8",), (3, 4),
            LONGEST_SIDE, held=OF_ONE, in_exif=True, has_quality=True),
     Format("AVIF", "image/avif", (".avif",), _begins(rb"....ftypavi[fs]"), read_avif, write_avif, ("uint8",), (3, 4),
-           65535, held=OF_ONE, in_exif=True, has_quality=True),
+           65535, held=OF_ONE, in_exif=True, has_quality=True, has_subsampling=True),
     Format("JPEG 2000", "image/jp2", (".jp2",), _begins(rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  "), read_jpeg2000,
            write_jpeg2000, ("uint8",), (1, 2, 3, 4)),
     Format("BMP", "image/bmp", (".bmp",), _begins(b"BM"), read_bmp, write_bmp, ("uint8",), (1, 3),
@@ -114,9 +116,13 @@ def _bare(suffixes: tuple[str, ...]) -> list[str]:
 
 
 def check_options(
-    path: PathLike, quality: int | None = None, compression: str | int | None = None, format: str | None = None
+    path: PathLike,
+    quality: int | None = None,
+    compression: str | int | None = None,
+    subsampling: str | None = None,
+    format: str | None = None,
 ) -> None:
-    """Raise unless the format of a file's name can be written with a quality or a compression."""
+    """Raise unless the format of a file's name can be written with a quality, a compression or a subsampling."""
     path = path_of(path)
     form = format_of(path, format)
     if form.extra and not has_codecs(form.extra):
@@ -125,6 +131,11 @@ def check_options(
         whole("quality", quality, high=100)
         if not form.has_quality:
             raise ValueError(f"{path}: a {form.name} file has no quality, which .jpg, .webp and .avif files have")
+    if subsampling is not None:
+        if not form.has_subsampling:
+            raise ValueError(f"{path}: a {form.name} file has no subsampling, which .jpg and .avif files have")
+        if subsampling not in SUBSAMPLINGS:
+            raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLINGS)}, got {subsampling!r}")
     if compression is None:
         return
     if not form.compressions:

@@ -49,4 +49,5 @@ def check_scans(file: BinaryIO, nbytes: float = math.inf) -> None:
 
 def write_jpeg(file: BinaryIO, pages: Pixels, how: Written) -> None:
     """Write a JPEG file that few can tell from the image."""
-    write_still(file, pages, how._replace(quality=how.quality or 95), "JPEG", subsampling=0)
+    subsampling = how.subsampling or "4:4:4"
+    write_still(file, pages, how._replace(quality=how.quality or 95), "JPEG", subsampling=subsampling)

@@ -105,6 +105,7 @@ class Written(NamedTuple):
     metadata: ImageMetadata = NO_METADATA
     quality: int | None = None
     compression: str | int | None = None
+    subsampling: str | None = None
 
 
 PLAIN = Written()

@@ -41,6 +41,7 @@ from gpuimg.files.tiff_guards import (
     check_segments,
 )
 from gpuimg.images import ALPHA_CHANNELS
+from gpuimg.machine import processor_count
 
 # Photometric interpretations whose samples are not what they seem: separated inks, luma and chroma, the Lab family.
 INDIRECT_COLOURS = {5: "CMYK", 6: "YCbCr", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32844: "LogL", 32845: "LogLuv"}
@@ -53,6 +54,7 @@ BY_CODECS = (LZW, *ZSTD, *IMAGES_IN_TIFF)
 WHOLE_BITS = (1, 8, 16, 32, 64)  # others take imagecodecs
 SPREAD = {2: 85, 4: 17}  # grey levels, by bits
 XMP_TAG, ICC_TAG = 700, 34675
+LEAST_STRIP = 1 << 15  # bytes of a page; less is compressed sooner than it is passed between threads
 COMPRESSIONS = {"deflate": "zlib", "lzw": "lzw", "zstd": "zstd"}
 PILLOW_BITS = {"I;16": 16, "I;16B": 16, "I": 32, "F": 32}  # of a sample, by mode; 8 in all others
 
@@ -356,9 +358,17 @@ def write_tiff(file: BinaryIO, pages: Pixels, how: Written) -> None:
     else:
         options["predictor"] = pages.dtype.kind in "iu" and pages.itemsize < 8  # what tifffile takes
         options["compression"] = COMPRESSIONS[str(how.compression)]
+        options["maxworkers"] = _threads() if pages.nbytes >= LEAST_STRIP * len(pages) else 1
         tifffile.imwrite(file, np.ascontiguousarray(pages, native), **options)
     if exif is not None:
         _append_directories(file, exif)
+
+
+def _threads() -> int:
+    """How many threads compress: as many as this thread's work may use."""
+    watch = stopping.watch()
+    most = processor_count()
+    return most if watch is None or watch.processors is None else min(most, watch.processors)
 
 
 def _write_pixels(file: BinaryIO, pages: Pixels, native: np.dtype[Any], offset: int) -> None:

@@ -24,6 +24,7 @@ def save_image(
     metadata: ImageMetadata | None = None,
     quality: int | None = None,
     compression: str | int | None = None,
+    subsampling: str | None = None,
 ) -> None:
     """Write an image file, in the format that the name's suffix says, in the array's own depth.
 
@@ -46,7 +47,9 @@ def save_image(
         the axes of pages, BMP the resolution, others nothing. A profile of other colours than the image has is left
         out. Pages with axes are written as OME-TIFF.
     quality : 1 to 100, of JPEG (95 unless given), AVIF (90) and WebP (without loss unless given).
-    compression : of TIFF "none" (unless given), "deflate", "lzw" or "zstd"; of PNG a level from 0 to 9.
+    compression : of TIFF "none" (unless given), "deflate", "lzw" or "zstd", on all processors; of PNG a level, 0 to 9.
+    subsampling : of the colours of JPEG and AVIF: "4:4:4" (unless given) keeps all of them, "4:2:2" halves their
+        columns, "4:2:0" also their rows, which makes smaller files.
 
     Raises
     ------
@@ -57,7 +60,7 @@ def save_image(
         The format cannot hold the dtype without losing depth.
     ValueError
         An unknown suffix, an empty array, ``axes`` that do not fit it, or a shape that the format cannot hold; a format
-        that has no quality or compression.
+        that has no quality, compression or subsampling.
 
     Warns
     -----
@@ -79,11 +82,11 @@ def save_image(
         raise ValueError('format must be given for an open file, for example format="PNG"')
     name = Path(f"the {format} file") if file is not None else path_of(path)  # type: ignore[arg-type]
     image = np.asarray(array)
-    check_options(name, quality, compression, format)
+    check_options(name, quality, compression, subsampling, format)
     check_fits(name, image.shape, image.dtype, axes=axes, format=format)
     if metadata is not None and not isinstance(metadata, ImageMetadata):
         raise TypeError(f"metadata must be an ImageMetadata, got {type(metadata).__name__}")
-    how = Written(metadata or NO_METADATA, quality, compression)
+    how = Written(metadata or NO_METADATA, quality, compression, subsampling)
     form = format_of(name, format)
     if file is None:
         with one_line(name), replacing(name) as draft:
@@ -117,10 +120,14 @@ def write_image(
 
 
 def check_target(
-    path: PathLike, quality: int | None = None, compression: str | int | None = None, format: str | None = None
+    path: PathLike,
+    quality: int | None = None,
+    compression: str | int | None = None,
+    subsampling: str | None = None,
+    format: str | None = None,
 ) -> None:
     """Raise now what `save_image` would raise after the work: an unknown suffix, no such folder, no permission."""
     path = path_of(path)
-    check_options(path, quality, compression, format)
+    check_options(path, quality, compression, subsampling, format)
     with one_line(path):
         target_of(path)

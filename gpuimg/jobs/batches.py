@@ -15,8 +15,9 @@ from gpuimg.jobs.chains import Chain, chain, conversion, filter_of, planned_step
 from gpuimg.jobs.pool import Pool
 from gpuimg.jobs.streams import stream
 
-# Of the image files in a folder: those that can be written, too; an NPY file may hold anything.
-SUFFIXES = tuple([suffix for form in FORMATS if form.write and form.name != "NPY" for suffix in form.suffixes])
+# Of the image files in a folder; an NPY file may hold anything.
+READABLE = tuple([suffix for form in FORMATS if form.name != "NPY" for suffix in form.suffixes])
+WRITABLE = tuple([suffix for form in FORMATS if form.write for suffix in form.suffixes])
 
 
 class Done(NamedTuple):
@@ -37,11 +38,15 @@ class Done(NamedTuple):
     exists: bool = False
 
 
-def image_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
-    """The files among paths, and the image files in folders, by name; not those in their folders."""
+def image_files(paths: Iterable[str | os.PathLike[str]], suffix: str | None = None) -> Iterator[Path]:
+    """The files among paths, and the image files in folders, by name; not those in their folders.
+
+    Of files in folders, those that can be written in their own format, or else are given another ``suffix``.
+    """
+    known = set(READABLE) if suffix is not None else {*READABLE} & {*WRITABLE}
     for path in map(Path, paths):
         if path.is_dir():
-            yield from sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES and each.is_file())
+            yield from sorted(each for each in path.iterdir() if each.suffix.lower() in known and each.is_file())
         else:
             yield path
 
@@ -59,6 +64,8 @@ def map_files(
     metadata: bool = True,
     quality: int | None = None,
     compression: str | int | None = None,
+    subsampling: str | None = None,
+    suffix: str | None = None,
     **params: Any,
 ) -> list[Done]:
     """Run a filter over image files and save the results under the same names in a folder.
@@ -76,7 +83,9 @@ def map_files(
     progress : called with what became of each file, in their order
     max_pixels, max_bytes : limits of the files, as for `open_image`
     metadata : whether the results keep what the files say of their images, as far as their format holds it
-    quality, compression : of the results, as for `save_image`; a file whose format has none is reported
+    quality, compression, subsampling : of the results, as for `save_image`; a file whose format has none is reported
+    suffix : of the results in place of their own, such as ".png", which says the format. Folders then give files of
+        formats that are read only, too. Of files whose results would have one name, all but the first are reported
     **params : of the filter
 
     Returns
@@ -86,7 +95,7 @@ def map_files(
     Raises
     ------
     OSError : the folder cannot be made
-    TypeError, ValueError : the filter is none
+    TypeError, ValueError : the filter is none, or ``suffix`` is not one that `save_image` knows
 
     Warns
     -----
@@ -102,6 +111,8 @@ def map_files(
     >>> done.target.name, done.error
     ('one.png', '')
     """
+    if suffix is not None and suffix not in WRITABLE:
+        raise ValueError(f"suffix must be one of {', '.join(WRITABLE)}, got {suffix!r}")
     found = None if isinstance(filter, Chain) else filter_of(filter)
     used = chain((found.function, params)) if found is not None else filter
     folder = Path(out)
@@ -109,23 +120,25 @@ def map_files(
     report = progress or (lambda _: None)
     limits = {"max_pixels": max_pixels, "max_bytes": max_bytes}
     given = {} if found is not None else params
-    saving = {"quality": quality, "compression": compression}
+    saving = {"quality": quality, "compression": compression, "subsampling": subsampling}
     work = partial(_one_file, used, given, limits, overwrite, metadata, saving)
     done = []
     with Pool(running=jobs) as pool:
-        for each in stream(_with_targets(paths, folder), work, pool=pool):
+        for each in stream(_with_targets(paths, folder, suffix), work, pool=pool):
             report(each)
             done.append(each)
     return done
 
 
-def _with_targets(paths: Iterable[str | os.PathLike[str]], folder: Path) -> Iterator[tuple[Path, Path, str]]:
+def _with_targets(
+    paths: Iterable[str | os.PathLike[str]], folder: Path, suffix: str | None
+) -> Iterator[tuple[Path, Path, str]]:
     """Each file with its target, and what is wrong with that; the first of several of one name has it."""
     taken: dict[Path, Path] = {}
-    for source in image_files(paths):
-        target = folder / source.name
+    for source in image_files(paths, suffix):
+        target = folder / (source.name if suffix is None else source.stem + suffix)
         first = taken.setdefault(target, source)
-        yield source, target, "" if first is source else f"{first} has the same name"
+        yield source, target, "" if first is source else f"{first} is saved as {target.name}, too"
 
 
 def _one_file(

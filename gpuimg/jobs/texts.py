@@ -1,8 +1,9 @@
 """A step of a chain as a text, ``gaussian:sigma=2,mode=nearest``: on the command line, and wherever there is no Python.
 
 Values are numbers, words, quoted strings, None, True, False, and tuples and lists of them; a footprint may be
-``disk(3)``, ``square(3)`` or ``diamond(3)``. Nothing is evaluated, and a text of any kind is read in time proportional
-to its length or refused in one sentence.
+``disk(3)``, ``square(3)`` or ``diamond(3)``. An image is the name of its file, quoted where it has a space, a comma, an
+equals sign, a bracket or a quote. Nothing is evaluated or opened. A text of any kind is read in time proportional to
+its length or refused in one sentence.
 """
 
 from __future__ import annotations
@@ -33,6 +34,16 @@ FOOTPRINTS = {"disk": disk, "square": square, "diamond": diamond}
 CLOSING = {"(": ")", "[": "]"}
 CONSTANTS = {"None": None, "True": True, "False": False, "nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 TOKEN = re.compile(r"""('(?:[^'\\\0]|\\[^\0])*'|"(?:[^"\\\0]|\\[^\0])*"|[()\[\],=]|[^\s()\[\],='"\0]+)\s*""")
+WRITTEN_NUMBER = re.compile(r"[-+]?(0[xX][\da-fA-F_]*|0[oObB][\d_]*|[\d_]*(\.[\d_]*)?([eE][-+]?[\d_]*)?)", re.ASCII)
+TAKES_ONE = {
+    "int",
+    "float",
+    "bool",
+    "None",
+    "ImageLike",
+    "Order",
+    "GridOrder",
+}  # annotations, with or between which bars
 KINDS = "must be a number, a word, None, True, False or a tuple or list of them"
 
 
@@ -41,9 +52,10 @@ def read_step(text: str) -> tuple[str, dict[str, Any]]:
 
     Parameters
     ----------
-    text : a filter's name; after a colon its parameters, ``name=value`` with commas between. The first may be a value
-        alone, of the filter's first parameter. A number alone behind a comma belongs to the value before it:
-        ``480,640`` is ``(480,640)``. In a quoted string a backslash stands before a quote or another backslash
+    text : a filter's name; after a colon its parameters, ``name=value`` with commas between. Values without names come
+        first and go to the filter's parameters in order, as in Python: ``clip:50,200`` is ``clip:min=50,max=200``.
+        Where a parameter takes several numbers, those that follow belong to it: ``resize:480,640`` is
+        ``resize:output_shape=(480,640)``. In a quoted string a backslash stands before a quote or another backslash
 
     Returns
     -------
@@ -59,6 +71,10 @@ def read_step(text: str) -> tuple[str, dict[str, Any]]:
     ('gaussian', {'sigma': (1, 2.5), 'mode': 'nearest'})
     >>> read_step("resize:480,640,order=0")
     ('resize', {'output_shape': (480, 640), 'order': 0})
+    >>> read_step("clip:50,200")
+    ('clip', {'min': 50, 'max': 200})
+    >>> read_step("subtract:other=two.png")
+    ('subtract', {'other': 'two.png'})
     >>> read_step("erosion:footprint=disk(1)")
     ('erosion', {'footprint': ((0, 1, 0), (1, 1, 1), (0, 1, 0))})
     """
@@ -138,39 +154,53 @@ def _read(text: str) -> tuple[str, dict[str, Any]]:
     name, _, arguments = text.partition(":")
     entry = filter_named(name.strip())
     try:
-        pairs = _pairs(arguments, list(parameters(entry)))
+        pairs = _pairs(arguments, parameters(entry))
     except ValueError:
         written = "parameters are written name=value,name=value, each once"
         raise ValueError(f"{entry.name}: {written}, got {shown(arguments)}") from None
     _check_names(entry, pairs)
-    params = {}
+    params: dict[str, Any] = {}
     for key, tokens in pairs.items():
         try:
-            is_named = key == "footprint" and tokens[0] in FOOTPRINTS
-            params[key] = _named_footprint(tokens) if is_named else _value(tokens)
+            if key == "footprint" and tokens[0] in FOOTPRINTS:
+                params[key] = _named_footprint(tokens)
+            else:
+                is_file = key in (*entry.images, *entry.operands) and _is_file(tokens)
+                params[key] = tokens[0] if is_file else _value(tokens)
         except ValueError as error:
             raise ValueError(f"{entry.name}: {key} {error}, got {shown(' '.join(tokens))}") from None
     return entry.name, params
 
 
-def _pairs(arguments: str, known: list[str]) -> dict[str, list[str]]:
+def _pairs(arguments: str, known: Mapping[str, inspect.Parameter]) -> dict[str, list[str]]:
     """The tokens of each parameter's value; a `ValueError` where it is written otherwise."""
     pairs: dict[str, list[str]] = {}
-    key = ""
-    for number, piece in enumerate(_pieces(arguments)):
-        if key and _is_number(piece) and _is_number(pairs[key][-1:]):
+    unnamed = [each for each in known.values() if each.kind != each.KEYWORD_ONLY] or list(known.values())[:1]
+    key, is_whole = "", True
+    for piece in _pieces(arguments):
+        if not is_whole and _is_number(piece) and _is_number(pairs[key][-1:]):
             pairs[key] += [",", *piece]
             continue
-        if number == 0 and known and _is_alone(piece, known):
-            piece = [known[0], "=", *piece]
-        key, equals, *value = piece
-        if equals != "=" or not value or not key.isidentifier() or key in pairs:
+        if unnamed and _is_alone(piece, known):
+            parameter = unnamed.pop(0)
+            key, value, is_whole = parameter.name, piece, _takes_one(parameter)
+        else:
+            key, equals, *value = piece
+            unnamed, is_whole = [], False
+            if equals != "=" or not value or not key.isidentifier():
+                raise ValueError
+        if key in pairs:
             raise ValueError
         pairs[key] = value
     return {key: _enclosed(value) for key, value in pairs.items()}
 
 
-def _is_alone(piece: list[str], known: list[str]) -> bool:
+def _takes_one(parameter: inspect.Parameter) -> bool:
+    """Whether a parameter takes one number at most, or an image."""
+    return set(parameter.annotation.split(" | ")) <= TAKES_ONE
+
+
+def _is_alone(piece: list[str], known: Mapping[str, inspect.Parameter]) -> bool:
     """Whether a piece is a value without a name."""
     if not piece or "=" in piece or piece[0] in known:
         return False
@@ -184,6 +214,12 @@ def _is_number(piece: list[str]) -> bool:
         return isinstance(_value(piece), int | float)
     except ValueError:
         return False
+
+
+def _is_file(tokens: list[str]) -> bool:
+    """Whether an image's value is the name of a file without quotes."""
+    (token, *rest) = tokens
+    return not (rest or token[0] in "([,=])'\"" or token in CONSTANTS or WRITTEN_NUMBER.fullmatch(token))
 
 
 def _enclosed(value: list[str]) -> list[str]:
