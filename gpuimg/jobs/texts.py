@@ -145,12 +145,20 @@ def _read(text: str) -> tuple[str, dict[str, Any]]:
     _check_names(entry, pairs)
     params = {}
     for key, tokens in pairs.items():
+        is_named = key == "footprint" and tokens[0] in FOOTPRINTS
         try:
-            is_named = key == "footprint" and tokens[0] in FOOTPRINTS
             params[key] = _named_footprint(tokens) if is_named else _value(tokens)
         except ValueError as error:
-            raise ValueError(f"{entry.name}: {key} {error}, got {shown(' '.join(tokens))}") from None
+            also = "" if is_named else _also(entry, key)
+            raise ValueError(f"{entry.name}: {key} {error}, got {shown(' '.join(tokens))}{also}") from None
     return entry.name, params
+
+
+def _also(entry: Filter, key: str) -> str:
+    """What else a parameter may be."""
+    if key in (*entry.images, *entry.operands):
+        return f"; an image's name stands in quotes: {key}='other.png'"
+    return f"; a footprint may also be {', '.join(FOOTPRINTS)}, as in disk(3)" if key == "footprint" else ""
 
 
 def _pairs(arguments: str, known: list[str]) -> dict[str, list[str]]:
