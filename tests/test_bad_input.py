@@ -152,6 +152,8 @@ WRONG = [
     ("watershed", {"markers": GREY.astype(float)}, TypeError, "markers must have one of the dtypes int32, got float64"),
     ("watershed", {"markers": GREY[1:]}, ValueError, "markers must have the image's shape"),
     ("watershed", {"markers": GREY.astype(np.int64) << 31}, ValueError, "markers must be greater than -2"),
+    ("watershed", {"markers": np.full(GREY.shape, -(2**31), np.int32)}, ValueError, "markers must be greater than -2"),
+    ("watershed", {"markers": np.full(GREY.shape, -(2**31), ">i4")}, ValueError, "markers must be greater than -2"),
     (
         "watershed",
         {"markers": GREY, "mask": GREY.astype(float)},

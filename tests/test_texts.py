@@ -122,6 +122,7 @@ def test_values_are_literals(text, params):
         ("gaussian:sigma", "parameters are written name=value"),
         ("gaussian:2 3", "parameters are written name=value"),
         ("gaussian:x+y", "gaussian: sigma must be a number, a word"),
+        ("erosion:footprint=ring(3)", "a footprint may also be disk, square, diamond, as in disk(3)"),
         ("erosion:disk", "erosion: footprint must be disk(n) with a whole number n from 1 to 49, got 'disk'"),
         ("erosion:disk(50)", "must be disk(n) with a whole number n from 1 to 49, got 'disk ( 50 )'"),
         ("erosion:disk(disk(1))", "footprint must be a number"),

@@ -117,6 +117,7 @@ def watershed(
     if math.prod(source.shape) > LARGEST:
         raise ValueError(f"image must have at most 2**30 values, got the shape {source.shape}")
     seeds = images.accept_second("markers", _labels(markers), source, dtypes={INT32})
+    _check_range(seeds)
     others = () if mask is None else (images.accept_second("mask", mask, source, dtypes={BOOL, UINT8}),)
     return run(plan_watershed, source, touching, others=(seeds, *others), backend=backend, out=out)
 
@@ -131,11 +132,16 @@ def _labels(markers: Any) -> Any:
     dtype = getattr(markers, "dtype", None)
     if not isinstance(dtype, np.dtype) or dtype.kind not in "bui" or dtype.newbyteorder("=") == INT32:
         return markers
-    if markers.size and dtype.itemsize >= INT32.itemsize:
+    if dtype.itemsize >= INT32.itemsize:
+        _check_range(markers)
+    return markers.astype(INT32)
+
+
+def _check_range(markers: Any) -> None:
+    if markers.size:
         low, high = int(markers.min()), int(markers.max())
         if low <= -(1 << 31) or high >= 1 << 31:
             raise ValueError(f"markers must be greater than -2**31 and less than 2**31, got {low} to {high}")
-    return markers.astype(INT32)
 
 
 def plan_watershed(image: Value, markers: Value, *rest: Any) -> Value:

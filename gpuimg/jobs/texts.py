@@ -147,6 +147,8 @@ def _taken_by(entry: Filter, name: str) -> str:
     return f"; {takers[0]} takes {name}" if len(takers) == 1 else ""
 
 
+_OR_NAMED = f"; a footprint may also be {', '.join(FOOTPRINTS)}, as in disk(3)"
+
 # Reading -----------------------------------------------------------------------------------------------------------
 
 
@@ -161,14 +163,13 @@ def _read(text: str) -> tuple[str, dict[str, Any]]:
     _check_names(entry, pairs)
     params: dict[str, Any] = {}
     for key, tokens in pairs.items():
+        is_named = key == "footprint" and tokens[0] in FOOTPRINTS
         try:
-            if key == "footprint" and tokens[0] in FOOTPRINTS:
-                params[key] = _named_footprint(tokens)
-            else:
-                is_file = key in (*entry.images, *entry.operands) and _is_file(tokens)
-                params[key] = tokens[0] if is_file else _value(tokens)
+            is_file = key in (*entry.images, *entry.operands) and _is_file(tokens)
+            params[key] = _named_footprint(tokens) if is_named else tokens[0] if is_file else _value(tokens)
         except ValueError as error:
-            raise ValueError(f"{entry.name}: {key} {error}, got {shown(' '.join(tokens))}") from None
+            also = _OR_NAMED if key == "footprint" and not is_named else ""
+            raise ValueError(f"{entry.name}: {key} {error}, got {shown(' '.join(tokens))}{also}") from None
     return entry.name, params
 
 
