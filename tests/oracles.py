@@ -857,12 +857,13 @@ def peak_local_max(
 ):
     """Peaks by the definition: candidates from the highest on, without those too close to one before."""
     plain = np.where(np.isnan(image), -np.inf, image).astype(np.float64)
-    threshold = plain.min() if threshold_abs is None else threshold_abs
+    least = np.nanmin(image) if np.isfinite(plain).any() else np.inf
+    threshold = least if threshold_abs is None else threshold_abs
     if threshold_rel is not None:
         threshold = max(threshold, float(threshold_rel * image.dtype.type(plain.max())))
     size = (2 * min_distance + 1, 2 * min_distance + 1, *(1,) * (image.ndim - 2))
     is_peak = (plain == ndimage.maximum_filter(plain, size, mode="nearest")) & (plain > threshold)
-    if plain.min() == plain.max() and plain.size > 1:
+    if least == plain.max() and plain.size > 1:
         is_peak[:] = False
     if isinstance(exclude_border, bool):
         exclude_border = min_distance * exclude_border

@@ -267,6 +267,24 @@ def test_nan_is_no_peak_and_hides_none(backend):
     assert not gpuimg.local_maxima(image, backend=backend)[3, 3]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_threshold_of_peaks_passes_over_nan(backend, dtype):
+    """A flat background is no peak because there is NaN somewhere."""
+    image = np.full((7, 8), -5, dtype)
+    image[0, 0], image[6, 7] = np.nan, np.nan
+    assert gpuimg.peak_local_max(image, exclude_border=False, backend=backend).shape == (0, 2)
+    assert gpuimg.peak_local_max(image, threshold_abs=-9, exclude_border=False, backend=backend).shape == (0, 2)
+    image[3, 3], image[3, 4], image[5, 6] = np.nan, -1, -3
+    peaks = np.array([[3, 4], [5, 6]])
+    assert_same(gpuimg.peak_local_max(image, backend=backend), peaks)
+    assert_same(gpuimg.peak_local_max(image, threshold_rel=2, backend=backend), peaks[:1])
+    image[0, 4] = -np.inf
+    assert len(gpuimg.peak_local_max(image, exclude_border=False, backend=backend)) > 20
+    nothing = np.full((3, 4), np.nan, dtype)
+    assert gpuimg.peak_local_max(nothing, exclude_border=False, backend=backend).shape == (0, 2)
+    assert gpuimg.peak_local_max(nothing[:1, :1], exclude_border=False, backend=backend).shape == (0, 2)
+
+
 def test_peaks_of_a_stack_have_its_index_first(backend):
     stack = np.zeros((3, 7, 8), np.uint8)
     stack[0, 3, 4], stack[2, 2, 2], stack[2, 4, 5] = 9, 3, 5

@@ -184,6 +184,77 @@ WRONG = [
 ]
 
 
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_tables_of_a_stack(backend, channels):
+    shape = (17, 23)
+    labels = np.array([[blobs(shape, 3 * t + z) for z in range(3)] for t in range(2)])
+    labels[0, 1] = 0
+    intensity = noise((2, 3, *shape, *channels), "uint16", 1)
+    found = gpuimg.regionprops_table(labels, intensity, PROPERTIES, axes="TZYX", backend=backend)
+    tables = {
+        place: gpuimg.regionprops_table(labels[place], intensity[place], PROPERTIES, backend="single")
+        for place in np.ndindex(2, 3)
+    }
+    assert list(found) == ["T", "Z", *tables[0, 0]]
+    for place, table in tables.items():
+        rows = (found["T"] == place[0]) & (found["Z"] == place[1])
+        assert_tables_same({name: found[name][rows] for name in table}, table)
+    places = np.stack([found["T"], found["Z"], found["label"]])
+    assert places.dtype == np.int64
+    np.testing.assert_array_equal(np.lexsort(places[::-1]), range(places.shape[1]))
+
+
+def test_axes_of_tables_in_any_order():
+    labels, intensity = np.stack([blobs((9, 12)), blobs((9, 12), 1)]), noise((2, 9, 12, 3), "float32")
+    expected = gpuimg.regionprops_table(labels, intensity, PROPERTIES, axes="NYX")
+    turned = np.moveaxis(intensity, 0, 2)
+    assert_tables_same(gpuimg.regionprops_table(np.moveaxis(labels, 0, 2), turned, PROPERTIES, axes="YXN"), expected)
+    assert_tables_same(
+        {"N": expected["N"], **gpuimg.regionprops_table(labels, intensity, axes="NYX")},
+        {name: expected[name] for name in expected if name in ("N", "label") or name.startswith("bbox-")},
+    )
+    (first, second), kinds = labels, ("label", "area")
+    assert_tables_same(
+        gpuimg.regionprops_table(first, properties=kinds, axes="YX"), gpuimg.regionprops_table(first, properties=kinds)
+    )
+    by_channels = gpuimg.regionprops_table(labels, intensity[..., 0], kinds, axes="CYX")
+    assert list(by_channels) == ["C", *kinds]
+    assert by_channels["C"].sum() == second.max()
+    none = gpuimg.regionprops_table(labels[:0], intensity[:0], PROPERTIES, axes="NYX")
+    assert {name: (column.shape, column.dtype) for name, column in none.items()} == {
+        name: ((0,), column.dtype) for name, column in expected.items()
+    }
+
+
+STACKED = [
+    ({"axes": "TYX"}, "axes must have a letter for each axis of label_image, whose shape is (3, 3), got 'TYX'"),
+    ({"label_image": np.ones((3, 3, 2), int), "axes": "YXC"}, "label_image must be of the shape (H, W) or a stack"),
+    (
+        {"label_image": np.ones((2, 3, 3), int), "intensity_image": np.ones((3, 3, 3)), "axes": "TYX"},
+        "intensity_image must have the label_image's extents of the stack (2,), got (3,)",
+    ),
+    (
+        {"label_image": np.ones((2, 3, 3), int), "intensity_image": np.ones((2, 3, 4)), "axes": "TYX"},
+        "intensity_image must have the label_image's rows and columns (3, 3), got (3, 4)",
+    ),
+    (
+        {"label_image": np.ones((2, 3, 3), int), "intensity_image": np.ones((3, 3)), "axes": "TYX"},
+        "axes must have a letter for each axis of intensity_image, whose shape is (3, 3)",
+    ),
+]
+
+
+def test_masks_of_a_stack_are_not_labels():
+    with pytest.raises(TypeError, match=r"got bool: gpuimg\.label"):
+        gpuimg.regionprops_table(np.ones((2, 3, 3), bool), axes="TYX")
+
+
+@pytest.mark.parametrize(("given", "message"), STACKED, ids=[message for _, message in STACKED])
+def test_axes_that_do_not_fit(given, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        gpuimg.regionprops_table(**{"label_image": np.ones((3, 3), int), **given})
+
+
 @pytest.mark.parametrize(("given", "error", "message"), WRONG, ids=[message for _, _, message in WRONG])
 def test_wrong_arguments(given, error, message):
     with pytest.raises(error, match=re.escape(message)):

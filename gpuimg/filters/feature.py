@@ -453,10 +453,11 @@ def peak_local_max(
     Notes
     -----
     Of equal peaks that are closer than ``min_distance`` to each other, those that come first in raster order are kept.
-    A constant image has no peaks. NaN counts as minus infinity: it is no peak, and neighbours of it may be.
-    It is then the minimum of the image, above which flat backgrounds lie too: give ``threshold_abs``.
+    A constant image has no peaks. NaN is no peak, and neighbours of it may be: minima, maxima and thresholds are those
+    of the other pixels.
 
-    Differs from `skimage.feature.peak_local_max`, which finds nothing in an image with NaN, where peaks of the value 0
+    Differs from `skimage.feature.peak_local_max`, which finds nothing in an image with NaN unless ``threshold_abs`` is
+    given (its threshold is NaN, too), where peaks of the value 0
     in unsigned images (and of the dtype's minimum in signed ones) come first in the list, and which has parameters for
     footprints, labels and norms.
 
@@ -508,10 +509,12 @@ def plan_peak_local_max(
     image: Value, distance: int, low: float | None, share: float | None, margins: tuple[int, int], most: int | None
 ) -> Small:
     """Pixels that are the maximum of their window, then those of them that are far enough from others."""
-    numbers = point("nan_lowest", image, work=0.5) if image.dtype.kind == "f" else image
+    numbers = _without_nan(image, -math.inf)
     single = math.prod(image.shape) == 1
     limits = partial(_peak_threshold, image.dtype, low, share, single)
-    value, always = host(limits, plan_extrema(numbers), count=2)
+    highs = plan_extrema(numbers)
+    lows = highs if numbers is image else plan_extrema(_without_nan(image, math.inf))
+    value, always = host(limits, lows, highs, count=2)
     peaks = point(
         "peaks",
         plan_extreme(numbers, Extents(distance, distance, distance, distance), MAXIMUM, None),
@@ -528,11 +531,18 @@ def plan_peak_local_max(
     return listing(partial(_highest, most), numbers, peaks)
 
 
+def _without_nan(image: Value, value: float) -> Value:
+    return point("nan_replaced", image, work=0.5, value=value) if image.dtype.kind == "f" else image
+
+
 def _peak_threshold(
-    dtype: np.dtype[Any], low: float | None, share: float | None, single: bool, extrema: Any
+    dtype: np.dtype[Any], low: float | None, share: float | None, single: bool, lows: Any, highs: Any
 ) -> tuple[int | float, int]:
-    """Above which value peaks lie, and whether every value does; a constant image has none."""
-    least, greatest = dtype.type(extrema[0]), dtype.type(extrema[1])
+    """Above which value peaks lie, and whether every value does; a constant image has none.
+
+    ``lows`` and ``highs`` are extrema, of which the minimum and the maximum hold.
+    """
+    least, greatest = dtype.type(lows[0]), dtype.type(highs[1])
     threshold = float(least) if low is None else low
     if share is not None:
         with np.errstate(over="ignore", invalid="ignore"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -237,6 +237,7 @@ def regionprops_table(
     properties: Iterable[str] = ("label", "bbox"),
     separator: str = "-",
     *,
+    axes: str | None = None,
     backend: Backend | None = None,
 ) -> dict[str, Array]:
     """Measure labelled regions.
@@ -254,20 +255,25 @@ def regionprops_table(
         "major_axis_length", ...) are taken as well.
     separator : str
         Between a property's name and the number of a column, where it has several.
-    backend : see `gpuimg.filters`
+    axes, backend : see `gpuimg.filters`
+        ``axes`` are those of the label image, such as "TYX" for a stack of label images, in each of which regions are
+        measured by themselves. An intensity image has the same axes, and may have one more for channels, the last.
 
     Returns
     -------
     dict of (N,) NumPy arrays, for the N regions in the order of their labels
         ``bbox-0`` to ``bbox-3`` are the first row and column and the ends of the rows and columns; ``centroid-0`` and
         ``centroid-1`` row and column. Labels, boxes and ``num_pixels`` are int64, all others float64. Of an intensity
-        image of the shape (H, W, C) the columns are ``intensity_mean-0`` and so on.
+        image of the shape (H, W, C) the columns are ``intensity_mean-0`` and so on. For a stack, int64 columns with the
+        index of the image come first, one for each axis of the stack and named by its letter; the regions of the first
+        image come first.
 
     Raises
     ------
     TypeError : an image is not of such a dtype, or the images do not lie in the same memory
-    ValueError : a property is not known or needs an intensity image, the shapes differ, a label is above 2**31 - 1, or
-        the label image has a side above 2**20 or so many pixels that sums of squares do not fit 64 bits
+    ValueError : a property is not known or needs an intensity image, the shapes differ, ``axes`` does not fit them or
+        gives the label image channels, a label is above 2**31 - 1, or the label image has a side above 2**20 or so many
+        pixels that sums of squares do not fit 64 bits
 
     Notes
     -----
@@ -289,10 +295,66 @@ def regionprops_table(
     >>> labels = np.array([[1, 1, 0], [0, 0, 7]])
     >>> gpuimg.regionprops_table(labels, np.array([[2.0, 4, 9], [9, 9, 5]]), ("label", "area", "intensity_mean"))
     {'label': array([1, 7]), 'area': array([2., 1.]), 'intensity_mean': array([3., 5.])}
+    >>> gpuimg.regionprops_table(np.stack([labels, labels == 0]).astype(int), properties=("label", "area"), axes="TYX")
+    {'T': array([0, 0, 1]), 'label': array([1, 7, 1]), 'area': array([2., 1., 3.])}
     """
     wanted = _checked(properties, intensity_image)
     if not isinstance(separator, str):
         raise TypeError(f"separator must be a text, got {separator!r}")
+    if axes is not None:
+        return _table_of_stack(label_image, intensity_image, wanted, separator, axes, backend)
+    return _table(label_image, intensity_image, wanted, separator, backend)
+
+
+def _table_of_stack(
+    label_image: ImageLike,
+    intensity_image: ImageLike | None,
+    wanted: dict[str, str],
+    separator: str,
+    axes: str,
+    backend: Backend | None,
+) -> dict[str, Array]:
+    """The tables of all images one below the other, with the images' indices in front."""
+    given = {"label_image": _accept_stack("label_image", label_image, _LABELS | {BOOL}, axes)}
+    labels = given["label_image"]
+    if len(labels.shape) != 2:
+        raise ValueError(f"label_image must be of the shape (H, W) or a stack without channels, got axes {axes!r}")
+    if intensity_image is not None:
+        has_channels = getattr(intensity_image, "ndim", 0) > labels.array.ndim
+        given["intensity_image"] = _accept_stack("intensity_image", intensity_image, WITH_LABELS, axes, has_channels)
+        if given["intensity_image"].stack != labels.stack:
+            found = f"{labels.stack}, got {given['intensity_image'].stack}"
+            raise ValueError(f"intensity_image must have the label_image's extents of the stack {found}")
+    places = list(np.ndindex(labels.stack))
+
+    def table(images_of: Callable[[Source], Any]) -> dict[str, Array]:
+        found = {name: images_of(source) for name, source in given.items()}
+        return _table(found["label_image"], found.get("intensity_image"), wanted, separator, backend)
+
+    parts = [table(lambda source, place=place: source.array[place]) for place in places]  # type: ignore[misc]
+    parts = parts or [table(lambda source: np.zeros(source.shape, source.dtype))]  # of no image: the columns
+    rows = [len(next(iter(part.values()), ())) for part in parts]
+    letters = labels.axes.order[: len(labels.stack)] if labels.axes else ""
+    indices = np.repeat(np.array(places, np.int64).reshape(len(places), len(letters)), rows[: len(places)], axis=0)
+    columns = dict(zip(letters, np.ascontiguousarray(indices.T), strict=True))
+    return columns | {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _accept_stack(
+    name: str, image: ImageLike, dtypes: Collection[np.dtype[Any]], axes: str, has_channels: bool = False
+) -> Source:
+    given = f"{axes}C" if has_channels else axes
+    return images.accept(image, dtypes, axes=given, together=has_channels, name=name)
+
+
+def _table(
+    label_image: ImageLike,
+    intensity_image: ImageLike | None,
+    wanted: dict[str, str],
+    separator: str,
+    backend: Backend | None,
+) -> dict[str, Array]:
+    """The table of one label image."""
     labels = accept_labels("label_image", label_image, backend)
     _check_sides(labels.source.shape)
     intensity = None if intensity_image is None else _accept_intensity(intensity_image, labels.source)
