@@ -285,6 +285,18 @@ def test_the_threshold_of_peaks_passes_over_nan(backend, dtype):
     assert gpuimg.peak_local_max(nothing[:1, :1], exclude_border=False, backend=backend).shape == (0, 2)
 
 
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_constant_channels_have_no_maxima_whatever_is_in_the_others(dtype, backend):
+    image = np.zeros((5, 6, 4), dtype)
+    image[..., 1] = 7
+    image[2, 3, 2], image[..., 3] = 9, -3
+    expected = np.zeros(image.shape, bool)
+    expected[2, 3, 2] = True
+    assert_same(gpuimg.local_maxima(image, backend=backend), expected)
+    assert_same(gpuimg.local_maxima(image, axes="YXC", backend=backend), expected)
+    assert_same(gpuimg.local_maxima(image, alpha=True, backend=backend), expected[..., :3])
+
+
 def test_peaks_of_a_stack_have_its_index_first(backend):
     stack = np.zeros((3, 7, 8), np.uint8)
     stack[0, 3, 4], stack[2, 2, 2], stack[2, 4, 5] = 9, 3, 5
