@@ -1,13 +1,18 @@
 """Every filter on the emulated device, in several thread orders and builds: the results must be the same.
 
 ``python -m tests.cuda_emulator.sanitized asan -m tests.cuda_emulator.check asan [filter ...]``
+
+With ``--serve`` it reads lines of a filter and a file from standard input instead; see `serve`.
 """
 
 from __future__ import annotations
 
 import inspect
 import itertools
+import os
+import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +30,7 @@ from .emulator import emulated
 ORDERS = (0, 1, 7)
 SHAPES = ((1, 1), (1, 17), (19, 1), (9, 64), (37, 45), (12, 16, 3), (5, 7, 4))
 TINY = ((4, 37),)
+SECONDS = 500  # that a filter may take
 
 
 def image_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -96,6 +102,48 @@ def _parts(result: Any) -> tuple[Any, ...]:
     return result if isinstance(result, tuple) else (result,)
 
 
+def report(build: str, names: list[str]) -> None:
+    """Compare, and print how many results are the same."""
+    print(compare(build, names, tiny=build == "tsan"), "results are the same")
+
+
+def serve(build: str) -> None:
+    """Compare one filter after the other, each in a fork of this process, which has all modules loaded.
+
+    A fork writes into the file of its line; its exit code is printed, negative where a signal ended it.
+    """
+    all_filters()
+    with emulated(build=build):  # which runs its first kernel, so that no fork has to
+        pass
+    for line in sys.stdin:
+        name, _, path = line.rstrip("\n").partition(" ")
+        pid = os.fork()
+        if not pid:
+            _report_into(path, build, name)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+def _report_into(path: str, build: str, name: str) -> None:
+    """`report` of a filter at the end of a fork, its output in a file."""
+    code = 1
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        signal.alarm(SECONDS)
+        report(build, [name])
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # the sanitizers end a process at their first report, not at its end
+
+
 if __name__ == "__main__":
     build, *names = sys.argv[1:]
-    print(compare(build, names, tiny=build == "tsan"), "results are the same")
+    if names == ["--serve"]:
+        serve(build)
+    else:
+        report(build, names)

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import ctypes
 import functools
+import hashlib
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -15,6 +19,7 @@ from typing import NamedTuple
 
 from gpuimg import kernels
 from gpuimg.backend.device import OPTIONS, instances, source
+from gpuimg.caching import cache_folder, read_sealed, write_sealed
 
 ARCHITECTURES = (75, 86, 90, 120)
 
@@ -38,8 +43,12 @@ def wheel_file(pattern: str) -> Path | None:
 @functools.cache
 def compiler() -> ctypes.CDLL | None:
     """NVRTC, or None where its wheel is not installed."""
-    found = wheel_file("*/lib/libnvrtc.so.*[0-9]") or wheel_file("*/bin/**/nvrtc64_*.dll")
+    found = _library()
     return ctypes.CDLL(str(found), mode=ctypes.RTLD_GLOBAL) if found else None
+
+
+def _library() -> Path | None:
+    return wheel_file("*/lib/libnvrtc.so.*[0-9]") or wheel_file("*/bin/**/nvrtc64_*.dll")
 
 
 class Compiled(NamedTuple):
@@ -50,22 +59,44 @@ class Compiled(NamedTuple):
     mangled: dict[str, str]
 
 
+@functools.cache
+def compiler_version() -> str:
+    """The compiler's version and the digest of its library: what a kernel becomes depends on both."""
+    found = _library()
+    assert found is not None
+    return f"{found.name} {hashlib.sha256(found.read_bytes()).hexdigest()}"
+
+
 def compile_kernel(stem: str, architecture: int) -> Compiled:
-    """Compile all instances of a kernel for one architecture."""
+    """Compile all instances of a kernel for one architecture, unless that was done before: results are kept on disk."""
+    names = instances(stem)
+    options = [*OPTIONS, f"-arch=sm_{architecture}", "--ptxas-options=-v"]
+    key = json.dumps([stem, source(stem), names, options, compiler_version()])
+    path = cache_folder() / "nvrtc" / f"{stem}-{architecture}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    try:
+        cubin, log, mangled = json.loads(read_sealed(path))
+    except (OSError, ValueError):
+        cubin, log, mangled = _compile(stem, names, options)
+        with contextlib.suppress(OSError):
+            write_sealed(path, json.dumps([cubin, log, mangled]).encode())
+    usages = dict(_usages(log))
+    return Compiled(base64.b64decode(cubin), {name: usages[mangled[name]] for name in names}, mangled)
+
+
+def _compile(stem: str, names: tuple[str, ...], options: list[str]) -> tuple[str, str, dict[str, str]]:
+    """The code in base 64, the compiler's log, and what each instance is called in the code."""
     nvrtc = compiler()
     assert nvrtc is not None
-    names = instances(stem)
     program = ctypes.c_void_p()
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), source(stem).encode(), f"{stem}.cu".encode(), 0, None, None)
     for name in names:
         nvrtc.nvrtcAddNameExpression(program, name.encode())
-    options = [*OPTIONS, f"-arch=sm_{architecture}", "--ptxas-options=-v"]
     failed = nvrtc.nvrtcCompileProgram(
         program, len(options), (ctypes.c_char_p * len(options))(*map(str.encode, options))
     )
     log = _text(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program).decode()
     if failed:
-        raise RuntimeError(f"{stem}.cu does not compile for sm_{architecture}:\n{log}")
+        raise RuntimeError(f"{stem}.cu does not compile ({' '.join(options)}):\n{log}")
     mangled = {}
     for name in names:
         lowered = ctypes.c_char_p()
@@ -73,8 +104,7 @@ def compile_kernel(stem: str, architecture: int) -> Compiled:
         mangled[name] = lowered.value.decode()
     cubin = _text(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN, program)
     nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    usages = dict(_usages(log))
-    return Compiled(cubin, {name: usages[mangled[name]] for name in names}, mangled)
+    return base64.b64encode(cubin).decode(), log, mangled
 
 
 def _text(size: ctypes._CFuncPtr, get: ctypes._CFuncPtr, program: ctypes.c_void_p) -> bytes:
