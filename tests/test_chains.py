@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import gpuimg
+from gpuimg import stopping
 from gpuimg.backend import chain
+from gpuimg.backend.compiled import DONE
 from gpuimg.backend.single import Single
 from gpuimg.backend.walk import bound_to
 from gpuimg.images import FLOAT32, MODES, accept
@@ -104,6 +106,20 @@ def groups(plan, shape=(20, 30)):
 
 def invert(image):
     return point("invert", image, masked=0)
+
+
+def test_a_stopped_chain_leaves_off_between_two_kernels():
+    image = noise((1, 3000), "uint8")
+    result = np.zeros_like(image)
+    bound = bound_to(lambda value: invert(least(value, 1)), image)
+    (group,) = bound.graph.chained
+    values = dict(zip(bound.graph.inputs, bound.arrays, strict=True))
+    watch = stopping.Watch()
+    with stopping.watched(watch):
+        code, packed = chain.prepare_chain(chain.stages_of(group.nodes, values.__getitem__, [result]), result)
+    watch.stop()
+    assert code.call(packed.address, 0, 1) == DONE
+    assert not result.any()
 
 
 def shrink(image):

@@ -400,6 +400,24 @@ assert grown < 300 << 10, f"{{grown >> 10}} MiB"
 """
 
 
+WIDE_ROW = """
+import resource, numpy as np, gpuimg
+from pathlib import Path
+image = np.zeros((1, 1 << 21), np.uint8)
+gpuimg.gaussian_laplace(image[:, :9], 3, backend="single")
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+limit = (int(status["VmData"].split()[0]) << 10) + (400 << 20)
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+assert gpuimg.gaussian_laplace(image, 16, backend="single").shape == image.shape
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux limits the memory of a process")
+def test_a_chain_holds_no_more_rows_than_the_image_has():
+    done = subprocess.run([sys.executable, "-c", WIDE_ROW], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 def test_all_filters_are_known_by_what_their_parameters_ask_for():
     assert sorted([*EXTREME, *MODEST]) == sorted(gpuimg.FILTERS)
 

@@ -95,7 +95,17 @@ def square_of_bits():
     return "thinning", bits, (changed, 1, 8, np.full(256, 3, np.uint8), 64, 16, changed.copy())
 
 
-@pytest.mark.parametrize("case", [seam_of_edges, slab_of_edges, peak, square_of_bits])
+def differences():
+    line = np.arange(40, dtype=np.float32).reshape(1, 40) ** 2
+    return "derivative", line, (1, 0, 0.0, 1, 2.0, 1.0, 0.125)
+
+
+def directions():
+    line = np.arange(40, dtype=np.float32).reshape(1, 40) ** 2
+    return "gradient", line, (np.zeros_like(line), 1, 0, 0.0, 2.0, 1.0, 0.125)
+
+
+@pytest.mark.parametrize("case", [seam_of_edges, slab_of_edges, peak, square_of_bits, differences, directions])
 def test_kernels_that_look_at_the_flag_themselves(watch, case):
     kernel, image, args = case()
     assert kernels.STOP not in kernels.parameters(kernel)

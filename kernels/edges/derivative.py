@@ -4,6 +4,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import kernel, pad_row
 
 DOWN, ALONG = 0, 1
@@ -50,13 +51,15 @@ def _length(a, b, factor):
 
 
 @kernel
-def fill(src, dst, top, bottom, step, mode, cval, axis, centre, outer, factor):
+def fill(src, dst, top, bottom, stop, step, mode, cval, axis, centre, outer, factor):
     """``centre`` and ``outer`` weigh a pixel and its two neighbours; the result is multiplied by ``factor``."""
     width = src.shape[1]
-    padded, smooth, column = rows_around(src, top, step, mode, cval, centre, outer)
+    padded, smooth, column = rows_around(src, top, stop, step, mode, cval, centre, outer)
     for row in range(top, bottom):
         above, below = (row - 1) % 3, (row + 1) % 3
-        load(src, row + 1, padded[below], smooth[below], step, mode, cval, centre, outer)
+        load(src, row + 1, padded[below], smooth[below], stop, step, mode, cval, centre, outer)
+        if is_set(stop):
+            return
         if axis == DOWN:
             scale(smooth[below], smooth[above], dst[row], factor)
             continue
@@ -68,7 +71,7 @@ def fill(src, dst, top, bottom, step, mode, cval, axis, centre, outer, factor):
 
 
 @kernel
-def rows_around(src, top, step, mode, cval, centre, outer):
+def rows_around(src, top, stop, step, mode, cval, centre, outer):
     """Room for three rows with their border, for the same smoothed, and for sums down the columns.
 
     A row lies at its number modulo 3; those before and at ``top`` are loaded.
@@ -77,13 +80,15 @@ def rows_around(src, top, step, mode, cval, centre, outer):
     padded = lines_for(src, 3, width + 2 * step)
     smooth = lines_for(src, 3, width)
     for row in range(top - 1, top + 1):
-        load(src, row, padded[row % 3], smooth[row % 3], step, mode, cval, centre, outer)
+        load(src, row, padded[row % 3], smooth[row % 3], stop, step, mode, cval, centre, outer)
     return padded, smooth, lines_for(src, 1, width + 2 * step)[0]
 
 
 @kernel
-def load(src, row, padded, smooth, step, mode, cval, centre, outer):
-    """A row with its border, and smoothed along itself."""
+def load(src, row, padded, smooth, stop, step, mode, cval, centre, outer):
+    """A row with its border, and smoothed along itself; nothing once the flag at ``stop`` is set."""
+    if is_set(stop):
+        return
     pad_row(src, row, padded, 1, 1, step, mode, cval)
     weigh(padded[: smooth.size], padded[step:], padded[2 * step :], smooth, centre, outer)
 

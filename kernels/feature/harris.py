@@ -57,7 +57,7 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, k):
         else:
             for each in range(inside - 1, inside + 2):
                 if held[each % 3] != each:
-                    load(src, each, padded[each % 3], smooth[each % 3], step, mode, cval, CENTRE, OUTER)
+                    load(src, each, padded[each % 3], smooth[each % 3], stop, step, mode, cval, CENTRE, OUTER)
                     held[each % 3] = each
             above, below = (inside - 1) % 3, (inside + 1) % 3
             weigh(padded[above], padded[inside % 3], padded[below], column, CENTRE, OUTER)

@@ -8,7 +8,7 @@ none). A kernel stands below those it depends on; the last one makes the result.
 
 import numpy as np
 
-from gpuimg.kernels.lib.addresses import call_entry, load_word
+from gpuimg.kernels.lib.addresses import call_entry, is_set, load_word
 from gpuimg.kernels.lib.borders import kernel
 
 ENTRY, SLOTS, COUNT, SOURCE, HALO, ROW_BYTES, BESIDE_SLOT, BESIDE = range(8)
@@ -18,9 +18,12 @@ LINE = 64  # bytes in a line of the cache
 
 @kernel
 def fill(plan, _same, top, bottom, stop, rows, at_once):
-    """Rows [top, bottom) of the result of the last kernel, ``at_once`` at a time, of images of ``rows`` rows."""
+    """Rows [top, bottom) of the result of the last kernel, ``at_once`` at a time, of images of ``rows`` rows.
+
+    Leaves off between two kernels once the flag at ``stop`` is set: a row may be millions of pixels wide.
+    """
     count = len(plan)
-    starts, size = lay_out(plan, at_once)
+    starts, size = lay_out(plan, at_once, rows)
     scratch = np.empty(size + LINE, np.uint8)
     base = (scratch.ctypes.data + LINE - 1) // LINE * LINE
     behind_flag = np.empty(1 + plan[:, COUNT].max(), np.int64)
@@ -30,6 +33,8 @@ def fill(plan, _same, top, bottom, stop, rows, at_once):
     for first in range(top, bottom, at_once):
         span(plan, first, min(first + at_once, bottom), rows, lows, highs)
         for stage in range(count):
+            if is_set(stop):
+                return
             for slot in range(plan[stage, COUNT]):
                 slots[slot] = load_word(plan[stage, SLOTS] + 8 * slot)
             # An array of which some rows are there has the address that its row 0 would have.
@@ -46,14 +51,15 @@ def fill(plan, _same, top, bottom, stop, rows, at_once):
 
 
 @kernel
-def lay_out(plan, at_once):
+def lay_out(plan, at_once, rows):
     """Where the rows of each stage begin, and the bytes of all."""
     count = len(plan)
     reach, starts = np.zeros(count, np.int64), np.zeros(count, np.int64)
     size = 0
     for stage in range(count - 1, -1, -1):
         starts[stage] = size
-        size += ((at_once + 2 * reach[stage]) * plan[stage, ROW_BYTES] + LINE) // LINE * LINE
+        held = min(at_once + 2 * reach[stage], rows)
+        size += (held * plan[stage, ROW_BYTES] + LINE) // LINE * LINE
         for column, halo in ((SOURCE, plan[stage, HALO]), (BESIDE, 0)):
             maker = plan[stage, column]
             if maker >= 0:
