@@ -318,7 +318,7 @@ def accept_beside(name: str, other: Any, dtypes: Collection[np.dtype[Any]], sour
     second = accept(
         other, dtypes, axes=axes and axes.given, together=axes is not None and axes.order.endswith("C"), name=name
     )
-    _check_memory(name, second, source, first)
+    check_memory(name, second, source, first)
     return second.array
 
 
@@ -339,7 +339,7 @@ def accept_broadcast(
         _check_same_dtype(name, array, source, first)
     elif array.dtype not in dtypes:
         raise TypeError(_wrong_dtype(name, array.dtype, dtypes))
-    _check_memory(name, found, source, first)
+    check_memory(name, found, source, first)
     if axes is not None and array.ndim <= len(source.shape):
         lacking = len(source.shape) - array.ndim
         letters = [letter for letter in axes.given if letter in axes.order[axes.stack :]][lacking:]
@@ -364,7 +364,8 @@ def _check_same_dtype(name: str, array: Any, source: Source, first: str) -> None
         raise TypeError(f"{name} must have the {first}'s dtype {source.dtype}, got {array.dtype}")
 
 
-def _check_memory(name: str, second: Source, source: Source, first: str) -> None:
+def check_memory(name: str, second: Source, source: Source, first: str = "image") -> None:
+    """Raise unless an image lies in the same memory as the one called ``first``."""
     if second.on_device != source.on_device:
         raise TypeError(f"{name} must lie in {'GPU' if source.on_device else 'host'} memory, as the {first} does")
 

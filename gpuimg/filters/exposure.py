@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache, partial, reduce
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from gpuimg import images
 from gpuimg.images import BOOL, DTYPES, FLOAT32, FLOAT64, UINT8
-from gpuimg.plans.alpha import append, channels, colors_of
+from gpuimg.plans.alpha import colors_of, each_channel
 from gpuimg.plans.nodes import copied, fold, host, parts, point, resample, view
 from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
@@ -807,8 +807,7 @@ def equalize_hist(
 def plan_equalize_hist(image: Value) -> Value:
     """The cumulative histogram as a table, linear between the centres of bins for floats."""
     if image.dtype.kind == "f" and image.channels > 1:
-        first, *others = [plan_equalize_hist(channels(image, place, 1)) for place in range(image.channels)]
-        return reduce(append, others, first)
+        return each_channel(image, plan_equalize_hist)
     if image.dtype.kind == "f":
         edges, counts = plan_float_counts(image, FLOAT_BINS)
         low, high, table = host(_cumulated, counts, edges, count=3)
@@ -912,8 +911,7 @@ def plan_equalize_adapthist(image: Value, size: tuple[int, int] | None, clip_lim
     What is looked up are bins; but the values of uint8 themselves, whose bins the tables know of.
     """
     if image.channels > 1:
-        each = [plan_equalize_adapthist(channels(image, place, 1), size, clip_limit) for place in range(image.channels)]
-        return reduce(append, each)
+        return each_channel(image, partial(plan_equalize_adapthist, size=size, clip_limit=clip_limit))
     rows, cols, count = _tiling(image.shape[:2], size)
     binned, bins = _binned(image)
     tables = parts(
@@ -1051,8 +1049,7 @@ def _reference(given: Any, source: images.Source) -> Any:
     axes = None if source.axes is None else source.axes.given
     each = axes if axes is not None and getattr(given, "ndim", 0) == len(axes) else None
     found = images.accept(given, {source.dtype}, axes=each, together=True, name="reference")
-    if found.on_device != source.on_device:
-        raise TypeError(f"reference must lie in {'GPU' if source.on_device else 'host'} memory, as the image does")
+    images.check_memory("reference", found, source)
     colors, array = source.channels - source.has_alpha, found.array
     if found.channels == colors + 1 and (source.has_alpha or found.has_alpha):
         array = images.contiguous(array[..., :colors])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from gpuimg.filters.exposure import plan_extrema, threshold_args
 from gpuimg.filters.morphology import MAXIMUM, Extents, plan_extreme
 from gpuimg.filters.smooth import Widths, plan_gaussian, widths
 from gpuimg.images import BOOL, FLOAT32, MODES
-from gpuimg.plans.alpha import append, channels
+from gpuimg.plans.alpha import each_channel
 from gpuimg.plans.nodes import Edge, change, host, listing, point, window
 from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
@@ -389,8 +389,7 @@ def local_maxima(
 def plan_local_maxima(image: Value, reach: int, inner: bool) -> Value:
     """Candidates, which no neighbour exceeds, without those that are linked with equal pixels that are none."""
     if image.channels > 1:  # each is above its own minimum
-        first, *others = [plan_local_maxima(channels(image, place, 1), reach, inner) for place in range(image.channels)]
-        return reduce(append, others, first)
+        return each_channel(image, partial(plan_local_maxima, reach=reach, inner=inner))
     levels = window(
         "plateaus",
         image,

@@ -803,8 +803,7 @@ def _accept_picture(image: ImageLike, source: Source) -> Any:
     ndim = getattr(image, "ndim", 0)
     given = source.axes and source.axes.given + "C" * (ndim - len(source.axes.given))
     found = images.accept(image, DTYPES, axes=given, together=True)
-    if found.on_device != source.on_device:
-        raise TypeError(f"image must lie in {'GPU' if source.on_device else 'host'} memory, as the label does")
+    images.check_memory("image", found, source, first="label")
     if found.stack + found.shape[:2] != source.array.shape or found.shape[2:] not in ((), (3,)):
         raise ValueError(f"image must have the label's shape {source.array.shape}, or 3 channels, got {image.shape}")  # type: ignore[union-attr]
     return found.array

@@ -335,8 +335,7 @@ def _coordinates(name: str, given: Any, source: images.Source) -> Any:
     array = found.array
     if len(found.shape) != 2:
         raise ValueError(f"{name} must have the shape (rows, columns), got {array.shape}")
-    if found.on_device != source.on_device:
-        raise TypeError(f"{name} must lie in {'GPU' if source.on_device else 'host'} memory, as the image does")
+    images.check_memory(name, found, source)
     if array.dtype not in images.FLOATS:
         array = array.astype(images.FLOAT64)
     if not source.stack:

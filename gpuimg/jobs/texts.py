@@ -35,15 +35,8 @@ CLOSING = {"(": ")", "[": "]"}
 CONSTANTS = {"None": None, "True": True, "False": False, "nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 TOKEN = re.compile(r"""('(?:[^'\\\0]|\\[^\0])*'|"(?:[^"\\\0]|\\[^\0])*"|[()\[\],=]|[^\s()\[\],='"\0]+)\s*""")
 WRITTEN_NUMBER = re.compile(r"[-+]?(0[xX][\da-fA-F_]*|0[oObB][\d_]*|[\d_]*(\.[\d_]*)?([eE][-+]?[\d_]*)?)", re.ASCII)
-TAKES_ONE = {
-    "int",
-    "float",
-    "bool",
-    "None",
-    "ImageLike",
-    "Order",
-    "GridOrder",
-}  # annotations, with or between which bars
+# Annotations, with bars between several.
+TAKES_ONE = {"int", "float", "bool", "None", "ImageLike", "Order", "GridOrder"}
 KINDS = "must be a number, a word, None, True, False or a tuple or list of them"
 
 

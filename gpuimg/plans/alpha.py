@@ -12,9 +12,9 @@ The last of two or four channels is alpha: straight, not premultiplied. A filter
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache, partial, reduce
 from typing import Any
 
 import numpy as np
@@ -159,6 +159,11 @@ def channels(image: Value, first: int, count: int) -> Value:
 def colors_of(other: Value, image: Value) -> Value:
     """The channels of a second image that go with those of the first, which may have lost its alpha."""
     return channels(other, 0, image.channels) if image.channels < other.channels else other
+
+
+def each_channel(image: Value, plan: Callable[[Value], Value]) -> Value:
+    """The channels of an image, each as a plan makes it of this channel alone."""
+    return reduce(append, [plan(channels(image, place, 1)) for place in range(image.channels)])
 
 
 def append(image: Value, other: Value) -> Value:
