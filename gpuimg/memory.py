@@ -3,6 +3,9 @@
 The system hands out fresh memory zeroed, a page at a time, as it is first touched; for 50 megapixels that takes longer
 than inverting them. So blocks are kept for the next result of about the same size, a share of the machine's memory at
 most. They are marked as free: the system takes their pages back as soon as it needs them.
+
+Blocks that a device copies to or from may be page-locked, so that it reaches them without a copy in between. Locking
+takes as long as several copies: it pays for sizes that come again. Locked blocks are kept in preference to others.
 """
 
 from __future__ import annotations
@@ -12,8 +15,10 @@ import ctypes
 import math
 import mmap
 import os
+import sys
+import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,8 +33,41 @@ COPIED_AT_ONCE = 4 << 20  # bytes of a copy between looks at the stop flag
 LARGEST_WASTE = 1.25  # a block may be larger than requested by this factor
 _SUPPORTED = hasattr(mmap, "MADV_FREE") and hasattr(mmap, "MAP_PRIVATE")
 
-# Only whole operations on it, each of them atomic: arrays die in any thread, and while the garbage collector runs.
-_kept: deque[mmap.mmap] = deque()
+
+Locker = Callable[[int, int], Callable[[], object]]  # takes an address and a size; returns what undoes it
+
+
+class Block(mmap.mmap):
+    """Memory of one array after the other."""
+
+    unlock: Callable[[], object] | None = None  # undoes the locking, in the process that did it
+    process = 0
+    forks = 0  # of that process, when it was locked
+
+    @property
+    def address(self) -> int:
+        return ctypes.addressof(ctypes.c_char.from_buffer(self))
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether its pages are those that the device knows: a forked process may have others."""
+        return self.process == os.getpid() and self.forks == _forks
+
+    def __del__(self) -> None:
+        _locked_bytes.pop(id(self), None)
+        if self.unlock is not None and self.process == os.getpid() and not sys.is_finalizing():
+            with contextlib.suppress(Exception):  # the device is lost; it holds nothing any more
+                self.unlock()
+
+
+# Only whole operations on them, each of them atomic: arrays die in any thread, and while the garbage collector runs.
+_kept: deque[Block] = deque()
+_kept_locked: deque[Block] = deque()
+_locked_bytes: dict[int, int] = {}  # of all locked blocks, by their identity
+
+_locking = threading.RLock()  # signal handlers may call filters
+_wishes: dict[int, int] = {}  # how often a device has copied to or from unlocked blocks, by their size
+_forks = 0
 
 
 @cache
@@ -64,6 +102,8 @@ def _group_limits(membership: str = "/proc/self/cgroup", root: Path = GROUPS) ->
 
 
 MOST_KEPT = machine_memory() // 8
+MOST_LOCKED = min(MOST_KEPT, 2 << 30)
+LOCKED_FROM = 3  # uses of blocks of one size by a device
 
 
 def new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -77,7 +117,7 @@ def new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, A
             return np.empty(shape, dtype)
     block = _take(nbytes)
     if block is None:
-        release()  # what is kept does not fit what is wanted now, and must not come on top of it
+        _kept.clear()  # what is kept does not fit what is wanted now, and must not come on top of it
         block = _map(nbytes)
     return np.empty(shape, dtype) if block is None else np.asarray(_Lease(block, shape, dtype))
 
@@ -93,32 +133,83 @@ def copy_pixels(source: np.ndarray[Any, Any], target: np.ndarray[Any, Any]) -> N
         np.copyto(target[first : first + at_once], source[first : first + at_once])
 
 
+def block_of(array: np.ndarray[Any, Any]) -> Block | None:
+    """The block that an array from `new_array`, or a view of one, lies in."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base.block if isinstance(base, _Lease) else None
+
+
+def lock(block: Block, call: Locker) -> bool:
+    """Whether a block is page-locked, which ``call`` does once it is worth it. Ask once for each use."""
+    if block.is_locked:
+        return True
+    with _locking:
+        if block.unlock is None and _is_worth_locking(len(block)):
+            with contextlib.suppress(Exception):  # the system or the driver refuses
+                block.unlock = call(block.address, len(block))
+                block.process, block.forks = os.getpid(), _forks
+                _locked_bytes[id(block)] = len(block)
+                _wishes[len(block)] = LOCKED_FROM
+        return block.is_locked
+
+
+def _is_worth_locking(size: int) -> bool:
+    """Whether blocks of this size come again and again; makes room for another locked one then."""
+    if len(_wishes) > 100:  # images of all sizes
+        _wishes.clear()
+    wishes = _wishes.get(size, 0) + 1
+    _wishes[size] = wishes % LOCKED_FROM  # what is refused now is tried again later
+    if wishes < LOCKED_FROM or size > MOST_LOCKED:
+        return False
+    with contextlib.suppress(IndexError):
+        while locked() + size > MOST_LOCKED:
+            _kept_locked.popleft()
+    return locked() + size <= MOST_LOCKED
+
+
+def locked() -> int:
+    """How many bytes are page-locked, in use or kept."""
+    return sum(list(_locked_bytes.values()))
+
+
+def release_locked() -> None:
+    """Give page-locked memory that is kept back to the system."""
+    _kept_locked.clear()
+
+
 def release() -> None:
     """Give all memory that is kept back to the system."""
     _kept.clear()
+    release_locked()
 
 
 def kept() -> int:
     """How many bytes are kept."""
-    return sum(map(len, list(_kept)))
+    return sum(map(len, [*list(_kept), *list(_kept_locked)]))
 
 
-def _take(nbytes: int) -> mmap.mmap | None:
-    for _ in range(len(_kept)):
+def _take(nbytes: int) -> Block | None:
+    return _take_from(_kept_locked, nbytes) or _take_from(_kept, nbytes)
+
+
+def _take_from(blocks: deque[Block], nbytes: int) -> Block | None:
+    for _ in range(len(blocks)):
         try:
-            block = _kept.popleft()
+            block = blocks.popleft()
         except IndexError:
             return None
         if nbytes <= len(block) <= LARGEST_WASTE * nbytes + HUGE_PAGE:
             return block
-        _kept.append(block)
+        blocks.append(block)
     return None
 
 
-def _map(nbytes: int) -> mmap.mmap | None:
+def _map(nbytes: int) -> Block | None:
     """A new block, or None where NumPy is to say that there is not enough memory."""
     try:
-        block = mmap.mmap(-1, -(-nbytes // HUGE_PAGE) * HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        block = Block(-1, -(-nbytes // HUGE_PAGE) * HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except (OSError, OverflowError):
         return None
     with contextlib.suppress(AttributeError, OSError):  # Linux without huge pages, other systems
@@ -126,8 +217,11 @@ def _map(nbytes: int) -> mmap.mmap | None:
     return block
 
 
-def _give_back(block: mmap.mmap) -> None:
-    if kept() + len(block) <= MOST_KEPT:
+def _give_back(block: Block) -> None:
+    if block.unlock is not None:
+        if block.is_locked:
+            _kept_locked.append(block)
+    elif kept() + len(block) <= MOST_KEPT:
         with contextlib.suppress(OSError):  # then its pages stay taken
             block.madvise(mmap.MADV_FREE)
         _kept.append(block)
@@ -136,12 +230,29 @@ def _give_back(block: mmap.mmap) -> None:
 class _Lease:
     """The memory of one array, which looks at it through NumPy's array interface and keeps it alive."""
 
-    __slots__ = ("__array_interface__", "_block")
+    __slots__ = ("__array_interface__", "block")
 
-    def __init__(self, block: mmap.mmap, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        address = ctypes.addressof(ctypes.c_char.from_buffer(block))
-        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (address, False)}
-        self._block = block
+    def __init__(self, block: Block, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        data = (block.address, False)
+        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": data}
+        self.block = block
 
     def __del__(self) -> None:
-        _give_back(self._block)
+        _give_back(self.block)
+
+
+def _after_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+def _after_fork_in_child() -> None:
+    global _locking
+    _after_fork()
+    _locking = threading.RLock()
+    _locked_bytes.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    # Locked pages would be copied at once.
+    os.register_at_fork(before=release_locked, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

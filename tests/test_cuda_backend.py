@@ -78,7 +78,7 @@ BANDS = {
 @pytest.mark.parametrize("name", BANDS)
 def test_bands_give_the_same_pixels(monkeypatch, name):
     monkeypatch.setattr(cuda, "BANDED_FROM", 1)
-    monkeypatch.setattr(cuda, "BAND_BYTES", 700)
+    monkeypatch.setattr(cuda, "BAND_COST", 80)
     monkeypatch.setattr(cuda, "BAND_HALOS", 1)
     function = getattr(gpuimg, name)
     expected = function(IMAGE, **BANDS[name], backend="single")
@@ -165,7 +165,7 @@ def test_bands_that_do_not_fit_are_halved(monkeypatch):
 
 def test_an_error_in_a_band_is_raised(monkeypatch):
     monkeypatch.setattr(cuda, "BANDED_FROM", 1)
-    monkeypatch.setattr(cuda, "BAND_BYTES", 700)
+    monkeypatch.setattr(cuda, "BAND_COST", 80)
 
     def fail(self, host):
         raise RuntimeError("the bus is gone")

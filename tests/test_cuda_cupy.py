@@ -74,7 +74,7 @@ def bands(gpu, monkeypatch):
     monkeypatch.setattr(stages, "SHARED_FROM", 500)
     monkeypatch.setattr(stages, "ROW_BYTES", 64)
     monkeypatch.setattr(cuda, "BANDED_FROM", 1000)
-    monkeypatch.setattr(cuda, "BAND_BYTES", 2500)
+    monkeypatch.setattr(cuda, "BAND_COST", 320)
     monkeypatch.setattr(cuda, "BAND_HALOS", 1)
     backend = Cuda()
     assert backend.unusable() is None

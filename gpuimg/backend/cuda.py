@@ -25,7 +25,7 @@ from gpuimg.plans.nodes import Fold, Node, Output, Point, Window, point
 from gpuimg.plans.value import Small, Value
 
 BANDED_FROM = 16 << 20  # bytes of an image from which on copies and kernels overlap
-BAND_BYTES = 12 << 20  # of the wider one of a band's image and result
+BAND_COST = 3 << 19  # a band costs as much time as the copy of that many bytes
 BAND_HALOS = 8  # a band has at least this many times the rows of its halo
 
 
@@ -379,7 +379,8 @@ class Bands(Tiles):
         wider = max(value_of(nodes[0].image).nbytes, *[result.nbytes for result in results])
         # A band reads its neighbours' rows too, as many as the halos of all nodes together.
         least = BAND_HALOS * sum(node.reach_rows for node in nodes)
-        count = max(1, min(-(-wider // BAND_BYTES), rows // max(least, 1)))
+        # The last band's way back overlaps with nothing: `count` bands take BAND_COST * count + wider / count longer.
+        count = max(1, min(math.ceil(math.sqrt(wider / BAND_COST)), rows // max(least, 1)))
         edges = [rows * number // count for number in range(count + 1)]
         with self._gpu.pipeline() as gpu:
             there = Tiles(gpu, resident=False)

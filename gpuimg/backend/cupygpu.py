@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from struct import Struct
@@ -16,18 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from gpuimg import caching
+from gpuimg import caching, memory
 from gpuimg.backend.base import Array
 from gpuimg.backend.device import OPTIONS, DeviceFailed, Gpu, Grid, Launcher, digest, source
-from gpuimg.backend.stages import Pipeline, staged
+from gpuimg.backend.stages import Pipeline, waited_for
 from gpuimg.caching import cache_folder
 from gpuimg.memory import new_array
 
-# CuPy's pinned copy serves smaller arrays.
+# CuPy's own copy serves smaller arrays.
 STAGED_FROM = 1 << 20
 
 MOST_SLOTS = 96  # arguments of eight bytes
 _HEAD = 6
+_PORTABLE = 1  # cudaHostRegisterPortable: for all devices
 _DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 
@@ -120,13 +122,14 @@ class CupyGpu(Gpu):
         super().trim()
         self._cupy.get_default_memory_pool().free_all_blocks()
         self._cupy.get_default_pinned_memory_pool().free_all_blocks()
+        memory.release_locked()
 
     def put(self, host: Array) -> Any:
         if host.nbytes < STAGED_FROM:
             return self._cupy.asarray(host)
         array = self.empty(host.shape, host.dtype)
-        with staged(self._cupy, self._cupyx) as stages:
-            stages.send(host, array, self._cupy.cuda.get_current_stream())
+        with waited_for(self._cupy, self._cupyx, self.lock_memory) as (copies, stream):
+            copies.send(host, array, stream)
         return array
 
     def get(self, array: Any, out: Array | None = None) -> Array:
@@ -135,9 +138,14 @@ class CupyGpu(Gpu):
         if array.nbytes < STAGED_FROM:
             array.get(out=out.view(array.dtype))  # a mask's result is bytes
             return out
-        with staged(self._cupy, self._cupyx) as stages:
-            stages.receive(array, out, self._cupy.cuda.get_current_stream())
+        with waited_for(self._cupy, self._cupyx, self.lock_memory) as (copies, stream):
+            copies.receive(array, out, stream)
         return out
+
+    def lock_memory(self, address: int, size: int) -> Callable[[], object]:
+        """Page-lock host memory for copies without a stage; returns what undoes that."""
+        self._runtime.hostRegister(address, size, _PORTABLE)
+        return partial(self._runtime.hostUnregister, address)
 
     @contextlib.contextmanager
     def pipeline(self) -> Iterator[Any]:

@@ -1,21 +1,27 @@
-"""Copies between the host and a CUDA device by way of pinned memory, which all cores fill and empty."""
+"""Copies between the host and a CUDA device: straight where the host's memory is page-locked, else by way of pinned
+memory, which all cores fill and empty.
+
+What bounds a call on a large image is the host's memory: a copy by the cores takes about as long as one over the bus,
+and so do both directions together. So results land in page-locked memory, and one thread is enough for what is left.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import cycle
 from typing import Any
 
 import numpy as np
 
+from gpuimg import memory
 from gpuimg.backend.base import Array
 from gpuimg.backend.compiled import prepare
 from gpuimg.backend.driver import fill_bands, thread_count
 
-STAGE_BYTES = 16 << 20
-STAGES = 3  # one is filled, one under way, one waited for
+STAGE_BYTES = 4 << 20  # so few that the device reads them from the processor's cache
+STAGES = 4  # one is filled, one under way, others waited for
+AHEAD = 3  # bands that are sent, and whose results come back, besides the one that is worked on
 ROW_BYTES = 1 << 16  # of a copy by several threads
 SHARED_FROM = 1 << 20  # bytes, from which on threads are worth waking
 
@@ -35,76 +41,97 @@ class Stage:
 
     def __init__(self, cupy: Any, cupyx: Any) -> None:
         self.memory: Array = cupyx.empty_pinned((STAGE_BYTES,), np.uint8)
+        self.address: int = self.memory.ctypes.data
         self.event = cupy.cuda.Event(disable_timing=True)
         self._landing: Array | None = None
-        self._held: Any = None
 
     def wait(self) -> None:
         """Wait for the copy, and move what it brought to where it belongs."""
         self.event.synchronize()
         if self._landing is not None:
             copy_bytes(self.memory[: self._landing.size], self._landing)
-        self._landing = self._held = None
+        self._landing = None
 
-    def expect(self, landing: Array, held: Any) -> None:
-        """Say where the bytes belong, and what must be kept until they are here."""
-        self._landing, self._held = landing, held
+    def expect(self, landing: Array) -> None:
+        """Say where the bytes belong."""
+        self._landing = landing
 
 
-class Stages:
-    """Several of them, which take turns."""
+class Copies:
+    """Copies in one direction, in one stream. ``locker`` locks memory of ours, see `gpuimg.memory.lock`."""
 
-    def __init__(self, cupy: Any, cupyx: Any) -> None:
+    def __init__(self, cupy: Any, cupyx: Any, locker: memory.Locker) -> None:
+        self._cupy, self._cupyx, self._locker = cupy, cupyx, locker
         self._runtime = cupy.cuda.runtime
-        self._stages = [Stage(cupy, cupyx) for _ in range(STAGES)]
-        self._turn = cycle(self._stages)
-        self._used: deque[Stage] = deque()
-
-    def _next(self) -> Stage:
-        stage = next(self._turn)
-        if stage in self._used:
-            self._used.remove(stage)
-            stage.wait()
-        self._used.append(stage)
-        return stage
+        self._locked: dict[memory.Block, bool] = {}
+        self._stages: deque[Stage] = deque()  # in the order in which they were used
+        self._most = STAGES
+        self._last: Any = None
 
     def send(self, host: Array, array: Any, stream: Any) -> Any:
-        """Copy an array to the device; return the event after which it is there."""
-        stage = None
-        for piece, address in _pieces(host, array):
-            stage = self._next()
-            copy_bytes(piece, stage.memory[: piece.size])
-            where = stage.memory.ctypes.data
+        """Copy an array to the device; returns the event after which it is there."""
+        for piece, address, stage in self._ways(host, array):
+            where = piece.ctypes.data
+            if stage is not None:
+                copy_bytes(piece, stage.memory[: piece.size])
+                where = stage.address
             self._runtime.memcpyAsync(address, where, piece.size, self._runtime.memcpyHostToDevice, stream.ptr)
-            stage.event.record(stream)
-        assert stage is not None
-        return stage.event
+            if stage is not None:
+                stage.event.record(stream)
+        return self._recorded(stream)
 
-    def receive(self, array: Any, out: Array, stream: Any) -> None:
-        """Begin to copy an array to the host; it is there after `finish`."""
-        for piece, address in _pieces(out, array):
-            stage = self._next()
-            where = stage.memory.ctypes.data
+    def receive(self, array: Any, out: Array, stream: Any) -> Any:
+        """Begin to copy an array to the host, where it is after `finish`; returns the event after which it was read."""
+        for piece, address, stage in self._ways(out, array):
+            where = piece.ctypes.data if stage is None else stage.address
             self._runtime.memcpyAsync(where, address, piece.size, self._runtime.memcpyDeviceToHost, stream.ptr)
-            stage.event.record(stream)
-            stage.expect(piece, array)
+            if stage is not None:
+                stage.event.record(stream)
+                stage.expect(piece)
+        return self._recorded(stream)
 
     def finish(self) -> None:
         """Wait for all copies, in the order in which they were begun."""
-        while self._used:
-            self._used.popleft().wait()
-
-    def close(self) -> None:
-        """Wait until nothing is under way in the pinned memory any more, which goes back to its pool."""
         for stage in self._stages:
-            stage.event.synchronize()
+            stage.wait()
+        if self._last is not None:
+            self._last.synchronize()
 
+    def _recorded(self, stream: Any) -> Any:
+        self._last = self._cupy.cuda.Event(disable_timing=True)
+        self._last.record(stream)
+        return self._last
 
-def _pieces(host: Array, array: Any) -> Iterator[tuple[Array, int]]:
-    """The bytes of an array on the host, a stage at a time, and their addresses on the device."""
-    contents = host.reshape(-1).view(np.uint8)
-    for first in range(0, contents.size, STAGE_BYTES):
-        yield contents[first : first + STAGE_BYTES], array.data.ptr + first
+    def _ways(self, host: Array, array: Any) -> Iterator[tuple[Array, int, Stage | None]]:
+        """The bytes of an array on the host, their addresses on the device, and a stage if they need one."""
+        contents = host.reshape(-1).view(np.uint8)
+        straight = self._is_locked(contents)
+        size = contents.size if straight else STAGE_BYTES
+        for first in range(0, contents.size, size):
+            # Where there is no stage either, the driver copies by way of its own, and waits for that.
+            yield contents[first : first + size], array.data.ptr + first, None if straight else self._next()
+
+    def _is_locked(self, contents: Array) -> bool:
+        block = memory.block_of(contents)
+        if block is None:
+            return False
+        if block not in self._locked:
+            self._locked[block] = memory.lock(block, self._locker)
+        return self._locked[block]
+
+    def _next(self) -> Stage | None:
+        """A stage that is free; None where there is no pinned memory."""
+        if len(self._stages) < self._most:
+            try:
+                self._stages.append(Stage(self._cupy, self._cupyx))
+                return self._stages[-1]
+            except (MemoryError, self._runtime.CUDARuntimeError):
+                self._most = len(self._stages)
+        if not self._stages:
+            return None
+        self._stages.rotate(-1)
+        self._stages[-1].wait()
+        return self._stages[-1]
 
 
 class Pipeline:
@@ -118,17 +145,19 @@ class Pipeline:
         self._cupy = cupy
         self._down, self._up = down, up
         self._compute = cupy.cuda.get_current_stream()
-        self._sending, self._receiving = Stages(cupy, cupyx), Stages(cupy, cupyx)
-        # Arrays that the kernels to come read; those of earlier bands, with the events after which they have been read.
+        self._sending, self._receiving = (Copies(cupy, cupyx, gpu.lock_memory) for _ in range(2))
+        # Arrays that the kernels to come read; those of earlier bands, with the events after which they have been read;
+        # results, with the events after which they have been copied.
         self._reading: list[Any] = []
         self._read: deque[tuple[list[Any], Any]] = deque()
+        self._received: deque[tuple[Any, Any]] = deque()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._gpu, name)
 
     def put(self, host: Array) -> Any:
         """An array on the device, for the kernels that are launched next."""
-        while len(self._read) >= STAGES:
+        while len(self._read) >= AHEAD:
             # The next copies write over what is let go here.
             self._down.wait_event(self._read.popleft()[1])
         with self._down:
@@ -142,7 +171,10 @@ class Pipeline:
         made = self._cupy.cuda.Event(disable_timing=True)
         made.record(self._compute)
         self._up.wait_event(made)
-        self._receiving.receive(array, out, self._up)
+        while len(self._received) >= AHEAD:
+            # The next kernels write over what is let go here.
+            self._compute.wait_event(self._received.popleft()[1])
+        self._received.append((array, self._receiving.receive(array, out, self._up)))
         if self._reading:
             self._read.append((self._reading, made))
             self._reading = []
@@ -159,11 +191,11 @@ class Pipeline:
 
 
 @contextmanager
-def staged(cupy: Any, cupyx: Any) -> Iterator[Stages]:
-    """Stages for copies that are done afterwards."""
-    stages = Stages(cupy, cupyx)
+def waited_for(cupy: Any, cupyx: Any, locker: memory.Locker) -> Iterator[tuple[Copies, Any]]:
+    """Copies in the current stream, which are done afterwards."""
+    copies, stream = Copies(cupy, cupyx, locker), cupy.cuda.get_current_stream()
     try:
-        yield stages
-        stages.finish()
+        yield copies, stream
+        copies.finish()
     finally:
-        stages.close()
+        stream.synchronize()

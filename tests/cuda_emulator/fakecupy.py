@@ -1,7 +1,7 @@
 """As much of CuPy as `gpuimg.backend.cupygpu` uses, over the emulated device: its calls are checked without a GPU.
 
 Copies are carried out at once; that pinned memory is not touched before its event has been waited for is checked by
-carrying out asynchronous copies as late as the event allows.
+carrying out asynchronous copies as late as the event allows. Copies of pageable memory are synchronous, as CUDA's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import types
+import weakref
 from importlib.machinery import ModuleSpec
 from struct import Struct
 from typing import Any, ClassVar
@@ -87,13 +88,50 @@ class Late:
         self.copies: list[tuple[int, int, int]] = []
         self.log: list[tuple[Any, ...]] = []  # what was put into which stream, and what was waited for
         self.lock = threading.RLock()
+        self.pinned: dict[int, int] = {}  # sizes of pinned arrays, by their addresses
+        self.registered: dict[int, int] = {}
 
     def memcpy_async(self, target: int, source: int, size: int, kind: int, stream: int) -> None:
         assert kind in (1, 2)
         assert any(stream == known.ptr for known in Stream.known)
+        host = source if kind == 1 else target
         with self.lock:
             self.copies.append((target, source, size))
-            self.log.append(("send" if kind == 1 else "receive", stream))
+            where = "pinned" if _lies_in(self.pinned, host, size) else "pageable"
+            if _lies_in(self.registered, host, size):
+                where = "registered"
+            self.log.append(("send" if kind == 1 else "receive", stream, where))
+            if where == "pageable":
+                self.flush()
+
+    def empty_pinned(self, shape: Any, dtype: Any) -> np.ndarray:
+        """cupyx.empty_pinned"""
+        array = np.full(shape, 0xEE, dtype)
+        self.pinned[array.ctypes.data] = array.nbytes
+        weakref.finalize(array, self._unpin, array.ctypes.data, array.nbytes).atexit = False
+        return array
+
+    def _unpin(self, address: int, size: int) -> None:
+        del self.pinned[address]
+        self.check_idle(address, size)
+
+    def register(self, address: int, size: int, flags: int) -> None:
+        """cupy.cuda.runtime.hostRegister"""
+        assert flags == 1
+        assert address % 4096 == size % 4096 == 0
+        assert not any(address < first + each and first < address + size for first, each in self.registered.items())
+        self.registered[address] = size
+        self.log.append(("register", size))
+
+    def unregister(self, address: int) -> None:
+        """cupy.cuda.runtime.hostUnregister"""
+        self.check_idle(address, self.registered.pop(address))
+        self.log.append(("unregister",))
+
+    def check_idle(self, address: int, size: int) -> None:
+        """Nothing is under way in memory that is let go."""
+        for target, source, length in self.copies:
+            assert not any(each < address + size and address < each + length for each in (target, source))
 
     def flush(self, until: list[tuple[int, int, int]] | None = None) -> None:
         """Carry out all copies, or those up to the last one of ``until``."""
@@ -103,6 +141,10 @@ class Late:
             del self.copies[:count]
             for target, source, size in done:
                 ctypes.memmove(target, source, size)
+
+
+def _lies_in(ranges: dict[int, int], address: int, size: int) -> bool:
+    return any(first <= address and address + size <= first + each for first, each in ranges.items())
 
 
 late = Late()
@@ -334,6 +376,8 @@ def modules(gpu: EmulatedGpu) -> dict[str, types.ModuleType]:
             memcpyHostToDevice=1,
             memcpyDeviceToHost=2,
             memcpyAsync=late.memcpy_async,
+            hostRegister=late.register,
+            hostUnregister=late.unregister,
             getDevice=lambda: 0,
             setDevice=lambda device: None,
             deviceSynchronize=late.flush,
@@ -363,7 +407,7 @@ def modules(gpu: EmulatedGpu) -> dict[str, types.ModuleType]:
         get_default_memory_pool=lambda: pool,
         get_default_pinned_memory_pool=lambda: pool,
     )
-    cupyx.__dict__.update(empty_pinned=lambda shape, dtype: np.full(shape, 0xEE, dtype))
+    cupyx.__dict__.update(empty_pinned=late.empty_pinned)
     return {"cupy": cupy, "cupyx": cupyx, "cupyx.scipy": _scipy()}
 
 
