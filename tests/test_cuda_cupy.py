@@ -1,7 +1,10 @@
 """The launch code for CuPy, with CuPy's calls emulated: compiling, keeping machine code, staged copies, errors."""
 
+import gc
+import multiprocessing
 import shutil
 import sys
+import threading
 import types
 from functools import partial
 
@@ -9,7 +12,7 @@ import numpy as np
 import pytest
 
 import gpuimg
-from gpuimg import choosing, images, kernels
+from gpuimg import choosing, images, kernels, memory, stopping
 from gpuimg.backend import cuda, cupygpu, device, stages
 from gpuimg.backend.cuda import Cuda
 from gpuimg.backend.device import DeviceFailed
@@ -91,12 +94,12 @@ def test_copies_each_way_and_kernels_overlap(bands):
     assert len(sends) == len(launches) == len(receives) == 8
     (down,), (compute,), (up,) = set(sends), set(launches), set(receives)
     assert len({down, compute, up, 0}) == 4
-    # Kernels wait for what was sent, and results for their kernels; nothing waits for what comes later.
+    # Kernels wait for what was sent and for memory of results that are on the host, and results for their kernels.
     waits = {(event[1], event[2]) for event in bands if event[0] == "wait"}
-    assert waits == {(compute, down), (up, compute), (down, compute)}
+    assert waits == {(compute, down), (up, compute), (down, compute), (compute, up)}
     # Before the first result is waited for, others have been sent, worked on and begun to come back.
     order = [event[0] for event in bands if event[:2] in {("send", down), ("launch", compute), ("synchronize", up)}]
-    assert order[: order.index("synchronize")] == ["send", "launch"] * 4
+    assert order[: order.index("synchronize")] == ["send", "launch"] * (stages.STAGES + 1)
 
 
 def test_memory_is_not_let_go_before_it_was_read(bands):
@@ -141,6 +144,215 @@ def test_an_error_in_a_band_leaves_nothing_under_way(bands, monkeypatch):
     with pytest.raises(DeviceFailed, match="an illegal address"):
         gpuimg.invert(image, backend="cuda")
     assert fakecupy.late.copies == []
+
+
+@pytest.fixture
+def blocks(bands, monkeypatch):
+    """Results of any size in blocks that are kept and may be page-locked."""
+
+    def forget():
+        gc.collect()
+        memory.release()
+        memory._wishes.clear()
+
+    forget()
+    monkeypatch.setattr(memory, "SMALLEST", 1)
+    yield
+    forget()
+    assert fakecupy.late.registered == {}
+
+
+def ways(log, kind):
+    """By which memory bytes went."""
+    return {event[2] for event in log if event[0] == kind}
+
+
+def warmed(image):
+    """The result of a call for whose size memory is page-locked by now."""
+    for _ in range(memory.LOCKED_FROM):
+        result = gpuimg.invert(image, backend="cuda")
+    fakecupy.late.log.clear()
+    return result
+
+
+def test_results_that_come_again_land_in_page_locked_memory(blocks, bands):
+    image = noise((200, 100))
+    for number in range(5):
+        bands.clear()
+        np.testing.assert_array_equal(gpuimg.invert(image, backend="cuda"), 255 - image)
+        assert ways(bands, "send") == {"pinned"}
+        assert ways(bands, "receive") == {"registered" if number >= memory.LOCKED_FROM - 1 else "pinned"}
+    assert not any(event[0] == "register" for event in bands)
+    # Nothing is waited for on the way back before all has been begun but stages for what is sent.
+    up = next(event[1] for event in bands if event[0] == "receive")
+    order = [event[0] for event in bands if event[:2] in {("receive", up), ("synchronize", up)}]
+    assert order == ["receive"] * 8 + ["synchronize"]
+
+
+def test_results_that_are_passed_on_go_without_a_stage(blocks, bands):
+    image = noise((200, 100))
+    result = warmed(image)
+    again = gpuimg.invert(result, backend="cuda")
+    assert ways(bands, "send") == ways(bands, "receive") == {"registered"}
+    order = [event[0] for event in bands if event[0] in ("send", "launch", "receive", "synchronize")]
+    assert order == ["send", "launch", "receive"] * 8 + ["synchronize"]
+    np.testing.assert_array_equal(again, image)
+    bands.clear()
+    part = gpuimg.invert(result[17:180], backend="cuda")
+    np.testing.assert_array_equal(part, image[17:180])
+    assert ways(bands, "send") == {"registered"}
+    bands.clear()
+    np.testing.assert_array_equal(gpuimg.invert(result[:, ::-1], backend="cuda"), image[:, ::-1])
+    # It is a copy that is sent, in memory of the same size.
+    assert ways(bands, "send") == {"registered"}
+
+
+def test_a_stack_of_results_is_page_locked_as_one(blocks, bands):
+    image = noise((3, 200, 100))
+    for _ in range(2):
+        bands.clear()
+        np.testing.assert_array_equal(gpuimg.gaussian(image, 0, axes="TYX", backend="cuda"), image)
+    assert sum(event[0] == "receive" for event in bands) >= 3 * 8
+    assert ways(bands, "receive") == {"registered"}
+
+
+def test_whole_images_land_there_too(blocks, bands, monkeypatch):
+    monkeypatch.setattr(cuda, "BANDED_FROM", 1 << 30)
+    result = warmed(image := noise((200, 100)))
+    np.testing.assert_array_equal(gpuimg.invert(result, backend="cuda"), image)
+    assert ways(bands, "send") == ways(bands, "receive") == {"registered"}
+
+
+@pytest.mark.parametrize("most", [0, (2 << 20) - 1])
+def test_page_locked_memory_is_bounded(blocks, bands, monkeypatch, most):
+    monkeypatch.setattr(memory, "MOST_LOCKED", most)
+    image = noise((200, 100))
+    np.testing.assert_array_equal(warmed(image), 255 - image)
+    gpuimg.invert(image, backend="cuda")
+    assert ways(bands, "receive") == {"pinned"}
+    assert memory.locked() == 0
+
+
+def test_memory_that_cannot_be_page_locked(blocks, bands, monkeypatch):
+    import cupy
+
+    def refuse(*args):
+        raise fakecupy.RuntimeFailure("cudaErrorHostMemoryAlreadyRegistered")
+
+    monkeypatch.setattr(cupy.cuda.runtime, "hostRegister", refuse)
+    image = noise((200, 100))
+    np.testing.assert_array_equal(warmed(image), 255 - image)
+    np.testing.assert_array_equal(gpuimg.invert(image, backend="cuda"), 255 - image)
+    assert ways(bands, "receive") == {"pinned"}
+
+
+@pytest.mark.parametrize("left", [0, 1, 5])
+@pytest.mark.parametrize("error", [MemoryError, fakecupy.RuntimeFailure])
+def test_without_pinned_memory_the_driver_copies(bands, monkeypatch, left, error):
+    import cupyx
+
+    granted = iter(range(left))
+    real = cupyx.empty_pinned
+
+    def allocate(*args):
+        if next(granted, None) is None:
+            raise error("cudaErrorMemoryAllocation")
+        return real(*args)
+
+    monkeypatch.setattr(cupyx, "empty_pinned", allocate)
+    image = noise((200, 100))
+    np.testing.assert_array_equal(gpuimg.invert(image, backend="cuda"), 255 - image)
+    assert ways(bands, "send") == {"pinned" if left else "pageable"}
+    assert ways(bands, "receive") == {"pinned" if left > stages.STAGES else "pageable"} or left == 1
+    assert fakecupy.late.copies == []
+
+
+def test_trimming_gives_page_locked_memory_back(blocks, bands):
+    image = noise((200, 100))
+    held = warmed(image)
+    gpuimg.invert(image, backend="cuda")
+    assert memory.locked() == 4 << 20
+    choosing.backend_named("cuda").gpu.trim()
+    assert memory.locked() == 2 << 20
+    np.testing.assert_array_equal(held, 255 - image)
+    del held
+    memory.release()
+    assert memory.locked() == 0
+    assert sum(event[0] == "unregister" for event in bands) == 2
+
+
+@pytest.mark.parametrize("end", ["error", "stop"])
+def test_page_locked_memory_is_idle_when_it_is_let_go(blocks, bands, monkeypatch, end):
+    image = noise((200, 100))
+    source = warmed(image)
+    start = fakecupy.Module.launch.__func__
+    left = iter(range(3))
+    watch = stopping.Watch()
+
+    def launch(cls, *args):
+        if next(left, None) is None:
+            if end == "error":
+                raise fakecupy.DriverFailure("an illegal address")
+            watch.stop()
+        start(cls, *args)
+
+    monkeypatch.setattr(sys.modules["cupy"].cuda.driver, "launchKernel", partial(launch, fakecupy.Module))
+    with pytest.raises(DeviceFailed if end == "error" else stopping.Stopped), stopping.watched(watch):
+        gpuimg.invert(source, backend="cuda")
+    assert ways(bands, "receive") == {"registered"}
+    assert fakecupy.late.copies == []
+
+
+def test_results_over_the_image_they_are_made_of(blocks, bands):
+    image = noise((201, 100))
+    whole = np.copyto(held := warmed(image), image) or held
+    gpuimg.gaussian(whole[1:], 1, backend="cuda", out=whole[:-1])
+    np.testing.assert_array_equal(whole[:-1], gpuimg.gaussian(image[1:], 1, backend="single"))
+    np.copyto(whole, image)
+    gpuimg.invert(whole, backend="cuda", out=whole)
+    np.testing.assert_array_equal(whole, 255 - image)
+
+
+def test_threads_share_page_locked_memory(blocks, bands):
+    image = noise((200, 100))
+    shared = warmed(image)
+    wrong = []
+
+    def work(value):
+        for _ in range(8):
+            mine = gpuimg.add(shared, value, backend="cuda")
+            mine = gpuimg.invert(mine, backend="cuda")
+            if not np.array_equal(mine, 255 - np.minimum(255 - image.astype(int) + value, 255)):
+                wrong.append(value)
+
+    threads = [threading.Thread(target=work, args=(value,)) for value in (1, 20, 90)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert fakecupy.late.copies == []
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_after_a_fork_memory_is_locked_anew(blocks, bands):
+    image = noise((200, 100))
+    result = warmed(image)
+    gpuimg.invert(image, backend="cuda")
+    child = multiprocessing.get_context("fork").Process(
+        target=np.testing.assert_array_equal, args=(result, 255 - image)
+    )
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    bands.clear()
+    # The device knows the pages of before, which need not be the process's own any more.
+    np.testing.assert_array_equal(gpuimg.invert(result, backend="cuda"), image)
+    assert ways(bands, "send") == {"pinned"}
+    assert ways(bands, "receive") == {"registered"}
+    del result
+    assert memory.locked() == 2 << 20
 
 
 @pytest.mark.parametrize("staged_from", [1, 1 << 20])

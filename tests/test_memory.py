@@ -205,3 +205,115 @@ def test_control_groups_limit_the_memory(tmp_path, membership, files, expected):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     assert list(memory._group_limits(tmp_path / "cgroup", tmp_path)) == expected
+
+
+# ---------------------------------------------------------------- page-locked
+
+
+class Locker:
+    """What locks memory, without a device."""
+
+    def __init__(self):
+        self.locked = {}
+        self.refuses = False
+
+    def __call__(self, address, size):
+        if self.refuses:
+            raise RuntimeError("refused")
+        self.locked[address] = size
+        return lambda: self.locked.pop(address)
+
+
+@pytest.fixture
+def locker():
+    memory._wishes.clear()
+    yield Locker()
+    memory.release()
+    assert memory.locked() == 0
+
+
+def use(locker, shape=SHAPE):
+    """An array whose memory a device copies to, and whether it is page-locked."""
+    array = memory.new_array(shape, U8)
+    return array, memory.lock(memory.block_of(array), locker)
+
+
+def test_memory_is_locked_for_sizes_that_come_again(locker):
+    assert [use(locker)[1] for _ in range(5)] == [False, False, True, True, True]
+    assert len(locker.locked) == 1
+    held = [use(locker) for _ in range(3)]  # at once: others of that size are locked without waiting
+    assert len(locker.locked) == 3
+    assert all(is_locked for _, is_locked in held)
+    del held
+    assert memory.locked() == memory.kept() == sum(locker.locked.values())
+
+
+def test_locked_memory_is_kept_where_sizes_change(locker):
+    other = (2 * SHAPE[0], SHAPE[1])
+    for _ in range(3):
+        use(locker)
+        use(locker, other)
+    assert len(locker.locked) == 2
+    memory.new_array((5 * SHAPE[0], SHAPE[1]), U8)
+    assert len(locker.locked) == 2
+    memory.release()
+    assert locker.locked == {}
+
+
+def test_no_more_than_a_share_is_locked(locker, monkeypatch):
+    size = -(-SHAPE[0] * SHAPE[1] // memory.HUGE_PAGE) * memory.HUGE_PAGE
+    monkeypatch.setattr(memory, "MOST_LOCKED", 2 * size)
+    held = [use(locker) for _ in range(6)]
+    assert [is_locked for _, is_locked in held] == [False, False, True, True, False, False]
+    del held
+    other = (2 * SHAPE[0], SHAPE[1])
+    for _ in range(3):  # what is kept makes room
+        array, is_locked = use(locker, other)
+        del array
+    assert is_locked
+    assert list(locker.locked.values()) == [memory.locked()]
+
+
+def test_what_is_refused_is_tried_again_later(locker):
+    locker.refuses = True
+    assert not any(use(locker)[1] for _ in range(4))
+    locker.refuses = False
+    assert [use(locker)[1] for _ in range(3)] == [False, True, True]
+
+
+def test_views_lie_in_the_block_of_their_array():
+    array = memory.new_array(SHAPE, np.dtype(bool))
+    block = memory.block_of(array)
+    for view in (array[3:], array.view(np.uint8), array.T[5], array.reshape(-1)[7:].view(np.uint8)):
+        assert memory.block_of(view) is block
+    assert memory.block_of(array.copy()) is None
+    assert memory.block_of(np.zeros(3)) is None
+    assert memory.block_of(np.frombuffer(b"abc", np.uint8)) is None
+
+
+def _is_apart(array, locker):
+    """In a forked child: whether memory that was locked before is used as any other, and undone by nobody."""
+    before = dict(locker.locked)
+    assert not memory.block_of(array).is_locked
+    assert memory.locked() == 0
+    memory.new_array(SHAPE, U8)[:] = 8
+    del array
+    memory.release()
+    assert locker.locked == before
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_locked_memory_belongs_to_one_process(locker):
+    for _ in range(3):
+        held, _ = use(locker)
+    use(locker)
+    assert len(locker.locked) == 2
+    child = multiprocessing.get_context("fork").Process(target=_is_apart, args=(held, locker))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    assert len(locker.locked) == 1  # nothing that is only kept is copied into the child
+    assert not memory.block_of(held).is_locked
+    del held
+    assert locker.locked == {}
