@@ -33,7 +33,6 @@ COPIED_AT_ONCE = 4 << 20  # bytes of a copy between looks at the stop flag
 LARGEST_WASTE = 1.25  # a block may be larger than requested by this factor
 _SUPPORTED = hasattr(mmap, "MADV_FREE") and hasattr(mmap, "MAP_PRIVATE")
 
-
 Locker = Callable[[int, int], Callable[[], object]]  # takes an address and a size; returns what undoes it
 
 
@@ -54,8 +53,10 @@ class Block(mmap.mmap):
         return self.process == os.getpid() and self.forks == _forks
 
     def __del__(self) -> None:
+        if self.unlock is None or sys.is_finalizing():
+            return
         _locked_bytes.pop(id(self), None)
-        if self.unlock is not None and self.process == os.getpid() and not sys.is_finalizing():
+        if self.process == os.getpid():
             with contextlib.suppress(Exception):  # the device is lost; it holds nothing any more
                 self.unlock()
 
@@ -147,9 +148,10 @@ def lock(block: Block, call: Locker) -> bool:
         return True
     with _locking:
         if block.unlock is None and _is_worth_locking(len(block)):
+            forks = _forks
             with contextlib.suppress(Exception):  # the system or the driver refuses
                 block.unlock = call(block.address, len(block))
-                block.process, block.forks = os.getpid(), _forks
+                block.process, block.forks = os.getpid(), forks
                 _locked_bytes[id(block)] = len(block)
                 _wishes[len(block)] = LOCKED_FROM
         return block.is_locked
@@ -161,11 +163,12 @@ def _is_worth_locking(size: int) -> bool:
         _wishes.clear()
     wishes = _wishes.get(size, 0) + 1
     _wishes[size] = wishes % LOCKED_FROM  # what is refused now is tried again later
-    if wishes < LOCKED_FROM or size > MOST_LOCKED:
+    in_use = locked() - sum(map(len, list(_kept_locked)))
+    if wishes < LOCKED_FROM or in_use + size > MOST_LOCKED:
         return False
     with contextlib.suppress(IndexError):
         while locked() + size > MOST_LOCKED:
-            _kept_locked.popleft()
+            _wishes.pop(len(_kept_locked.popleft()), None)
     return locked() + size <= MOST_LOCKED
 
 
