@@ -40,7 +40,7 @@ SECONDS_FOR_LARGEST = 300  # below, 400 megapixels and the image of over 2**31 p
 SECONDS_FOR_MIDDLE = 120
 SPEED = 0.7  # of the copy's
 SHARED = ("equality", "races")  # steps whose time goes into references on the processor: several processes share them
-MOST_PROCESSES, MEMORY_OF_PROCESS = 8, 16 << 30
+MOST_PROCESSES, MEMORY_OF_PROCESS = 12, 11 << 30
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -126,7 +126,7 @@ def _processes(steps: dict[str, Any]) -> int:
     """How many processes may share the device, whose memory step 1 has found."""
     results = steps.get("environment", {"results": []})["results"]
     memory = next((result["device"]["totalGlobalMem"] for result in results if "device" in result), 0)
-    return int(max(1, min(MOST_PROCESSES, len(os.sched_getaffinity(0)) // 2, memory // MEMORY_OF_PROCESS)))
+    return int(max(1, min(MOST_PROCESSES, len(os.sched_getaffinity(0)) * 3 // 4, memory // MEMORY_OF_PROCESS)))
 
 
 def _show(step: str, result: Details) -> None:
