@@ -39,6 +39,8 @@ REHEARSED_MEGAPIXELS = (0.002, 0.003)
 SECONDS_FOR_LARGEST = 300  # below, 400 megapixels and the image of over 2**31 pixels are left out
 SECONDS_FOR_MIDDLE = 120
 SPEED = 0.7  # of the copy's
+SHARED = ("equality", "races")  # steps whose time goes into references on the processor: several processes share them
+MOST_PROCESSES, MEMORY_OF_PROCESS = 12, 11 << 30
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,15 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--budget", type=float, default=BUDGET, help="seconds in all (default: %(default)s)")
     parser.add_argument("--rehearse", action="store_true", help="on the emulated device, at small sizes")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--sanitized", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--sanitized", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.worker is not None:
         return serve(given.worker)
-    if given.sanitized:
-        from gpu_steps.races import sanitized
-
-        sanitized(given.rehearse)
-        return 0
     try:
         steps = [STEPS[int(number) - 1] for number in given.only.split(",")]
     except (ValueError, IndexError):
@@ -66,6 +63,11 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = set(filters) - set(all_filters())
     if unknown:
         parser.error(f"--filters names what is no filter: {', '.join(sorted(unknown))}")
+    if given.sanitized is not None:
+        from gpu_steps.races import sanitized
+
+        sanitized(given.rehearse, given.sanitized, filters)
+        return 0
     return run(steps, given.out, given.budget, given.rehearse, filters)
 
 
@@ -107,7 +109,8 @@ def run(steps: list[str], out: Path, budget: float, rehearse: bool, filters: tup
             save(document, out)
 
         huge = rehearse or budget >= SECONDS_FOR_LARGEST
-        watch(Setting(step, rehearse, sizes, huge, begin + budget * ENDS[step], filters=filters), report)
+        parts = _processes(document["steps"]) if step in SHARED and not rehearse else 1
+        watch(Setting(step, rehearse, sizes, huge, begin + budget * ENDS[step], filters=filters, parts=parts), report)
         document["steps"][step]["seconds"] = round(time.time() - start, 2)
     add_shares(document["steps"])
     document["goals"] = [goal._asdict() for goal in goals(document["steps"], rehearse)]
@@ -117,6 +120,13 @@ def run(steps: list[str], out: Path, budget: float, rehearse: bool, filters: tup
         print(f"{goal['status']:<6} {goal['goal']}: {goal['measured']}")
     print(f"{document['seconds']:.0f} seconds; {out}")
     return int(any(goal["status"] == "FAIL" for goal in document["goals"]))
+
+
+def _processes(steps: dict[str, Any]) -> int:
+    """How many processes may share the device, whose memory step 1 has found."""
+    results = steps.get("environment", {"results": []})["results"]
+    memory = next((result["device"]["totalGlobalMem"] for result in results if "device" in result), 0)
+    return int(max(1, min(MOST_PROCESSES, len(os.sched_getaffinity(0)) * 3 // 4, memory // MEMORY_OF_PROCESS)))
 
 
 def _show(step: str, result: Details) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache, partial
 from importlib import import_module
@@ -15,7 +14,7 @@ from gpuimg import dispatch, memory, stopping
 from gpuimg.backend.base import Backend, speed_key
 from gpuimg.backend.walk import Bound
 from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
-from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning, NoScratch
+from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning, NoScratch, warn
 from gpuimg.images import Source
 from gpuimg.machine import Figures, figures
 from gpuimg.plans.graph import Graph
@@ -92,7 +91,7 @@ def _run_auto(job: Job, bound: Bound, call: Call) -> Any:
         return _timed(best, bound, call)
     except Exception as error:  # whatever CuPy or the driver raises; what is wrong with the call is raised again below
         message = str(error) if isinstance(error, BackendFailed | BackendUnavailable) else repr(error)
-        warnings.warn(f"ran on multicore instead of cuda: {message}", FallbackWarning, stacklevel=4)
+        warn(f"ran on multicore instead of cuda: {message}", FallbackWarning)
         return _timed("multicore", bound, call)
 
 

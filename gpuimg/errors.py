@@ -19,6 +19,13 @@
 Wrong arguments raise ``TypeError`` (wrong kind of object or dtype) or ``ValueError`` (wrong value), as in NumPy.
 """
 
+import os
+import sys
+import warnings
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).parent) + os.sep
+
 
 class GpuimgError(Exception):
     """Base class of gpuimg's errors."""
@@ -36,6 +43,14 @@ def one_line(error: BaseException) -> str:
 def shown(text: str) -> str:
     """A text in quotes; of a long one the beginning."""
     return repr(text if len(text) <= 80 else f"{text[:77]}...")
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Issue a warning that points at the line outside of gpuimg which called it."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level + 1)
 
 
 class BackendUnavailable(GpuimgError, RuntimeError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter, process_time
@@ -18,7 +17,7 @@ import numpy as np
 
 from gpuimg import choosing, machine
 from gpuimg.backend.walk import Bound, bound_to
-from gpuimg.errors import CalibrationWarning
+from gpuimg.errors import CalibrationWarning, warn
 from gpuimg.filters import all_filters
 from gpuimg.images import UINT8
 from gpuimg.machine import GPU_FIGURES, Figures
@@ -146,11 +145,11 @@ def _warn(disturbed: Sequence[str], late: int, count: int) -> None:
         few = ", ".join(name.replace("_", " ") for name in disturbed[:5])
         others = f" and {len(disturbed) - 5} others" if len(disturbed) > 5 else ""
         message = f"times were unsteady, so {few}{others} were not stored: calibrate again when less is running"
-        warnings.warn(message, CalibrationWarning, stacklevel=3)
+        warn(message, CalibrationWarning)
     if late:
         left = f"{late} of {count} filters and dtypes were not measured in {SECONDS:g} s"
         message = f"{left}: calibrate again, best after a warmup"
-        warnings.warn(message, CalibrationWarning, stacklevel=3)
+        warn(message, CalibrationWarning)
 
 
 # The machine -------------------------------------------------------------------------------------------------------

@@ -47,8 +47,10 @@ SameImage = TypeVar("SameImage", bound="ImageLike")
 Color: TypeAlias = "str | tuple[float, float, float]"
 Out: TypeAlias = "Array | SupportsCudaArray"
 Size: TypeAlias = "int | tuple[int, int]"
-# At an image's edges: one number, (before, after), or ((top, bottom), (left, right)).
-Widths: TypeAlias = "int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]"
+# At an image's edges: one number, (before, after), or ((top, bottom), (left, right)), which broadcast.
+Widths: TypeAlias = "int | tuple[int, ...] | tuple[tuple[int, ...], ...]"
+# A range of intensities: "image", "dtype", a dtype, or two numbers.
+Intensities: TypeAlias = "str | np.dtype[Any] | type | tuple[float, float]"
 Sigma: TypeAlias = "float | tuple[float, float]"
 # A window's size, or zeros and ones as an array or nested lists.
 FootprintLike: TypeAlias = "Size | Array | list[list[int]] | list[list[bool]]"

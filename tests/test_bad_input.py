@@ -185,7 +185,7 @@ WRONG = [
         "rescale_intensity",
         {"in_range": "uint7"},
         ValueError,
-        "in_range must be 'image', 'dtype', a dtype's name or two",
+        "in_range must be 'image', 'dtype', a dtype or two",
     ),
     ("rescale_intensity", {"out_range": (0, NAN)}, ValueError, "out_range must be finite, got nan"),
     ("flip", {"axis": 2}, ValueError, "axis must be at most 1, got 2"),

@@ -33,7 +33,7 @@ def watched(modules, monkeypatch, tmp_path):
     """Runs a step whose cases are given as source text, and returns its results."""
     _, running = modules
 
-    def run(body, *, seconds=60, grace=2.0):
+    def run(body, *, seconds=60, grace=2.0, parts=1):
         script = tmp_path / "step.py"
         lines = ["import os, sys, time, types", f"sys.path.insert(0, {str(BENCH)!r})", "import gpu"]
         lines += ["from gpu_steps.running import Case, Skip", textwrap.dedent(body)]
@@ -43,7 +43,8 @@ def watched(modules, monkeypatch, tmp_path):
         monkeypatch.setattr(running, "COMMAND", str(script))
         monkeypatch.setattr(running, "GRACE_SECONDS", grace)
         results = []
-        running.watch(running.Setting("made", True, (1.0,), False, time.time() + seconds), results.append)
+        setting = running.Setting("made", True, (1.0,), False, time.time() + seconds, parts=parts)
+        running.watch(setting, results.append)
         return [(result["case"], result["status"]) for result in results], results
 
     return run
@@ -65,6 +66,20 @@ def test_a_failure_does_not_end_the_run(watched):
     assert results[0]["figure"] == 3
     assert "RuntimeError: an illegal memory access" in results[1]["error"]
     assert results[2]["reason"] == "not here"
+
+
+def test_several_processes_share_the_cases(watched):
+    found, results = watched(
+        """
+    def cases(setting):
+        for number in range(8):
+            run = (lambda: os._exit(7)) if number == 4 else lambda: {"process": os.getpid()}
+            yield Case(str(number), run)
+    """,
+        parts=3,
+    )
+    assert sorted(found) == [(str(number), "failed" if number == 4 else "passed") for number in range(8)]
+    assert len({result["process"] for result in results if "process" in result}) == 4
 
 
 def test_a_process_that_dies_is_followed_by_another_behind_that_case(watched):

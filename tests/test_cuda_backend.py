@@ -402,8 +402,9 @@ def test_auto_goes_to_multicore_when_the_device_does_something_unexpected(monkey
 
         monkeypatch.setattr(choosing, "candidates", candidates)
         monkeypatch.setattr(gpu, "load", fail)
-        with pytest.warns(FallbackWarning, match="Strange.*nobody has seen this before"):
+        with pytest.warns(FallbackWarning, match="Strange.*nobody has seen this before") as caught:
             result = gpuimg.invert(IMAGE, backend="auto")
+        assert caught[0].filename == __file__
         with pytest.raises(Strange):
             gpuimg.invert(IMAGE, backend="cuda")
     np.testing.assert_array_equal(result, 255 - IMAGE)

@@ -60,6 +60,8 @@ def test_a_named_range_is_that_of_the_result(backend):
         assert_same(found.round(15), (deep / (2**bits - 1)).round(15), name)
     found = gpuimg.rescale_intensity(image.astype(np.float64), in_range="uint8", out_range="uint8", backend=backend)
     assert_same(found, image)
+    for given in (np.uint16, np.dtype("uint16")):
+        assert_same(gpuimg.rescale_intensity(image, out_range=given, backend=backend), image.astype(np.uint16) * 257)
 
 
 @pytest.mark.parametrize(

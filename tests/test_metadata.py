@@ -128,6 +128,7 @@ def test_what_a_format_does_not_hold_is_one_line(tmp_path):
         with pytest.warns(MetadataWarning, match=f"cannot hold {words}; left out") as caught:
             gpuimg.save_image(tmp_path / name, COLOUR, metadata=full())
         assert len(caught) == 1
+        assert caught[0].filename == __file__
         assert "\n" not in str(caught[0].message)
     with pytest.warns(MetadataWarning, match=r"ICC profile \(of other colours\)"):
         gpuimg.save_image(tmp_path / "grey.png", COLOUR[..., 0], metadata=full())
@@ -283,6 +284,7 @@ def test_damaged_exif_is_one_line():
     with pytest.warns(MetadataWarning, match=r"not read: EXIF \(.*\); left out") as caught:
         _, found = gpuimg.open_image(BytesIO(with_exif("JPEG", HOSTILE["shared bytes"])), metadata=True)
     assert len(caught) == 1
+    assert caught[0].filename == __file__
     assert found == ImageMetadata()
 
 

@@ -63,6 +63,15 @@ def test_other_widths_are_refused(name, width, error, message):
     assert message in str(caught.value)
 
 
+def test_widths_broadcast():
+    image = noise((9, 8), np.uint8)
+    for width in (2, (2,), [[2]], np.array([2, 2]), ((2, 1),), ((1,), (2,))):
+        rows, cols = np.broadcast_to(np.array(width), (2, 2)).tolist()
+        inside = image[rows[0] : 9 - rows[1], cols[0] : 8 - cols[1]]
+        assert_same(gpuimg.crop(image, width), inside, str(width))
+        assert_same(gpuimg.pad(image, width, mode="constant"), np.pad(image, width), str(width))
+
+
 def test_a_crop_leaves_something():
     image = noise((4, 9), np.uint8)
     assert gpuimg.crop(image, ((1, 2), (8, 0))).shape == (1, 1)

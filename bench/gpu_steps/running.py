@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import selectors
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,6 +55,7 @@ class Setting(NamedTuple):
     deadline : on the clock `time.time`; cases that have not begun by then are dropped
     done : names of cases that an earlier process of this step has reported
     filters : to check and measure; () for all
+    part, parts : which share of the cases to run, of how many
     """
 
     step: str
@@ -61,12 +65,14 @@ class Setting(NamedTuple):
     deadline: float
     done: tuple[str, ...] = ()
     filters: tuple[str, ...] = ()
+    part: int = 0
+    parts: int = 1
 
 
 def work(setting: Setting, send: Callable[[Details], None]) -> int:
     """Run the cases of a step that are left; returns the exit code."""
     listed: Iterable[Case] = import_module(f"gpu_steps.{setting.step}").cases(setting)
-    for case in listed:
+    for case in itertools.islice(listed, setting.part, None, setting.parts):
         if case.name in setting.done:
             continue
         if time.time() > setting.deadline:
@@ -106,7 +112,20 @@ def _healthy() -> bool:
 
 
 def watch(setting: Setting, report: Callable[[Details], None]) -> None:
-    """Run a step in separate processes until all its cases are reported; `report` gets each as it ends."""
+    """Run a step in ``setting.parts`` processes at a time until all its cases are reported, each as it ends."""
+    lock = threading.Lock()
+
+    def take(result: Details) -> None:
+        with lock:
+            report(result)
+
+    shares = [setting._replace(part=part) for part in range(setting.parts)]
+    with ThreadPoolExecutor(setting.parts) as pool:
+        list(pool.map(_watch_part, shares, itertools.repeat(take)))
+
+
+def _watch_part(setting: Setting, report: Callable[[Details], None]) -> None:
+    """Run one share of a step, in one process after another where they die."""
     done: list[str] = []
 
     def take(result: Details) -> None:

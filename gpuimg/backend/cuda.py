@@ -26,6 +26,7 @@ from gpuimg.plans.value import Small, Value
 
 BANDED_FROM = 16 << 20  # bytes of an image from which on copies and kernels overlap
 BAND_COST = 3 << 19  # a band costs as much time as the copy of that many bytes
+MEASURED_BYTES, COPIED_BYTES = 32 << 20, 256 << 20  # the latter is more than caches hold
 BAND_HALOS = 8  # a band has at least this many times the rows of its halo
 
 
@@ -100,14 +101,14 @@ class Cuda:
     def measure(self) -> dict[str, float]:
         """Speeds that the choice of a backend rests on, see `gpuimg.machine.Figures`."""
         gpu = self.gpu
-        host = np.zeros(32 << 20, np.uint8)
-        first, second = gpu.put(host), gpu.empty(host.shape, host.dtype)
+        host = np.random.default_rng(0).integers(0, 256, MEASURED_BYTES, np.uint8)  # zeros share one page of memory
+        first, second = (gpu.empty((COPIED_BYTES,), np.uint8) for _ in range(2))
         small = np.zeros((8, 8), np.uint8)
         resident = gpu.put(small)
         invert = partial(bound_to, partial(point, "invert", masked=0))
         return {
             "pcie_bandwidth": host.nbytes / _seconds(gpu, lambda: gpu.put(host)),
-            "gpu_bandwidth": 2 * host.nbytes / _seconds(gpu, lambda: gpu.copy(first, second)),
+            "gpu_bandwidth": 2 * COPIED_BYTES / _seconds(gpu, lambda: gpu.copy(first, second)),
             "gpu_call": _seconds(gpu, lambda: self.run(invert(small))),
             "gpu_launch": _seconds(gpu, lambda: self.run(invert(resident))),
         }

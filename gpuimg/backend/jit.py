@@ -16,7 +16,6 @@ import os
 import shutil
 import threading
 import types as pytypes
-import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
@@ -31,7 +30,7 @@ from numba.extending import intrinsic
 
 from gpuimg import caching, images, kernels
 from gpuimg.caching import cache_folder
-from gpuimg.errors import UntestedVersionWarning
+from gpuimg.errors import UntestedVersionWarning, warn
 
 log = logging.getLogger("gpuimg")
 
@@ -57,7 +56,7 @@ def warn_if_untested() -> None:
         _warned = True
         tested = ".".join(map(str, NEWEST))
         message = f"Numba {numba.__version__} is newer than {tested}, the newest that gpuimg was tested with"
-        warnings.warn(message, UntestedVersionWarning, stacklevel=2)
+        warn(message, UntestedVersionWarning)
 
 
 @cache

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from gpuimg.errors import ImageFileError, MetadataWarning
+from gpuimg.errors import ImageFileError, MetadataWarning, warn
 from gpuimg.memory import machine_memory
 
 PathLike: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
@@ -89,4 +88,4 @@ def warn_left_out(path: PathLike, left_out: Sequence[str], words: str) -> None:
     """Say in one line which metadata were left out."""
     if left_out:
         message = f"{path_of(path)}: {words} {', '.join(left_out)}; left out"
-        warnings.warn(message, MetadataWarning, stacklevel=3)
+        warn(message, MetadataWarning)

@@ -17,7 +17,7 @@ from gpuimg.plans.nodes import copied, fold, host, parts, point, resample, view
 from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
 from gpuimg.run import run
-from gpuimg.typing import Backend, ImageLike, Out, SameImage, Size
+from gpuimg.typing import Backend, ImageLike, Intensities, Out, SameImage, Size
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -27,7 +27,7 @@ COUNTS = np.dtype(np.int64)
 UINT16 = np.dtype(np.uint16)
 FLOAT_BINS = 256  # in which scikit-image counts the values of float images
 _DEPTHS = {"uint10": 10, "uint12": 12, "uint14": 14}  # bits of pixels that are stored in 16
-_RANGES = ("image", "dtype", *_DEPTHS, *map(str, DTYPES))  # their names take microseconds to make
+RANGES = ("image", "dtype", *_DEPTHS, *map(str, DTYPES))  # their names take microseconds to make
 _INTEGERS: frozenset[np.dtype[Any]] = frozenset(dtype for dtype in DTYPES if dtype.kind in "iu")
 
 
@@ -503,8 +503,8 @@ def threshold_args(value: float, dtype: np.dtype[Any]) -> tuple[int | float, int
 @register({}, {"in_range": (30, 120), "out_range": (5, 90)}, {"in_range": "dtype", "out_range": (40, 20)}, alpha="kept")
 def rescale_intensity(
     image: ImageLike,
-    in_range: str | tuple[float, float] = "image",
-    out_range: str | tuple[float, float] = "dtype",
+    in_range: Intensities = "image",
+    out_range: Intensities = "dtype",
     *,
     axes: str | None = None,
     alpha: bool | None = None,
@@ -516,10 +516,10 @@ def rescale_intensity(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array; all channels share one range
-    in_range : {"image", "dtype"}, the name of a dtype, or two numbers
+    in_range : {"image", "dtype"}, a dtype or its name, or two numbers
         Range that is mapped to ``out_range``; values outside are clipped. "image": the minimum to the maximum.
         "uint10", "uint12" and "uint14" are the ranges of 10, 12 and 14 bits.
-    out_range : {"dtype", "image"}, the name of a dtype, or two numbers
+    out_range : {"dtype", "image"}, a dtype or its name, or two numbers
         Range of the result, and its dtype where one is named: uint16 for 10, 12 and 14 bits. A dtype's range begins at
         0 where that of ``in_range`` is not negative; that of floats is -1 to 1.
     axes, alpha, backend, out : see `gpuimg.filters`
@@ -594,9 +594,11 @@ def _named(name: str) -> np.dtype[Any]:
 
 
 def _given_range(name: str, given: Any) -> str | tuple[float, float]:
+    if isinstance(given, np.dtype | type):
+        given = np.dtype(given).name
     if isinstance(given, str):
-        if given not in _RANGES:
-            raise ValueError(f"{name} must be 'image', 'dtype', a dtype's name or two numbers, got {given!r}")
+        if given not in RANGES:
+            raise ValueError(f"{name} must be 'image', 'dtype', a dtype or two numbers, got {given!r}")
         return given
     low, high = images.pair(name, given)
     return images.number(name, low), images.number(name, high)

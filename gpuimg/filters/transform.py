@@ -438,14 +438,19 @@ def plan_resize(image: Value, rows: Part, cols: Part, order: GridOrder, smooth: 
 
 
 def _checked_widths(name: str, value: Any) -> tuple[Pair, Pair]:
-    """Widths at an image's edges: one for all, (before, after), or two such pairs, of rows and of columns."""
-    given = value.tolist() if isinstance(value, np.ndarray) else value
-    ends = given if isinstance(given, list | tuple) else (given, given)
-    pairs = ends if any(isinstance(each, list | tuple) for each in ends) else (ends, ends)
-    if len(pairs) != 2 or any(not isinstance(each, list | tuple) or len(each) != 2 for each in pairs):
-        raise ValueError(f"{name} must be one number, (before, after) or ((top, bottom), (left, right)), got {value!r}")
+    """Widths at an image's edges: one for all, (before, after), or two such pairs, of rows and of columns.
+
+    They broadcast as in `numpy.pad`.
+    """
+    try:
+        ends = np.broadcast_to(np.array(value, object), (2, 2)).tolist()
+        if any(isinstance(end, list | tuple) for each in ends for end in each):
+            raise ValueError
+    except ValueError:
+        allowed = "one number, (before, after) or ((top, bottom), (left, right))"
+        raise ValueError(f"{name} must be {allowed}, got {value!r}") from None
     (top, bottom), (left, right) = [
-        [images.whole(name, end, low=0, high=LONGEST_SIDE) for end in each] for each in pairs
+        [images.whole(name, end, low=0, high=LONGEST_SIDE) for end in each] for each in ends
     ]
     return (top, bottom), (left, right)
 

@@ -13,6 +13,7 @@ import numpy as np
 import gpuimg
 from gpuimg import typing
 from gpuimg.filters import all_filters
+from gpuimg.filters.exposure import RANGES
 from gpuimg.images import BOOL, DTYPES
 from gpuimg.jobs.texts import parameters
 from gpuimg.registry import Filter, arguments
@@ -129,7 +130,7 @@ KINDS: dict[str, Schema] = {
     "tuple[int, ...]": _list_of(INTEGER, 2, 3),
     "tuple[int, ...] | None": {"anyOf": [_list_of(INTEGER, 2, 3), NULL]},
     "tuple[float, float] | None": {"anyOf": [PAIR, NULL]},
-    "str | tuple[float, float]": {"anyOf": [_enum(("image", "dtype", *DTYPE_NAMES)), PAIR]},
+    "Intensities": {"anyOf": [_enum(RANGES), PAIR]},
     "Literal['rec709', 'rec601'] | Sequence[float]": {"anyOf": [_enum(("rec709", "rec601")), _list_of(NUMBER, 3, 3)]},
 }
 
