@@ -604,6 +604,24 @@ def test_gaussian(gpu, dtype, step, radii):
             np.testing.assert_array_equal(found, expected[rows // 4 :][: len(band)])
 
 
+@pytest.mark.parametrize("radii", [(4, 4), (5, 3), (6, 10), (1, 32), (32, 0)], ids=str)
+@pytest.mark.parametrize("step", [1, 3, 4])
+def test_gaussian_of_wide_rows_of_bytes(gpu, step, radii):
+    """Several strips across, whose ends lie anywhere in the words of the image, and stores of eight pixels."""
+    rng = np.random.default_rng(6)
+    halves = [rng.random(radius + 1) for radius in radii]
+    weights = [half / (half[0] + 2 * half[1:].sum()) for half in halves]
+    fixed = [np.floor(part * 65536).clip(0, 65535).astype(np.uint16) for part in weights]
+    for turn, pixels in enumerate((1000, 1041, 500)):
+        mode = list(MODES.values())[(turn + step + radii[0]) % len(MODES)]
+        image = noise((15, pixels * step), np.dtype("uint8"))
+        for kind in (np.dtype("uint8"), np.dtype("uint16")):
+            args = (step, mode.code, 7.0, *radii, *weights, *fixed, 2, 3)
+            found, band = swept(gpu, "gaussian", image, args, kind)
+            expected = smoothed(image, step, mode.numpy, 7, weights, fixed, (2, 3), kind)
+            np.testing.assert_array_equal(found, expected[15 // 4 :][: len(band)])
+
+
 def smoothed(image, step, mode, cval, weights, fixed, offsets, kind):
     """Down the columns, then along the rows; bytes with short kernels in 256ths, of which uint16 keeps all."""
     rows = len(image)

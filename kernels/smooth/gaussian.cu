@@ -5,6 +5,7 @@
 #include "borders.cuh"
 #include "columns.cuh"
 #include "numbers.cuh"
+#include "strips.cuh"
 #include "tiles.cuh"
 
 // A symmetric kernel down the columns, then along the rows. `weights` are one half of it, from the centre outwards.
@@ -270,20 +271,199 @@ __global__ void __launch_bounds__(256, BLOCKS<A>)
   smooth_tile(image, dst, top, bottom, int(r0), int(r1), down, along, layout);
 }
 
+// Fixed point in one launch. A value counts in units of 2**-133 or 2**-149: the bits of a byte or of a sum, shifted at
+// most, are a float as they stand, for what is below 2**24 in these units needs no exponent. The weights make up for
+// that, and leave 2**23 + total times FIXED_UNIT in the floats that sum.
+static constexpr float FIXED_UNIT = 1.f / (1ll << 40);
+static constexpr int SPAN = 4 * STRIP_WORDS;  // elements of a strip
+static constexpr int LINES = 4;               // columns, then rows, that a thread has at a time
+static constexpr int LEAST_REACH = 4, FIXED_WEIGHTS = 80;
+
+// Sums of neighbours as results; the rounding of bytes is already in them.
 template <typename U>
-__global__ void __launch_bounds__(256, BLOCKS<float>)
+__device__ __forceinline__ typename Word<OUTPUTS * sizeof(U)>::type packed(const float (&totals)[OUTPUTS]) {
+  unsigned words[OUTPUTS / 2];
+#pragma unroll
+  for (int i = 0; i < OUTPUTS / 2; ++i)
+    words[i] = __byte_perm(__float_as_uint(totals[2 * i]), __float_as_uint(totals[2 * i + 1]),
+                           sizeof(U) == 1 ? 0x4451 : 0x5410);
+  if constexpr (sizeof(U) == 1)
+    return {__byte_perm(words[0], words[1], 0x5410), __byte_perm(words[2], words[3], 0x5410)};
+  else
+    return {words[0], words[1], words[2], words[3]};
+}
+
+// Weights for distances -`reach` to `reach`, zero beyond the radius; there are OUTPUTS others before them.
+__device__ __forceinline__ void mirror_weights(const unsigned short* stored, int radius, int reach, float unit,
+                                               float* weights) {
+  if (int(threadIdx.x) >= FIXED_WEIGHTS) return;
+  const int distance = abs(int(threadIdx.x) - OUTPUTS - reach);
+  weights[threadIdx.x] = distance <= radius ? float(int(__ldg(stored + distance))) * unit : 0.f;
+}
+
+// Adds four values of each line to the sums that have them in their windows; a sum's window begins one value after the
+// one before it. The first value's place in the first window is that of `weights`[OUTPUTS]; places that differ from it by
+// less than LOWEST or more than HIGHEST lie in no window.
+template <int LOWEST, int HIGHEST, typename Load>
+__device__ __forceinline__ void add_four(const float* weights, Load load, float (&totals)[LINES][OUTPUTS]) {
+  float values[LINES][4], near[OUTPUTS + 4];
+  load(values);
+#pragma unroll
+  for (int i = 0; i < OUTPUTS + 4; i += 4)
+    *reinterpret_cast<float4*>(near + i) = *reinterpret_cast<const float4*>(weights + i);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) {
+      if (i - j < LOWEST || i - j > HIGHEST) continue;
+#pragma unroll
+      for (int line = 0; line < LINES; ++line)
+        totals[line][j] = __fmaf_rd(values[line][i], near[i - j + OUTPUTS], totals[line][j]);
+    }
+  }
+}
+
+// The sums of OUTPUTS neighbours of each line; load(four, values) gives the values from 4 * `four` on, of which the
+// first one is at the distance -`reach`, an even number, from the first neighbour.
+template <typename Load>
+__device__ __forceinline__ void weigh_lines(const float* weights, int reach, float start, Load load,
+                                            float (&totals)[LINES][OUTPUTS]) {
+#pragma unroll
+  for (int line = 0; line < LINES; ++line) {
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) totals[line][j] = start;
+  }
+  const auto four = [&](int index) { return [=](float (&values)[LINES][4]) { load(index, values); }; };
+  const int last = reach / 2 + 1;
+  add_four<0, 4>(weights, four(0), totals);
+  add_four<-4, 4>(weights + 4, four(1), totals);
+#pragma unroll 1
+  for (int index = 2; index < last - 1; ++index) add_four<-OUTPUTS, 4>(weights + 4 * index, four(index), totals);
+  add_four<-OUTPUTS, 0>(weights + 4 * (last - 1), four(last - 1), totals);
+  add_four<-OUTPUTS, -4>(weights + 4 * last, four(last), totals);
+}
+
+// A tile's sums down the columns, by channel; the fours of one lie in two halves in turn, so that those of OUTPUTS
+// neighbours are 16 bytes apart.
+struct Planes {
+  int half, pitch;
+
+  __device__ int at(int channel, int index) const {
+    return (2 * channel + (index >> 2 & 1)) * half + (index >> 3) * 4 + (index & 3);
+  }
+};
+
+// A thread sums four columns down OUTPUTS rows, then OUTPUTS pixels of four rows along them.
+template <typename U>
+__global__ void __launch_bounds__(128, 6)
     fixed(const unsigned char* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
           long long top, long long bottom, long long step, long long mode, double cval, long long r0, long long r1,
           const unsigned short* q0, long long taps0, const unsigned short* q1, long long taps1, long long o0,
-          long long o1, long long width, long long halo, long long lead, long long pitch, long long sums_pitch,
-          long long weights_at, long long sums_at, long long tile_at) {
-  const Surrounded<unsigned char> image = {src, rows, cols, step, mode, cval};
-  const Layout layout = {int(width),      int(halo),       int(lead),    int(pitch),
-                         int(sums_pitch), int(weights_at), int(sums_at), int(tile_at)};
-  const float outside = float(int(cval) << 8);
-  const FixedDown down(q0, o0, outside);
-  const FixedAlong along(q1, o1, outside);
-  smooth_tile(image, dst, top, bottom, int(r0), int(r1), down, along, layout);
+          long long o1, long long reach0, long long reach1, long long halo, long long pixels, long long half) {
+  DYNAMIC_SHARED(unsigned, words);
+  __shared__ __align__(16) float down_weights[FIXED_WEIGHTS], along_weights[FIXED_WEIGHTS];
+  float* const sums = reinterpret_cast<float*>(words);
+  const int channels = int(step), thread = threadIdx.x, down = int(reach0), along = int(reach1);
+  const int width = int(pixels) * channels, lead = along % 4;
+  const Planes planes = {int(half), 2 * channels * int(half)};
+  const long long row = top + (long long)blockIdx.y * OUTPUTS, first = (long long)blockIdx.x * width;
+  const long long left = first - halo * step;
+  mirror_weights(q0, int(r0), down, FIXED_UNIT * float(1ll << 62) * float(1ll << 62) * 2, down_weights);
+  mirror_weights(q1, int(r1), along, FIXED_UNIT * float(1ll << 62) * float(1ll << 62) * 512, along_weights);
+  load_strip<unsigned char>(src, rows, cols, step, mode, cval, row - down, left, OUTPUTS + 2 * down, 0u, words);
+  __syncthreads();
+  float totals[LINES][OUTPUTS];
+  weigh_lines(
+      down_weights, down, (8388608.f + float(int(o0))) * FIXED_UNIT,
+      [=](int four, float (&values)[LINES][4]) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const unsigned word = words[(4 * four + i) * STRIP_WORDS + thread];
+#pragma unroll
+          for (int line = 0; line < LINES; ++line)
+            values[line][i] = __uint_as_float(__byte_perm(word, 0u, 0x4044 + (line << 8)));
+        }
+      },
+      totals);
+  __syncthreads();
+  const bool beyond = mode == MODE_CONSTANT && (left < 0 || left + SPAN > cols);
+  const unsigned constant = unsigned(int(cval)) << 8;
+  int to[LINES];
+#pragma unroll
+  for (int line = 0; line < LINES; ++line) {
+    const int x = LINES * thread + line, pixel = channels == 1 ? x : x / channels;
+    to[line] = planes.at(x - pixel * channels, pixel + lead);
+    const bool outside = beyond && (left + x < 0 || left + x >= cols);
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) {
+      const unsigned sum = __float_as_uint(totals[line][j]) & 65535u;
+      totals[line][j] = __uint_as_float(outside ? constant : sum);
+    }
+  }
+  if (channels == 1) {
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) {
+#pragma unroll
+      for (int line = 0; line < LINES; line += 2)
+        *reinterpret_cast<float2*>(sums + to[line] + j * planes.pitch) = {totals[line][j], totals[line + 1][j]};
+    }
+  } else {
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) {
+#pragma unroll
+      for (int line = 0; line < LINES; ++line) sums[to[line] + j * planes.pitch] = totals[line][j];
+    }
+  }
+  __syncthreads();
+  // Half of the threads have the first rows; of each, groups of neighbours, channel by channel.
+  const int groups = int(pixels) / OUTPUTS, upper = thread / (STRIP_WORDS / 2) * LINES;
+  const int task = thread % (STRIP_WORDS / 2), channel = channels == 1 ? 0 : task / groups;
+  const int group = task - channel * groups;
+  const bool wanted = task < groups * channels;
+  if (wanted) {
+    const int begin = 2 * group + (int(halo) + lead - along) / 4;
+    const float* const from = sums + upper * planes.pitch + 2 * channel * planes.half;
+    const float rounding = sizeof(U) == 1 ? 128.f : 0.f;
+    weigh_lines(
+        along_weights, along, (8388608.f + float(int(o1)) + rounding) * FIXED_UNIT,
+        [=](int four, float (&values)[LINES][4]) {
+          const int at = begin + four;
+          const float* const here = from + (at & 1) * planes.half + (at >> 1) * 4;
+#pragma unroll
+          for (int line = 0; line < LINES; ++line)
+            *reinterpret_cast<float4*>(values[line]) = *reinterpret_cast<const float4*>(here + line * planes.pitch);
+        },
+        totals);
+  }
+  typedef typename Word<OUTPUTS * sizeof(U)>::type Eight;
+  const int height = int(min(bottom - row, (long long)OUTPUTS)), filled = int(min((long long)width, cols - first));
+  U* const target = dst + row * cols + first;
+  if (channels == 1 && ((address_of(dst) | (unsigned long long)cols * sizeof(U)) & (sizeof(Eight) - 1)) == 0) {
+    if (group * OUTPUTS >= filled || !wanted) return;
+#pragma unroll
+    for (int line = 0; line < LINES; ++line)
+      if (upper + line < height)
+        *reinterpret_cast<Eight*>(target + (upper + line) * cols + group * OUTPUTS) = packed<U>(totals[line]);
+    return;
+  }
+  __syncthreads();
+  U* const results = reinterpret_cast<U*>(words);
+  const int to_next = results_pitch<U>(width);
+  if (wanted) {
+#pragma unroll
+    for (int line = 0; line < LINES; ++line) {
+      U* const there = results + (upper + line) * to_next + group * OUTPUTS * channels + channel;
+      if (channels == 1) {
+        *reinterpret_cast<Eight*>(there) = packed<U>(totals[line]);
+      } else {
+#pragma unroll
+        for (int j = 0; j < OUTPUTS; ++j)
+          there[j * channels] = U(__float_as_uint(totals[line][j]) >> (sizeof(U) == 1 ? 8 : 0));
+      }
+    }
+  }
+  __syncthreads();
+  store_tile(results, to_next, target, cols, height, filled);
 }
 
 // The sums down the columns of a tile, some distances at a time. Shared memory is the same at any radius.

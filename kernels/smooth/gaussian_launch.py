@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, STRIP_WORDS
 
 # As in gaussian.cu.
 OUTPUTS = 8
@@ -14,6 +14,7 @@ HEIGHT = 32
 PITCH_BYTES = 544
 COLUMNS, ROWS = 32, 64
 DISTANCES = 64
+SPAN, LEAST_REACH = 4 * STRIP_WORDS, 4
 
 WARPS = 8
 TILE_BYTES = 512  # of a tile's row of results
@@ -25,23 +26,40 @@ SHARED_ALONG = 40 << 10  # so that several blocks fit
 
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
-    fixed = src.dtype == np.uint8 and q0.size > r0 and q1.size > r1
+    if src.dtype == np.uint8 and q0.size > r0 and q1.size > r1:
+        fill_fixed(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, q0, q1, o0, o1)
+        return
     wide = wide_type(src.dtype)
     layout = fitting(wide.itemsize, step, r0, r1)
-    if layout is None and fixed:
-        held = scratch(gpu, src, top, bottom, np.dtype(np.uint16))
-        fill_down(gpu, "fixed_down<unsigned char>", src, held, top, bottom, mode, cval, r0, q0, o0)
-        kind = gpu.ctype(dst.dtype)
-        fill_along(gpu, f"fixed_along<{kind}>", held, dst, top, bottom, step, mode, cval, r1, q1, o1)
-    elif layout is None:
+    if layout is None:
         held = scratch(gpu, src, top, bottom, wide)
         smooth(gpu, src, held, dst, top, bottom, step, mode, cval, r0, r1, w0, w1)
     else:
-        weights = (q0, q1, o0, o1) if fixed else (w0, w1)
-        kind = f"fixed<{gpu.ctype(dst.dtype)}>" if fixed else f"smooth<{gpu.ctype(src.dtype)}, {gpu.ctype(wide)}>"
-        args = (step, mode, cval, r0, r1, *weights, *layout[:-1])
+        kind = f"smooth<{gpu.ctype(src.dtype)}, {gpu.ctype(wide)}>"
+        args = (step, mode, cval, r0, r1, w0, w1, *layout[:-1])
         shared = layout.elements * wide.itemsize
         fill_tiles(gpu, kind, src, dst, top, bottom, (layout.width, HEIGHT), (32, WARPS), args, shared)
+
+
+def fill_fixed(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, q0, q1, o0, o1):
+    """In fixed point: by way of a scratch image only where few of a strip's pixels would be results."""
+    kind = gpu.ctype(dst.dtype)
+    reach0, reach1 = (max(up(radius, 2), LEAST_REACH) for radius in (r0, r1))
+    halo, held = up(reach1, 4), SPAN // step
+    pixels = (held - 2 * halo) // OUTPUTS * OUTPUTS
+    if 2 * pixels < held - OUTPUTS:
+        sums = scratch(gpu, src, top, bottom, np.dtype(np.uint16))
+        fill_down(gpu, "fixed_down<unsigned char>", src, sums, top, bottom, mode, cval, r0, q0, o0)
+        fill_along(gpu, f"fixed_along<{kind}>", sums, dst, top, bottom, step, mode, cval, r1, q1, o1)
+        return
+    # A strip begins with a whole pixel and may end with a part of one; its sums begin up to two places later.
+    half = up(-(-SPAN // step) + 2, 2 * 4) // 2
+    if step == 1:
+        half += (16 - half) % 32  # what neighbours store in the two halves lies in different banks
+    shared = max((OUTPUTS + 2 * reach0) * SPAN, OUTPUTS * 2 * step * half * 4)
+    args = (step, mode, cval, r0, r1, q0, q1, o0, o1, reach0, reach1, halo, pixels, half)
+    tile = pixels * step, OUTPUTS
+    fill_tiles(gpu, f"fixed<{kind}>", src, dst, top, bottom, tile, (STRIP_WORDS, 1), args, shared)
 
 
 def smooth(gpu, src, held, dst, top, bottom, step, mode, cval, r0, r1, w0, w1):
