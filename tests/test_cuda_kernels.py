@@ -604,22 +604,32 @@ def test_gaussian(gpu, dtype, step, radii):
             np.testing.assert_array_equal(found, expected[rows // 4 :][: len(band)])
 
 
-@pytest.mark.parametrize("radii", [(4, 4), (5, 3), (6, 10), (1, 32), (32, 0)], ids=str)
+@pytest.mark.parametrize(
+    ("dtype", "radii"),
+    [
+        *(("uint8", radii) for radii in ((4, 4), (5, 3), (6, 10), (1, 32), (32, 0))),
+        *(("float32", radii) for radii in ((4, 3), (0, 8), (12, 5))),
+        *((name, radii) for name in ("int16", "uint16") for radii in ((4, 4), (6, 8), (3, 12))),
+    ],
+)
 @pytest.mark.parametrize("step", [1, 3, 4])
-def test_gaussian_of_wide_rows_of_bytes(gpu, step, radii):
-    """Several strips across, whose ends lie anywhere in the words of the image, and stores of eight pixels."""
+def test_gaussian_of_wide_rows(gpu, dtype, step, radii):
+    """Several tiles across, whose ends lie anywhere in the words of the image, and stores of several pixels."""
     rng = np.random.default_rng(6)
     halves = [rng.random(radius + 1) for radius in radii]
     weights = [half / (half[0] + 2 * half[1:].sum()) for half in halves]
     fixed = [np.floor(part * 65536).clip(0, 65535).astype(np.uint16) for part in weights]
+    if dtype != "uint8":
+        fixed = [np.zeros(1, np.uint16)] * 2
+    kinds = ["uint8", "uint16"] if dtype == "uint8" else [dtype]
     for turn, pixels in enumerate((1000, 1041, 500)):
         mode = list(MODES.values())[(turn + step + radii[0]) % len(MODES)]
-        image = noise((15, pixels * step), np.dtype("uint8"))
-        for kind in (np.dtype("uint8"), np.dtype("uint16")):
+        image = noise((27, pixels * step), np.dtype(dtype))
+        for kind in map(np.dtype, kinds):
             args = (step, mode.code, 7.0, *radii, *weights, *fixed, 2, 3)
             found, band = swept(gpu, "gaussian", image, args, kind)
             expected = smoothed(image, step, mode.numpy, 7, weights, fixed, (2, 3), kind)
-            np.testing.assert_array_equal(found, expected[15 // 4 :][: len(band)])
+            np.testing.assert_array_equal(found, expected[27 // 4 :][: len(band)])
 
 
 def smoothed(image, step, mode, cval, weights, fixed, offsets, kind):

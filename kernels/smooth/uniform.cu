@@ -1,5 +1,5 @@
 // launch: tile 32x8, pixels 4x1
-// instances: bytes<unsigned char>; few_bytes<3>; few_bytes<5>; near<I, int>; near<F, F>; few<F, 3>; few<F, 5>
+// instances: bytes<unsigned char>; few_bytes<3>; few_bytes<5>; near<I, int>; near<float, float>; few<F, 3>; few<F, 5>
 // instances: columns<I, int>; columns<T, double>
 // instances: along<int, I>; along<double, T>; along_far<int, I>; along_far<double, T>
 #include "strips.cuh"
@@ -382,8 +382,8 @@ __global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, lon
 
 // Sums of bytes as means, those of the elements 0 and 2 in `even` and of 1 and 3 in `odd`: of a sum plus half the area,
 // the quotient is the highest byte of its product with `reciprocal` = ceil(2 ** 24 / area), whose error of less than
-// area / 2 ** 24 the sum, less than 2 ** 16, keeps below 1 / area. In the middle between two means the quotients of this
-// and of the next smaller number differ, and the even one is taken.
+// area / 2 ** 24 the sum, less than 2 ** 16, keeps below 1 / area. In the middle between two means the quotients of
+// this and of the next smaller number differ, and the even one is taken.
 __device__ __forceinline__ unsigned highest_bytes(unsigned a, unsigned b, unsigned c, unsigned d) {
   return __byte_perm(__byte_perm(a, b, 0x0073), __byte_perm(c, d, 0x0073), 0x5410);
 }
@@ -481,8 +481,8 @@ __global__ void __launch_bounds__(128, 6) bytes(const T* src, long long rows, lo
   }
 }
 
-// The means of a word's windows of N pixels, STEP elements apart: `at` is where the column sums of its elements are, those
-// of even and of odd ones.
+// The means of a word's windows of N pixels, STEP elements apart: `at` is where the column sums of its elements are,
+// those of even and of odd ones.
 template <int N, int STEP>
 __device__ __forceinline__ unsigned means_along(const uint2* at, unsigned half, unsigned reciprocal) {
   constexpr int REACH = N / 2, BEFORE = (REACH * STEP + 3) / 4, WORDS = BEFORE + (REACH * STEP + 3) / 4 + 1;
