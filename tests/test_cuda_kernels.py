@@ -604,6 +604,34 @@ def test_gaussian(gpu, dtype, step, radii):
             np.testing.assert_array_equal(found, expected[rows // 4 :][: len(band)])
 
 
+@pytest.mark.parametrize(
+    ("dtype", "radii"),
+    [
+        *(("uint8", radii) for radii in ((4, 4), (5, 3), (6, 10), (1, 32), (32, 0))),
+        *(("float32", radii) for radii in ((4, 3), (0, 8), (12, 5))),
+        *((name, radii) for name in ("int16", "uint16") for radii in ((4, 4), (6, 8), (3, 12))),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 3, 4])
+def test_gaussian_of_wide_rows(gpu, dtype, step, radii):
+    """Several tiles across, whose ends lie anywhere in the words of the image, and stores of several pixels."""
+    rng = np.random.default_rng(6)
+    halves = [rng.random(radius + 1) for radius in radii]
+    weights = [half / (half[0] + 2 * half[1:].sum()) for half in halves]
+    fixed = [np.floor(part * 65536).clip(0, 65535).astype(np.uint16) for part in weights]
+    if dtype != "uint8":
+        fixed = [np.zeros(1, np.uint16)] * 2
+    kinds = ["uint8", "uint16"] if dtype == "uint8" else [dtype]
+    for turn, pixels in enumerate((1000, 1041, 500)):
+        mode = list(MODES.values())[(turn + step + radii[0]) % len(MODES)]
+        image = noise((27, pixels * step), np.dtype(dtype))
+        for kind in map(np.dtype, kinds):
+            args = (step, mode.code, 7.0, *radii, *weights, *fixed, 2, 3)
+            found, band = swept(gpu, "gaussian", image, args, kind)
+            expected = smoothed(image, step, mode.numpy, 7, weights, fixed, (2, 3), kind)
+            np.testing.assert_array_equal(found, expected[27 // 4 :][: len(band)])
+
+
 def smoothed(image, step, mode, cval, weights, fixed, offsets, kind):
     """Down the columns, then along the rows; bytes with short kernels in 256ths, of which uint16 keeps all."""
     rows = len(image)
@@ -755,14 +783,60 @@ def test_uniform(gpu, dtype, shape):
             np.testing.assert_array_equal(found, np.rint(expected))
 
 
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("step", [1, 3, 4])
+def test_uniform_of_small_windows_of_bytes(gpu, step, size):
+    """Several strips across and down."""
+    for turn, pixels in enumerate((4, 500, 1004)):
+        mode = list(MODES)[(turn + step + size) % len(MODES)]
+        image = noise((43, pixels * step), np.dtype("uint8"))
+        window = (size // 2,) * 4
+        expected = np.rint(windowed(image, step, mode, 7, window).mean(-1))[43 // 4 : 43 - 43 // 5]
+        found, _ = swept(gpu, "uniform", image, (step, MODES[mode].code, 7.0, size, size))
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize(
+    ("dtype", "size"), [*(("float32", size) for size in (3, 4, 5, 7, 15)), ("float64", 3), ("float64", 5)]
+)
+def test_uniform_of_floats_has_one_order(gpu, dtype, step, size):
+    """Bit for bit: sums of 1, then 2 or 3, ... values, divided as IEEE has it, constants kept."""
+    dtype = np.dtype(dtype)
+    image = noise((29, 300 * step), dtype)
+    image[:, 40 * step : 80 * step] = dtype.type(0.1)
+    image[:, 120 * step : 160 * step] *= np.finfo(dtype).smallest_subnormal * 1000
+    image[:, 200 * step : 220 * step] = 0
+    image[12, 250 * step], image[20, 270 * step] = np.inf, -np.inf
+    padded = np.pad(image.reshape(29, 300, step), [(size // 2, size - size // 2 - 1)] * 2 + [(0, 0)], "symmetric")
+    down = ordered_sum([padded[k : k + 29] for k in range(size)])
+    with np.errstate(invalid="ignore"):
+        sums = ordered_sum([down[:, k : k + 300] for k in range(size)]).reshape(image.shape)
+        means = sums / dtype.type(size * size)
+        tolerance = dtype.type((4 * (size.bit_length() - 1) + 1) * np.finfo(dtype).eps)
+        expected = np.where(abs(means - image) <= tolerance * abs(image), image, means)
+    found, band = swept(gpu, "uniform", image, (step, MODES["reflect"].code, 0.0, size, size))
+    np.testing.assert_array_equal(found, expected[29 // 4 :][: len(band)])
+
+
+def ordered_sum(parts):
+    if len(parts) == 1:
+        return parts[0]
+    half = len(parts) // 2
+    with np.errstate(invalid="ignore"):
+        total = ordered_sum(parts[:half]) + ordered_sum(parts[half : 2 * half])
+        return total + parts[-1] if len(parts) % 2 else total
+
+
 def test_mean_of_bytes():
     """The quotients of the kernel for bytes, of all sums of all areas."""
     for area in range(2, 257):
         totals = np.arange(255 * area + 1, dtype=np.uint64)
-        reciprocal = np.uint64(0xFFFFFFFF // area + 1)
+        reciprocal = np.uint64(0xFFFFFF // area + 1)
         rounded = totals + np.uint64(area // 2)
         assert rounded[-1] < 1 << 16
-        up, down = ((rounded - np.uint64(less)) % (1 << 32) * reciprocal >> np.uint64(32) for less in (0, 1))
+        assert rounded[-1] * reciprocal < 1 << 32
+        up, down = (((rounded - np.uint64(less)) * reciprocal >> np.uint64(24)) for less in (0, 1))
         found = up if area % 2 else down + ((up - down) & down)
         np.testing.assert_array_equal(found, np.rint(totals / area))
 

@@ -1,10 +1,13 @@
 // launch: tile 32x8, pixels 4x1
 // instances: fixed<unsigned char>; fixed<unsigned short>; smooth<T, A>
+// instances: near<float, 4>; near<float, 8>; near<float, 12>; near<short, 4>; near<short, 8>; near<short, 12>
+// instances: near<unsigned short, 4>; near<unsigned short, 8>; near<unsigned short, 12>
 // instances: fixed_down<unsigned char>; fixed_along<unsigned char>; fixed_along<unsigned short>
 // instances: fixed_along_far<unsigned char>; fixed_along_far<unsigned short>; down<T, A>; along<A, T>; along_far<A, T>
 #include "borders.cuh"
 #include "columns.cuh"
 #include "numbers.cuh"
+#include "strips.cuh"
 #include "tiles.cuh"
 
 // A symmetric kernel down the columns, then along the rows. `weights` are one half of it, from the centre outwards.
@@ -27,6 +30,10 @@ constexpr int DOWN_BLOCKS = sizeof(A) < 8 ? LONG : 2;
 template <typename A>
 constexpr int ALONG_BLOCKS = sizeof(A) < 8 ? LONG_WIDE : 2;
 
+// Of those that hold windows of floats in registers.
+template <typename T, int REACH>
+constexpr int NEAR_BLOCKS = REACH >= 12 ? 2 : REACH >= 8 || sizeof(T) < 4 ? LONG_WIDE : LONG;
+
 static constexpr int THREADS = 256;
 static constexpr int OUTPUTS = 8;    // neighbours that a thread sums up together: they share most of their values
 static constexpr int HEIGHT = 32;    // of a tile whose rows a warp's lanes have
@@ -43,8 +50,8 @@ struct Floating {
   const double* weights;
   A outside, tolerance;
 
-  __device__ Floating(const double* weights, double cval, long long radius)
-      : weights(weights), outside(A(cval)), tolerance(A((3 + 2 * sqrt(double(radius))) * double(EPSILON<A>))) {}
+  __device__ Floating(const double* weights, double cval, double tolerance)
+      : weights(weights), outside(A(cval)), tolerance(A(tolerance)) {}
   __device__ A weight(double stored) const { return A(stored); }
   __device__ A first(A w, A v) const { return w * v; }
   __device__ A pair(A total, A w, A before, A after) const { return total + w * (before + after); }
@@ -261,29 +268,320 @@ template <typename T, typename A>
 __global__ void __launch_bounds__(256, BLOCKS<A>)
     smooth(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols, long long top,
            long long bottom, long long step, long long mode, double cval, long long r0, long long r1, const double* w0,
-           long long taps0, const double* w1, long long taps1, long long width, long long halo, long long lead,
-           long long pitch, long long sums_pitch, long long weights_at, long long sums_at, long long tile_at) {
+           long long taps0, const double* w1, long long taps1, double tolerance0, double tolerance1, long long width,
+           long long halo, long long lead, long long pitch, long long sums_pitch, long long weights_at,
+           long long sums_at, long long tile_at) {
   const Surrounded<T> image = {src, rows, cols, step, mode, cval};
   const Layout layout = {int(width),      int(halo),       int(lead),    int(pitch),
                          int(sums_pitch), int(weights_at), int(sums_at), int(tile_at)};
-  const Floating<A> down(w0, cval, r0), along(w1, cval, r1);
+  const Floating<A> down(w0, cval, tolerance0), along(w1, cval, tolerance1);
   smooth_tile(image, dst, top, bottom, int(r0), int(r1), down, along, layout);
 }
 
+// Fixed point in one launch. A value counts in units of 2**-133 or 2**-149: the bits of a byte or of a sum, shifted at
+// most, are a float as they stand, for what is below 2**24 in these units needs no exponent. The weights make up for
+// that, and leave 2**23 + total times FIXED_UNIT in the floats that sum.
+static constexpr float FIXED_UNIT = 1.f / (1ll << 40);
+static constexpr int SPAN = 4 * STRIP_WORDS;  // elements of a strip
+static constexpr int LINES = 4;               // columns, then rows, that a thread has at a time
+static constexpr int LEAST_REACH = 4, FIXED_WEIGHTS = 80;
+
+// Sums of neighbours as results; the rounding of bytes is already in them.
 template <typename U>
-__global__ void __launch_bounds__(256, BLOCKS<float>)
+__device__ __forceinline__ typename Word<OUTPUTS * sizeof(U)>::type packed(const float (&totals)[OUTPUTS]) {
+  unsigned words[OUTPUTS / 2];
+#pragma unroll
+  for (int i = 0; i < OUTPUTS / 2; ++i)
+    words[i] = __byte_perm(__float_as_uint(totals[2 * i]), __float_as_uint(totals[2 * i + 1]),
+                           sizeof(U) == 1 ? 0x4451 : 0x5410);
+  if constexpr (sizeof(U) == 1)
+    return {__byte_perm(words[0], words[1], 0x5410), __byte_perm(words[2], words[3], 0x5410)};
+  else
+    return {words[0], words[1], words[2], words[3]};
+}
+
+// Weights for distances -`reach` to `reach`, zero beyond the radius; there are OUTPUTS others before them.
+__device__ __forceinline__ void mirror_weights(const unsigned short* stored, int radius, int reach, float unit,
+                                               float* weights) {
+  if (int(threadIdx.x) >= FIXED_WEIGHTS) return;
+  const int distance = abs(int(threadIdx.x) - OUTPUTS - reach);
+  weights[threadIdx.x] = distance <= radius ? float(int(__ldg(stored + distance))) * unit : 0.f;
+}
+
+// Adds four values of each line to the sums that have them in their windows; a sum's window begins one value after the
+// one before it. In the first window, the first value has the weight `weights`[OUTPUTS]; places that differ from its
+// place by less than LOWEST or more than HIGHEST lie in no window.
+template <int LOWEST, int HIGHEST, typename Load>
+__device__ __forceinline__ void add_four(const float* weights, Load load, float (&totals)[LINES][OUTPUTS]) {
+  float values[LINES][4], near[OUTPUTS + 4];
+  load(values);
+#pragma unroll
+  for (int i = 0; i < OUTPUTS + 4; i += 4)
+    *reinterpret_cast<float4*>(near + i) = *reinterpret_cast<const float4*>(weights + i);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) {
+      if (i - j < LOWEST || i - j > HIGHEST) continue;
+#pragma unroll
+      for (int line = 0; line < LINES; ++line)
+        totals[line][j] = __fmaf_rd(values[line][i], near[i - j + OUTPUTS], totals[line][j]);
+    }
+  }
+}
+
+// The sums of OUTPUTS neighbours of each line; load(four, values) gives the values from 4 * `four` on, of which the
+// first one is at the distance -`reach`, an even number, from the first neighbour.
+template <typename Load>
+__device__ __forceinline__ void weigh_lines(const float* weights, int reach, float start, Load load,
+                                            float (&totals)[LINES][OUTPUTS]) {
+#pragma unroll
+  for (int line = 0; line < LINES; ++line) {
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) totals[line][j] = start;
+  }
+  const auto four = [&](int index) { return [=](float (&values)[LINES][4]) { load(index, values); }; };
+  const int last = reach / 2 + 1;
+  add_four<0, 4>(weights, four(0), totals);
+  add_four<-4, 4>(weights + 4, four(1), totals);
+#pragma unroll 1
+  for (int index = 2; index < last - 1; ++index) add_four<-OUTPUTS, 4>(weights + 4 * index, four(index), totals);
+  add_four<-OUTPUTS, 0>(weights + 4 * (last - 1), four(last - 1), totals);
+  add_four<-OUTPUTS, -4>(weights + 4 * last, four(last), totals);
+}
+
+// A tile's sums down the columns, by channel; the fours of one lie in two halves in turn, so that those of OUTPUTS
+// neighbours are 16 bytes apart.
+struct Planes {
+  int half, pitch;
+
+  __device__ int at(int channel, int index) const {
+    return (2 * channel + (index >> 2 & 1)) * half + (index >> 3) * 4 + (index & 3);
+  }
+};
+
+// A thread sums four columns down OUTPUTS rows, then OUTPUTS pixels of four rows along them.
+template <typename U>
+__global__ void __launch_bounds__(128, 6)
     fixed(const unsigned char* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
           long long top, long long bottom, long long step, long long mode, double cval, long long r0, long long r1,
           const unsigned short* q0, long long taps0, const unsigned short* q1, long long taps1, long long o0,
-          long long o1, long long width, long long halo, long long lead, long long pitch, long long sums_pitch,
-          long long weights_at, long long sums_at, long long tile_at) {
-  const Surrounded<unsigned char> image = {src, rows, cols, step, mode, cval};
-  const Layout layout = {int(width),      int(halo),       int(lead),    int(pitch),
-                         int(sums_pitch), int(weights_at), int(sums_at), int(tile_at)};
-  const float outside = float(int(cval) << 8);
-  const FixedDown down(q0, o0, outside);
-  const FixedAlong along(q1, o1, outside);
-  smooth_tile(image, dst, top, bottom, int(r0), int(r1), down, along, layout);
+          long long o1, long long reach0, long long reach1, long long halo, long long pixels, long long half) {
+  DYNAMIC_SHARED(unsigned, words);
+  __shared__ __align__(16) float down_weights[FIXED_WEIGHTS], along_weights[FIXED_WEIGHTS];
+  float* const sums = reinterpret_cast<float*>(words);
+  const int channels = int(step), thread = threadIdx.x, down = int(reach0), along = int(reach1);
+  const int width = int(pixels) * channels, lead = along % 4;
+  const Planes planes = {int(half), 2 * channels * int(half)};
+  const long long row = top + (long long)blockIdx.y * OUTPUTS, first = (long long)blockIdx.x * width;
+  const long long left = first - halo * step;
+  mirror_weights(q0, int(r0), down, FIXED_UNIT * float(1ll << 62) * float(1ll << 62) * 2, down_weights);
+  mirror_weights(q1, int(r1), along, FIXED_UNIT * float(1ll << 62) * float(1ll << 62) * 512, along_weights);
+  load_strip<unsigned char>(src, rows, cols, step, mode, cval, row - down, left, OUTPUTS + 2 * down, 0u, words);
+  __syncthreads();
+  float totals[LINES][OUTPUTS];
+  weigh_lines(
+      down_weights, down, (8388608.f + float(int(o0))) * FIXED_UNIT,
+      [=](int four, float (&values)[LINES][4]) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const unsigned word = words[(4 * four + i) * STRIP_WORDS + thread];
+#pragma unroll
+          for (int line = 0; line < LINES; ++line)
+            values[line][i] = __uint_as_float(__byte_perm(word, 0u, 0x4044 + (line << 8)));
+        }
+      },
+      totals);
+  __syncthreads();
+  const bool beyond = mode == MODE_CONSTANT && (left < 0 || left + SPAN > cols);
+  const unsigned constant = unsigned(int(cval)) << 8;
+  int to[LINES];
+#pragma unroll
+  for (int line = 0; line < LINES; ++line) {
+    const int x = LINES * thread + line, pixel = channels == 1 ? x : x / channels;
+    to[line] = planes.at(x - pixel * channels, pixel + lead);
+    const bool outside = beyond && (left + x < 0 || left + x >= cols);
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) {
+      const unsigned sum = __float_as_uint(totals[line][j]) & 65535u;
+      totals[line][j] = __uint_as_float(outside ? constant : sum);
+    }
+  }
+  if (channels == 1) {
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) {
+#pragma unroll
+      for (int line = 0; line < LINES; line += 2)
+        *reinterpret_cast<float2*>(sums + to[line] + j * planes.pitch) = {totals[line][j], totals[line + 1][j]};
+    }
+  } else {
+#pragma unroll
+    for (int j = 0; j < OUTPUTS; ++j) {
+#pragma unroll
+      for (int line = 0; line < LINES; ++line) sums[to[line] + j * planes.pitch] = totals[line][j];
+    }
+  }
+  __syncthreads();
+  // Half of the threads have the first rows; of each, groups of neighbours, channel by channel.
+  const int groups = int(pixels) / OUTPUTS, upper = thread / (STRIP_WORDS / 2) * LINES;
+  const int task = thread % (STRIP_WORDS / 2), channel = channels == 1 ? 0 : task / groups;
+  const int group = task - channel * groups;
+  const bool wanted = task < groups * channels;
+  if (wanted) {
+    const int begin = 2 * group + (int(halo) + lead - along) / 4;
+    const float* const from = sums + upper * planes.pitch + 2 * channel * planes.half;
+    const float rounding = sizeof(U) == 1 ? 128.f : 0.f;
+    weigh_lines(
+        along_weights, along, (8388608.f + float(int(o1)) + rounding) * FIXED_UNIT,
+        [=](int four, float (&values)[LINES][4]) {
+          const int at = begin + four;
+          const float* const here = from + (at & 1) * planes.half + (at >> 1) * 4;
+#pragma unroll
+          for (int line = 0; line < LINES; ++line)
+            *reinterpret_cast<float4*>(values[line]) = *reinterpret_cast<const float4*>(here + line * planes.pitch);
+        },
+        totals);
+  }
+  typedef typename Word<OUTPUTS * sizeof(U)>::type Eight;
+  const int height = int(min(bottom - row, (long long)OUTPUTS)), filled = int(min((long long)width, cols - first));
+  U* const target = dst + row * cols + first;
+  if (channels == 1 && ((address_of(dst) | (unsigned long long)cols * sizeof(U)) & (sizeof(Eight) - 1)) == 0) {
+    if (group * OUTPUTS >= filled || !wanted) return;
+#pragma unroll
+    for (int line = 0; line < LINES; ++line)
+      if (upper + line < height)
+        *reinterpret_cast<Eight*>(target + (upper + line) * cols + group * OUTPUTS) = packed<U>(totals[line]);
+    return;
+  }
+  __syncthreads();
+  U* const results = reinterpret_cast<U*>(words);
+  const int to_next = results_pitch<U>(width);
+  if (wanted) {
+#pragma unroll
+    for (int line = 0; line < LINES; ++line) {
+      U* const there = results + (upper + line) * to_next + group * OUTPUTS * channels + channel;
+      if (channels == 1) {
+        *reinterpret_cast<Eight*>(there) = packed<U>(totals[line]);
+      } else {
+#pragma unroll
+        for (int j = 0; j < OUTPUTS; ++j)
+          there[j * channels] = U(__float_as_uint(totals[line][j]) >> (sizeof(U) == 1 ? 8 : 0));
+      }
+    }
+  }
+  __syncthreads();
+  store_tile(results, to_next, target, cols, height, filled);
+}
+
+static constexpr int NEAR_COLUMNS = 256, NEAR_ROWS = 16;  // of a tile of `near`, with the columns around it
+
+// The sums of neighbours, the first of whose windows begins at values[REACH - radius].
+template <int REACH, int COUNT, typename Sum>
+__device__ __forceinline__ void weigh_held(const Sum& sum, const float* weights, int radius,
+                                           const float (&values)[COUNT + 2 * REACH], float (&totals)[COUNT]) {
+#pragma unroll
+  for (int j = 0; j < COUNT; ++j) totals[j] = sum.first(weights[0], values[REACH + j]);
+#pragma unroll
+  for (int k = 1; k <= REACH; ++k) {
+    if (k > radius) break;
+    const float weight = weights[k];
+#pragma unroll
+    for (int j = 0; j < COUNT; ++j)
+      totals[j] = sum.pair(totals[j], weight, values[REACH + j - k], values[REACH + j + k]);
+  }
+#pragma unroll
+  for (int j = 0; j < COUNT; ++j) totals[j] = sum.kept(totals[j], values[REACH + j]);
+}
+
+// Floating-point sums whose windows fit into registers, at radii up to REACH: a thread's down a column, then a warp's
+// along each row.
+template <typename T, int REACH>
+__global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
+    near(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols, long long top,
+         long long bottom, long long step, long long mode, double cval, long long r0, long long r1, const double* w0,
+         long long taps0, const double* w1, long long taps1, double tolerance0, double tolerance1, long long pixels,
+         long long half) {
+  DYNAMIC_SHARED(float, sums);
+  __shared__ __align__(16) float down_weights[REACH + 4], along_weights[REACH + 4];
+  __shared__ long long begins[NEAR_ROWS + 2 * REACH];
+  const Floating<float> down(w0, cval, tolerance0), along(w1, cval, tolerance1);
+  const int channels = int(step), thread = threadIdx.x, width = int(pixels) * channels;
+  const Planes planes = {int(half), 2 * channels * int(half)};
+  const long long row = top + (long long)blockIdx.y * NEAR_ROWS, first = (long long)blockIdx.x * width;
+  const long long left = first - REACH * step, above = row - REACH, x = left + thread;
+  if (thread <= int(r0)) down_weights[thread] = down.weight(__ldg(w0 + thread));
+  if (thread <= int(r1)) along_weights[thread] = along.weight(__ldg(w1 + thread));
+  constexpr int HELD = NEAR_ROWS + 2 * REACH;
+  const bool beyond = left < 0 || left + NEAR_COLUMNS > cols;
+  float values[HELD], totals[NEAR_ROWS];
+  if (above >= 0 && above + HELD <= rows && !beyond) {
+    const T* from = src + above * cols + x;
+#pragma unroll
+    for (int i = 0; i < HELD; ++i) {
+      values[i] = float(__ldg(from));
+      from += cols;
+    }
+  } else {
+    if (thread < HELD) begins[thread] = begin_of(above + thread, rows, cols, mode);
+    __syncthreads();
+    const long long place = fold_element(x, cols, step, mode);
+    const T* const from = src + max(place, 0ll);
+    const float outside = float(T(cval));
+#pragma unroll
+    for (int i = 0; i < HELD; ++i) {
+      const T value = __ldg(from + present(begins[i]));
+      values[i] = begins[i] < 0 || place < 0 ? outside : float(value);
+    }
+  }
+  __syncthreads();
+  weigh_held<REACH>(down, down_weights, int(r0), values, totals);
+  const int pixel = channels == 1 ? thread : thread / channels;
+  float* const to = sums + planes.at(thread - pixel * channels, pixel);
+#pragma unroll
+  for (int j = 0; j < NEAR_ROWS; ++j) to[j * planes.pitch] = totals[j];
+  if (beyond && mode == MODE_CONSTANT && (x < 0 || x >= cols)) {
+#pragma unroll 1
+    for (int j = 0; j < NEAR_ROWS; ++j) to[j * planes.pitch] = along.outside;
+  }
+  __syncthreads();
+  const int lane = thread % 32, warp = thread / 32, groups = int(pixels) / OUTPUTS;
+  const int channel = channels == 1 ? 0 : lane / groups, group = lane - channel * groups;
+  const int height = int(min(bottom - row, (long long)NEAR_ROWS));
+  const int filled = int(min((long long)width, cols - first));
+  typedef typename Word<4 * sizeof(T)>::type Four;
+  const bool aligned = ((address_of(dst) | (unsigned long long)cols * sizeof(T)) & (sizeof(Four) - 1)) == 0;
+  const bool wanted = lane < groups * channels;
+  float* line = sums + warp * planes.pitch;
+  T* target = dst + (row + warp) * cols + first;
+#pragma unroll 1
+  for (int r = height - warp; r > 0; r -= NEAR_COLUMNS / 32) {
+    T* const results = reinterpret_cast<T*>(line);
+    float means[OUTPUTS];
+    if (wanted) {
+      const float* const from = line + 2 * channel * planes.half + group * 4;
+      float held[OUTPUTS + 2 * REACH];
+#pragma unroll
+      for (int i = 0; i < OUTPUTS + 2 * REACH; i += 4)
+        *reinterpret_cast<float4*>(held + i) =
+            *reinterpret_cast<const float4*>(from + (i / 4 % 2 ? planes.half : 0) + i / 8 * 4);
+      weigh_held<REACH>(along, along_weights, int(r1), held, means);
+    }
+    __syncwarp();  // a row's results take the place of its sums
+    if (wanted) keep(along, means, results + group * OUTPUTS * channels + channel, channels);
+    __syncwarp();
+    if (aligned) {
+#pragma unroll
+      for (int x = 0; x < NEAR_COLUMNS; x += 4 * 32) {
+        const int at = x + 4 * lane;
+        if (at < filled) *reinterpret_cast<Four*>(target + at) = *reinterpret_cast<const Four*>(results + at);
+      }
+    } else {
+#pragma unroll 1
+      for (int x = lane; x < filled; x += 32) target[x] = results[x];
+    }
+    line += NEAR_COLUMNS / 32 * planes.pitch;
+    target += NEAR_COLUMNS / 32 * cols;
+  }
 }
 
 // The sums down the columns of a tile, some distances at a time. Shared memory is the same at any radius.
@@ -375,18 +673,19 @@ __device__ __forceinline__ void along_tile(const Surrounded<S>& image, U* dst, l
 template <typename T, typename A>
 __global__ void __launch_bounds__(256, DOWN_BLOCKS<A>)
     down(const T* src, long long rows, long long cols, A* dst, long long dst_rows, long long dst_cols, long long top,
-         long long bottom, long long mode, double cval, long long radius, const double* weights, long long taps) {
+         long long bottom, long long mode, double cval, long long radius, const double* weights, long long taps,
+         double tolerance) {
   const Surrounded<T> image = {src, rows, cols, 1, mode, cval};
-  down_tile(image, dst, top, bottom, radius, Floating<A>(weights, cval, radius));
+  down_tile(image, dst, top, bottom, radius, Floating<A>(weights, cval, tolerance));
 }
 
 template <typename A, typename T>
 __global__ void __launch_bounds__(256, ALONG_BLOCKS<A>)
     along(const A* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols, long long top,
           long long bottom, long long step, long long mode, double cval, long long radius, const double* weights,
-          long long taps, long long distances) {
+          long long taps, double tolerance, long long distances) {
   const Surrounded<A> image = {src, rows, cols, step, mode, cval};
-  along_tile(image, dst, top, bottom, radius, Floating<A>(weights, cval, radius), int(distances));
+  along_tile(image, dst, top, bottom, radius, Floating<A>(weights, cval, tolerance), int(distances));
 }
 
 template <typename T>
@@ -426,9 +725,9 @@ __device__ __forceinline__ void along_from_caches(const Surrounded<S>& image, U*
 template <typename A, typename T>
 __global__ void along_far(const A* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                           long long top, long long bottom, long long step, long long mode, double cval,
-                          long long radius, const double* weights, long long taps) {
+                          long long radius, const double* weights, long long taps, double tolerance) {
   const Surrounded<A> image = {src, rows, cols, step, mode, cval};
-  along_from_caches(image, dst, top, bottom, radius, Floating<A>(weights, cval, radius));
+  along_from_caches(image, dst, top, bottom, radius, Floating<A>(weights, cval, tolerance));
 }
 
 template <typename T>

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, STRIP_WORDS
 
 # As in gaussian.cu.
 OUTPUTS = 8
@@ -14,6 +14,9 @@ HEIGHT = 32
 PITCH_BYTES = 544
 COLUMNS, ROWS = 32, 64
 DISTANCES = 64
+NEAR_COLUMNS, NEAR_ROWS, NEAR_REACHES = 256, 16, (4, 8, 12)
+NEAR_TYPES = tuple(map(np.dtype, ("uint16", "int16", "float32")))
+SPAN, LEAST_REACH = 4 * STRIP_WORDS, 4
 
 WARPS = 8
 TILE_BYTES = 512  # of a tile's row of results
@@ -25,30 +28,76 @@ SHARED_ALONG = 40 << 10  # so that several blocks fit
 
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
-    fixed = src.dtype == np.uint8 and q0.size > r0 and q1.size > r1
+    if src.dtype == np.uint8 and q0.size > r0 and q1.size > r1:
+        fill_fixed(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, q0, q1, o0, o1)
+        return
     wide = wide_type(src.dtype)
+    near = near_tile(src.dtype, step, r0, r1)
     layout = fitting(wide.itemsize, step, r0, r1)
-    if layout is None and fixed:
-        held = scratch(gpu, src, top, bottom, np.dtype(np.uint16))
-        fill_down(gpu, "fixed_down<unsigned char>", src, held, top, bottom, mode, cval, r0, q0, o0)
-        kind = gpu.ctype(dst.dtype)
-        fill_along(gpu, f"fixed_along<{kind}>", held, dst, top, bottom, step, mode, cval, r1, q1, o1)
+    if near is not None:
+        reach, pixels, half = near
+        args = (step, mode, cval, r0, r1, w0, w1, tolerance(r0, wide), tolerance(r1, wide), pixels, half)
+        name, shared = f"near<{gpu.ctype(src.dtype)}, {reach}>", NEAR_ROWS * 2 * step * half * wide.itemsize
+        fill_tiles(gpu, name, src, dst, top, bottom, (pixels * step, NEAR_ROWS), (NEAR_COLUMNS, 1), args, shared)
     elif layout is None:
         held = scratch(gpu, src, top, bottom, wide)
         smooth(gpu, src, held, dst, top, bottom, step, mode, cval, r0, r1, w0, w1)
     else:
-        weights = (q0, q1, o0, o1) if fixed else (w0, w1)
-        kind = f"fixed<{gpu.ctype(dst.dtype)}>" if fixed else f"smooth<{gpu.ctype(src.dtype)}, {gpu.ctype(wide)}>"
-        args = (step, mode, cval, r0, r1, *weights, *layout[:-1])
+        kind = f"smooth<{gpu.ctype(src.dtype)}, {gpu.ctype(wide)}>"
+        args = (step, mode, cval, r0, r1, w0, w1, tolerance(r0, wide), tolerance(r1, wide), *layout[:-1])
         shared = layout.elements * wide.itemsize
         fill_tiles(gpu, kind, src, dst, top, bottom, (layout.width, HEIGHT), (32, WARPS), args, shared)
+
+
+@lru_cache
+def near_tile(dtype, step, r0, r1):
+    """What windows in registers reach, a tile's pixels, and half of a channel's place in shared memory; None where the
+    windows are too long or few of a tile's pixels would be results."""
+    reach = next((reach for reach in NEAR_REACHES if reach >= max(r0, r1)), None)
+    if reach is None or dtype not in NEAR_TYPES:
+        return None
+    held = NEAR_COLUMNS // step
+    pixels = (held - 2 * reach) // OUTPUTS * OUTPUTS
+    return (reach, pixels, half_for(NEAR_COLUMNS, step)) if 2 * pixels >= held - OUTPUTS else None
+
+
+def half_for(columns, step):
+    """Elements for half the fours of a channel, of ``columns`` elements which begin with a whole pixel and may end with
+    a part of one; two are to spare."""
+    half = up(-(-columns // step) + 2, 2 * 4) // 2
+    # What neighbours store in the two halves lies in different banks.
+    return half + (16 - half) % 32 if step == 1 else half
+
+
+def tolerance(radius, wide):
+    """How far rounding may bring a constant's sum from the constant; see `lib.numbers.rounding`."""
+    return float((3 + 2 * np.sqrt(np.float64(radius))) * np.float64(np.finfo(wide).eps))
+
+
+def fill_fixed(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, q0, q1, o0, o1):
+    """In fixed point: by way of a scratch image only where few of a strip's pixels would be results."""
+    kind = gpu.ctype(dst.dtype)
+    reach0, reach1 = (max(up(radius, 2), LEAST_REACH) for radius in (r0, r1))
+    halo, held = up(reach1, 4), SPAN // step
+    pixels = (held - 2 * halo) // OUTPUTS * OUTPUTS
+    if 2 * pixels < held - OUTPUTS:
+        sums = scratch(gpu, src, top, bottom, np.dtype(np.uint16))
+        fill_down(gpu, "fixed_down<unsigned char>", src, sums, top, bottom, mode, cval, r0, q0, o0)
+        fill_along(gpu, f"fixed_along<{kind}>", sums, dst, top, bottom, step, mode, cval, r1, q1, o1)
+        return
+    half = half_for(SPAN, step)
+    shared = max((OUTPUTS + 2 * reach0) * SPAN, OUTPUTS * 2 * step * half * 4)
+    args = (step, mode, cval, r0, r1, q0, q1, o0, o1, reach0, reach1, halo, pixels, half)
+    tile = pixels * step, OUTPUTS
+    fill_tiles(gpu, f"fixed<{kind}>", src, dst, top, bottom, tile, (STRIP_WORDS, 1), args, shared)
 
 
 def smooth(gpu, src, held, dst, top, bottom, step, mode, cval, r0, r1, w0, w1):
     """In floating point, by way of ``held``; also into an image of the type of the sums."""
     kind, wide = gpu.ctype(src.dtype), gpu.ctype(held.dtype)
-    fill_down(gpu, f"down<{kind}, {wide}>", src, held, top, bottom, mode, cval, r0, w0)
-    fill_along(gpu, f"along<{wide}, {gpu.ctype(dst.dtype)}>", held, dst, top, bottom, step, mode, cval, r1, w1)
+    down, along = f"down<{kind}, {wide}>", f"along<{wide}, {gpu.ctype(dst.dtype)}>"
+    fill_down(gpu, down, src, held, top, bottom, mode, cval, r0, w0, tolerance(r0, held.dtype))
+    fill_along(gpu, along, held, dst, top, bottom, step, mode, cval, r1, w1, tolerance(r1, held.dtype))
 
 
 def wide_type(dtype):

@@ -1,5 +1,6 @@
 // launch: tile 32x8, pixels 4x1
-// instances: bytes<unsigned char>; near<I, int>; near<F, F>; columns<I, int>; columns<T, double>
+// instances: bytes<unsigned char>; few_bytes<3>; few_bytes<5>; near<I, int>; near<float, float>; few<F, 3>; few<F, 5>
+// instances: columns<I, int>; columns<T, double>
 // instances: along<int, I>; along<double, T>; along_far<int, I>; along_far<double, T>
 #include "strips.cuh"
 
@@ -158,6 +159,130 @@ __device__ __forceinline__ void join_rows(S* sums, const S* parts, const S* valu
   }
 }
 
+// Sums of neighbours divided by `area`, or the constant in the middle of their windows. Of floats, by an odd area: the
+// quotient by way of the inverse, corrected by what is left over, is IEEE's (P. Markstein, "Computation of elementary
+// functions on the IBM RISC System/6000 processor", 1990), also where it is denormal, for it is no tie; infinity alone
+// leaves NaN over, which no sum of quotients hides. The sums are 32 elements apart, `there` of which are wanted.
+template <int COUNT, typename T>
+__device__ __forceinline__ void divide(T (&sums)[COUNT], const T (&centres)[COUNT], int area, float inverse,
+                                       T tolerance, int there) {
+  T means[COUNT], together = 0;
+  bool divided = false;
+  if constexpr (SameType<T, float>::value) {
+#pragma unroll
+    for (int c = 0; c < COUNT; ++c) {
+      const float quotient = sums[c] * inverse;
+      means[c] = __fmaf_rn(__fmaf_rn(-quotient, float(area), sums[c]), inverse, quotient);
+      if (32 * c < there) together += means[c];
+    }
+    divided = (area & 1) && !is_nan(together);
+  }
+  if (!divided) {
+#pragma unroll 1
+    for (int turn = 0; turn < COUNT; ++turn) {  // one division in the code
+      T sum = sums[0];
+#pragma unroll
+      for (int c = 1; c < COUNT; ++c) sum = c == turn ? sums[c] : sum;
+      sum /= T(area);
+#pragma unroll
+      for (int c = 0; c < COUNT; ++c) means[c] = c == turn ? sum : means[c];
+    }
+  }
+#pragma unroll
+  for (int c = 0; c < COUNT; ++c) sums[c] = constant_kept(means[c], centres[c], tolerance);
+}
+
+// The sum of N values in the order of `joined`.
+template <int N, typename T>
+__device__ __forceinline__ T sum_of(const T* values) {
+  if constexpr (N == 1) {
+    return values[0];
+  } else {
+    const T total = sum_of<N / 2>(values) + sum_of<N / 2>(values + N / 2);
+    return N & 1 ? T(total + values[N - 1]) : total;
+  }
+}
+
+// Blocks of a multiprocessor that registers are to leave room for.
+template <typename T>
+constexpr int FEW_BLOCKS = sizeof(T) < 8 ? 10 : 6;
+
+// Windows of N by N floating-point values: a thread sums down a column in registers, then a warp has each row.
+template <typename T, int N>
+__global__ void __launch_bounds__(128, FEW_BLOCKS<T>)
+    few(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols, long long top,
+        long long bottom, long long step, long long mode, double cval, long long height, long long words) {
+  constexpr int CHUNKS = STRIP_WORDS / 32, AT_ONCE = 8;
+  DYNAMIC_SHARED(T, sums);
+  __shared__ long long begins[STRIP_WORDS];
+  const int apart = int(step), lane = threadIdx.x % 32;
+  const long long start = (long long)blockIdx.x * words, left = start - N / 2 * step;
+  const T tolerance = T((4 * halvings(N) + 1) * EPSILON<T>);
+  for (long long first = top + blockIdx.y * height; first < bottom; first += gridDim.y * height) {
+    const int count = int(min(height, bottom - first));
+    const long long above = first - N / 2;
+    // load(i) is the column's value in the strip's row i.
+    const auto sum_down = [&](auto load) {
+      T values[AT_ONCE + N - 1];
+#pragma unroll
+      for (int k = 0; k < N - 1; ++k) values[k] = load(k);
+#pragma unroll 1
+      for (int i = 0; i < count; i += AT_ONCE) {
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; ++k) values[N - 1 + k] = load(N - 1 + i + k);
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; ++k) sums[(i + k) * STRIP_WORDS + threadIdx.x] = sum_of<N>(values + k);
+#pragma unroll
+        for (int k = 0; k < N - 1; ++k) values[k] = values[AT_ONCE + k];
+      }
+    };
+    if (above >= 0 && above + height + N - 1 <= rows && left >= 0 && left + STRIP_WORDS <= cols) {
+      const T* const from = src + above * cols + left + threadIdx.x;
+      sum_down([=](int i) { return __ldg(from + i * cols); });
+    } else {
+      find_begins(rows, cols, mode, above, count + N - 1, begins);
+      const long long place = fold_element(left + threadIdx.x, cols, step, mode);
+      const T* const from = src + max(place, 0ll);
+      const T outside = T(cval);
+      sum_down([=](int i) {
+        const long long begin = begins[min(i, count + N - 2)];
+        const T value = __ldg(from + present(begin));
+        return begin < 0 || place < 0 ? outside : value;
+      });
+    }
+    __syncthreads();
+    const int there = int(min(words, cols - start)) - lane, warp = threadIdx.x / 32;
+    const long long at = (first + warp) * cols + start + lane;
+    const T* from = src + at;
+    T* to = dst + at;
+    const T* places[N];  // of a window's values, which the loop moves on so that it need not compute them again
+#pragma unroll
+    for (int k = 0; k < N; ++k) places[k] = sums + warp * STRIP_WORDS + lane + k * apart;
+#pragma unroll 1
+    for (int r = count - warp; r > 0; r -= STRIP_WARPS) {
+      T centres[CHUNKS], totals[CHUNKS];  // those beyond the last result serve nothing
+#pragma unroll
+      for (int c = 0; c < CHUNKS; ++c) centres[c] = 32 * c < there ? __ldg(from + 32 * c) : T(0);
+#pragma unroll
+      for (int c = 0; c < CHUNKS; ++c) {
+        T values[N];
+#pragma unroll
+        for (int k = 0; k < N; ++k) values[k] = places[k][32 * c];
+        totals[c] = sum_of<N>(values);
+      }
+      divide(totals, centres, N * N, 1.0f / float(N * N), tolerance, there);
+#pragma unroll
+      for (int c = 0; c < CHUNKS; ++c)
+        if (32 * c < there) to[32 * c] = totals[c];
+      from += STRIP_WARPS * cols;
+      to += STRIP_WARPS * cols;
+#pragma unroll
+      for (int k = 0; k < N; ++k) places[k] += STRIP_WARPS * STRIP_WORDS;
+    }
+    __syncthreads();
+  }
+}
+
 // Small windows in one go: the block's strip, sums down its columns, then along its rows, a warp for each. Sums are put
 // together from sums of 1, then 2 or 3, then 4 to 7, ... values, as on the CPU and in the same order; those of whole
 // numbers move down the columns instead. `spare` is as large as the strip.
@@ -210,9 +335,17 @@ __global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, lon
       }
     }
     __syncthreads();
+    const int there = int(min((long long)width, cols - start));
     for (int r = threadIdx.x / 32; r < count; r += STRIP_WARPS) {
       const S* const line = spare + r * STRIP_WORDS;
       S* const held = strip + r * STRIP_WORDS;
+      T* const out = dst + (first + r) * cols + start + lane;
+      T centres[CHUNKS];  // under way while the sums are made
+      if constexpr (!Number<T>::whole) {
+        const T* const from = src + (first + r) * cols + start + lane;
+#pragma unroll
+        for (int c = 0; c < CHUNKS; ++c) centres[c] = lane + 32 * c < there ? __ldg(from + 32 * c) : T(0);
+      }
       const S* parts = line;
       for (int level = halvings(taps) - 1; level > 0; --level) {
         const int size = taps >> level, half = taps >> (level + 1), reach = width + (taps - size) * apart;
@@ -227,42 +360,47 @@ __global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, lon
         __syncwarp();
         parts = held;
       }
-      T* const out = dst + (first + r) * cols + start + lane;
-      const T* const from = src + (first + r) * cols + start + lane;
-      const int there = int(min((long long)width, cols - start));
+      S totals[CHUNKS];
 #pragma unroll
       for (int c = 0; c < CHUNKS; ++c) {
-        const int x = lane + 32 * c;
-        if (x >= there) continue;
-        const S total = taps == 1 ? line[x] : joined(parts + x, line + x, taps, taps / 2, apart);
+        const int x = min(lane + 32 * c, there - 1);
+        totals[c] = taps == 1 ? line[x] : joined(parts + x, line + x, taps, taps / 2, apart);
+      }
+      if constexpr (!Number<T>::whole) divide(totals, centres, area, inverse, tolerance, there - lane);
+#pragma unroll
+      for (int c = 0; c < CHUNKS; ++c) {
+        if (lane + 32 * c >= there) continue;
         if constexpr (Number<T>::whole)
-          out[32 * c] = T(quick_mean(total, area, inverse));
+          out[32 * c] = T(quick_mean(totals[c], area, inverse));
         else
-          out[32 * c] = constant_kept(T(total / S(area)), from[32 * c], tolerance);
+          out[32 * c] = totals[c];
       }
     }
     __syncthreads();
   }
 }
 
-// Two sums of bytes as means: of a sum plus half the area, less than 2 ** 16, the quotient is its product with
-// `reciprocal` = ceil(2 ** 32 / area), whose error of less than area / 2 ** 32 the sum keeps below 1 / area. In the
-// middle between two means the quotients of this and of the next smaller number differ, and the even one is taken.
-template <bool EVEN>
-__device__ __forceinline__ unsigned byte_mean(unsigned total, unsigned reciprocal) {
-  const unsigned up = __umulhi(total, reciprocal);
-  if (!EVEN) return up;
-  const unsigned down = __umulhi(total - 1, reciprocal);
-  return down + ((up - down) & down);
+// Sums of bytes as means, those of the elements 0 and 2 in `even` and of 1 and 3 in `odd`: of a sum plus half the area,
+// the quotient is the highest byte of its product with `reciprocal` = ceil(2 ** 24 / area), whose error of less than
+// area / 2 ** 24 the sum, less than 2 ** 16, keeps below 1 / area. In the middle between two means the quotients of
+// this and of the next smaller number differ, and the even one is taken.
+__device__ __forceinline__ unsigned highest_bytes(unsigned a, unsigned b, unsigned c, unsigned d) {
+  return __byte_perm(__byte_perm(a, b, 0x0073), __byte_perm(c, d, 0x0073), 0x5410);
 }
 
 template <bool EVEN>
 __device__ __forceinline__ unsigned byte_means(unsigned even, unsigned odd, unsigned half, unsigned reciprocal) {
-  even += half;
-  odd += half;
-  const unsigned low = byte_mean<EVEN>(even & 65535, reciprocal) | byte_mean<EVEN>(odd & 65535, reciprocal) << 8;
-  const unsigned high = byte_mean<EVEN>(even >> 16, reciprocal) | byte_mean<EVEN>(odd >> 16, reciprocal) << 8;
-  return low | high << 16;
+  const unsigned sums[] = {even & 65535, odd & 65535, even >> 16, odd >> 16};
+  unsigned products[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    products[i] = sums[i] * reciprocal + half * reciprocal;
+    if constexpr (EVEN) {
+      const unsigned up = products[i] >> 24, down = (products[i] - reciprocal) >> 24;
+      products[i] = (down + ((up - down) & down)) << 24;
+    }
+  }
+  return highest_bytes(products[0], products[1], products[2], products[3]);
 }
 
 // Bytes in windows of up to 256 pixels: pairs of sums of 16 bits, of the bytes with even numbers in the strip itself,
@@ -275,7 +413,7 @@ __global__ void __launch_bounds__(128, 6) bytes(const T* src, long long rows, lo
   constexpr int AT_ONCE = 8;
   DYNAMIC_SHARED(unsigned, strip);
   const int down = int(n0), taps = int(n1), apart = int(step);
-  const unsigned area = down * taps, reciprocal = 0xffffffffu / area + 1, half = area / 2 * 0x10001u;
+  const unsigned area = down * taps, reciprocal = 0xffffffu / area + 1, half = area / 2;
   const long long before = n1 / 2 * step;
   const int plane = (int(height) + down - 1) * STRIP_WORDS;
   const Strip place(src, cols, words, before);
@@ -339,6 +477,113 @@ __global__ void __launch_bounds__(128, 6) bytes(const T* src, long long rows, lo
         }
         return means(even, odd);
       });
+    __syncthreads();
+  }
+}
+
+// The means of a word's windows of N pixels, STEP elements apart: `at` is where the column sums of its elements are,
+// those of even and of odd ones.
+template <int N, int STEP>
+__device__ __forceinline__ unsigned means_along(const uint2* at, unsigned half, unsigned reciprocal) {
+  constexpr int REACH = N / 2, BEFORE = (REACH * STEP + 3) / 4, WORDS = BEFORE + (REACH * STEP + 3) / 4 + 1;
+  uint2 held[WORDS];
+#pragma unroll
+  for (int i = 0; i < WORDS; ++i) held[i] = at[i - BEFORE];
+  // The sums of the elements p and p + 2.
+  const auto pair = [&](int p) {
+    const int from = p + 4 * BEFORE, word = from / 4;
+    const unsigned sums = from & 1 ? held[word].y : held[word].x;
+    return from & 2 ? __byte_perm(sums, from & 1 ? held[word + 1].y : held[word + 1].x, 0x5432) : sums;
+  };
+  unsigned even = 0, odd = 0;
+  if constexpr (STEP == 1) {
+#pragma unroll
+    for (int k = 1 - REACH; k <= REACH; ++k) even += pair(k);
+    odd = even + pair(REACH + 1);
+    even += pair(-REACH);
+  } else {
+#pragma unroll
+    for (int k = -REACH; k <= REACH; ++k) {
+      even += pair(k * STEP);
+      odd += pair(k * STEP + 1);
+    }
+  }
+  return byte_means<false>(even, odd, half, reciprocal);
+}
+
+// Bytes in windows of N by N pixels, of 1, 3 or 4 channels, in rows of whole words.
+template <int N>
+__global__ void __launch_bounds__(128, 8)
+    few_bytes(const unsigned char* src, long long rows, long long cols, unsigned char* dst, long long dst_rows,
+              long long dst_cols, long long top, long long bottom, long long step, long long mode, double cval,
+              long long height, long long words) {
+  constexpr int CHUNKS = STRIP_WORDS / 32, AT_ONCE = 8, BEFORE = 2;  // words before a strip's first result
+  constexpr unsigned AREA = N * N, HALF = AREA / 2, RECIPROCAL = 0xffffffu / AREA + 1;
+  DYNAMIC_SHARED(uint2, sums);
+  unsigned* const strip = reinterpret_cast<unsigned*>(sums + height * STRIP_WORDS);
+  const long long start = (long long)blockIdx.x * words * 4;
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const int there = int(min(words, (cols - start) / 4)) - lane;
+  const bool aligned = address_of(dst) % 4 == 0;
+  for (long long first = top + blockIdx.y * height; first < bottom; first += gridDim.y * height) {
+    const int count = int(min(height, bottom - first));
+    load_strip<unsigned char>(src, rows, cols, step, mode, cval, first - N / 2, start - 4 * BEFORE, count + N - 1, 0u,
+                              strip);
+    const unsigned* const column = strip + threadIdx.x;
+    unsigned even[AT_ONCE + N - 1], odd[AT_ONCE + N - 1];
+    const auto load = [&](int k, int row) {
+      even[k] = column[row * STRIP_WORDS] & 0xff00ffu;
+      odd[k] = __byte_perm(column[row * STRIP_WORDS], 0u, 0x4341);
+    };
+#pragma unroll
+    for (int k = 0; k < N - 1; ++k) load(k, k);
+#pragma unroll 1
+    for (int i = 0; i < count; i += AT_ONCE) {
+#pragma unroll
+      for (int k = 0; k < AT_ONCE; ++k) load(N - 1 + k, N - 1 + i + k);
+#pragma unroll
+      for (int k = 0; k < AT_ONCE; ++k) {
+        uint2 total = {0, 0};
+#pragma unroll
+        for (int n = 0; n < N; ++n) {
+          total.x += even[k + n];
+          total.y += odd[k + n];
+        }
+        sums[(i + k) * STRIP_WORDS + threadIdx.x] = total;
+      }
+#pragma unroll
+      for (int k = 0; k < N - 1; ++k) {
+        even[k] = even[AT_ONCE + k];
+        odd[k] = odd[AT_ONCE + k];
+      }
+    }
+    __syncthreads();
+    const auto rows_by = [&](auto means) {
+      const uint2* line = sums + warp * STRIP_WORDS + BEFORE + lane;
+      unsigned char* to = dst + (first + warp) * cols + start + 4 * lane;
+#pragma unroll 1
+      for (int r = count - warp; r > 0; r -= STRIP_WARPS) {
+#pragma unroll
+        for (int c = 0; c < CHUNKS; ++c) {
+          if (32 * c >= there) continue;
+          const unsigned word = means(line + 32 * c);
+          if (aligned) {
+            *reinterpret_cast<unsigned*>(to + 128 * c) = word;
+          } else {
+#pragma unroll
+            for (int k = 0; k < 4; ++k) to[128 * c + k] = (unsigned char)(word >> 8 * k);
+          }
+        }
+        line += STRIP_WARPS * STRIP_WORDS;
+        to += STRIP_WARPS * cols;
+      }
+    };
+    if (step == 1)
+      rows_by([=](const uint2* at) { return means_along<N, 1>(at, HALF, RECIPROCAL); });
+    else if (step == 3)
+      rows_by([=](const uint2* at) { return means_along<N, 3>(at, HALF, RECIPROCAL); });
+    else
+      rows_by([=](const uint2* at) { return means_along<N, 4>(at, HALF, RECIPROCAL); });
     __syncthreads();
   }
 }

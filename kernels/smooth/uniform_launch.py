@@ -2,11 +2,13 @@
 
 import numpy as np
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, THREADS, along_rows, far_along_rows, strip_for
+from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, STRIP_WORDS, THREADS, along_rows, far_along_rows, strip_for
 
 SHARED_BYTES = 48 << 10
 EXACT_FLOAT32 = 1 << 22  # as on the CPU
 FITS_UINT16 = 1 << 16
+FEW = 3, 5  # rows and columns of windows with kernels of their own
+BYTES_ROWS, BYTES_WORDS = 16, 120  # of results in a block's strip; whole sectors of 32 bytes
 
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
@@ -36,15 +38,26 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
 
 def launch_near(gpu, src, dst, top, bottom, args, kind, bound):
     """Whether the window is small enough for one launch, which then is done."""
-    step, _, _, n0, n1 = args
+    step, mode, cval, n0, n1 = args
     rows, cols, halo = bottom - top, src.shape[1], (n1 - 1) * step
+    few = n0 == n1 and n0 in FEW
+    if few and src.dtype == np.uint8 and step in (1, 3, 4) and cols % 4 == 0:
+        across, down = -(-cols // (4 * BYTES_WORDS)), -(-rows // BYTES_ROWS)
+        shared = (2 * BYTES_ROWS + BYTES_ROWS + n0 - 1) * STRIP_WORDS * 4
+        args = (src, dst, top, bottom, step, mode, cval, BYTES_ROWS, BYTES_WORDS)
+        gpu.kernel("uniform", f"few_bytes<{n0}>")((across, min(down, GREATEST_GRID)), (STRIP_WORDS, 1), args, shared)
+        return True
     if src.dtype == np.uint8 and n0 * n1 > 1 and bound + n0 * n1 // 2 < FITS_UINT16:
         name, strip = f"bytes<{kind}>", strip_for(cols, rows, 1, n0, halo, (1, 1))
+    elif few and src.dtype.kind == "f":
+        name, strip = f"few<{kind}, {n0}>", strip_for(cols, rows, src.dtype.itemsize, n0, halo, (0, 1))
     else:
         wide = src.dtype if src.dtype.kind == "f" else np.dtype(np.int32)
         name, strip = f"near<{kind}, {gpu.ctype(wide)}>", strip_for(cols, rows, wide.itemsize, n0, halo, (2, 0))
     if strip is None:
         return False
-    args = (src, dst, top, bottom, *args, strip.height, strip.words)
-    gpu.kernel("uniform", name)(strip.grid, (strip.threads, 1), args, strip.shared)
+    sizes = () if name.startswith("few<") else (n0, n1)
+    args = (src, dst, top, bottom, step, mode, cval, *sizes, strip.height, strip.words)
+    shared = strip.shared + halo * max(src.dtype.itemsize, 4)  # what `few` reads behind the last row
+    gpu.kernel("uniform", name)(strip.grid, (strip.threads, 1), args, shared)
     return True
