@@ -115,6 +115,34 @@ def test_nl_means_of_far_pixels():
     np.testing.assert_array_equal(found, gpuimg.denoise_nl_means(image, patch_distance=18, h=60, backend="single"))
 
 
+NIBLACK = [
+    ("near_niblack<unsigned char, float, unsigned int>", "uint8", 1, 15),
+    ("near_niblack<unsigned char, float, unsigned int>", "uint8", 3, (7, 15)),
+    ("near_niblack<unsigned short, float, double>", "uint16", 4, (5, 9)),
+    ("near_niblack<short, float, double>", "int16", 1, (1, 5)),
+    ("near_niblack<float, float, double>", "float32", 1, 15),
+    ("near_niblack<float, float, double>", "float32", 3, (3, 1)),
+    ("near_niblack<double, double, double>", "float64", 1, (15, 7)),
+    ("niblack<unsigned char, float>", "uint8", 1, (5, 121)),
+    ("niblack<float, float>", "float32", 1, (51, 5)),
+]
+
+
+@pytest.mark.parametrize("mode", ["mirror", "constant"])
+@pytest.mark.parametrize(("kernel", "dtype", "channels", "size"), NIBLACK)
+@needs("niblack")
+def test_niblack_of_several_tiles(kernel, dtype, channels, size, mode):
+    rng = np.random.default_rng(channels)
+    image = rng.normal(100, 30, (83, 141, channels)[: 2 + (channels > 1)]).astype(dtype)
+    given = {"mode": mode, "cval": 9}
+    with emulated() as gpu:
+        found = gpuimg.threshold_niblack(image, size, **given, backend="cuda")
+        assert gpu.launches[-1] == kernel
+        brighter = gpuimg.threshold_sauvola(image, size, r=64, **given, backend="cuda")
+    np.testing.assert_array_equal(found, gpuimg.threshold_niblack(image, size, **given, backend="single"))
+    np.testing.assert_array_equal(brighter, gpuimg.threshold_sauvola(image, size, r=64, **given, backend="single"))
+
+
 # ---------------------------------------------------------------- bands
 BANDS = {
     "threshold": {"value": 100},
@@ -124,6 +152,7 @@ BANDS = {
     "minimum": {"size": 5, "mode": "wrap"},
     "morphological_gradient": {"footprint": 3},
     "denoise_nl_means": {"patch_size": 3, "patch_distance": 1, "h": 30},
+    "threshold_niblack": {"window_size": 3},
     "rgb2gray": {},
     "equalize_hist": {},
 }
