@@ -62,6 +62,87 @@ def needs(stem):
     return pytest.mark.skipif(not device.exists(stem), reason=f"{stem} has not been written for CUDA")
 
 
+# ---------------------------------------------------------------- kernels chosen by size
+NL_MEANS = [
+    ("near_nl_means<unsigned char, float, int, 1, 6>", "uint8", 1, 7, 12),
+    ("near_nl_means<unsigned char, float, int, 3, 6>", "uint8", 3, 6, 12),
+    ("near_nl_means<unsigned short, float, int, 1, 6>", "uint16", 1, 7, 12),
+    ("near_nl_means<unsigned short, float, int, 3, 6>", "uint16", 3, 7, 12),
+    ("near_nl_means<short, float, int, 1, 6>", "int16", 1, 7, 12),
+    ("near_nl_means<short, float, int, 3, 6>", "int16", 3, 7, 12),
+    ("near_nl_means<float, float, int, 1, 6>", "float32", 1, 7, 12),
+    *[("near_nl_means<unsigned char, float, int, 1, 0>", "uint8", 1, side, 12) for side in (3, 5, 11, 13, 19, 23)],
+    *[("near_nl_means<unsigned char, float, int, 3, 0>", "uint8", 3, side, 12) for side in (5, 15)],
+    ("near_nl_means<unsigned short, float, int, 1, 0>", "uint16", 1, 5, 12),
+    ("near_nl_means<unsigned short, float, int, 3, 0>", "uint16", 3, 9, 12),
+    ("near_nl_means<short, float, int, 1, 0>", "int16", 1, 9, 12),
+    ("near_nl_means<short, float, int, 3, 0>", "int16", 3, 5, 12),
+    ("near_nl_means<float, float, int, 1, 0>", "float32", 1, 5, 12),
+    ("near_nl_means<float, float, int, 3, 0>", "float32", 3, 5, 12),
+    ("near_nl_means<unsigned short, float, long long, 1, 0>", "uint16", 1, 7, 1e6),
+    ("near_nl_means<unsigned short, float, long long, 3, 0>", "uint16", 3, 5, 1e6),
+    ("near_nl_means<short, float, long long, 1, 0>", "int16", 1, 5, 1e6),
+    ("near_nl_means<short, float, long long, 3, 0>", "int16", 3, 7, 1e6),
+    ("near_nl_means<float, float, long long, 1, 0>", "float32", 1, 13, 12),
+    ("near_nl_means<float, float, long long, 3, 0>", "float32", 3, 7, 12),
+    ("near_nl_means<double, double, long long, 1, 0>", "float64", 1, 7, 12),
+    ("nl_means<double, double, long long, 3>", "float64", 3, 7, 12),
+    ("nl_means<unsigned char, float, int, 1>", "uint8", 1, 25, 12),
+    ("nl_means<unsigned char, float, int, 0>", "uint8", 2, 7, 12),
+]
+
+
+@pytest.mark.parametrize(("kernel", "dtype", "channels", "patch_size", "h"), NL_MEANS)
+@needs("nl_means")
+def test_nl_means_of_several_tiles(kernel, dtype, channels, patch_size, h):
+    rows, cols = (67, 121) if channels == 1 else (37, 61)
+    rng = np.random.default_rng(patch_size)
+    values = 50 + 40 * (np.arange(cols) // 20 % 2) + rng.normal(0, 10, (channels, rows, cols))
+    image = np.moveaxis(values, 0, -1).astype(dtype).reshape(rows, cols, *[channels] * (channels > 1))
+    given = {"patch_size": patch_size, "patch_distance": 2, "h": h}
+    with emulated() as gpu:
+        found = gpuimg.denoise_nl_means(image, **given, backend="cuda")
+        assert gpu.launches == [kernel]
+    np.testing.assert_array_equal(found, gpuimg.denoise_nl_means(image, **given, backend="single"))
+    assert (found != image).mean() > 0.5
+
+
+def test_nl_means_of_far_pixels():
+    image = IMAGE[:9, :30, 0]
+    with emulated() as gpu:
+        found = gpuimg.denoise_nl_means(image, patch_distance=18, h=60, backend="cuda")
+        assert gpu.launches == ["near_nl_means<unsigned char, float, int, 1, 0>"]
+    np.testing.assert_array_equal(found, gpuimg.denoise_nl_means(image, patch_distance=18, h=60, backend="single"))
+
+
+NIBLACK = [
+    ("near_niblack<unsigned char, float, unsigned int>", "uint8", 1, 15),
+    ("near_niblack<unsigned char, float, unsigned int>", "uint8", 3, (7, 15)),
+    ("near_niblack<unsigned short, float, double>", "uint16", 4, (5, 9)),
+    ("near_niblack<short, float, double>", "int16", 1, (1, 5)),
+    ("near_niblack<float, float, double>", "float32", 1, 15),
+    ("near_niblack<float, float, double>", "float32", 3, (3, 1)),
+    ("near_niblack<double, double, double>", "float64", 1, (15, 7)),
+    ("niblack<unsigned char, float>", "uint8", 1, (5, 121)),
+    ("niblack<float, float>", "float32", 1, (51, 5)),
+]
+
+
+@pytest.mark.parametrize("mode", ["mirror", "constant"])
+@pytest.mark.parametrize(("kernel", "dtype", "channels", "size"), NIBLACK)
+@needs("niblack")
+def test_niblack_of_several_tiles(kernel, dtype, channels, size, mode):
+    rng = np.random.default_rng(channels)
+    image = rng.normal(100, 30, (83, 141, channels)[: 2 + (channels > 1)]).astype(dtype)
+    given = {"mode": mode, "cval": 9}
+    with emulated() as gpu:
+        found = gpuimg.threshold_niblack(image, size, **given, backend="cuda")
+        assert gpu.launches[-1] == kernel
+        brighter = gpuimg.threshold_sauvola(image, size, r=64, **given, backend="cuda")
+    np.testing.assert_array_equal(found, gpuimg.threshold_niblack(image, size, **given, backend="single"))
+    np.testing.assert_array_equal(brighter, gpuimg.threshold_sauvola(image, size, r=64, **given, backend="single"))
+
+
 # ---------------------------------------------------------------- bands
 BANDS = {
     "threshold": {"value": 100},
@@ -70,6 +151,8 @@ BANDS = {
     "unsharp_mask": {"radius": 1},
     "minimum": {"size": 5, "mode": "wrap"},
     "morphological_gradient": {"footprint": 3},
+    "denoise_nl_means": {"patch_size": 3, "patch_distance": 1, "h": 30},
+    "threshold_niblack": {"window_size": 3},
     "rgb2gray": {},
     "equalize_hist": {},
 }

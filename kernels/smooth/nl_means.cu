@@ -2,11 +2,19 @@
 // instances: nl_means<I, float, int, 0>; nl_means<I, float, int, 1>; nl_means<I, float, int, 3>
 // instances: nl_means<float, float, int, 0>; nl_means<float, float, int, 1>; nl_means<float, float, int, 3>
 // instances: nl_means<T, A, long long, 0>; nl_means<T, A, long long, 1>; nl_means<T, A, long long, 3>
+// instances: near_nl_means<I, float, int, 1, 6>; near_nl_means<I, float, int, 3, 6>
+// instances: near_nl_means<I, float, int, 1, 0>; near_nl_means<I, float, int, 3, 0>
+// instances: near_nl_means<float, float, int, 1, 6>; near_nl_means<float, float, int, 1, 0>
+// instances: near_nl_means<float, float, int, 3, 0>; near_nl_means<unsigned short, float, long long, 1, 0>
+// instances: near_nl_means<unsigned short, float, long long, 3, 0>; near_nl_means<short, float, long long, 1, 0>
+// instances: near_nl_means<short, float, long long, 3, 0>; near_nl_means<float, float, long long, 1, 0>
+// instances: near_nl_means<float, float, long long, 3, 0>; near_nl_means<double, double, long long, 1, 0>
 #include "borders.cuh"
 #include "numbers.cuh"
 
 // Means of the pixels around, weighted by how alike their patches are; as on the CPU, in the same order. A block makes
 // the sums of patches of its tile for one shift after the other: down the columns as running sums, then along the rows.
+// A pair of patches is as unlike from either side, so that a pixel's own patch stays where it is, and the others move.
 
 constexpr int THREADS = 256, WIDTH = 64, GROUPS = THREADS / WIDTH;
 // Results of a thread, one below the other: as many as registers and shared memory hold.
@@ -49,6 +57,29 @@ __device__ __forceinline__ A exponential(A y, const A (&p)[TERMS<A>]) {
   return power;
 }
 
+// The weight of a patch whose sum is at most the largest that has one.
+template <typename A, typename S>
+__device__ __forceinline__ A weight_of(S found, S base, A rest, A rate, const A (&p)[TERMS<A>]) {
+  const A more = A(S(found - base)) - rest;
+  return exponential((more > A(0) ? more : A(0)) * rate, p);
+}
+
+// The shifts up to a distance in the order of the CPU, each after its opposite.
+struct Turn {
+  int most, down, along;
+
+  __device__ __forceinline__ explicit Turn(long long distance) : most(int(distance)), down(0), along(-1) {}
+  __device__ __forceinline__ bool is_left() const { return -down <= most && -along <= most; }
+  __device__ __forceinline__ void advance() {
+    if ((down > 0 || (down == 0 && along > 0)) && ++along > most) {
+      ++down;
+      along = -most;
+    }
+    down = -down;
+    along = -along;
+  }
+};
+
 // Of CHANNELS channels; with 0, of `step`, each channel of the result by itself.
 template <typename T, typename A, typename S, int CHANNELS>
 __global__ void __launch_bounds__(256, 2)
@@ -82,26 +113,23 @@ __global__ void __launch_bounds__(256, 2)
   A totals[DOWN][OWN] = {}, weights[DOWN];
 #pragma unroll
   for (int j = 0; j < DOWN; ++j) weights[j] = A(1);
-  const long long side = 2 * distance + 1;
-  // Each pair of shifts that are opposite: first that to the earlier pixel, whose patches begin there.
+  // Each pair of shifts that are opposite: first that to the earlier pixel.
 #pragma unroll 1
-  for (long long turn = side * side / 2 * 2 + 2; turn < 2 * side * side; ++turn) {
-    const long long down = turn / 2 / side - distance, along = turn / 2 % side - distance;
-    const bool is_earlier = turn % 2 == 0;
-    const long long up = is_earlier ? down : 0, back = is_earlier ? along : 0;
+  for (Turn turn(distance); turn.is_left(); turn.advance()) {
+    const long long down = turn.down, along = turn.along;
     __syncthreads();
 #pragma unroll 1
     for (int i = threadIdx.x; i < span * GROUPS; i += THREADS) {
-      const long long here = first + i / span * DOWN, row = here - up, col = left + i % span - before - back;
+      const long long here = first + i / span * DOWN, col = left + i % span - before;
       if (here >= bottom) break;  // the rows below need not be there to be loaded from
       S running = 0;
 #pragma unroll 1
-      for (long long k = -before; k < after; ++k) running += unlike(row + k, col, down, along);
+      for (long long k = -before; k < after; ++k) running += unlike(here + k, col, down, along);
 #pragma unroll 1
       for (int j = 0; j < DOWN && here + j < bottom; ++j) {
-        running += unlike(row + j + after, col, down, along);
+        running += unlike(here + j + after, col, down, along);
         sums[(i / span * DOWN + j) * span + i % span] = running;
-        running -= unlike(row + j - before, col, down, along);
+        running -= unlike(here + j - before, col, down, along);
       }
     }
     __syncthreads();
@@ -113,20 +141,13 @@ __global__ void __launch_bounds__(256, 2)
 #pragma unroll 1
       for (int k = 0; k < size; ++k) found += line[k];
       if (found > most) continue;
-      const A more = A(S(found - base)) - A(rest);
-      const A weight = exponential((more > A(0) ? more : A(0)) * A(rate), p);
-      const long long row = first + group * DOWN + j - up, col = left + lane - back;
+      const A weight = weight_of(found, base, A(rest), A(rate), p);
+      const long long row = first + group * DOWN + j, col = left + lane;
       const T* const one = pixel(row, col) + own;
       const T* const other = pixel(row + down, col + along) + own;
 #pragma unroll
-      for (int c = 0; c < OWN; ++c) {
-        const A part = weight * apart(__ldg(one + c), __ldg(other + c), unit);
-        if (is_earlier) {
-          totals[j][c] -= part;
-        } else {
-          totals[j][c] += part;
-        }
-      }
+      for (int c = 0; c < OWN; ++c)
+        totals[j][c] += weight * apart(__ldg(one + c), __ldg(other + c), unit);
       weights[j] += weight;
     }
   }
@@ -137,5 +158,196 @@ __global__ void __launch_bounds__(256, 2)
 #pragma unroll
     for (int c = 0; c < OWN; ++c)
       dst[row * cols + at + c] = rounded<T>(A(src[row * cols + at + c]) + totals[j][c] / weights[j] / unit);
+  }
+}
+
+// What is converted from an argument stays in a register: the compiler would convert it for every shift.
+__device__ __forceinline__ float kept(float v) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("" : "+f"(v));
+#endif
+  return v;
+}
+__device__ __forceinline__ double kept(double v) { return v; }
+
+// A pixel in shared memory. Bytes are in a word: all channels, or of a single one some neighbours too.
+template <typename T, int CHANNELS>
+struct Cell {
+  T v[CHANNELS];
+  template <typename A>
+  __device__ __forceinline__ A value(int channel) const {
+    return A(v[channel]);
+  }
+};
+template <int CHANNELS>
+struct Cell<unsigned char, CHANNELS> {
+  unsigned word;
+  template <typename A>
+  __device__ __forceinline__ A value(int channel) const {
+    return A(int(word >> 8 * channel & 255));
+  }
+};
+
+// The sum of the squared differences of all channels. Bytes need no cap: sums that hold one beyond it have no weight.
+template <typename S, typename T, int CHANNELS, typename A>
+__device__ __forceinline__ S unlike(const Cell<T, CHANNELS>& one, const Cell<T, CHANNELS>& other, A cap, A factor) {
+  if constexpr (SameType<T, unsigned char>::value) {
+    const unsigned apart = __vabsdiffu4(one.word, other.word);
+    return S(__dp4a(apart, apart, 0u));
+  } else {
+    S total = 0;
+#pragma unroll
+    for (int c = 0; c < CHANNELS; ++c) total += squared<S>(one.v[c], other.v[c], cap, factor);
+    return total;
+  }
+}
+
+// Results of a thread, one below the other.
+template <typename T, int CHANNELS>
+constexpr int NEAR_DOWN = sizeof(Cell<T, CHANNELS>) > 8 ? 4 : CHANNELS > 1 || sizeof(T) > 4 ? 8 : 16;
+constexpr int ACROSS = 2;   // warps of a block side by side
+constexpr int PITCH = 96;   // of the tile for a SIZE that is known
+constexpr int AT_ONCE = 4;  // rows whose weights are computed together
+
+// The same with the tile and all that may be compared with it in shared memory. A lane has a column of `joined` pixels
+// side by side; the sums of its patches are put together from those of the lanes behind, so that the last lanes of a
+// warp have no results. SIZE is that of the patches, 0 for any.
+template <typename T, typename A, typename S, int CHANNELS, int SIZE>
+__global__ void __launch_bounds__(256, 2)
+    near_nl_means(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
+                  long long top, long long bottom, long long step, long long mode, double cval, long long before,
+                  long long after, long long distance, const A* powers, long long terms, const S* limits,
+                  long long count, double rest, double rate, double cap, double factor, long long span,
+                  long long joined) {
+  typedef Cell<T, CHANNELS> Pixel;
+  constexpr int DOWN = NEAR_DOWN<T, CHANNELS>, WARPS = THREADS / 32, HIGH = WARPS / ACROSS * DOWN;
+  constexpr bool KNOWN = SIZE > 0;
+  DYNAMIC_SHARED(Pixel, tile);
+  const int size = KNOWN ? SIZE : int(before + after + 1), pitch = KNOWN ? PITCH : int(span), far = int(distance);
+  constexpr int JOINED = SameType<T, unsigned char>::value && CHANNELS == 1 ? 3 : 1;  // where the size is known
+  const int apart = KNOWN ? JOINED : int(joined), wide = 32 - size + apart;
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const long long first = top + (long long)blockIdx.y * HIGH, left = (long long)blockIdx.x * (ACROSS * wide);
+  const long long width = cols / CHANNELS;
+  const int halo = size - 1 + 2 * far, high = HIGH + halo;
+  const int loaded = int(min((long long)HIGH, bottom - first)) + halo;  // the rows below need not be there
+#pragma unroll 1
+  for (int i = warp; i < high; i += WARPS) {
+    const long long row = fold(first - before - far + min(i, loaded - 1), rows, mode);
+#pragma unroll 1
+    for (int x = lane; x < int(span); x += 32) {
+      const long long col = left - before - far + x;
+      auto element = [=](long long col, int channel) {
+        const long long inside = fold(col, width, mode);
+        return row < 0 || inside < 0 ? T(cval) : __ldg(src + row * cols + inside * CHANNELS + channel);
+      };
+      Pixel pixel;
+      if constexpr (SameType<T, unsigned char>::value) {
+        pixel.word = 0;
+#pragma unroll 1
+        for (int k = 0; k < (CHANNELS > 1 ? CHANNELS : apart); ++k)
+          pixel.word |= unsigned(CHANNELS > 1 ? element(col, k) : element(col + k, 0)) << 8 * k;
+      } else {
+#pragma unroll
+        for (int c = 0; c < CHANNELS; ++c) pixel.v[c] = element(col, c);
+      }
+      tile[i * pitch + x] = pixel;
+    }
+  }
+  __syncthreads();
+  const S most = __ldg(limits), base = __ldg(limits + 1);
+  A p[TERMS<A>];
+#pragma unroll
+  for (int i = 0; i < TERMS<A>; ++i) p[i] = __ldg(powers + i);
+  const A beyond = kept(A(cap)), unit = kept(A(factor)), spared = kept(A(rest)), scale = kept(A(rate));
+  // The upper left corner of a thread's first patch.
+  const Pixel* const mine = tile + (warp / ACROSS * DOWN + far) * pitch + warp % ACROSS * wide + lane + far;
+  const int centre = int(before) * (pitch + 1);
+  Pixel held[KNOWN ? DOWN + SIZE - 1 : 1];
+  if constexpr (KNOWN) {
+#pragma unroll
+    for (int i = 0; i < DOWN + SIZE - 1; ++i) held[i] = mine[i * pitch];
+  }
+  A own[DOWN][CHANNELS];
+#pragma unroll
+  for (int j = 0; j < DOWN; ++j)
+#pragma unroll
+    for (int c = 0; c < CHANNELS; ++c) own[j][c] = mine[j * pitch + centre].template value<A>(c);
+  // Sums of `apart` columns become those of `size`: of the powers of two that it consists of, each by doubling.
+  const int parts = size / apart;
+  auto along_rows = [=](S part) {
+    S found = 0;
+    int done = 0;
+#pragma unroll(KNOWN ? 5 : 1)
+    for (int length = 1; length <= parts; length *= 2) {
+      if (parts & length) {
+        found += done ? __shfl_down_sync(0xffffffffu, part, done * apart) : part;
+        done += length;
+      }
+      if (2 * length <= parts) part += __shfl_down_sync(0xffffffffu, part, length * apart);
+    }
+    return found;
+  };
+  A totals[DOWN][CHANNELS] = {}, weights[DOWN];
+#pragma unroll
+  for (int j = 0; j < DOWN; ++j) weights[j] = A(1);
+#pragma unroll 1
+  for (Turn turn(distance); turn.is_left(); turn.advance()) {
+    const Pixel* const other = mine + turn.down * pitch + turn.along;
+    auto row_of = [&](int i) {
+      if constexpr (KNOWN)
+        return unlike<S>(held[i], other[i * pitch], beyond, unit);
+      else
+        return unlike<S>(mine[i * pitch], other[i * pitch], beyond, unit);
+    };
+    S running = 0, passed[KNOWN ? DOWN + SIZE - 1 : 1];
+    if constexpr (KNOWN) {
+#pragma unroll
+      for (int i = 0; i < SIZE - 1; ++i) running += passed[i] = row_of(i);
+    } else {
+#pragma unroll 1
+      for (int i = 0; i < size - 1; ++i) running += row_of(i);
+    }
+#pragma unroll
+    for (int first = 0; first < DOWN; first += AT_ONCE) {
+      S found[AT_ONCE];
+      bool is_any = false;
+#pragma unroll
+      for (int k = 0; k < AT_ONCE; ++k) {
+        const int j = first + k;
+        const S entering = row_of(j + size - 1);
+        if constexpr (KNOWN) passed[j + SIZE - 1] = entering;
+        running += entering;
+        found[k] = along_rows(running);
+        running -= KNOWN ? passed[KNOWN ? j : 0] : row_of(j);
+        is_any |= found[k] <= most;
+      }
+      if (!is_any) continue;
+#pragma unroll
+      for (int k = 0; k < AT_ONCE; ++k) {
+        const int j = first + k;
+        const bool is_near = found[k] <= most;
+        const A power = weight_of(found[k], base, spared, scale, p), weight = is_near ? power : A(0);
+        const Pixel& beside = other[j * pitch + centre];
+#pragma unroll
+        for (int c = 0; c < CHANNELS; ++c) {
+          const A difference = beside.template value<A>(c) - own[j][c];
+          if constexpr (Number<T>::whole)
+            totals[j][c] += weight * difference;
+          else
+            totals[j][c] += weight * (is_near ? difference * unit : A(0));
+        }
+        weights[j] += weight;
+      }
+    }
+  }
+  const long long x = left + warp % ACROSS * wide + lane;
+#pragma unroll
+  for (int j = 0; j < DOWN; ++j) {
+    const long long row = first + warp / ACROSS * DOWN + j;
+    if (row >= bottom || lane >= wide || x >= width) break;
+#pragma unroll
+    for (int c = 0; c < CHANNELS; ++c)
+      dst[row * cols + x * CHANNELS + c] = rounded<T>(own[j][c] + totals[j][c] / weights[j] / unit);
   }
 }
