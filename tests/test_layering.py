@@ -52,7 +52,7 @@ LAYERS = [
     ("gpuimg.choosing",),
     ("gpuimg.dispatch",),
     ("gpuimg.backend.cuda", "gpuimg.backend.multicore", "gpuimg.backend.processes"),
-    ("gpuimg.backend.cupygpu", "gpuimg.backend.single", "gpuimg.backend.worker", "gpuimg.backend.compiler"),
+    ("gpuimg.backend.cupygpu", "gpuimg.backend.prepared", "gpuimg.backend.single", "gpuimg.backend.worker", "gpuimg.backend.compiler"),
     ("gpuimg.backend.chain", "gpuimg.backend.stages"),
     ("gpuimg.backend.device", "gpuimg.backend.driver"),
     ("gpuimg.backend.base", "gpuimg.backend.compiled"),

@@ -19,6 +19,7 @@ from gpuimg import stopping
 from gpuimg.backend import walk as walking
 from gpuimg.backend.base import Array, combined
 from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists
+from gpuimg.backend.prepared import prepared
 from gpuimg.backend.walk import Bound, Lookup, Outs, bound_to, flat, walk
 from gpuimg.memory import new_array
 from gpuimg.plans.nodes import Fold, Node, Output, Point, Window, point
@@ -229,12 +230,22 @@ class Whole:
 
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Any]) -> None:
         (node,) = nodes
-        args = on_device(self._gpu, node, walking.arguments(node, value_of, results))
-        self._gpu.launch(node.kernel, flat(value_of(node.image)), flat(results[0]), 0, node.pieces, *args)
+        gpu, image = self._gpu, value_of(node.image)
+        if node.is_prepared:
+            launches = prepared(gpu, node)
+            launches.run(gpu, [image, *results, *map(value_of, launches.images)])
+        else:
+            args = on_device(gpu, node, walking.arguments(node, value_of, results))
+            gpu.launch(node.kernel, flat(image), flat(results[0]), 0, node.pieces, *args)
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
         gpu, image = self._gpu, value_of(node.image)
-        return combined(node, _partial(gpu, node, image, walking.arguments(node, value_of)))
+        if not node.is_prepared:
+            return combined(node, _partial(gpu, node, image, walking.arguments(node, value_of)))
+        launches = prepared(gpu, node)
+        parts = gpu.empty(*launches.made[0])
+        launches.run(gpu, [image, parts, *map(value_of, launches.images)])
+        return combined(node, gpu.get(parts))
 
 
 def _partial(gpu: Gpu, node: Fold, image: Any, args: Sequence[Any]) -> Array:

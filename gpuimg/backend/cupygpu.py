@@ -110,8 +110,8 @@ class CupyGpu(Gpu):
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         return self._cupy.empty(shape, dtype)
 
-    def zero(self, array: Any) -> None:
-        array.data.memset_async(0, array.nbytes)
+    def clear(self, address: int, nbytes: int) -> None:
+        self._runtime.memsetAsync(address, 0, nbytes, self._cupy.cuda.get_current_stream().ptr)
 
     def copy(self, source: Any, target: Any) -> None:
         self._cupy.copyto(target.view(source.dtype), source)
@@ -170,9 +170,8 @@ class CupyGpu(Gpu):
             if shared_mem > granted:
                 driver.funcSetAttribute(pointer, _DYNAMIC_SHARED, shared_mem)
                 granted = shared_mem
-            extents = *(*grid, 1)[:3], *(*block, 1)[:3]
             extra = slots.filled(layout, values)
-            driver.launchKernel(pointer, *extents, shared_mem, current_stream().ptr, 0, extra)
+            driver.launchKernel(pointer, *grid, *block, shared_mem, current_stream().ptr, 0, extra)
 
         return start
 

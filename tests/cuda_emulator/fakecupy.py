@@ -30,10 +30,6 @@ class Pointer:
     def __init__(self, array: ndarray) -> None:
         self.ptr = array.ctypes.data
 
-    def memset_async(self, value: int, size: int) -> None:
-        late.flush()
-        ctypes.memset(self.ptr, value, size)
-
 
 class ndarray(DeviceArray):
     """cupy.ndarray"""
@@ -94,6 +90,11 @@ class Late:
         with self.lock:
             self.copies.append((target, source, size))
             self.log.append(("send" if kind == 1 else "receive", stream))
+
+    def memset_async(self, target: int, value: int, size: int, stream: int) -> None:
+        assert any(stream == known.ptr for known in Stream.known)
+        self.flush()
+        ctypes.memset(target, value, size)
 
     def flush(self, until: list[tuple[int, int, int]] | None = None) -> None:
         """Carry out all copies, or those up to the last one of ``until``."""
@@ -334,6 +335,7 @@ def modules(gpu: EmulatedGpu) -> dict[str, types.ModuleType]:
             memcpyHostToDevice=1,
             memcpyDeviceToHost=2,
             memcpyAsync=late.memcpy_async,
+            memsetAsync=late.memset_async,
             getDevice=lambda: 0,
             setDevice=lambda device: None,
             deviceSynchronize=late.flush,
