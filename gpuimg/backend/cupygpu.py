@@ -25,6 +25,7 @@ from gpuimg.memory import new_array
 
 # CuPy's pinned copy serves smaller arrays.
 STAGED_FROM = 1 << 20
+LANDING_BYTES = 1 << 16  # of smaller results, by way of pinned memory of each thread
 
 MOST_SLOTS = 96  # arguments of eight bytes
 _HEAD = 6
@@ -51,6 +52,14 @@ class _Slots(threading.local):
         return self._address
 
 
+class _Landing(threading.local):
+    """Each thread's pinned memory for small results: the driver copies to other memory by detours."""
+
+    def __init__(self, cupyx: Any) -> None:
+        self.memory: Array = cupyx.empty_pinned((LANDING_BYTES,), np.uint8)
+        self.address = self.memory.ctypes.data
+
+
 class CupyGpu(Gpu):
     """The device that CuPy has current, its memory pool and the stream in use."""
 
@@ -68,6 +77,7 @@ class CupyGpu(Gpu):
         self._counts: dict[int, int] = {}
         self._loaded: list[Any] = []
         self._streams = threading.local()  # of `pipeline`, each thread its own
+        self._landing = _Landing(self._cupyx)
         # The driver launches only where the thread has a context, which the runtime makes.
         self._slots = _Slots(lambda: self._runtime.setDevice(self.place()))
 
@@ -83,10 +93,8 @@ class CupyGpu(Gpu):
     def place(self) -> int:
         return int(self._runtime.getDevice())
 
-    def using(self, image: Any) -> Any:
-        if self.owns(image) and image.data.device_id != self.place():
-            return image.device
-        return super().using(image)
+    def elsewhere(self, image: Any) -> Any | None:
+        return image.device if self.owns(image) and image.data.device_id != self.place() else None
 
     def synchronize(self) -> None:
         self._cupy.cuda.get_current_stream().synchronize()
@@ -132,12 +140,22 @@ class CupyGpu(Gpu):
     def get(self, array: Any, out: Array | None = None) -> Array:
         if out is None:
             out = new_array(array.shape, array.dtype)
+        if array.nbytes <= min(LANDING_BYTES, STAGED_FROM):
+            self._land(array, out)
+            return out
         if array.nbytes < STAGED_FROM:
             array.get(out=out.view(array.dtype))  # a mask's result is bytes
             return out
         with staged(self._cupy, self._cupyx) as stages:
             stages.receive(array, out, self._cupy.cuda.get_current_stream())
         return out
+
+    def _land(self, array: Any, out: Array) -> None:
+        stream, landing, nbytes = self._cupy.cuda.get_current_stream(), self._landing, array.nbytes
+        kind = self._runtime.memcpyDeviceToHost
+        self._runtime.memcpyAsync(landing.address, array.data.ptr, nbytes, kind, stream.ptr)
+        stream.synchronize()
+        np.copyto(out.view(array.dtype), landing.memory[:nbytes].view(array.dtype).reshape(array.shape))
 
     @contextlib.contextmanager
     def pipeline(self) -> Iterator[Any]:

@@ -33,7 +33,8 @@ from gpuimg.errors import BackendFailed
 from gpuimg.images import DTYPES, MODES
 
 Grid: TypeAlias = tuple[int, ...]
-# Called with the grid and the block, three extents each, how the arguments are packed, the arguments, and bytes of shared memory.
+# Called with the grid and the block, three extents each, how the arguments are packed, the arguments, and bytes of
+# shared memory.
 Launcher: TypeAlias = Callable[[Grid, Grid, Struct, Sequence[Any], int], None]
 
 CTYPES = {
@@ -363,7 +364,7 @@ class Kernel:
 
 
 class Device(ABC):
-    """What launch code knows a device by; it launches there, or notes launches for later, see `gpuimg.backend.prepared`."""
+    """What launch code knows a device by: one that launches, or one that notes launches (`gpuimg.backend.prepared`)."""
 
     @property
     @abstractmethod
@@ -440,8 +441,6 @@ class Device(ABC):
             grid = how.grid(src, dst, first, last, self.multiprocessors)
             kernel(grid, how.block, (src, dst, first, last, *args))
 
-_ANYWHERE = contextlib.nullcontext()
-
 
 class Gpu(Device):
     """A device: memory, copies, and kernels. The backend knows a device only by this."""
@@ -499,9 +498,9 @@ class Gpu(Device):
     def describe(self) -> str:
         """The device's name and size."""
 
-    def using(self, image: Any) -> Any:
-        """A context in which the device of ``image`` is the current one."""
-        return _ANYWHERE
+    def elsewhere(self, image: Any) -> Any | None:
+        """A context in which the device of ``image`` is the current one; None where it is already."""
+        return None
 
     @contextlib.contextmanager
     def pipeline(self) -> Iterator[Any]:

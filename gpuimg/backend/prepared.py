@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import starmap
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -24,36 +25,6 @@ PREPARED_KEPT = 512  # nodes
 ADDRESSES = 1 << 64
 
 
-class Prepared(NamedTuple):
-    """The launches of a node.
-
-    Attributes
-    ----------
-    made : shape and dtype of what is made, of a fold the partial results
-    images : further images that are read
-    scratch : shapes and dtypes of the memory needed meanwhile
-    steps : what is launched
-    constants : tables on the device, whose addresses are among the arguments
-    times_let_go : of the device's constants, before these
-    """
-
-    made: tuple[Spec, ...]
-    images: tuple[Value, ...]
-    scratch: tuple[Spec, ...]
-    steps: tuple[Launch | Zero, ...]
-    constants: tuple[Any, ...]
-    times_let_go: int
-
-    def run(self, gpu: Gpu, arrays: list[Any]) -> None:
-        """Launch for these arrays: the image, what is made, and the further images."""
-        arrays += [gpu.empty(*spec) for spec in self.scratch]
-        addresses = list(map(gpu.address, arrays))
-        for step in self.steps:
-            step.run(gpu, addresses)
-        if self.times_let_go != gpu.times_let_go:
-            gpu.synchronize()  # the constants go with this object, and nothing may be under way then
-
-
 class Launch(NamedTuple):
     """One launch; ``addresses`` are places among the values, and the numbers of the arrays that begin there, or so many
     bytes before or behind."""
@@ -66,13 +37,6 @@ class Launch(NamedTuple):
     addresses: tuple[tuple[int, int, int], ...]
     shared_mem: int
 
-    def run(self, gpu: Gpu, addresses: list[int]) -> None:
-        start, grid, block, layout, values, places, shared_mem = self
-        values = values.copy()
-        for place, number, offset in places:
-            values[place] = (addresses[number] + offset) % ADDRESSES
-        start(grid, block, layout, values, shared_mem)
-
 
 class Zero(NamedTuple):
     """Bytes of an array that are set to zero."""
@@ -81,33 +45,60 @@ class Zero(NamedTuple):
     offset: int
     nbytes: int
 
-    def run(self, gpu: Gpu, addresses: list[int]) -> None:
-        gpu.clear(addresses[self.number] + self.offset, self.nbytes)
+
+class Prepared(NamedTuple):
+    """The launches of a node.
+
+    Attributes
+    ----------
+    images : further images that are read
+    scratch : shapes and dtypes of the memory needed meanwhile
+    steps : what is launched
+    constants : tables on the device, whose addresses are among the arguments
+    times_let_go : of the device's constants, before these
+    """
+
+    images: tuple[Value, ...]
+    scratch: tuple[Spec, ...]
+    steps: tuple[Launch | Zero, ...]
+    constants: tuple[Any, ...]
+    times_let_go: int
 
 
-def prepared(gpu: Gpu, node: Node) -> Prepared:
-    """The launches of a node whose arguments are constants and images, on the device in use."""
+def run_prepared(gpu: Gpu, node: Node, arrays: list[Any], value_of: Lookup) -> None:
+    """Run a node whose arguments are constants and images, on its image and memory for what it makes, ``arrays``."""
     key = gpu.place(), node
-    found = gpu.prepared.get(key)
+    found: Prepared | None = gpu.prepared.get(key)
     if found is None:
         if len(gpu.prepared) >= PREPARED_KEPT:
             gpu.let_constants_go()
         found = gpu.prepared[key] = _prepare(gpu, node)
-    return found
+    images, scratch, steps, _, times_let_go = found
+    if images:
+        arrays += map(value_of, images)
+    if scratch:
+        arrays += starmap(gpu.empty, scratch)
+    begins = list(map(gpu.address, arrays))
+    for step in steps:
+        if isinstance(step, Zero):
+            gpu.clear(begins[step.number] + step.offset, step.nbytes)
+            continue
+        start, grid, block, layout, values, addresses, shared_mem = step
+        values = values.copy()
+        for place, number, offset in addresses:
+            values[place] = (begins[number] + offset) % ADDRESSES
+        start(grid, block, layout, values, shared_mem)
+    if times_let_go != gpu.times_let_go:
+        gpu.synchronize()  # the constants go with what was prepared, and nothing may be under way then
 
 
 def _prepare(gpu: Gpu, node: Node) -> Prepared:
     times_let_go = gpu.times_let_go
     images = tuple([each for each in node.arguments if isinstance(each, Value)])
-    if isinstance(node, Fold):
-        slabs = gpu.slabs(node.kernel, node.image.shape[0])
-        made: tuple[Spec, ...] = (((slabs, math.prod(node.shape)), node.dtype),)
-    else:
-        slabs, made = node.pieces, node.results
+    made = [partial_results(gpu, node)] if isinstance(node, Fold) else node.results
     specs = [(node.image.shape, node.image.dtype), *made, *[(each.shape, each.dtype) for each in images]]
     arrays = [StandIn(number, flat_shape(shape), dtype) for number, (shape, dtype) in enumerate(specs)]
     others = iter(arrays[1 + len(made) :])
-    notes = Notes(gpu, len(arrays))
     arguments: list[Any] = []
     for each in node.arguments:
         if isinstance(each, Output):
@@ -116,9 +107,17 @@ def _prepare(gpu: Gpu, node: Node) -> Prepared:
             arguments.append(next(others))
         else:
             arguments.append(gpu.constant(each) if isinstance(each, np.ndarray) else each)
-    notes.launch(node.kernel, arrays[0], arrays[1], 0, slabs, *arguments)
-    constants = tuple([each for each in arguments if gpu.owns(each)])
-    return Prepared(made, images, tuple(notes.scratch), tuple(notes.steps), constants, times_let_go)
+    notes = Notes(gpu, len(arrays))
+    pieces = made[0][0][0] if isinstance(node, Fold) else node.pieces
+    notes.launch(node.kernel, arrays[0], arrays[1], 0, pieces, *arguments)
+    constants = tuple(filter(gpu.owns, arguments))
+    return Prepared(images, tuple(notes.scratch), tuple(notes.steps), constants, times_let_go)
+
+
+def partial_results(gpu: Gpu, node: Fold, rows: int | None = None) -> Spec:
+    """Shape and dtype of what a fold makes of its image, or of so many rows: a row for each slab."""
+    slabs = gpu.slabs(node.kernel, node.image.shape[0] if rows is None else rows)
+    return (slabs, math.prod(node.shape)), node.dtype
 
 
 def flat_shape(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -141,16 +140,12 @@ class StandIn:
     def __init__(self, number: int, shape: tuple[int, ...], dtype: Any, offset: int = 0) -> None:
         self.number = number
         self.shape = shape
-        self.dtype = np.dtype(dtype)
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
         self.offset = offset
 
     @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    @property
     def nbytes(self) -> int:
-        return self.size * self.dtype.itemsize
+        return math.prod(self.shape) * int(self.dtype.itemsize)
 
     def __getitem__(self, rows: slice) -> StandIn:
         first, last, _ = rows.indices(self.shape[0])
