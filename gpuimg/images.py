@@ -392,7 +392,7 @@ def _convert(image: Any, name: str) -> Source:
     kind = type(image)
     origin = kind.__module__.partition(".")[0]
     if origin == "cupy":
-        return _from_device(image, origin)
+        return Source(image, None, True) if image.flags.c_contiguous else _from_device(image, origin)
     if isinstance(image, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a plain array; a masked array's mask would be lost: fill it first (.filled)")
     if isinstance(image, np.matrix):
@@ -443,8 +443,6 @@ def _to_pil(info: dict[Any, Any], orientation: int, result: Any) -> Any:
 
 
 def _from_device(image: Any, origin: str) -> Source:
-    if origin == "cupy" and image.flags.c_contiguous:
-        return Source(image, on_device=True)
     if find_spec("cupy") is None:
         raise TypeError(f"a {type(image).__name__} lies in GPU memory: install CuPy (pip install 'gpuimg[cuda13]')")
     import cupy

@@ -37,19 +37,13 @@ class _Slots(threading.local):
 
     def __init__(self, start_thread: Callable[[], None]) -> None:
         start_thread()
-        self._memory = bytearray(8 * (_HEAD + MOST_SLOTS))
-        self._held = np.frombuffer(self._memory, np.uint64)
-        address = self._held.ctypes.data
+        self.memory = bytearray(8 * (_HEAD + MOST_SLOTS))
+        held = np.frombuffer(self.memory, np.uint64)
+        self.address = address = int(held.ctypes.data)
         # CU_LAUNCH_PARAM_BUFFER_POINTER, the block, CU_LAUNCH_PARAM_BUFFER_SIZE, where its size stands,
         # CU_LAUNCH_PARAM_END, and the size.
-        self._held[: _HEAD - 1] = 1, address + 8 * _HEAD, 2, address + 8 * (_HEAD - 1), 0
-        self._address = address
-
-    def filled(self, layout: Struct, values: Sequence[Any]) -> int:
-        """Put arguments there; returns the address of the driver's description of them."""
-        self._held[_HEAD - 1] = layout.size
-        layout.pack_into(self._memory, 8 * _HEAD, *values)
-        return self._address
+        held[: _HEAD - 1] = 1, address + 8 * _HEAD, 2, address + 8 * (_HEAD - 1), 0
+        self.size = memoryview(self.memory).cast("Q")[_HEAD - 1 : _HEAD]
 
 
 class _Landing(threading.local):
@@ -67,6 +61,7 @@ class CupyGpu(Gpu):
         super().__init__()
         cupy: Any = import_module("cupy")
         self._cupy = cupy
+        self._ndarray = cupy.ndarray
         self._cupyx: Any = import_module("cupyx")
         self._function: Any = cupy.cuda.function
         self._nvrtc: Any = cupy.cuda.nvrtc
@@ -94,7 +89,8 @@ class CupyGpu(Gpu):
         return int(self._runtime.getDevice())
 
     def elsewhere(self, image: Any) -> Any | None:
-        return image.device if self.owns(image) and image.data.device_id != self.place() else None
+        is_elsewhere = isinstance(image, self._ndarray) and image.data.device_id != self._runtime.getDevice()
+        return image.device if is_elsewhere else None
 
     def synchronize(self) -> None:
         self._cupy.cuda.get_current_stream().synchronize()
@@ -110,10 +106,13 @@ class CupyGpu(Gpu):
     # ------------------------------------------------------------ memory
 
     def owns(self, array: Any) -> bool:
-        return isinstance(array, self._cupy.ndarray)
+        return isinstance(array, self._ndarray)
 
     def address(self, array: Any) -> int:
         return int(array.data.ptr)
+
+    def addresses(self, arrays: Sequence[Any]) -> list[int]:
+        return [array.data.ptr for array in arrays]
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         return self._cupy.empty(shape, dtype)
@@ -188,8 +187,9 @@ class CupyGpu(Gpu):
             if shared_mem > granted:
                 driver.funcSetAttribute(pointer, _DYNAMIC_SHARED, shared_mem)
                 granted = shared_mem
-            extra = slots.filled(layout, values)
-            driver.launchKernel(pointer, *grid, *block, shared_mem, current_stream().ptr, 0, extra)
+            slots.size[0] = layout.size
+            layout.pack_into(slots.memory, 8 * _HEAD, *values)
+            driver.launchKernel(pointer, *grid, *block, shared_mem, current_stream().ptr, 0, slots.address)
 
         return start
 

@@ -471,6 +471,10 @@ class Gpu(Device):
     def copy(self, source: Any, target: Any) -> None:
         """Copy one array on the device into another of the same shape and item size."""
 
+    def addresses(self, arrays: Sequence[Any]) -> list[int]:
+        """Where each of several arrays on the device begins."""
+        return list(map(self.address, arrays))
+
     @abstractmethod
     def owns(self, array: Any) -> bool:
         """Whether an array lies on the device."""

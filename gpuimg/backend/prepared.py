@@ -78,7 +78,7 @@ def run_prepared(gpu: Gpu, node: Node, arrays: list[Any], value_of: Lookup) -> N
         arrays += map(value_of, images)
     if scratch:
         arrays += starmap(gpu.empty, scratch)
-    begins = list(map(gpu.address, arrays))
+    begins = gpu.addresses(arrays)
     for step in steps:
         if isinstance(step, Zero):
             gpu.clear(begins[step.number] + step.offset, step.nbytes)
