@@ -72,7 +72,8 @@ def run_prepared(gpu: Gpu, node: Node, arrays: list[Any], value_of: Lookup) -> N
     if found is None:
         if len(gpu.prepared) >= PREPARED_KEPT:
             gpu.let_constants_go()
-        found = gpu.prepared[key] = _prepare(gpu, node)
+        kept = gpu.prepared  # if that is let go meanwhile, this goes with it
+        found = kept[key] = _prepare(gpu, node)
     images, scratch, steps, _, times_let_go = found
     if images:
         arrays += map(value_of, images)
