@@ -12,6 +12,7 @@ import operator
 import sys
 from collections.abc import Callable, Collection
 from functools import cache, lru_cache, partial
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -390,13 +391,15 @@ def _native(array: Array) -> Source:
 def _convert(image: Any, name: str) -> Source:
     kind = type(image)
     origin = kind.__module__.partition(".")[0]
+    if origin == "cupy":
+        return Source(image, None, True) if image.flags.c_contiguous else _from_device(image, origin)
     if isinstance(image, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a plain array; a masked array's mask would be lost: fill it first (.filled)")
     if isinstance(image, np.matrix):
         raise TypeError(f"{name} must be a plain array, got numpy.matrix: convert it with numpy.asarray")
-    if isinstance(image, np.ndarray) and origin != "cupy":
+    if isinstance(image, np.ndarray):
         return _native(np.asarray(image))
-    if origin == "cupy" or hasattr(image, "__cuda_array_interface__"):  # CuPy makes it anew each time
+    if hasattr(image, "__cuda_array_interface__"):
         return _from_device(image, origin)
     if origin == "PIL" and hasattr(image, "getbands"):
         return _from_pil(image)
@@ -440,10 +443,6 @@ def _to_pil(info: dict[Any, Any], orientation: int, result: Any) -> Any:
 
 
 def _from_device(image: Any, origin: str) -> Source:
-    from importlib.util import find_spec
-
-    if origin == "cupy" and image.flags.c_contiguous:
-        return Source(image, on_device=True)
     if find_spec("cupy") is None:
         raise TypeError(f"a {type(image).__name__} lies in GPU memory: install CuPy (pip install 'gpuimg[cuda13]')")
     import cupy

@@ -15,7 +15,7 @@ import pytest
 
 import gpuimg
 from gpuimg import choosing, kernels, run
-from gpuimg.backend import cuda, device
+from gpuimg.backend import cuda, device, prepared
 from gpuimg.backend.cuda import Cuda, _rows_needed
 from gpuimg.backend.device import DeviceFailed, OutOfDeviceMemory
 from gpuimg.backend.walk import bound_to
@@ -237,6 +237,67 @@ def test_tables_that_stay_on_the_device_are_let_go_when_memory_is_short():
         np.testing.assert_array_equal(
             gpuimg.gaussian(IMAGE, 1, backend="cuda"), gpuimg.gaussian(IMAGE, 1, backend="single")
         )
+
+
+def test_what_is_prepared_may_be_let_go_while_it_runs():
+    """Another thread is short of memory: tables stay until the kernels that read them have ended."""
+    waited = []
+
+    class Short(EmulatedGpu):
+        def load(self, stem, name):
+            start = super().load(stem, name)
+
+            def launch(*args):
+                self.trim()
+                start(*args)
+
+            return launch
+
+        def synchronize(self):
+            waited.append(len(self.launches))
+
+    gpu = Short()
+    backend = Cuda(gpu)
+    image = gpu.put(np.ascontiguousarray(IMAGE[..., 0]))
+    expected = gpuimg.gaussian(IMAGE[..., 0], 12.5, backend="single")
+    backend.unusable()
+    bound = gpuimg.run.planned(gpuimg.gaussian, IMAGE[..., 0], {"sigma": 12.5})[1]
+    for _ in range(3):
+        waited.clear()
+        result = result_of(backend, bound._replace(arrays=(image,)), None)
+        np.testing.assert_array_equal(gpu.get(result), expected)
+        assert waited[-1] == len(gpu.launches)
+        assert gpu.prepared == {}
+
+
+def test_so_many_launches_are_kept(monkeypatch):
+    monkeypatch.setattr(prepared, "PREPARED_KEPT", 3)
+    gpu = EmulatedGpu()
+    backend = Cuda(gpu)
+    backend.unusable()
+    for cols in (*range(5, 12), 5):
+        image = np.ascontiguousarray(IMAGE[:, :cols])
+        np.testing.assert_array_equal(result_of(backend, bound_to(invert, image), None), 255 - image)
+        assert 0 < len(gpu.prepared) <= 3
+
+
+def test_notes_of_rows_and_scratch_memory():
+    gpu = EmulatedGpu()
+    notes = prepared.Notes(gpu, 2)
+    image = prepared.StandIn(0, (9, 7), np.uint16)
+    held = notes.empty((4, 7), np.uint16)
+    assert (held.number, notes.scratch) == (2, [((4, 7), np.dtype(np.uint16))])
+    rows = notes.rows(held, 3, 9)
+    assert (rows.number, rows.shape, rows.offset) == (2, (9, 7), -3 * 14)
+    notes.zero(image[2:20])
+    assert notes.steps == [prepared.Zero(0, 28, 7 * 14)]
+    notes.kernel("invert", "invert<unsigned short, unsigned short>")((1, 1), (256, 1), (image, rows, 3, 7, 0))
+    launch = notes.steps[1]
+    assert launch.values == [0, 9, 7, 0, 9, 7, 3, 7, 0]
+    assert launch.addresses == ((0, 0, 0), (3, 2, -42))
+    assert (launch.grid, launch.block) == ((1, 1, 1), (256, 1, 1))
+    with pytest.raises(TypeError, match="argument 0 of invert<short, short> must be"):
+        notes.kernel("invert", "invert<short, short>")((1, 1), (256, 1), (image, rows, 3, 7, 0))
 
 
 def test_bands_that_do_not_fit_are_halved(monkeypatch):

@@ -6,7 +6,9 @@ import shutil
 import sys
 import threading
 import types
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +25,8 @@ from tests.cuda_emulator import fakecupy
 from tests.cuda_emulator.emulator import EmulatedGpu
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")
+
+PACKAGE = str(Path(gpuimg.__file__).parent)
 
 
 def invert(image):
@@ -49,6 +53,18 @@ def gpu(monkeypatch, folder):
     emulated = EmulatedGpu()
     fakecupy.install(monkeypatch, emulated)
     return emulated
+
+
+@pytest.fixture
+def resident(gpu, monkeypatch):
+    """CuPy, for images that lie on the device, with backend "cuda" there."""
+    import cupy
+
+    backend = Cuda()
+    assert backend.unusable() is None
+    real = choosing.backend_named
+    monkeypatch.setattr(choosing, "backend_named", lambda name: backend if name == "cuda" else real(name))
+    return cupy
 
 
 def noise(shape, dtype=np.uint8):
@@ -513,3 +529,59 @@ def test_no_device_is_a_reason(gpu, monkeypatch):
 def test_the_device_describes_itself(gpu):
     assert Cuda().detail() == "Emulated, 8 GiB, sm_90"
     assert set(Cuda().measure()) == {"pcie_bandwidth", "gpu_bandwidth", "gpu_call", "gpu_launch"}
+
+
+MOST_CALLS = {"threshold": 48, "gaussian": 59}  # of Python functions, of which a small call takes most of its time
+
+
+@pytest.mark.parametrize("name", MOST_CALLS)
+def test_a_call_for_an_image_on_the_device_is_little_work_in_python(resident, name):
+    image = resident.asarray(noise((64, 64)))
+    called = []
+
+    def note(frame, event, _):
+        if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
+            called.append(frame.f_code.co_name)
+
+    for _ in range(2):
+        called.clear()
+        outer = sys.getprofile()
+        sys.setprofile(note)
+        try:
+            getattr(gpuimg, name)(image, 1.5, backend="cuda")
+        finally:
+            sys.setprofile(outer)
+    assert 0 < len(called) <= MOST_CALLS[name], called
+
+
+def test_prepared_launches_go_to_the_stream_and_the_arrays_of_the_call(resident):
+    first, second = noise((37, 53)), noise((37, 53))[::-1].copy()
+    for a, b in ((first, first), (first, second), (second, first)):
+        fakecupy.late.log.clear()
+        with resident.cuda.Stream(non_blocking=True) as stream:
+            there = resident.asarray(a)
+            found = gpuimg.blend(there, there if a is b else resident.asarray(b), 0.25, backend="cuda")
+            smooth = gpuimg.gaussian(there, 12.5, backend="cuda")  # by way of a scratch image
+        np.testing.assert_array_equal(found.get(), gpuimg.blend(a, b, 0.25, backend="single"))
+        np.testing.assert_array_equal(smooth.get(), gpuimg.gaussian(a, 12.5, backend="single"))
+        assert {event[1] for event in fakecupy.late.log if event[0] == "launch"} == {stream.ptr}
+
+
+def test_launches_are_prepared_for_each_device(resident, monkeypatch):
+    image, gpu = resident.asarray(noise((20, 30))), choosing.backend_named("cuda").gpu
+    for place in (0, 1):
+        monkeypatch.setattr(fakecupy.Pointer, "device_id", place)
+        monkeypatch.setattr(resident.cuda.runtime, "getDevice", lambda place=place: place)
+        for _ in range(2):
+            np.testing.assert_array_equal(gpuimg.invert(image, backend="cuda").get(), 255 - image.get())
+    assert [known for known, _ in gpu.prepared] == [0, 1]
+
+
+def test_small_results_land_in_pinned_memory_of_their_thread(gpu, monkeypatch):
+    monkeypatch.setattr(cupygpu, "LANDING_BYTES", 600)
+    backend = Cuda()
+    for shape in ((20, 30), (20, 31), (5, 8, 3)):
+        image = noise(shape)
+        with ThreadPoolExecutor(4) as threads:
+            for result in threads.map(lambda _, image=image: result_of(backend, bound_to(invert, image), None), "abcd"):
+                np.testing.assert_array_equal(result, 255 - image)

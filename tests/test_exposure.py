@@ -132,6 +132,19 @@ def test_many_bins_are_counted_as_few(bins, backend):
     assert_same(edges, where)
 
 
+def test_bins_of_bytes_are_those_of_numpy_each_time():
+    random = np.random.default_rng(6)
+    for bins in (1, 2, 7, 100, 255, 256, 257, 1000):
+        for low, high in ((0, 255), (17, 17), (3, 4), (0, 200), (90, 255)):
+            image = random.integers(low, high + 1, (5, 9), dtype=np.uint8)
+            for _ in range(2):
+                counts, edges = gpuimg.histogram(image, bins, backend="single")
+                expected, where = np.histogram(image, bins)
+                assert_same(counts, expected)
+                assert_same(edges, where)
+                edges[:] = 0  # the caller's own
+
+
 def test_histograms_are_matched_with_a_picture_of_another_size(backend):
     rng = np.random.default_rng(0)
     dark, bright = rng.integers(0, 90, (50, 61, 3), np.uint8), rng.integers(150, 250, (33, 20, 3), np.uint8)

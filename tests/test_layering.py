@@ -53,6 +53,7 @@ LAYERS = [
     ("gpuimg.dispatch",),
     ("gpuimg.backend.cuda", "gpuimg.backend.multicore", "gpuimg.backend.processes"),
     ("gpuimg.backend.cupygpu", "gpuimg.backend.single", "gpuimg.backend.worker", "gpuimg.backend.compiler"),
+    ("gpuimg.backend.prepared",),
     ("gpuimg.backend.chain", "gpuimg.backend.stages"),
     ("gpuimg.backend.device", "gpuimg.backend.driver"),
     ("gpuimg.backend.base", "gpuimg.backend.compiled"),

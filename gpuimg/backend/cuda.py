@@ -19,6 +19,7 @@ from gpuimg import stopping
 from gpuimg.backend import walk as walking
 from gpuimg.backend.base import Array, combined
 from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists
+from gpuimg.backend.prepared import partial_results, run_prepared
 from gpuimg.backend.walk import Bound, Lookup, Outs, bound_to, flat, walk
 from gpuimg.memory import new_array
 from gpuimg.plans.nodes import Fold, Node, Output, Point, Window, point
@@ -55,10 +56,11 @@ class Cuda:
     def unusable(self) -> str | None:
         if os.getpid() != self._process:
             return "CUDA does not work in a forked process: start it with the method 'spawn' or 'forkserver'"
-        with self._lock:
-            if not self._tried:
-                self._reason = self._try()
-                self._tried = True
+        if not self._tried:
+            with self._lock:
+                if not self._tried:
+                    self._reason = self._try()
+                    self._tried = True
         return self._reason
 
     def _try(self) -> str | None:
@@ -87,6 +89,8 @@ class Cuda:
         return None if found == right else f"a test kernel gave the sum {found} instead of {right}"
 
     def missing(self, kernels: Sequence[str]) -> str | None:
+        if all(map(self._known.get, kernels)):
+            return None
         absent = sorted({kernel for kernel in kernels if not self._exists(kernel)})
         return f"not written for CUDA yet: {', '.join(absent)}" if absent else None
 
@@ -114,17 +118,21 @@ class Cuda:
         }
 
     def run(self, bound: Bound, outs: Outs | None = None) -> tuple[Any, ...]:
-        gpu = self.gpu
-        with self._turn(), gpu.using(bound.arrays[0]):
-            try:
-                return self._run(gpu, bound, outs)
-            except gpu.errors as error:
-                raise DeviceFailed(f"the GPU reported: {error}") from error
+        gpu = self._gpu if self._tried and self._reason is None else self.gpu
+        assert gpu is not None
+        watch = stopping.watch()
+        try:
+            elsewhere = gpu.elsewhere(bound.arrays[0])
+            if watch is None and elsewhere is None:
+                return run_somehow(gpu, bound, None) if outs is None else run_into(gpu, bound, outs)
+            with self._turn(watch), elsewhere or contextlib.nullcontext():
+                return run_into(gpu, bound, outs)
+        except gpu.errors as error:
+            raise DeviceFailed(f"the GPU reported: {error}") from error
 
     @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _turn(self, watch: stopping.Watch | None) -> Iterator[None]:
         """Let one job at a time use the device's memory; other calls are the caller's own affair."""
-        watch = stopping.watch()
         if watch is None:
             yield
             return
@@ -138,21 +146,22 @@ class Cuda:
     def run_each(self, bounds: Sequence[Bound], outs: Sequence[Outs]) -> list[tuple[Any, ...]]:
         return list(map(self.run, bounds, outs))
 
-    @staticmethod
-    def _run(gpu: Gpu, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
-        if outs is None:
-            return run_somehow(gpu, bound, None)
-        apart = tuple([None if _overlaps(gpu, out, bound.arrays) else out for out in outs])
-        results = run_somehow(gpu, bound, apart)
-        for result, out in zip(results, outs, strict=True):
-            if out is not None and result is not out:
-                gpu.copy(result, out)
-        return tuple([result if out is None else out for result, out in zip(results, outs, strict=True)])
+
+def run_into(gpu: Gpu, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
+    """Run a graph; its results are in ``outs``, which may overlap the images, where given."""
+    if outs is None:
+        return run_somehow(gpu, bound, None)
+    apart = tuple([None if _overlaps(gpu, out, bound.arrays) else out for out in outs])
+    results = run_somehow(gpu, bound, apart)
+    for result, out in zip(results, outs, strict=True):
+        if out is not None and result is not out:
+            gpu.copy(result, out)
+    return tuple([result if out is None else out for result, out in zip(results, outs, strict=True)])
 
 
 def run_somehow(gpu: Gpu, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
     """Run a graph at once, or once more with all kept memory given back, or in tiles."""
-    if _is_banded(gpu, bound):
+    if bound.arrays[0].nbytes >= BANDED_FROM and _is_banded(gpu, bound):
         with contextlib.suppress(gpu.out_of_memory):
             return walk(bound, Bands(gpu), outs)
         gpu.trim()
@@ -200,11 +209,10 @@ def on_device(gpu: Gpu, node: Node, args: Sequence[Any]) -> list[Any]:
 
 def run_whole(gpu: Gpu, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
     """Run a graph with whole images in the device's memory; what lies between its ends stays there."""
-    targets = outs or (None,) * len(bound.graph.results)
-    resident = tuple([out if out is not None and gpu.owns(out) else None for out in targets])
-    results = walk(bound, Whole(gpu), resident)
     if gpu.owns(bound.arrays[0]):
-        return results
+        return walk(bound, Whole(gpu), outs)
+    targets = outs or (None,) * len(bound.graph.results)
+    results = walk(bound, Whole(gpu))
     return tuple([gpu.get(made, out) if gpu.owns(made) else made for made, out in zip(results, targets, strict=True)])
 
 
@@ -215,12 +223,10 @@ class Whole:
 
     def __init__(self, gpu: Gpu) -> None:
         self._gpu = gpu
+        self.empty = gpu.empty
 
     def take(self, image: Any) -> Any:
         return image if self._gpu.owns(image) else self._gpu.put(image)
-
-    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-        return self._gpu.empty(shape, dtype)
 
     def copy(self, image: Any, target: Any) -> None:
         self._gpu.copy(image, target)
@@ -230,19 +236,26 @@ class Whole:
 
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Any]) -> None:
         (node,) = nodes
-        args = on_device(self._gpu, node, walking.arguments(node, value_of, results))
-        self._gpu.launch(node.kernel, flat(value_of(node.image)), flat(results[0]), 0, node.pieces, *args)
+        gpu, image = self._gpu, value_of(node.image)
+        if node.is_prepared:
+            run_prepared(gpu, node, [image, *results], value_of)
+        else:
+            args = on_device(gpu, node, walking.arguments(node, value_of, results))
+            gpu.launch(node.kernel, flat(image), flat(results[0]), 0, node.pieces, *args)
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
         gpu, image = self._gpu, value_of(node.image)
-        return combined(node, _partial(gpu, node, image, walking.arguments(node, value_of)))
+        if not node.is_prepared:
+            return combined(node, _partial(gpu, node, image, walking.arguments(node, value_of)))
+        parts = gpu.empty(*partial_results(gpu, node))
+        run_prepared(gpu, node, [image, parts], value_of)
+        return combined(node, gpu.get(parts))
 
 
 def _partial(gpu: Gpu, node: Fold, image: Any, args: Sequence[Any]) -> Array:
     """The partial results of a fold, on the host."""
-    slabs = gpu.slabs(node.kernel, image.shape[0])
-    parts = gpu.empty((slabs, int(np.prod(node.shape))), node.dtype)
-    gpu.launch(node.kernel, flat(image), parts, 0, slabs, *on_device(gpu, node, args))
+    parts = gpu.empty(*partial_results(gpu, node, image.shape[0]))
+    gpu.launch(node.kernel, flat(image), parts, 0, len(parts), *on_device(gpu, node, args))
     return gpu.get(parts)
 
 
@@ -358,9 +371,9 @@ class Tiles:
 def _is_banded(gpu: Gpu, bound: Bound) -> bool:
     """Whether a graph's rows can be worked on while others are still under way between host and device."""
     groups = bound.graph.chained
-    if len(groups) > 1 or not groups[0].is_filled or groups[0].in_place or any(map(gpu.owns, bound.arrays)):
+    if len(groups) > 1 or not groups[0].is_filled or groups[0].in_place:
         return False
-    return bound.arrays[0].nbytes >= BANDED_FROM and all(map(_in_bands, groups[0].nodes))
+    return not any(map(gpu.owns, bound.arrays)) and all(map(_in_bands, groups[0].nodes))
 
 
 def _in_bands(node: object) -> bool:

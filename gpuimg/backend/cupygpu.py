@@ -26,6 +26,7 @@ from gpuimg.memory import new_array
 
 # CuPy's own copy serves smaller arrays.
 STAGED_FROM = 1 << 20
+LANDING_BYTES = 1 << 16  # of smaller results, by way of pinned memory of each thread
 
 MOST_SLOTS = 96  # arguments of eight bytes
 _HEAD = 6
@@ -38,19 +39,21 @@ class _Slots(threading.local):
 
     def __init__(self, start_thread: Callable[[], None]) -> None:
         start_thread()
-        self._memory = bytearray(8 * (_HEAD + MOST_SLOTS))
-        self._held = np.frombuffer(self._memory, np.uint64)
-        address = self._held.ctypes.data
+        self.memory = bytearray(8 * (_HEAD + MOST_SLOTS))
+        held = np.frombuffer(self.memory, np.uint64)
+        self.address = address = int(held.ctypes.data)
         # CU_LAUNCH_PARAM_BUFFER_POINTER, the block, CU_LAUNCH_PARAM_BUFFER_SIZE, where its size stands,
         # CU_LAUNCH_PARAM_END, and the size.
-        self._held[: _HEAD - 1] = 1, address + 8 * _HEAD, 2, address + 8 * (_HEAD - 1), 0
-        self._address = address
+        held[: _HEAD - 1] = 1, address + 8 * _HEAD, 2, address + 8 * (_HEAD - 1), 0
+        self.size = memoryview(self.memory).cast("Q")[_HEAD - 1 : _HEAD]
 
-    def filled(self, layout: Struct, values: Sequence[Any]) -> int:
-        """Put arguments there; returns the address of the driver's description of them."""
-        self._held[_HEAD - 1] = layout.size
-        layout.pack_into(self._memory, 8 * _HEAD, *values)
-        return self._address
+
+class _Landing(threading.local):
+    """Each thread's pinned memory for small results: the driver copies to other memory by detours."""
+
+    def __init__(self, cupyx: Any) -> None:
+        self.memory: Array = cupyx.empty_pinned((LANDING_BYTES,), np.uint8)
+        self.address = self.memory.ctypes.data
 
 
 class CupyGpu(Gpu):
@@ -60,6 +63,7 @@ class CupyGpu(Gpu):
         super().__init__()
         cupy: Any = import_module("cupy")
         self._cupy = cupy
+        self._ndarray = cupy.ndarray
         self._cupyx: Any = import_module("cupyx")
         self._function: Any = cupy.cuda.function
         self._nvrtc: Any = cupy.cuda.nvrtc
@@ -70,6 +74,7 @@ class CupyGpu(Gpu):
         self._counts: dict[int, int] = {}
         self._loaded: list[Any] = []
         self._streams = threading.local()  # of `pipeline`, each thread its own
+        self._landing = _Landing(self._cupyx)
         # The driver launches only where the thread has a context, which the runtime makes.
         self._slots = _Slots(lambda: self._runtime.setDevice(self.place()))
 
@@ -85,10 +90,9 @@ class CupyGpu(Gpu):
     def place(self) -> int:
         return int(self._runtime.getDevice())
 
-    def using(self, image: Any) -> Any:
-        if self.owns(image) and image.data.device_id != self.place():
-            return image.device
-        return super().using(image)
+    def elsewhere(self, image: Any) -> Any | None:
+        is_elsewhere = isinstance(image, self._ndarray) and image.data.device_id != self._runtime.getDevice()
+        return image.device if is_elsewhere else None
 
     def synchronize(self) -> None:
         self._cupy.cuda.get_current_stream().synchronize()
@@ -104,16 +108,19 @@ class CupyGpu(Gpu):
     # ------------------------------------------------------------ memory
 
     def owns(self, array: Any) -> bool:
-        return isinstance(array, self._cupy.ndarray)
+        return isinstance(array, self._ndarray)
 
     def address(self, array: Any) -> int:
         return int(array.data.ptr)
 
+    def addresses(self, arrays: Sequence[Any]) -> list[int]:
+        return [array.data.ptr for array in arrays]
+
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         return self._cupy.empty(shape, dtype)
 
-    def zero(self, array: Any) -> None:
-        array.data.memset_async(0, array.nbytes)
+    def clear(self, address: int, nbytes: int) -> None:
+        self._runtime.memsetAsync(address, 0, nbytes, self._cupy.cuda.get_current_stream().ptr)
 
     def copy(self, source: Any, target: Any) -> None:
         self._cupy.copyto(target.view(source.dtype), source)
@@ -135,6 +142,9 @@ class CupyGpu(Gpu):
     def get(self, array: Any, out: Array | None = None) -> Array:
         if out is None:
             out = new_array(array.shape, array.dtype)
+        if array.nbytes <= min(LANDING_BYTES, STAGED_FROM):
+            self._land(array, out)
+            return out
         if array.nbytes < STAGED_FROM:
             array.get(out=out.view(array.dtype))  # a mask's result is bytes
             return out
@@ -146,6 +156,13 @@ class CupyGpu(Gpu):
         """Page-lock host memory for copies without a stage; returns what undoes that."""
         self._runtime.hostRegister(address, size, _PORTABLE)
         return partial(self._runtime.hostUnregister, address)
+
+    def _land(self, array: Any, out: Array) -> None:
+        stream, landing, nbytes = self._cupy.cuda.get_current_stream(), self._landing, array.nbytes
+        kind = self._runtime.memcpyDeviceToHost
+        self._runtime.memcpyAsync(landing.address, array.data.ptr, nbytes, kind, stream.ptr)
+        stream.synchronize()
+        np.copyto(out.view(array.dtype), landing.memory[:nbytes].view(array.dtype).reshape(array.shape))
 
     @contextlib.contextmanager
     def pipeline(self) -> Iterator[Any]:
@@ -178,9 +195,9 @@ class CupyGpu(Gpu):
             if shared_mem > granted:
                 driver.funcSetAttribute(pointer, _DYNAMIC_SHARED, shared_mem)
                 granted = shared_mem
-            extents = *(*grid, 1)[:3], *(*block, 1)[:3]
-            extra = slots.filled(layout, values)
-            driver.launchKernel(pointer, *extents, shared_mem, current_stream().ptr, 0, extra)
+            slots.size[0] = layout.size
+            layout.pack_into(slots.memory, 8 * _HEAD, *values)
+            driver.launchKernel(pointer, *grid, *block, shared_mem, current_stream().ptr, 0, slots.address)
 
         return start
 

@@ -33,7 +33,8 @@ from gpuimg.errors import BackendFailed
 from gpuimg.images import DTYPES, MODES
 
 Grid: TypeAlias = tuple[int, ...]
-# Called with the grid, the block, how the arguments are packed, the arguments, and bytes of shared memory.
+# Called with the grid and the block, three extents each, how the arguments are packed, the arguments, and bytes of
+# shared memory.
 Launcher: TypeAlias = Callable[[Grid, Grid, Struct, Sequence[Any], int], None]
 
 CTYPES = {
@@ -321,6 +322,11 @@ class Rows:
         self.address = (address - first * held.shape[1] * held.dtype.itemsize) % (1 << 64)
 
 
+def extents(given: Grid) -> Grid:
+    """A grid or a block in all its three dimensions."""
+    return (*given, 1, 1)[:3]
+
+
 def _layout(form: Sequence[str]) -> Struct:
     """How arguments lie in memory, eight bytes each."""
     letters = {"long long": "q", "double": "d"}
@@ -332,18 +338,22 @@ class Kernel:
 
     def __init__(self, gpu: Gpu, stem: str, name: str) -> None:
         self._pack = gpu.pack
-        self._start = gpu.load(stem, name)
+        self.start = gpu.load(stem, name)
         self._name = name
         self._parameters = parameters(stem, name)
         self._layouts: dict[tuple[str, ...], Struct] = {}
 
     def __call__(self, grid: Grid, block: Grid, args: Sequence[Any], shared_mem: int = 0) -> None:
         form, values = self._pack(args)
+        self.start(extents(grid), extents(block), self.layout(form), values, shared_mem)
+
+    def layout(self, form: tuple[str, ...]) -> Struct:
+        """How arguments of these types lie in memory, if they are those that the kernel takes."""
         layout = self._layouts.get(form)
         if layout is None:
             self._check(form)
             layout = self._layouts[form] = _layout(form)
-        self._start(grid, block, layout, values, shared_mem)
+        return layout
 
     def _check(self, form: tuple[str, ...]) -> None:
         if len(form) != len(self._parameters):
@@ -353,28 +363,13 @@ class Kernel:
                 raise TypeError(f"argument {number} of {self._name} must be {declared}, got {given}")
 
 
-_ANYWHERE = contextlib.nullcontext()
-
-
-class Gpu(ABC):
-    """A device: memory, copies, and kernels. Launch code and the backend know a device only by this."""
-
-    out_of_memory: type[Exception] = MemoryError
-    errors: tuple[type[Exception], ...] = ()  # what the device's library raises
+class Device(ABC):
+    """What launch code knows a device by: one that launches, or one that notes launches (`gpuimg.backend.prepared`)."""
 
     @property
     @abstractmethod
     def multiprocessors(self) -> int:
         """How many blocks at least keep the device busy."""
-
-    def __init__(self) -> None:
-        self._kernels: dict[tuple[Any, str, str], Kernel] = {}
-        self._constants: dict[tuple[Any, int], tuple[Any, Any]] = {}
-        self._lock = Lock()
-
-    @abstractmethod
-    def load(self, stem: str, name: str) -> Launcher:
-        """Compile an instance of a kernel, or take it from a cache."""
 
     @abstractmethod
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -385,88 +380,20 @@ class Gpu(ABC):
         """Set an array on the device to zeros."""
 
     @abstractmethod
-    def put(self, host: np.ndarray[Any, Any]) -> Any:
-        """A copy on the device."""
-
-    @abstractmethod
-    def get(self, array: Any, out: np.ndarray[Any, Any] | None = None) -> np.ndarray[Any, Any]:
-        """A copy on the host, into ``out`` where given (bytes into a mask, too); waits for it."""
-
-    @abstractmethod
-    def copy(self, source: Any, target: Any) -> None:
-        """Copy one array on the device into another of the same shape and item size."""
-
-    @abstractmethod
-    def address(self, array: Any) -> int:
+    def address(self, array: Any) -> Any:
         """Where an array on the device begins."""
 
     @abstractmethod
-    def owns(self, array: Any) -> bool:
-        """Whether an array lies on the device."""
-
-    def trim(self) -> None:
-        """Give memory back that is kept for reuse."""
-        self._let_constants_go()
+    def rows(self, held: Any, first: int, rows: int) -> Any:
+        """Flat rows ``held`` as rows ``first`` and following of an image that has ``rows``."""
 
     @abstractmethod
-    def synchronize(self) -> None:
-        """Wait until everything is done that this thread's stream has to do."""
-
-    @abstractmethod
-    def wait_for_all(self) -> None:
-        """Wait until everything is done, in all streams."""
-
-    @abstractmethod
-    def describe(self) -> str:
-        """The device's name and size."""
-
-    def using(self, image: Any) -> Any:
-        """A context in which the device of ``image`` is the current one."""
-        return _ANYWHERE
-
-    @contextlib.contextmanager
-    def pipeline(self) -> Iterator[Any]:
-        """A context for work in bands: a device of the same kind whose ``get`` may be done at the end of it only."""
-        yield self
-
-    def place(self) -> Any:
-        """Which of several devices is in use: kernels are kept for each."""
-        return None
+    def kernel(self, stem: str, name: str) -> Callable[..., None]:
+        """An instance, for example ``kernel("sobel", "sobel<short, float>")``: call it with grid, block, args."""
 
     def ctype(self, dtype: Any) -> str:
         """A dtype as CUDA C++ calls it."""
         return CTYPES[np.dtype(dtype)]
-
-    def kernel(self, stem: str, name: str) -> Kernel:
-        """An instance, for example ``kernel("sobel", "sobel<short, float>")``: call it with grid, block, args."""
-        key = (self.place(), stem, name)
-        found = self._kernels.get(key)
-        if found is None:
-            found = self._kernels.setdefault(key, Kernel(self, stem, name))
-        return found
-
-    def constant(self, table: np.ndarray[Any, Any]) -> Any:
-        """A copy on the device of an array that never changes, kept for the next call."""
-        key = (self.place(), id(table))
-        kept = self._constants.get(key)
-        if kept is None:
-            there = self.put(table)
-            # Other streams may use it, too: it must have arrived; when it is let go, nothing may be under way.
-            self.synchronize()
-            with self._lock:
-                kept = self._constants.setdefault(key, (table, there))
-            if len(self._constants) > CONSTANTS_KEPT:
-                self._let_constants_go()
-        return kept[1]
-
-    def _let_constants_go(self) -> None:
-        with self._lock:
-            self.wait_for_all()
-            self._constants.clear()
-
-    def rows(self, held: Any, first: int, rows: int) -> Rows:
-        """Flat rows ``held`` as rows ``first`` and following of an image that has ``rows``."""
-        return Rows(held, first, rows, self.address(held))
 
     def pack(self, args: Sequence[Any]) -> tuple[tuple[str, ...], list[Any]]:
         """Arguments as a kernel takes them, and their types: arrays as pointer and shape, numbers in 64 bits."""
@@ -513,3 +440,112 @@ class Gpu(ABC):
             last = min(first + how.rows, bottom)
             grid = how.grid(src, dst, first, last, self.multiprocessors)
             kernel(grid, how.block, (src, dst, first, last, *args))
+
+
+class Gpu(Device):
+    """A device: memory, copies, and kernels. The backend knows a device only by this."""
+
+    out_of_memory: type[Exception] = MemoryError
+    errors: tuple[type[Exception], ...] = ()  # what the device's library raises
+
+    def __init__(self) -> None:
+        self._kernels: dict[tuple[Any, str, str], Kernel] = {}
+        self._constants: dict[tuple[Any, int], tuple[Any, Any]] = {}
+        self.prepared: dict[tuple[Any, Any], Any] = {}  # by the place and the node, see `gpuimg.backend.prepared`
+        self.times_let_go = 0  # of what is kept there and of the constants
+        self._lock = Lock()
+
+    @abstractmethod
+    def load(self, stem: str, name: str) -> Launcher:
+        """Compile an instance of a kernel, or take it from a cache."""
+
+    @abstractmethod
+    def put(self, host: np.ndarray[Any, Any]) -> Any:
+        """A copy on the device."""
+
+    @abstractmethod
+    def get(self, array: Any, out: np.ndarray[Any, Any] | None = None) -> np.ndarray[Any, Any]:
+        """A copy on the host, into ``out`` where given (bytes into a mask, too); waits for it."""
+
+    @abstractmethod
+    def copy(self, source: Any, target: Any) -> None:
+        """Copy one array on the device into another of the same shape and item size."""
+
+    def addresses(self, arrays: Sequence[Any]) -> list[int]:
+        """Where each of several arrays on the device begins."""
+        return list(map(self.address, arrays))
+
+    @abstractmethod
+    def owns(self, array: Any) -> bool:
+        """Whether an array lies on the device."""
+
+    @abstractmethod
+    def clear(self, address: int, nbytes: int) -> None:
+        """Set so many bytes on the device to zero."""
+
+    def zero(self, array: Any) -> None:
+        self.clear(self.address(array), array.nbytes)
+
+    def trim(self) -> None:
+        """Give memory back that is kept for reuse."""
+        self.let_constants_go()
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Wait until everything is done that this thread's stream has to do."""
+
+    @abstractmethod
+    def wait_for_all(self) -> None:
+        """Wait until everything is done, in all streams."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The device's name and size."""
+
+    def elsewhere(self, image: Any) -> Any | None:
+        """A context in which the device of ``image`` is the current one; None where it is already."""
+        return None
+
+    @contextlib.contextmanager
+    def pipeline(self) -> Iterator[Any]:
+        """A context for work in bands: a device of the same kind whose ``get`` may be done at the end of it only."""
+        yield self
+
+    def place(self) -> Any:
+        """Which of several devices is in use: kernels are kept for each."""
+        return None
+
+    def kernel(self, stem: str, name: str) -> Kernel:
+        """An instance, for example ``kernel("sobel", "sobel<short, float>")``: call it with grid, block, args."""
+        key = (self.place(), stem, name)
+        found = self._kernels.get(key)
+        if found is None:
+            found = self._kernels.setdefault(key, Kernel(self, stem, name))
+        return found
+
+    def constant(self, table: np.ndarray[Any, Any]) -> Any:
+        """A copy on the device of an array that never changes, kept for the next call."""
+        key = (self.place(), id(table))
+        kept = self._constants.get(key)
+        if kept is None:
+            there = self.put(table)
+            # Other streams may use it, too: it must have arrived; when it is let go, nothing may be under way.
+            self.synchronize()
+            with self._lock:
+                kept = self._constants.setdefault(key, (table, there))
+            if len(self._constants) > CONSTANTS_KEPT:
+                self.let_constants_go()
+        return kept[1]
+
+    def let_constants_go(self) -> None:
+        """Let go of the constants, and of the prepared launches that hold them, once nothing under way reads them."""
+        with self._lock:
+            held = self._constants, self.prepared
+            self._constants, self.prepared = {}, {}
+            self.times_let_go += 1
+            self.wait_for_all()
+            del held
+
+    def rows(self, held: Any, first: int, rows: int) -> Rows:
+        """Flat rows ``held`` as rows ``first`` and following of an image that has ``rows``."""
+        return Rows(held, first, rows, self.address(held))

@@ -86,7 +86,10 @@ def _run(
             watch.enter(group)
         nodes, is_filled, makes, _, _, expired = group
         if is_filled:
-            results = _memory(group, held, executor, outs)
+            if outs is None and not group.in_place:
+                results = list(starmap(executor.empty, nodes[-1].results))  # type: ignore[union-attr]
+            else:
+                results = _memory(group, held, executor, outs)
             executor.fill(nodes, held.__getitem__, results)  # type: ignore[arg-type]
         else:
             results = _computed(group, held, executor, outs)
@@ -126,10 +129,8 @@ def _computed(group: Group, held: dict[AnyValue, Any], executor: Executor, outs:
 
 
 def _memory(group: Group, held: dict[AnyValue, Any], executor: Executor, outs: Outs | None) -> list[Held]:
-    """Memory for what a group makes."""
+    """Memory for what a group makes, some of it the caller's or that of images that it changes."""
     specs = group.nodes[-1].results  # type: ignore[union-attr]
-    if outs is None and not group.in_place:
-        return list(starmap(executor.empty, specs))
     changed = [_changeable(group, place, held, executor, outs) for place in range(len(group.in_place))]
     others = list(zip(specs, group.targets, strict=True))[len(changed) :]
     return changed + [_empty(spec, _given(outs, target), executor) for spec, target in others]

@@ -12,6 +12,7 @@ import numpy as np
 
 from gpuimg import images
 from gpuimg.images import BOOL, DTYPES, FLOAT32, FLOAT64, UINT8
+from gpuimg.keeping import kept
 from gpuimg.plans.alpha import colors_of, each_channel
 from gpuimg.plans.nodes import copied, fold, host, parts, point, resample, view
 from gpuimg.plans.value import Small, Value
@@ -739,9 +740,20 @@ def _rebin(dtype: np.dtype[Any], bins: int, counts: Array) -> tuple[Array, Array
     total = counts.sum(axis=0)
     low, _ = images.limits(dtype)
     present = np.flatnonzero(total)
+    if dtype.itemsize == 1:
+        first, last = int(present[0]), int(present[-1])
+        places, edges = _bins_of_bytes(first, last, bins)
+        return np.bincount(places, total[first : last + 1], bins).astype(COUNTS), edges.copy()
     values = (present + low).astype(dtype)
     binned, edges = np.histogram(values, bins, weights=total[present])
     return binned.astype(COUNTS), edges
+
+
+@kept(64, lambda made: made[0].nbytes + made[1].nbytes)
+def _bins_of_bytes(low: int, high: int, bins: int) -> tuple[Array, Array]:
+    """The bin of each value from low to high, and the edges: to find them takes longer than to count a small image."""
+    counts, edges = np.histogram(np.arange(low, high + 1).astype(UINT8), bins)
+    return np.repeat(np.arange(bins), counts), edges
 
 
 def plan_float_counts(image: Value, bins: int, extrema: Small | None = None) -> tuple[Small, Small]:

@@ -55,6 +55,7 @@ class Node:
     pieces : into how many pieces the work can be divided, by default the rows of the result
     reach_rows : rows of the image needed above an output row and below
     is_constant : whether the arguments are the same in every run: numbers and arrays
+    is_prepared : whether all arguments but images are
     """
 
     kernel: str
@@ -68,6 +69,7 @@ class Node:
     pieces: int = field(init=False)
     reach_rows: int = field(init=False)
     is_constant: bool = field(init=False)
+    is_prepared: bool = field(init=False)
 
     def __post_init__(self) -> None:
         halo = self.halo or (0, 0)
@@ -79,6 +81,7 @@ class Node:
         object.__setattr__(self, "reach_rows", halo[0])
         varying = [each for each in self.arguments if isinstance(each, Value | Small | Output)]
         object.__setattr__(self, "is_constant", not varying)
+        object.__setattr__(self, "is_prepared", not any(isinstance(each, Small) for each in varying))
 
     @property
     def halo(self) -> tuple[int, int] | None:

@@ -17,8 +17,8 @@
 // stays in 256ths.
 
 // Blocks of a multiprocessor: what registers they are compiled for.
-template <typename A>
-constexpr int BLOCKS = sizeof(A) < 8 ? 4 : 2;
+template <typename T, typename A>
+constexpr int BLOCKS = sizeof(A) == 8 ? 2 : sizeof(T) == 2 ? 3 : 4;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000  // code for these needs more registers
 static constexpr int LONG = 2, LONG_WIDE = 2;
 #else
@@ -265,7 +265,7 @@ __device__ __forceinline__ void smooth_tile(const Surrounded<T>& image, U* dst, 
 }
 
 template <typename T, typename A>
-__global__ void __launch_bounds__(256, BLOCKS<A>)
+__global__ void __launch_bounds__(256, BLOCKS<T, A>)
     smooth(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols, long long top,
            long long bottom, long long step, long long mode, double cval, long long r0, long long r1, const double* w0,
            long long taps0, const double* w1, long long taps1, double tolerance0, double tolerance1, long long width,

@@ -129,8 +129,8 @@ class EmulatedGpu(Gpu):
             if not ((raw[:first] == self.fill).all() and (raw[first + size :] == self.fill).all()):
                 raise EmulationError(f"{name} wrote outside of an array of {size} bytes")
 
-    def zero(self, array: DeviceArray) -> None:
-        array.fill(0)
+    def clear(self, address: int, nbytes: int) -> None:
+        ctypes.memset(address, 0, nbytes)
 
     def put(self, host: np.ndarray) -> DeviceArray:
         array = self.empty(host.shape, host.dtype)

@@ -31,10 +31,6 @@ class Pointer:
     def __init__(self, array: ndarray) -> None:
         self.ptr = array.ctypes.data
 
-    def memset_async(self, value: int, size: int) -> None:
-        late.flush()
-        ctypes.memset(self.ptr, value, size)
-
 
 class ndarray(DeviceArray):
     """cupy.ndarray"""
@@ -132,6 +128,11 @@ class Late:
         """Nothing is under way in memory that is let go."""
         for target, source, length in self.copies:
             assert not any(each < address + size and address < each + length for each in (target, source))
+
+    def memset_async(self, target: int, value: int, size: int, stream: int) -> None:
+        assert any(stream == known.ptr for known in Stream.known)
+        self.flush()
+        ctypes.memset(target, value, size)
 
     def flush(self, until: list[tuple[int, int, int]] | None = None) -> None:
         """Carry out all copies, or those up to the last one of ``until``."""
@@ -378,6 +379,7 @@ def modules(gpu: EmulatedGpu) -> dict[str, types.ModuleType]:
             memcpyAsync=late.memcpy_async,
             hostRegister=late.register,
             hostUnregister=late.unregister,
+            memsetAsync=late.memset_async,
             getDevice=lambda: 0,
             setDevice=lambda device: None,
             deviceSynchronize=late.flush,

@@ -1,0 +1,198 @@
+"""A node's launches, worked out once and then done for the arrays of each call.
+
+A node's shapes, dtypes and numbers never change, and neither do its launches: instances, grids, shared memory, scratch
+memory and all arguments but addresses. So the launch code of its kernel runs once, with stand-ins for arrays, and what
+it launches is noted; each call fills in the addresses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import starmap
+from struct import Struct
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuimg.backend.device import Device, Gpu, Grid, Kernel, Launcher, extents
+from gpuimg.backend.walk import Lookup
+from gpuimg.plans.nodes import Fold, Node, Output, Spec
+from gpuimg.plans.value import Value
+
+PREPARED_KEPT = 512  # nodes
+ADDRESSES = 1 << 64
+
+
+class Launch(NamedTuple):
+    """One launch; ``addresses`` are places among the values, and the numbers of the arrays that begin there, or so many
+    bytes before or behind."""
+
+    start: Launcher
+    grid: Grid
+    block: Grid
+    layout: Struct
+    values: list[Any]
+    addresses: tuple[tuple[int, int, int], ...]
+    shared_mem: int
+
+
+class Zero(NamedTuple):
+    """Bytes of an array that are set to zero."""
+
+    number: int
+    offset: int
+    nbytes: int
+
+
+class Prepared(NamedTuple):
+    """The launches of a node.
+
+    Attributes
+    ----------
+    images : further images that are read
+    scratch : shapes and dtypes of the memory needed meanwhile
+    steps : what is launched
+    constants : tables on the device, whose addresses are among the arguments
+    times_let_go : of the device's constants, before these
+    """
+
+    images: tuple[Value, ...]
+    scratch: tuple[Spec, ...]
+    steps: tuple[Launch | Zero, ...]
+    constants: tuple[Any, ...]
+    times_let_go: int
+
+
+def run_prepared(gpu: Gpu, node: Node, arrays: list[Any], value_of: Lookup) -> None:
+    """Run a node whose arguments are constants and images, on its image and memory for what it makes, ``arrays``."""
+    key = gpu.place(), node
+    found: Prepared | None = gpu.prepared.get(key)
+    if found is None:
+        if len(gpu.prepared) >= PREPARED_KEPT:
+            gpu.let_constants_go()
+        kept = gpu.prepared  # if that is let go meanwhile, this goes with it
+        found = kept[key] = _prepare(gpu, node)
+    images, scratch, steps, _, times_let_go = found
+    if images:
+        arrays += map(value_of, images)
+    if scratch:
+        arrays += starmap(gpu.empty, scratch)
+    begins = gpu.addresses(arrays)
+    for step in steps:
+        if isinstance(step, Zero):
+            gpu.clear(begins[step.number] + step.offset, step.nbytes)
+            continue
+        start, grid, block, layout, values, addresses, shared_mem = step
+        values = values.copy()
+        for place, number, offset in addresses:
+            values[place] = (begins[number] + offset) % ADDRESSES
+        start(grid, block, layout, values, shared_mem)
+    if times_let_go != gpu.times_let_go:
+        gpu.synchronize()  # the constants go with what was prepared, and nothing may be under way then
+
+
+def _prepare(gpu: Gpu, node: Node) -> Prepared:
+    times_let_go = gpu.times_let_go
+    images = tuple([each for each in node.arguments if isinstance(each, Value)])
+    made = [partial_results(gpu, node)] if isinstance(node, Fold) else node.results
+    specs = [(node.image.shape, node.image.dtype), *made, *[(each.shape, each.dtype) for each in images]]
+    arrays = [StandIn(number, flat_shape(shape), dtype) for number, (shape, dtype) in enumerate(specs)]
+    others = iter(arrays[1 + len(made) :])
+    arguments: list[Any] = []
+    for each in node.arguments:
+        if isinstance(each, Output):
+            arguments.append(arrays[1 + each.index])
+        elif isinstance(each, Value):
+            arguments.append(next(others))
+        else:
+            arguments.append(gpu.constant(each) if isinstance(each, np.ndarray) else each)
+    notes = Notes(gpu, len(arrays))
+    pieces = made[0][0][0] if isinstance(node, Fold) else node.pieces
+    notes.launch(node.kernel, arrays[0], arrays[1], 0, pieces, *arguments)
+    constants = tuple(filter(gpu.owns, arguments))
+    return Prepared(images, tuple(notes.scratch), tuple(notes.steps), constants, times_let_go)
+
+
+def partial_results(gpu: Gpu, node: Fold, rows: int | None = None) -> Spec:
+    """Shape and dtype of what a fold makes of its image, or of so many rows: a row for each slab."""
+    slabs = gpu.slabs(node.kernel, node.image.shape[0] if rows is None else rows)
+    return (slabs, math.prod(node.shape)), node.dtype
+
+
+def flat_shape(shape: tuple[int, ...]) -> tuple[int, int]:
+    """The shape of an image as rows of elements."""
+    return shape[0], math.prod(shape[1:])
+
+
+class StandIn:
+    """What launch code gets in place of an array, some of its rows, or an image of which it holds some rows.
+
+    Attributes
+    ----------
+    number : of the array among those of a call
+    shape, dtype : as launch code sees it
+    offset : bytes from the array's beginning to the first row
+    """
+
+    __slots__ = ("dtype", "number", "offset", "shape")
+
+    def __init__(self, number: int, shape: tuple[int, ...], dtype: Any, offset: int = 0) -> None:
+        self.number = number
+        self.shape = shape
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        self.offset = offset
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * int(self.dtype.itemsize)
+
+    def __getitem__(self, rows: slice) -> StandIn:
+        first, last, _ = rows.indices(self.shape[0])
+        return self.moved(first, last - first)
+
+    def moved(self, first: int, rows: int) -> StandIn:
+        """So many rows, beginning with the row ``first``, which may lie before the array."""
+        pitch = math.prod(self.shape[1:]) * self.dtype.itemsize
+        return StandIn(self.number, (rows, *self.shape[1:]), self.dtype, self.offset + first * pitch)
+
+
+class Notes(Device):
+    """A device that notes what is to be launched on another one, for ``count`` arrays and scratch memory."""
+
+    def __init__(self, gpu: Gpu, count: int) -> None:
+        self._gpu = gpu
+        self._count = count
+        self.scratch: list[Spec] = []
+        self.steps: list[Launch | Zero] = []
+
+    @property
+    def multiprocessors(self) -> int:
+        return self._gpu.multiprocessors
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> StandIn:
+        found = StandIn(self._count + len(self.scratch), shape, dtype)
+        self.scratch.append((found.shape, found.dtype))
+        return found
+
+    def zero(self, array: StandIn) -> None:
+        self.steps.append(Zero(array.number, array.offset, array.nbytes))
+
+    def address(self, array: Any) -> Any:
+        return array if isinstance(array, StandIn) else self._gpu.address(array)
+
+    def rows(self, held: StandIn, first: int, rows: int) -> StandIn:
+        return held.moved(-first, rows)
+
+    def kernel(self, stem: str, name: str) -> Callable[..., None]:
+        return partial(self._note, self._gpu.kernel(stem, name))
+
+    def _note(self, kernel: Kernel, grid: Grid, block: Grid, args: Sequence[Any], shared_mem: int = 0) -> None:
+        form, values = self.pack(args)
+        layout = kernel.layout(form)
+        stand_ins = [(place, each) for place, each in enumerate(values) if isinstance(each, StandIn)]
+        addresses = tuple([(place, each.number, each.offset) for place, each in stand_ins])
+        for place, _ in stand_ins:
+            values[place] = 0
+        self.steps.append(Launch(kernel.start, extents(grid), extents(block), layout, values, addresses, shared_mem))
