@@ -843,3 +843,13 @@ def test_peak_spacing(gpu, step, distance):
     there = gpu.put(peaks)
     gpu.launch("peak_spacing", there, there, 0, 1, step, distance)
     np.testing.assert_array_equal(gpu.get(there), spaced(peaks, step, distance))
+
+
+@pytest.mark.parametrize("regions", [1, 2, 300, 8192, 8193])
+def test_region_areas(gpu, regions):
+    labels = np.random.default_rng(regions).integers(-3, regions + 3, (67, 141)).astype(np.int32)
+    table = gpu.empty((regions, 1), np.uint64)
+    gpu.zero(table)
+    gpu.launch("region_areas", table, table, 0, 2, gpu.put(labels), 64)
+    counts = np.bincount(labels[labels > 0], minlength=regions)[:regions]
+    np.testing.assert_array_equal(gpu.get(table)[:, 0], counts)
