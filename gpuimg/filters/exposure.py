@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 COUNTS = np.dtype(np.int64)
 UINT16 = np.dtype(np.uint16)
+MOST_BINS_KEPT = 4096
 FLOAT_BINS = 256  # in which scikit-image counts the values of float images
 _DEPTHS = {"uint10": 10, "uint12": 12, "uint14": 14}  # bits of pixels that are stored in 16
 _RANGES = ("image", "dtype", *_DEPTHS, *map(str, DTYPES))  # their names take microseconds to make
@@ -737,9 +738,19 @@ def _rebin(dtype: np.dtype[Any], bins: int, counts: Array) -> tuple[Array, Array
     total = counts.sum(axis=0)
     low, _ = images.limits(dtype)
     present = np.flatnonzero(total)
-    values = (present + low).astype(dtype)
-    binned, edges = np.histogram(values, bins, weights=total[present])
-    return binned.astype(COUNTS), edges
+    first, last = present[[0, -1]].tolist()
+    find = _bins_of if bins <= MOST_BINS_KEPT else _bins_of.__wrapped__
+    places, edges = find(dtype, first + low, last + low, bins)
+    binned = np.bincount(places, total[first : last + 1], bins)
+    return binned.astype(COUNTS), edges.copy()
+
+
+@lru_cache(maxsize=16)
+def _bins_of(dtype: np.dtype[Any], first: int, last: int, bins: int) -> tuple[Array, Array]:
+    """The bin of each value between the minimum and the maximum, and the edges, as `numpy.histogram` has them."""
+    edges = np.histogram_bin_edges(np.array([first, last], dtype), bins)
+    places = np.searchsorted(edges, np.arange(first, last + 1), "right") - 1
+    return np.minimum(places, bins - 1), edges
 
 
 def plan_float_counts(image: Value, bins: int, extrema: Small | None = None) -> tuple[Small, Small]:
