@@ -881,3 +881,49 @@ def test_thinning(gpu, rounds):
         found = np.unpackbits(gpu.get(bits).view(np.uint8), axis=1, bitorder="little")
         np.testing.assert_array_equal(found, peeled(mask, 2 * rounds))
         assert (gpu.get(changed) == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int16", "float32", "float64"])
+def test_peak_places(gpu, kind):
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 99, (43, 301)).astype(kind)
+    image[::3] -= 50
+    image[4] *= -0.0 if image.dtype.kind == "f" else 0
+    peaks = (rng.random(image.shape) < 0.4).astype(np.uint8)
+    bits = image.view(f"u{image.dtype.itemsize}")
+    for mask in (peaks, np.zeros_like(peaks)):
+        places, found = gpu.empty((1, image.size), np.int32), gpu.empty((1, 1), np.int64)
+        gpu.launch("peak_places", gpu.put(bits), places, 0, 1, gpu.put(mask), found, "uif".index(image.dtype.kind))
+        expected = np.flatnonzero(mask)
+        expected = expected[np.argsort(-image.flat[expected].astype(np.float64), kind="stable")]
+        np.testing.assert_array_equal(gpu.get(places)[0, : gpu.get(found)[0, 0]], expected)
+
+
+def spaced(peaks, step, distance):
+    kept = peaks.copy()
+    for row, x in np.argwhere(peaks):
+        first = max(row - distance + 1, 0)
+        near = kept[first : row + 1, x % step :: step]
+        col = x // step
+        near = near[:, max(col - distance + 1, 0) : col + distance]
+        kept[row, x] = near[:-1].sum() == 0 and near[-1, : min(col, distance - 1)].sum() == 0
+    return kept
+
+
+@pytest.mark.parametrize(("step", "distance"), [(1, 2), (1, 5), (3, 3), (1, 1000), (40, 2)])
+def test_peak_spacing(gpu, step, distance):
+    peaks = (np.random.default_rng(step).random((45, 240)) < 0.1).astype(np.uint8)
+    peaks[10:40, 60:170] = 1
+    there = gpu.put(peaks)
+    gpu.launch("peak_spacing", there, there, 0, 1, step, distance)
+    np.testing.assert_array_equal(gpu.get(there), spaced(peaks, step, distance))
+
+
+@pytest.mark.parametrize("regions", [1, 2, 300, 8192, 8193])
+def test_region_areas(gpu, regions):
+    labels = np.random.default_rng(regions).integers(-3, regions + 3, (67, 141)).astype(np.int32)
+    table = gpu.empty((regions, 1), np.uint64)
+    gpu.zero(table)
+    gpu.launch("region_areas", table, table, 0, 2, gpu.put(labels), 64)
+    counts = np.bincount(labels[labels > 0], minlength=regions)[:regions]
+    np.testing.assert_array_equal(gpu.get(table)[:, 0], counts)

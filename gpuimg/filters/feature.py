@@ -13,9 +13,9 @@ from gpuimg.filters.edges import MAGNITUDE, SOBEL, plan_derivative
 from gpuimg.filters.exposure import plan_extrema, threshold_args
 from gpuimg.filters.morphology import MAXIMUM, Extents, plan_extreme
 from gpuimg.filters.smooth import Widths, plan_gaussian, widths
-from gpuimg.images import BOOL, FLOAT32, MODES
+from gpuimg.images import BOOL, FLOAT32, INT32, MODES
 from gpuimg.plans.alpha import each_channel
-from gpuimg.plans.nodes import Edge, change, host, listing, point, window
+from gpuimg.plans.nodes import Edge, change, host, lent, listing, on_host, parts, point, view, window
 from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
 from gpuimg.run import run
@@ -99,6 +99,7 @@ def plan_corner_harris(image: Value, k: float, width: Widths, edge: Edge) -> Val
     )
 
 
+INT64 = np.dtype("int64")
 LINKED_ROWS = 64
 GROUP = 8  # neighbouring slabs, or groups of slabs, that are linked at a time
 DEFAULT_LOW, DEFAULT_HIGH = 0.1, 0.2  # of the maximum of an integer dtype; floats reach 1
@@ -533,7 +534,19 @@ def plan_peak_local_max(
     )
     if distance > 1:
         peaks = change("peak_spacing", peaks, count=1, step=image.channels, work=0.5, distance=distance)
-    return listing(partial(_highest, most), numbers, peaks)
+    size = math.prod(image.shape)
+    places = parts(
+        "peak_places",
+        view(numbers, np.dtype(f"u{image.dtype.itemsize}")),
+        count=1,
+        shape=(1, size),
+        dtype=INT32 if size <= images.limits(INT32)[1] else INT64,
+        results={"found": ((1, 1), INT64)},
+        work=0.5,
+        peaks=peaks,
+        kind="uif".index(image.dtype.kind),
+    )
+    return listing(partial(_coordinates, image.shape, most), lent(places), places.results[1])
 
 
 def _without_nan(image: Value, value: float) -> Value:
@@ -557,9 +570,11 @@ def _peak_threshold(
     return threshold_args(threshold, dtype)
 
 
-def _highest(most: int | None, image: Any, peaks: Any) -> Any:
-    """The places of peaks, the highest first, equal ones in raster order."""
-    places = np.flatnonzero(peaks.view(bool))
-    values = image.reshape(-1)[places]
-    order = np.argsort(-values if values.dtype.kind == "f" else ~values, kind="stable")[:most]
-    return np.stack(np.unravel_index(places[order], image.shape), axis=1).astype(np.int64, copy=False)
+def _coordinates(shape: tuple[int, ...], most: int | None, places: Any, found: Any) -> Any:
+    """The indices of places in an image of this shape, of the first ones if there are more than ``most``."""
+    left = on_host(places[0, : min(int(found[0, 0]), most or math.inf)])
+    made = np.empty((len(left), len(shape)), np.int64)
+    for axis in range(len(shape) - 1, 0, -1):
+        left, made[:, axis] = np.divmod(left, shape[axis])
+    made[:, 0] = left
+    return made

@@ -13,7 +13,7 @@ from gpuimg import images
 from gpuimg.filters.exposure import converted, plan_extrema, plan_invert
 from gpuimg.filters.measure import plan_label
 from gpuimg.images import BOOL, DTYPES, INT32, UINT8, WITH_LABELS, Source
-from gpuimg.plans.nodes import change, host, point, resample, window
+from gpuimg.plans.nodes import change, host, on_host, point, resample, window
 from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
 from gpuimg.run import PLANNING, run
@@ -75,11 +75,6 @@ def _numbered(labels: Any) -> tuple[Any, Any]:
     """The values of labels in ascending order, and the labels as their places among these, from 1 on."""
     values, places = np.unique(labels, return_inverse=True)
     return values, (places.reshape(labels.shape) + 1).astype(INT32)
-
-
-def on_host(array: Any) -> Array:
-    """An array of the device's as NumPy's."""
-    return array if isinstance(array, np.ndarray) else np.asarray(array.get())
 
 
 def plan_numbers(kernel: str, labels: Value, rows: int, columns: int, work: float = 1.0, **arguments: Any) -> Value:

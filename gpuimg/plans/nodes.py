@@ -189,9 +189,19 @@ class Loop:
 AnyNode: TypeAlias = Node | Host | View | Loop
 
 
-def listing(function: Callable[..., Any], *images: Value) -> Small:
+def listing(function: Callable[..., Any], *images: Value | Small) -> Small:
     """Call a pure function of whole images that returns a list of places in them, as rows of an array."""
     return Small(Host(function, images, 1), listed=True)
+
+
+def lent(image: Value) -> Small:
+    """An image for a host function that reads a part of it only: it may lie on a device, and is not copied."""
+    return Small(View(image, image.dtype, ()))
+
+
+def on_host(array: Any) -> np.ndarray[Any, Any]:
+    """An array of the device's as NumPy's."""
+    return array if isinstance(array, np.ndarray) else np.asarray(array.get())
 
 
 def view(image: Value, dtype: np.dtype[Any], after: tuple[Small, ...] = ()) -> Value:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from gpuimg.plans.nodes import AnyNode, Host, Node
+    from gpuimg.plans.nodes import AnyNode, Host, Node, View
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -51,6 +51,6 @@ class Small:
     listed : whether its rows are a list, as long as an image's pixels make it, of places in the image
     """
 
-    node: Node | Host | None = None
+    node: Node | Host | View | None = None
     index: int = 0
     listed: bool = False

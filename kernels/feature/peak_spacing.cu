@@ -1,45 +1,104 @@
-// launch: slabs, threads 32
-// instances: peak_spacing<unsigned char, unsigned char>
+// launch: tile 32x8, pixels 1x4
+// instances: peak_spacing<unsigned char, unsigned char>; settled_peaks<unsigned char, unsigned char>
 #include "unions.cuh"
 
-// Keeps peaks at least `distance` rows or columns from each other, in place, the first ones in raster order: one warp goes
-// over the image, all its lanes look around a peak.
-template <typename T, typename U>
-__global__ void __launch_bounds__(32) peak_spacing(const T* src, long long rows, long long cols, U* dst,
-                                                   long long dst_rows, long long dst_cols, long long top,
-                                                   long long bottom, long long* kept, long long count, long long step,
-                                                   long long distance) {
-  constexpr int WORDS = 8;  // whose loads are in flight
+// Keeps peaks at least `distance` rows or columns from each other, in place, the first ones in raster order. In
+// parallel: a peak is dropped once one before it that is too close is known to be kept, and kept once all those before
+// it are known to be dropped. No other order of these steps ends differently, so that blocks read each other's peaks
+// while these change. A block repeats them in its tile as long as that has any effect, and all blocks as long as the
+// round before has left some undecided.
+constexpr unsigned char DROPPED = 0, UNDECIDED = 1, KEPT = 2;
+constexpr int ROWS = 4;  // of a warp
+
+// What other threads may be reading.
+__device__ __forceinline__ void put(unsigned char* p, unsigned char state) {
+#if defined(__CUDA_ARCH__)
+  *const_cast<volatile unsigned char*>(p) = state;
+#else
+  __atomic_store_n(p, state, __ATOMIC_RELAXED);
+#endif
+}
+
+// By a warp, all lanes of which look at the peaks before the one at (row, x) that are too close to it.
+__device__ __forceinline__ unsigned char decided(const unsigned char* peaks, long long cols, long long row, long long x,
+                                                 long long step, long long distance, long long reach) {
   const int lane = threadIdx.x;
-  const long long most = cols / step, reach = (distance - 1 < most ? distance - 1 : most) * step;
-  for (long long x = lane; x < cols; x += 32) kept[x] = -distance;
-  __syncwarp();
+  const long long end = x + reach < cols ? x + reach + 1 : cols;
+  bool open = false;
+  const long long above = row + 1 < distance ? row + 1 : distance;
 #pragma unroll 1
-  for (long long row = 0; row < rows; ++row) {
-    U* const line = dst + row * cols;
+  for (long long y = row; y > row - above; --y) {
+    const long long last = y == row ? x : end;
+    bool kept = false;
 #pragma unroll 1
-    for (long long first = 0; first < cols; first += WORDS * 32) {
-      U peak[WORDS];
-#pragma unroll
-      for (int k = 0; k < WORDS; ++k) peak[k] = first + k * 32 + lane < cols ? line[first + k * 32 + lane] : U(0);
-#pragma unroll
-      for (int k = 0; k < WORDS; ++k) {
-#pragma unroll 1
-        for (Word32 left = __ballot_sync(ALL_LANES, peak[k]); left != 0; left &= left - 1) {
-          const long long x = first + k * 32 + __ffs(int(left)) - 1;
-          const long long begin = x - reach > x % step ? x - reach : x % step;
-          bool near = false;
-#pragma unroll 1
-          for (long long at = begin + lane * step; at <= x + reach && at < cols; at += 32 * step)
-            near = near || kept[at] > row - distance;
-          near = __any_sync(ALL_LANES, near);
-          if (lane == 0) {
-            if (near) line[x] = 0;
-            else kept[x] = row;
-          }
-          __syncwarp();
-        }
-      }
+    for (long long at = x - reach + lane * step; at < last; at += 32 * step) {
+      if (at < 0) continue;
+      const unsigned char state = seen(peaks + y * cols + at);
+      kept = kept || state == KEPT;
+      open = open || state == UNDECIDED;
     }
+    if (__any_sync(ALL_LANES, kept)) return DROPPED;
+  }
+  return __any_sync(ALL_LANES, open) ? UNDECIDED : KEPT;
+}
+
+template <typename T, typename U>
+__global__ void __launch_bounds__(256)
+    peak_spacing(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+                 long long top, long long bottom, long long* undecided, long long rounds, long long step,
+                 long long distance, long long reach, long long round) {
+  if (round > 0 && undecided[round - 1] == 0) return;
+  __shared__ int active;
+  const int lane = threadIdx.x;
+  const long long x = (long long)blockIdx.x * 32 + lane;
+  const long long first = top + ((long long)blockIdx.y * blockDim.y + threadIdx.y) * ROWS;
+  bool open;
+#pragma unroll 1
+  do {
+    bool changed = false;
+    open = false;
+    unsigned mine = 0;
+#pragma unroll
+    for (int k = 0; k < ROWS; ++k) {
+      const bool inside = first + k < bottom && x < cols;
+      if (inside && seen(dst + (first + k) * cols + x) == UNDECIDED) mine |= 1u << k;
+    }
+#pragma unroll 1
+    for (int k = 0; k < ROWS; ++k) {
+      const long long row = first + k;
+      U* const line = dst + row * cols;
+      const Word32 peaks = __ballot_sync(ALL_LANES, mine >> k & 1);
+      // One beside an undecided one waits for that.
+      Word32 left = step < 32 && distance > 1 ? peaks & ~(peaks << step) : peaks;
+      open = open || left != peaks;
+#pragma unroll 1
+      for (; left != 0; left &= left - 1) {
+        const int bit = lowest_of(left);
+        const unsigned char state = decided(dst, cols, row, x - lane + bit, step, distance, reach);
+        if (state == UNDECIDED) open = true;
+        else if (lane == 0) put(line + x + bit, state);
+        changed = changed || state != UNDECIDED;
+      }
+      __syncwarp();
+    }
+    __syncthreads();
+    if (threadIdx.y == 0 && lane == 0) active = 0;
+    __syncthreads();
+    if (lane == 0 && changed) atomicOr(&active, 1);
+    __syncthreads();
+  } while (active != 0);
+  if (open && lane == 0) atomicOr(reinterpret_cast<unsigned long long*>(undecided + round), 1ULL);
+}
+
+// Peaks that are kept are 1 again.
+template <typename T, typename U>
+__global__ void __launch_bounds__(256)
+    settled_peaks(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+                  long long top, long long bottom) {
+  const long long x = (long long)blockIdx.x * 32 + threadIdx.x;
+#pragma unroll
+  for (int k = 0; k < ROWS; ++k) {
+    const long long row = top + ((long long)blockIdx.y * blockDim.y + threadIdx.y) * ROWS + k;
+    if (row < bottom && x < cols) dst[row * cols + x] = src[row * cols + x] != DROPPED;
   }
 }

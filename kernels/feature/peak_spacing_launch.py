@@ -1,11 +1,26 @@
-"""One warp, with memory for the row of each column's last peak."""
+"""Rounds over the whole image, until all peaks are decided."""
 
 import numpy as np
 
-THREADS = 32
+from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+
+BLOCK, ROWS = (32, 8), 4
+ROUNDS = 8  # until the host asks whether the last one has left any peak undecided
 
 
 def launch(gpu, src, dst, top, bottom, step, distance):
-    kept = gpu.empty((dst.shape[1],), np.int64)
+    rows, cols = dst.shape
+    reach = min(distance - 1, cols // step) * step  # elements
+    undecided = gpu.empty((ROUNDS,), np.int64)
     kernel = gpu.kernel("peak_spacing", "peak_spacing<unsigned char, unsigned char>")
-    kernel((1, 1), (THREADS, 1), (src, dst, top, bottom, kept, step, distance))
+    each = BLOCK[1] * ROWS
+    bands = [(first, min(first + GREATEST_GRID * each, rows)) for first in range(0, rows, GREATEST_GRID * each)]
+    left = True
+    while left:
+        gpu.zero(undecided)
+        for number in range(ROUNDS):
+            for first, last in bands:
+                grid = -(-cols // BLOCK[0]), -(-(last - first) // each)
+                kernel(grid, BLOCK, (dst, dst, first, last, undecided, step, distance, reach, number))
+        left = gpu.get(undecided)[-1] != 0
+    gpu.fill_rows("peak_spacing", "settled_peaks<unsigned char, unsigned char>", dst, dst, 0, rows)
