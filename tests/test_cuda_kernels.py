@@ -182,7 +182,8 @@ def test_pick(gpu, shape, step, dtype):
 @pytest.mark.parametrize("step", [1, 3])
 @pytest.mark.parametrize("shape", [(1, 1), (8, 37), (35, 300)], ids=str)
 @pytest.mark.parametrize("overshoot", [0.0, 0.5])
-def test_resample(gpu, overshoot, shape, step, dtype):
+@pytest.mark.parametrize("reach", [290, 100_000], ids=["tiles", "scratch"])
+def test_resample(gpu, reach, overshoot, shape, step, dtype):
     """Sums of rows and then of columns, in the order of the taps."""
     rng = np.random.default_rng(2)
     image = noise((9, 290 * step), dtype)
@@ -192,7 +193,7 @@ def test_resample(gpu, overshoot, shape, step, dtype):
     ]
     args = [part for index, weights in tables for part in (index, weights, np.rint(weights * 16384).astype(np.int32))]
     target = gpu.empty((shape[0], shape[1] * step), dtype)
-    gpu.launch("resample", gpu.put(image), target, 0, shape[0], step, overshoot, *map(gpu.put, args))
+    gpu.launch("resample", gpu.put(image), target, 0, shape[0], step, overshoot, reach, *map(gpu.put, args))
     (down, heavy_down), (along, heavy_along) = tables
     fixed, bits = dtype == np.uint8, 7 if overshoot else 8
     wide = np.dtype("int64" if fixed else "float64" if dtype == np.float64 else "float32")
