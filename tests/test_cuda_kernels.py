@@ -581,6 +581,32 @@ def test_minimum(gpu, dtype, shape):
             np.testing.assert_array_equal(found, least[shape[0] // 4 : shape[0] - shape[0] // 5])
 
 
+@pytest.mark.parametrize("shape", [(1, 17), (17, 1), (5, 4), (1, 1), (41, 3)], ids=str)
+@pytest.mark.parametrize("types", ["uint8 int32", "uint16 float32", "float32 float32", "float64 float64"])
+def test_convolve(gpu, types, shape):
+    """In tiles inside an image and at its edges; a weight of zero is no tap."""
+    dtype, wide = map(np.dtype, types.split())
+    rng = np.random.default_rng(4)
+    weights = rng.integers(-3, 9, shape).astype(wide) if wide.kind == "i" else rng.normal(size=shape).astype(wide)
+    weights.flat[2:-2:3] = 0
+    shift = 5 if wide.kind == "i" else 0
+    for step, mode in ((1, "wrap"), (3, "constant")):
+        image = noise((110, 390), dtype)
+        high, side = shape
+        window = ((high - 1) // 2, high // 2, (side - 1) // 2, side // 2)
+        values = windowed(image, step, mode, 7, window).astype(wide)
+        total = np.zeros(image.shape, wide)
+        for tap in np.flatnonzero(weights):
+            total += weights.flat[tap] * values[..., tap]
+        if wide.kind == "i":
+            half = 15 + (total >> shift & 1)
+            total = (total + half) >> shift
+        if dtype.kind != "f":
+            total = np.clip(np.rint(total), np.iinfo(dtype).min, np.iinfo(dtype).max)
+        found, _ = swept(gpu, "convolve", image, (step, MODES[mode].code, 7.0, weights, shift))
+        np.testing.assert_array_equal(found, total[27:88].astype(dtype))
+
+
 # Kernels of the Gaussian: within one tile, a halo of several, and more distances than are in shared memory at a time.
 RADII = [(0, 3), (4, 6), (19, 12), (45, 90)]
 
