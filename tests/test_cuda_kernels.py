@@ -236,6 +236,24 @@ def test_flip(gpu, step, dtype, shape):
         np.testing.assert_array_equal(found, turned[rows // 4 : rows - rows // 5].reshape(found.shape))
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+@pytest.mark.parametrize("widths", [(0, 0), (3, 9), (50, 7), (400, 210)], ids=str)
+def test_pad(gpu, widths, step, dtype):
+    """Rows and columns beyond the edges, near the image and further away than it is wide; a part of an image."""
+    image = noise((23, 47 * step), np.dtype(dtype))
+    pixels = image.reshape(23, 47, step)
+    before, after = widths
+    for mode in MODES:
+        options = {"constant_values": 7} if mode == "constant" else {}
+        for first, width in ((-before, before + 47 + after), (5, 40)):
+            target = gpu.empty((19, width * step), image.dtype)
+            gpu.launch("pad", gpu.put(image), target, 0, 19, step, -4, first, MODES[mode].code, 7)
+            grown = np.pad(pixels, ((4, 0), (before, after), (0, 0)), MODES[mode].numpy, **options)
+            expected = grown[:19, first + before : first + before + width]
+            np.testing.assert_array_equal(gpu.get(target), expected.reshape(19, -1))
+
+
 @pytest.mark.parametrize("shape", MOVED, ids=str)
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
 @pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
