@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(256, 2)
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256, 2)
+__global__ void __launch_bounds__(256, MEDIAN_BLOCKS<T>)
     twentyfive(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                long long top, long long bottom, long long step, long long mode, double cval) {
   fill_tile<5, 2>(src, rows, cols, dst, top, bottom, step, mode, cval, Medians());

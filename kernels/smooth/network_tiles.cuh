@@ -176,3 +176,14 @@ __device__ __forceinline__ void fill_tile(const T* src, long long rows, long lon
 // Columns of a thread's lanes, as many as registers hold.
 template <typename T>
 constexpr int NINE_COLUMNS = sizeof(T) == 4 ? 4 : 2;
+
+// Blocks of a multiprocessor for 25 values, as many as registers allow without spilling: they hide what loads take.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900
+constexpr bool MANY_REGISTERS = false;
+#else
+constexpr bool MANY_REGISTERS = true;  // are taken by pairs of values
+#endif
+template <typename T>
+constexpr int MEDIAN_BLOCKS = sizeof(T) < 4 && MANY_REGISTERS ? 2 : 3;
+template <typename T>
+constexpr int RANK_BLOCKS = sizeof(T) < 4 ? 2 : 3;

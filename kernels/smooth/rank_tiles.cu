@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(256, 2)
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256, 2)
+__global__ void __launch_bounds__(256, RANK_BLOCKS<T>)
     twentyfive_ranks(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                      long long top, long long bottom, long long step, long long mode, double cval, long long rank) {
   fill_tile<5, 2>(src, rows, cols, dst, top, bottom, step, mode, cval, Ranks(rank, 25));
