@@ -1,4 +1,5 @@
-// Medians and other ranks of 3x3 and 5x5 values by networks of minima and maxima, for tiles of two rows whose windows share values.
+// Medians and other ranks of 3x3 and 5x5 values by networks of minima and maxima, for tiles of two rows whose windows
+// share values.
 //
 // A tile's core, the values of all its windows, is sorted once; what cannot be asked for any more is left out; then the
 // columns and rows that only some windows have are merged in. (L. Sugy, "Fast median filtering by hierarchical tiling",

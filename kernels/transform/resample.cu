@@ -6,8 +6,8 @@
 #include "spread.cuh"
 
 // Weighted sums of some rows, then of some columns: tables name the samples of each output row and column and their
-// weights. uint8 by weights in 16384ths, with `bits` of a fraction between the two. Where the samples of a tile's columns
-// lie near each other, sums of rows are held in shared memory, else in a scratch image.
+// weights. uint8 by weights in 16384ths, with `bits` of a fraction between the two. Where the samples of a tile's
+// columns lie near each other, sums of rows are held in shared memory, else in a scratch image.
 
 // The one of two numbers that is a number, if the other is NaN.
 __device__ __forceinline__ float lower(float a, float b) { return fminf(a, b); }
