@@ -124,7 +124,9 @@ def test_a_stopped_chain_leaves_off_between_two_kernels():
 
 def shrink(image):
     one = np.zeros((3, 1))
-    return resample("resample", image, shape=(3, 3), overshoot=0.0, i0=one, w0=one, q0=one, i1=one, w1=one, q1=one)
+    return resample(
+        "resample", image, shape=(3, 3), overshoot=0.0, reach=1, i0=one, w0=one, q0=one, i1=one, w1=one, q1=one
+    )
 
 
 def links(image):

@@ -36,11 +36,13 @@ class Axis(NamedTuple):
     samples : (length, taps) int64, input samples, folded at the edges
     weights : (length, taps) float64, each row sums to 1; none is zero
     fixed : (length, taps) int32, the same in 16384ths
+    reach : int, see `_reach`
     """
 
     samples: Array
     weights: Array
     fixed: Array
+    reach: int
 
 
 class Kernel(NamedTuple):
@@ -70,7 +72,7 @@ Pair = tuple[int, int]
 Part = tuple[int, int, int]  # of a side of a result: its first and last sample, and the length of the whole
 
 
-@kept(32, lambda axis: sum(table.nbytes for table in axis))
+@kept(32, lambda axis: sum(table.nbytes for table in axis[:3]))
 def resampling(length: int, part: Part, order: GridOrder, smooth: bool) -> Axis:
     """The samples and weights that turn ``length`` samples into a part of others.
 
@@ -91,7 +93,7 @@ def resampling(length: int, part: Part, order: GridOrder, smooth: bool) -> Axis:
         used = np.abs(weights).max(axis=0) > 0
         index, weights = index[:, used], weights[:, used]
     index, weights = map(np.ascontiguousarray, (_mirrored(index, length), weights))
-    return Axis(*_shared(index, weights))
+    return Axis(*_shared(index, weights), _reach(index))
 
 
 def _interpolated(order: GridOrder, middles: Array, wanted: int) -> tuple[Array, Array]:
@@ -141,6 +143,12 @@ def _mirrored(index: Array, length: int) -> Array:
     period = 2 * length - 2
     index = index % period
     return np.where(index < length, index, period - index)
+
+
+def _reach(index: Array) -> int:
+    """How far apart the samples of up to 129 neighbours lie: the most of 256, each 128."""
+    starts = range(0, max(len(index) - 128, 1), 128)
+    return max(int(np.ptp(index[start : start + 256])) + 1 for start in starts)
 
 
 def _shared(index: Array, weights: Array) -> tuple[Array, Array, Array]:
@@ -428,6 +436,7 @@ def plan_resize(image: Value, rows: Part, cols: Part, order: GridOrder, smooth: 
         shape=shape,
         work=1.0 + down.weights.shape[1] + along.weights.shape[1],
         overshoot=OVERSHOOT if order in KERNELS else 0.0,
+        reach=along.reach,
         i0=down.samples,
         w0=down.weights,
         q0=down.fixed,

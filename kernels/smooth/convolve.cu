@@ -15,6 +15,8 @@
 
 constexpr int THREADS = 256, ACROSS = 4, DOWN = 4;  // results of a thread: 32 elements apart, and one below the other
 constexpr int WIDTH = 32 * ACROSS, HEIGHT = THREADS / 32 * DOWN;  // of a block's
+template <typename A>
+constexpr int BLOCKS = sizeof(A) == 4 ? 4 : 2;  // of a multiprocessor, as registers allow
 
 // A sum as a pixel: rounded half to even and saturated if it is a whole number.
 template <typename T, typename A>
@@ -27,10 +29,46 @@ __device__ __forceinline__ T finished(A total, int shift) {
   }
 }
 
+// Load `loaded` rows of `filled` elements, the first of which is that at (row, left), into shared memory. Inside the
+// image many loads are under way at once.
+template <typename T, typename A>
+__device__ __forceinline__ void load_tile(const T* src, long long rows, long long cols, long long row, long long left,
+                                          int loaded, int filled, long long step, long long mode, double cval,
+                                          A* tile) {
+  constexpr int WARPS = THREADS / 32, BATCH = 8;
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  if (row >= 0 && row + loaded <= rows && left >= 0 && left + filled <= cols) {
+#pragma unroll 1
+    for (int x = lane; x < filled; x += 32) {
+#pragma unroll 1
+      for (int i = warp; i < loaded; i += BATCH * WARPS) {
+        const T* const from = src + (row + i) * cols + left + x;
+        T values[BATCH];
+#pragma unroll
+        for (int k = 0; k < BATCH; ++k)
+          values[k] = i + k * WARPS < loaded ? __ldg(from + k * WARPS * cols) : T(0);
+#pragma unroll
+        for (int k = 0; k < BATCH; ++k)
+          if (i + k * WARPS < loaded) tile[(i + k * WARPS) * filled + x] = A(values[k]);
+      }
+    }
+    return;
+  }
+#pragma unroll 1
+  for (int i = warp; i < loaded; i += WARPS) {
+    const long long r = fold(row + i, rows, mode);
+#pragma unroll 1
+    for (int x = lane; x < filled; x += 32) {
+      const long long c = fold_element(left + x, cols, step, mode);
+      tile[i * filled + x] = A(r < 0 || c < 0 ? T(cval) : __ldg(src + r * cols + c));
+    }
+  }
+}
+
 // A block keeps its part of the image in shared memory, for `part` rows of the weights at a time; these stand behind it,
 // with DOWN - 1 rows of zeros on either side.
 template <typename T, typename A>
-__global__ void __launch_bounds__(256, 2)
+__global__ void __launch_bounds__(256, BLOCKS<A>)
     near_convolve(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                   long long top, long long bottom, long long step, long long mode, double cval, const A* weights,
                   long long height, long long width, long long shift, long long part) {
@@ -46,15 +84,8 @@ __global__ void __launch_bounds__(256, 2)
   for (int begin = 0; begin < high; begin += most) {
     const int count = min(most, high - begin), loaded = done + count - 1;
     __syncthreads();
-#pragma unroll 1
-    for (int i = warp; i < loaded; i += THREADS / 32) {
-      const long long row = fold(first - (high - 1) / 2 + begin + i, rows, mode);
-#pragma unroll 1
-      for (int x = lane; x < filled; x += 32) {
-        const long long col = fold_element(left - (wide - 1) / 2 * step + x, cols, step, mode);
-        tile[i * filled + x] = A(row < 0 || col < 0 ? T(cval) : __ldg(src + row * cols + col));
-      }
-    }
+    load_tile(src, rows, cols, first - (high - 1) / 2 + begin, left - (wide - 1) / 2 * step, loaded, filled, step, mode,
+              cval, tile);
 #pragma unroll 1
     for (int i = threadIdx.x; i < (count + 2 * (DOWN - 1)) * wide; i += THREADS) {
       const int row = i / wide - (DOWN - 1);
@@ -62,6 +93,18 @@ __global__ void __launch_bounds__(256, 2)
     }
     __syncthreads();
     const A* from = tile + warp * DOWN * filled + lane;
+    if (high == 1) {
+#pragma unroll 2
+      for (int col = 0; col < wide; ++col) {
+        const A weight = taps[(DOWN - 1) * wide + col];
+        if (weight == A(0)) continue;
+#pragma unroll
+        for (int j = 0; j < DOWN; ++j)
+#pragma unroll
+          for (int k = 0; k < ACROSS; ++k) totals[j][k] += weight * from[j * filled + 32 * k + col * apart];
+      }
+      continue;
+    }
 #pragma unroll 1
     for (int row = 0; row < count + DOWN - 1; ++row, from += filled) {
       // The weights of the lowest of a thread's results; those of the one above it are a row further on.

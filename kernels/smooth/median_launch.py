@@ -1,4 +1,4 @@
-"""Networks for medians of 3x3 and 5x5 (`median_tiles`), planes of bits up to 31x31 (`median_planes`).
+"""Networks for 3x3 and 5x5 (`median_tiles`, `rank_tiles`), planes of bits up to 31x31 (`median_planes`).
 
 Larger windows: sliding histograms for uint8, a search by bits for all else.
 """
@@ -20,10 +20,13 @@ SHORTEST_STRIP = 64  # rows that a thread walks down; a strip begins with the co
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1, rank):
     kind, is_median = gpu.ctype(src.dtype), rank == n0 * n1 // 2
-    if is_median and (n0, n1) == (5, 5) and kind == "double":
+    registers = (n0, n1) in NETWORKS and max(src.shape) < WIDEST and not ((n0, n1) == (5, 5) and kind == "double")
+    if registers and is_median:
+        by_network(gpu, "median_tiles", NETWORKS[n0, n1], src, dst, top, bottom, step, mode, cval)
+    elif registers:
+        by_network(gpu, "rank_tiles", f"{NETWORKS[n0, n1]}_ranks", src, dst, top, bottom, step, mode, cval, rank)
+    elif is_median and (n0, n1) == (5, 5) and kind == "double":
         gpu.fill_rows("median", "twentyfive<double, double>", src, dst, top, bottom, step, mode, cval)
-    elif is_median and (n0, n1) in NETWORKS and max(src.shape) < WIDEST:
-        by_network(gpu, NETWORKS[n0, n1], src, dst, top, bottom, step, mode, cval)
     elif max(n0, n1) <= PLANE_SIZES[-1] and not (kind == "unsigned char" and n0 > PLANE_SIZES[0] and n1 <= NARROWEST):
         by_planes(gpu, src, dst, top, bottom, step, mode, cval, n0, n1, rank)
     elif kind == "unsigned char":
@@ -35,16 +38,16 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1, rank):
         gpu.fill_rows("median", f"search<{kind}, {kind}>", src, dst, top, bottom, step, mode, cval, n0, n1, rank)
 
 
-def by_network(gpu, name, src, dst, top, bottom, step, mode, cval):
-    size, wide = src.dtype.itemsize, name == "nine" and src.dtype.itemsize == 4
+def by_network(gpu, stem, name, src, dst, top, bottom, step, mode, cval, *rank):
+    size, wide = src.dtype.itemsize, name.startswith("nine") and src.dtype.itemsize == 4
     columns = (4 if wide else 2) * (2 if size < 4 else 1)  # of a thread, as in the kernels
     threads = -(-src.shape[1] // step // columns) * step
-    kernel = gpu.kernel("median_tiles", f"{name}<{gpu.ctype(src.dtype)}>")
+    kernel = gpu.kernel(stem, f"{name}<{gpu.ctype(src.dtype)}>")
     most = GREATEST_GRID * BLOCK[1] * STRIP_ROWS
     for first in range(top, bottom, most):
         last = min(first + most, bottom)
         grid = (-(-threads // BLOCK[0]), -(-(last - first) // (BLOCK[1] * STRIP_ROWS)))
-        kernel(grid, BLOCK, (src, dst, first, last, step, mode, cval))
+        kernel(grid, BLOCK, (src, dst, first, last, step, mode, cval, *rank))
 
 
 def by_planes(gpu, src, dst, top, bottom, step, mode, cval, n0, n1, rank):

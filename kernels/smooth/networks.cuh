@@ -1,6 +1,7 @@
-// Medians of 3x3 and 5x5 values by networks of minima and maxima, for tiles of two rows whose windows share values.
+// Medians and other ranks of 3x3 and 5x5 values by networks of minima and maxima, for tiles of two rows whose windows
+// share values.
 //
-// A tile's core, the values of all its windows, is sorted once; what cannot be a median any more is left out; then the
+// A tile's core, the values of all its windows, is sorted once; what cannot be asked for any more is left out; then the
 // columns and rows that only some windows have are merged in. (L. Sugy, "Fast median filtering by hierarchical tiling",
 // 2025; the merging network: K. E. Batcher, "Sorting networks and their applications", AFIPS SJCC 32, 1968.) What is
 // not used of a network the compiler removes.
@@ -11,6 +12,15 @@ template <bool SIGNED>
 struct Pair {
   unsigned int bits;
 };
+
+// By value: else the compiler would choose between addresses, and keep arrays in memory.
+template <bool SIGNED>
+__device__ __forceinline__ Pair<SIGNED> chosen(bool first, Pair<SIGNED> a, Pair<SIGNED> b) {
+  return {first ? a.bits : b.bits};
+}
+__device__ __forceinline__ float chosen(bool first, float a, float b) { return first ? a : b; }
+__device__ __forceinline__ double chosen(bool first, double a, double b) { return first ? a : b; }
+__device__ __forceinline__ int chosen(bool first, int a, int b) { return first ? a : b; }
 
 template <bool SIGNED>
 __device__ __forceinline__ Pair<SIGNED> lower(Pair<SIGNED> a, Pair<SIGNED> b) {
@@ -26,6 +36,15 @@ __device__ __forceinline__ double lower(double a, double b) { return b < a ? b :
 __device__ __forceinline__ double upper(double a, double b) { return b < a ? a : b; }
 __device__ __forceinline__ int lower(int a, int b) { return min(a, b); }
 __device__ __forceinline__ int upper(int a, int b) { return max(a, b); }
+
+// The least of all values.
+template <bool SIGNED>
+__device__ __forceinline__ void set_least(Pair<SIGNED>& v) {
+  v.bits = SIGNED ? 0x80008000u : 0u;
+}
+__device__ __forceinline__ void set_least(float& v) { v = -__int_as_float(0x7f800000); }
+__device__ __forceinline__ void set_least(double& v) { v = -__int_as_float(0x7f800000); }
+__device__ __forceinline__ void set_least(int& v) { v = -2147483647 - 1; }
 
 template <typename V>
 __device__ __forceinline__ void sort(V& a, V& b) {
@@ -118,59 +137,124 @@ __device__ __forceinline__ V selected(const Sorted<V, M>& a, const Sorted<V, N>&
   return found;
 }
 
-// Medians of the windows of 3x3 values at two rows and P columns.
-template <int P, typename V>
-__device__ __forceinline__ void tile_medians(const V (&v)[4][P + 2], V (&out)[2][P]) {
-  static_assert(P % 2 == 0, "columns are shared in pairs");
-  V low[2][P + 2], middle[2][P + 2], high[2][P + 2];
+// Move values to the front by so many places, of which BIT is the highest bit: those of the first COUNT places.
+template <int BIT, int COUNT, typename V, int N>
+__device__ __forceinline__ void move_forward(V (&v)[N], int places) {
 #pragma unroll
-  for (int x = 0; x < P + 2; ++x) {
+  for (int k = 0; k < COUNT + BIT - 1; ++k)
+    if (k + BIT < N) v[k] = chosen(places & BIT, v[k + BIT], v[k]);
+  if constexpr (BIT > 1) move_forward<BIT / 2, COUNT>(v, places);
+}
+
+// The value with `rank` smaller ones in both together; `rank` is less than M.
+template <typename V, int M, int N>
+__device__ __forceinline__ V ranked(const Sorted<V, M>& a, const Sorted<V, N>& b, int rank) {
+  // As above: with i values of `b` at or below it, found[N - i] shall be the value of `a` then. What would lie before
+  // the first value of `a` is least.
+  V found[M + N];
+#pragma unroll
+  for (int k = 0; k < M + N; ++k)
+    if (k < N)
+      set_least(found[k]);
+    else
+      found[k] = a.v[k - N];
+  constexpr int HIGHEST = M > 8 ? 8 : M > 4 ? 4 : 2;
+  static_assert(M > HIGHEST && M <= 2 * HIGHEST, "so many bits has a rank");
+  move_forward<HIGHEST, N + 1>(found, rank);
+  V result = found[N];
+#pragma unroll
+  for (int i = 1; i <= N; ++i) result = lower(result, upper(found[N - i], b.v[i - 1]));
+  return result;
+}
+
+// Columns of three values, those of two rows beginning with the first and second of four.
+template <typename V, int WIDTH>
+__device__ __forceinline__ void sort_columns(const V (&v)[4][WIDTH], Sorted<V, 3> (&column)[2][WIDTH]) {
+#pragma unroll
+  for (int x = 0; x < WIDTH; ++x) {
     V below = v[1][x], above = v[2][x];
     sort(below, above);
 #pragma unroll
     for (int y = 0; y < 2; ++y) {
       const V more = v[3 * y][x], rest = upper(more, below);
-      low[y][x] = lower(more, below);
-      middle[y][x] = lower(rest, above);
-      high[y][x] = upper(rest, above);
+      column[y][x] = {{lower(more, below), lower(rest, above), upper(rest, above)}};
     }
   }
+}
+
+// Medians of the windows of 3x3 values at two rows and P columns.
+template <int P, typename V>
+__device__ __forceinline__ void tile_medians(const V (&v)[4][P + 2], V (&out)[2][P]) {
+  static_assert(P % 2 == 0, "columns are shared in pairs");
+  Sorted<V, 3> column[2][P + 2];
+  sort_columns(v, column);
   // The median of the nine is that of the maximum minimum, the middle median and the minimum maximum.
 #pragma unroll
   for (int y = 0; y < 2; ++y)
 #pragma unroll
     for (int x = 0; x < P; x += 2) {
-      const V lows = upper(low[y][x + 1], low[y][x + 2]), highs = lower(high[y][x + 1], high[y][x + 2]);
-      V first = middle[y][x + 1], last = middle[y][x + 2];
+      const auto &left = column[y][x + 1], &right = column[y][x + 2];
+      const V lows = upper(left.v[0], right.v[0]), highs = lower(left.v[2], right.v[2]);
+      V first = left.v[1], last = right.v[1];
       sort(first, last);
 #pragma unroll
       for (int k = 0; k < 2; ++k) {
-        V a = upper(lows, low[y][x + 3 * k]), b = lower(upper(first, middle[y][x + 3 * k]), last);
-        const V c = lower(highs, high[y][x + 3 * k]);
+        const auto& other = column[y][x + 3 * k];
+        V a = upper(lows, other.v[0]), b = lower(upper(first, other.v[1]), last);
+        const V c = lower(highs, other.v[2]);
         sort(a, b);
         out[y][x + k] = upper(a, lower(b, c));
       }
     }
 }
 
+// Values of a rank below the median's in the windows of 3x3 values at two rows and P columns.
+template <int P, typename V>
+__device__ __forceinline__ void tile_ranks(const V (&v)[4][P + 2], V (&out)[2][P], int rank) {
+  static_assert(P % 2 == 0, "columns are shared in pairs");
+  Sorted<V, 3> column[2][P + 2];
+  sort_columns(v, column);
+#pragma unroll
+  for (int y = 0; y < 2; ++y)
+#pragma unroll
+    for (int x = 0; x < P; x += 2) {
+      const auto shared = part<0, 4>(merged(column[y][x + 1], column[y][x + 2]));
+#pragma unroll
+      for (int k = 0; k < 2; ++k) out[y][x + k] = ranked(shared, column[y][x + 3 * k], rank);
+    }
+}
+
+// Columns of four values and the sorted values of each second pair of them, which all windows of 5x5 values at two rows
+// and P columns share.
+template <int P, typename V>
+__device__ __forceinline__ void sort_columns(const V (&v)[6][P + 4], Sorted<V, 4> (&column)[P + 4],
+                                             Sorted<V, 8> (&pairs)[P / 2 + 1]) {
+#pragma unroll
+  for (int x = 0; x < P + 4; ++x) column[x] = sorted4(v[1][x], v[2][x], v[3][x], v[4][x]);
+#pragma unroll
+  for (int k = 0; k < P / 2 + 1; ++k) pairs[k] = merged(column[2 * k + 1], column[2 * k + 2]);
+}
+
+// The values of four columns in the rows that only the windows of one row have.
+template <typename V, int WIDTH>
+__device__ __forceinline__ void sort_rows(const V (&v)[6][WIDTH], int x, Sorted<V, 4> (&row)[2]) {
+#pragma unroll
+  for (int y = 0; y < 2; ++y) row[y] = sorted4(v[5 * y][x + 1], v[5 * y][x + 2], v[5 * y][x + 3], v[5 * y][x + 4]);
+}
+
 // Medians of the windows of 5x5 values at two rows and P columns.
 template <int P, typename V>
 __device__ __forceinline__ void tile_medians(const V (&v)[6][P + 4], V (&out)[2][P]) {
   static_assert(P % 2 == 0, "tiles are two columns wide");
-  Sorted<V, 4> column[P + 4];
-#pragma unroll
-  for (int x = 0; x < P + 4; ++x) column[x] = sorted4(v[1][x], v[2][x], v[3][x], v[4][x]);
+  Sorted<V, 4> column[P + 4], row[2];
   Sorted<V, 8> pairs[P / 2 + 1];
-#pragma unroll
-  for (int k = 0; k < P / 2 + 1; ++k) pairs[k] = merged(column[2 * k + 1], column[2 * k + 2]);
+  sort_columns<P>(v, column, pairs);
 #pragma unroll
   for (int k = 0; k < P / 2; ++k) {
     const int x = 2 * k;
     // Of 16 values 9 more come to, the median of all 25, with 12 below it, is none of the first or the last three.
     const auto core = part<3, 10>(merged(pairs[k], pairs[k + 1]));
-    Sorted<V, 4> row[2];
-#pragma unroll
-    for (int y = 0; y < 2; ++y) row[y] = sorted4(v[5 * y][x + 1], v[5 * y][x + 2], v[5 * y][x + 3], v[5 * y][x + 4]);
+    sort_rows(v, x, row);
 #pragma unroll
     for (int side = 0; side < 2; ++side) {
       // Five more come to these: 3 and 4 are left out below, 3 and 4 above.
@@ -179,6 +263,30 @@ __device__ __forceinline__ void tile_medians(const V (&v)[6][P + 4], V (&out)[2]
       for (int y = 0; y < 2; ++y) {
         const Sorted<V, 1> corner = {{v[5 * y][x + 5 * side]}};
         out[y][x + side] = selected<5>(left, merged(row[y], corner));
+      }
+    }
+  }
+}
+
+// Values of a rank below the median's in the windows of 5x5 values at two rows and P columns.
+template <int P, typename V>
+__device__ __forceinline__ void tile_ranks(const V (&v)[6][P + 4], V (&out)[2][P], int rank) {
+  static_assert(P % 2 == 0, "tiles are two columns wide");
+  Sorted<V, 4> column[P + 4], row[2];
+  Sorted<V, 8> pairs[P / 2 + 1];
+  sort_columns<P>(v, column, pairs);
+#pragma unroll
+  for (int k = 0; k < P / 2; ++k) {
+    const int x = 2 * k;
+    const auto core = part<0, 12>(merged(pairs[k], pairs[k + 1]));
+    sort_rows(v, x, row);
+#pragma unroll
+    for (int side = 0; side < 2; ++side) {
+      const auto left = part<0, 12>(merged(core, column[x + 5 * side]));
+#pragma unroll
+      for (int y = 0; y < 2; ++y) {
+        const Sorted<V, 1> corner = {{v[5 * y][x + 5 * side]}};
+        out[y][x + side] = ranked(left, merged(row[y], corner), rank);
       }
     }
   }

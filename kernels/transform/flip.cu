@@ -1,5 +1,5 @@
 // launch: tile 32x8, pixels 32x1
-// instances: flip<M, M>
+// instances: flip<M, M>; flip_rows<M, M>
 #include "vectors.cuh"
 
 // The elements of a Pack of pixels of STEP elements with the pixels in the opposite order.
@@ -49,18 +49,16 @@ __device__ __forceinline__ void fill_row(const T* source, T* target, long long c
   }
 }
 
-// Rows or columns in the opposite order.
+// Columns in the opposite order, or rows and columns.
 template <typename T, typename U>
-__global__ void __launch_bounds__(256) flip(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
-                                            long long dst_cols, long long top, long long bottom, long long step,
-                                            long long vertical, long long horizontal) {
+__global__ void __launch_bounds__(256, 3)
+    flip(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols, long long top,
+         long long bottom, long long step, long long vertical) {
   const long long row = top + (long long)blockIdx.y * blockDim.y + threadIdx.y;
   if (row >= bottom) return;
   const T* const source = src + (vertical ? rows - 1 - row : row) * cols;
   U* const target = dst + row * cols;
-  if (!horizontal) {
-    fill_row<1, false>(source, target, cols);
-  } else if (step == 1) {
+  if (step == 1) {
     fill_row<1, true>(source, target, cols);
   } else if (step == 3) {
     fill_row<3, true>(source, target, cols);
@@ -70,4 +68,13 @@ __global__ void __launch_bounds__(256) flip(const T* src, long long rows, long l
       target[x] = source[cols - step - (x - channel) + channel];
     }
   }
+}
+
+// Rows in the opposite order: in few registers, so that many threads' loads are under way at once.
+template <typename T, typename U>
+__global__ void __launch_bounds__(256, 6)
+    flip_rows(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+              long long top, long long bottom) {
+  const long long row = top + (long long)blockIdx.y * blockDim.y + threadIdx.y;
+  if (row < bottom) fill_row<1, false>(src + (rows - 1 - row) * cols, dst + row * cols, cols);
 }

@@ -1,10 +1,19 @@
 // launch: tile 32x8, pixels 8x4
 // instances: fixed_rows<unsigned char>; fixed_cols<unsigned char>; rows_of<T, A>; cols_of<A, T>
+// instances: fixed_tiles<unsigned char>; tiles_of<unsigned short, float, unsigned short>; tiles_of<short, float, short>
+// instances: tiles_of<F, A, F>; tiles_of<unsigned short, float, float>
 #include "numbers.cuh"
 #include "spread.cuh"
 
-// Weighted sums of some rows into a scratch image, then of some columns: tables name the samples of each output row and
-// column and their weights. uint8 by weights in 16384ths, with `bits` of a fraction between the two.
+// Weighted sums of some rows, then of some columns: tables name the samples of each output row and column and their
+// weights. uint8 by weights in 16384ths, with `bits` of a fraction between the two. Where the samples of a tile's
+// columns lie near each other, sums of rows are held in shared memory, else in a scratch image.
+
+// The one of two numbers that is a number, if the other is NaN.
+__device__ __forceinline__ float lower(float a, float b) { return fminf(a, b); }
+__device__ __forceinline__ float upper(float a, float b) { return fmaxf(a, b); }
+__device__ __forceinline__ double lower(double a, double b) { return b < a ? b : a; }
+__device__ __forceinline__ double upper(double a, double b) { return b > a ? b : a; }
 
 // A weighted mean; of floats it is kept in the range of its samples, which rounding may leave, widened by `overshoot`
 // times its length on both sides.
@@ -19,8 +28,8 @@ struct Mean {
   }
   __device__ __forceinline__ void add(A weight, A sample) {
     total = total + weight * sample;
-    low = sample < low ? sample : low;
-    high = sample > high ? sample : high;
+    low = lower(low, sample);
+    high = upper(high, sample);
   }
   __device__ __forceinline__ A value(A overshoot) const {
     const A beyond = overshoot * high - overshoot * low;
@@ -102,6 +111,86 @@ __device__ __forceinline__ void sum_cols(const A* src, long long cols, T* dst, l
   }
 }
 
+constexpr int TILE_COLUMNS = 256, TILE_ROWS = 16, LINES = 4;
+template <typename A>
+constexpr int TILES = SameType<A, int>::value ? 5 : sizeof(A) == 4 ? 4 : 2;  // of a multiprocessor, as registers allow
+
+// Sums of rows in as many lines as a thread makes at once, side by side: they are written and read together.
+template <typename A>
+struct __align__(16) Column {
+  A v[LINES];
+};
+
+// Both sums of a tile, a few lines at a time; held[k] is of the k-th element from the first one that the tile samples.
+template <typename A, typename W, typename T, typename U, typename PutRow, typename Put>
+__device__ __forceinline__ void sum_tile(const T* src, long long cols, U* dst, long long dst_cols, long long top,
+                                         long long bottom, long long step, const long long* index0, long long taps0,
+                                         const W* weights0, A start0, const long long* index1, long long taps1,
+                                         const W* weights1, A start1, A overshoot, PutRow put_row, Put put) {
+  DYNAMIC_SHARED(Column<A>, held);
+  __shared__ int first, last;  // pixels
+  const long long x = (long long)blockIdx.x * TILE_COLUMNS + threadIdx.x;
+  const bool inside = x < dst_cols;
+  const long long pixel = pixel_of(inside ? x : dst_cols - 1, step);
+  const long long* const from1 = index1 + pixel * taps1;
+  const W* const weight1 = weights1 + pixel * taps1;
+  if (threadIdx.x == 0) {
+    first = 0x7fffffff;
+    last = 0;
+  }
+  __syncthreads();
+  int least = 0x7fffffff, most = 0;
+#pragma unroll 1
+  for (int tap = 0; tap < int(taps1); ++tap) {
+    const int at = int(__ldg(from1 + tap));
+    least = min(least, at);
+    most = max(most, at);
+  }
+  atomicMin(&first, least);
+  atomicMax(&last, most);
+  __syncthreads();
+  const int count = (last - first + 1) * int(step), channel = int(x - pixel * step) - first * int(step);
+  const T* const begin = src + first * step;
+  const long long upper_row = top + (long long)blockIdx.y * TILE_ROWS, end = min(bottom, upper_row + TILE_ROWS);
+#pragma unroll 1
+  for (long long row = upper_row; row < end; row += LINES) {
+    const int lines = int(min((long long)LINES, end - row));
+#pragma unroll 1
+    for (int k = threadIdx.x; k < count; k += TILE_COLUMNS) {
+      Column<A> column;
+#pragma unroll
+      for (int r = 0; r < LINES; ++r) {
+        const long long place = (row + min(r, lines - 1)) * taps0;
+        Mean<A, Number<T>::whole> sum;
+        sum.start(start0);
+#pragma unroll 2
+        for (int tap = 0; tap < int(taps0); ++tap)
+          sum.add(A(__ldg(weights0 + place + tap)), A(__ldg(begin + __ldg(index0 + place + tap) * cols + k)));
+        column.v[r] = put_row(sum.value(overshoot));
+      }
+      held[k] = column;
+    }
+    __syncthreads();
+    if (inside) {
+      Mean<A, Number<U>::whole> sums[LINES];
+#pragma unroll
+      for (int r = 0; r < LINES; ++r) sums[r].start(start1);
+#pragma unroll 2
+      for (int tap = 0; tap < int(taps1); ++tap) {
+        const A heavy = A(__ldg(weight1 + tap));
+        const Column<A> column = held[int(__ldg(from1 + tap)) * int(step) + channel];
+#pragma unroll
+        for (int r = 0; r < LINES; ++r) sums[r].add(heavy, column.v[r]);
+      }
+      U* const out = dst + row * dst_cols + x;
+#pragma unroll
+      for (int r = 0; r < LINES; ++r)
+        if (r < lines) out[r * dst_cols] = put(sums[r].value(overshoot));
+    }
+    __syncthreads();
+  }
+}
+
 // Sums of reals begin with -0, to which the first addend is added unchanged, the sign of a zero included.
 template <typename T, typename A>
 __global__ void __launch_bounds__(256)
@@ -136,4 +225,28 @@ __global__ void __launch_bounds__(256)
                long long taps, const int* weights, long long weighted, long long weights_each, long long bits) {
   sum_cols(src, cols, dst, dst_cols, top, bottom, step, index, taps, weights, 1 << (13 + bits), 0,
            [bits](int total) { return saturated<T>(total >> (14 + bits)); });
+}
+
+template <typename T, typename A, typename U>
+__global__ void __launch_bounds__(256, TILES<A>)
+    tiles_of(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+             long long top, long long bottom, long long step, const long long* index0, long long indices0,
+             long long taps0, const double* weights0, long long weighted0, long long weights_each0,
+             const long long* index1, long long indices1, long long taps1, const double* weights1, long long weighted1,
+             long long weights_each1, double overshoot) {
+  sum_tile<A>(src, cols, dst, dst_cols, top, bottom, step, index0, taps0, weights0, -A(0), index1, taps1, weights1,
+              -A(0), A(overshoot), [](A total) { return total; }, [](A total) { return rounded<U>(total); });
+}
+
+template <typename T>
+__global__ void __launch_bounds__(256, TILES<int>)
+    fixed_tiles(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
+                long long top, long long bottom, long long step, const long long* index0, long long indices0,
+                long long taps0, const int* weights0, long long weighted0, long long weights_each0,
+                const long long* index1, long long indices1, long long taps1, const int* weights1, long long weighted1,
+                long long weights_each1, long long bits) {
+  sum_tile<int>(
+      src, cols, dst, dst_cols, top, bottom, step, index0, taps0, weights0, 1 << (13 - bits), index1, taps1, weights1,
+      1 << (13 + bits), 0, [bits](int total) { return total >> (14 - bits); },
+      [bits](int total) { return saturated<T>(total >> (14 + bits)); });
 }

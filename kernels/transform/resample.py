@@ -6,6 +6,8 @@ types are summed in floating point, tap after tap. So is uint8 into float32: col
 By positive weights, sums of floats stay in the range of their samples: so constants stay, however sums are rounded.
 With ``overshoot``, which says that there are negative ones and is at least their sum, the range is wider by so many
 times its length on both sides; rows of uint8 are kept in 128ths then.
+
+``reach`` is how many pixels of a row neighbouring columns sample, which CUDA's tiles hold.
 """
 
 import numpy as np
@@ -34,7 +36,7 @@ REACH = 128  # elements of a line that it picks from
 
 
 @kernel
-def fill(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
+def fill(src, dst, top, bottom, step, overshoot, reach, i0, w0, q0, i1, w1, q1):
     weigh(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1)
 
 

@@ -1,23 +1,38 @@
-"""Sums of rows into a scratch image, then of columns; of bytes into floats, of colours times alpha."""
+"""Sums of rows, then of columns: by tiles, or with a scratch image; of bytes into floats, of colours times alpha."""
 
 import numpy as np
 
+from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 
-def launch(gpu, src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
+TILE = (256, 16)  # columns and rows, as in the kernels
+LINES = 4  # of sums held at once
+MOST_SHARED = 46 << 10  # bytes
+
+
+def launch(gpu, src, dst, top, bottom, step, overshoot, reach, i0, w0, q0, i1, w1, q1):
     if src.dtype == np.uint8 and dst.dtype == np.float32:
         product = gpu.empty(src.shape, np.dtype(np.uint16))
         gpu.launch("premultiply", src, product, 0, src.shape[0], step, 255.0)
         src = product
-    kind = gpu.ctype(src.dtype)
+    kind, result = gpu.ctype(src.dtype), gpu.ctype(dst.dtype)
     fixed = src.dtype == np.uint8
-    bits = 7 if overshoot else 8
     wide = np.dtype(np.int32 if fixed else np.float64 if src.dtype == np.float64 else np.float32)
+    sums, last = gpu.ctype(wide), (7 if overshoot else 8) if fixed else overshoot
+    down, along = ((i0, q0), (i1, q1)) if fixed else ((i0, w0), (i1, w1))
+    shared = reach * step * LINES * wide.itemsize
+    if shared <= MOST_SHARED:
+        name = f"fixed_tiles<{kind}>" if fixed else f"tiles_of<{kind}, {sums}, {result}>"
+        kernel, most = gpu.kernel("resample", name), GREATEST_GRID * TILE[1]
+        for first in range(top, bottom, most):
+            end = min(first + most, bottom)
+            grid = (-(-dst.shape[1] // TILE[0]), -(-(end - first) // TILE[1]))
+            kernel(grid, (TILE[0], 1), (src, dst, first, end, step, *down, *along, last), shared)
+        return
     held = gpu.rows(gpu.empty((bottom - top, src.shape[1]), wide), top, dst.shape[0])
-    if fixed:
-        gpu.fill_rows("resample", f"fixed_rows<{kind}>", src, held, top, bottom, i0, q0, bits)
-        gpu.fill_rows("resample", f"fixed_cols<{kind}>", held, dst, top, bottom, step, i1, q1, bits)
-    else:
-        sums = gpu.ctype(wide)
-        gpu.fill_rows("resample", f"rows_of<{kind}, {sums}>", src, held, top, bottom, i0, w0, overshoot)
-        columns = f"cols_of<{sums}, {gpu.ctype(dst.dtype)}>"
-        gpu.fill_rows("resample", columns, held, dst, top, bottom, step, i1, w1, overshoot)
+    rows, cols = (
+        (f"fixed_rows<{kind}>", f"fixed_cols<{kind}>")
+        if fixed
+        else (f"rows_of<{kind}, {sums}>", f"cols_of<{sums}, {result}>")
+    )
+    gpu.fill_rows("resample", rows, src, held, top, bottom, *down, last)
+    gpu.fill_rows("resample", cols, held, dst, top, bottom, step, *along, last)
