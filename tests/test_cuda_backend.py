@@ -9,12 +9,13 @@ import threading
 import time
 import warnings
 from concurrent.futures import CancelledError
+from functools import partial
 
 import numpy as np
 import pytest
 
 import gpuimg
-from gpuimg import choosing, kernels, run
+from gpuimg import choosing, kernels, run, stopping
 from gpuimg.backend import cuda, device, prepared
 from gpuimg.backend.cuda import Cuda, _rows_needed
 from gpuimg.backend.device import DeviceFailed, OutOfDeviceMemory
@@ -529,6 +530,29 @@ def test_auto_goes_to_multicore_when_memory_runs_out(monkeypatch):
         with pytest.warns(FallbackWarning, match="needs more than the GPU's free memory"):
             result = gpuimg.invert(IMAGE, backend="auto")
     np.testing.assert_array_equal(result, 255 - IMAGE)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "median", "gradient", "minimum", "denoise_nl_means", "threshold_sauvola"])
+def test_long_launches_are_made_in_pieces_where_they_may_be_stopped(monkeypatch, name):
+    monkeypatch.setattr(cuda, "WATCHED_WORK", 5000)
+    call = partial(getattr(gpuimg, name), IMAGE[..., 0], backend="cuda")
+    expected = getattr(gpuimg, name)(IMAGE[..., 0], backend="single")
+    waits = []
+    with emulated() as gpu:
+        watch = stopping.Watch()
+        monkeypatch.setattr(gpu, "synchronize", lambda: waits.append(watch.progress))
+        with stopping.watched(watch):
+            found = call()
+        assert len(waits) >= 2
+        assert waits == sorted(waits)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+        count = len(waits)
+        monkeypatch.setattr(gpu, "synchronize", lambda: watch.stop())
+        with stopping.watched(watch), pytest.raises(stopping.Stopped):
+            call()
+        call()
+        assert len(waits) == count
 
 
 def test_auto_goes_to_multicore_when_the_device_does_something_unexpected(monkeypatch):

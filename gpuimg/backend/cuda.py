@@ -27,6 +27,7 @@ from gpuimg.plans.value import Small, Value
 
 BANDED_FROM = 16 << 20  # bytes of an image from which on copies and kernels overlap
 BAND_COST = 3 << 19  # a band costs as much time as the copy of that many bytes
+WATCHED_WORK = 1 << 30  # elements times work launched at once where it may be stopped: at most some 20 ms on an H200
 MEASURED_BYTES, COPIED_BYTES = 32 << 20, 256 << 20  # the latter is more than caches hold
 BAND_HALOS = 8  # a band has at least this many times the rows of its halo
 
@@ -237,11 +238,19 @@ class Whole:
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Any]) -> None:
         (node,) = nodes
         gpu, image = self._gpu, value_of(node.image)
-        if node.is_prepared:
+        pieces = 1
+        if node.effort > WATCHED_WORK and node.halo is not None and stopping.watch() is not None:
+            pieces = min(math.ceil(node.effort / WATCHED_WORK), node.pieces)
+        if pieces == 1 and node.is_prepared:
             run_prepared(gpu, node, [image, *results], value_of)
-        else:
-            args = on_device(gpu, node, walking.arguments(node, value_of, results))
-            gpu.launch(node.kernel, flat(image), flat(results[0]), 0, node.pieces, *args)
+            return
+        args = on_device(gpu, node, walking.arguments(node, value_of, results))
+        edges = [node.pieces * number // pieces for number in range(pieces + 1)]
+        for number, (top, bottom) in enumerate(pairwise(edges)):
+            if number:  # what is launched cannot be stopped
+                gpu.synchronize()
+                stopping.within(number / pieces)
+            gpu.launch(node.kernel, flat(image), flat(results[0]), top, bottom, *args)
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
         gpu, image = self._gpu, value_of(node.image)
