@@ -282,6 +282,22 @@ def test_so_many_launches_are_kept(monkeypatch):
         assert 0 < len(gpu.prepared) <= 3
 
 
+@pytest.mark.parametrize("distance", [1, 3])
+@needs("peak_places")
+def test_launches_by_what_is_found_are_not_prepared(distance):
+    with emulated() as gpu:
+        for image in (IMAGE[..., 0], 255 - IMAGE[..., 0], np.zeros_like(IMAGE[..., 0])):
+            expected = gpuimg.peak_local_max(image, distance, backend="single")
+            np.testing.assert_array_equal(gpuimg.peak_local_max(image, distance, backend="cuda"), expected)
+        assert "range_starts<long long>" in gpu.launches
+
+
+def test_launch_code_says_that_it_reads_back():
+    for stem in kernels.names("cpu"):
+        path = kernels.find(f"{stem}{kernels.LAUNCH}.py")
+        assert device.reads_back(stem) is (path is not None and "gpu.get(" in path.read_text(encoding="utf-8")), stem
+
+
 def test_notes_of_rows_and_scratch_memory():
     gpu = EmulatedGpu()
     notes = prepared.Notes(gpu, 2)

@@ -18,7 +18,7 @@ import numpy as np
 from gpuimg import stopping
 from gpuimg.backend import walk as walking
 from gpuimg.backend.base import Array, combined
-from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists
+from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists, reads_back
 from gpuimg.backend.prepared import partial_results, run_prepared
 from gpuimg.backend.walk import Bound, Lookup, Outs, bound_to, flat, walk
 from gpuimg.memory import new_array
@@ -241,7 +241,7 @@ class Whole:
         pieces = 1
         if node.effort > WATCHED_WORK and node.halo is not None and stopping.watch() is not None:
             pieces = min(math.ceil(node.effort / WATCHED_WORK), node.pieces)
-        if pieces == 1 and node.is_prepared:
+        if pieces == 1 and node.is_prepared and not reads_back(node.kernel):
             run_prepared(gpu, node, [image, *results], value_of)
             return
         args = on_device(gpu, node, walking.arguments(node, value_of, results))

@@ -10,7 +10,8 @@ A kernel's file says in its first comment lines how it is launched and which ins
 
 Every parameter of a kernel takes eight bytes: a pointer, a ``long long`` or a ``double``. An array is passed as its
 pointer and then its shape, an integer as ``long long``, a float as ``double``. A stem that needs several launches or
-scratch memory has a ``<stem>_launch.py`` next to the ``.cu`` with ``launch(gpu, src, dst, top, bottom, *args)``.
+scratch memory has a ``<stem>_launch.py`` next to the ``.cu`` with ``launch(gpu, src, dst, top, bottom, *args)``. Where
+that calls ``gpu.get``, to launch by what is found there, it says so: ``READS_BACK = True``.
 """
 
 from __future__ import annotations
@@ -257,6 +258,13 @@ def own_launch(stem: str) -> Callable[..., None] | None:
     """The launch code of a kernel that needs more than one launch, or None."""
     name = stem + kernels.LAUNCH
     return getattr(kernels.load(name), "launch", None) if kernels.find(f"{name}.py") is not None else None
+
+
+@cache
+def reads_back(stem: str) -> bool:
+    """Whether a kernel's launch code goes by what the kernels before have made: then it runs anew for each call."""
+    name = stem + kernels.LAUNCH
+    return kernels.find(f"{name}.py") is not None and getattr(kernels.load(name), "READS_BACK", False)
 
 
 IMAGES_AND_ROWS = 8  # parameters of a kernel before these: two images with their shapes, and the rows to fill

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+READS_BACK = True
 WARPS, PIXELS, PLACES, DIGITS = 8, 4096, 2048, 256  # as in peak_places.cu
 BLOCK = 32 * WARPS, 1
 

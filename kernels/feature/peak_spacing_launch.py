@@ -4,6 +4,7 @@ import numpy as np
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 
+READS_BACK = True
 BLOCK, ROWS = (32, 8), 4
 ROUNDS = 8  # until the host asks whether the last one has left any peak undecided
 
