@@ -305,6 +305,9 @@ def test_notes_of_rows_and_scratch_memory():
     held = notes.empty((4, 7), np.uint16)
     assert (held.number, notes.scratch) == (2, [((4, 7), np.dtype(np.uint16))])
     rows = notes.rows(held, 3, 9)
+    del held
+    other = notes.empty((4, 7), np.uint16)
+    assert other.number == 3
     assert (rows.number, rows.shape, rows.offset) == (2, (9, 7), -3 * 14)
     notes.zero(image[2:20])
     assert notes.steps == [prepared.Zero(0, 28, 7 * 14)]
@@ -315,6 +318,29 @@ def test_notes_of_rows_and_scratch_memory():
     assert (launch.grid, launch.block) == ((1, 1, 1), (256, 1, 1))
     with pytest.raises(TypeError, match="argument 0 of invert<short, short> must be"):
         notes.kernel("invert", "invert<short, short>")((1, 1), (256, 1), (image, rows, 3, 7, 0))
+
+
+def test_scratch_memory_is_used_again():
+    notes = prepared.Notes(EmulatedGpu(), 2)
+    first, second = notes.empty((4, 7), np.uint16), notes.empty((9, 8), np.float64)
+    part = second[3:]
+    del first, second
+    assert notes.empty((3, 7), np.uint16).number == 2  # and let go at once
+    assert notes.empty((5, 4), np.uint8).number == 4  # too small for that
+    assert notes.empty((8, 9), np.float64).number == 5
+    del part
+    assert {notes.empty((9, 8), np.float64).number for _ in range(3)} <= {3, 5}
+    assert len(notes.scratch) == 4
+
+
+@needs("niblack")
+def test_sums_of_ever_larger_windows_take_turns_in_scratch_memory():
+    image = np.float32(IMAGE[..., 0])
+    with emulated() as gpu:
+        found = gpuimg.threshold_niblack(image, (51, 5), backend="cuda")
+        assert gpu.launches[-1] == "niblack<float, float>"
+        assert max(len(each.scratch) for each in gpu.prepared.values()) == 8  # of 16
+    np.testing.assert_array_equal(found, gpuimg.threshold_niblack(image, (51, 5), backend="single"))
 
 
 def test_bands_that_do_not_fit_are_halved(monkeypatch):

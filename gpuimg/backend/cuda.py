@@ -196,6 +196,14 @@ def _overlaps(gpu: Gpu, out: Any | None, arrays: Sequence[Any]) -> bool:
     return any(gpu.address(each) < end and start < gpu.address(each) + each.nbytes for each in arrays if gpu.owns(each))
 
 
+def launch(gpu: Gpu, node: Node, src: Any, dst: Any, top: int, bottom: int, args: Sequence[Any]) -> None:
+    """Launch a node's kernel for some of its pieces, with the arguments of this call."""
+    times_let_go, there = gpu.times_let_go, on_device(gpu, node, args)
+    gpu.launch(node.kernel, src, dst, top, bottom, *there)
+    if times_let_go != gpu.times_let_go:
+        gpu.synchronize()  # constants among them may be nobody else's any more
+
+
 def on_device(gpu: Gpu, node: Node, args: Sequence[Any]) -> list[Any]:
     """A node's arguments with arrays copied to the device; those that are the node's own stay there."""
     found = list(args)
@@ -244,13 +252,13 @@ class Whole:
         if pieces == 1 and node.is_prepared and not reads_back(node.kernel):
             run_prepared(gpu, node, [image, *results], value_of)
             return
-        args = on_device(gpu, node, walking.arguments(node, value_of, results))
+        args = walking.arguments(node, value_of, results)
         edges = [node.pieces * number // pieces for number in range(pieces + 1)]
         for number, (top, bottom) in enumerate(pairwise(edges)):
             if number:  # what is launched cannot be stopped
                 gpu.synchronize()
                 stopping.within(number / pieces)
-            gpu.launch(node.kernel, flat(image), flat(results[0]), top, bottom, *args)
+            launch(gpu, node, flat(image), flat(results[0]), top, bottom, args)
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
         gpu, image = self._gpu, value_of(node.image)
@@ -264,7 +272,7 @@ class Whole:
 def _partial(gpu: Gpu, node: Fold, image: Any, args: Sequence[Any]) -> Array:
     """The partial results of a fold, on the host."""
     parts = gpu.empty(*partial_results(gpu, node, image.shape[0]))
-    gpu.launch(node.kernel, flat(image), parts, 0, len(parts), *on_device(gpu, node, args))
+    launch(gpu, node, flat(image), parts, 0, len(parts), args)
     return gpu.get(parts)
 
 
@@ -367,7 +375,7 @@ class Tiles:
                 for number, (shape, dtype) in enumerate(node.results)
             ]
             args = [_tiled(each, found, targets) for each in node.arguments]
-            gpu.launch(node.kernel, found(node.image), targets[0], low, high, *on_device(gpu, node, args))
+            launch(gpu, node, found(node.image), targets[0], low, high, args)
             there[node] = targets[0]
         for target, result in zip(targets, results, strict=True):
             if not gpu.owns(result):

@@ -98,7 +98,9 @@ class CupyGpu(Gpu):
         self._cupy.cuda.get_current_stream().synchronize()
 
     def wait_for_all(self) -> None:
-        self._runtime.deviceSynchronize()
+        for place in {place for place, *_ in list(self._kernels)}:
+            with self._cupy.cuda.Device(place):
+                self._runtime.deviceSynchronize()
 
     def describe(self) -> str:
         properties = self._runtime.getDeviceProperties(self.place())
@@ -186,15 +188,17 @@ class CupyGpu(Gpu):
         module = self._function.Module()
         module.load(code)
         function = module.get_function(lowered)
-        pointer, granted = function.ptr, 48 << 10
+        pointer, granted, granting = function.ptr, 48 << 10, threading.RLock()
         self._loaded.append(function)  # with it goes its module, and the pointer is nobody's
         driver, current_stream, slots = self._cupy.cuda.driver, self._cupy.cuda.get_current_stream, self._slots
 
         def start(grid: Grid, block: Grid, layout: Struct, values: Sequence[Any], shared_mem: int) -> None:
             nonlocal granted
             if shared_mem > granted:
-                driver.funcSetAttribute(pointer, _DYNAMIC_SHARED, shared_mem)
-                granted = shared_mem
+                with granting:  # other threads may want less
+                    if shared_mem > granted:
+                        driver.funcSetAttribute(pointer, _DYNAMIC_SHARED, shared_mem)
+                        granted = shared_mem
             slots.size[0] = layout.size
             layout.pack_into(slots.memory, 8 * _HEAD, *values)
             driver.launchKernel(pointer, *grid, *block, shared_mem, current_stream().ptr, 0, slots.address)

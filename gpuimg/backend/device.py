@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 from inspect import signature
 from struct import Struct
-from threading import Lock
+from threading import RLock
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -461,7 +461,7 @@ class Gpu(Device):
         self._constants: dict[tuple[Any, int], tuple[Any, Any]] = {}
         self.prepared: dict[tuple[Any, Any], Any] = {}  # by the place and the node, see `gpuimg.backend.prepared`
         self.times_let_go = 0  # of what is kept there and of the constants
-        self._lock = Lock()
+        self._lock = RLock()  # signal handlers may call filters
 
     @abstractmethod
     def load(self, stem: str, name: str) -> Launcher:
@@ -504,7 +504,7 @@ class Gpu(Device):
 
     @abstractmethod
     def wait_for_all(self) -> None:
-        """Wait until everything is done, in all streams."""
+        """Wait until everything is done, in all streams of all devices."""
 
     @abstractmethod
     def describe(self) -> str:

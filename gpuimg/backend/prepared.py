@@ -23,6 +23,7 @@ from gpuimg.plans.value import Value
 
 PREPARED_KEPT = 512  # nodes
 ADDRESSES = 1 << 64
+LARGEST_WASTE = 2  # scratch memory that is used again may be larger than needed by this factor
 
 
 class Launch(NamedTuple):
@@ -52,7 +53,7 @@ class Prepared(NamedTuple):
     Attributes
     ----------
     images : further images that are read
-    scratch : shapes and dtypes of the memory needed meanwhile
+    scratch : shapes and dtypes of the memory needed meanwhile; some of it is used for one array after the other
     steps : what is launched
     constants : tables on the device, whose addresses are among the arguments
     times_let_go : of the device's constants, before these
@@ -126,6 +127,11 @@ def flat_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[0], math.prod(shape[1:])
 
 
+def nbytes_of(spec: Spec) -> int:
+    """The size of an array."""
+    return math.prod(spec[0]) * int(spec[1].itemsize)
+
+
 class StandIn:
     """What launch code gets in place of an array, some of its rows, or an image of which it holds some rows.
 
@@ -134,19 +140,23 @@ class StandIn:
     number : of the array among those of a call
     shape, dtype : as launch code sees it
     offset : bytes from the array's beginning to the first row
+    loan : of scratch memory, which ends with the last stand-in that has it
     """
 
-    __slots__ = ("dtype", "number", "offset", "shape")
+    __slots__ = ("dtype", "loan", "number", "offset", "shape")
 
-    def __init__(self, number: int, shape: tuple[int, ...], dtype: Any, offset: int = 0) -> None:
+    def __init__(
+        self, number: int, shape: tuple[int, ...], dtype: Any, offset: int = 0, loan: Loan | None = None
+    ) -> None:
         self.number = number
         self.shape = shape
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self.offset = offset
+        self.loan = loan
 
     @property
     def nbytes(self) -> int:
-        return math.prod(self.shape) * int(self.dtype.itemsize)
+        return nbytes_of((self.shape, self.dtype))
 
     def __getitem__(self, rows: slice) -> StandIn:
         first, last, _ = rows.indices(self.shape[0])
@@ -155,7 +165,23 @@ class StandIn:
     def moved(self, first: int, rows: int) -> StandIn:
         """So many rows, beginning with the row ``first``, which may lie before the array."""
         pitch = math.prod(self.shape[1:]) * self.dtype.itemsize
-        return StandIn(self.number, (rows, *self.shape[1:]), self.dtype, self.offset + first * pitch)
+        return StandIn(self.number, (rows, *self.shape[1:]), self.dtype, self.offset + first * pitch, self.loan)
+
+
+class Loan:
+    """Of scratch memory, whose number is among those that are ``free`` once launch code has let go of it.
+
+    What is launched later runs later, and may write over it.
+    """
+
+    __slots__ = ("_free", "_number")
+
+    def __init__(self, number: int, free: list[int]) -> None:
+        self._number = number
+        self._free = free
+
+    def __del__(self) -> None:
+        self._free.append(self._number)
 
 
 class Notes(Device):
@@ -164,6 +190,7 @@ class Notes(Device):
     def __init__(self, gpu: Gpu, count: int) -> None:
         self._gpu = gpu
         self._count = count
+        self._free: list[int] = []  # numbers of scratch memory
         self.scratch: list[Spec] = []
         self.steps: list[Launch | Zero] = []
 
@@ -172,9 +199,16 @@ class Notes(Device):
         return self._gpu.multiprocessors
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> StandIn:
-        found = StandIn(self._count + len(self.scratch), shape, dtype)
-        self.scratch.append((found.shape, found.dtype))
-        return found
+        wanted = nbytes_of((shape, np.dtype(dtype)))
+        sizes = {number: nbytes_of(self.scratch[number - self._count]) for number in self._free}
+        fitting = [number for number, size in sizes.items() if wanted <= size <= LARGEST_WASTE * wanted]
+        if fitting:
+            number = min(fitting, key=sizes.__getitem__)
+            self._free.remove(number)
+        else:
+            number = self._count + len(self.scratch)
+            self.scratch.append((shape, np.dtype(dtype)))
+        return StandIn(number, shape, dtype, loan=Loan(number, self._free))
 
     def zero(self, array: StandIn) -> None:
         self.steps.append(Zero(array.number, array.offset, array.nbytes))
