@@ -144,6 +144,15 @@ def test_niblack_of_several_tiles(kernel, dtype, channels, size, mode):
     np.testing.assert_array_equal(brighter, gpuimg.threshold_sauvola(image, size, r=64, **given, backend="single"))
 
 
+@pytest.mark.parametrize(("dtype", "channels"), [("uint8", 57), ("uint8", 64), ("float32", 29), ("uint16", 32)])
+@needs("gaussian")
+def test_gaussian_of_so_many_channels_that_a_tile_holds_few_pixels(dtype, channels):
+    image = np.random.default_rng(1).integers(0, 256, (9, 10, channels)).astype(dtype)
+    with emulated():
+        found = gpuimg.gaussian(image, 1, axes="YXC", backend="cuda")
+    np.testing.assert_array_equal(found, gpuimg.gaussian(image, 1, axes="YXC", backend="single"))
+
+
 # ---------------------------------------------------------------- bands
 BANDS = {
     "threshold": {"value": 100},
