@@ -575,6 +575,11 @@ def test_launches_are_prepared_for_each_device(resident, monkeypatch):
         for _ in range(2):
             np.testing.assert_array_equal(gpuimg.invert(image, backend="cuda").get(), 255 - image.get())
     assert [known for known, _ in gpu.prepared] == [0, 1]
+    # All of them are waited for before what their kernels read is let go.
+    waited, enter = [], fakecupy.Device.__enter__
+    monkeypatch.setattr(fakecupy.Device, "__enter__", lambda device: waited.append(device.id) or enter(device))
+    gpu.let_constants_go()
+    assert sorted(waited) == [0, 1]
 
 
 def test_small_results_land_in_pinned_memory_of_their_thread(gpu, monkeypatch):
@@ -585,3 +590,19 @@ def test_small_results_land_in_pinned_memory_of_their_thread(gpu, monkeypatch):
         with ThreadPoolExecutor(4) as threads:
             for result in threads.map(lambda _, image=image: result_of(backend, bound_to(invert, image), None), "abcd"):
                 np.testing.assert_array_equal(result, 255 - image)
+
+
+@pytest.mark.parametrize("error", [MemoryError, fakecupy.RuntimeFailure])
+def test_without_pinned_memory_small_results_come_back_all_the_same(gpu, monkeypatch, error):
+    import cupyx
+
+    def refuse(*args):
+        raise error("cudaErrorMemoryAllocation")
+
+    monkeypatch.setattr(cupyx, "empty_pinned", refuse)
+    backend = Cuda()
+    assert backend.unusable() is None
+    image = noise((20, 30))
+    fakecupy.late.log.clear()
+    np.testing.assert_array_equal(result_of(backend, bound_to(invert, image), None), 255 - image)
+    assert ways(fakecupy.late.log, "receive") == {"pageable"}

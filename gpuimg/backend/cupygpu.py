@@ -49,10 +49,15 @@ class _Slots(threading.local):
 
 
 class _Landing(threading.local):
-    """Each thread's pinned memory for small results: the driver copies to other memory by detours."""
+    """Each thread's pinned memory for small results: the driver copies to other memory by detours.
 
-    def __init__(self, cupyx: Any) -> None:
-        self.memory: Array = cupyx.empty_pinned((LANDING_BYTES,), np.uint8)
+    Where there is none, the driver may do that.
+    """
+
+    def __init__(self, cupyx: Any, refusals: tuple[type[Exception], ...]) -> None:
+        self.memory: Array = np.empty(LANDING_BYTES, np.uint8)
+        with contextlib.suppress(*refusals):
+            self.memory = cupyx.empty_pinned((LANDING_BYTES,), np.uint8)
         self.address = self.memory.ctypes.data
 
 
@@ -74,7 +79,7 @@ class CupyGpu(Gpu):
         self._counts: dict[int, int] = {}
         self._loaded: list[Any] = []
         self._streams = threading.local()  # of `pipeline`, each thread its own
-        self._landing = _Landing(self._cupyx)
+        self._landing = _Landing(self._cupyx, (MemoryError, self._runtime.CUDARuntimeError))
         # The driver launches only where the thread has a context, which the runtime makes.
         self._slots = _Slots(lambda: self._runtime.setDevice(self.place()))
 
