@@ -153,6 +153,15 @@ def test_gaussian_of_so_many_channels_that_a_tile_holds_few_pixels(dtype, channe
     np.testing.assert_array_equal(found, gpuimg.gaussian(image, 1, axes="YXC", backend="single"))
 
 
+@needs("flip")
+def test_what_changes_nothing_is_a_copy():
+    image = IMAGE[..., 0]
+    with emulated() as gpu:
+        np.testing.assert_array_equal(gpuimg.rotate(image, 360, backend="cuda"), image)
+        np.testing.assert_array_equal(gpuimg.gaussian(np.float32(image), 0, backend="cuda"), np.float32(image))
+        assert gpu.launches[0] == "flip_rows<unsigned char, unsigned char>"
+
+
 # ---------------------------------------------------------------- bands
 BANDS = {
     "threshold": {"value": 100},

@@ -230,7 +230,7 @@ def test_flip(gpu, step, dtype, shape):
     rows, cols = shape
     image = noise((rows, cols * step), np.dtype(dtype))
     pixels = image.reshape(rows, cols, step)
-    for vertical, horizontal in ((1, 0), (0, 1), (1, 1)):
+    for vertical, horizontal in ((1, 0), (0, 1), (1, 1), (0, 0)):
         found, _ = swept(gpu, "flip", image, (step, vertical, horizontal))
         turned = pixels[:: -1 if vertical else 1, :: -1 if horizontal else 1]
         np.testing.assert_array_equal(found, turned[rows // 4 : rows - rows // 5].reshape(found.shape))

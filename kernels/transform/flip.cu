@@ -70,11 +70,11 @@ __global__ void __launch_bounds__(256, 3)
   }
 }
 
-// Rows in the opposite order: in few registers, so that many threads' loads are under way at once.
+// Rows as they are, or in the opposite order: in few registers, so that many threads' loads are under way at once.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256, 6)
     flip_rows(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
-              long long top, long long bottom) {
+              long long top, long long bottom, long long vertical) {
   const long long row = top + (long long)blockIdx.y * blockDim.y + threadIdx.y;
-  if (row < bottom) fill_row<1, false>(src + (rows - 1 - row) * cols, dst + row * cols, cols);
+  if (row < bottom) fill_row<1, false>(src + (vertical ? rows - 1 - row : row) * cols, dst + row * cols, cols);
 }

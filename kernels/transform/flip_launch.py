@@ -1,4 +1,4 @@
-"""A kernel of its own where only the rows change their order."""
+"""A kernel of its own where at most the rows change their order."""
 
 
 def launch(gpu, src, dst, top, bottom, step, vertical, horizontal):
@@ -6,4 +6,4 @@ def launch(gpu, src, dst, top, bottom, step, vertical, horizontal):
     if horizontal:
         gpu.fill_rows("flip", f"flip<{kind}, {kind}>", src, dst, top, bottom, step, vertical)
     else:
-        gpu.fill_rows("flip", f"flip_rows<{kind}, {kind}>", src, dst, top, bottom)
+        gpu.fill_rows("flip", f"flip_rows<{kind}, {kind}>", src, dst, top, bottom, vertical)
