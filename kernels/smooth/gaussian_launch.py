@@ -58,7 +58,7 @@ def near_tile(dtype, step, r0, r1):
         return None
     held = NEAR_COLUMNS // step
     pixels = (held - 2 * reach) // OUTPUTS * OUTPUTS
-    return (reach, pixels, half_for(NEAR_COLUMNS, step)) if 2 * pixels >= held - OUTPUTS else None
+    return (reach, pixels, half_for(NEAR_COLUMNS, step)) if 2 * pixels >= max(held - OUTPUTS, 1) else None
 
 
 def half_for(columns, step):
@@ -80,7 +80,7 @@ def fill_fixed(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, q0, q1, o0,
     reach0, reach1 = (max(up(radius, 2), LEAST_REACH) for radius in (r0, r1))
     halo, held = up(reach1, 4), SPAN // step
     pixels = (held - 2 * halo) // OUTPUTS * OUTPUTS
-    if 2 * pixels < held - OUTPUTS:
+    if 2 * pixels < max(held - OUTPUTS, 1):
         sums = scratch(gpu, src, top, bottom, np.dtype(np.uint16))
         fill_down(gpu, "fixed_down<unsigned char>", src, sums, top, bottom, mode, cval, r0, q0, o0)
         fill_along(gpu, f"fixed_along<{kind}>", sums, dst, top, bottom, step, mode, cval, r1, q1, o1)
