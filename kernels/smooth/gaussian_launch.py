@@ -23,7 +23,7 @@ TILE_BYTES = 512  # of a tile's row of results
 # In taps of a pixel, by counting instructions: what a scratch image costs, and the rest of a sum.
 SCRATCH_TAPS, TASK_TAPS = 6, 4
 UNKNOWN_PITCH = 1.1  # what addresses add that the compiler does not know
-SHARED_BYTES = 64 << 10  # what a block may have on every architecture from sm_75 on
+SHARED_BYTES = 63 << 10  # with what kernels have of their own, what a block may have from sm_75 on
 SHARED_ALONG = 40 << 10  # so that several blocks fit
 
 
