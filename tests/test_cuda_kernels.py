@@ -658,7 +658,7 @@ def test_gaussian(gpu, dtype, step, radii):
         *((name, radii) for name in ("int16", "uint16") for radii in ((4, 4), (6, 8), (3, 12))),
     ],
 )
-@pytest.mark.parametrize("step", [1, 3, 4])
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
 def test_gaussian_of_wide_rows(gpu, dtype, step, radii):
     """Several tiles across, whose ends lie anywhere in the words of the image, and stores of several pixels."""
     rng = np.random.default_rng(6)

@@ -555,6 +555,8 @@ __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
   typedef typename Word<4 * sizeof(T)>::type Four;
   const bool aligned = ((address_of(dst) | (unsigned long long)cols * sizeof(T)) & (sizeof(Four) - 1)) == 0;
   const bool wanted = lane < groups * channels;
+  // Groups of results of several channels have a gap between them: else most lanes would store to the same banks.
+  const int length = OUTPUTS * channels, gap = channels > 1 ? int(16 / sizeof(T)) : 0;
   float* line = sums + warp * planes.pitch;
   T* target = dst + (row + warp) * cols + first;
 #pragma unroll 1
@@ -571,17 +573,18 @@ __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
       weigh_held<REACH>(along, along_weights, int(r1), held, means);
     }
     __syncwarp();  // a row's results take the place of its sums
-    if (wanted) keep(along, means, results + group * OUTPUTS * channels + channel, channels);
+    if (wanted) keep(along, means, results + group * (length + gap) + channel, channels);
     __syncwarp();
     if (aligned) {
 #pragma unroll
       for (int x = 0; x < NEAR_COLUMNS; x += 4 * 32) {
         const int at = x + 4 * lane;
-        if (at < filled) *reinterpret_cast<Four*>(target + at) = *reinterpret_cast<const Four*>(results + at);
+        const T* const from = results + (gap ? at + quotient(at, length) * gap : at);
+        if (at < filled) *reinterpret_cast<Four*>(target + at) = *reinterpret_cast<const Four*>(from);
       }
     } else {
 #pragma unroll 1
-      for (int x = lane; x < filled; x += 32) target[x] = results[x];
+      for (int x = lane; x < filled; x += 32) target[x] = results[x + quotient(x, length) * gap];
     }
     line += NEAR_COLUMNS / 32 * planes.pitch;
     target += NEAR_COLUMNS / 32 * cols;

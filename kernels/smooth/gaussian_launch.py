@@ -58,7 +58,11 @@ def near_tile(dtype, step, r0, r1):
         return None
     held = NEAR_COLUMNS // step
     pixels = (held - 2 * reach) // OUTPUTS * OUTPUTS
-    return (reach, pixels, half_for(NEAR_COLUMNS, step)) if 2 * pixels >= max(held - OUTPUTS, 1) else None
+    if 2 * pixels < max(held - OUTPUTS, 1):
+        return None
+    # Results take the place of a row's sums, with a gap of 16 bytes behind each group of several channels.
+    results = pixels * step + (pixels // OUTPUTS * 4 if step > 1 else 0)
+    return reach, pixels, max(half_for(NEAR_COLUMNS, step), up(-(-results // (2 * step)), 4))
 
 
 def half_for(columns, step):
