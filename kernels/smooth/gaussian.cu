@@ -555,8 +555,9 @@ __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
   typedef typename Word<4 * sizeof(T)>::type Four;
   const bool aligned = ((address_of(dst) | (unsigned long long)cols * sizeof(T)) & (sizeof(Four) - 1)) == 0;
   const bool wanted = lane < groups * channels;
-  // Groups of results of several channels have a gap between them: else most lanes would store to the same banks.
-  const int length = OUTPUTS * channels, gap = channels > 1 ? int(16 / sizeof(T)) : 0;
+  // Groups of results of several channels begin an odd number of 16 bytes apart: else lanes would share few banks.
+  const int length = OUTPUTS * channels;
+  const int gap = channels > 1 && length * sizeof(T) % 32 == 0 ? int(16 / sizeof(T)) : 0;
   float* line = sums + warp * planes.pitch;
   T* target = dst + (row + warp) * cols + first;
 #pragma unroll 1

@@ -60,7 +60,7 @@ def near_tile(dtype, step, r0, r1):
     pixels = (held - 2 * reach) // OUTPUTS * OUTPUTS
     if 2 * pixels < max(held - OUTPUTS, 1):
         return None
-    # Results take the place of a row's sums, with a gap of 16 bytes behind each group of several channels.
+    # Results take the place of a row's sums, with 16 bytes between groups of several channels.
     results = pixels * step + (pixels // OUTPUTS * 4 if step > 1 else 0)
     return reach, pixels, max(half_for(NEAR_COLUMNS, step), up(-(-results // (2 * step)), 4))
 
