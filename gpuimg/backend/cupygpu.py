@@ -194,8 +194,10 @@ class CupyGpu(Gpu):
         def start(grid: Grid, block: Grid, layout: Struct, values: Sequence[Any], shared_mem: int) -> None:
             nonlocal granted
             if shared_mem > granted:
-                driver.funcSetAttribute(pointer, _DYNAMIC_SHARED, shared_mem)
-                granted = shared_mem
+                with self._lock:
+                    most = max(granted, shared_mem)  # another thread may have asked for more meanwhile
+                    driver.funcSetAttribute(pointer, _DYNAMIC_SHARED, most)
+                    granted = most
             slots.size[0] = layout.size
             layout.pack_into(slots.memory, 8 * _HEAD, *values)
             driver.launchKernel(pointer, *grid, *block, shared_mem, current_stream().ptr, 0, slots.address)
