@@ -4,6 +4,7 @@ Runs under the sanitizers too, see `test_cuda_sanitizers`: nothing here may impo
 """
 
 import functools
+import itertools
 import shutil
 
 import numpy as np
@@ -657,7 +658,7 @@ def test_gaussian(gpu, dtype, step, radii):
         *((name, radii) for name in ("int16", "uint16") for radii in ((4, 4), (6, 8), (3, 12))),
     ],
 )
-@pytest.mark.parametrize("step", [1, 3, 4])
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
 def test_gaussian_of_wide_rows(gpu, dtype, step, radii):
     """Several tiles across, whose ends lie anywhere in the words of the image, and stores of several pixels."""
     rng = np.random.default_rng(6)
@@ -712,6 +713,18 @@ def weighed_down(values, mode, outside, weights, offset):
     # A constant stays.
     tolerance = total.dtype.type((3 + 2 * np.sqrt(radius)) * np.finfo(total.dtype).eps)
     return np.where(np.abs(total - at[0]) <= tolerance * np.abs(at[0]), at[0], total)
+
+
+@pytest.mark.parametrize(("dtype", "step"), [("uint16", 30), ("float32", 32), ("uint8", 57), ("uint8", 64)])
+def test_gaussian_of_many_channels(gpu, dtype, step):
+    """A tile in shared memory would have no results."""
+    weights = [np.array([0.5, 0.25])] * 2
+    fixed = [np.array([32768, 16384], np.uint16)] * 2
+    image = noise((9, 11 * step), np.dtype(dtype))
+    args = (step, MODES["reflect"].code, 7.0, 1, 1, *weights, *fixed, 2, 3)
+    found, band = swept(gpu, "gaussian", image, args)
+    expected = smoothed(image, step, MODES["reflect"].numpy, 7, weights, fixed, (2, 3), image.dtype)
+    np.testing.assert_array_equal(found, expected[9 // 4 :][: len(band)])
 
 
 @pytest.mark.parametrize("shape", WINDOWED, ids=str)
@@ -880,6 +893,38 @@ def ordered_sum(parts):
     with np.errstate(invalid="ignore"):
         total = ordered_sum(parts[:half]) + ordered_sum(parts[half : 2 * half])
         return total + parts[-1] if len(parts) % 2 else total
+
+
+GAUSSIAN_BANDS = [("uint8", (1, 3)), ("uint8", (5, 0)), *((name, (1, 2)) for name in ("float32", "uint16", "float64"))]
+GAUSSIAN_BANDS += [("float32", (0, 8)), ("int16", (5, 12)), ("float32", (12, 1))]
+OTHER_BANDS = {
+    "uniform": [*itertools.product(DTYPES, [(3, 3), (5, 5), (4, 3), (7, 1)])],
+    "median": [*itertools.product(DTYPES, [(3, 3), (5, 5), (7, 7)])],
+    "convolve": [("uint8", (5, 3)), ("float32", (4, 1)), ("float64", (1, 7))],
+}
+
+
+@pytest.mark.parametrize("rows", [(0, 19), (11, 30), (30, 33), (17, 50)], ids=str)
+@pytest.mark.parametrize("stem", ["gaussian", *OTHER_BANDS])
+def test_bands_read_no_rows_but_their_halo(gpu, stem, rows):
+    """Wide enough that there are tiles inside the image; that others are not read AddressSanitizer tells."""
+    for dtype, size in GAUSSIAN_BANDS if stem == "gaussian" else OTHER_BANDS[stem]:
+        image = noise((50, 700), np.dtype(dtype))
+        args, reach = (1, MODES["mirror"].code, 7.0), size[0] // 2
+        if stem == "gaussian":
+            weights = [np.full(radius + 1, 1 / (2 * radius + 1)) for radius in size]
+            fixed = [np.floor(part * 65536).astype(np.uint16) for part in weights]
+            args, reach = (*args, *size, *weights, *fixed, 2, 3), size[0]
+        elif stem == "convolve":
+            args = (*args, np.ones(size, np.int32 if dtype == "uint8" else dtype), 0)
+        else:
+            args = (*args, *size, *[size[0] * size[1] // 2] * (stem == "median"))
+        args = [gpu.put(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
+        whole, band = (gpu.empty(image.shape, dtype) for _ in range(2))
+        gpu.launch(stem, gpu.put(image), whole, *rows, *args)
+        top, bottom = max(rows[0] - reach, 0), min(rows[1] + reach, 50)
+        gpu.launch(stem, gpu.rows(gpu.put(image[top:bottom]), top, 50), band, *rows, *args)
+        np.testing.assert_array_equal(gpu.get(band)[slice(*rows)], gpu.get(whole)[slice(*rows)])
 
 
 def test_mean_of_bytes():

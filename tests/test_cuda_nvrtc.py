@@ -10,6 +10,7 @@ import pytest
 
 from gpuimg import kernels
 from gpuimg.backend.device import instances
+from gpuimg.kernels.smooth import gaussian_launch
 from tests.cuda_emulator import nvrtc
 
 pytestmark = pytest.mark.skipif(nvrtc.compiler() is None, reason="NVRTC's wheel (nvidia-cuda-nvrtc) is not installed")
@@ -37,6 +38,12 @@ def test_no_spills_and_room_for_two_blocks(stem, architecture):
         assert usage.stack == 0, f"{name} keeps arrays in local memory"
         assert usage.registers <= REGISTERS // (2 * THREADS), name
         assert usage.shared <= SHARED, name
+
+
+def test_tiles_of_gaussians_fit_beside_what_the_kernels_have():
+    for name, usage in compiled("gaussian", 75).usages.items():
+        if name.startswith("smooth<"):
+            assert usage.shared + gaussian_launch.SHARED_BYTES <= 64 << 10, name
 
 
 def disassembled(cubin: bytes, folder: Path) -> dict[str, str]:

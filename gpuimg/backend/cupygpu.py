@@ -193,7 +193,8 @@ class CupyGpu(Gpu):
         module = self._function.Module()
         module.load(code)
         function = module.get_function(lowered)
-        pointer, granted, granting = function.ptr, 48 << 10, threading.RLock()
+        # Unasked, a block may have 48 KiB, of which what the kernel has of its own is a part.
+        pointer, granted, granting = function.ptr, 0, threading.RLock()
         self._loaded.append(function)  # with it goes its module, and the pointer is nobody's
         driver, current_stream, slots = self._cupy.cuda.driver, self._cupy.cuda.get_current_stream, self._slots
 

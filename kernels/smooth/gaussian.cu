@@ -377,7 +377,10 @@ __global__ void __launch_bounds__(128, 6)
   const long long left = first - halo * step;
   mirror_weights(q0, int(r0), down, FIXED_UNIT * float(1ll << 62) * float(1ll << 62) * 2, down_weights);
   mirror_weights(q1, int(r1), along, FIXED_UNIT * float(1ll << 62) * float(1ll << 62) * 512, along_weights);
-  load_strip<unsigned char>(src, rows, cols, step, mode, cval, row - down, left, OUTPUTS + 2 * down, 0u, words);
+  // Rows that are in no window are not loaded, for they need not be there: any bits are a number, and weigh nothing.
+  const int radius = int(r0), height = int(min(bottom - row, (long long)OUTPUTS));
+  load_strip<unsigned char>(src, rows, cols, step, mode, cval, row - radius, left, height + 2 * radius, 0u,
+                            words + (down - radius) * STRIP_WORDS);
   __syncthreads();
   float totals[LINES][OUTPUTS];
   weigh_lines(
@@ -443,7 +446,7 @@ __global__ void __launch_bounds__(128, 6)
         totals);
   }
   typedef typename Word<OUTPUTS * sizeof(U)>::type Eight;
-  const int height = int(min(bottom - row, (long long)OUTPUTS)), filled = int(min((long long)width, cols - first));
+  const int filled = int(min((long long)width, cols - first));
   U* const target = dst + row * cols + first;
   if (channels == 1 && ((address_of(dst) | (unsigned long long)cols * sizeof(U)) & (sizeof(Eight) - 1)) == 0) {
     if (group * OUTPUTS >= filled || !wanted) return;
@@ -513,8 +516,9 @@ __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
   if (thread <= int(r1)) along_weights[thread] = along.weight(__ldg(w1 + thread));
   constexpr int HELD = NEAR_ROWS + 2 * REACH;
   const bool beyond = left < 0 || left + NEAR_COLUMNS > cols;
+  const long long highest = top - r0, lowest = bottom - 1 + r0;  // rows of windows: others need not be there
   float values[HELD], totals[NEAR_ROWS];
-  if (above >= 0 && above + HELD <= rows && !beyond) {
+  if (above >= max(highest, 0ll) && above + HELD <= min(lowest + 1, rows) && !beyond) {
     const T* from = src + above * cols + x;
 #pragma unroll
     for (int i = 0; i < HELD; ++i) {
@@ -522,7 +526,7 @@ __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
       from += cols;
     }
   } else {
-    if (thread < HELD) begins[thread] = begin_of(above + thread, rows, cols, mode);
+    if (thread < HELD) begins[thread] = begin_of(min(max(above + thread, highest), lowest), rows, cols, mode);
     __syncthreads();
     const long long place = fold_element(x, cols, step, mode);
     const T* const from = src + max(place, 0ll);
@@ -551,6 +555,9 @@ __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
   typedef typename Word<4 * sizeof(T)>::type Four;
   const bool aligned = ((address_of(dst) | (unsigned long long)cols * sizeof(T)) & (sizeof(Four) - 1)) == 0;
   const bool wanted = lane < groups * channels;
+  // Groups of results of several channels begin an odd number of 16 bytes apart: else lanes would share few banks.
+  const int length = OUTPUTS * channels;
+  const int gap = channels > 1 && length * sizeof(T) % 32 == 0 ? int(16 / sizeof(T)) : 0;
   float* line = sums + warp * planes.pitch;
   T* target = dst + (row + warp) * cols + first;
 #pragma unroll 1
@@ -567,17 +574,18 @@ __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
       weigh_held<REACH>(along, along_weights, int(r1), held, means);
     }
     __syncwarp();  // a row's results take the place of its sums
-    if (wanted) keep(along, means, results + group * OUTPUTS * channels + channel, channels);
+    if (wanted) keep(along, means, results + group * (length + gap) + channel, channels);
     __syncwarp();
     if (aligned) {
 #pragma unroll
       for (int x = 0; x < NEAR_COLUMNS; x += 4 * 32) {
         const int at = x + 4 * lane;
-        if (at < filled) *reinterpret_cast<Four*>(target + at) = *reinterpret_cast<const Four*>(results + at);
+        const T* const from = results + (gap ? at + quotient(at, length) * gap : at);
+        if (at < filled) *reinterpret_cast<Four*>(target + at) = *reinterpret_cast<const Four*>(from);
       }
     } else {
 #pragma unroll 1
-      for (int x = lane; x < filled; x += 32) target[x] = results[x];
+      for (int x = lane; x < filled; x += 32) target[x] = results[x + quotient(x, length) * gap];
     }
     line += NEAR_COLUMNS / 32 * planes.pitch;
     target += NEAR_COLUMNS / 32 * cols;

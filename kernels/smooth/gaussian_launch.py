@@ -23,7 +23,7 @@ TILE_BYTES = 512  # of a tile's row of results
 # In taps of a pixel, by counting instructions: what a scratch image costs, and the rest of a sum.
 SCRATCH_TAPS, TASK_TAPS = 6, 4
 UNKNOWN_PITCH = 1.1  # what addresses add that the compiler does not know
-SHARED_BYTES = 64 << 10  # what a block may have on every architecture from sm_75 on
+SHARED_BYTES = 63 << 10  # with what kernels have of their own, what a block may have from sm_75 on
 SHARED_ALONG = 40 << 10  # so that several blocks fit
 
 
@@ -58,7 +58,11 @@ def near_tile(dtype, step, r0, r1):
         return None
     held = NEAR_COLUMNS // step
     pixels = (held - 2 * reach) // OUTPUTS * OUTPUTS
-    return (reach, pixels, half_for(NEAR_COLUMNS, step)) if 2 * pixels >= max(held - OUTPUTS, 1) else None
+    if 2 * pixels < max(held - OUTPUTS, 1):
+        return None
+    # Results take the place of a row's sums, with 16 bytes between groups of several channels.
+    results = pixels * step + (pixels // OUTPUTS * 4 if step > 1 else 0)
+    return reach, pixels, max(half_for(NEAR_COLUMNS, step), up(-(-results // (2 * step)), 4))
 
 
 def half_for(columns, step):

@@ -236,7 +236,9 @@ __global__ void __launch_bounds__(128, FEW_BLOCKS<T>)
         for (int k = 0; k < N - 1; ++k) values[k] = values[AT_ONCE + k];
       }
     };
-    if (above >= 0 && above + height + N - 1 <= rows && left >= 0 && left + STRIP_WORDS <= cols) {
+    // A strip of fewer rows reads no others: those below need not be there.
+    const bool inside = count == height && above >= 0 && above + height + N - 1 <= rows;
+    if (inside && left >= 0 && left + STRIP_WORDS <= cols) {
       const T* const from = src + above * cols + left + threadIdx.x;
       sum_down([=](int i) { return __ldg(from + i * cols); });
     } else {

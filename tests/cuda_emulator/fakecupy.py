@@ -221,7 +221,7 @@ class Module:
         start = self.gpu.load(self.stem, self.name)
 
         def function(grid: Any, block: Any, layout: Struct, values: Any, shared_mem: int) -> None:
-            assert shared_mem <= self.granted.get(id(function), 48 << 10), "shared memory that was not granted"
+            assert shared_mem <= self.granted.get(id(function), 0), "shared memory that was not granted"
             late.flush()
             start(grid, block, layout, values, shared_mem)
 
