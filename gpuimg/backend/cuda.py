@@ -125,7 +125,7 @@ class Cuda:
         try:
             elsewhere = gpu.elsewhere(bound.arrays[0])
             if watch is None and elsewhere is None:
-                return run_somehow(gpu, bound, None) if outs is None else run_into(gpu, bound, outs)
+                return run_into(gpu, bound, outs)
             with self._turn(watch), elsewhere or contextlib.nullcontext():
                 return run_into(gpu, bound, outs)
         except gpu.errors as error:

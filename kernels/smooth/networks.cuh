@@ -242,9 +242,11 @@ __device__ __forceinline__ void sort_rows(const V (&v)[6][WIDTH], int x, Sorted<
   for (int y = 0; y < 2; ++y) row[y] = sorted4(v[5 * y][x + 1], v[5 * y][x + 2], v[5 * y][x + 3], v[5 * y][x + 4]);
 }
 
-// Medians of the windows of 5x5 values at two rows and P columns.
-template <int P, typename V>
-__device__ __forceinline__ void tile_medians(const V (&v)[6][P + 4], V (&out)[2][P]) {
+// What choose(left, five) makes of the windows of 5x5 values at two rows and P columns. `five` are the last five values
+// of a window, `left` those of the others that count: KEPT of them behind the first SKIPPED. Of the 16 in the middle
+// CORE count, behind the first BEFORE.
+template <int BEFORE, int CORE, int SKIPPED, int KEPT, int P, typename V, typename Choose>
+__device__ __forceinline__ void tile_windows(const V (&v)[6][P + 4], V (&out)[2][P], Choose choose) {
   static_assert(P % 2 == 0, "tiles are two columns wide");
   Sorted<V, 4> column[P + 4], row[2];
   Sorted<V, 8> pairs[P / 2 + 1];
@@ -252,42 +254,29 @@ __device__ __forceinline__ void tile_medians(const V (&v)[6][P + 4], V (&out)[2]
 #pragma unroll
   for (int k = 0; k < P / 2; ++k) {
     const int x = 2 * k;
-    // Of 16 values 9 more come to, the median of all 25, with 12 below it, is none of the first or the last three.
-    const auto core = part<3, 10>(merged(pairs[k], pairs[k + 1]));
+    const auto core = part<BEFORE, CORE>(merged(pairs[k], pairs[k + 1]));
     sort_rows(v, x, row);
 #pragma unroll
     for (int side = 0; side < 2; ++side) {
-      // Five more come to these: 3 and 4 are left out below, 3 and 4 above.
-      const auto left = part<4, 6>(merged(core, column[x + 5 * side]));
+      const auto left = part<SKIPPED, KEPT>(merged(core, column[x + 5 * side]));
 #pragma unroll
       for (int y = 0; y < 2; ++y) {
         const Sorted<V, 1> corner = {{v[5 * y][x + 5 * side]}};
-        out[y][x + side] = selected<5>(left, merged(row[y], corner));
+        out[y][x + side] = choose(left, merged(row[y], corner));
       }
     }
   }
 }
 
-// Values of a rank below the median's in the windows of 5x5 values at two rows and P columns.
+// Medians of them. Of 16 values 9 more come to, the median of all 25, with 12 below it, is none of the first or the
+// last three. Then five more come: 3 and 4 are left out below, 3 and 4 above.
+template <int P, typename V>
+__device__ __forceinline__ void tile_medians(const V (&v)[6][P + 4], V (&out)[2][P]) {
+  tile_windows<3, 10, 4, 6>(v, out, [](const auto& left, const auto& five) { return selected<5>(left, five); });
+}
+
+// Values of a rank below the median's.
 template <int P, typename V>
 __device__ __forceinline__ void tile_ranks(const V (&v)[6][P + 4], V (&out)[2][P], int rank) {
-  static_assert(P % 2 == 0, "tiles are two columns wide");
-  Sorted<V, 4> column[P + 4], row[2];
-  Sorted<V, 8> pairs[P / 2 + 1];
-  sort_columns<P>(v, column, pairs);
-#pragma unroll
-  for (int k = 0; k < P / 2; ++k) {
-    const int x = 2 * k;
-    const auto core = part<0, 12>(merged(pairs[k], pairs[k + 1]));
-    sort_rows(v, x, row);
-#pragma unroll
-    for (int side = 0; side < 2; ++side) {
-      const auto left = part<0, 12>(merged(core, column[x + 5 * side]));
-#pragma unroll
-      for (int y = 0; y < 2; ++y) {
-        const Sorted<V, 1> corner = {{v[5 * y][x + 5 * side]}};
-        out[y][x + side] = ranked(left, merged(row[y], corner), rank);
-      }
-    }
-  }
+  tile_windows<0, 12, 0, 12>(v, out, [=](const auto& left, const auto& five) { return ranked(left, five, rank); });
 }
