@@ -187,6 +187,7 @@ WRONG = [
         ValueError,
         "in_range must be 'image', 'dtype', a dtype or two",
     ),
+    ("rescale_intensity", {"out_range": dict}, ValueError, "a dtype or two numbers, got <class 'dict'>"),
     ("rescale_intensity", {"out_range": (0, NAN)}, ValueError, "out_range must be finite, got nan"),
     ("flip", {"axis": 2}, ValueError, "axis must be at most 1, got 2"),
     ("flip", {"axis": (0, 0)}, ValueError, "axis must be 0, 1 or (0, 1), got (0, 0)"),

@@ -595,12 +595,11 @@ def _named(name: str) -> np.dtype[Any]:
 
 
 def _given_range(name: str, given: Any) -> str | tuple[float, float]:
-    if isinstance(given, np.dtype | type):
-        given = np.dtype(given).name
-    if isinstance(given, str):
-        if given not in RANGES:
+    named = np.dtype(given).name if isinstance(given, np.dtype | type) else given
+    if isinstance(named, str):
+        if named not in RANGES:
             raise ValueError(f"{name} must be 'image', 'dtype', a dtype or two numbers, got {given!r}")
-        return given
+        return named
     low, high = images.pair(name, given)
     return images.number(name, low), images.number(name, high)
 
