@@ -51,13 +51,13 @@ def main():
     parent = workers.inherited()
     host, count = options.get("host", "127.0.0.1"), options.get("count", 0)
     if parent is None and count:
-        shared = options.get("shared", False)
-        sockets = serving.listen(host, options.get("port", 0), 1 if shared else count) * (count if shared else 1)
-        address = serving.url(host, sockets[0])
+        sockets = serving.listen(host, options.get("port", 0))
+        address = serving.url(host, sockets)
         sys.exit(
             workers.supervise(
                 options.get("command") or [sys.executable, *options.get("flags", ()), __file__, sys.argv[1]],
                 sockets,
+                count,
                 times=workers.Times(**options.get("times", {})),
                 on_ready=lambda: say(f"listening on {address}"),
                 on_death=lambda pid, place: say(f"died {pid}"),
@@ -66,7 +66,7 @@ def main():
     broken = options.get("broken")
     if broken and Path(broken).exists():
         sys.exit(3)
-    sockets = parent.sockets if parent else serving.listen(host, options.get("port", 0))[0]
+    sockets = parent.sockets if parent else serving.listen(host, options.get("port", 0))
     address = serving.url(host, sockets)
     asyncio.run(
         serving.serve(

@@ -215,6 +215,19 @@ def test_so_many_run_at_a_time():
     assert most == 3
 
 
+def test_the_processors_may_change():
+    counts, seen = iter([3, 1, 0]), []
+
+    def look(image):
+        seen.append(stopping.watch().processors)
+        return image
+
+    with gpuimg.Pool(running=1, processors=lambda: next(counts)) as pool:
+        for _ in range(3):
+            pool.submit(look, IMAGE).result(30)
+    assert seen == [3, 1, 1]
+
+
 def test_jobs_share_the_processors():
     gate, seen = Gate(), []
 

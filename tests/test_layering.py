@@ -23,7 +23,7 @@ LAYERS = [
     ("gpuimg.service.metrics", "gpuimg.service.remote"),
     ("gpuimg.service.work",),
     ("gpuimg.service.bodies", "gpuimg.service.cache", "gpuimg.service.pace", "gpuimg.service.schema"),
-    ("gpuimg.service.access", "gpuimg.service.limits"),
+    ("gpuimg.service.access", "gpuimg.service.limits", "gpuimg.service.loads"),
     ("gpuimg.service.problems",),
     ("gpuimg.service",),
     ("gpuimg.demo",),

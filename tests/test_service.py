@@ -30,6 +30,7 @@ from gpuimg.service import core, schema, work
 from gpuimg.service.cache import Answer, Cache
 from gpuimg.service.core import Service
 from gpuimg.service.limits import Limits
+from gpuimg.service.loads import Loads
 from tests.conftest import SCALAR, wait_until
 from tests.service import file_of, running
 
@@ -753,3 +754,24 @@ def test_bombs(client):
         reply = client.apply(bomb, "invert")
         assert reply.status in (200, 413, 422)
         assert client.get("/healthz").status == 200
+
+
+# Processors ---------------------------------------------------------------------------------------------------------
+
+
+def test_workers_with_jobs_share_the_processors(monkeypatch):
+    seen = []
+
+    def perform(request):
+        seen.append((stopping.watch().processors, mine.jobs))
+        return work.perform(request)
+
+    monkeypatch.setattr(core, "perform", perform)
+    file = Loads.create(3)
+    mine, other, third = (Loads(3, place, file) for place in range(3))
+    os.close(file)
+    with running(lambda: Service(loads=mine, limits=Limits(processors=6, running=1))) as client:
+        for other.jobs, third.jobs in ((0, 0), (1, 0), (2, 5), (0, 0)):
+            assert client.apply(file_of(GREY), "invert").status == 200
+    assert seen == [(6, 1), (3, 1), (2, 1), (6, 1)]
+    assert mine.jobs == 0

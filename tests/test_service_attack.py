@@ -154,7 +154,7 @@ async def served(**options):
     """The port of a server whose connections are bounded."""
     service = Service()
     server = Server(app.make_app(service), **app.SERVER_OPTIONS, **options)
-    (sockets,) = listen("127.0.0.1", 0)
+    sockets = listen("127.0.0.1", 0)
     server.add_sockets(sockets)
     try:
         yield sockets[0].getsockname()[1]

@@ -1,5 +1,6 @@
 """Several processes on one port: what is lost when one of them dies, is replaced or is told to end. Nothing else is."""
 
+import asyncio
 import errno
 import http.client
 import json
@@ -19,12 +20,14 @@ import pytest
 
 pytest.importorskip("tornado", reason="Tornado is not installed")
 
+from tornado.web import Application
+
 from gpuimg.errors import ServeError
 from gpuimg.service import serving, workers
+from gpuimg.service.loads import CLOSED, Loads
 
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="supervision needs POSIX signals"),
-    pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="several workers need SO_REUSEPORT"),
 ]
 
 PATIENCE = 60  # seconds, more than any wait takes
@@ -209,7 +212,7 @@ def test_a_killed_worker_loses_its_own_requests_only():
         service.until(rf"worker 0 \(pid {service.pids()[0]}\) was killed by SIGKILL .* next start in 0\.05 s")
 
 
-def test_connections_to_a_slot_outlive_its_worker():
+def test_connections_outlive_a_worker():
     with served(count=1, times={"first_delay": 1.0}) as service:
         os.kill(service.pids()[0], signal.SIGKILL)
         service.until("next start in 1 s")
@@ -347,8 +350,23 @@ def test_a_second_sigterm_ends_all_at_once():
         connection.close()
 
 
-def test_workers_may_share_one_socket():
-    with served(count=2, shared=True) as service:
+def test_connections_do_not_wait_for_a_stuck_worker():
+    with served(count=2, times={"silence": 30.0}) as service:
+        stuck = service.pids()[0]
+        os.kill(stuck, signal.SIGSTOP)
+        try:
+            kept = [service.connect() for _ in range(50)]  # far more than the one that is stopped has
+            start = time.monotonic()
+            assert {ask(connection)[1] for connection in kept} == {str(service.pids()[1])}
+            assert time.monotonic() - start < 10
+            for connection in kept:
+                connection.close()
+        finally:
+            os.kill(stuck, signal.SIGCONT)
+
+
+def test_others_take_the_connections_of_a_worker_that_has_died():
+    with served(count=2) as service:
         with Load(service) as load:
             os.kill(service.pids()[0], signal.SIGKILL)  # its place stays empty for a second
             service.until("next start in 1 s")
@@ -408,11 +426,11 @@ def test_workers_inherit_their_own_descriptors_only():
         pytest.skip("needs /proc")
     with served(count=2) as service:
         for pid in service.living():
-            targets = open_files(pid)
-            sockets = {target for target in targets if target.startswith("socket:")}
+            pipes = {target for target in open_files(pid) if target.startswith("pipe:")}
             others = {name for other in service.living() if other != pid for name in open_files(other)}
-            assert sockets
-            assert not sockets & others
+            standard = {Path(f"/proc/{pid}/fd/{fd}").readlink().name for fd in (1, 2)}
+            assert len(pipes - standard) >= 2
+            assert not (pipes - standard) & others
 
 
 # One process -------------------------------------------------------------------------------------------------------
@@ -506,6 +524,102 @@ def test_connections_that_wait_at_the_end_are_answered():
         assert service.wait() == 0
 
 
+# Parts of the connections ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def loads_of(places):
+    """What so many processes carry; all in this one."""
+    file = Loads.create(places)
+    try:
+        yield [Loads(places, place, file) for place in range(places)]
+    finally:
+        os.close(file)
+
+
+def test_servers_take_equal_parts_of_the_connections():
+    async def main(loads):
+        sockets = serving.listen("127.0.0.1", 0)
+        port = sockets[0].getsockname()[1]
+        servers = [serving.Server(Application(), loads=each) for each in loads]
+        clients = []
+
+        async def connect(count):
+            clients.extend([await asyncio.open_connection("127.0.0.1", port) for _ in range(count)])
+
+        async def parts(count):
+            async with asyncio.timeout(PATIENCE):
+                while sum(each.connections for each in loads if each.connections != CLOSED) != count:
+                    await asyncio.sleep(0.01)
+            return [each.connections for each in loads]
+
+        for server in servers:
+            server.add_sockets([each.dup() for each in sockets])  # a loop tells one reader of a descriptor only
+        assert [each.connections for each in loads] == [0, 0, 0]
+        await connect(30)
+        found = await parts(30)
+        assert max(found) - min(found) <= 2
+
+        await servers[2].close_all_connections()
+        left = sum(await parts(30 - found[2]))
+        await connect(6)  # they are for the one that has none
+        assert (await parts(left + 6))[2] >= 5
+
+        await servers[0].drain(0.0, 0.0)
+        assert loads[0].connections == CLOSED
+        left = sum(each.connections for each in loads[1:])
+        await connect(20)
+        _, *found = await parts(left + 20)
+        assert max(found) - min(found) <= 2
+
+        for _, writer in clients:
+            writer.close()
+        for server in servers[1:]:
+            await server.drain(1.0, 0.0)
+        for each in sockets:
+            each.close()
+
+    with loads_of(3) as loads:
+        asyncio.run(main(loads))
+
+
+def test_a_connection_that_nobody_else_takes_is_taken():
+    async def main(loads):
+        loads[1].connections = 0  # and stays so
+        sockets = serving.listen("127.0.0.1", 0)
+        server = serving.Server(Application(), loads=loads[0])
+        server.add_sockets(sockets)
+        clients = [await asyncio.open_connection("127.0.0.1", sockets[0].getsockname()[1]) for _ in range(20)]
+        async with asyncio.timeout(PATIENCE):
+            while loads[0].connections < 20:
+                await asyncio.sleep(0.01)
+        for _, writer in clients:
+            writer.close()
+        await server.drain(1.0, 0.0)
+
+    with loads_of(2) as loads:
+        asyncio.run(main(loads))
+
+
+def test_the_place_of_a_process_that_has_ended_counts_no_more():
+    with loads_of(4) as loads:
+        assert loads[0].fewest_connections() == CLOSED
+        assert loads[0].processes_at_work() == 0
+        for each, connections, jobs in zip(loads, (5, 3, 4, 7), (1, 2, 0, 1), strict=True):
+            each.connections, each.jobs = connections, jobs
+        assert loads[3].fewest_connections() == 3
+        assert loads[3].processes_at_work() == 3
+        loads[0].empty(1)
+        assert loads[3].fewest_connections() == 4
+        assert loads[3].processes_at_work() == 2
+
+
+def test_a_process_by_itself_has_the_fewest_connections():
+    alone = Loads()
+    alone.connections, alone.jobs = 7, 2
+    assert (alone.fewest_connections(), alone.processes_at_work()) == (7, 1)
+
+
 # Listening ---------------------------------------------------------------------------------------------------------
 
 
@@ -515,21 +629,19 @@ def bound():
     made = []
 
     def listen(*args):
-        made.extend(serving.listen(*args))
-        return made[-1]
+        sockets = serving.listen(*args)
+        made.extend(sockets)
+        return sockets
 
     yield listen
-    for group in made:
-        for each in group:
-            each.close()
+    for each in made:
+        each.close()
 
 
-@pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("held", [1, 2])
-def test_a_port_in_use_is_said_plainly(bound, count, held):
-    port = bound("127.0.0.1", 0, held)[0].getsockname()[1]
+def test_a_port_in_use_is_said_plainly(bound):
+    port = bound("127.0.0.1", 0)[0].getsockname()[1]
     with pytest.raises(ServeError, match=rf"^port {port} of 127\.0\.0\.1 is in use: choose another one"):
-        serving.listen("127.0.0.1", port, count)
+        serving.listen("127.0.0.1", port)
 
 
 @pytest.mark.parametrize(
@@ -554,12 +666,6 @@ def test_a_port_that_is_not_for_this_user_is_said_plainly(monkeypatch):
     monkeypatch.setattr(serving, "_bind", refuse)
     with pytest.raises(ServeError, match="port 80 is not for this user"):
         serving.listen("127.0.0.1", 80)
-
-
-def test_several_workers_need_so_reuseport(monkeypatch):
-    monkeypatch.delattr(socket, "SO_REUSEPORT")
-    with pytest.raises(ServeError, match="2 workers need SO_REUSEPORT, which this system lacks"):
-        serving.listen("127.0.0.1", 0, 2)
 
 
 def test_names_and_ipv6_addresses_are_hosts(bound):

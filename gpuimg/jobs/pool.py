@@ -200,7 +200,7 @@ class Pool:
     queued : how many more may wait; 0 for none
     queued_bytes : bytes of pixels that the images of waiting jobs may have, by default an eighth of the machine's
         memory. A single larger image is taken when no other waits
-    processors : how many the jobs share, by default all
+    processors : how many the jobs share, by default all; or a function that returns this whenever a job begins
     niceness : added to that of the threads, 0 to 19: the more, the more what else the program and the machine do comes
         first. On Linux; other systems know none of single threads
 
@@ -222,14 +222,16 @@ class Pool:
         running: int | None = None,
         queued: int | None = None,
         queued_bytes: int | None = None,
-        processors: int | None = None,
+        processors: int | Callable[[], int] | None = None,
         niceness: int = 0,
     ) -> None:
         self.running = _count("running", processor_count() if running is None else running, 1)
         self.queued = _count("queued", QUEUED if queued is None else queued, 0)
         bound = machine_memory() // 8 if queued_bytes is None else queued_bytes
         self.queued_bytes = _count("queued_bytes", bound, 0)
-        self.processors = _count("processors", processor_count() if processors is None else processors, 1)
+        if not callable(processors):
+            _count("processors", processor_count() if processors is None else processors, 1)
+        self._processors = processor_count() if processors is None else processors
         self.niceness = _count("niceness", niceness, 0)
         self._start()
         _pools.add(self)
@@ -245,6 +247,11 @@ class Pool:
         self._idle = 0
         self._busy: set[Job] = set()
         self._is_closed = False
+
+    @property
+    def processors(self) -> int:
+        """How many processors the jobs share."""
+        return max(self._processors(), 1) if callable(self._processors) else self._processors
 
     @property
     def waiting(self) -> int:

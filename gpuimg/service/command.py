@@ -24,6 +24,7 @@ from gpuimg.service.app import SERVER_OPTIONS, make_app
 from gpuimg.service.cache import Cache, Remote
 from gpuimg.service.core import NICENESS, Service
 from gpuimg.service.limits import Limits
+from gpuimg.service.loads import Loads
 from gpuimg.service.metrics import FOLDER, Metrics, forget
 from gpuimg.service.serving import listen, serve, url
 from gpuimg.service.workers import Parent, Times, inherited, supervise
@@ -93,12 +94,11 @@ def run(settings: Settings, command: Sequence[str], say: Callable[[str], None]) 
     if parent is not None:
         asyncio.run(_serve(settings, token, parent.sockets, parent, lambda _: None))
         return 0
-    # Workers share the sockets, so that none has to wait for one that hangs or starts anew.
-    bound = listen(settings.host, settings.port) * settings.workers
-    address = url(settings.host, bound[0])
+    bound = listen(settings.host, settings.port)
+    address = url(settings.host, bound)
     say(f"listening on {address}")
     if settings.workers == 1:
-        asyncio.run(_serve(settings, token, bound[0], None, say))
+        asyncio.run(_serve(settings, token, bound, None, say))
         return 0
     folder = tempfile.mkdtemp(prefix="gpuimg-metrics-")
     os.environ[FOLDER] = folder
@@ -107,6 +107,7 @@ def run(settings: Settings, command: Sequence[str], say: Callable[[str], None]) 
         return supervise(
             command,
             bound,
+            settings.workers,
             environments=[devices_of(slot) for slot in range(settings.workers)],
             times=Times(drain=settings.drain_seconds),
             on_ready=lambda: say(f"{settings.workers} workers are ready"),
@@ -131,6 +132,7 @@ async def _serve(
         cache=Cache(settings.cache_bytes, remote_of(settings)),
         access=access_of(settings),
         backend=settings.backend,
+        loads=parent.loads if parent is not None else Loads(),
         is_warm=not settings.is_warmed,
         metrics=Metrics(parent.place if parent is not None else ""),
     )

@@ -21,6 +21,7 @@ from gpuimg.service.access import Access
 from gpuimg.service.bodies import Body
 from gpuimg.service.cache import Answer, Cache, key
 from gpuimg.service.limits import Limits
+from gpuimg.service.loads import Loads
 from gpuimg.service.metrics import Metrics
 from gpuimg.service.pace import Pace, Part, wait
 from gpuimg.service.problems import Problem, busy, over
@@ -84,6 +85,7 @@ class Service:
     access : the names it answers to, and whose web pages may send it work
     cache : of results
     backend : where filters run
+    loads : what all processes of the service carry; those that run jobs share the processors
     is_draining : whether it is about to end
     is_warm : whether the filters are compiled
     held_bytes : of the bodies and the answers that it holds for clients
@@ -110,6 +112,7 @@ class Service:
     access: Access = field(default_factory=Access)
     cache: Cache = field(default_factory=lambda: Cache(0))
     backend: Backend = "auto"
+    loads: Loads = field(default_factory=Loads)
     is_draining: bool = False
     is_warm: bool = True
     metrics: Metrics = field(default_factory=Metrics)
@@ -118,13 +121,17 @@ class Service:
 
     def __post_init__(self) -> None:
         limits = self.limits
-        self.pool = Pool(limits.running, limits.queued, limits.queued_bytes, limits.processors, NICENESS)
+        self.pool = Pool(limits.running, limits.queued, limits.queued_bytes, self._processors, NICENESS)
         self.jobs: dict[Job, Expected] = {}  # first in, first out
         self.pace = Pace()
         self.hashers = ThreadPoolExecutor(1, "gpuimg-digest")
         self.readers = ThreadPoolExecutor(2, "gpuimg-header")  # of files' headers, which can be long
         self.room = Room(limits.working_bytes)
         self.metrics.places.set(limits.running)
+
+    def _processors(self) -> int:
+        """What this process's jobs get now; rounded up, as a processor without work is the greater loss."""
+        return -(-self.limits.processors // max(self.loads.processes_at_work(), 1))
 
     async def close(self) -> None:
         """Wait for what runs, and end all threads and connections."""
@@ -201,6 +208,13 @@ class Service:
         finally:
             watch.stop()  # a header is read no longer than somebody waits for it
         planned = self.check_wait(patience)
+        self.loads.jobs += 1
+        try:
+            return await self._run(request, seconds, planned, end)
+        finally:
+            self.loads.jobs -= 1
+
+    async def _run(self, request: Request, seconds: dict[str, float], planned: float, end: float) -> Made:
         try:
             with gpuimg.use_backend(self.backend):
                 job = self.pool.submit_nowait(perform, request, deadline=end - time.monotonic())

@@ -27,7 +27,7 @@ class Limits:
     steps : filters in a request
     formats : names of the file formats that are read and written
     running : requests that are worked on at a time
-    processors : that the filters of those share
+    processors : that the filters of those share, with those of other workers that have any
     working_bytes : decoded bytes of those, each with the result of its present step; one alone may have more
     queued : requests that wait for that
     queued_bytes : decoded bytes of those that wait
@@ -56,11 +56,10 @@ class Limits:
 
     @classmethod
     def of_one_of(cls, workers: int, **given: Any) -> Limits:
-        """What one of several workers takes on: where nothing is given, they share processors and memory."""
+        """What one of several workers takes on: where nothing is given, they share memory."""
         whole = cls()
         shared = {
             "running": max(whole.running // workers, 1),
-            "processors": max(whole.processors // workers, 1),
             "received_bytes": whole.received_bytes // workers,
             "queued_bytes": whole.queued_bytes // workers,
             "working_bytes": whole.working_bytes // workers,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import itertools
 import logging
 import os
 import signal
@@ -14,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from gpuimg.errors import ServeError, one_line
+from gpuimg.service.loads import CLOSED, Loads
 from gpuimg.service.workers import BEAT_SECONDS, READY, Parent
 
 try:
@@ -36,6 +36,7 @@ ACCEPTED_AT_ONCE = 128
 SPARE_FILES = 64  # that a process may open besides its connections
 MOST_FILES = 1 << 16
 PAUSE_SECONDS = 0.5  # without accepting, when the system has no file or memory for a connection
+TURN_SECONDS = 0.005  # that a connection is left to the workers that have fewer
 
 _log = logging.getLogger("gpuimg.service")
 
@@ -43,8 +44,8 @@ _log = logging.getLogger("gpuimg.service")
 # Listening ---------------------------------------------------------------------------------------------------------
 
 
-def listen(host: str, port: int, count: int = 1) -> list[list[socket.socket]]:
-    """Bind a port, once per worker.
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Bind a port.
 
     Parameters
     ----------
@@ -52,13 +53,11 @@ def listen(host: str, port: int, count: int = 1) -> list[list[socket.socket]]:
         Name or address, IPv4 or IPv6; "" for all of this machine's.
     port
         From 0 to 65535; 0 takes one that is free.
-    count
-        How many groups of sockets to bind to the same port. More than one needs SO_REUSEPORT.
 
     Returns
     -------
-    list of list of socket.socket
-        ``count`` groups; a group has one listening socket per address of ``host``.
+    list of socket.socket
+        One listening socket per address of ``host``.
 
     Raises
     ------
@@ -68,29 +67,19 @@ def listen(host: str, port: int, count: int = 1) -> list[list[socket.socket]]:
     Examples
     --------
     >>> from gpuimg.service.serving import listen, url
-    >>> ((listener,),) = listen("127.0.0.1", 0)
+    >>> (listener,) = listen("127.0.0.1", 0)
     >>> url("127.0.0.1", [listener]) == f"http://127.0.0.1:{listener.getsockname()[1]}"
     True
     >>> listener.close()
     """
-    if count > 1 and not hasattr(socket, "SO_REUSEPORT"):
-        raise ServeError(f"{count} workers need SO_REUSEPORT, which this system lacks: serve with one")
     if not 0 <= port <= 65535:
         raise ServeError(f"port must be from 0 to 65535, got {port}")
     with contextlib.ExitStack() as failed:
         try:
             found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             addresses = list(dict.fromkeys((family, address) for family, *_, address in found))
-            # Without SO_REUSEPORT: with it, a port that another service of this user has would not count as in use.
-            first = _bind(addresses, port, failed, shared=False)
-            if count == 1:
-                bound = [first]
-            else:
-                port = first[0].getsockname()[1]
-                for each in first:
-                    each.close()
-                bound = [_bind(addresses, port, failed, shared=True) for _ in range(count)]
-            for each in itertools.chain(*bound):
+            bound = _bind(addresses, port, failed)
+            for each in bound:
                 each.listen(BACKLOG)
         except (OSError, UnicodeError) as error:
             raise ServeError(_why(error, host, port)) from error
@@ -99,7 +88,7 @@ def listen(host: str, port: int, count: int = 1) -> list[list[socket.socket]]:
 
 
 def _bind(
-    addresses: Sequence[tuple[int, tuple[Any, ...]]], port: int, failed: contextlib.ExitStack, shared: bool
+    addresses: Sequence[tuple[int, tuple[Any, ...]]], port: int, failed: contextlib.ExitStack
 ) -> list[socket.socket]:
     """One socket per address, all on one port."""
     bound: list[socket.socket] = []
@@ -108,8 +97,6 @@ def _bind(
         each.setblocking(False)
         if os.name == "posix":  # on Windows it would share a port that is in use
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a socket of its own
         try:
@@ -135,7 +122,7 @@ def url(host: str, sockets: Sequence[socket.socket]) -> str:
     host
         As given to `listen`.
     sockets
-        One group of what it returned.
+        What it returned.
 
     Returns
     -------
@@ -201,7 +188,7 @@ async def serve(
     **options
         Of `tornado.httpserver.HTTPServer`, such as ``max_body_size``.
     """
-    server = Server(app, **options)
+    server = Server(app, loads=parent.loads if parent is not None else None, **options)
     app.settings["draining"] = False
     app.add_transform(_Closing)
     loop = asyncio.get_running_loop()
@@ -293,12 +280,17 @@ class _Closing(OutputTransform):
 class Server(HTTPServer):
     """An HTTP server that can finish what it has admitted.
 
-    Takes the arguments of `tornado.httpserver.HTTPServer`, and ``connections``: how many it has at most. One more
-    closes the oldest that awaits a request; if there is none, it waits to be accepted.
+    Takes the arguments of `tornado.httpserver.HTTPServer`, and
+
+    connections : how many it has at most. One more closes the oldest that awaits a request; if there is none, it waits
+        to be accepted
+    loads : what all processes carry that accept from the same sockets. One that has more connections than another
+        leaves the next to that for a moment
     """
 
-    def initialize(self, *args: Any, connections: int | None = None, **kwargs: Any) -> None:
+    def initialize(self, *args: Any, connections: int | None = None, loads: Loads | None = None, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
+        self._loads = Loads() if loads is None else loads
         self._most = most_connections() if connections is None else connections
         self._is_accepting = False
         self._listeners: list[socket.socket] = []
@@ -322,6 +314,7 @@ class Server(HTTPServer):
         self.stop()
         self.conn_params.no_keep_alive = True
         self._idle_seconds = idle_seconds
+        self._loads.connections = CLOSED
         for request in self._requests.values():
             request.expire(idle_seconds)
         if self._count:
@@ -349,11 +342,28 @@ class Server(HTTPServer):
         for listener in self._listeners:
             self._sockets[listener.fileno()] = listener
             self._handlers[listener.fileno()] = self._pause
+        self._note_connections()
         self._resume()
 
-    def _accept(self, listener: socket.socket) -> None:
-        """Take the connections that wait, as far as there is room."""
+    def _note_connections(self) -> None:
+        if self._idle_seconds is None:
+            self._loads.connections = self._count
+
+    def _take_turn(self) -> None:
+        """Take a connection that was left to others and that none of them took."""
+        self._resume()
+        if self._is_accepting:
+            for listener in self._listeners:
+                self._accept(listener, is_turn=True)
+
+    def _accept(self, listener: socket.socket, is_turn: bool = False) -> None:
+        """Take the connections that wait, as far as there is room and it is this process's turn."""
         for _ in range(ACCEPTED_AT_ONCE):
+            if not is_turn and self._loads.connections > self._loads.fewest_connections():
+                self._pause()
+                asyncio.get_running_loop().call_later(TURN_SECONDS, self._take_turn)
+                return
+            is_turn = False
             idle = self._oldest_idle() if self._count >= self._most else None
             if self._count >= self._most and idle is None:
                 self._pause()
@@ -392,6 +402,7 @@ class Server(HTTPServer):
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         self._count += 1
+        self._note_connections()
         self._all_closed.clear()
         super().handle_stream(stream, address)
 
@@ -407,6 +418,7 @@ class Server(HTTPServer):
         super().on_close(server_conn)
         del self._requests[server_conn]
         self._count -= 1
+        self._note_connections()
         self._resume()
         if not self._count:
             self._all_closed.set()

@@ -1,9 +1,9 @@
 """Several processes that answer on one port: a supervisor, and what a worker knows of it.
 
-The supervisor holds a group of listening sockets per slot; SO_REUSEPORT lets the kernel spread connections over the
-slots. A worker inherits the sockets of its slot, so connections that wait in them outlive the worker. Two pipes tie a
-worker to its supervisor: the worker's event loop writes a line a second to one, and standard input ends with the
-supervisor.
+The supervisor holds the listening sockets, and all workers accept from them: no connection waits for one that hangs or
+starts anew. (With SO_REUSEPORT the kernel would deal connections by chance, also to those.) Workers see each other's
+loads in shared memory and take equal parts. Two pipes tie a worker to its supervisor: the worker's event loop writes a
+line a second to one, and standard input ends with the supervisor.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from gpuimg.service.loads import Loads
+
 BEAT_SECONDS = 1.0  # between the lines that a worker's event loop writes
 READY, ALIVE = b"ready\n", b"alive\n"
 
-_ENVIRONMENT = "GPUIMG_WORKER"  # slot:place:pipe:socket,socket..., as file descriptors
+PLACES = "ab"  # of a slot: two workers of it may run at the same time
+
+_ENVIRONMENT = "GPUIMG_WORKER"  # slot:place:slots:pipe:loads:socket,socket..., the last four as file descriptors
 _log = logging.getLogger("gpuimg.service")
 
 
@@ -58,14 +62,15 @@ class Times:
 
 def supervise(
     command: Sequence[str],
-    sockets: Sequence[Sequence[socket.socket]],
+    sockets: Sequence[socket.socket],
+    count: int,
     *,
     environments: Sequence[Mapping[str, str]] = (),
     times: Times | None = None,
     on_ready: Callable[[], object] = lambda: None,
     on_death: Callable[[int, str], object] = lambda pid, place: None,
 ) -> int:
-    """Run one worker per group of sockets until a signal ends them all; POSIX only, in the main thread.
+    """Run workers until a signal ends them all; POSIX only, in the main thread.
 
     A dead worker is replaced at once, after a growing delay if it did not live long. A worker whose event loop is
     silent is killed and replaced. SIGHUP replaces the workers one after the other; each admits requests until its
@@ -76,8 +81,9 @@ def supervise(
     command
         Starts a worker, which calls `inherited` to learn what it is given.
     sockets
-        Per worker its listening sockets. Connections wait in them while a worker is replaced; workers that are given
-        the same sockets take over from each other instead. They are closed when the workers are told to end.
+        Where all workers listen. They are closed when the workers are told to end.
+    count
+        How many workers there are.
     environments
         Per worker the variables that it gets beside this process's.
     times
@@ -92,9 +98,9 @@ def supervise(
     int
         Exit code: 0, 1 if a worker had to be killed at the end, 128 plus the number of a second signal.
     """
-    variables = environments or [{}] * len(sockets)
-    slots = [_Slot(index, *given) for index, given in enumerate(zip(sockets, variables, strict=True))]
-    return _Supervisor(command, slots, times or Times(), on_ready, on_death).run()
+    variables = environments or [{}] * count
+    slots = [_Slot(index, given) for index, given in zip(range(count), variables, strict=True)]
+    return _Supervisor(command, sockets, slots, times or Times(), on_ready, on_death).run()
 
 
 @dataclass(eq=False)
@@ -102,7 +108,7 @@ class _Worker:
     """A process; at ``deadline`` it is killed, and ``late`` says why."""
 
     slot: _Slot
-    place: str
+    place: int
     process: subprocess.Popen[bytes]
     pipe: int
     started: float
@@ -120,7 +126,6 @@ class _Slot:
     """A place for one worker; in a rolling restart the next one starts beside it, and the old one ends beside it."""
 
     index: int
-    sockets: Sequence[socket.socket]
     environment: Mapping[str, str]
     current: _Worker | None = None
     next: _Worker | None = None
@@ -135,13 +140,17 @@ class _Supervisor:
     def __init__(
         self,
         command: Sequence[str],
+        sockets: Sequence[socket.socket],
         slots: Sequence[_Slot],
         times: Times,
         on_ready: Callable[[], object],
         on_death: Callable[[int, str], object],
     ) -> None:
         self._command = list(command)
+        self._sockets = sockets
         self._slots = slots
+        self._memory = Loads.create(_places(len(slots)))
+        self._loads = Loads(_places(len(slots)), 0, self._memory)
         self._times = times
         self._on_ready: Callable[[], object] | None = on_ready
         self._on_death = on_death
@@ -163,6 +172,7 @@ class _Supervisor:
                     self._wait(wakeup)
             finally:
                 self._kill_all()
+                os.close(self._memory)
         return self._code
 
     def _wait(self, wakeup: int) -> None:
@@ -238,17 +248,18 @@ class _Supervisor:
 
     def _start(self, slot: _Slot) -> _Worker | None:
         pipe, end = os.pipe()
-        sockets = [each.fileno() for each in slot.sockets]
+        sockets = [each.fileno() for each in self._sockets]
         slot.starts += 1
-        place = f"{slot.index}{'ab'[slot.starts % 2]}"
-        given = f"{slot.index}:{place}:{end}:{','.join(map(str, sockets))}"
+        place = len(PLACES) * slot.index + slot.starts % len(PLACES)
+        files = f"{end}:{self._memory}:{','.join(map(str, sockets))}"
+        given = f"{slot.index}:{place}:{len(self._slots)}:{files}"
         try:
             # Its own process group: a Ctrl-C is for the supervisor, which lets the workers finish.
             process = subprocess.Popen(
                 self._command,
                 bufsize=0,
                 stdin=subprocess.PIPE,
-                pass_fds=(end, *sockets),
+                pass_fds=(end, self._memory, *sockets),
                 env={**os.environ, **slot.environment, _ENVIRONMENT: given},
                 process_group=0,
             )
@@ -304,10 +315,11 @@ class _Supervisor:
         with contextlib.suppress(KeyError):
             self._selector.unregister(worker.pipe)
         os.close(worker.pipe)
+        self._loads.empty(worker.place)
         assert worker.process.stdin is not None
         worker.process.stdin.close()
         try:
-            self._on_death(worker.process.pid, worker.place)
+            self._on_death(worker.process.pid, _name(worker.place))
         except Exception:
             _log.exception("clearing up after %s failed", worker)
 
@@ -353,14 +365,23 @@ class _Supervisor:
             self._dismiss(worker)
         for slot in self._slots:
             slot.start_at = math.inf
-            for each in slot.sockets:  # the workers close theirs: whoever comes now is refused, not kept waiting
-                each.close()
+        for each in self._sockets:  # the workers close theirs: whoever comes now is refused, not kept waiting
+            each.close()
 
     def _kill_all(self) -> None:
         for worker in list(self._workers):
             worker.process.kill()
             worker.process.wait()
             self._forget(worker)
+
+
+def _places(slots: int) -> int:
+    return len(PLACES) * slots
+
+
+def _name(place: int) -> str:
+    slot, which = divmod(place, len(PLACES))
+    return f"{slot}{PLACES[which]}"
 
 
 def _how(code: int) -> str:
@@ -406,12 +427,15 @@ class Parent:
     ----------
     slot : the worker's place, counted from 0
     place : differs from that of all workers that may run at the same time; there are two a slot
+    loads : what the workers carry
     sockets : where it listens
     """
 
-    def __init__(self, slot: int, place: str, pipe: int, sockets: Sequence[int]) -> None:
+    def __init__(self, slot: int, place: int, slots: int, pipe: int, memory: int, sockets: Sequence[int]) -> None:
         self.slot = slot
-        self.place = place
+        self.place = _name(place)
+        self.loads = Loads(_places(slots), place, memory)
+        os.close(memory)
         self.sockets = [socket.socket(fileno=fd) for fd in sockets]
         self._pipe = pipe
         os.set_blocking(pipe, False)
@@ -447,5 +471,6 @@ def inherited() -> Parent | None:
     given = os.environ.pop(_ENVIRONMENT, None)
     if given is None:
         return None
-    slot, place, pipe, sockets = given.split(":")
-    return Parent(int(slot), place, int(pipe), [int(fd) for fd in sockets.split(",")])
+    *numbers, sockets = given.split(":")
+    slot, place, slots, pipe, memory = map(int, numbers)
+    return Parent(slot, place, slots, pipe, memory, [int(fd) for fd in sockets.split(",")])
