@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from queue import SimpleQueue
 from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -169,42 +167,22 @@ def handles_signals() -> bool:
     return _local.watch is None and threading.current_thread() is threading.main_thread()
 
 
-class _Beside:
-    """The thread that works while the main one handles signals. It is kept: OpenMP's threads belong to the one that
-    called them first, and starting them anew takes longer than most filters."""
+def _call_beside(function: Callable[[], None]) -> bool:
+    """Call a function in a thread of its own, soon; False if there can be none.
 
-    def __init__(self) -> None:
-        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._is_started = False
-
-    def call(self, function: Callable[[], None]) -> bool:
-        """Call a function there, soon; False if there can be no thread."""
-        if sys.is_finalizing():
-            return False
-        if not self._is_started:
-            try:
-                threading.Thread(target=self._work, daemon=True, name="gpuimg work").start()
-            except RuntimeError:  # the system has none left
-                return False
-            self._is_started = True
-        self._calls.put(function)
-        return True
-
-    def _work(self) -> None:
-        while True:
-            self._calls.get()()  # in no variable, which would hold its arrays until the next call
-
-
-_beside = _Beside()
-
-
-def _after_fork() -> None:
-    global _beside
-    _beside = _Beside()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    The thread ends with the call, and the threads that OpenMP has started for it do too. If they were kept, GNU OpenMP
+    would have more threads than there are processors, and let those of all other callers sleep between calls: to wake
+    one takes longer than most filters of a small image. What is called here is long.
+    """
+    if sys.is_finalizing():
+        return False
+    try:
+        threading.Thread(target=function, daemon=True, name="gpuimg work").start()
+    except RuntimeError as error:
+        if "new thread" not in str(error):  # of a signal's handler
+            raise
+        return False  # the system has none left, or the interpreter ends
+    return True
 
 
 def interruptibly(function: Callable[[], T], watch: Watch) -> T:
@@ -230,7 +208,7 @@ def interruptibly(function: Callable[[], T], watch: Watch) -> T:
             ended.release()
 
     try:
-        if not _beside.call(work):
+        if not _call_beside(work):
             return function()
         while not ended.acquire(timeout=PATIENCE):  # on Windows a signal does not end it
             pass

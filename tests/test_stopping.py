@@ -5,6 +5,7 @@ import gc
 import threading
 import time
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import gpuimg
 from gpuimg import kernels, memory, stopping
 from gpuimg.backend import driver, processes, single
 from gpuimg.backend.compiled import DONE, Compiled, Packed, prepare
+from tests.conftest import wait_until
 
 IMAGE = np.random.default_rng(5).integers(0, 256, (310, 290), np.uint8)
 ENTRY = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
@@ -235,3 +237,44 @@ def test_workers_of_stopped_work_end_and_others_take_their_place():
     np.testing.assert_array_equal(gpuimg.invert(IMAGE, backend="processes"), 255 - IMAGE)
     for worker in killed:
         worker.process.wait(30)  # killed, or at the end of its connection
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_a_long_call_leaves_no_threads_behind():
+    # GNU OpenMP lets all its threads sleep between calls while there are more of them than processors.
+    def threads():
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    gpuimg.gaussian(IMAGE, sigma=2, backend="multicore")
+    before = threads()
+    seen = []
+
+    def work():
+        seen.append(threads())
+        return gpuimg.gaussian(IMAGE, sigma=2, backend="multicore")
+
+    np.testing.assert_array_equal(stopping.interruptibly(work, stopping.Watch()), gpuimg.gaussian(IMAGE, sigma=2))
+    assert seen == [before + 1]
+    assert wait_until(lambda: threads() <= before)
+
+
+@pytest.mark.parametrize("message", ["can't start new thread", "can't create new thread at interpreter shutdown"])
+def test_without_a_thread_long_work_is_done_in_the_caller_s(monkeypatch, message):
+    def refuse(_thread):
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert stopping.interruptibly(threading.get_ident, stopping.Watch()) == threading.get_ident()
+
+
+def test_an_error_of_a_signal_s_handler_is_not_taken_for_a_want_of_threads(monkeypatch):
+    start, calls = threading.Thread.start, []
+
+    def interrupted(thread):
+        start(thread)
+        raise RuntimeError("by a handler")
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(RuntimeError, match="by a handler"):
+        stopping.interruptibly(lambda: calls.append(threading.get_ident()), stopping.Watch())
+    assert threading.get_ident() not in calls
