@@ -400,6 +400,17 @@ assert grown < 300 << 10, f"{{grown >> 10}} MiB"
 """
 
 
+LARGE_FOOTPRINT = """
+import resource, numpy as np, gpuimg
+image, footprint = np.random.default_rng(1).random((300, 2000)), gpuimg.disk(1000)
+gpuimg.{name}(image[:8, :8], gpuimg.disk(3), backend="{backend}")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+gpuimg.{name}(image, footprint, backend="{backend}")
+grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+assert grown < 40 << 10, f"{{grown >> 10}} MiB"
+"""
+
+
 WIDE_ROW = """
 import resource, numpy as np, gpuimg
 from pathlib import Path
@@ -410,6 +421,15 @@ limit = (int(status["VmData"].split()[0]) << 10) + (400 << 20)
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 assert gpuimg.gaussian_laplace(image, 16, backend="single").shape == image.shape
 """
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux counts in KiB")
+@pytest.mark.parametrize("backend", ["single", "multicore"])
+@pytest.mark.parametrize("name", ["erosion", "closing"])
+def test_tables_of_a_large_footprint_are_small(name, backend):
+    script = LARGE_FOOTPRINT.format(name=name, backend=backend)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux limits the memory of a process")

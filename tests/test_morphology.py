@@ -9,8 +9,9 @@ from skimage import morphology as morphology_of_skimage
 import gpuimg
 from gpuimg.filters import morphology
 from gpuimg.images import DTYPES
+from gpuimg.kernels.morphology.footprint import TABLE_BYTES
 from tests.conftest import assert_same, noise
-from tests.oracles import ORACLES
+from tests.oracles import NUMPY_MODES, ORACLES
 
 CPU = ("single", "multicore", "processes")
 HEIGHTS = (1, 2, 31, 32, 33, 63, 64, 65, 127, 130, 513, 600)
@@ -125,6 +126,58 @@ def test_where_a_footprint_covers_nothing(mode, backend):
         assert_same(dilated[:, -1], np.full(2, least if mode == "ignore" else 7, dtype))
         assert (eroded[:, 1:] == 7).all()
         assert (dilated[:, :-1] == 7).all()
+
+
+def runs_of_all_lengths(height, breadth):
+    """A footprint with rows of ones and others without any, also the first and the last one."""
+    under = np.zeros((height, breadth), bool)
+    under[1, 1:-1] = True
+    for row in (*range(8, height - 2, 7), 40, 41):
+        under[row, breadth // 3 : breadth // 3 + row] = True
+        under[row, row * breadth // height] = True
+    return under
+
+
+def extreme_of_each(image, under, choose, mode):
+    """The minimum or maximum under a footprint, one after the other of its ones."""
+    beyond = [(size // 2, size - size // 2 - 1) for size in under.shape] + [(0, 0)] * (image.ndim - 2)
+    padded = np.pad(image, beyond, NUMPY_MODES[mode], **({"constant_values": 5} if mode == "constant" else {}))
+    result = None
+    for row, col in np.argwhere(under):
+        there = padded[row : row + image.shape[0], col : col + image.shape[1]]
+        result = there.copy() if result is None else choose(result, there, out=result)
+    return result
+
+
+@pytest.mark.parametrize("shape", [(80, 1600), (70, 600, 3)])
+@pytest.mark.parametrize(
+    ("dtype", "mode"),
+    [
+        (np.uint8, "reflect"),
+        (np.int16, "mirror"),
+        (np.int32, "constant"),
+        (np.float32, "nearest"),
+        (np.float64, "wrap"),
+    ],
+)
+def test_a_footprint_whose_tables_are_made_in_parts(dtype, mode, shape):
+    step, under = shape[2] if len(shape) > 2 else 1, runs_of_all_lengths(62, shape[1] // 3 + 1)
+    height, breadth = under.shape
+    levels = (breadth - 2).bit_length()
+    assert height * levels * 2 * breadth * step * np.dtype(dtype).itemsize > TABLE_BYTES
+    rng = np.random.default_rng(7)
+    image = rng.integers(0, 9, shape).astype(dtype)
+    if image.dtype.kind == "f":
+        image *= rng.choice([-1, 1], shape)
+        image[rng.random(shape) < 1e-4] = np.nan
+    eroded = extreme_of_each(image, under, np.minimum, mode)
+    dilated = extreme_of_each(image[::-1, ::-1], under, np.maximum, mode)[::-1, ::-1]
+    assert (eroded != dilated).any()
+    for function, expected in ((gpuimg.erosion, eroded), (gpuimg.dilation, dilated)):
+        found = function(image, under, mode=mode, cval=5, backend="single")
+        assert_same(found, expected, function.__name__)
+        for backend in ("multicore", "processes"):
+            assert function(image, under, mode=mode, cval=5, backend=backend).tobytes() == found.tobytes()
 
 
 @pytest.mark.parametrize("connectivity", [1, 2])

@@ -105,7 +105,8 @@ _least_ordered, _greatest_ordered = (_extremes(greatest, ordered=True) for great
 def extremes(addresses, target, greatest, ordered):
     """``target[x]``: the minimum (maximum) of the values ``x`` elements after each address, of the target's dtype.
 
-    NaN where any is one, unless ``ordered`` says that there is none. The target's row must not be among them.
+    NaN where any is one, unless ``ordered`` says that there is none, except at the first address. Only that one may be
+    the target's.
     """
     raise NotImplementedError
 

@@ -2,7 +2,8 @@
 
 Each row of the footprint is a few runs of ones. The minimum of a run is that of two overlapping stretches whose
 length is a power of two, and those come from tables that all runs and all rows share, each made of the one before. Of
-a small footprint all values are compared as they are.
+a small footprint all values are compared as they are. Where the tables for all rows of a footprint would be large, they
+are made for some rows at a time, and results so far are compared with what these add.
 """
 
 import numpy as np
@@ -14,6 +15,8 @@ from gpuimg.kernels.lib.rows import neighbour_addresses
 from gpuimg.kernels.lib.spans import load_span
 
 SCRATCH_BYTES = 1 << 18
+TABLE_BYTES = 1 << 19  # of tables for all rows of a footprint; of larger ones for some rows at a time
+LOOK = 1 << 24  # comparisons between looks at the stop flag, some milliseconds
 FEW = 12  # ones for which tables do not pay
 
 
@@ -24,6 +27,11 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, footprint, flip):
     stretches, levels = find_stretches(footprint)
     affordable = SCRATCH_BYTES // (height * levels * src.itemsize * step) - breadth
     pixels = min(cols, max(affordable, breadth, 512 // step))
+    held = max(TABLE_BYTES // (levels * (pixels + breadth - 1) * step * src.itemsize), 1)
+    if held < height:
+        tables = np.empty((held, levels, (pixels + breadth - 1) * step), src.dtype)
+        fill_in_parts(src, dst, top, bottom, stop, step, mode, cval, footprint.shape, flip, stretches, tables, pixels)
+        return
     tables = np.empty((height, levels, (pixels + breadth - 1) * step), src.dtype)
     addresses, pair = np.empty(len(stretches), np.int64), np.empty(2, np.int64)
     for first in range(0, cols, pixels):
@@ -44,10 +52,63 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, footprint, flip):
 
 
 @kernel
+def fill_in_parts(src, dst, top, bottom, stop, step, mode, cval, shape, flip, stretches, tables, pixels):
+    """The same with room for the tables of fewer rows than the footprint has."""
+    height, breadth = shape
+    below = height - height // 2 - 1
+    cols = src.shape[1] // step
+    starts = row_starts(stretches, height)
+    addresses, pair = np.empty(1 + len(stretches), np.int64), np.empty(2, np.int64)
+    for first in range(0, cols, pixels):
+        wanted = min(pixels, cols - first)
+        for row in range(top - height // 2, bottom + below, len(tables)):
+            end = min(row + len(tables), bottom + below)
+            ordered = True
+            for source in range(row, end):
+                if is_set(stop):
+                    return
+                lines, count = tables[source % len(tables)], (wanted + breadth - 1) * step
+                load_span(src, source, first - breadth // 2, wanted + breadth - 1, lines[0], step, mode, cval)
+                single = is_ordered(lines[0, :count])
+                make_tables(lines, pair, count, step, flip, single)
+                ordered = ordered and single
+            for target in range(max(top, row - below), min(bottom, end + height // 2)):
+                origin = target - height // 2
+                part = starts[max(row - origin, 0)], starts[min(end - origin, height)]
+                out = dst[target, first * step : (first + wanted) * step]
+                compare_more(tables, origin, stretches, part, step, addresses, out, flip, ordered, stop)
+
+
+@kernel
+def row_starts(stretches, height):
+    """How many stretches lie above each row of a footprint, and how many there are."""
+    starts = np.zeros(height + 1, np.int64)
+    for index in range(len(stretches)):
+        starts[stretches[index, 0] + 1] += 1
+    for row in range(height):
+        starts[row + 1] += starts[row]
+    return starts
+
+
+@kernel
+def compare_more(tables, origin, stretches, part, step, addresses, out, flip, ordered, stop):
+    """Compare a row's extremes of the stretches before a part of them with those of the part."""
+    at_once = max(LOOK // out.size, 1)
+    for begin in range(part[0], part[1], at_once):
+        if is_set(stop):
+            return
+        some = stretches[begin : min(begin + at_once, part[1])]
+        following = min(begin, 1)
+        addresses[0] = out.ctypes.data
+        stretch_addresses(tables, origin, some, step, addresses[following:])
+        extremes(addresses[: following + len(some)], out, flip, ordered)
+
+
+@kernel
 def find_stretches(footprint):
     """Stretches of ones as rows (footprint row, table, first column), and how many tables they need."""
     height, breadth = footprint.shape
-    found = np.empty((footprint.size + 1, 3), np.int64)
+    found = np.empty((height * ((breadth + 1) // 2) + FEW, 3), np.int64)  # a run of one or three ones, then a zero
     few = footprint.sum() <= FEW
     number, levels = 0, 1
     for row in range(height):
