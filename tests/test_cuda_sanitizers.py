@@ -12,6 +12,7 @@ import pytest
 
 from gpuimg.backend import device
 from gpuimg.filters import all_filters
+from tests import test_cuda_kernels
 from tests.cuda_emulator import build
 
 pytestmark = pytest.mark.skipif(build.compiler() is None, reason="the emulator needs g++")
@@ -84,10 +85,14 @@ def test_races(name, tmp_path, monkeypatch):
     assert code == 0, text
 
 
-def test_addresses_of_single_kernels():
-    code, text = sanitized(
-        "asan", "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "tests/test_cuda_kernels.py"
-    )
+KERNEL_TESTS = [name for name in vars(test_cuda_kernels) if name.startswith("test_")]
+PARTS = 6  # for two processes to share: each part takes a while
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_addresses_of_single_kernels(part):
+    chosen = [f"tests/test_cuda_kernels.py::{name}" for name in KERNEL_TESTS[part::PARTS]]
+    code, text = sanitized("asan", "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *chosen)
     assert code == 0, text
 
 
