@@ -56,6 +56,7 @@ class Graph:
     chained : groups of nodes that run some rows at a time
     separate : each node as a group
     kernels : in the order of their nodes, those of loops once
+    only : the node whose results are those of the graph, where that is all there is to do
     jobs : what it amounts to for the cost rule; see `gpuimg.choosing.job_of`
     """
 
@@ -68,6 +69,7 @@ class Graph:
     chained: tuple[Group, ...]
     separate: tuple[Group, ...]
     kernels: tuple[str, ...]
+    only: Node | None
     jobs: dict[tuple[bool, int], Any] = field(default_factory=dict)
 
 
@@ -112,7 +114,19 @@ def made_graph(inputs: tuple[AnyValue, ...], made: AnyValue | tuple[AnyValue, ..
     kept = tuple([memory.origin(result) is value for result, value in zip(results, inputs, strict=False)])
     chained, separate = (_groups(order, memory) for order in orders)
     kernels = tuple([kernel for node in nodes for kernel in _kernels(node)])
-    return Graph(inputs, results, not isinstance(made, tuple), written, kept, nodes, chained, separate, kernels)
+    single = not isinstance(made, tuple)
+    return Graph(inputs, results, single, written, kept, nodes, chained, separate, kernels, _only(separate, results))
+
+
+def _only(groups: tuple[Group, ...], results: tuple[AnyValue, ...]) -> Node | None:
+    """The only node of a graph, where all that it makes are the results in their order, and it changes no image."""
+    if len(groups) > 1:
+        return None
+    for group in groups:
+        (node,) = group.nodes
+        if isinstance(node, Node) and group.is_filled and not group.in_place and group.makes == results:
+            return node
+    return None
 
 
 def loop(
