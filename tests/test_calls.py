@@ -108,3 +108,14 @@ def test_results_are_memory_of_their_own(name):
     second = gpuimg.invert(IMAGES[1], backend=name)
     assert not np.may_share_memory(first, second)
     np.testing.assert_array_equal(first, 255 - IMAGES[0])
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint16", "int32", "float32", "float64", "complex64"])
+def test_pixels_that_are_moved_as_integers(name, dtype):
+    images = [image.astype(dtype) for image in IMAGES]
+    out = np.empty_like(images[0])
+    for image in images:
+        expected = np.flip(image, 1)
+        np.testing.assert_array_equal(gpuimg.flip(image, 1, backend=name), expected, strict=True)
+        assert gpuimg.flip(image, 1, backend=name, out=out) is out
+        np.testing.assert_array_equal(out, expected, strict=True)

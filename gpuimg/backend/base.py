@@ -128,7 +128,7 @@ class CpuBackend(ABC):
         """Record what a node took."""
         if image.size + results[0].size > WORTH_LEARNING:
             elements = image.size + sum([result.size for result in results])
-            self.learn(speed_key(node.kernel, image.dtype, results[0].dtype), node.work, elements, seconds)
+            self.learn(speed_key(node.kernel, node.image.dtype, node.dtype), node.work, elements, seconds)
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
         image = value_of(node.image)

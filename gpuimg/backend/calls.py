@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gpuimg import stopping
 from gpuimg.backend import walk as walking
@@ -52,9 +52,17 @@ class Call(NamedTuple):
 
 
 def new_call(node: Node, value_of: Lookup, results: Sequence[Array]) -> Call:
-    """Work out the call of a node; its kernel is compiled at first use."""
-    args = walking.arguments(node, value_of, results)
-    image, result = value_of(node.image), results[0]
+    """Work out the call of a node; its kernel is compiled at first use.
+
+    The arrays may have other dtypes than the node's values, of the same size.
+    """
+
+    def seen(value: Any) -> Any:
+        return walking.as_dtype(value_of(value), value.dtype)
+
+    made = [walking.as_dtype(result, dtype) for result, (_, dtype) in zip(results, node.results, strict=True)]
+    args = walking.arguments(node, seen, made)
+    image, result = seen(node.image), made[0]
     code, packed = prepare(node.kernel, flat(image), flat(result), args)
     images, outputs, place = [], [], FURTHER
     for given, argument in zip(node.arguments, args, strict=True):
@@ -63,8 +71,8 @@ def new_call(node: Node, value_of: Lookup, results: Sequence[Array]) -> Call:
         elif isinstance(given, Output):
             outputs.append((place, given.index))
         place += 1 + getattr(argument, "ndim", 0)
-    made = Call(code, image.size + result.size, bytes(packed.keep[0]), tuple(images), tuple(outputs), [])
-    node.calls.append(made)
+    call = Call(code, image.size + result.size, bytes(packed.keep[0]), tuple(images), tuple(outputs), [])
+    node.calls.append(call)
     del node.calls[1:]  # of several threads at once, the first
     return node.calls[0]  # type: ignore[no-any-return]
 

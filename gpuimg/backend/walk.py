@@ -103,7 +103,7 @@ def _run(
         return made
     for result, out, written in zip(made, outs, graph.written, strict=True):
         if out is not None and not written:
-            executor.copy(result, _as(out, result.dtype))
+            executor.copy(result, as_dtype(out, result.dtype))
     return tuple(map(_either, outs, made))
 
 
@@ -139,7 +139,7 @@ def _memory(group: Group, held: dict[AnyValue, Any], executor: Executor, outs: O
     made = [_changeable(group, place, held, executor, outs) for place in range(len(group.in_place))]
     for place in range(len(made), len(specs)):
         given = _given(outs, group.targets[place])
-        made.append(executor.empty(*specs[place]) if given is None else _as(given, specs[place][1]))
+        made.append(executor.empty(*specs[place]) if given is None else as_dtype(given, specs[place][1]))
     return made
 
 
@@ -149,10 +149,11 @@ def _given(outs: Outs | None, target: int | None) -> Held | None:
 
 
 def _empty(spec: Spec, given: Held | None, executor: Executor) -> Held:
-    return executor.empty(*spec) if given is None else _as(given, spec[1])
+    return executor.empty(*spec) if given is None else as_dtype(given, spec[1])
 
 
-def _as(out: Held, dtype: np.dtype[Any]) -> Held:
+def as_dtype(out: Held, dtype: np.dtype[Any]) -> Held:
+    """The same memory as another dtype of the same size."""
     return out if out.dtype == dtype else out.view(dtype)
 
 
