@@ -45,7 +45,7 @@ MODES: dict[str, Border] = {
 # How many numbers stand before the runs of a slab, in the tables by which regions are labelled.
 RUNS_HEADER = 4
 
-TEXTS, BOOLS = (str, bytes), (bool, np.bool_)  # a union is made anew each time
+TEXTS, BOOLS = (str, bytes), (bool, np.bool_)  # a union of types would be made anew at each check
 
 BOOL = np.dtype(bool)
 UINT8 = np.dtype("uint8")

@@ -85,7 +85,7 @@ class Single(InProcess):
             if done != DONE:
                 check_done(kernel, done, DONE)
             stopping.look()
-            return 0.0  # says nothing about the kernel
+            return 0.0  # nothing is learned from so little
 
         def fill(top: int, bottom: int) -> tuple[int, int]:
             return code.call(packed.address, top, bottom), DONE
