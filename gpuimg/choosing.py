@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -100,7 +100,7 @@ def _timed(name: str, bound: Bound, call: Call) -> Any:
     watch = stopping.watch()
     if watch is not None:
         watch.begin(name)
-    result = _with_what_memory_there_is(partial(call, backend_named(name)))
+    result = _with_what_memory_there_is(call, backend_named(name))
     if watch is not None:
         watch.end()
     if log.isEnabledFor(logging.DEBUG):
@@ -109,13 +109,13 @@ def _timed(name: str, bound: Bound, call: Call) -> Any:
     return result
 
 
-def _with_what_memory_there_is(call: Callable[[], Any]) -> Any:
+def _with_what_memory_there_is(call: Callable[..., Any], *given: Any) -> Any:
     """Call a function; where memory does not suffice, once more without what is kept for later results."""
     try:  # cheaper than `suppress` for those who call often
-        return call()
+        return call(*given)
     except (MemoryError, NoScratch):
         memory.release()
-    return call()
+    return call(*given)
 
 
 def refusal(name: str, bound: Bound) -> str | None:

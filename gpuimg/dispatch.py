@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from gpuimg.machine import Figures
 from gpuimg.typing import Backend
@@ -18,6 +18,7 @@ from gpuimg.typing import Backend
 CHOICES: tuple[Backend, ...] = get_args(Backend)
 BACKENDS = CHOICES[1:]  # without "auto"
 
+VARIABLE = "GPUIMG_BACKEND"
 _chosen: ContextVar[Backend | None] = ContextVar("gpuimg_backend", default=None)
 
 
@@ -110,8 +111,19 @@ def requested(backend: Backend | None) -> Backend:
     chosen = _chosen.get()
     if chosen is not None:
         return chosen
-    named = os.environ.get("GPUIMG_BACKEND")
-    return check_name(named, "the variable GPUIMG_BACKEND") if named else "auto"
+    named = _variable()
+    return check_name(named, f"the variable {VARIABLE}") if named else "auto"
+
+
+_key: Any = getattr(os.environ, "encodekey", str)(VARIABLE)  # what `os.environ` keeps the variable by
+
+
+def _variable() -> str | None:
+    """The variable, as it is now."""
+    known = getattr(os.environ, "_data", None)
+    if type(known) is dict and _key not in known:  # `os.environ` itself takes ten times as long to say so
+        return None
+    return os.environ.get(VARIABLE)
 
 
 @contextmanager

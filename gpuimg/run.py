@@ -79,23 +79,12 @@ def run(
     if source.array.size == 0 and isinstance(graph.results[0], Value):
         made = tuple([new_result(source, each) for each in graph.results if isinstance(each, Value)])
     else:
-        made = run_on(name, job, bound, _Once(bound, into).on)
-    if outs is None and graph.is_single:
-        return _handed(source, graph.results[0], made[0])
+        made = run_on(name, job, bound, lambda backend: backend.run(bound, into))
+    if graph.is_single:
+        result = _handed(source, graph.results[0], made[0])
+        return result if outs is None else _moved(result, outs[0])
     results = [_handed(source, value, result) for value, result in zip(graph.results, made, strict=True)]
-    if outs is not None:
-        results = [_moved(*each) for each in zip(results, outs, strict=True)]
-    return results[0] if graph.is_single else tuple(results)
-
-
-class _Once(NamedTuple):
-    """One run of a graph."""
-
-    bound: Bound
-    outs: Outs | None
-
-    def on(self, backend: Backend) -> tuple[Any, ...]:
-        return backend.run(self.bound, self.outs)
+    return tuple(results if outs is None else map(_moved, results, outs))
 
 
 class _Each(NamedTuple):
@@ -118,10 +107,12 @@ def _checked_outs(out: Any, source: Source, graph: Graph) -> tuple[Any, ...]:
     for each, result in zip(outs, graph.results, strict=True):
         if isinstance(result, Small):
             raise TypeError("out must be None: the result is not an image")
-        check_out(each, given_shape(source, result.shape), result.dtype, source.array)
-    hosts = [each for each in outs if isinstance(each, np.ndarray)]
-    if any(np.may_share_memory(*both) for both in combinations(hosts, 2)):
-        raise ValueError("out must be arrays that do not overlap, got two that overlap")
+        shape = result.shape if source.axes is None else given_shape(source, result.shape)
+        check_out(each, shape, result.dtype, source.array)
+    if len(outs) > 1:
+        hosts = [each for each in outs if isinstance(each, np.ndarray)]
+        if any(np.may_share_memory(*both) for both in combinations(hosts, 2)):
+            raise ValueError("out must be arrays that do not overlap, got two that overlap")
     return outs
 
 
@@ -226,7 +217,10 @@ def _usable_directly(out: Any, read: tuple[Any, ...]) -> bool:
         return False
     if not isinstance(out, np.ndarray):
         return True
-    return not any(np.may_share_memory(out, each) for each in read if isinstance(each, np.ndarray))
+    for each in read:  # noqa: SIM110
+        if isinstance(each, np.ndarray) and np.may_share_memory(out, each):
+            return False
+    return True
 
 
 def new_result(source: Source, result: Value) -> Any:

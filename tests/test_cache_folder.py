@@ -30,6 +30,7 @@ from pathlib import Path
 import numpy as np, gpuimg
 from gpuimg import caching
 from gpuimg.backend import compiled, jit, jit_fast
+from gpuimg.plans.graph import graph_of
 image = np.arange(600, dtype=np.uint8).reshape(20, 30)
 
 def check():
@@ -38,6 +39,7 @@ def check():
 def forget():
     compiled._compiled.clear()
     compiled._prepared.clear()
+    graph_of.cache_clear()
 
 def hits():
     return sum(code.cache_hits for code in compiled._alive)

@@ -67,8 +67,7 @@ class CpuBackend(ABC):
     name: str
     chains = False
 
-    def unusable(self) -> str | None:
-        return uncompilable()
+    unusable = staticmethod(uncompilable)
 
     def missing(self, kernels: Sequence[str]) -> str | None:
         return None
@@ -123,9 +122,13 @@ class CpuBackend(ABC):
         args = walking.arguments(node, value_of, results)
         bands = min(node.pieces, self.workers)
         seconds = self.fill_rows(node.kernel, image, flat(results[0]), args, node.pieces, bands, node.reach_rows)
+        self.learn_from(node, image, results, seconds)
+
+    def learn_from(self, node: Node, image: Array, results: Sequence[Array], seconds: float) -> None:
+        """Record what a node took."""
         if image.size + results[0].size > WORTH_LEARNING:
             elements = image.size + sum([result.size for result in results])
-            self.learn(speed_key(node.kernel, image.dtype, results[0].dtype), node.work, elements, seconds)
+            self.learn(speed_key(node.kernel, node.image.dtype, node.dtype), node.work, elements, seconds)
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
         image = value_of(node.image)

@@ -7,6 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import starmap
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -14,12 +15,13 @@ import numpy as np
 
 from gpuimg import stopping
 from gpuimg.backend import walk as walking
-from gpuimg.backend.base import Array, CpuBackend, speed_key
+from gpuimg.backend.base import WORTH_LEARNING, Array, CpuBackend, speed_key
+from gpuimg.backend.calls import new_call, packed_for
 from gpuimg.backend.compiled import Compiled, Packed, prepare
-from gpuimg.backend.walk import Lookup, flat
+from gpuimg.backend.walk import Bound, Lookup, Outs, flat
 from gpuimg.kernels import FLAG_BYTES
 from gpuimg.machine import figures
-from gpuimg.plans.nodes import Fold, Node
+from gpuimg.plans.nodes import Fold, Node, Spec
 from gpuimg.plans.value import Small, Value
 
 SCRATCH_BYTES = 1 << 19  # of rows between nodes, for each thread
@@ -141,8 +143,30 @@ class InProcess(CpuBackend):
         code, packed = prepare(kernel, src, dst, args)
         return self.call(kernel, code, packed, rows, src.size + dst.size, bands, halo)
 
+    def run(self, bound: Bound, outs: Outs | None = None) -> tuple[Any, ...]:
+        graph, arrays = bound
+        node = graph.only
+        if node is None or not node.is_prepared or node.effort >= LONG_WORK or stopping.watch() is not None:
+            return super().run(bound, outs)
+        # As the walk does it, without what it does for several nodes and for those who watch.
+        if len(graph.read) == 1:  # in half the time
+            ((value, place),) = graph.read
+            held = {value: arrays[place]}
+        else:
+            held = {value: arrays[place] for value, place in graph.read}
+        made = tuple(starmap(self.empty, graph.made_as) if outs is None else map(self._memory, graph.made_as, outs))
+        self._call(node, held.__getitem__, made)
+        return made
+
+    def _memory(self, spec: Spec, out: Array | None) -> Array:
+        """Memory for a result: the caller's, if there is some."""
+        return self.empty(*spec) if out is None else out
+
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
         """Run one node over all rows of its results, or several some rows at a time, without images between them."""
+        if len(nodes) == 1 and nodes[0].is_prepared and nodes[0].effort < LONG_WORK:
+            self._call(nodes[0], value_of, results)
+            return
         if self._longest_call(nodes) < LONG_WORK or not stopping.handles_signals():
             self._fill(nodes, value_of, results)
             return
@@ -173,7 +197,10 @@ class InProcess(CpuBackend):
 
     def _fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
         if len(nodes) == 1:
-            super().fill(nodes, value_of, results)
+            if nodes[0].is_prepared:
+                self._call(nodes[0], value_of, results)
+            else:
+                super().fill(nodes, value_of, results)
             return
         stages = stages_of(nodes, value_of, results)
         code, packed = prepare_chain(stages, results[0])
@@ -183,6 +210,16 @@ class InProcess(CpuBackend):
         halo = sum([node.reach_rows for node in nodes])
         seconds = self.call(kernels, code, packed, rows, elements, min(rows, self.workers), halo)
         self._share_out(stages, work, seconds)
+
+    def _call(self, node: Node, value_of: Lookup, results: Sequence[Array]) -> None:
+        image = value_of(node.image)
+        call = node.calls[0] if node.calls else new_call(node, value_of, results)
+        packed = packed_for(call, image, value_of, results)
+        rows, elements = node.pieces, call.elements
+        seconds = self.call(node.kernel, call.code, packed, rows, elements, min(rows, self.workers), node.reach_rows)
+        call.spare.append(packed.keep[0])
+        if elements > WORTH_LEARNING:
+            self.learn_from(node, image, results, seconds)
 
     def _share_out(self, stages: Sequence[Stage], work: Sequence[tuple[str, int]], seconds: float) -> None:
         """Learn the kernels' speeds from the seconds of them all, by what is known of each."""

@@ -266,7 +266,10 @@ def fill_bands(code: Compiled, packed: Packed, top: int, bottom: int, bands: int
     No thread writes to the arrays any more when it returns or raises, also after Ctrl-C.
     """
     if numba_is_safe():
-        with _numba_threads():
+        limit = _limit()
+        if limit is None:
+            return int(parallel_loop()(code.address, packed.address, top, bottom, bands))
+        with _numba_threads(limit):
             return int(parallel_loop()(code.address, packed.address, top, bottom, bands))
     shared = Bands(code, packed, [top + (bottom - top) * band // bands for band in range(bands + 1)])
     shared.share(bands)
@@ -281,11 +284,8 @@ def call_each(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
 
 
 @contextlib.contextmanager
-def _numba_threads() -> Iterator[None]:
-    limit = _limit()
-    if limit is None:
-        yield
-        return
+def _numba_threads(limit: int) -> Iterator[None]:
+    """A context in which Numba's loops use so many threads at most."""
     import numba
 
     before = numba.get_num_threads()

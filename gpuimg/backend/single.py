@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Callable, Iterator
 
@@ -15,6 +16,7 @@ PIECE_SECONDS = 0.05
 # Where somebody may stop the work, it looks more often.
 WATCHED_SECONDS = 0.025
 FIRST_WATCHED_ELEMENTS = 1 << 16
+FIRST = ctypes.c_int64(0)  # row; a number would be made one at each call
 MOST_GROWTH = 8  # of a piece over the one before, whose time may say little
 
 
@@ -78,6 +80,13 @@ class Single(InProcess):
     def call(
         self, kernel: str, code: Compiled, packed: Packed, rows: int, elements: int, bands: int, halo: int
     ) -> float:
+        if elements <= FIRST_WATCHED_ELEMENTS:
+            done = code.call(packed.address, FIRST, rows)
+            if done != DONE:
+                check_done(kernel, done, DONE)
+            stopping.look()
+            return 0.0  # nothing is learned from so little
+
         def fill(top: int, bottom: int) -> tuple[int, int]:
             return code.call(packed.address, top, bottom), DONE
 

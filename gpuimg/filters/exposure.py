@@ -470,7 +470,7 @@ def threshold(
     array([[ True, False, False]])
     """
     source = images.accept(image, axes=axes, alpha=alpha)
-    limit = images.operand("value", value, source, {source.dtype, FLOAT32, FLOAT64})
+    limit = images.operand("value", value, source, {source.array.dtype, FLOAT32, FLOAT64})
     if isinstance(limit, float):
         return run(plan_threshold, source, limit, backend=backend, out=out)
     return run(plan_threshold_image, source, others=(limit,), backend=backend, out=out)

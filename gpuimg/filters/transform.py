@@ -655,8 +655,8 @@ def flip(
            [4, 3]], dtype=uint8)
     """
     source = images.accept(image, images.MOVED, axes=axes)
-    given = axis if isinstance(axis, tuple | list) else (axis,)
-    turned = {images.axis(part) for part in given}
+    given = axis if isinstance(axis, (tuple, list)) else (axis,)
+    turned = set(map(images.axis, given))
     if not turned or len(turned) < len(given):
         raise ValueError(f"axis must be 0, 1 or (0, 1), got {axis!r}")
     return run(plan_flip, source, 0 in turned, 1 in turned, backend=backend, out=out)

@@ -56,6 +56,9 @@ class Graph:
     chained : groups of nodes that run some rows at a time
     separate : each node as a group
     kernels : in the order of their nodes, those of loops once
+    only : the node whose results are those of the graph, or views of them, where that is all there is to do
+    read : the values that it reads, inputs or views of them, and their numbers among the inputs
+    made_as : shapes and dtypes of the results, if there is an only node
     jobs : what it amounts to for the cost rule; see `gpuimg.choosing.job_of`
     """
 
@@ -68,6 +71,9 @@ class Graph:
     chained: tuple[Group, ...]
     separate: tuple[Group, ...]
     kernels: tuple[str, ...]
+    only: Node | None
+    read: tuple[tuple[AnyValue, int], ...]
+    made_as: tuple[Spec, ...]
     jobs: dict[tuple[bool, int], Any] = field(default_factory=dict)
 
 
@@ -112,7 +118,24 @@ def made_graph(inputs: tuple[AnyValue, ...], made: AnyValue | tuple[AnyValue, ..
     kept = tuple([memory.origin(result) is value for result, value in zip(results, inputs, strict=False)])
     chained, separate = (_groups(order, memory) for order in orders)
     kernels = tuple([kernel for node in nodes for kernel in _kernels(node)])
-    return Graph(inputs, results, not isinstance(made, tuple), written, kept, nodes, chained, separate, kernels)
+    single, only = not isinstance(made, tuple), _only(nodes, separate, results)
+    read = () if only is None else tuple([(value, inputs.index(_root(value))) for value in operands(only)])
+    made_as = () if only is None else tuple([(each.shape, each.dtype) for each in results if isinstance(each, Value)])
+    return Graph(inputs, results, single, written, kept, nodes, chained, separate, kernels, only, read, made_as)
+
+
+def _only(nodes: tuple[AnyNode, ...], groups: tuple[Group, ...], results: tuple[AnyValue, ...]) -> Node | None:
+    """The only node of a graph besides views, where all that it makes are the results in their order, and it changes no
+    image."""
+    if any(isinstance(node, View) and node.after for node in nodes):
+        return None
+    others = [group for group in groups if not isinstance(group.nodes[0], View)]
+    if len(others) == 1 and others[0].is_filled and not others[0].in_place:
+        (node,) = others[0].nodes
+        made = [_root(result) for result in results]
+        if [(value.node, value.index) for value in made] == [(node, number) for number in range(_count(node))]:
+            return node  # type: ignore[return-value]
+    return None
 
 
 def loop(

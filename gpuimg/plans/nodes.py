@@ -56,6 +56,7 @@ class Node:
     reach_rows : rows of the image needed above an output row and below
     is_constant : whether the arguments are the same in every run: numbers and arrays
     is_prepared : whether all arguments but images are
+    calls : on the CPU, worked out at the first one; see `gpuimg.backend.calls`
     """
 
     kernel: str
@@ -70,6 +71,7 @@ class Node:
     reach_rows: int = field(init=False)
     is_constant: bool = field(init=False)
     is_prepared: bool = field(init=False)
+    calls: list[Any] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         halo = self.halo or (0, 0)

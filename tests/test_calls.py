@@ -1,0 +1,121 @@
+"""Calls on the CPU that are worked out once and done again for other arrays."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import gpuimg
+from gpuimg import stopping
+from gpuimg.backend.calls import FLAG, packed_for
+from gpuimg.backend.single import Single
+from gpuimg.errors import NoScratch
+from gpuimg.filters.exposure import plan_invert
+from gpuimg.plans.graph import graph_of
+
+SHAPE = (41, 67)
+IMAGES = [np.random.default_rng(number).integers(0, 256, SHAPE, np.uint8) for number in range(8)]
+
+
+@pytest.fixture(params=["single", "multicore", "auto"])
+def name(request):
+    return request.param
+
+
+def test_the_same_call_in_several_threads(name):
+    def many(image):
+        return [gpuimg.invert(image, backend=name) for _ in range(200)]
+
+    with ThreadPoolExecutor(len(IMAGES)) as threads:
+        for image, results in zip(IMAGES, threads.map(many, IMAGES), strict=True):
+            for result in results:
+                np.testing.assert_array_equal(result, 255 - image)
+
+
+def test_a_call_within_the_same_call(monkeypatch):
+    """A signal's handler may filter an image too."""
+    real, inner = Single.call, []
+
+    def call(self, *given):
+        if not inner:
+            inner.append(None)
+            inner[0] = gpuimg.invert(IMAGES[1], backend="single")
+        return real(self, *given)
+
+    gpuimg.invert(IMAGES[0], backend="single")
+    monkeypatch.setattr(Single, "call", call)
+    np.testing.assert_array_equal(gpuimg.invert(IMAGES[0], backend="single"), 255 - IMAGES[0])
+    np.testing.assert_array_equal(inner[0], 255 - IMAGES[1])
+
+
+def test_a_call_after_one_that_failed(monkeypatch):
+    real, failed = Single.call, []
+
+    def call(self, *given):
+        if len(failed) < 2:
+            failed.append(None)
+            raise NoScratch("no memory for the rows")
+        return real(self, *given)
+
+    monkeypatch.setattr(Single, "call", call)
+    with pytest.raises(NoScratch):
+        gpuimg.invert(IMAGES[0], backend="single")
+    np.testing.assert_array_equal(gpuimg.invert(IMAGES[0], backend="single"), 255 - IMAGES[0])
+
+
+@pytest.mark.parametrize("readable", ["image", "other", "both", "neither"])
+def test_read_only_images(readable, name):
+    image, other = IMAGES[0].copy(), IMAGES[1].copy()
+    image.flags.writeable = readable in ("other", "neither")
+    other.flags.writeable = readable in ("image", "neither")
+    total = np.minimum(image.astype(int) + other, 255)
+    for _ in range(3):
+        np.testing.assert_array_equal(gpuimg.threshold(image, 90, backend=name), image > 90)
+        np.testing.assert_array_equal(gpuimg.add(image, other, backend=name), total)
+
+
+def test_several_results(name):
+    expected = gpuimg.canny(IMAGES[0], backend="single"), gpuimg.sobel(IMAGES[0], backend="single")
+    for _ in range(3):
+        for image in IMAGES:
+            gpuimg.canny(image, backend=name)
+        np.testing.assert_array_equal(gpuimg.canny(IMAGES[0], backend=name), expected[0])
+        np.testing.assert_array_equal(gpuimg.sobel(IMAGES[0], backend=name), expected[1])
+
+
+def test_each_call_looks_at_the_flag_of_its_thread():
+    gpuimg.invert(IMAGES[0], backend="single")
+    node = graph_of(plan_invert, ((SHAPE, IMAGES[0].dtype),), 0, ()).only
+    (call,) = node.calls
+    watch, results = stopping.Watch(), (np.empty_like(IMAGES[0]),)
+    with stopping.watched(watch):
+        packed = packed_for(call, IMAGES[0], {}.get, results)
+    slots, *_ = packed.keep
+    assert slots.words[FLAG] == watch.address
+    call.spare.append(slots)
+    packed = packed_for(call, IMAGES[0], {}.get, results)
+    assert packed.keep[0] is slots
+    assert slots.words[FLAG] == stopping.UNSET
+    watch.stop()
+    with stopping.watched(watch), pytest.raises(stopping.Stopped):
+        gpuimg.invert(IMAGES[0], backend="single")
+
+
+def test_results_are_memory_of_their_own(name):
+    first = gpuimg.invert(IMAGES[0], backend=name)
+    second = gpuimg.invert(IMAGES[1], backend=name)
+    assert not np.may_share_memory(first, second)
+    np.testing.assert_array_equal(first, 255 - IMAGES[0])
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint16", "int32", "float32", "float64", "complex64"])
+def test_pixels_that_are_moved_as_integers(name, dtype):
+    images = [image.astype(dtype) for image in IMAGES]
+    out = np.empty_like(images[0])
+    for image in images:
+        expected = np.flip(image, 1)
+        np.testing.assert_array_equal(gpuimg.flip(image, 1, backend=name), expected, strict=True)
+        assert gpuimg.flip(image, 1, backend=name, out=out) is out
+        np.testing.assert_array_equal(out, expected, strict=True)
