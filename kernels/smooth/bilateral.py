@@ -5,21 +5,23 @@ up are differences to the pixel, so that a constant stays exactly. The rows of t
 channel by itself.
 """
 
+from functools import partial
+
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import kernel
-from gpuimg.kernels.lib.lanes import VECTOR_BYTES
+from gpuimg.kernels.lib.lanes import VECTOR_BYTES, lanes
 from gpuimg.kernels.lib.numbers import stored
 from gpuimg.kernels.lib.spans import load_span
 
-SCRATCH_BYTES = 1 << 18  # rows of values should stay in the second-level cache
+SCRATCH_BYTES, WEIGHTS_BYTES = 1 << 18, 1 << 19  # rows of values and weights should stay in the second-level cache
 LEAST = 256  # elements of a row that are computed at a time
-BLOCKS = 2  # vectors of sums held at once
+BLOCKS = 2, 4, 2, 1  # vectors of sums held at once, for 1 to 3 channels; first, for any other number
 CHUNK = 128  # of the window, summed up by itself: sums of many would lose digits; as in bilateral.cu
 INDEX, INT32 = ir.IntType(64), ir.IntType(32)
 
@@ -31,45 +33,80 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, size, places, exponents,
     it is the difference again. Nothing has a weight of less than ``2 ** -limit``. ``powers`` are the coefficients of a
     polynomial, ``2 ** -x`` for -0.5 <= x <= 0.5. Differences of whole numbers times ``factor`` must be finite."""
     number = exponents.dtype.type
-    reach, cols, at_once = size // 2, src.shape[1] // step, pixels_at_once(exponents)
-    affordable = SCRATCH_BYTES // (size * step * exponents.itemsize) - size
-    pixels = (min(cols, max(affordable, LEAST // step, 1)) + at_once - 1) // at_once * at_once
+    reach, cols, at_once = size // 2, src.shape[1] // step, pixels_at_once(step, exponents)
+    affordable = max(SCRATCH_BYTES // (size * step * exponents.itemsize) - size, LEAST // step, 1)
+    shared = shared_places(places, reach, cols, bottom - top, exponents.itemsize)
+    if shared:
+        affordable = min(affordable, WEIGHTS_BYTES // (shared * (reach + 1) * exponents.itemsize))
+    beside = reach if shared else 0  # pixels on either side whose weights those of the tile share
+    wide = (min(cols, affordable) + 2 * beside + at_once - 1) // at_once * at_once
+    pixels = wide - 2 * beside
     line = np.empty((pixels + size - 1) * step, src.dtype)
-    lines = np.zeros((size, step, pixels + size - 1), exponents.dtype)
-    parts, totals = np.empty((step, at_once), exponents.dtype), np.empty((step + 1, pixels), exponents.dtype)
-    addresses = np.empty(len(places), np.int64)
+    lines = np.zeros((size, step, wide + size - 1), exponents.dtype)
+    parts, totals = np.empty((step, at_once), exponents.dtype), np.empty((step + 1, wide), exponents.dtype)
+    kept = np.empty((shared * (reach + 1), wide + 2 * reach), exponents.dtype)  # of the last rows with those below
+    others, weights = np.empty(len(places), np.int64), np.empty(len(places), np.int64)
     numbers = number(factor), number(limit)
     for first in range(0, cols, pixels):
         wanted = min(pixels, cols - first)
         span = line[: (wanted + size - 1) * step]
         following = top - reach
-        for row in range(top, bottom):
+        for row in range(top - beside, bottom):
             for source in range(following, row + reach + 1):
                 load_span(src, source, first - reach, wanted + size - 1, span, step, mode, cval)
-                take_apart(span, lines[source % size])
+                take_apart(span, lines[source % size, :, beside:])
             following = row + reach + 1
             for index in range(len(places)):
-                at = lines[(row - reach + places[index, 0]) % size, 0, places[index, 1] :]
-                addresses[index] = at.ctypes.data
+                down, along = places[index, 0] - reach, places[index, 1]
+                others[index] = lines[(row + down) % size, 0, along:].ctypes.data
+                weights[index] = weights_of(kept, index, len(places), shared, reach, row, down, along)
             own = lines[row % size, :, reach:]
             totals[:step], totals[step] = 0, 1
-            for x in range(0, wanted, at_once):
-                for begin in range(0, len(places), CHUNK):
+            start = 0
+            while row < top and start < len(places) and row + places[start, 0] - reach < top:
+                start += 1
+            for x in range(0, wanted + 2 * beside, at_once):
+                for begin in range(start, len(places), CHUNK):
                     if is_set(stop):
                         return
-                    some = addresses[begin : begin + CHUNK]
+                    some = others[begin : begin + CHUNK], weights[begin : begin + CHUNK]
+                    known = min(max(shared - begin, 0), len(some[0])) if row >= top else 0
                     halvings = exponents[begin : begin + CHUNK]
                     if step == 1:
-                        add_one(some, own, halvings, powers, numbers, parts, totals, x, dst)
+                        add_one(some, known, own, halvings, powers, numbers, parts, totals, x, dst)
                     elif step == 3:
-                        add_three(some, own, halvings, powers, numbers, parts, totals, x, dst)
+                        add_three(some, known, own, halvings, powers, numbers, parts, totals, x, dst)
                     else:
-                        add_any(some, own, halvings, powers, numbers, parts, totals, x, dst)
+                        add_any(some, known, own, halvings, powers, numbers, parts, totals, x, dst)
+            if row < top:
+                continue
             part = dst[row, first * step : (first + wanted) * step]
             for channel in range(step):
                 for x in range(wanted):
-                    mean = totals[channel, x] / totals[step, x] * number(scale)
-                    part[x * step + channel] = stored(own[channel, x] + mean, dst)
+                    mean = totals[channel, beside + x] / totals[step, beside + x] * number(scale)
+                    part[x * step + channel] = stored(own[channel, beside + x] + mean, dst)
+
+
+@kernel
+def shared_places(places, reach, cols, rows, itemsize):
+    """How many places, those above the pixel, have weights that are kept of the rows there: a pair's is the same from
+    either side. None where too many would have to be kept, or too few rows are to be filled."""
+    above = 0
+    while above < len(places) and places[above, 0] < reach:
+        above += 1
+    fits = above * (reach + 1) * itemsize * min(cols, LEAST) <= WEIGHTS_BYTES
+    return above if fits and rows >= 3 * reach else 0
+
+
+@kernel
+def weights_of(kept, index, count, shared, reach, row, down, along):
+    """The address where the weights of a place are kept, those above the pixel by the pixels there; 0 for others.
+    Places that are opposite are as far from the ends of the list."""
+    if index < shared:
+        return kept[index * (reach + 1) + (row + down) % (reach + 1), along:].ctypes.data
+    if index >= count - shared:
+        return kept[(count - 1 - index) * (reach + 1) + row % (reach + 1), reach:].ctypes.data
+    return 0
 
 
 @kernel
@@ -82,14 +119,9 @@ def take_apart(line, planes):
             plane[x] = line[x * step + channel]
 
 
-def pixels_at_once(values):
-    raise NotImplementedError
-
-
-@overload(pixels_at_once)
-def _pixels_at_once(values):
-    pixels = BLOCKS * VECTOR_BYTES * 8 // values.dtype.bitwidth
-    return lambda values: pixels
+@kernel
+def pixels_at_once(step, values):
+    return lanes(values) * BLOCKS[step if step < len(BLOCKS) else 0]
 
 
 class _Sums:
@@ -134,9 +166,10 @@ class _Sums:
         for coefficient in reversed(powers[:-1]):
             power = self.plus_product(coefficient, power, rest)
         exponent = builder.shl(builder.bitcast(moved, self.whole), ir.Constant(self.whole, [digits] * self.pixels))
-        found = builder.bitcast(builder.sub(builder.bitcast(power, self.whole), exponent), self.vector)
+        found = builder.sub(builder.bitcast(power, self.whole), exponent)
         is_near = builder.fcmp_ordered("<=", halvings, limit)
-        return builder.select(is_near, found, self.constant(0)), is_near
+        none = ir.Constant(self.whole, [0] * self.pixels)
+        return builder.bitcast(builder.select(is_near, found, none), self.vector), is_near
 
     def each_channel(self, step, do):
         if self.channels is None:
@@ -152,26 +185,32 @@ def _adder(channels):
 
     Returns
     -------
-    ``add(addresses, own, exponents, powers, numbers, parts, totals, x, target)``: at ``addresses`` are the first
-    channels of the others for the first pixel, ``own`` has a row of each channel. To ``totals`` are added the weighted
-    sum of the differences times the factor for each channel, and the sum of the weights behind them. ``parts`` is
-    scratch for any number of channels, None.
+    ``add(addresses, known, own, exponents, powers, numbers, parts, totals, x, target)``: at the first ``addresses``
+    are the first channels of the others for the first pixel, at the second ones their weights: of the first ``known``
+    they are loaded, those of the rest are stored, except at 0. ``own`` has a row of each channel. To ``totals`` are
+    added the weighted sum of the differences times the factor for each channel, and the sum of the weights behind them.
+    ``parts`` is scratch for any number of channels, None.
     """
 
+    blocks = BLOCKS[channels or 0]
+
     @intrinsic
-    def add(_context, addresses, own, exponents, powers, numbers, parts, totals, x, target):
+    def add(_context, addresses, known, own, exponents, powers, numbers, parts, totals, x, target):
         def build(context, builder, signature, arguments):
-            table, own_, exponents_, powers_, numbers_, parts_, totals_, x, _ = arguments
+            tables, known, own_, exponents_, powers_, numbers_, parts_, totals_, x, _ = arguments
             kind = exponents.dtype
             sums = _Sums(context, builder, kind, target, channels)
-            table = context.make_array(addresses)(context, builder, table)
+            table, kept = (
+                context.make_array(addresses[each])(context, builder, array)
+                for each, array in enumerate(cgutils.unpack_tuple(builder, tables))
+            )
             halvings = context.make_array(exponents)(context, builder, exponents_).data
             coefficients = context.make_array(powers)(context, builder, powers_).data
             own_ = context.make_array(own)(context, builder, own_)
             made = context.make_array(totals)(context, builder, totals_)
             apart = builder.sdiv(builder.extract_value(own_.strides, 0), INDEX(sums.bits // 8))
             step, width = builder.extract_value(own_.shape, 0), builder.extract_value(made.shape, 1)
-            places = [builder.add(x, INDEX(block * sums.pixels)) for block in range(BLOCKS)]
+            places = [builder.add(x, INDEX(block * sums.pixels)) for block in range(blocks)]
             power = [
                 sums.splat(builder.load(builder.gep(coefficients, [INDEX(each)])))
                 for each in range(terms(kind, target.dtype))
@@ -182,48 +221,68 @@ def _adder(channels):
             if channels is None:
                 room = context.make_array(parts)(context, builder, parts_).data
             else:
-                room = cgutils.alloca_once(builder, sums.element, size=INDEX(channels * BLOCKS * sums.pixels))
+                room = cgutils.alloca_once(builder, sums.element, size=INDEX(channels * blocks * sums.pixels))
 
             def part(channel, block):
-                return builder.mul(builder.add(builder.mul(channel, INDEX(BLOCKS)), INDEX(block)), INDEX(sums.pixels))
+                return builder.mul(builder.add(builder.mul(channel, INDEX(blocks)), INDEX(block)), INDEX(sums.pixels))
 
             def clear(channel):
-                for block in range(BLOCKS):
+                for block in range(blocks):
                     sums.store(nothing, room, part(channel, block))
 
             sums.each_channel(step, clear)
             for total in weights:
                 builder.store(nothing, total)
-            with cgutils.for_range(builder, builder.extract_value(table.shape, 0)) as tap:
-                address = builder.load(builder.gep(table.data, [tap.index]))
-                base = builder.inttoptr(address, sums.element.as_pointer())
+
+            def row(table, tap):
+                return builder.inttoptr(builder.load(builder.gep(table.data, [tap])), sums.element.as_pointer())
+
+            def own_value(channel, place):
+                return sums.load(own_.data, builder.add(builder.mul(channel, apart), place))
+
+            mine = [[own_value(INDEX(channel), place) for place in places] for channel in range(channels or 0)]
+
+            def difference(base, channel, block):
+                at = builder.add(builder.mul(channel, apart), places[block])
+                centre = own_value(channel, places[block]) if channels is None else mine[channel.constant][block]
+                return builder.fmul(builder.fsub(sums.load(base, at), centre), factor)
+
+            def add_weighed(differ, found):
+                def add_channel(channel):
+                    for block, (weight, is_near) in enumerate(found):
+                        each = differ(channel, block)
+                        if sums.is_real:  # zero times NaN is NaN
+                            each = builder.select(is_near, each, nothing)
+                        at = part(channel, block)
+                        sums.store(sums.plus_product(sums.load(room, at), weight, each), room, at)
+
+                sums.each_channel(step, add_channel)
+                for total, (weight, _) in zip(weights, found, strict=True):
+                    builder.store(builder.fadd(builder.load(total), weight), total)
+
+            with cgutils.for_range(builder, known) as tap:
+                held = [sums.load(row(kept, tap.index), place) for place in places]
+                near = [(each, builder.fcmp_ordered(">", each, nothing)) for each in held]
+                add_weighed(partial(difference, row(table, tap.index)), near)
+
+            with cgutils.for_range(builder, builder.extract_value(table.shape, 0), start=known) as tap:
+                differ = partial(difference, row(table, tap.index))
                 first = sums.splat(builder.load(builder.gep(halvings, [tap.index])))
 
-                def difference(channel, place):
-                    at = builder.add(builder.mul(channel, apart), place)
-                    return builder.fmul(builder.fsub(sums.load(base, at), sums.load(own_.data, at)), factor)
-
                 def add_square(channel):
-                    for place, total in zip(places, squares, strict=True):
-                        each = difference(channel, place)
+                    for block, total in enumerate(squares):
+                        each = differ(channel, block)
                         builder.store(sums.plus_product(builder.load(total), each, each), total)
 
                 for total in squares:
                     builder.store(first, total)
                 sums.each_channel(step, add_square)
                 found = [sums.weight(builder.load(total), power, limit) for total in squares]
-
-                def add_weighed(channel):
-                    for block, (place, (weight, is_near)) in enumerate(zip(places, found, strict=True)):
-                        each = difference(channel, place)
-                        if sums.is_real:  # zero times NaN is NaN
-                            each = builder.select(is_near, each, nothing)
-                        at = part(channel, block)
-                        sums.store(sums.plus_product(sums.load(room, at), weight, each), room, at)
-
-                sums.each_channel(step, add_weighed)
-                for total, (weight, _) in zip(weights, found, strict=True):
-                    builder.store(builder.fadd(builder.load(total), weight), total)
+                add_weighed(differ, found)
+                target_row = row(kept, tap.index)
+                with builder.if_then(cgutils.is_not_null(builder, target_row)):
+                    for place, (weight, _) in zip(places, found, strict=True):
+                        sums.store(weight, target_row, place)
 
             def add_to(channel, place, more):
                 at = builder.add(builder.mul(channel, width), place)
@@ -238,7 +297,9 @@ def _adder(channels):
                 add_to(step, place, builder.load(total))
             return context.get_dummy_value()
 
-        return types.none(addresses, own, exponents, powers, numbers, parts, totals, types.int64, target), build
+        return types.none(
+            addresses, types.int64, own, exponents, powers, numbers, parts, totals, types.int64, target
+        ), build
 
     return add
 

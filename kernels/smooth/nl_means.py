@@ -7,16 +7,24 @@ units of a small part of the largest distance that counts: their sums are exact,
 is averaged are differences to the pixel, so that a constant stays exactly.
 """
 
+from contextlib import contextmanager
+
 import numpy as np
+from llvmlite import ir
 from numba import types
-from numba.extending import overload
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
 
 from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.lanes import VECTOR_BYTES
 from gpuimg.kernels.lib.numbers import stored
 from gpuimg.kernels.lib.spans import load_span
 
 HEIGHT, WIDTH = 96, 256  # pixels whose sums are made at a time: they should stay in the second-level cache
+INDEX, INT32 = ir.IntType(64), ir.IntType(32)
+SPARE = 64  # elements behind each row, which whole vectors may reach
+DOUBLINGS = 8  # rows of sums of 1, 2, 4, ... columns, and one of some of them together
 
 
 @kernel
@@ -32,10 +40,10 @@ def fill(
     number, cols, reach, size = powers.dtype.type, src.shape[1] // step, distance + after, before + after + 1
     height, width = share_of(bottom - top, HEIGHT), share_of(cols, max(WIDTH // step, 32))
     line = np.empty((width + 2 * reach) * step, src.dtype)
-    planes = np.empty((height + 2 * reach, step, width + 2 * reach), plain(line, powers).dtype)
-    totals = np.empty((height, step + 1, width), powers.dtype)
-    columns = np.empty((size + 5, width + distance + size), limits.dtype)
-    weights = np.empty((2, width + distance), powers.dtype)
+    planes = np.zeros((height + 2 * reach, step, width + 2 * reach + SPARE), plain(line, powers).dtype)
+    # What pixels beside the tile would get goes to the columns around it and to the last row.
+    totals = np.empty((height + 1, step + 1, width + 2 * distance + SPARE), powers.dtype)
+    columns = np.empty((DOUBLINGS + size, width + distance + 2 * size + SPARE), limits.dtype)
     numbers = number(rest), number(rate), planes.dtype.type(cap), number(factor)
     for first_row in range(top, bottom, height):
         high = min(height, bottom - first_row)
@@ -50,17 +58,17 @@ def fill(
                 for along in range(-distance if down else 1, distance + 1):
                     if is_set(stop):
                         return
-                    inner = totals[:high, :, :wide]
                     add_shift(
-                        *(planes, inner, columns, weights, down, along, reach, before, after),
+                        *(planes, totals, columns, down, along, reach, before, after, high, wide),
                         *(powers, limits, numbers),
                     )
             for row in range(high):
                 part = dst[first_row + row, first * step : (first + wide) * step]
                 for channel in range(step):
                     own = planes[row + reach, channel, reach:]
+                    total, weights = totals[row, channel, distance:], totals[row, step, distance:]
                     for x in range(wide):
-                        mean = totals[row, channel, x] / totals[row, step, x] / number(factor)
+                        mean = total[x] / weights[x] / number(factor)
                         part[x * step + channel] = stored(number(own[x]) + mean, dst)
 
 
@@ -94,205 +102,238 @@ def take_apart(line, planes):
 
 
 @kernel
-def add_shift(planes, totals, columns, weights, down, along, reach, before, after, powers, limits, numbers):
+def add_shift(planes, totals, columns, down, along, reach, before, after, high, wide, powers, limits, numbers):
     """Add what pixels that lie ``down`` rows and ``along`` columns apart weigh to the sums of both, those of the later
     one first."""
-    high, step, wide = totals.shape[0], totals.shape[1] - 1, totals.shape[2]
+    distance, spare = reach - after, totals.shape[0] - 1
     size, count = before + after + 1, wide + abs(along)
     left, right = max(along, 0), max(-along, 0)  # where those of a pair begin that are in the tile
-    start = reach - left - before
-    span = count + size - 1
-    column, ring = columns[0, :span], columns[5:, :span]
-    column[:] = 0
-    ring[:] = 0
+    centre = reach - left
+    start, span = centre - before, count + size - 1
+    columns[0] = 0
+    columns[DOUBLINGS:] = 0
     slot = 0
     for row in range(-down - before, high + after):
-        one, other = planes[reach + row], planes[reach + row + down]
-        add_squares(column, ring[slot], columns[1], one[:, start:], other[:, start + along :], numbers)
+        one = reach + row
+        add_squares(planes, one, one + down, start, start + along, columns, DOUBLINGS + slot, span, numbers)
         slot = slot + 1 if slot + 1 < size else 0
         y = row - after
         if y < -down:
             continue
-        found = patches(column, columns[1:5], size, count)
-        weight, part = weights[0, :count], weights[1, :count]
-        weigh(found, weight, powers, limits, numbers)
-        at = start + before
-        later, earlier = y + down < high, y >= 0
-        for channel in range(step + 1):
-            if channel < step:
-                centre, beside = planes[reach + y, channel, at:], planes[reach + y + down, channel, at + along :]
-                weigh_differences(weight, centre, beside, part, numbers)
-            values = weight if channel == step else part
-            if later and channel == step:
-                add_row(totals[y + down, channel], values[right:])
-            elif later:
-                subtract_row(totals[y + down, channel], values[right:])
-            if earlier:
-                add_row(totals[y, channel], values[left:])
+        part, other, apart = patches(columns, size, span)
+        later, earlier = y + down if y + down < high else spare, y if y >= 0 else spare
+        pair = reach + y, centre, reach + y + down, centre + along
+        targets = later, distance - right, earlier, distance - left
+        sums = columns, part, other, apart
+        add_weighed(sums, planes, pair, totals, targets, count, powers, limits, numbers)
 
 
 @kernel
-def add_squares(column, old, fresh, one, other, numbers):
-    """Replace a row of squared differences by the one below the window, in the sums of columns too."""
-    step, span = one.shape[0], column.size
-    for channel in range(step - 1):
-        a, b = one[channel], other[channel]
-        for x in range(span):
-            fresh[x] = (fresh[x] if channel else 0) + squared(a[x], b[x], numbers[2], numbers[3], fresh)
-    a, b = one[step - 1], other[step - 1]
-    if step == 1:
-        for x in range(span):
-            new = squared(a[x], b[x], numbers[2], numbers[3], old)
-            column[x] += new - old[x]
-            old[x] = new
-        return
-    for x in range(span):
-        new = squared(a[x], b[x], numbers[2], numbers[3], old) + fresh[x]
-        column[x] += new - old[x]
-        old[x] = new
-
-
-def squared(a, b, cap, factor, like):
-    raise NotImplementedError
-
-
-@overload(squared)
-def _squared(a, b, cap, factor, like):
-    """A squared difference as a whole number, those beyond the cap alike; NaN is beyond it."""
-    whole = like.dtype
-    if isinstance(a, types.Float):
-
-        def square(a, b, cap, factor, like):
-            apart = abs(b - a) * factor
-            near = apart if apart < cap else cap
-            return whole(np.rint(near * near))
-
-    else:
-
-        def square(a, b, cap, factor, like):
-            near = max(min(np.int32(b - a), cap), np.int32(-cap))
-            return whole(whole(near) * whole(near))
-
-    return square
-
-
-@kernel
-def patches(column, rows, size, count):
-    """Sums of ``size`` neighbours: of the powers of two that it consists of, each by doubling the last."""
-    found, length, done, turn = rows[0, :count], 1, 0, 0
-    now, span = column, column.size
-    while True:
+def patches(columns, size, span):
+    """Sums of ``size`` neighbours, as two rows to add and how far the second is moved: of the powers of two that the
+    size consists of, each by doubling the last."""
+    row, length, done, found = 0, 1, 0, 0
+    while 2 * length < size:
         if size & length:
-            part = now[done:]
             if done:
-                for x in range(count):
-                    found[x] += part[x]
-            else:
-                for x in range(count):
-                    found[x] = part[x]
+                add_rows(columns, found, row, done, DOUBLINGS - 1, span)
+            found = DOUBLINGS - 1 if done else row
             done += length
-        if 2 * length > size:
-            return found
-        following, shifted = rows[1 + turn], now[length:]
-        for x in range(span - 2 * length + 1):
-            following[x] = now[x] + shifted[x]
-        now, turn, length = following[:span], 1 - turn, 2 * length
+        add_rows(columns, row, row, length, row + 1, span)
+        row, length = row + 1, 2 * length
+    return (row, row, length) if 2 * length == size else (found, row, done)
 
 
-@kernel
-def weigh(found, weight, powers, limits, numbers):
-    """The weights of patches by the sums of their squared differences."""
-    most, base, rest, rate = limits[0], limits[1], numbers[0], numbers[1]
-    number, coefficients = weight.dtype.type, as_tuple(powers)
-    none = number(0)
-    for x in range(weight.size):
-        more = number(less(found[x], base)) - rest
-        power = exponential((more if more > none else none) * rate, coefficients)
-        weight[x] = power if found[x] <= most else none
+class _Pairs:
+    """Builds sums over pairs of pixels, in vectors of them.
+
+    Rows of arrays are C-contiguous, and whole vectors of them may be loaded and stored. Scalars that all vectors share
+    are made to vectors by `splat`."""
+
+    def __init__(self, context, builder, number, sums, plane):
+        self.context, self.builder = context, builder
+        self.number, self.sums, self.plane = number, sums, plane
+        self.pixels = VECTOR_BYTES * 8 // max(number.bitwidth, sums.bitwidth)
+
+    def vector(self, kind):
+        return ir.VectorType(self.context.get_data_type(kind), self.pixels)
+
+    def constant(self, kind, number):
+        return ir.Constant(self.vector(kind), [number] * self.pixels)
+
+    def splat(self, kind, scalar):
+        empty = ir.Constant(self.vector(kind), ir.Undefined)
+        first = self.builder.insert_element(empty, scalar, INT32(0))
+        return self.builder.shuffle_vector(
+            first, empty, ir.Constant(ir.VectorType(INT32, self.pixels), [0] * self.pixels)
+        )
+
+    def shape(self, kind, array):
+        return cgutils.unpack_tuple(
+            self.builder, self.context.make_array(kind)(self.context, self.builder, array).shape
+        )
+
+    def row(self, kind, array, *indices):
+        """A function from an element's place behind that of ``indices`` to the address of a vector."""
+        data = self.context.make_array(kind)(self.context, self.builder, array).data
+        at = INDEX(0)
+        for index, extent in zip(indices, self.shape(kind, array), strict=True):
+            at = self.builder.add(self.builder.mul(at, extent), index)
+        base, pointer = self.builder.gep(data, [at]), self.vector(kind.dtype).as_pointer()
+        return lambda x: self.builder.bitcast(self.builder.gep(base, [x]), pointer)
+
+    def load(self, kind, address):
+        return self.builder.load(address, align=kind.dtype.bitwidth // 8)
+
+    def store(self, kind, value, address):
+        self.builder.store(value, address, align=kind.dtype.bitwidth // 8)
+
+    def elements(self, kind, array, count):
+        """The first elements of an array, each in all of a vector."""
+        data = self.context.make_array(kind)(self.context, self.builder, array).data
+        each = [self.builder.load(self.builder.gep(data, [INDEX(index)])) for index in range(count)]
+        return [self.splat(kind.dtype, scalar) for scalar in each]
+
+    @contextmanager
+    def each(self, count):
+        """A loop over ``count`` pixels: the place of each vector."""
+        loops = self.builder.udiv(self.builder.add(count, INDEX(self.pixels - 1)), INDEX(self.pixels))
+        with cgutils.for_range(self.builder, loops) as loop:
+            yield self.builder.mul(loop.index, INDEX(self.pixels))
+
+    def numbers(self, numbers):
+        """The rest, the rate, the cap and the factor in vectors."""
+        kinds = self.number, self.number, self.plane, self.number
+        return [self.splat(kind, self.builder.extract_value(numbers, each)) for each, kind in enumerate(kinds)]
+
+    def squared(self, a, b, cap, factor):
+        """Squared differences as whole numbers, those beyond the cap alike; NaN is beyond it."""
+        builder = self.builder
+        if isinstance(self.plane, types.Float):
+            apart = builder.fmul(self.call("fabs", builder.fsub(b, a)), factor)
+            near = builder.select(builder.fcmp_ordered("<", apart, cap), apart, cap)
+            return builder.fptosi(self.call("rint", builder.fmul(near, near)), self.vector(self.sums))
+        apart, least = builder.sub(b, a), builder.neg(cap)
+        near = builder.select(builder.icmp_signed("<", apart, cap), apart, cap)
+        near = builder.select(builder.icmp_signed(">", near, least), near, least)
+        if self.sums.bitwidth > self.plane.bitwidth:
+            near = builder.sext(near, self.vector(self.sums))
+        return builder.mul(near, near)
+
+    def difference(self, a, b, weight, factor):
+        """Differences to the first pixels; 0 for a weight of 0, also those to NaN and infinity."""
+        builder, none = self.builder, self.constant(self.number, 0)
+        if not isinstance(self.plane, types.Float):
+            return builder.sitofp(builder.sub(b, a), none.type)
+        apart = builder.fmul(builder.fsub(b, a), factor)
+        return builder.select(builder.fcmp_ordered(">", weight, none), apart, none)
+
+    def call(self, name, value):
+        """LLVM's function of each element of a vector of floats."""
+        name = f"llvm.{name}.v{self.pixels}f{self.number.bitwidth}"
+        function = cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(value.type, [value.type]), name)
+        return self.builder.call(function, [value])
+
+    def exponential(self, y, powers):
+        """``exp(-y)`` by a polynomial of a part of y, squared again and again."""
+        power = powers[-1]
+        for coefficient in reversed(powers[:-1]):
+            power = self.builder.fadd(coefficient, self.builder.fmul(y, power))
+        for _ in range(3 if self.number == types.float32 else 5):
+            power = self.builder.fmul(power, power)
+        return power
 
 
-def less(a, b):
-    raise NotImplementedError
+@intrinsic
+def add_squares(_context, planes, one, other, at, beside, columns, slot, span, numbers):
+    """Replace a row of squared differences by the one below the window, in row 0, the sums of columns, too.
+
+    The squared differences are those between row ``one`` of the planes from column ``at`` on and row ``other`` from
+    column ``beside`` on, of all channels together."""
+
+    def build(context, builder, signature, arguments):
+        planes_, one, other, at, beside, columns_, slot, span, numbers_ = arguments
+        pairs = _Pairs(context, builder, numbers[0], columns.dtype, planes.dtype)
+        _, _, cap, factor = pairs.numbers(numbers_)
+        total = cgutils.alloca_once(builder, pairs.vector(columns.dtype))
+        channels = pairs.shape(planes, planes_)[1]
+        column, ring = (pairs.row(columns, columns_, row, INDEX(0)) for row in (INDEX(0), slot))
+        with pairs.each(span) as x:
+            builder.store(pairs.constant(columns.dtype, 0), total)
+            with cgutils.for_range(builder, channels) as loop:
+                a = pairs.load(planes, pairs.row(planes, planes_, one, loop.index, at)(x))
+                b = pairs.load(planes, pairs.row(planes, planes_, other, loop.index, beside)(x))
+                builder.store(builder.add(builder.load(total), pairs.squared(a, b, cap, factor)), total)
+            new = builder.load(total)
+            change = builder.sub(new, pairs.load(columns, ring(x)))
+            pairs.store(columns, builder.add(pairs.load(columns, column(x)), change), column(x))
+            pairs.store(columns, new, ring(x))
+        return context.get_dummy_value()
+
+    places = [types.int64] * 4
+    return types.none(planes, *places, columns, types.int64, types.int64, numbers), build
 
 
-@overload(less)
-def _less(a, b):
-    kind = a
-    return lambda a, b: kind(a - b)
+@intrinsic
+def add_rows(_context, columns, one, other, apart, to, span):
+    """``columns[to, x] = columns[one, x] + columns[other, x + apart]``."""
+
+    def build(context, builder, signature, arguments):
+        columns_, one, other, apart, to, span = arguments
+        pairs = _Pairs(context, builder, columns.dtype, columns.dtype, columns.dtype)
+        a, b, target = (
+            pairs.row(columns, columns_, row, at) for row, at in ((one, INDEX(0)), (other, apart), (to, INDEX(0)))
+        )
+        with pairs.each(span) as x:
+            pairs.store(columns, builder.add(pairs.load(columns, a(x)), pairs.load(columns, b(x))), target(x))
+        return context.get_dummy_value()
+
+    return types.none(columns, *[types.int64] * 5), build
 
 
-def as_tuple(powers):
-    raise NotImplementedError
+@intrinsic
+def add_weighed(_context, sums, planes, pair, totals, targets, count, powers, limits, numbers):
+    """Add the weights of pairs of pixels, and the differences of each channel times them, to the totals.
 
+    The sums of their patches are put together from two rows of ``sums[0]``: ``sums[1]``, and ``sums[2]`` from column
+    ``sums[3]`` on. ``pair`` has the row and the first column in the planes of one pixel and of the other, ``targets``
+    those in the totals of the later pixel, which comes first, and of the earlier one."""
 
-@overload(as_tuple)
-def _as_tuple(powers):
-    """As many coefficients as an exponential function of the dtype has."""
-    if powers.dtype == types.float32:
-        return lambda powers: (powers[0], powers[1], powers[2], powers[3], powers[4], powers[5])
-    return lambda powers: (powers[0], powers[1], powers[2], powers[3], powers[4], powers[5], powers[6], powers[7])
+    def build(context, builder, signature, arguments):
+        sums_, planes_, pair_, totals_, targets_, count, powers_, limits_, numbers_ = arguments
+        columns, number = sums[0], totals.dtype
+        columns_, part, another, apart = cgutils.unpack_tuple(builder, sums_)
+        one, at, other, beside = cgutils.unpack_tuple(builder, pair_)
+        later, at_later, earlier, at_earlier = cgutils.unpack_tuple(builder, targets_)
+        pairs = _Pairs(context, builder, number, columns.dtype, planes.dtype)
+        rest, rate, _, factor = pairs.numbers(numbers_)
+        most, base = pairs.elements(limits, limits_, 2)
+        coefficients = pairs.elements(powers, powers_, 6 if number == types.float32 else 8)
+        channels, none = pairs.shape(planes, planes_)[1], pairs.constant(number, 0)
+        one_part, other_part = (
+            pairs.row(columns, columns_, part, INDEX(0)),
+            pairs.row(columns, columns_, another, apart),
+        )
 
+        def add_to(channel, x, subtract, value):
+            for row, column, do in ((later, at_later, subtract), (earlier, at_earlier, builder.fadd)):
+                address = pairs.row(totals, totals_, row, channel, column)(x)
+                pairs.store(totals, do(pairs.load(totals, address), value), address)
 
-def exponential(y, p):
-    raise NotImplementedError
+        with pairs.each(count) as x:
+            found = builder.add(pairs.load(columns, one_part(x)), pairs.load(columns, other_part(x)))
+            is_near = builder.icmp_signed("<=", found, most)
+            bits = builder.bitcast(is_near, ir.IntType(pairs.pixels))
+            with builder.if_then(builder.icmp_unsigned("!=", bits, bits.type(0))):
+                more = builder.fsub(builder.sitofp(builder.sub(found, base), none.type), rest)
+                more = builder.select(builder.fcmp_ordered(">", more, none), more, none)
+                power = pairs.exponential(builder.fmul(more, rate), coefficients)
+                weight = builder.select(is_near, power, none)
+                with cgutils.for_range(builder, channels) as loop:
+                    a = pairs.load(planes, pairs.row(planes, planes_, one, loop.index, at)(x))
+                    b = pairs.load(planes, pairs.row(planes, planes_, other, loop.index, beside)(x))
+                    add_to(loop.index, x, builder.fsub, builder.fmul(weight, pairs.difference(a, b, weight, factor)))
+                add_to(channels, x, builder.fadd, weight)
+        return context.get_dummy_value()
 
-
-@overload(exponential)
-def _exponential(y, p):
-    """``exp(-y)`` by a polynomial of a part of y, squared again and again."""
-    if len(p) == 6:
-
-        def eighth(y, p):
-            power = p[0] + y * (p[1] + y * (p[2] + y * (p[3] + y * (p[4] + y * p[5]))))
-            power *= power
-            power *= power
-            return power * power
-
-        return eighth
-
-    def thirtysecond(y, p):
-        power = p[0] + y * (p[1] + y * (p[2] + y * (p[3] + y * (p[4] + y * (p[5] + y * (p[6] + y * p[7]))))))
-        power *= power
-        power *= power
-        power *= power
-        power *= power
-        return power * power
-
-    return thirtysecond
-
-
-def weigh_differences(weight, centre, beside, part, numbers):
-    raise NotImplementedError
-
-
-@overload(weigh_differences)
-def _weigh_differences(weight, centre, beside, part, numbers):
-    """Weighted differences to the pixels; 0 for a weight of 0, also of NaN and infinity."""
-    number = weight.dtype
-    if isinstance(centre.dtype, types.Float):
-
-        def weigh_them(weight, centre, beside, part, numbers):
-            none = number(0)
-            for x in range(weight.size):
-                apart = (beside[x] - centre[x]) * numbers[3]
-                part[x] = weight[x] * (apart if weight[x] > none else none)
-
-        return weigh_them
-
-    def weigh_all(weight, centre, beside, part, numbers):
-        for x in range(weight.size):
-            part[x] = weight[x] * number(np.int32(beside[x] - centre[x]))
-
-    return weigh_all
-
-
-@kernel
-def add_row(total, values):
-    for x in range(total.size):
-        total[x] += values[x]
-
-
-@kernel
-def subtract_row(total, values):
-    for x in range(total.size):
-        total[x] -= values[x]
+    return types.none(sums, planes, pair, totals, targets, types.int64, powers, limits, numbers), build
