@@ -499,6 +499,16 @@ def test_bytes_that_shrink_by_thousands(order):
     assert np.abs(found - exact).max() < 2
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("shape", [(6, 2), (4, 62), (10, 128), (8, 410)], ids=str)
+def test_half_the_size_is_means_of_two_by_two(shape, channels, backend):
+    rows, cols = shape
+    image = np.random.default_rng(3).integers(0, 256, (rows, cols, channels), np.uint8)
+    sums = image.reshape(rows // 2, 2, cols // 2, 2, channels).sum(axis=(1, 3))
+    found = gpuimg.resize(image, (rows // 2, cols // 2), anti_aliasing=False, alpha=False, backend=backend)
+    np.testing.assert_array_equal(found, (sums + 2) // 4)
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_levels_of_pyramids_are_filters_in_a_row(dtype, mode, backend):

@@ -7,11 +7,12 @@ Floats are summed in one order, however the slabs are shared out: rows in blocks
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 from gpuimg.kernels.lib.borders import kernel
 
 LANES = 8
+BYTES = 32  # that `add_bytes` takes at once: four times as many as 64-bit sums fit into a vector
 
 
 @kernel
@@ -39,13 +40,75 @@ def add_sums(line, above, out, step):
                 out[x] = number(above[x] + total)
         return
     total = number(0)
+    done = add_blocks_of_bytes(line, above, out)
+    if done:
+        total = number(out[done - 1] - above[done - 1])
     zero = number(step - 1)  # not known to LLVM, which shifts in constant zeros by a slow instruction
     whole = out.size // LANES * LANES
-    for x in range(0, whole, LANES):
+    for x in range(done, whole, LANES):
         total = add_block(line, above, out, x, total, zero)
     for x in range(whole, out.size):
         total = number(total + number(line[x]))
         out[x] = number(above[x] + total)
+
+
+def add_blocks_of_bytes(line, above, out):
+    """Apply `add_sums` to as many whole blocks of bytes as there are, and return where they end."""
+    raise NotImplementedError
+
+
+@overload(add_blocks_of_bytes)
+def _add_blocks_of_bytes(line, above, out):
+    if line.dtype != types.uint8 or isinstance(out.dtype, types.Float):
+        return lambda line, above, out: 0
+
+    def add_blocks(line, above, out):
+        whole = out.size // BYTES * BYTES
+        total = out.dtype.type(0)
+        for x in range(0, whole, BYTES):
+            total = add_bytes(line, above, out, x, total)
+        return whole
+
+    return add_blocks
+
+
+@intrinsic
+def add_bytes(_context, line, above, out, at, total):
+    """Apply `add_sums` to the `BYTES` elements after those of the sum ``total``, and return the new sum.
+
+    Sums of `LANES` neighbours fit into 16 bits.
+    """
+
+    def build(context, builder, signature, arguments):
+        values, held_above, held_out, at, total = arguments
+        short = ir.VectorType(ir.IntType(16), BYTES)
+        vector = ir.VectorType(context.get_data_type(out.dtype), LANES)
+
+        def shuffled(one, other, order):
+            return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
+
+        def place(kind, array, start, count):
+            pointer = builder.gep(context.make_array(kind)(context, builder, array).data, [start])
+            element = context.get_data_type(kind.dtype)
+            return builder.bitcast(pointer, ir.VectorType(element, count).as_pointer())
+
+        sums = builder.zext(builder.load(place(line, values, at, BYTES), align=1), short)
+        for shift in (1, 2, 4):
+            order = [lane - shift if lane % LANES >= shift else BYTES for lane in range(BYTES)]
+            sums = builder.add(sums, shuffled(sums, ir.Constant(short, [0] * BYTES), order))
+        before = builder.insert_element(ir.Constant(vector, ir.Undefined), total, ir.IntType(32)(0))
+        before = shuffled(before, before, [0] * LANES)
+        align = out.dtype.bitwidth // 8
+        for group in range(0, BYTES, LANES):
+            part = builder.zext(shuffled(sums, sums, list(range(group, group + LANES))), vector)
+            start = builder.add(at, at.type(group))
+            held = builder.load(place(out, held_above, start, LANES), align=align)
+            made = builder.add(held, builder.add(part, before))
+            builder.store(made, place(out, held_out, start, LANES), align=align)
+            before = builder.add(before, shuffled(part, part, [LANES - 1] * LANES))
+        return builder.extract_element(before, ir.IntType(32)(0))
+
+    return out.dtype(line, above, out, types.int64, out.dtype), build
 
 
 @intrinsic

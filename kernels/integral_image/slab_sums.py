@@ -7,15 +7,17 @@ from numba.extending import overload
 from gpuimg.kernels.lib.borders import kernel
 
 PIECE = 1024  # columns whose sums stay in the first-level cache
-EXACT_ROWS = 32768  # this many 16-bit values add up in 32 bits
+EXACT_ROWS = {1: 257, 2: 32768}  # this many values of 8 bits add up in 16, and of 16 bits in 32
 
 
 def sums_of_few(src, count):
-    """Zeros to add up to `EXACT_ROWS` values each in."""
+    """Zeros to add up to `EXACT_ROWS` values each in: slabs have fewer."""
 
 
 @overload(sums_of_few)
 def _sums_of_few(src, count):
+    if src.dtype == types.uint8:
+        return lambda src, count: np.zeros(count, np.uint16)
     kind = np.float64 if isinstance(src.dtype, types.Float) else np.int32
     return lambda src, count: np.zeros(count, kind)
 

@@ -14,6 +14,7 @@ from gpuimg.kernels.lib.lanes import _address, _load, _store
 from gpuimg.kernels.lib.pixels import times_alpha
 
 ROW_PIXELS = 64  # that `weigh_rows` sums at once
+HALVED = (0, 64, 32, 16, 16)  # pixels that a `halver` makes at once, by their channels
 REAL_BYTES = 256  # that `weigh_real_block` makes at once
 
 INT16, INT32, INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
@@ -64,6 +65,45 @@ def weigh_rows(_context, src, rows, weights, bits, x, line):
         return context.get_dummy_value()
 
     return types.none(src, rows, weights, types.int64, types.int64, line), build
+
+
+def halver(step):
+    """An intrinsic: some pixels of uint8 with so many channels, from element ``x`` on, become the means of two by
+    two neighbours in two rows, of which halves are rounded upwards."""
+
+    @intrinsic
+    def halve(_context, upper, lower, x, target):
+        def build(context, builder, signature, arguments):
+            upper_, lower_, x, target_ = arguments
+            count = HALVED[step] * step
+            sums = ir.VectorType(INT16, count)
+            held = [
+                _load(builder, _address(context, builder, kind, line, builder.shl(x, INT64(1))), each, 1)
+                for kind, line in ((upper, upper_), (lower, lower_))
+                for each in [sums if step == 1 else ir.VectorType(ir.IntType(8), 2 * count)]
+            ]
+            total = _whole(sums, 2)
+            if step == 1:  # both neighbours in one number of 16 bits
+                for pairs in held:
+                    total = builder.add(total, builder.and_(pairs, _whole(sums, 255)))
+                    total = builder.add(total, builder.lshr(pairs, _whole(sums, 8)))
+            else:
+                wide = ir.VectorType(INT16, 2 * count)
+                both = builder.add(builder.zext(held[0], wide), builder.zext(held[1], wide))
+                for neighbour in range(2):
+                    order = [(lane // step * 2 + neighbour) * step + lane % step for lane in range(count)]
+                    mask = ir.Constant(ir.VectorType(INT32, count), order)
+                    total = builder.add(total, builder.shuffle_vector(both, ir.Constant(wide, ir.Undefined), mask))
+            means = builder.trunc(builder.lshr(total, _whole(sums, 2)), ir.VectorType(ir.IntType(8), count))
+            _store(builder, means, _address(context, builder, target, target_, x), 1)
+            return context.get_dummy_value()
+
+        return types.none(upper, lower, types.int64, target), build
+
+    return halve
+
+
+halve_1, halve_2, halve_3, halve_4 = map(halver, (1, 2, 3, 4))
 
 
 class _Mean:

@@ -2,7 +2,8 @@
 
 Windows of 3, 5 and 7 pixels squared: every column of the window is sorted by a network [1] of minima and maxima, once
 for all windows that share it; then the minima of all columns, the second ones, and so on; and out of what can
-still be the median, it is selected. For other ranks all columns are merged. Larger windows by histograms: see
+still be the median, it is selected. The nine values of the smallest window are sorted anew for each pixel, which takes
+less time than to keep columns. For other ranks all columns are merged. Larger windows by histograms: see
 `histograms` and `ranks`, and `repeats` where the window is larger than the image.
 
 .. [1] D. Knuth, "The Art of Computer Programming", volume 3, section 5.3.4.
@@ -16,12 +17,13 @@ from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.lanes import lanes
 from gpuimg.kernels.lib.spans import load_span
 from gpuimg.kernels.smooth.histograms import select_by_histograms
-from gpuimg.kernels.smooth.networks import MEDIAN, MERGE, SORT
+from gpuimg.kernels.smooth.networks import MEDIAN, MEDIAN_OF_9, MERGE, SORT
 from gpuimg.kernels.smooth.ranks import select_by_ranks
 from gpuimg.kernels.smooth.repeats import select_of_repeats
 
 BLOCK_BYTES = 1 << 14  # of a row that is kept while the window moves down
 REPEATS = 16  # of an image of bytes in a window, from which on counting its values is more than sorting the image
+LINE = 64  # bytes in a line of the cache
 CHUNK_BYTES = 1 << 13  # of sorted columns that are kept in the first-level cache
 
 
@@ -62,6 +64,20 @@ def copy(line, out):
         out[x] = line[x]
 
 
+@kernel
+def whole_vectors(count, lanes):
+    return (count + lanes - 1) // lanes * lanes
+
+
+@kernel
+def aligned(count, like):
+    """Room for elements of an image's type that begins with a line of the cache: a vector across two takes twice as
+    long to load."""
+    room = np.empty(count + LINE // like.itemsize, like.dtype)
+    begin = -room.ctypes.data % LINE // like.itemsize
+    return room[begin : begin + count]
+
+
 def sweep(n, select):
     """A kernel that sorts columns and selects values, ``count`` of them from element ``begin`` on, by the networks for
     windows of ``n`` squared."""
@@ -76,6 +92,19 @@ def sweep(n, select):
             select(ranked, pitch, step, x, merged, rank, result, begin + x)
 
     return run
+
+
+@kernel
+def select_of_9(window, stride, step, result, out):
+    """Medians of 3 by 3 pixels, straight to where they belong; the last vector overlaps the one before."""
+    more = lanes(window)
+    if out.size < more:
+        MEDIAN_OF_9(window, stride, step, 0, result, 0, 0)
+        copy(result, out)
+        return
+    for place in range(0, out.size, more):
+        x = min(place, out.size - more)
+        MEDIAN_OF_9(window, stride, step, x, out, 0, x)
 
 
 def selector_of_median(n):
@@ -141,7 +170,7 @@ def _spread_nan(window, stride, step, n, result, count):
     return spread
 
 
-def by_network(selector):
+def by_network(selector, of_9_at_once=False):
     """A kernel for windows of 3, 5 and 7 pixels squared; ``selector(n)`` selects from their sorted columns."""
     sweep_3, sweep_5, sweep_7 = (sweep(n, selector(n)) for n in (3, 5, 7))
 
@@ -152,12 +181,12 @@ def by_network(selector):
         pixels = min(cols, max(BLOCK_BYTES // (src.itemsize * step), 1))
         halo = (n - 1) * step
         # The last vector of a row reaches beyond its end, twice: when columns are sorted and when they are combined.
-        stride = pixels * step + halo + 2 * more
+        stride = whole_vectors(pixels * step + halo + 2 * more, more)
         chunk = max(CHUNK_BYTES // (n * src.itemsize) // more, 1) * more
-        window = np.empty(n * stride, src.dtype)
+        window = aligned(n * stride, src)
         holes = np.zeros(n, np.bool_)
-        ranked = np.empty(n * (chunk + halo + 2 * more), src.dtype)
-        result = np.empty(stride, src.dtype)
+        ranked = aligned(n * whole_vectors(chunk + halo + 2 * more, more), src)
+        result = aligned(stride, src)
         merged = np.empty(n * n * more, src.dtype)
         for first in range(0, cols, pixels):
             wanted = min(pixels, cols - first)
@@ -166,6 +195,12 @@ def by_network(selector):
                 load_span(src, row, first - n // 2, wanted + n - 1, line, step, mode, cval)
                 holes[row % n] = has_nan(line[: wanted * step + halo])
                 if row < top + n // 2:
+                    continue
+                out = dst[row - n // 2, first * step : (first + wanted) * step]
+                if of_9_at_once and n == 3:
+                    select_of_9(window, stride, step, result, out)
+                    if holes.any():
+                        spread_nan(window, stride, step, n, out, out.size)
                     continue
                 for begin in range(0, wanted * step, chunk):
                     count = min(chunk, wanted * step - begin)
@@ -178,9 +213,9 @@ def by_network(selector):
                         sweep_7(window, stride, ranked, step, begin, sorts, count, merged, rank, result)
                 if holes.any():
                     spread_nan(window, stride, step, n, result, wanted * step)
-                copy(result, dst[row - n // 2, first * step : (first + wanted) * step])
+                copy(result, out)
 
     return fill
 
 
-fill_median, fill_rank = by_network(selector_of_median), by_network(selector_of_rank)
+fill_median, fill_rank = by_network(selector_of_median, of_9_at_once=True), by_network(selector_of_rank)

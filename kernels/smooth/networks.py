@@ -29,9 +29,18 @@ def _wires(n):
     return [(row, pixel) for row in range(n) for pixel in range(n)]
 
 
+def _rows(n):
+    return [(row * n + a, row * n + b) for row in range(n) for a, b in SORTERS[n]]
+
+
 def _median(n):
-    rows = [(row * n + a, row * n + b) for row in range(n) for a, b in SORTERS[n]]
-    return network(_wires(n), rows + SELECTORS[n], [n * n // 2])
+    return network(_wires(n), _rows(n) + SELECTORS[n], [n * n // 2])
+
+
+def _median_of_unsorted(n):
+    """The same of columns that are still to be sorted."""
+    columns = [(a * n + col, b * n + col) for col in range(n) for a, b in SORTERS[n]]
+    return network(_wires(n), columns + _rows(n) + SELECTORS[n], [n * n // 2])
 
 
 def merger(one, other):
@@ -65,4 +74,5 @@ def _merge(n):
 
 SORT = {n: network([(row, 0) for row in range(n)], SORTERS[n], range(n)) for n in SORTERS}
 MEDIAN = {n: _median(n) for n in SORTERS}
+MEDIAN_OF_9 = _median_of_unsorted(3)
 MERGE = {n: _merge(n) for n in SORTERS}

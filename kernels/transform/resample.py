@@ -16,10 +16,15 @@ from numba.extending import overload
 
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.gathers import (
+    HALVED,
     REAL_BYTES,
     ROW_PIXELS,
     bias,
     fit_16_bits,
+    halve_1,
+    halve_2,
+    halve_3,
+    halve_4,
     plan_picks,
     weigh_colors_of_2,
     weigh_colors_of_4,
@@ -31,6 +36,7 @@ from gpuimg.kernels.lib.gathers import (
 from gpuimg.kernels.lib.numbers import stored
 from gpuimg.kernels.lib.target import HAS_AVX512
 
+HALF = 1 << 13  # as a weight
 LANES = 16  # uint8 pixels that `weigh_picked_pairs` makes at once
 REACH = 128  # elements of a line that it picks from
 
@@ -52,6 +58,10 @@ def _weigh(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
 
 def weigh_bytes(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
     count = dst.shape[1]
+    if halves(i0[top:bottom], q0[top:bottom], top) and halves(i1, q1, 0):
+        for row in range(top, bottom):
+            halve(src[2 * row], src[2 * row + 1], step, dst[row])
+        return
     bits = 8 if overshoot == 0 else 7
     if HAS_AVX512 and count >= LANES and fit_16_bits(q0, bits) and fit_16_bits(q1, bits):
         groups = (count + LANES - 1) // LANES
@@ -70,6 +80,42 @@ def weigh_bytes(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
     for row in range(top, bottom):
         weigh_byte_rows(src, i0[row], q0[row], bits, wide)
         weigh_columns(wide, bits, step, i1, q1, dst[row])
+
+
+@kernel
+def halves(index, weights, first):
+    """Whether the pixels from ``first`` on are means of two neighbours each, which no other pixel has."""
+    if index.shape[1] != 2:
+        return False
+    for place in range(len(index)):
+        near = 2 * (first + place)
+        if index[place, 0] != near or index[place, 1] != near + 1:
+            return False
+        if weights[place, 0] != HALF or weights[place, 1] != HALF:
+            return False
+    return True
+
+
+@kernel
+def halve(upper, lower, step, target):
+    """Means of two by two pixels of uint8: halves lose nothing before the last rounding, of halves upwards."""
+    count, at_once = target.size, HALVED[step] * step if step < len(HALVED) else 0
+    if count < at_once or at_once == 0:
+        for x in range(count):
+            near = x + x // step * step
+            total = np.int32(upper[near]) + upper[near + step] + lower[near] + lower[near + step]
+            target[x] = np.uint8((total + 2) >> 2)
+        return
+    for place in range(0, count, at_once):
+        x = min(place, count - at_once)
+        if step == 1:
+            halve_1(upper, lower, x, target)
+        elif step == 2:
+            halve_2(upper, lower, x, target)
+        elif step == 3:
+            halve_3(upper, lower, x, target)
+        else:
+            halve_4(upper, lower, x, target)
 
 
 @kernel
