@@ -96,7 +96,7 @@ def prepare(
         if not any(isinstance(arg, np.ndarray) for arg in args):
             _prepared[key] = Prepared(code, struct.Struct("qqqqqqq" + "".join(numbers)))
         return code, packed
-    flag, source, target = stopping.flag(), _address_of(src), _address_of(dst)
+    flag, source, target = stopping.flag(), address_of(src), address_of(dst)
     slots = bytearray(found.layout.pack(flag, source, *src.shape, target, *dst.shape, *args))
     address = ctypes.addressof(ctypes.c_char.from_buffer(slots)) + FLAG_BYTES
     return found.code, Packed("", address, (slots, src, dst))
@@ -113,7 +113,7 @@ def pack(arguments: Sequence[Any]) -> Packed:
                 raise ValueError(f"kernels take C-contiguous arrays, got strides {argument.strides}")
             form.append(f"{_SHORT[argument.dtype]}{argument.ndim}")
             layout.append("qqqq"[: 1 + argument.ndim])
-            slots.append(_address_of(argument))
+            slots.append(address_of(argument))
             slots.extend(argument.shape)
         elif isinstance(argument, float):
             form.append("f8")
@@ -128,7 +128,8 @@ def pack(arguments: Sequence[Any]) -> Packed:
     return Packed("_".join(form), address, (packed, arguments))
 
 
-def _address_of(array: np.ndarray[Any, Any]) -> int:
+def address_of(array: np.ndarray[Any, Any]) -> int:
+    """Where an array's memory begins."""
     try:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
     except (TypeError, ValueError):  # read-only, or without elements; three times as slow

@@ -142,10 +142,11 @@ def _given(outs: Outs | None, target: int | None) -> Held | None:
 
 
 def _empty(spec: Spec, given: Held | None, executor: Executor) -> Held:
-    return executor.empty(*spec) if given is None else _as(given, spec[1])
+    return executor.empty(*spec) if given is None else seen_as(given, spec[1])
 
 
-def _as(out: Held, dtype: np.dtype[Any]) -> Held:
+def seen_as(out: Held, dtype: np.dtype[Any]) -> Held:
+    """Memory under a dtype of the same size."""
     return out if out.dtype == dtype else out.view(dtype)
 
 
@@ -163,7 +164,7 @@ def _in_target(result: Any, out: Held | None, written: bool, executor: Executor)
     if out is None:
         return result
     if not written:
-        executor.copy(result, _as(out, result.dtype))
+        executor.copy(result, seen_as(out, result.dtype))
     return out
 
 
