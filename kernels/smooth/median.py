@@ -22,7 +22,7 @@ from gpuimg.kernels.smooth.repeats import select_of_repeats
 
 BLOCK_BYTES = 1 << 14  # of a row that is kept while the window moves down
 REPEATS = 16  # of an image of bytes in a window, from which on counting its values is more than sorting the image
-CHUNK_BYTES = 1 << 13  # of sorted columns that are kept in the first-level cache
+CHUNK_BYTES = 1 << 12  # of sorted columns: what is between two rows of a small image stays in the first-level cache
 
 
 def variant(src, step, mode, cval, n0, n1, rank):
@@ -60,6 +60,19 @@ def _select_of_many(src, dst, top, bottom, stop, step, mode, cval, n0, n1, rank)
 def copy(line, out):
     for x in range(out.size):
         out[x] = line[x]
+
+
+@kernel
+def in_vectors(count, more):
+    """A count of elements, made a multiple of those of a vector: rows then begin where vectors do."""
+    return (count + more - 1) // more * more
+
+
+@kernel
+def aligned(memory):
+    """The elements from the first one on that lies where a vector may begin."""
+    unaligned = memory.ctypes.data // memory.itemsize % lanes(memory)
+    return memory[(lanes(memory) - unaligned) % lanes(memory) :]
 
 
 def sweep(n, select):
@@ -152,13 +165,14 @@ def by_network(selector):
         pixels = min(cols, max(BLOCK_BYTES // (src.itemsize * step), 1))
         halo = (n - 1) * step
         # The last vector of a row reaches beyond its end, twice: when columns are sorted and when they are combined.
-        stride = pixels * step + halo + 2 * more
+        stride = in_vectors(pixels * step + halo + 2 * more, more)
         chunk = max(CHUNK_BYTES // (n * src.itemsize) // more, 1) * more
-        window = np.empty(n * stride, src.dtype)
+        pitch = in_vectors(chunk + halo + 2 * more, more)
+        window = aligned(np.empty(n * stride + more, src.dtype))[: n * stride]
         holes = np.zeros(n, np.bool_)
-        ranked = np.empty(n * (chunk + halo + 2 * more), src.dtype)
-        result = np.empty(stride, src.dtype)
-        merged = np.empty(n * n * more, src.dtype)
+        ranked = aligned(np.empty(n * pitch + more, src.dtype))[: n * pitch]
+        result = aligned(np.empty(stride + more, src.dtype))
+        merged = aligned(np.empty((n * n + 1) * more, src.dtype))
         for first in range(0, cols, pixels):
             wanted = min(pixels, cols - first)
             for row in range(top - n // 2, bottom + n // 2):
