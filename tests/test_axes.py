@@ -174,14 +174,41 @@ def test_an_error_in_one_image_is_raised():
         gpuimg.threshold_otsu(stack, axes="TYX", backend="multicore")
 
 
-def test_whole_images_are_shared_out_among_threads(monkeypatch):
+@pytest.mark.parametrize("backend", ["single", "multicore"])
+@pytest.mark.parametrize(
+    ("name", "given", "dtype"),
+    [
+        ("median", {"size": 5}, np.uint16),
+        ("gaussian", {"sigma": 1.5}, np.uint8),
+        ("flip", {"axis": 0}, np.float32),
+        ("sobel", {}, np.float32),
+        ("threshold", {"value": 90}, np.uint8),
+        ("where", {"a": noise((8, 40, 30), np.uint8, 1), "b": noise((8, 40, 30), np.uint8, 2)}, bool),
+    ],
+)
+def test_a_stack_is_filled_in_one_call(name, given, dtype, backend, monkeypatch):
+    called = []
+    used = {"single": multicore.Single, "multicore": multicore.Multicore}[backend]
+    real = used.call
+    monkeypatch.setattr(used, "call", lambda self, *given: called.append(given[3]) or real(self, *given))
+    monkeypatch.setattr(multicore, "thread_count", lambda: 3)  # bands begin and end inside of images
+    stack = noise((8, 40, 30), np.uint8) > 99 if dtype is bool else noise((8, 40, 30), dtype)
+    function = FILTERS[name].function
+    result = function(stack, axes="TYX", backend=backend, **given)
+    assert called == [8 * 40]
+    for place, image in enumerate(stack):
+        one = {key: each[place] if isinstance(each, np.ndarray) else each for key, each in given.items()}
+        assert_same(result[place], function(image, backend="single", **one))
+
+
+def test_images_with_several_steps_are_shared_out_among_threads(monkeypatch):
     ran = []
     real = multicore.call_each
     monkeypatch.setattr(multicore, "call_each", lambda *given: ran.append(len(given[1])) or real(*given))
     monkeypatch.setattr(multicore, "thread_count", lambda: 3)
     stack = noise((8, 40, 30), np.uint8)
-    expected = np.stack([gpuimg.median(image, 5, backend="single") for image in stack])
-    assert_same(gpuimg.median(stack, 5, axes="TYX", backend="multicore"), expected)
+    expected = np.stack([gpuimg.equalize_hist(image, backend="single") for image in stack])
+    assert_same(gpuimg.equalize_hist(stack, axes="TYX", backend="multicore"), expected)
     assert ran == [6]
 
 
@@ -191,7 +218,7 @@ def test_a_failing_thread_does_not_hang_the_rest(monkeypatch):
 
     monkeypatch.setattr(multicore.Single, "run", fail)
     with pytest.raises(BackendFailed, match="no memory"):
-        gpuimg.median(noise((8, 40, 30), np.uint8), 5, axes="TYX", backend="multicore")
+        gpuimg.equalize_hist(noise((8, 40, 30), np.uint8), axes="TYX", backend="multicore")
 
 
 def test_plan_and_explain_show_the_stack():

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import starmap
 from operator import attrgetter
@@ -17,18 +17,23 @@ from gpuimg import stopping
 from gpuimg.backend import walk as walking
 from gpuimg.backend.base import WORTH_LEARNING, Array, CpuBackend, speed_key
 from gpuimg.backend.calls import new_call, packed_for
-from gpuimg.backend.compiled import Compiled, Packed, prepare
-from gpuimg.backend.walk import Bound, Lookup, Outs, flat
+from gpuimg.backend.compiled import Compiled, Packed, address_of, prepare
+from gpuimg.backend.walk import Bound, Lookup, Outs, as_dtype, flat
 from gpuimg.kernels import FLAG_BYTES
 from gpuimg.machine import figures
-from gpuimg.plans.nodes import Fold, Node, Spec
+from gpuimg.plans.graph import AnyValue, Graph, Group
+from gpuimg.plans.nodes import Fold, Node, Output, Spec, View
 from gpuimg.plans.value import Small, Value
 
 SCRATCH_BYTES = 1 << 19  # of rows between nodes, for each thread
 LONG_WORK = 1 << 28  # elements times work of a call of compiled code, about 0.2 s, that signals are handled beside
 FIRST_PIECE_ELEMENTS = 1 << 22  # of work in pieces, for each thread
 ROWS_PER_HALO = 8  # at least: rows of a halo are made again for the next rows
+ALONE = np.array([[-1], [-1], [0]], np.int64)  # the places of a single image: no stage has this number
 _effort: Callable[[Node], float] = attrgetter("effort")  # a comprehension costs more for one node
+
+
+SRC_SLOT, DST_SLOT, FIRST_SLOT = 0, 3, 6  # of a kernel's image, its result and its arguments: an address, two extents
 
 
 class Stage(NamedTuple):
@@ -84,7 +89,7 @@ def stages_of(nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array])
 
 def _second(node: Node, arguments: tuple[Any, ...], places: dict[Node, int]) -> tuple[int | None, int]:
     """Which stage makes another image for a node, and the slot of its address."""
-    slot = 6
+    slot = FIRST_SLOT
     for given, argument in zip(node.arguments, arguments, strict=True):
         if isinstance(given, Value) and given.node in places:
             return places[given.node], slot
@@ -92,8 +97,8 @@ def _second(node: Node, arguments: tuple[Any, ...], places: dict[Node, int]) -> 
     return None, -1
 
 
-def prepare_chain(stages: Sequence[Stage], result: Array) -> tuple[Compiled, Packed]:
-    """Machine code that runs a chain, and its arguments in slots."""
+def prepare_chain(stages: Sequence[Stage], result: Array, places: Array = ALONE) -> tuple[Compiled, Packed]:
+    """Machine code that runs a chain, and its arguments in slots; for the images of a stack with their ``places``."""
     plan = np.empty((len(stages), 8), np.int64)
     keep: list[Any] = []
     bytes_a_row = halo = 0
@@ -116,10 +121,99 @@ def prepare_chain(stages: Sequence[Stage], result: Array) -> tuple[Compiled, Pac
         keep.append(packed)
         bytes_a_row += row_bytes
         halo += stage.node.reach_rows
-    rows = result.shape[0]
+    rows = stages[-1].node.pieces
     at_once = min(rows, max(SCRATCH_BYTES // max(bytes_a_row, 1), ROWS_PER_HALO * halo, 1))
-    code, packed = prepare("chain", plan, plan, (rows, at_once))
-    return code, packed._replace(keep=(*packed.keep, keep, plan))
+    code, packed = prepare("chain", plan, places, (rows, at_once))
+    return code, packed._replace(keep=(*packed.keep, keep))
+
+
+def only_group(graph: Graph) -> Group | None:
+    """The group that a graph consists of, besides views, if it reads images and makes results in the given memory."""
+    groups = [group for group in graph.chained if not _is_plain_view(group)]
+    if len(groups) != 1 or not all(graph.written):
+        return None
+    (group,) = groups
+    return group if group.is_filled and not group.in_place and None not in group.targets else None
+
+
+def _is_plain_view(group: Group) -> bool:
+    (node,) = group.nodes[-1:]
+    return isinstance(node, View) and not node.after
+
+
+def _lookup(bound: Bound) -> Lookup:
+    """Images and tables of a graph that has no other values but views of them."""
+    held = dict(zip(bound.graph.inputs, bound.arrays, strict=True))
+
+    def found(value: AnyValue) -> Any:
+        if isinstance(value, Value) and isinstance(value.node, View):
+            return found(value.node.image).view(value.dtype)
+        return held[value]
+
+    return found
+
+
+class Stack:
+    """Images for which the same group of nodes is run.
+
+    Attributes
+    ----------
+    nodes, value_of, results : those of the first image
+    count : of the images
+    """
+
+    def __init__(self, group: Group, bounds: Sequence[Bound], outs: Sequence[Outs]) -> None:
+        self.nodes: tuple[Node, ...] = group.nodes  # type: ignore[assignment]
+        self.count = len(bounds)
+        self.value_of = _lookup(bounds[0])
+        targets = [int(target) for target in group.targets if target is not None]
+        memory = [outs[0][target] for target in targets]
+        self.results = [as_dtype(*each) for each in zip(memory, _dtypes(self.nodes[-1]), strict=True)]
+        self._inputs = bounds[0].graph.inputs
+        self._targets = [len(self._inputs) + target for target in targets]
+        self._arrays = [(*bound.arrays, *out) for bound, out in zip(bounds, outs, strict=True)]
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether kernels can read and write the images where they lie."""
+        return all(array.flags.c_contiguous for array in self._arrays[0])
+
+    def places(self) -> Array:
+        """Stage, slot and the addresses for all images of each array that is another one for each image."""
+        found = [place for number, node in enumerate(self.nodes) for place in self._places(number, node)]
+        stages, slots, arrays = zip(*found, strict=True)
+        addresses = [[address_of(given[array]) for array in arrays] for given in self._arrays]
+        return np.array([stages, slots, *addresses], np.int64)
+
+    def _places(self, number: int, node: Node) -> Iterator[tuple[int, int, int]]:
+        """Stage, slot and array of what a node reads and writes."""
+        if node.image.node not in self.nodes:
+            yield number, SRC_SLOT, self._input(node.image)
+        if number == len(self.nodes) - 1:
+            yield number, DST_SLOT, self._targets[0]
+        slot = FIRST_SLOT
+        for given in node.arguments:
+            if isinstance(given, Output):
+                yield number, slot, self._targets[given.index]
+            elif isinstance(given, Value) and given.node not in self.nodes:
+                yield number, slot, self._input(given)
+            slot += 1 + _axes(given, self.value_of)
+
+    def _input(self, value: Value) -> int:
+        while isinstance(value.node, View):
+            value = value.node.image
+        return self._inputs.index(value)
+
+
+def _dtypes(node: Node) -> list[np.dtype[Any]]:
+    return [dtype for _, dtype in node.results]
+
+
+def _axes(given: Any, value_of: Lookup) -> int:
+    """The axes of an argument as kernels get it."""
+    if isinstance(given, Value | Output):
+        return 2
+    return getattr(value_of(given) if isinstance(given, Small) else given, "ndim", 0)
 
 
 class InProcess(CpuBackend):
@@ -178,15 +272,38 @@ class InProcess(CpuBackend):
             prepare_chain(stages_of(nodes, value_of, results), results[0])
         stopping.interruptibly(lambda: self._fill(nodes, value_of, results), stopping.Watch())
 
-    def _longest_call(self, nodes: Sequence[Node]) -> float:
+    def _longest_call(self, nodes: Sequence[Node], images: int = 1) -> float:
         """Elements times work of the first piece of work that nodes are filled in; the later ones are made to fit."""
-        effort = sum(map(_effort, nodes))
+        effort = images * sum(map(_effort, nodes))
         if effort < LONG_WORK:
             return effort
-        elements = sum([math.prod(node.image.shape) + math.prod(node.shape) for node in nodes])
+        elements = images * sum([math.prod(node.image.shape) + math.prod(node.shape) for node in nodes])
         halo = sum([node.reach_rows for node in nodes])
-        share = self.workers * max(FIRST_PIECE_ELEMENTS / elements, max(halo, 1) / max(nodes[-1].pieces, 1))
+        share = self.workers * max(FIRST_PIECE_ELEMENTS / elements, max(halo, 1) / max(images * nodes[-1].pieces, 1))
         return effort * min(share, 1.0)
+
+    def run_each(self, bounds: Sequence[Bound], outs: Sequence[Outs]) -> list[tuple[Any, ...]]:
+        """The images of a stack as if they were one, where a graph needs no memory between its nodes."""
+        group = only_group(bounds[0].graph) if len(bounds) > 1 else None
+        if group is None:
+            return self.run_apart(bounds, outs)
+        stack = Stack(group, bounds, outs)
+        if not stack.is_contiguous:
+            return self.run_apart(bounds, outs)
+        watch = stopping.watch()
+        if watch is not None:
+            watch.plan({group: 1.0})
+            watch.enter(group)
+        if self._longest_call(stack.nodes, stack.count) < LONG_WORK or not stopping.handles_signals():
+            self._fill_stack(stack)
+        else:
+            prepare_chain(stages_of(stack.nodes, stack.value_of, stack.results), stack.results[0], ALONE)
+            stopping.interruptibly(lambda: self._fill_stack(stack), stopping.Watch())
+        return [tuple(out) for out in outs]
+
+    def run_apart(self, bounds: Sequence[Bound], outs: Sequence[Outs]) -> list[tuple[Any, ...]]:
+        """The images of a stack one by one."""
+        return super().run_each(bounds, outs)
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
         if node.effort < LONG_WORK or not stopping.handles_signals():
@@ -202,14 +319,21 @@ class InProcess(CpuBackend):
             else:
                 super().fill(nodes, value_of, results)
             return
-        stages = stages_of(nodes, value_of, results)
-        code, packed = prepare_chain(stages, results[0])
+        self._fill_chain(stages_of(nodes, value_of, results), results[0], ALONE, 1)
+
+    def _fill_stack(self, stack: Stack) -> None:
+        stages = stages_of(stack.nodes, stack.value_of, stack.results)
+        self._fill_chain(stages, stack.results[0], stack.places(), stack.count)
+
+    def _fill_chain(self, stages: Sequence[Stage], result: Array, places: Array, images: int) -> None:
+        code, packed = prepare_chain(stages, result, places)
         work = [_work(stage, stages) for stage in stages]
-        rows, elements = len(results[0]), sum(elements for _, elements in work)
+        nodes = [stage.node for stage in stages]
+        rows, elements = images * nodes[-1].pieces, images * sum(elements for _, elements in work)
         kernels = ", ".join(node.kernel for node in nodes)
         halo = sum([node.reach_rows for node in nodes])
         seconds = self.call(kernels, code, packed, rows, elements, min(rows, self.workers), halo)
-        self._share_out(stages, work, seconds)
+        self._share_out(stages, work, seconds / images)
 
     def _call(self, node: Node, value_of: Lookup, results: Sequence[Array]) -> None:
         image = value_of(node.image)

@@ -42,8 +42,8 @@ class Multicore(InProcess):
 
         return timed(kernel, fill, rows, elements // bands, bands, halo)
 
-    def run_each(self, bounds: Sequence[Bound], outs: Sequence[Outs]) -> list[tuple[Any, ...]]:
+    def run_apart(self, bounds: Sequence[Bound], outs: Sequence[Outs]) -> list[tuple[Any, ...]]:
         """Whole images on one thread each, as long as there is one for every thread; the rest in bands."""
         count = len(bounds) - len(bounds) % self.workers
         calls = list(zip(bounds[:count], outs[:count], strict=True))
-        return call_each(Single().run, calls, self.workers) + super().run_each(bounds[count:], outs[count:])
+        return call_each(Single().run, calls, self.workers) + super().run_apart(bounds[count:], outs[count:])

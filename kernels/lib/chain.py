@@ -1,9 +1,13 @@
-"""Several kernels one after the other for a few rows at a time, so that what lies between them stays in the cache.
+"""Several kernels one after the other for a few rows at a time, so that what lies between them stays in the cache; or
+one kernel or several for all images of a stack.
 
 Each row of the plan is a kernel: its compiled entry, the address and number of its argument slots, which row of the
 plan makes its image (-1: it lies in memory as a whole), how many rows of it are needed above and below, the bytes in a
 row of its result (0: it goes to memory as a whole), and the slot and the maker of another image besides the first (-1:
 none). A kernel stands below those it depends on; the last one makes the result.
+
+Each column of ``places`` is an array that is another one for each image: its kernel's row in the plan, its slot there,
+and then its address for each image.
 """
 
 import numpy as np
@@ -13,12 +17,13 @@ from gpuimg.kernels.lib.borders import kernel
 
 ENTRY, SLOTS, COUNT, SOURCE, HALO, ROW_BYTES, BESIDE_SLOT, BESIDE = range(8)
 SRC, DST = 0, 3  # slots: an image is its address and its shape
+STAGE, SLOT, ADDRESSES = range(3)  # rows of the places; the addresses follow one another
 LINE = 64  # bytes in a line of the cache
 
 
 @kernel
-def fill(plan, _same, top, bottom, stop, rows, at_once):
-    """Rows [top, bottom) of the result of the last kernel, ``at_once`` at a time, of images of ``rows`` rows.
+def fill(plan, places, top, bottom, stop, rows, at_once):
+    """Rows [top, bottom) of the results of the last kernel, ``at_once`` at a time, of images of ``rows`` rows each.
 
     Leaves off between two kernels once the flag at ``stop`` is set: a row may be millions of pixels wide.
     """
@@ -30,13 +35,20 @@ def fill(plan, _same, top, bottom, stop, rows, at_once):
     behind_flag[0] = stop
     slots = behind_flag[1:]
     lows, highs, origins = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
-    for first in range(top, bottom, at_once):
-        span(plan, first, min(first + at_once, bottom), rows, lows, highs)
+    begin = top
+    while begin < bottom:
+        image, first = begin // rows, begin % rows
+        last = min(first + at_once, rows, first + bottom - begin)
+        begin += last - first
+        span(plan, first, last, rows, lows, highs)
         for stage in range(count):
             if is_set(stop):
                 return
             for slot in range(plan[stage, COUNT]):
                 slots[slot] = load_word(plan[stage, SLOTS] + 8 * slot)
+            for place in range(places.shape[1]):
+                if places[STAGE, place] == stage:
+                    slots[places[SLOT, place]] = places[ADDRESSES + image, place]
             # An array of which some rows are there has the address that its row 0 would have.
             origins[stage] = base + starts[stage] - lows[stage] * plan[stage, ROW_BYTES]
             if plan[stage, SOURCE] >= 0:

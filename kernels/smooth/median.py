@@ -24,7 +24,7 @@ from gpuimg.kernels.smooth.repeats import select_of_repeats
 BLOCK_BYTES = 1 << 14  # of a row that is kept while the window moves down
 REPEATS = 16  # of an image of bytes in a window, from which on counting its values is more than sorting the image
 LINE = 64  # bytes in a line of the cache
-CHUNK_BYTES = 1 << 13  # of sorted columns that are kept in the first-level cache
+CHUNK_BYTES = 1 << 12  # of sorted columns: what is between two rows of a small image stays in the first-level cache
 
 
 def variant(src, step, mode, cval, n0, n1, rank):
