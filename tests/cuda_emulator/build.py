@@ -14,6 +14,8 @@ from pathlib import Path
 from gpuimg.backend.device import instances, source
 from gpuimg.caching import cache_folder
 
+from .assembly import ARCHITECTURE, translated
+
 try:
     import fcntl
 except ImportError:  # Windows: two processes may compile the same library, the later one wins
@@ -28,10 +30,12 @@ FLAGS = {
     "fast": ["-O2"],
     "asan": ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
     "tsan": ["-O1", "-g1", "-fsanitize=thread"],
+    "assembly": ["-O1", f"-D__CUDA_ARCH__={ARCHITECTURE}"],
 }
-RUNTIMES = {"fast": (), "asan": ("asan", "ubsan"), "tsan": ("tsan",)}
+RUNTIMES = {"fast": (), "asan": ("asan", "ubsan"), "tsan": ("tsan",), "assembly": ()}
 OPTIONS = {
     "fast": {},
+    "assembly": {},
     "asan": {"ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0", "UBSAN_OPTIONS": "print_stacktrace=1"},
     "tsan": {"TSAN_OPTIONS": "halt_on_error=1:exitcode=66:report_signal_unsafe=0"},
 }
@@ -58,16 +62,17 @@ def environment(build: str) -> dict[str, str]:
     return {**OPTIONS[build], "LD_PRELOAD": ":".join(preload)} if preload else {}
 
 
-def translation_unit(stem: str) -> str:
+def translation_unit(stem: str, build: str) -> str:
     """A kernel's source with one C function for each instance."""
     exports = "".join(f"EMU_EXPORT(emulated_{number}, {name})\n" for number, name in enumerate(instances(stem)))
-    return f'#include "{HEADER}"\n{source(stem)}\n{exports}'
+    code = translated(source(stem)) if build == "assembly" else source(stem)
+    return f'#include "{HEADER}"\n{code}\n{exports}'
 
 
 @functools.cache
 def library(stem: str, build: str) -> ctypes.CDLL:
     """The compiled library of a kernel; several processes may ask for it at the same time."""
-    text = translation_unit(stem)
+    text = translation_unit(stem, build)
     flags = [*_COMMON, *FLAGS[build]]
     key = "\n".join([text, HEADER.read_text(), *flags, compiler_version()])
     folder = cache_folder() / "cuda-emulator"
