@@ -338,6 +338,30 @@ def test_notes_of_rows_and_scratch_memory():
         notes.kernel("invert", "invert<short, short>")((1, 1), (256, 1), (image, rows, 3, 7, 0))
 
 
+def test_prepared_launches_find_the_rows_of_arrays(monkeypatch):
+    def launch(gpu, src, dst, top, bottom, *args):
+        instance = device.instance_for("invert", "unsigned char", "unsigned char")
+        spare = gpu.empty(src.shape, np.uint8)
+        gpu.fill_rows("invert", instance, src[5:], spare[3:], 0, 4, *args)
+        gpu.fill_rows("invert", instance, spare[4:], dst[2:], 0, 3, *args)
+        gpu.fill_rows("invert", instance, src, dst, 0, 2, *args)
+        gpu.zero(dst[5:])
+
+    with emulated() as gpu:
+        image = np.ascontiguousarray(IMAGE[:9, :, 0])
+        gpuimg.invert(image, backend="cuda")
+        gpu.prepared.clear()
+        gpu.launches.clear()
+        monkeypatch.setattr(device, "own_launch", lambda stem: launch if stem == "invert" else None)
+        monkeypatch.setattr(device, "check_names", lambda stem: None)
+        found = [gpuimg.invert(each, backend="cuda") for each in (image, image[::-1])]
+        assert len(gpu.launches) == 6
+    for result, given in zip(found, (image, image[::-1]), strict=True):
+        np.testing.assert_array_equal(result[:2], 255 - given[:2])
+        np.testing.assert_array_equal(result[2:5], given[6:9])
+        np.testing.assert_array_equal(result[5:], 0)
+
+
 def test_scratch_memory_is_used_again():
     notes = prepared.Notes(EmulatedGpu(), 2)
     first, second = notes.empty((4, 7), np.uint16), notes.empty((9, 8), np.float64)
