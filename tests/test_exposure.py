@@ -255,3 +255,16 @@ def test_tables_are_blended_alike_in_narrow_and_wide_tiles(cols, backend):
     for limit in (0, 0.003, 0.02):
         expected = ORACLES["equalize_adapthist"](image, (20, cols), limit)
         assert_same(gpuimg.equalize_adapthist(image, (20, cols), limit, backend=backend), expected)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int16"])
+@pytest.mark.parametrize("bins", [1, 2, 7, 256, 1000, 70000])
+def test_bins_of_wide_integers_are_numpys(dtype, bins):
+    rng = np.random.default_rng(bins)
+    info = np.iinfo(dtype)
+    for low, high, count in ((info.min, info.max, 5000), (-300 if info.min else 0, 700, 900), (5, 5, 3), (17, 19, 8)):
+        image = rng.integers(low, high, (1, count), dtype, endpoint=True)
+        counts, edges = gpuimg.histogram(image, bins)
+        expected, expected_edges = np.histogram(image, bins)
+        np.testing.assert_array_equal(counts, expected)
+        np.testing.assert_array_equal(edges, expected_edges)

@@ -159,3 +159,23 @@ def test_stacks_and_alpha(name, backend):
     function = gpuimg.FILTERS[name].function
     assert_same(function(stack, axes="NYXC", backend=backend), np.array([function(image) for image in stack]))
     assert_same(function(stack[0], alpha=True, backend=backend), function(np.ascontiguousarray(stack[0, ..., 0])))
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int16"])
+@pytest.mark.parametrize("levels", [2, 3, 40, 300])
+def test_otsu_of_few_values_of_many(dtype, levels):
+    rng = np.random.default_rng(levels)
+    info = np.iinfo(dtype)
+    values = rng.integers(info.min, info.max, levels, dtype)
+    image = rng.choice(values, (40, 50))
+    counts = np.bincount(image.ravel().astype(np.int64) - image.min())
+    found = np.flatnonzero(counts)
+    variances = []
+    for last in found[:-1]:
+        dark, bright = counts[: last + 1], counts[last + 1 :]
+        means = [
+            (part * (np.arange(len(part)) + first)).sum() / part.sum()
+            for part, first in ((dark, 0), (bright, last + 1))
+        ]
+        variances.append(float(dark.sum()) * float(bright.sum()) * (means[0] - means[1]) ** 2)
+    assert gpuimg.threshold_otsu(image) == found[np.argmax(variances)] + image.min()

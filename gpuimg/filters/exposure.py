@@ -734,18 +734,27 @@ def plan_histogram(image: Value, bins: int) -> tuple[Small, Small]:
     return counts, edges
 
 
+def summed_channels(counts: Array) -> Array:
+    """The counts of all channels together; of one channel they are those, which a sum would take long for."""
+    return counts[0] if len(counts) == 1 else counts.sum(axis=0)  # type: ignore[no-any-return]
+
+
 def _rebin(dtype: np.dtype[Any], bins: int, counts: Array) -> tuple[Array, Array]:
     """Counts and edges of bins, from the counts of all values of all channels."""
-    total = counts.sum(axis=0)
+    total = summed_channels(counts)
     low, _ = images.limits(dtype)
     present = np.flatnonzero(total)
     if dtype.itemsize == 1:
         first, last = int(present[0]), int(present[-1])
         places, edges = _bins_of_bytes(first, last, bins)
         return np.bincount(places, total[first : last + 1], bins).astype(COUNTS), edges.copy()
-    values = (present + low).astype(dtype)
-    binned, edges = np.histogram(values, bins, weights=total[present])
-    return binned.astype(COUNTS), edges
+    # As numpy.histogram, whose bins are those of the edges: of values in order, each bin is a slice.
+    values = present + low
+    edges = np.histogram_bin_edges(values[[0, -1]].astype(dtype), bins)
+    begins = np.searchsorted(values, edges[:-1])
+    begins[0] = 0
+    before = np.concatenate([np.zeros(1, COUNTS), np.cumsum(total[present])])
+    return np.diff(before[np.append(begins, len(values))]).astype(COUNTS), edges
 
 
 @kept(64, lambda made: made[0].nbytes + made[1].nbytes)

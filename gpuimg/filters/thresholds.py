@@ -25,6 +25,7 @@ from gpuimg.filters.exposure import (
     plan_extrema,
     plan_float_counts,
     plan_value_counts,
+    summed_channels,
 )
 from gpuimg.plans.nodes import fold, host
 from gpuimg.plans.value import Small, Value
@@ -90,6 +91,9 @@ def otsu(counts: Array, centers: Array) -> Any:
     """Return the last bin of the dark class by Otsu's criterion."""
     if len(counts) == 1:
         return 0
+    present = np.flatnonzero(counts)
+    if 2 * len(present) < len(counts):  # the criterion is the same from one value to the next that occurs
+        return present[otsu(counts[present], centers[present])]
     dark = np.cumsum(counts)
     bright = np.cumsum(counts[::-1])[::-1]
     dark_mean = np.cumsum(counts * centers) / dark
@@ -492,7 +496,7 @@ def plan_chosen(image: Value, choose: Callable[[Array, Array], Any], nbins: int)
 
 def _occupied(dtype: np.dtype[Any], counts: Array) -> tuple[Array, Array]:
     """The counts of all channels together from the minimum to the maximum, and these values."""
-    total = counts.sum(axis=0)
+    total = summed_channels(counts)
     present = np.flatnonzero(total)
     first, last = int(present[0]), int(present[-1])
     return total[first : last + 1], np.arange(first, last + 1) + images.limits(dtype)[0]
