@@ -17,7 +17,7 @@ from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning, NoScratch, warn
 from gpuimg.images import Source
 from gpuimg.machine import Figures, figures
-from gpuimg.plans.graph import Graph
+from gpuimg.plans.graph import Graph, only_group
 from gpuimg.plans.nodes import Loop, Node
 from gpuimg.plans.value import Value
 
@@ -48,7 +48,9 @@ def job_of(graph: Graph, on_device: bool, images: int = 1) -> Job:
 
 def _made_job(graph: Graph, on_device: bool, images: int) -> Job:
     ends = [value for value in (*graph.inputs, *graph.results) if isinstance(value, Value)]
-    return Job(tuple(_steps(graph)), sum(math.prod(end.shape) * end.dtype.itemsize for end in ends), on_device, images)
+    transfer = sum(math.prod(end.shape) * end.dtype.itemsize for end in ends)
+    together = images > 1 and only_group(graph) is not None
+    return Job(tuple(_steps(graph)), transfer, on_device, images, together)
 
 
 def job_for(source: Source, graph: Graph) -> Job:

@@ -48,12 +48,14 @@ class Job(NamedTuple):
     transfer : bytes to and from a GPU for it
     on_device : whether it lies in GPU memory
     images : how many of them are in a stack
+    together : whether one call fills them all, on the backends that run in this process
     """
 
     steps: tuple[Step, ...]
     transfer: int
     on_device: bool = False
     images: int = 1
+    together: bool = False
 
 
 class Estimate(NamedTuple):
@@ -72,9 +74,10 @@ def predict(job: Job, figures: Figures) -> dict[str, float]:
     count, images = len(job.steps), job.images
     together = alone / figures.multicore_speedup
     device = figures.gpu_call + figures.gpu_launch * count + moved / figures.gpu_bandwidth
-    single = figures.single_call * count + alone
-    multicore = figures.multicore_call * count + together
-    if images > 1:  # many images are shared out whole, few in bands
+    calls = 1 / images if job.together else 1
+    single = calls * figures.single_call * count + alone
+    multicore = calls * figures.multicore_call * count + together
+    if images > 1 and not job.together:  # many images are shared out whole, few in bands
         multicore = figures.multicore_call / images + min(single / figures.multicore_speedup, multicore)
     return {
         "single": images * single,

@@ -36,6 +36,30 @@ def test_small_images_stay_on_one_thread(profile):
 
 
 @pytest.mark.parametrize("profile", PROFILES)
+def test_a_stack_that_one_call_fills_costs_one_call(profile):
+    figures = PROFILES[profile]
+    alone, apart = job(64 * 64, 1.0), job(64 * 64, 1.0)._replace(images=100)
+    together = apart._replace(together=True)
+    (one, many, filled) = (dispatch.predict(task, figures) for task in (alone, apart, together))
+    assert many["single"] == pytest.approx(100 * one["single"])
+    assert filled["single"] == pytest.approx(100 * one["single"] - 99 * figures.single_call)
+    assert filled["multicore"] < many["multicore"]
+    assert best(together, figures) == "multicore"
+    assert filled["processes"] == many["processes"]
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "together"),
+    [("gaussian", {"sigma": 1}, True), ("flip", {"axis": 0}, True), ("equalize_hist", {}, False), ("label", {}, False)],
+)
+def test_which_stacks_one_call_fills(name, params, together):
+    frames = np.zeros((5, 40, 50), np.uint8)
+    source, bound = gpuimg.run.planned(getattr(gpuimg, name), frames, {"axes": "TYX", **params})
+    found = choosing.job_for(source, bound.graph)
+    assert (found.images, found.together) == (5, together)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
 def test_a_pointwise_filter_of_a_host_image_is_not_worth_the_transfer(profile):
     assert best(job(50_000_000, 0.5), PROFILES[profile]) == "multicore"
 

@@ -55,7 +55,7 @@ LAYERS = [
     ("gpuimg.backend.cupygpu", "gpuimg.backend.single", "gpuimg.backend.worker", "gpuimg.backend.compiler"),
     ("gpuimg.backend.prepared",),
     ("gpuimg.backend.chain", "gpuimg.backend.stages"),
-    ("gpuimg.backend.device", "gpuimg.backend.driver"),
+    ("gpuimg.backend.calls", "gpuimg.backend.device", "gpuimg.backend.driver"),
     ("gpuimg.backend.base", "gpuimg.backend.compiled"),
     ("gpuimg.backend.walk", "gpuimg.backend.compiling"),
     ("gpuimg.backend.jit_fast",),

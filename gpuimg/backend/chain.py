@@ -21,7 +21,7 @@ from gpuimg.backend.compiled import Compiled, Packed, address_of, prepare
 from gpuimg.backend.walk import Bound, Lookup, Outs, as_dtype, flat
 from gpuimg.kernels import FLAG_BYTES
 from gpuimg.machine import figures
-from gpuimg.plans.graph import AnyValue, Graph, Group
+from gpuimg.plans.graph import AnyValue, Group, only_group
 from gpuimg.plans.nodes import Fold, Node, Output, Spec, View
 from gpuimg.plans.value import Small, Value
 
@@ -125,20 +125,6 @@ def prepare_chain(stages: Sequence[Stage], result: Array, places: Array = ALONE)
     at_once = min(rows, max(SCRATCH_BYTES // max(bytes_a_row, 1), ROWS_PER_HALO * halo, 1))
     code, packed = prepare("chain", plan, places, (rows, at_once))
     return code, packed._replace(keep=(*packed.keep, keep))
-
-
-def only_group(graph: Graph) -> Group | None:
-    """The group that a graph consists of, besides views, if it reads images and makes results in the given memory."""
-    groups = [group for group in graph.chained if not _is_plain_view(group)]
-    if len(groups) != 1 or not all(graph.written):
-        return None
-    (group,) = groups
-    return group if group.is_filled and not group.in_place and None not in group.targets else None
-
-
-def _is_plain_view(group: Group) -> bool:
-    (node,) = group.nodes[-1:]
-    return isinstance(node, View) and not node.after
 
 
 def _lookup(bound: Bound) -> Lookup:

@@ -736,7 +736,7 @@ def plan_histogram(image: Value, bins: int) -> tuple[Small, Small]:
 
 def summed_channels(counts: Array) -> Array:
     """The counts of all channels together; of one channel they are those, which a sum would take long for."""
-    return counts[0] if len(counts) == 1 else counts.sum(axis=0)  # type: ignore[no-any-return]
+    return counts[0] if len(counts) == 1 else counts.sum(axis=0)
 
 
 def _rebin(dtype: np.dtype[Any], bins: int, counts: Array) -> tuple[Array, Array]:

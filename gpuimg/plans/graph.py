@@ -138,6 +138,20 @@ def _only(nodes: tuple[AnyNode, ...], groups: tuple[Group, ...], results: tuple[
     return None
 
 
+def only_group(graph: Graph) -> Group | None:
+    """The group that a graph consists of, besides views, if it reads images and makes results in the given memory."""
+    groups = [group for group in graph.chained if not _is_plain_view(group)]
+    if len(groups) != 1 or not all(graph.written):
+        return None
+    (group,) = groups
+    return group if group.is_filled and not group.in_place and None not in group.targets else None
+
+
+def _is_plain_view(group: Group) -> bool:
+    (node,) = group.nodes[-1:]
+    return isinstance(node, View) and not node.after
+
+
 def loop(
     body: Plan,
     *state: Value,
