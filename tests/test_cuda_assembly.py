@@ -31,7 +31,7 @@ def run(*command):
 
 
 @pytest.mark.skipif(build.compiler() is None, reason="the emulator needs g++")
-@pytest.mark.parametrize("tests", ["test_invert or test_flip", "test_minimum", "test_gaussian_of_wide_rows"])
+@pytest.mark.parametrize("tests", ["test_invert or test_flip", "test_minimum", "test_gaussian and float"])
 def test_kernels(tests):
     code, text = run(
         "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "tests/test_cuda_kernels.py", "-k", tests
