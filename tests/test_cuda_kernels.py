@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from gpuimg.images import DTYPES, MODES
-from gpuimg.kernels.lib import unions_launch
+from gpuimg.kernels.lib import rows_launch, unions_launch
+from gpuimg.kernels.morphology import minimum_launch
+from gpuimg.kernels.smooth import uniform_launch
 from tests.cuda_emulator.emulator import EmulatedGpu, EmulationError
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")
@@ -1026,3 +1028,42 @@ def test_region_areas(gpu, regions):
     gpu.launch("region_areas", table, table, 0, 2, gpu.put(labels), 64)
     counts = np.bincount(labels[labels > 0], minlength=regions)[:regions]
     np.testing.assert_array_equal(gpu.get(table)[:, 0], counts)
+
+
+# Few blocks, far rows ----------------------------------------------------------------------------------------------
+
+# Windows that the kernels of strips take, and larger ones, which go down the columns and then along the rows.
+LARGE_AND_SMALL = [
+    ("minimum", (1, 1, 1, 1, 0)),
+    ("minimum", (22, 22, 3, 2, 0)),
+    ("minimum", (22, 22, 3, 2, 1)),
+    ("uniform", (3, 3)),
+    ("uniform", (7, 9)),
+    ("uniform", (45, 6)),
+]
+DTYPES_OF_THESE = [np.dtype(name) for name in ("uint8", "float32")]
+
+
+@pytest.mark.parametrize(("stem", "window"), LARGE_AND_SMALL, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES_OF_THESE, ids=str)
+def test_fewer_blocks_than_rows(gpu, monkeypatch, dtype, stem, window):
+    image = np.nan_to_num(noise((190, 70), dtype))
+    args = (1, MODES["reflect"].code, 0.0, *window)
+    expected = fill_band(gpu, stem, gpu.put(image), args, dtype, 70)
+    for launch in (rows_launch, minimum_launch, uniform_launch):
+        monkeypatch.setattr(launch, "GREATEST_GRID", 2)
+    np.testing.assert_array_equal(fill_band(gpu, stem, gpu.put(image), args, dtype, 70), expected)
+
+
+@pytest.mark.parametrize(("stem", "window"), LARGE_AND_SMALL, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES_OF_THESE, ids=str)
+def test_rows_behind_two_thousand_million_elements(gpu, dtype, stem, window):
+    image = np.nan_to_num(noise((190, 70), dtype))
+    args = (1, MODES["reflect"].code, 0.0, *window)
+    rows = 90 * ((1 << 31) // (90 * 70) + 1)  # sums down the columns begin anew at multiples of a window's rows
+    expected = gpu.empty((190, 70), dtype)
+    gpu.launch(stem, gpu.put(image), expected, 90, 135, *args)
+    found = gpu.empty((190, 70), dtype)
+    source, target = (gpu.rows(held, rows, 2 * rows) for held in (gpu.put(image), found))
+    gpu.launch(stem, source, target, rows + 90, rows + 135, *args)
+    np.testing.assert_array_equal(gpu.get(found)[90:135], gpu.get(expected)[90:135])
