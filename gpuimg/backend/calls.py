@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 from gpuimg import stopping
 from gpuimg.backend import walk as walking
 from gpuimg.backend.base import Array
-from gpuimg.backend.compiled import Compiled, Packed, address_of, prepare
+from gpuimg.backend.compiled import DST_SLOT, SRC_SLOT, Compiled, Packed, address_of, argument_slots, prepare
 from gpuimg.backend.walk import Lookup, flat
 from gpuimg.kernels import FLAG_BYTES
 from gpuimg.plans.nodes import Node, Output
 from gpuimg.plans.value import Value
 
-# Places among the words: the flag's address, an array's address and its extents.
-FLAG, IMAGE, RESULT, FURTHER = 0, 1, 4, 7
+# Places among the words, the first of which is the flag's address.
+FLAG, IMAGE, RESULT = 0, 1 + SRC_SLOT, 1 + DST_SLOT
 _c_char = ctypes.c_char.from_buffer
 _addressof = ctypes.addressof
 
@@ -64,14 +64,10 @@ def new_call(node: Node, value_of: Lookup, results: Sequence[Array]) -> Call:
     args = walking.arguments(node, seen, made)
     image, result = seen(node.image), made[0]
     code, packed = prepare(node.kernel, flat(image), flat(result), args)
-    images, outputs, place = [], [], FURTHER
-    for given, argument in zip(node.arguments, args, strict=True):
-        if isinstance(given, Value):
-            images.append((place, given))
-        elif isinstance(given, Output):
-            outputs.append((place, given.index))
-        place += 1 + getattr(argument, "ndim", 0)
-    call = Call(code, image.size + result.size, bytes(packed.keep[0]), tuple(images), tuple(outputs), [])
+    slots = list(argument_slots(node.arguments, args))
+    images = tuple([(1 + slot, given) for slot, given in slots if isinstance(given, Value)])
+    outputs = tuple([(1 + slot, given.index) for slot, given in slots if isinstance(given, Output)])
+    call = Call(code, image.size + result.size, bytes(packed.keep[0]), images, outputs, [])
     node.calls.append(call)
     del node.calls[1:]  # of several threads at once, the first
     return node.calls[0]  # type: ignore[no-any-return]

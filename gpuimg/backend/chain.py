@@ -17,11 +17,11 @@ from gpuimg import stopping
 from gpuimg.backend import walk as walking
 from gpuimg.backend.base import WORTH_LEARNING, Array, CpuBackend, speed_key
 from gpuimg.backend.calls import new_call, packed_for
-from gpuimg.backend.compiled import Compiled, Packed, address_of, prepare
+from gpuimg.backend.compiled import DST_SLOT, SRC_SLOT, Compiled, Packed, address_of, argument_slots, prepare
 from gpuimg.backend.walk import Bound, Lookup, Outs, as_dtype, flat
 from gpuimg.kernels import FLAG_BYTES
 from gpuimg.machine import figures
-from gpuimg.plans.graph import AnyValue, Group, only_group
+from gpuimg.plans.graph import AnyValue, Group, only_group, root_of
 from gpuimg.plans.nodes import Fold, Node, Output, Spec, View
 from gpuimg.plans.value import Small, Value
 
@@ -31,9 +31,6 @@ FIRST_PIECE_ELEMENTS = 1 << 22  # of work in pieces, for each thread
 ROWS_PER_HALO = 8  # at least: rows of a halo are made again for the next rows
 ALONE = np.array([[-1], [-1], [0]], np.int64)  # the places of a single image: no stage has this number
 _effort: Callable[[Node], float] = attrgetter("effort")  # a comprehension costs more for one node
-
-
-SRC_SLOT, DST_SLOT, FIRST_SLOT = 0, 3, 6  # of a kernel's image, its result and its arguments: an address, two extents
 
 
 class Stage(NamedTuple):
@@ -89,11 +86,9 @@ def stages_of(nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array])
 
 def _second(node: Node, arguments: tuple[Any, ...], places: dict[Node, int]) -> tuple[int | None, int]:
     """Which stage makes another image for a node, and the slot of its address."""
-    slot = FIRST_SLOT
-    for given, argument in zip(node.arguments, arguments, strict=True):
+    for slot, given in argument_slots(node.arguments, arguments):
         if isinstance(given, Value) and given.node in places:
             return places[given.node], slot
-        slot += 1 + getattr(argument, "ndim", 0)
     return None, -1
 
 
@@ -153,8 +148,8 @@ class Stack:
         self.count = len(bounds)
         self.value_of = _lookup(bounds[0])
         targets = [int(target) for target in group.targets if target is not None]
-        memory = [outs[0][target] for target in targets]
-        self.results = [as_dtype(*each) for each in zip(memory, _dtypes(self.nodes[-1]), strict=True)]
+        made = zip(targets, self.nodes[-1].results, strict=True)
+        self.results = [as_dtype(outs[0][target], dtype) for target, (_, dtype) in made]
         self._inputs = bounds[0].graph.inputs
         self._targets = [len(self._inputs) + target for target in targets]
         self._arrays = [(*bound.arrays, *out) for bound, out in zip(bounds, outs, strict=True)]
@@ -164,42 +159,28 @@ class Stack:
         """Whether kernels can read and write the images where they lie."""
         return all(array.flags.c_contiguous for array in self._arrays[0])
 
-    def places(self) -> Array:
+    def places(self, stages: Sequence[Stage]) -> Array:
         """Stage, slot and the addresses for all images of each array that is another one for each image."""
-        found = [place for number, node in enumerate(self.nodes) for place in self._places(number, node)]
+        found = [place for number, stage in enumerate(stages) for place in self._places(number, stage)]
         stages, slots, arrays = zip(*found, strict=True)
         addresses = [[address_of(given[array]) for array in arrays] for given in self._arrays]
         return np.array([stages, slots, *addresses], np.int64)
 
-    def _places(self, number: int, node: Node) -> Iterator[tuple[int, int, int]]:
+    def _places(self, number: int, stage: Stage) -> Iterator[tuple[int, int, int]]:
         """Stage, slot and array of what a node reads and writes."""
+        node = stage.node
         if node.image.node not in self.nodes:
             yield number, SRC_SLOT, self._input(node.image)
         if number == len(self.nodes) - 1:
             yield number, DST_SLOT, self._targets[0]
-        slot = FIRST_SLOT
-        for given in node.arguments:
+        for slot, given in argument_slots(node.arguments, stage.args):
             if isinstance(given, Output):
                 yield number, slot, self._targets[given.index]
             elif isinstance(given, Value) and given.node not in self.nodes:
                 yield number, slot, self._input(given)
-            slot += 1 + _axes(given, self.value_of)
 
     def _input(self, value: Value) -> int:
-        while isinstance(value.node, View):
-            value = value.node.image
-        return self._inputs.index(value)
-
-
-def _dtypes(node: Node) -> list[np.dtype[Any]]:
-    return [dtype for _, dtype in node.results]
-
-
-def _axes(given: Any, value_of: Lookup) -> int:
-    """The axes of an argument as kernels get it."""
-    if isinstance(given, Value | Output):
-        return 2
-    return getattr(value_of(given) if isinstance(given, Small) else given, "ndim", 0)
+        return self._inputs.index(root_of(value))
 
 
 class InProcess(CpuBackend):
@@ -309,7 +290,7 @@ class InProcess(CpuBackend):
 
     def _fill_stack(self, stack: Stack) -> None:
         stages = stages_of(stack.nodes, stack.value_of, stack.results)
-        self._fill_chain(stages, stack.results[0], stack.places(), stack.count)
+        self._fill_chain(stages, stack.results[0], stack.places(stages), stack.count)
 
     def _fill_chain(self, stages: Sequence[Stage], result: Array, places: Array, images: int) -> None:
         code, packed = prepare_chain(stages, result, places)

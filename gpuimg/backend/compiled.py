@@ -27,6 +27,9 @@ from gpuimg.errors import BackendFailed
 from gpuimg.kernels import DONE as DONE
 from gpuimg.kernels import FLAG_BYTES
 
+# Slots of a kernel's image, its result and its arguments; an array takes its address and its extents.
+SRC_SLOT, DST_SLOT, FIRST_SLOT = 0, 3, 6
+
 T = TypeVar("T")
 log = logging.getLogger("gpuimg")
 
@@ -126,6 +129,14 @@ def pack(arguments: Sequence[Any]) -> Packed:
     packed = bytearray(struct.pack("".join(layout), *slots))
     address = ctypes.addressof(ctypes.c_char.from_buffer(packed)) + FLAG_BYTES
     return Packed("_".join(form), address, (packed, arguments))
+
+
+def argument_slots(given: Sequence[Any], arguments: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    """The slots of a kernel's arguments, each with what a node has ``given`` for it."""
+    slot = FIRST_SLOT
+    for each, argument in zip(given, arguments, strict=True):
+        yield slot, each
+        slot += 1 + getattr(argument, "ndim", 0)
 
 
 def address_of(array: np.ndarray[Any, Any]) -> int:

@@ -229,9 +229,8 @@ class Pool:
         self.queued = _count("queued", QUEUED if queued is None else queued, 0)
         bound = machine_memory() // 8 if queued_bytes is None else queued_bytes
         self.queued_bytes = _count("queued_bytes", bound, 0)
-        if not callable(processors):
-            _count("processors", processor_count() if processors is None else processors, 1)
-        self._processors = processor_count() if processors is None else processors
+        given = processor_count() if processors is None else processors
+        self._processors = given if callable(given) else _count("processors", given, 1)
         self.niceness = _count("niceness", niceness, 0)
         self._start()
         _pools.add(self)

@@ -118,21 +118,19 @@ def made_graph(inputs: tuple[AnyValue, ...], made: AnyValue | tuple[AnyValue, ..
     kept = tuple([memory.origin(result) is value for result, value in zip(results, inputs, strict=False)])
     chained, separate = (_groups(order, memory) for order in orders)
     kernels = tuple([kernel for node in nodes for kernel in _kernels(node)])
-    single, only = not isinstance(made, tuple), _only(nodes, separate, results)
-    read = () if only is None else tuple([(value, inputs.index(_root(value))) for value in operands(only)])
+    single, only = not isinstance(made, tuple), _only(separate, results)
+    read = () if only is None else tuple([(value, inputs.index(root_of(value))) for value in operands(only)])
     made_as = () if only is None else tuple([(each.shape, each.dtype) for each in results if isinstance(each, Value)])
     return Graph(inputs, results, single, written, kept, nodes, chained, separate, kernels, only, read, made_as)
 
 
-def _only(nodes: tuple[AnyNode, ...], groups: tuple[Group, ...], results: tuple[AnyValue, ...]) -> Node | None:
+def _only(groups: tuple[Group, ...], results: tuple[AnyValue, ...]) -> Node | None:
     """The only node of a graph besides views, where all that it makes are the results in their order, and it changes no
     image."""
-    if any(isinstance(node, View) and node.after for node in nodes):
-        return None
-    others = [group for group in groups if not isinstance(group.nodes[0], View)]
-    if len(others) == 1 and others[0].is_filled and not others[0].in_place:
-        (node,) = others[0].nodes
-        made = [_root(result) for result in results]
+    group = _besides_views(groups)
+    if group is not None:
+        (node,) = group.nodes
+        made = [root_of(result) for result in results]
         if [(value.node, value.index) for value in made] == [(node, number) for number in range(_count(node))]:
             return node  # type: ignore[return-value]
     return None
@@ -140,11 +138,14 @@ def _only(nodes: tuple[AnyNode, ...], groups: tuple[Group, ...], results: tuple[
 
 def only_group(graph: Graph) -> Group | None:
     """The group that a graph consists of, besides views, if it reads images and makes results in the given memory."""
-    groups = [group for group in graph.chained if not _is_plain_view(group)]
-    if len(groups) != 1 or not all(graph.written):
-        return None
-    (group,) = groups
-    return group if group.is_filled and not group.in_place and None not in group.targets else None
+    group = _besides_views(graph.chained)
+    return group if group is not None and all(graph.written) and None not in group.targets else None
+
+
+def _besides_views(groups: tuple[Group, ...]) -> Group | None:
+    """The only group besides views, if memory is filled for it and it changes no image."""
+    others = [group for group in groups if not _is_plain_view(group)]
+    return others[0] if len(others) == 1 and others[0].is_filled and not others[0].in_place else None
 
 
 def _is_plain_view(group: Group) -> bool:
@@ -295,7 +296,7 @@ def _last_uses(members: Members, results: tuple[AnyValue, ...]) -> dict[AnyValue
     return ends | dict.fromkeys(results, NEVER)
 
 
-def _root(value: AnyValue) -> AnyValue:
+def root_of(value: AnyValue) -> AnyValue:
     """The value whose memory a view shows."""
     while isinstance(value.node, View):
         value = value.node.image
@@ -330,13 +331,13 @@ class _Memory:
         found = {}
         for number, nodes in enumerate(members):
             node = nodes[-1]
-            roots = [_root(value) for value in operands(node)]
-            images = [_root(image) for image in changed_by(node)]
+            roots = [root_of(value) for value in operands(node)]
+            images = [root_of(image) for image in changed_by(node)]
             found[node] = tuple(
                 [
                     (root.node is not None or root in self._owned)
                     and roots.count(root) == 1
-                    and all(end <= number for value, end in ends.items() if _root(value) is root)
+                    and all(end <= number for value, end in ends.items() if root_of(value) is root)
                     for root in images
                 ]
             )
@@ -344,14 +345,14 @@ class _Memory:
 
     def origin(self, value: AnyValue) -> AnyValue | None:
         """The value whose memory a value lies in; None where that is not known before the graph is run."""
-        value = _root(value)
+        value = root_of(value)
         while isinstance(value, Value) and value.node is not None:
             node, place = value.node, value.index
             if isinstance(node, Loop) and not node.body.kept[place]:
                 return None
             if place >= len(self.in_place(node)) or not self.in_place(node)[place]:
                 return value
-            value = _root(changed_by(node)[place])
+            value = root_of(changed_by(node)[place])
         return value
 
 

@@ -8,6 +8,7 @@ from numba.extending import intrinsic
 
 from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.lanes import _splat
 from gpuimg.kernels.lib.runs import WORD, lowest_bit
 
 STRONG, WEAK = 1, 2  # in bits; strong is what True is
@@ -24,9 +25,7 @@ def bits_of(_context, line, at, wanted):
         vector = ir.VectorType(ir.IntType(8), WORD)
         place = builder.gep(context.make_array(line)(context, builder, values).data, [at])
         found = builder.load(builder.bitcast(place, vector.as_pointer()), align=1)
-        first = builder.insert_element(ir.Constant(vector, ir.Undefined), wanted, ir.IntType(32)(0))
-        order = ir.Constant(ir.VectorType(ir.IntType(32), WORD), [0] * WORD)
-        found = builder.and_(found, builder.shuffle_vector(first, first, order))
+        found = builder.and_(found, _splat(builder, wanted, WORD))
         return builder.bitcast(builder.icmp_unsigned("!=", found, ir.Constant(vector, [0] * WORD)), ir.IntType(WORD))
 
     return types.uint64(line, types.int64, types.uint8), build

@@ -18,6 +18,7 @@ from numba.extending import intrinsic
 
 from gpuimg.kernels.distance_transform.zero_rows import NEVER
 from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.lanes import _splat
 from gpuimg.kernels.lib.spans import least
 
 BLOCK = 64
@@ -206,9 +207,7 @@ def look_further(_context, squares, at, nearest, to, way):
             )
             nearer = builder.select(builder.icmp_signed("<", here, there), here, there)
             added = builder.trunc(builder.mul(far, far), ir.IntType(32))
-            first = builder.insert_element(ir.Constant(best.type, ir.Undefined), added, ir.IntType(32)(0))
-            order = ir.Constant(best.type, [0] * BLOCK)
-            nearer = builder.add(nearer, builder.shuffle_vector(first, first, order))
+            nearer = builder.add(nearer, _splat(builder, added, BLOCK))
             best = builder.select(builder.icmp_signed("<", nearer, best), nearer, best)
         builder.store(best, target, align=4)
         return _greatest(builder, best)

@@ -10,6 +10,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 
 from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.lanes import _address, _load, _splat, _store
 
 LANES = 8
 BYTES = 32  # that `add_bytes` takes at once: four times as many as 64-bit sums fit into a vector
@@ -87,24 +88,19 @@ def add_bytes(_context, line, above, out, at, total):
         def shuffled(one, other, order):
             return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
 
-        def place(kind, array, start, count):
-            pointer = builder.gep(context.make_array(kind)(context, builder, array).data, [start])
-            element = context.get_data_type(kind.dtype)
-            return builder.bitcast(pointer, ir.VectorType(element, count).as_pointer())
-
-        sums = builder.zext(builder.load(place(line, values, at, BYTES), align=1), short)
+        bytes_ = ir.VectorType(ir.IntType(8), BYTES)
+        sums = builder.zext(_load(builder, _address(context, builder, line, values, at), bytes_, 1), short)
         for shift in (1, 2, 4):
             order = [lane - shift if lane % LANES >= shift else BYTES for lane in range(BYTES)]
             sums = builder.add(sums, shuffled(sums, ir.Constant(short, [0] * BYTES), order))
-        before = builder.insert_element(ir.Constant(vector, ir.Undefined), total, ir.IntType(32)(0))
-        before = shuffled(before, before, [0] * LANES)
+        before = _splat(builder, total, LANES)
         align = out.dtype.bitwidth // 8
         for group in range(0, BYTES, LANES):
             part = builder.zext(shuffled(sums, sums, list(range(group, group + LANES))), vector)
             start = builder.add(at, at.type(group))
-            held = builder.load(place(out, held_above, start, LANES), align=align)
+            held = _load(builder, _address(context, builder, out, held_above, start), vector, align)
             made = builder.add(held, builder.add(part, before))
-            builder.store(made, place(out, held_out, start, LANES), align=align)
+            _store(builder, made, _address(context, builder, out, held_out, start), align)
             before = builder.add(before, shuffled(part, part, [LANES - 1] * LANES))
         return builder.extract_element(before, ir.IntType(32)(0))
 

@@ -1,11 +1,11 @@
 """Writes labels, out of the numbered roots of `label_roots`: a part for each slab of each channel."""
 
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.lanes import _address, _splat, _store
 from gpuimg.kernels.lib.runs import COUNT, HEADER, ROOTS, channel_line, find_starts
 
 LANES = 16
@@ -77,12 +77,8 @@ def store_lanes(_context, out, at, value):
 
     def build(context, builder, signature, arguments):
         held, at, value = arguments
-        vector = ir.VectorType(context.get_data_type(out.dtype), LANES)
-        first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
-        order = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        place = builder.gep(context.make_array(out)(context, builder, held).data, [at])
-        place = builder.bitcast(place, vector.as_pointer())
-        builder.store(builder.shuffle_vector(first, first, order), place, align=out.dtype.bitwidth // 8)
+        place = _address(context, builder, out, held, at)
+        _store(builder, _splat(builder, value, LANES), place, out.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.none(out, types.int64, out.dtype), build

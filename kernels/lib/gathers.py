@@ -10,7 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gpuimg.kernels.lib.borders import kernel
-from gpuimg.kernels.lib.lanes import _address, _load, _store
+from gpuimg.kernels.lib.lanes import _address, _load, _splat, _store
 from gpuimg.kernels.lib.pixels import times_alpha
 
 ROW_PIXELS = 64  # that `weigh_rows` sums at once
@@ -18,14 +18,6 @@ HALVED = (0, 64, 32, 16, 16)  # pixels that a `halver` makes at once, by their c
 REAL_BYTES = 256  # that `weigh_real_block` makes at once
 
 INT16, INT32, INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
-
-
-def _splat(builder, value, lanes):
-    vector = ir.VectorType(value.type, lanes)
-    first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, INT32(0))
-    return builder.shuffle_vector(
-        first, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(INT32, lanes), None)
-    )
 
 
 def _whole(vector, value):

@@ -25,6 +25,13 @@ def _store(builder, value, address, align):
     builder.store(value, builder.bitcast(address, value.type.as_pointer()), align=align)
 
 
+def _splat(builder, scalar, count):
+    """A vector of so many times the same number."""
+    empty = ir.Constant(ir.VectorType(scalar.type, count), ir.Undefined)
+    order = ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count)
+    return builder.shuffle_vector(builder.insert_element(empty, scalar, ir.IntType(32)(0)), empty, order)
+
+
 def _compare(builder, dtype, a, b):
     """The smaller and the greater of two vectors' elements. With NaN either is arbitrary."""
     if isinstance(dtype, types.Float):
@@ -117,11 +124,8 @@ def bins_within(_context, bins, at, limit):
         element = context.get_data_type(bins.dtype)
         size = context.get_abi_sizeof(element)
         vector = ir.VectorType(element, BINS)
-        limits = ir.Constant(vector, ir.Undefined)
-        for lane in range(BINS):
-            limits = builder.insert_element(limits, limit, ir.Constant(ir.IntType(32), lane))
         held = _load(builder, _address(context, builder, bins, counts, at), vector, size)
-        mask = builder.bitcast(builder.icmp_unsigned("<=", held, limits), ir.IntType(BINS))
+        mask = builder.bitcast(builder.icmp_unsigned("<=", held, _splat(builder, limit, BINS)), ir.IntType(BINS))
         return builder.zext(builder.ctpop(mask), ir.IntType(64))
 
     return types.int64(bins, types.int64, bins.dtype), build

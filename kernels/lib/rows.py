@@ -9,7 +9,7 @@ from numba.extending import intrinsic, overload
 
 from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import fold, kernel
-from gpuimg.kernels.lib.lanes import VECTOR_BYTES
+from gpuimg.kernels.lib.lanes import VECTOR_BYTES, _splat
 
 ACCUMULATORS = 4  # vectors of sums held at once: enough to hide an addition's latency
 LOOK_TAPS = 1 << 16  # of vectors of sums between looks at the stop flag, some hundred microseconds
@@ -93,9 +93,7 @@ class _Sums:
         self.parts = 2 if self.spread else 1
 
     def splat(self, scalar):
-        first = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), scalar, ir.IntType(32)(0))
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), [0] * self.vector.count)
-        return self.builder.shuffle_vector(first, ir.Constant(self.vector, ir.Undefined), mask)
+        return _splat(self.builder, scalar, self.vector.count)
 
     def constant(self, vector, number):
         return ir.Constant(vector, [number] * vector.count)

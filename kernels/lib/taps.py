@@ -8,7 +8,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from gpuimg.kernels.lib.borders import kernel
-from gpuimg.kernels.lib.lanes import VECTOR_BYTES
+from gpuimg.kernels.lib.lanes import VECTOR_BYTES, _splat
 from gpuimg.kernels.lib.target import HAS_AVX512, has
 
 ACCUMULATORS = 4  # vectors of sums held at once
@@ -29,9 +29,7 @@ class _Sums:
         self.pixels = pixels
 
     def splat(self, scalar):
-        first = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), scalar, ir.IntType(32)(0))
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.pixels), [0] * self.pixels)
-        return self.builder.shuffle_vector(first, ir.Constant(self.vector, ir.Undefined), mask)
+        return _splat(self.builder, scalar, self.vector.count)
 
     def constant(self, number):
         return ir.Constant(self.vector, [number] * self.pixels)

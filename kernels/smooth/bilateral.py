@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 
 from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import kernel
-from gpuimg.kernels.lib.lanes import VECTOR_BYTES, lanes
+from gpuimg.kernels.lib.lanes import VECTOR_BYTES, _load, _splat, _store, lanes
 from gpuimg.kernels.lib.numbers import stored
 from gpuimg.kernels.lib.spans import load_span
 
@@ -23,7 +23,7 @@ SCRATCH_BYTES, WEIGHTS_BYTES = 1 << 18, 1 << 19  # rows of values and weights sh
 LEAST = 256  # elements of a row that are computed at a time
 BLOCKS = 2, 4, 2, 1  # vectors of sums held at once, for 1 to 3 channels; first, for any other number
 CHUNK = 128  # of the window, summed up by itself: sums of many would lose digits; as in bilateral.cu
-INDEX, INT32 = ir.IntType(64), ir.IntType(32)
+INDEX = ir.IntType(64)
 
 
 @kernel
@@ -137,21 +137,16 @@ class _Sums:
         self.is_real = isinstance(target.dtype, types.Float)
 
     def splat(self, scalar):
-        first = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), scalar, INT32(0))
-        mask = ir.Constant(ir.VectorType(INT32, self.pixels), [0] * self.pixels)
-        return self.builder.shuffle_vector(first, ir.Constant(self.vector, ir.Undefined), mask)
+        return _splat(self.builder, scalar, self.vector.count)
 
     def constant(self, number):
         return ir.Constant(self.vector, [number] * self.pixels)
 
-    def place(self, base, at):
-        return self.builder.bitcast(self.builder.gep(base, [at]), self.vector.as_pointer())
-
     def load(self, base, at):
-        return self.builder.load(self.place(base, at), align=self.bits // 8)
+        return _load(self.builder, self.builder.gep(base, [at]), self.vector, self.bits // 8)
 
     def store(self, value, base, at):
-        self.builder.store(value, self.place(base, at), align=self.bits // 8)
+        _store(self.builder, value, self.builder.gep(base, [at]), self.bits // 8)
 
     def plus_product(self, total, one, other):
         return self.builder.fadd(total, self.builder.fmul(one, other))

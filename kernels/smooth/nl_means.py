@@ -17,12 +17,12 @@ from numba.extending import intrinsic, overload
 
 from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import kernel
-from gpuimg.kernels.lib.lanes import VECTOR_BYTES
+from gpuimg.kernels.lib.lanes import VECTOR_BYTES, _load, _splat, _store
 from gpuimg.kernels.lib.numbers import stored
 from gpuimg.kernels.lib.spans import load_span
 
 HEIGHT, WIDTH = 96, 256  # pixels whose sums are made at a time: they should stay in the second-level cache
-INDEX, INT32 = ir.IntType(64), ir.IntType(32)
+INDEX = ir.IntType(64)
 SPARE = 64  # elements behind each row, which whole vectors may reach
 DOUBLINGS = 8  # rows of sums of 1, 2, 4, ... columns, and one of some of them together
 
@@ -161,12 +161,8 @@ class _Pairs:
     def constant(self, kind, number):
         return ir.Constant(self.vector(kind), [number] * self.pixels)
 
-    def splat(self, kind, scalar):
-        empty = ir.Constant(self.vector(kind), ir.Undefined)
-        first = self.builder.insert_element(empty, scalar, INT32(0))
-        return self.builder.shuffle_vector(
-            first, empty, ir.Constant(ir.VectorType(INT32, self.pixels), [0] * self.pixels)
-        )
+    def splat(self, scalar):
+        return _splat(self.builder, scalar, self.pixels)
 
     def shape(self, kind, array):
         return cgutils.unpack_tuple(
@@ -179,20 +175,20 @@ class _Pairs:
         at = INDEX(0)
         for index, extent in zip(indices, self.shape(kind, array), strict=True):
             at = self.builder.add(self.builder.mul(at, extent), index)
-        base, pointer = self.builder.gep(data, [at]), self.vector(kind.dtype).as_pointer()
-        return lambda x: self.builder.bitcast(self.builder.gep(base, [x]), pointer)
+        base = self.builder.gep(data, [at])
+        return lambda x: self.builder.gep(base, [x])
 
     def load(self, kind, address):
-        return self.builder.load(address, align=kind.dtype.bitwidth // 8)
+        return _load(self.builder, address, self.vector(kind.dtype), kind.dtype.bitwidth // 8)
 
     def store(self, kind, value, address):
-        self.builder.store(value, address, align=kind.dtype.bitwidth // 8)
+        _store(self.builder, value, address, kind.dtype.bitwidth // 8)
 
     def elements(self, kind, array, count):
         """The first elements of an array, each in all of a vector."""
         data = self.context.make_array(kind)(self.context, self.builder, array).data
         each = [self.builder.load(self.builder.gep(data, [INDEX(index)])) for index in range(count)]
-        return [self.splat(kind.dtype, scalar) for scalar in each]
+        return [self.splat(scalar) for scalar in each]
 
     @contextmanager
     def each(self, count):
@@ -203,8 +199,7 @@ class _Pairs:
 
     def numbers(self, numbers):
         """The rest, the rate, the cap and the factor in vectors."""
-        kinds = self.number, self.number, self.plane, self.number
-        return [self.splat(kind, self.builder.extract_value(numbers, each)) for each, kind in enumerate(kinds)]
+        return [self.splat(self.builder.extract_value(numbers, each)) for each in range(4)]
 
     def squared(self, a, b, cap, factor):
         """Squared differences as whole numbers, those beyond the cap alike; NaN is beyond it."""

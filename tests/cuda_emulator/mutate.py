@@ -26,6 +26,7 @@ SECONDS = 400  # that a check may take
 KERNELS = "tests/test_cuda_kernels.py"
 BACKEND = "tests/test_cuda_backend.py"
 CUPY = "tests/test_cuda_cupy.py"
+FILTERS = "tests/test_filters.py"  # against oracles
 ASSEMBLY = "tests/test_cuda_assembly.py"
 SIGNS = (
     "ThreadSanitizer: data race",
@@ -279,7 +280,8 @@ FAULTS = (
         "label_slabs.cu",
         "position + 1 < end && at[over + along]",
         "position + 32 < end && at[over + along]",
-        filter="label",
+        tests="label and cuda",
+        file_of_tests=FILTERS,
     ),
     Fault(
         "a line's total is overwritten while it is read",
@@ -293,7 +295,8 @@ FAULTS = (
         "distance.cu",
         "if (right < cols) best",
         "if (right + step < cols) best",
-        filter="distance_transform_edt",
+        tests="distance_transform_edt and cuda",
+        file_of_tests=FILTERS,
     ),
     # The code that launches.
     Fault(
