@@ -446,12 +446,17 @@ def _to_pil(info: dict[Any, Any], orientation: int, result: Any) -> Any:
 
 def _from_device(image: Any, origin: str) -> Source:
     if find_spec("cupy") is None:
-        raise TypeError(f"a {type(image).__name__} lies in GPU memory: install CuPy (pip install 'gpuimg[cuda13]')")
+        packages = "'cupy-cuda13x[ctk]', or cupy-cuda12x for an older driver"
+        raise TypeError(
+            f"a {type(image).__name__} lies in GPU memory, for which CuPy is needed: pip install {packages}"
+        )
     import cupy
 
     # DLPack makes CuPy's current stream wait for the one that the image is made on; most array interfaces do not.
     convert = cupy.from_dlpack if origin != "cupy" and hasattr(image, "__dlpack__") else cupy.asarray
-    array = cupy.ascontiguousarray(convert(image))
+    array = convert(image)
+    with array.device:
+        array = cupy.ascontiguousarray(array)
     return Source(array, None if origin == "cupy" else _returner(image), on_device=True)
 
 

@@ -74,13 +74,24 @@ def processor_count() -> int:
 @cache
 def gpu_count() -> int:
     """CUDA devices that this process may use; the driver is asked, and nothing is made on them."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return 0
+    driver = _cuda_driver()
     count = ctypes.c_int()
-    failed = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    failed = driver is None or driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
     return 0 if failed else count.value
+
+
+def cuda_version() -> int | None:
+    """The newest CUDA that the NVIDIA driver knows, 13 for 13.1; None without a driver."""
+    driver = _cuda_driver()
+    version = ctypes.c_int()
+    return None if driver is None or driver.cuDriverGetVersion(ctypes.byref(version)) else version.value // 1000
+
+
+def _cuda_driver() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return None
 
 
 def be_nice(niceness: int) -> None:

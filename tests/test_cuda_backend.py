@@ -10,12 +10,13 @@ import time
 import warnings
 from concurrent.futures import CancelledError
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import gpuimg
-from gpuimg import choosing, kernels, run, stopping
+from gpuimg import choosing, kernels, machine, run, stopping
 from gpuimg.backend import cuda, device, prepared
 from gpuimg.backend.cuda import Cuda, _rows_needed
 from gpuimg.backend.device import DeviceFailed, OutOfDeviceMemory
@@ -679,10 +680,28 @@ def test_rows_needed():
 # ---------------------------------------------------------------- what is refused
 
 
-def test_without_cupy_the_reason_names_the_remedy(monkeypatch):
+@pytest.mark.parametrize(
+    ("version", "remedy"),
+    [
+        (None, "this machine has no NVIDIA driver"),
+        (11040, "the NVIDIA driver is older than CUDA 12: update it"),
+        (12090, "pip install 'cupy-cuda12x[ctk]' brings CuPy and NVRTC"),
+        (13020, "pip install 'cupy-cuda13x[ctk]' brings CuPy and NVRTC"),
+        (15000, "pip install 'cupy-cuda13x[ctk]' brings CuPy and NVRTC"),
+    ],
+)
+def test_without_cupy_the_reason_names_the_remedy(monkeypatch, version, remedy):
+    """Which works from a source checkout too, and is none where there is no driver."""
+
+    def get_version(found):
+        found._obj.value = version
+        return 0
+
+    driver = None if version is None else SimpleNamespace(cuDriverGetVersion=get_version)
+    monkeypatch.setattr(machine, "_cuda_driver", lambda: driver)
     monkeypatch.setitem(sys.modules, "cupy", None)
     backend = Cuda()
-    assert "pip install 'gpuimg[cuda13]'" in backend.unusable()
+    assert backend.unusable().endswith(f": {remedy}")
     with pytest.raises(DeviceFailed, match="CuPy cannot be imported"):
         result_of(backend, bound_to(invert, IMAGE), None)
 

@@ -428,6 +428,7 @@ def test_without_its_compiler_the_reason_names_the_remedy(gpu, monkeypatch):
     def missing(*args):
         raise RuntimeError("CuPy failed to load libnvrtc.so.13: OSError: cannot open shared object file")
 
+    monkeypatch.setattr(cuda, "cuda_version", lambda: 13)
     monkeypatch.setattr(cupy.cuda.nvrtc, "createProgram", missing)
     reason = Cuda().unusable()
     assert "CuPy failed to load libnvrtc.so.13" in reason

@@ -21,10 +21,12 @@ from gpuimg.backend.base import Array, combined
 from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists, reads_back
 from gpuimg.backend.prepared import partial_results, run_prepared
 from gpuimg.backend.walk import Bound, Lookup, Outs, bound_to, flat, walk
+from gpuimg.machine import cuda_version
 from gpuimg.memory import new_array
 from gpuimg.plans.nodes import Fold, Node, Output, Point, Window, point
 from gpuimg.plans.value import Small, Value
 
+CUPY_FOR = 12, 13  # the oldest and the newest CUDA for which there are wheels of CuPy
 BANDED_FROM = 16 << 20  # bytes of an image from which on copies and kernels overlap
 BAND_COST = 3 << 19  # a band costs as much time as the copy of that many bytes
 WATCHED_WORK = 1 << 30  # elements times work launched at once where it may be stopped: at most some 20 ms on an H200
@@ -71,15 +73,14 @@ class Cuda:
             try:
                 self._gpu = CupyGpu()
             except ImportError as error:
-                return f"CuPy cannot be imported ({error}): pip install 'gpuimg[cuda13]', or cuda12 for an older driver"
+                return f"CuPy cannot be imported ({error}): {_install_cupy()}"
             except Exception as error:
                 return f"no usable NVIDIA GPU or driver was found ({error})"
         try:
             return self._probe(self._gpu)
         except Exception as error:
             reason = f"a test kernel failed on the GPU: {str(error).strip() or type(error).__name__}"
-            # CuPy's wheels come without CUDA's run-time compiler unless asked for as "[ctk]".
-            return f"{reason}: pip install 'cupy-cuda13x[ctk]' brings NVRTC" if "nvrtc" in reason.lower() else reason
+            return f"{reason}: {_install_cupy()}" if "nvrtc" in reason.lower() else reason
 
     def _probe(self, gpu: Gpu) -> str | None:
         """Add numbers up: a device may be listed and yet neither compile nor run."""
@@ -123,7 +124,7 @@ class Cuda:
         assert gpu is not None
         watch = stopping.watch()
         try:
-            elsewhere = gpu.elsewhere(bound.arrays[0])
+            elsewhere = gpu.elsewhere(bound.arrays if outs is None else (*bound.arrays, *outs))
             if watch is None and elsewhere is None:
                 return run_into(gpu, bound, outs)
             with self._turn(watch), elsewhere or contextlib.nullcontext():
@@ -149,10 +150,15 @@ class Cuda:
 
 
 def run_into(gpu: Gpu, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
-    """Run a graph; its results are in ``outs``, which may overlap the images, where given."""
+    """Run a graph on the current device; its results are in ``outs``, which may overlap the images, where given.
+
+    Images and ``outs`` may lie on other devices.
+    """
+    if len(bound.arrays) > 1:
+        bound = bound._replace(arrays=tuple(map(gpu.brought, bound.arrays)))
     if outs is None:
         return run_somehow(gpu, bound, None)
-    apart = tuple([None if _overlaps(gpu, out, bound.arrays) else out for out in outs])
+    apart = tuple([out if gpu.is_here(out) and not _overlaps(gpu, out, bound.arrays) else None for out in outs])
     results = run_somehow(gpu, bound, apart)
     for result, out in zip(results, outs, strict=True):
         if out is not None and result is not out:
@@ -186,6 +192,16 @@ def _seconds(gpu: Gpu, work: Callable[[], Any]) -> float:
         gpu.synchronize()
         times.append(time.perf_counter() - start)
     return statistics.median(times[1:])
+
+
+def _install_cupy() -> str:
+    """What is missing for CuPy: the driver, or its wheel together with CUDA's run-time compiler."""
+    known, (oldest, newest) = cuda_version(), CUPY_FOR
+    if known is None:
+        return "this machine has no NVIDIA driver"
+    if known < oldest:
+        return f"the NVIDIA driver is older than CUDA {oldest}: update it"
+    return f"pip install 'cupy-cuda{min(known, newest)}x[ctk]' brings CuPy and NVRTC"
 
 
 def _overlaps(gpu: Gpu, out: Any | None, arrays: Sequence[Any]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -95,9 +95,25 @@ class CupyGpu(Gpu):
     def place(self) -> int:
         return int(self._runtime.getDevice())
 
-    def elsewhere(self, image: Any) -> Any | None:
-        is_elsewhere = isinstance(image, self._ndarray) and image.data.device_id != self._runtime.getDevice()
-        return image.device if is_elsewhere else None
+    def elsewhere(self, arrays: Iterable[Any]) -> Any | None:
+        for array in arrays:
+            if isinstance(array, self._ndarray):
+                return None if self.is_here(array) else array.device
+        return None
+
+    def is_here(self, array: Any) -> bool:
+        return not isinstance(array, self._ndarray) or array.data.device_id == self._runtime.getDevice()
+
+    def brought(self, array: Any) -> Any:
+        if self.is_here(array):
+            return array
+        self._wait_for(array.device)
+        return array.copy()  # on the current device
+
+    def _wait_for(self, device: Any) -> None:
+        """Wait for what the current stream of another device is to do."""
+        with device:
+            self.synchronize()
 
     def synchronize(self) -> None:
         self._cupy.cuda.get_current_stream().synchronize()
@@ -130,7 +146,13 @@ class CupyGpu(Gpu):
         self._runtime.memsetAsync(address, 0, nbytes, self._cupy.cuda.get_current_stream().ptr)
 
     def copy(self, source: Any, target: Any) -> None:
-        self._cupy.copyto(target.view(source.dtype), source)
+        target = target.view(source.dtype)
+        if self.is_here(target):
+            self._cupy.copyto(target, source)
+            return
+        self._wait_for(target.device)
+        self._cupy.copyto(target, source)
+        self.synchronize()  # the other device's streams do not wait for this one's
 
     def trim(self) -> None:
         super().trim()

@@ -20,7 +20,7 @@ import contextlib
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from inspect import signature
 from struct import Struct
@@ -510,9 +510,17 @@ class Gpu(Device):
     def describe(self) -> str:
         """The device's name and size."""
 
-    def elsewhere(self, image: Any) -> Any | None:
-        """A context in which the device of ``image`` is the current one; None where it is already."""
+    def elsewhere(self, arrays: Iterable[Any]) -> Any | None:
+        """A context in which the device of the first array that lies on one is current; None where it is already."""
         return None
+
+    def is_here(self, array: Any) -> bool:
+        """Whether an array does not lie on another device than the current one."""
+        return True
+
+    def brought(self, array: Any) -> Any:
+        """An array, or its copy on the current device if it lies on another one."""
+        return array
 
     @contextlib.contextmanager
     def pipeline(self) -> Iterator[Any]:
