@@ -9,7 +9,7 @@ import pytest
 
 import gpuimg
 from gpuimg import stopping
-from gpuimg.backend.calls import FLAG, packed_for
+from gpuimg.backend.calls import FLAG, slots_for
 from gpuimg.backend.single import Single
 from gpuimg.errors import NoScratch
 from gpuimg.filters.exposure import plan_invert
@@ -91,12 +91,10 @@ def test_each_call_looks_at_the_flag_of_its_thread():
     (call,) = node.calls
     watch, results = stopping.Watch(), (np.empty_like(IMAGES[0]),)
     with stopping.watched(watch):
-        packed = packed_for(call, IMAGES[0], {}.get, results)
-    slots, *_ = packed.keep
+        slots = slots_for(call, IMAGES[0], (), results)
     assert slots.words[FLAG] == watch.address
     call.spare.append(slots)
-    packed = packed_for(call, IMAGES[0], {}.get, results)
-    assert packed.keep[0] is slots
+    assert slots_for(call, IMAGES[0], (), results) is slots
     assert slots.words[FLAG] == stopping.UNSET
     watch.stop()
     with stopping.watched(watch), pytest.raises(stopping.Stopped):
