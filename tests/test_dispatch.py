@@ -551,7 +551,7 @@ def test_plans_check_their_arguments():
 
 
 MOST_CALLS = 17  # of Python functions, of which a filter of a small image takes most of its time
-MOST_CALLS_OUT = 22  # with ``out=``, which is checked
+MOST_CALLS_OUT = 24  # with ``out=``, which is checked
 
 
 @pytest.mark.parametrize(("out", "most"), [(None, MOST_CALLS), (np.empty((64, 64), bool), MOST_CALLS_OUT)])
