@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -20,10 +20,12 @@ from gpuimg.machine import Figures, figures
 from gpuimg.plans.graph import Graph, only_group
 from gpuimg.plans.nodes import Loop, Node
 from gpuimg.plans.value import Value
+from gpuimg.stopping import local
 
 log = logging.getLogger("gpuimg")
 
 Call = Callable[[Backend], Any]
+IN_PROCESS = ("single", "multicore")  # backends that call a compiled kernel by its address
 
 
 @cache
@@ -55,7 +57,7 @@ def _made_job(graph: Graph, on_device: bool, images: int) -> Job:
 
 def job_for(source: Source, graph: Graph) -> Job:
     """What a graph amounts to for this image or stack."""
-    return job_of(graph, source.on_device, math.prod(source.stack))
+    return job_of(graph, source.on_device, 1 if source.axes is None else math.prod(source.stack))
 
 
 def _steps(graph: Graph, rounds: float = 1.0) -> Iterator[Step]:
@@ -71,17 +73,18 @@ def _steps(graph: Graph, rounds: float = 1.0) -> Iterator[Step]:
             yield Step(speed_key(node.kernel, image.dtype, node.dtype), elements, nbytes, node.work * rounds)
 
 
-def run_on(name: str, job: Job, bound: Bound, call: Call) -> Any:
+def run_on(name: str, source: Source, bound: Bound, call: Call) -> Any:
     """Call a function with the backend of this name, or with the best one for "auto"."""
-    if job.on_device and name in ("auto", "cuda"):
+    if source.on_device:
+        if name not in ("auto", "cuda"):
+            raise BackendUnavailable(name, "the image lies in GPU memory; copy it to the host first (cupy.asnumpy)")
         name = "cuda"
-    elif job.on_device:
-        raise BackendUnavailable(name, "the image lies in GPU memory; copy it to the host first (cupy.asnumpy)")
     if name == "auto":
-        return _run_auto(job, bound, call)
-    reason = refusal(name, bound)
-    if reason is not None:
-        raise BackendUnavailable(name, reason)
+        return _run_auto(job_for(source, bound.graph), bound, call)
+    if not (bound.graph.direct and name in IN_PROCESS):  # what has run directly is compiled
+        reason = refusal(name, bound)
+        if reason is not None:
+            raise BackendUnavailable(name, reason)
     return _timed(name, bound, call)
 
 
@@ -98,26 +101,32 @@ def _run_auto(job: Job, bound: Bound, call: Call) -> Any:
 
 
 def _timed(name: str, bound: Bound, call: Call) -> Any:
+    """Call a function with a backend; where memory does not suffice, once more without what is kept for later results.
+
+    Who watches the work is told of it, and the log is told how long it took.
+    """
+    if local.watch is not None or log.isEnabledFor(logging.DEBUG):
+        call = partial(_noted, name, bound, call)
+    backend = backend_named(name)
+    try:
+        return call(backend)
+    except (MemoryError, NoScratch):
+        memory.release()
+    return call(backend)
+
+
+def _noted(name: str, bound: Bound, call: Call, backend: Backend) -> Any:
     start = time.perf_counter()
     watch = stopping.watch()
     if watch is not None:
         watch.begin(name)
-    result = _with_what_memory_there_is(call, backend_named(name))
+    result = call(backend)
     if watch is not None:
         watch.end()
     if log.isEnabledFor(logging.DEBUG):
         kernels, shape = ", ".join(bound.graph.kernels), bound.arrays[0].shape
         log.debug("%s of %s on %s: %.6f s", kernels, shape, name, time.perf_counter() - start)
     return result
-
-
-def _with_what_memory_there_is(call: Callable[..., Any], *given: Any) -> Any:
-    """Call a function; where memory does not suffice, once more without what is kept for later results."""
-    try:  # cheaper than `suppress` for those who call often
-        return call(*given)
-    except (MemoryError, NoScratch):
-        memory.release()
-    return call(*given)
 
 
 def refusal(name: str, bound: Bound) -> str | None:

@@ -109,9 +109,10 @@ class Watch:
 class _Local(threading.local):
     watch: Watch | None = None
     interrupt: Watch | None = None
+    stopper: Watch | None = None  # the watch, else the interrupt
 
 
-_local = _Local()
+local = _Local()  # for those who look in each call; others call the functions below
 _unset = ctypes.c_int64(0)
 UNSET = ctypes.addressof(_unset)  # the flag of work that nobody watches
 
@@ -119,34 +120,36 @@ UNSET = ctypes.addressof(_unset)  # the flag of work that nobody watches
 @contextmanager
 def watched(watch: Watch | None) -> Iterator[None]:
     """A context whose work in this thread looks at ``watch``."""
-    outer, _local.watch = _local.watch, watch
+    outer, local.watch = local.watch, watch
+    local.stopper = watch or local.interrupt
     try:
         yield
     finally:
-        _local.watch = outer
+        local.watch = outer
+        local.stopper = outer or local.interrupt
 
 
 def watch() -> Watch | None:
     """What watches this thread's work."""
-    return _local.watch
+    return local.watch
 
 
 def flag() -> int:
     """The address of the flag that this thread's work looks at."""
-    found = _local.watch or _local.interrupt
+    found = local.stopper
     return UNSET if found is None else found.address
 
 
 def look() -> None:
     """End the work if it is to stop."""
-    found = _local.watch or _local.interrupt
+    found = local.stopper
     if found is not None:
         found.look()
 
 
 def within(done: float) -> None:
     """Say which share of the present part of the work is done, and end it if it is to stop."""
-    found = _local.watch or _local.interrupt
+    found = local.stopper
     if found is not None:
         found._part = done
         found.look()
@@ -155,16 +158,18 @@ def within(done: float) -> None:
 @contextmanager
 def interrupted_by(watch: Watch) -> Iterator[None]:
     """A context whose work in this thread stops with ``watch``, but is not divided more finely for it."""
-    outer, _local.interrupt = _local.interrupt, watch
+    outer, local.interrupt = local.interrupt, watch
+    local.stopper = local.watch or watch
     try:
         yield
     finally:
-        _local.interrupt = outer
+        local.interrupt = outer
+        local.stopper = local.watch or outer
 
 
 def handles_signals() -> bool:
     """Whether this is the thread that signals come to, and nobody else may stop its work."""
-    return _local.watch is None and threading.current_thread() is threading.main_thread()
+    return local.watch is None and threading.current_thread() is threading.main_thread()
 
 
 def _call_beside(function: Callable[[], None]) -> bool:

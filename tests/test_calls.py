@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 import gpuimg
 from gpuimg import stopping
-from gpuimg.backend.calls import FLAG, packed_for
+from gpuimg.backend.calls import FLAG, slots_for
 from gpuimg.backend.single import Single
 from gpuimg.errors import NoScratch
 from gpuimg.filters.exposure import plan_invert
@@ -91,12 +92,10 @@ def test_each_call_looks_at_the_flag_of_its_thread():
     (call,) = node.calls
     watch, results = stopping.Watch(), (np.empty_like(IMAGES[0]),)
     with stopping.watched(watch):
-        packed = packed_for(call, IMAGES[0], {}.get, results)
-    slots, *_ = packed.keep
+        slots = slots_for(call, IMAGES[0], (), results)
     assert slots.words[FLAG] == watch.address
     call.spare.append(slots)
-    packed = packed_for(call, IMAGES[0], {}.get, results)
-    assert packed.keep[0] is slots
+    assert slots_for(call, IMAGES[0], (), results) is slots
     assert slots.words[FLAG] == stopping.UNSET
     watch.stop()
     with stopping.watched(watch), pytest.raises(stopping.Stopped):
@@ -119,3 +118,44 @@ def test_pixels_that_are_moved_as_integers(name, dtype):
         np.testing.assert_array_equal(gpuimg.flip(image, 1, backend=name), expected, strict=True)
         assert gpuimg.flip(image, 1, backend=name, out=out) is out
         np.testing.assert_array_equal(out, expected, strict=True)
+
+
+def test_folds_in_several_threads(name):
+    def many(image):
+        return [gpuimg.histogram(image, backend=name)[0] for _ in range(50)]
+
+    with ThreadPoolExecutor(len(IMAGES)) as threads:
+        for image, results in zip(IMAGES, threads.map(many, IMAGES), strict=True):
+            for counts in results:
+                np.testing.assert_array_equal(counts[counts > 0], np.unique(image, return_counts=True)[1])
+
+
+def test_a_graph_that_was_prepared_while_it_was_watched():
+    image = IMAGES[0][:23, :29].copy()
+    graph = graph_of(plan_invert, ((image.shape, image.dtype),), 0, ())
+    watch = stopping.Watch()
+    for _ in range(2):
+        with stopping.watched(watch):
+            np.testing.assert_array_equal(gpuimg.invert(image, backend="single"), 255 - image)
+        assert len(graph.direct) == 1
+        np.testing.assert_array_equal(gpuimg.invert(image, backend="single"), 255 - image)
+    assert watch.where == "single"
+
+
+def test_the_arrays_of_a_call_are_let_go_of():
+    image = IMAGES[0][:19, :31].copy()
+    gpuimg.invert(image, backend="single")
+    ended = weakref.ref(gpuimg.invert(image, backend="single"))
+    assert ended() is None
+
+
+def test_an_interrupt_within_a_watch_and_after_it():
+    watch, interrupt = stopping.Watch(), stopping.Watch()
+    with stopping.interrupted_by(interrupt):
+        assert stopping.flag() == interrupt.address
+        with stopping.watched(watch):
+            assert stopping.flag() == watch.address
+        assert stopping.flag() == interrupt.address
+        with stopping.watched(None):
+            assert stopping.flag() == interrupt.address
+    assert stopping.flag() == stopping.UNSET

@@ -550,8 +550,8 @@ def test_plans_check_their_arguments():
         gpuimg.plan("blur", (10, 10), "uint8")
 
 
-MOST_CALLS = 32  # of Python functions, of which a filter of a small image takes most of its time
-MOST_CALLS_OUT = 38  # with ``out=``, which is checked
+MOST_CALLS = 17  # of Python functions, of which a filter of a small image takes most of its time
+MOST_CALLS_OUT = 24  # with ``out=``, which is checked
 
 
 @pytest.mark.parametrize(("out", "most"), [(None, MOST_CALLS), (np.empty((64, 64), bool), MOST_CALLS_OUT)])

@@ -7,23 +7,35 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from itertools import starmap
 from operator import attrgetter
+from operator import call as called
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpuimg import stopping
 from gpuimg.backend import walk as walking
-from gpuimg.backend.base import WORTH_LEARNING, Array, CpuBackend, speed_key
-from gpuimg.backend.calls import new_call, packed_for
-from gpuimg.backend.compiled import DST_SLOT, SRC_SLOT, Compiled, Packed, address_of, argument_slots, prepare
+from gpuimg.backend.base import Array, CpuBackend, combined, speed_key
+from gpuimg.backend.calls import direct_calls, new_call, slots_for
+from gpuimg.backend.compiled import (
+    DST_SLOT,
+    SRC_SLOT,
+    Compiled,
+    Packed,
+    Slots,
+    Task,
+    address_of,
+    argument_slots,
+    new_task,
+    prepare,
+)
 from gpuimg.backend.walk import Bound, Lookup, Outs, as_dtype, flat
 from gpuimg.kernels import FLAG_BYTES
 from gpuimg.machine import figures
 from gpuimg.plans.graph import AnyValue, Group, only_group, root_of
-from gpuimg.plans.nodes import Fold, Node, Output, Spec, View
+from gpuimg.plans.nodes import Fold, Node, Output, View
 from gpuimg.plans.value import Small, Value
+from gpuimg.stopping import local
 
 SCRATCH_BYTES = 1 << 19  # of rows between nodes, for each thread
 LONG_WORK = 1 << 28  # elements times work of a call of compiled code, about 0.2 s, that signals are handled beside
@@ -187,13 +199,10 @@ class InProcess(CpuBackend):
     """Calls compiled kernels by their addresses; the backend decides in how many threads."""
 
     @abstractmethod
-    def call(
-        self, kernel: str, code: Compiled, packed: Packed, rows: int, elements: int, bands: int, halo: int
-    ) -> float:
-        """Call compiled code for all rows, ``bands`` of them at a time, and return the seconds it took.
+    def call(self, task: Task, packed: Packed | Slots) -> float:
+        """Call compiled code for all rows, as many bands of them at a time as there are workers.
 
-        ``elements`` are read and written in all, besides ``halo`` rows above and below each piece of the work;
-        ``kernel`` is named in errors.
+        Returns the seconds it took, or 0 if nothing is to be learned from them.
         """
 
     chains = True
@@ -202,31 +211,29 @@ class InProcess(CpuBackend):
         self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int, halo: int = 0
     ) -> float:
         code, packed = prepare(kernel, src, dst, args)
-        return self.call(kernel, code, packed, rows, src.size + dst.size, bands, halo)
+        return self.call(new_task(kernel, code, rows, src.size + dst.size, halo), packed)
 
     def run(self, bound: Bound, outs: Outs | None = None) -> tuple[Any, ...]:
         graph, arrays = bound
-        node = graph.only
-        if node is None or not node.is_prepared or node.effort >= LONG_WORK or stopping.watch() is not None:
-            return super().run(bound, outs)
+        if not graph.direct or local.watch is not None:
+            made = super().run(bound, outs)
+            if not graph.direct and graph.only is not None and graph.only.effort < LONG_WORK:
+                graph.direct.extend(direct_calls(graph))
+            return made
         # As the walk does it, without what it does for several nodes and for those who watch.
-        if len(graph.read) == 1:  # in half the time
-            ((value, place),) = graph.read
-            held = {value: arrays[place]}
+        direct = graph.direct[0]
+        node, image, others, memory = direct
+        if outs is not None:
+            made = direct.results(outs)
         else:
-            held = {value: arrays[place] for value, place in graph.read}
-        made = tuple(starmap(self.empty, graph.made_as) if outs is None else map(self._memory, graph.made_as, outs))
-        self._call(node, held.__getitem__, made)
+            made = (memory[0](),) if len(memory) == 1 else tuple(map(called, memory))
+        self._call(node, arrays[image], [arrays[place] for place in others] if others else (), made)
         return made
-
-    def _memory(self, spec: Spec, out: Array | None) -> Array:
-        """Memory for a result: the caller's, if there is some."""
-        return self.empty(*spec) if out is None else out
 
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
         """Run one node over all rows of its results, or several some rows at a time, without images between them."""
         if len(nodes) == 1 and nodes[0].is_prepared and nodes[0].effort < LONG_WORK:
-            self._call(nodes[0], value_of, results)
+            self._fill_one(nodes[0], value_of, results)
             return
         if self._longest_call(nodes) < LONG_WORK or not stopping.handles_signals():
             self._fill(nodes, value_of, results)
@@ -274,7 +281,12 @@ class InProcess(CpuBackend):
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
         if node.effort < LONG_WORK or not stopping.handles_signals():
-            return super().fold(node, value_of)
+            size = math.prod(node.shape)
+            if not node.is_prepared or self._slabs(value_of(node.image), size) > 1:
+                return super().fold(node, value_of)
+            parts = np.empty((1, size), node.dtype)
+            self._fill_one(node, value_of, (parts,))
+            return combined(node, parts)
         partial = np.empty((1, math.prod(node.shape)), node.dtype)
         prepare(node.kernel, flat(value_of(node.image)), partial, walking.arguments(node, value_of))
         return stopping.interruptibly(lambda: super(InProcess, self).fold(node, value_of), stopping.Watch())
@@ -282,7 +294,7 @@ class InProcess(CpuBackend):
     def _fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
         if len(nodes) == 1:
             if nodes[0].is_prepared:
-                self._call(nodes[0], value_of, results)
+                self._fill_one(nodes[0], value_of, results)
             else:
                 super().fill(nodes, value_of, results)
             return
@@ -299,17 +311,20 @@ class InProcess(CpuBackend):
         rows, elements = images * nodes[-1].pieces, images * sum(elements for _, elements in work)
         kernels = ", ".join(node.kernel for node in nodes)
         halo = sum([node.reach_rows for node in nodes])
-        seconds = self.call(kernels, code, packed, rows, elements, min(rows, self.workers), halo)
+        seconds = self.call(new_task(kernels, code, rows, elements, halo), packed)
         self._share_out(stages, work, seconds / images)
 
-    def _call(self, node: Node, value_of: Lookup, results: Sequence[Array]) -> None:
-        image = value_of(node.image)
+    def _fill_one(self, node: Node, value_of: Lookup, results: Sequence[Array]) -> None:
         call = node.calls[0] if node.calls else new_call(node, value_of, results)
-        packed = packed_for(call, image, value_of, results)
-        rows, elements = node.pieces, call.elements
-        seconds = self.call(node.kernel, call.code, packed, rows, elements, min(rows, self.workers), node.reach_rows)
-        call.spare.append(packed.keep[0])
-        if elements > WORTH_LEARNING:
+        self._call(node, value_of(node.image), [value_of(value) for _, value in call.images], results)
+
+    def _call(self, node: Node, image: Array, others: Sequence[Array], results: Sequence[Array]) -> None:
+        call = node.calls[0]
+        slots = slots_for(call, image, others, results)
+        seconds = self.call(call.task, slots)
+        slots.arrays = ()
+        call.spare.append(slots)
+        if seconds:
             self.learn_from(node, image, results, seconds)
 
     def _share_out(self, stages: Sequence[Stage], work: Sequence[tuple[str, int]], seconds: float) -> None:

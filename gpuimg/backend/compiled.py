@@ -38,7 +38,7 @@ class Compiled(NamedTuple):
     """Machine code for one kernel and one form: its address, and the same as a ctypes function (releases the GIL)."""
 
     address: int
-    call: Callable[[int, Any, int], int]
+    call: Callable[[Any, Any, Any], int]  # numbers, or ctypes' own
 
 
 class Packed(NamedTuple):
@@ -54,6 +54,55 @@ class Packed(NamedTuple):
     form: str
     address: int
     keep: tuple[Any, ...]
+
+    @property
+    def pointer(self) -> int:
+        """The address as ctypes takes it."""
+        return self.address
+
+
+class Slots:
+    """Memory for the packed arguments of one call after the other, each of which fills in where its arrays lie.
+
+    Attributes
+    ----------
+    words : all of it, as 64-bit integers; the first is the stop flag's address
+    address, pointer : of the first slot, behind that; as a number, and as ctypes takes it without making an object
+    arrays : those of the present call, which must stay alive meanwhile
+    """
+
+    __slots__ = ("address", "arrays", "pointer", "words")
+
+    def __init__(self, content: bytes) -> None:
+        memory = bytearray(content)
+        self.words = memoryview(memory).cast("q")
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(memory)) + FLAG_BYTES
+        self.pointer = ctypes.c_int64(self.address)
+        self.arrays: tuple[Any, ...] = ()
+
+
+class Task(NamedTuple):
+    """What compiled code is to do, whatever arrays it is called with.
+
+    Attributes
+    ----------
+    kernel : named in errors
+    rows : or parts of another kind
+    elements : read and written in all, besides ``halo`` rows above and below each piece of the work
+    bottom : the rows as ctypes takes them without making an object
+    """
+
+    kernel: str
+    code: Compiled
+    rows: int
+    elements: int
+    halo: int
+    bottom: ctypes.c_int64
+
+
+def new_task(kernel: str, code: Compiled, rows: int, elements: int, halo: int) -> Task:
+    """What compiled code is to do."""
+    return Task(kernel, code, rows, elements, halo, ctypes.c_int64(rows))
 
 
 # A mask's elements are bytes to a kernel.

@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from gpuimg import kernels, stopping
-from gpuimg.backend.compiled import Compiled, Packed, made
+from gpuimg.backend.compiled import Compiled, Packed, Slots, made
 from gpuimg.backend.compiling import compilers
 from gpuimg.machine import processor_count
 
@@ -181,13 +181,13 @@ class Shares(ABC):
 class Bands(Shares):
     """Bands of rows. Each holds the arrays itself, so their memory is not used again while a thread writes to it."""
 
-    def __init__(self, code: Compiled, packed: Packed, edges: list[int]) -> None:
+    def __init__(self, code: Compiled, packed: Packed | Slots, edges: list[int]) -> None:
         super().__init__((packed, *band) for band in pairwise(edges))
         self._call = code.call
         self._watch = stopping.watch()
         self._done: deque[int] = deque()
 
-    def do(self, piece: tuple[Packed, int, int]) -> None:
+    def do(self, piece: tuple[Packed | Slots, int, int]) -> None:
         if self._watch is not None and self._watch.is_stopped:
             return
         packed, top, bottom = piece
@@ -258,7 +258,7 @@ class Helpers:
 _helpers = Helpers()
 
 
-def fill_bands(code: Compiled, packed: Packed, top: int, bottom: int, bands: int) -> int:
+def fill_bands(code: Compiled, packed: Packed | Slots, top: int, bottom: int, bands: int) -> int:
     """Fill rows [top, bottom) in ``bands`` pieces on all cores, and return the number of pieces done.
 
     None is begun once this thread's work is to stop.

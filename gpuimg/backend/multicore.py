@@ -7,9 +7,9 @@ from typing import Any
 
 from gpuimg import stopping
 from gpuimg.backend.chain import InProcess
-from gpuimg.backend.compiled import Compiled, Packed
+from gpuimg.backend.compiled import Packed, Slots, Task
 from gpuimg.backend.driver import call_each, fill_bands, most_threads, numba_is_safe, numba_layer, thread_count
-from gpuimg.backend.single import Single, timed
+from gpuimg.backend.single import Single, check_done, is_short, timed
 from gpuimg.backend.walk import Bound, Outs
 
 WATCHED_BANDS = 2  # for each thread, where somebody may stop the work: threads look in between
@@ -31,10 +31,15 @@ class Multicore(InProcess):
         layer = f"Numba's {numba_layer()} layer" if numba_is_safe() else "a thread pool"
         return f"{thread_count()} threads, {layer}"
 
-    def call(
-        self, kernel: str, code: Compiled, packed: Packed, rows: int, elements: int, bands: int, halo: int
-    ) -> float:
+    def call(self, task: Task, packed: Packed | Slots) -> float:
+        kernel, code, rows, elements, halo, _ = task
+        bands = min(rows, self.workers)
         most = bands if stopping.watch() is None else WATCHED_BANDS * bands
+        if is_short(elements):
+            most = min(rows, most)
+            check_done(kernel, fill_bands(code, packed, 0, rows, most), most)
+            stopping.look()
+            return 0.0
 
         def fill(top: int, bottom: int) -> tuple[int, int]:
             few = min(most, bottom - top)

@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 
 from gpuimg import stopping
+from gpuimg.backend.base import WORTH_LEARNING
 from gpuimg.backend.chain import FIRST_PIECE_ELEMENTS, InProcess
-from gpuimg.backend.compiled import DONE, Compiled, Packed
+from gpuimg.backend.compiled import DONE, Packed, Slots, Task
 from gpuimg.errors import NoScratch
+from gpuimg.stopping import local
 
 # Compiled code cannot be interrupted: a piece this long lets Ctrl-C through soon, and costs nothing.
 PIECE_SECONDS = 0.05
@@ -49,6 +51,11 @@ def check_done(kernel: str, done: int, expected: int) -> None:
         raise NoScratch(f"the kernel {kernel!r} could not allocate its working memory")
 
 
+def is_short(elements: int) -> bool:
+    """Whether work is done at once and nothing is learned from it."""
+    return elements <= (WORTH_LEARNING if local.watch is None else FIRST_WATCHED_ELEMENTS)
+
+
 def timed(
     kernel: str, fill: Callable[[int, int], tuple[int, int]], rows: int, elements: int, bands: int = 1, halo: int = 0
 ) -> float:
@@ -77,15 +84,15 @@ class Single(InProcess):
     def speedup(self) -> float:
         return 1.0
 
-    def call(
-        self, kernel: str, code: Compiled, packed: Packed, rows: int, elements: int, bands: int, halo: int
-    ) -> float:
-        if elements <= FIRST_WATCHED_ELEMENTS:
-            done = code.call(packed.address, FIRST, rows)
+    def call(self, task: Task, packed: Packed | Slots) -> float:
+        kernel, code, rows, elements, halo, bottom = task
+        if elements <= FIRST_WATCHED_ELEMENTS or is_short(elements):
+            done = code.call(packed.pointer, FIRST, bottom)
             if done != DONE:
                 check_done(kernel, done, DONE)
-            stopping.look()
-            return 0.0  # nothing is learned from so little
+            if local.stopper is not None:
+                local.stopper.look()
+            return 0.0
 
         def fill(top: int, bottom: int) -> tuple[int, int]:
             return code.call(packed.address, top, bottom), DONE

@@ -7,7 +7,7 @@ from typing import Any
 
 from gpuimg import images
 from gpuimg.filters.smooth import Widths, plan_gaussian, widths
-from gpuimg.filters.transform import LONGEST_SIDE, checked_order, plan_resize
+from gpuimg.filters.transform import GRID_ORDERS, LONGEST_SIDE, checked_order, plan_resize
 from gpuimg.plans.nodes import Edge
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
@@ -140,7 +140,7 @@ def _checked(
         raise ValueError(f"{name} must be above 1, got {factor!r}")
     source = images.accept(image, axes=axes, alpha=alpha)
     width = widths(2 * scale / 6 if sigma is None else sigma)
-    return source, scale, width, checked_order(order, GridOrder), images.border(mode, cval, source.dtype)
+    return source, scale, width, checked_order(order, GRID_ORDERS), images.border(mode, cval, source.dtype)
 
 
 def plan_reduce(image: Value, rows: int, cols: int, width: Widths, order: GridOrder, edge: Edge) -> Value:

@@ -121,7 +121,9 @@ class Widths(NamedTuple):
 def widths(sigma: Any, truncate: Any = 4.0, name: str = "sigma") -> Widths:
     """Check the standard deviations of a Gaussian: one, or two for rows and columns."""
     limit = images.number("truncate", truncate, low=0)
-    rows, cols = (images.number(name, part, low=0) for part in images.pair(name, sigma))
+    first, second = images.pair(name, sigma)
+    rows = images.number(name, first, low=0)
+    cols = rows if second is first else images.number(name, second, low=0)
     for part in (rows, cols):
         if part * limit > LONGEST_RADIUS:
             raise ValueError(
@@ -200,10 +202,13 @@ def gaussian(
     return run(plan, source, width, edge, alpha="weighed", backend=backend, out=out)
 
 
+_NAN_POLICIES = get_args(NanPolicy)
+
+
 def _omits_nan(nan: Any, source: images.Source) -> bool:
     """Check what is to be done about NaN, and whether an image needs another plan for it."""
-    if nan not in get_args(NanPolicy):
-        raise ValueError(f"nan must be one of {', '.join(get_args(NanPolicy))}, got {nan!r}")
+    if nan not in _NAN_POLICIES:
+        raise ValueError(f"nan must be one of {', '.join(_NAN_POLICIES)}, got {nan!r}")
     if nan == "propagate" or source.dtype.kind != "f":
         return False
     if source.has_alpha:

@@ -165,9 +165,11 @@ def _shared(index: Array, weights: Array) -> tuple[Array, Array, Array]:
     return index, weights, fixed
 
 
-def checked_order(order: Any, orders: Any) -> Any:
-    """Check an order of interpolation against the type that lists them."""
-    known = get_args(orders)
+ORDERS, GRID_ORDERS = get_args(typing.Order), get_args(GridOrder)
+
+
+def checked_order(order: Any, known: tuple[Any, ...]) -> Any:
+    """Check an order of interpolation, one of those known."""
     value = order if isinstance(order, str) else images.whole("order", order, low=-(1 << 40))
     if value not in known:
         raise ValueError(f"order must be {' or '.join(map(repr, known))}, got {order!r}")
@@ -175,7 +177,7 @@ def checked_order(order: Any, orders: Any) -> Any:
 
 
 def accept_sampled(
-    image: Any, order: Any, axes: str | None, alpha: bool | None, orders: Any = typing.Order
+    image: Any, order: Any, axes: str | None, alpha: bool | None, orders: tuple[Any, ...] = ORDERS
 ) -> tuple[images.Source, Any]:
     """Check an image and the order of interpolation: pixels of any dtype are moved, and those of real ones mixed."""
     order = checked_order(order, orders)
@@ -189,8 +191,8 @@ def wanted_shape(source: images.Source, output_shape: Any) -> tuple[int, int]:
         output_shape = output_shape[:2]
     if len(output_shape) != 2:
         raise ValueError(f"output_shape must be (rows, columns), got {output_shape!r}")
-    rows, cols = (images.whole("output_shape", side, high=LONGEST_SIDE) for side in output_shape)
-    return rows, cols
+    rows, cols = output_shape
+    return images.whole("output_shape", rows, high=LONGEST_SIDE), images.whole("output_shape", cols, high=LONGEST_SIDE)
 
 
 def _scaled_shape(source: images.Source, scale: Any) -> tuple[int, int]:
@@ -283,7 +285,7 @@ def resize(
     >>> gpuimg.resize(np.array([[0, 60, 120]], np.uint8), (1, 6))
     array([[ 15,  15,  45,  75, 105, 105]], dtype=uint8)
     """
-    source, order = accept_sampled(image, order, axes, alpha, GridOrder)
+    source, order = accept_sampled(image, order, axes, alpha, GRID_ORDERS)
     return _resized(source, wanted_shape(source, output_shape), order, anti_aliasing, backend, out)
 
 
@@ -342,7 +344,7 @@ def rescale(
     >>> gpuimg.rescale(np.zeros((480, 640), np.uint8), 0.5).shape
     (240, 320)
     """
-    source, order = accept_sampled(image, order, axes, alpha, GridOrder)
+    source, order = accept_sampled(image, order, axes, alpha, GRID_ORDERS)
     return _resized(source, _scaled_shape(source, scale), order, anti_aliasing, backend, out)
 
 

@@ -60,6 +60,7 @@ class Graph:
     read : the values that it reads, inputs or views of them, and their numbers among the inputs
     made_as : shapes and dtypes of the results, if there is an only node
     jobs : what it amounts to for the cost rule; see `gpuimg.choosing.job_of`
+    direct : on the CPU, worked out at the first run if the graph is one call; see `gpuimg.backend.calls.Direct`
     """
 
     inputs: tuple[AnyValue, ...]
@@ -75,6 +76,7 @@ class Graph:
     read: tuple[tuple[AnyValue, int], ...]
     made_as: tuple[Spec, ...]
     jobs: dict[tuple[bool, int], Any] = field(default_factory=dict)
+    direct: list[Any] = field(default_factory=list)
 
 
 def _kernels(node: AnyNode) -> tuple[str, ...]:
