@@ -16,6 +16,7 @@ from gpuimg.kernels.lib.pixels import times_alpha
 ROW_PIXELS = 64  # that `weigh_rows` sums at once
 HALVED = (0, 64, 32, 16, 16)  # pixels that a `halver` makes at once, by their channels
 REAL_BYTES = 256  # that `weigh_real_block` makes at once
+LINES = 4  # whose pixels are picked at once, by the same tables
 
 INT16, INT32, INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 
@@ -122,10 +123,14 @@ class _Mean:
             return value
         low, high = map(builder.load, self.range)
         number = value.type.element
-        share = builder.fptrunc(overshoot, number) if number == ir.FloatType() else overshoot
-        share = _splat(builder, share, value.type.count)
-        beyond = builder.fsub(builder.fmul(share, high), builder.fmul(share, low))
-        for sign, end in (("<", builder.fsub(low, beyond)), (">", builder.fadd(high, beyond))):
+        with builder.if_then(builder.fcmp_unordered("!=", overshoot, overshoot.type(0))):
+            share = builder.fptrunc(overshoot, number) if number == ir.FloatType() else overshoot
+            share = _splat(builder, share, value.type.count)
+            beyond = builder.fsub(builder.fmul(share, high), builder.fmul(share, low))
+            builder.store(builder.fsub(low, beyond), self.range[0])
+            builder.store(builder.fadd(high, beyond), self.range[1])
+        for sign, held in zip("<>", self.range, strict=True):
+            end = builder.load(held)
             value = builder.select(builder.fcmp_ordered(sign, value, end), end, value)
         return value
 
@@ -180,96 +185,171 @@ def _per_group(context, builder, kind, table, bases_kind, bases, lanes):
 
 
 def _pick(builder, name, sources, index):
-    """The elements that ``index`` names of four vectors."""
-    vector = index.type
-    kind = ir.FunctionType(sources[0].type, [sources[0].type, vector, sources[0].type])
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.avx512.vpermi2var.{name}.512")
-    near = builder.call(function, [sources[0], index, sources[1]])
-    far = builder.call(function, [sources[2], index, sources[3]])
+    """The elements that ``index`` names of one vector, of two, or of four."""
+    vector, values = index.type, sources[0].type
+
+    def call(intrinsic, *arguments):
+        kind = ir.FunctionType(values, [argument.type for argument in arguments])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, intrinsic), arguments)
+
+    if len(sources) == 1:
+        short = {"ps": "sf", "pd": "df"}.get(name, name)
+        return call(f"llvm.x86.avx512.permvar.{short}.512", sources[0], index)
+    halves = [
+        call(f"llvm.x86.avx512.vpermi2var.{name}.512", sources[part], index, sources[part + 1])
+        for part in range(0, len(sources), 2)
+    ]
+    if len(halves) == 1:
+        return halves[0]
     beyond = builder.icmp_signed(">=", index, _whole(vector, 2 * vector.count))
-    return builder.select(beyond, far, near)
+    return builder.select(beyond, halves[1], halves[0])
 
 
-def _load_all(builder, context, line, values, base, vector, size):
-    """Four vectors in a row."""
-    at = [builder.add(base, INT64(part * vector.count)) for part in range(4)]
-    return [_load(builder, _address(context, builder, line, values, index), vector, size) for index in at]
+class _Lines:
+    """The rows of lines that a group of pixels is picked from, and those it goes to: as many as `LINES`, of which those
+    from ``held`` on are again the last one."""
+
+    def __init__(self, context, builder, lines, out, row, held):
+        self.builder = builder
+        self.source, self.target = (context.make_array(kind)(context, builder, array) for kind, array in (lines, out))
+        last = builder.sub(held, INT64(1))
+        self.numbers = [
+            builder.select(builder.icmp_signed("<", INT64(number), held), INT64(number), last)
+            for number in range(LINES)
+        ]
+        self.rows = [builder.add(row, number) for number in self.numbers]
+
+    def _at(self, array, row, place):
+        start = self.builder.mul(row, cgutils.unpack_tuple(self.builder, array.shape)[1])
+        return self.builder.gep(array.data, [self.builder.add(start, place)])
+
+    def load(self, base, vector, parts, size):
+        """So many vectors, one after the other, of each line."""
+        places = [self.builder.add(base, INT64(part * vector.count)) for part in range(parts)]
+        return [
+            [_load(self.builder, self._at(self.source, number, place), vector, size) for place in places]
+            for number in self.numbers
+        ]
+
+    def store(self, results, to, size):
+        for row, result in zip(self.rows, results, strict=True):
+            _store(self.builder, result, self._at(self.target, row, to), size)
 
 
-@intrinsic
-def weigh_picked_pairs(_context, line, bits, bases, places, weights, group, out, to):
-    """Sixteen uint8 pixels, from ``out[to]`` on, as sums along a biased 16-bit line. For each group of pixels there is
-    where its samples begin, ``bases``, and vectors of where pairs of them stand, ``places``, and of their weights."""
+def pair_picker(parts):
+    """An intrinsic: sixteen uint8 pixels of up to `LINES` rows, from ``out[row, to]`` on, as sums along biased 16-bit
+    lines. For each group of pixels there is where its samples begin, ``bases``, and vectors of where pairs of them
+    stand, ``places``, and of their weights. Samples are picked from so many vectors."""
 
-    def build(context, builder, signature, arguments):
-        line_, bits, bases_, places_, weights_, group, out_, to = arguments
-        pairs = ir.VectorType(INT16, 32)
-        sums = ir.VectorType(INT32, 16)
-        base = builder.load(_address(context, builder, bases, bases_, group))
-        sources = _load_all(builder, context, line, line_, base, pairs, 2)
-        rounds = _per_group(context, builder, places, places_, bases, bases_, 32)
-        bits = builder.trunc(bits, INT32)
-        shift = builder.add(bits, INT32(14))
-        bias = builder.shl(INT32(1 << 21), bits)
-        half = builder.shl(INT32(1), builder.sub(shift, INT32(1)))
-        total = cgutils.alloca_once_value(builder, _splat(builder, builder.add(bias, half), 16))
-        madd = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(sums, [pairs, pairs]), "llvm.x86.avx512.pmaddw.d.512"
-        )
-        with cgutils.for_range(builder, rounds) as loop:
-            at = builder.mul(builder.add(builder.mul(group, rounds), loop.index), INT64(32))
-            index = _load(builder, _address(context, builder, places, places_, at), pairs, 2)
-            weight = _load(builder, _address(context, builder, weights, weights_, at), pairs, 2)
-            product = builder.call(madd, [_pick(builder, "hi", sources, index), weight])
-            builder.store(builder.add(builder.load(total), product), total)
-        result = builder.ashr(builder.load(total), _splat(builder, shift, 16))
-        for sign, end in (("<", _whole(sums, 0)), (">", _whole(sums, 255))):
-            result = builder.select(builder.icmp_signed(sign, result, end), end, result)
-        result = builder.trunc(result, ir.VectorType(ir.IntType(8), 16))
-        _store(builder, result, _address(context, builder, out, out_, to), 1)
-        return context.get_dummy_value()
+    @intrinsic
+    def weigh_pairs(_context, lines, held, bits, bases, places, weights, group, out, row, to):
+        def build(context, builder, signature, arguments):
+            lines_, held, bits, bases_, places_, weights_, group, out_, row, to = arguments
+            pairs = ir.VectorType(INT16, 32)
+            sums = ir.VectorType(INT32, 16)
+            rows = _Lines(context, builder, (lines, lines_), (out, out_), row, held)
+            base = builder.load(_address(context, builder, bases, bases_, group))
+            sources = rows.load(base, pairs, parts, 2)
+            rounds = _per_group(context, builder, places, places_, bases, bases_, 32)
+            bits = builder.trunc(bits, INT32)
+            shift = builder.add(bits, INT32(14))
+            bias = builder.shl(INT32(1 << 21), bits)
+            half = builder.shl(INT32(1), builder.sub(shift, INT32(1)))
+            start = _splat(builder, builder.add(bias, half), 16)
+            totals = [cgutils.alloca_once_value(builder, start) for _ in sources]
+            madd = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(sums, [pairs, pairs]), "llvm.x86.avx512.pmaddw.d.512"
+            )
+            with cgutils.for_range(builder, rounds) as loop:
+                at = builder.mul(builder.add(builder.mul(group, rounds), loop.index), INT64(32))
+                index = _load(builder, _address(context, builder, places, places_, at), pairs, 2)
+                weight = _load(builder, _address(context, builder, weights, weights_, at), pairs, 2)
+                for total, source in zip(totals, sources, strict=True):
+                    product = builder.call(madd, [_pick(builder, "hi", source, index), weight])
+                    builder.store(builder.add(builder.load(total), product), total)
+            places_of = _splat(builder, shift, 16)
+            results = []
+            for total in totals:
+                result = builder.ashr(builder.load(total), places_of)
+                for sign, end in (("<", _whole(sums, 0)), (">", _whole(sums, 255))):
+                    result = builder.select(builder.icmp_signed(sign, result, end), end, result)
+                results.append(builder.trunc(result, ir.VectorType(ir.IntType(8), 16)))
+            rows.store(results, to, 1)
+            return context.get_dummy_value()
 
-    return types.none(line, types.int64, bases, places, weights, types.int64, out, types.int64), build
+        number = types.int64
+        return types.none(lines, number, number, bases, places, weights, number, out, number, number), build
+
+    return weigh_pairs
 
 
-@intrinsic
-def weigh_picked(_context, line, bases, places, weights, overshoot, group, out, to, target):
-    """The same for float lines, one sample after the other: as many pixels as fit into a vector, which
-    become values of the target's type."""
+def picker(parts):
+    """The same for float lines, one sample after the other: as many pixels as fit into a vector, rounded and saturated
+    where they are whole numbers."""
 
-    def build(context, builder, signature, arguments):
-        line_, bases_, places_, weights_, overshoot, group, out_, to, _ = arguments
-        size = line.dtype.bitwidth // 8
-        lanes = 64 // size
-        values = ir.VectorType(context.get_data_type(line.dtype), lanes)
-        indices = ir.VectorType(ir.IntType(8 * size), lanes)
-        name = "ps" if size == 4 else "pd"
-        base = builder.load(_address(context, builder, bases, bases_, group))
-        sources = _load_all(builder, context, line, line_, base, values, size)
-        taps = _per_group(context, builder, places, places_, bases, bases_, lanes)
+    @intrinsic
+    def weigh(_context, lines, held, bases, places, weights, overshoot, group, out, row, to):
+        def build(context, builder, signature, arguments):
+            lines_, held, bases_, places_, weights_, overshoot, group, out_, row, to = arguments
+            size = lines.dtype.bitwidth // 8
+            lanes = 64 // size
+            values = ir.VectorType(context.get_data_type(lines.dtype), lanes)
+            indices = ir.VectorType(ir.IntType(8 * size), lanes)
+            name = "ps" if size == 4 else "pd"
+            rows = _Lines(context, builder, (lines, lines_), (out, out_), row, held)
+            base = builder.load(_address(context, builder, bases, bases_, group))
+            sources = rows.load(base, values, parts, size)
+            taps = _per_group(context, builder, places, places_, bases, bases_, lanes)
 
-        def tap(number):
-            at = builder.mul(builder.add(builder.mul(group, taps), number), INT64(lanes))
-            index = _load(builder, _address(context, builder, places, places_, at), indices, size)
-            weight = _load(builder, _address(context, builder, weights, weights_, at), values, size)
-            return weight, _pick(builder, name, sources, index)
+            def tap(number):
+                at = builder.mul(builder.add(builder.mul(group, taps), number), INT64(lanes))
+                index = _load(builder, _address(context, builder, places, places_, at), indices, size)
+                weight = _load(builder, _address(context, builder, weights, weights_, at), values, size)
+                return [(weight, _pick(builder, name, source, index)) for source in sources]
 
-        mean = _Mean(builder, *tap(INT64(0)), target.dtype)
-        with cgutils.for_range_slice(builder, INT64(1), taps, INT64(1), inc=True) as (number, _):
-            mean.add(*tap(number))
-        _store(builder, mean.value(overshoot), _address(context, builder, out, out_, to), size)
-        return context.get_dummy_value()
+            means = [_Mean(builder, *first, out.dtype) for first in tap(INT64(0))]
+            with cgutils.for_range_slice(builder, INT64(1), taps, INT64(1), inc=True) as (number, _):
+                for mean, next_one in zip(means, tap(number), strict=True):
+                    mean.add(*next_one)
+            results = [_stored(builder, mean.value(overshoot), out.dtype) for mean in means]
+            rows.store(results, to, out.dtype.bitwidth // 8)
+            return context.get_dummy_value()
 
-    kinds = (line, bases, places, weights, types.float64, types.int64, out, types.int64, target)
-    return types.none(*kinds), build
+        number = types.int64
+        kinds = (lines, number, bases, places, weights, types.float64, number, out, number, number)
+        return types.none(*kinds), build
+
+    return weigh
+
+
+def _stored(builder, values, kind):
+    """As `lib.numbers.stored`, of vectors of float32 for whole numbers of at most 16 bits."""
+    if isinstance(kind, types.Float):
+        return values
+    vector = values.type
+    rint = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(vector, [vector]), f"llvm.rint.v{vector.count}f32"
+    )
+    values = builder.call(rint, [values])
+    for sign, end in (("<", kind.minval), (">", kind.maxval)):
+        end = _whole(vector, float(end))
+        values = builder.select(builder.fcmp_ordered(sign, values, end), end, values)
+    whole = builder.fptosi(values, ir.VectorType(INT32, vector.count))
+    return builder.trunc(whole, ir.VectorType(ir.IntType(kind.bitwidth), vector.count))
+
+
+weigh_pairs_of_1, weigh_pairs_of_4 = map(pair_picker, (1, 4))
+weigh_picked_of_1, weigh_picked_of_2, weigh_picked_of_4 = map(picker, (1, 2, 4))
 
 
 @kernel
 def plan_picks(step, index, weights, lanes, reach, at_once, bases, places, heavy):
-    """Fill the tables of `weigh_picked` (``at_once`` 1) or `weigh_picked_pairs` (2) for groups of ``lanes`` pixels, of
-    which the last overlaps the one before. False where some group's samples do not lie within ``reach`` elements."""
+    """Fill the tables of a `picker` (``at_once`` 1) or a `pair_picker` (2) for groups of ``lanes`` pixels, of which the
+    last overlaps the one before. Returns within how many elements each group's samples lie; 0 where these are more than
+    ``reach``."""
     count, taps = len(index) * step, index.shape[1]
     rounds = (taps + at_once - 1) // at_once
+    widest = 0
     for slot in range(places.size):
         places[slot], heavy[slot] = 0, 0
     for group in range(len(bases)):
@@ -278,8 +358,9 @@ def plan_picks(step, index, weights, lanes, reach, at_once, bases, places, heavy
         for col in range(begin // step, (begin + lanes - 1) // step + 1):
             for tap in range(taps):
                 first, last = min(first, index[col, tap]), max(last, index[col, tap])
-        if (last - first + 1) * step > reach:
-            return False
+        widest = max(widest, (last - first + 1) * step)
+        if widest > reach:
+            return 0
         bases[group] = first * step
         for lane in range(lanes):
             col, channel = (begin + lane) // step, (begin + lane) % step
@@ -287,7 +368,7 @@ def plan_picks(step, index, weights, lanes, reach, at_once, bases, places, heavy
                 slot = ((group * rounds + tap // at_once) * lanes + lane) * at_once + tap % at_once
                 places[slot] = (index[col, tap] - first) * step + channel
                 heavy[slot] = weights[col, tap]
-    return True
+    return widest
 
 
 @kernel

@@ -230,9 +230,71 @@ def _weigher(blocks, single=False):
     return apply
 
 
+def _pair_weigher(blocks):
+    """An intrinsic that makes ``blocks`` vectors of two sums whose addresses are one place apart; see `weigh_two`."""
+
+    @intrinsic
+    def apply(_context, addresses, source, at, weights, radius, offset, targets, to):
+        def build(context, builder, signature, arguments):
+            held_addresses, _, at, held_weights, radius, offset, held_targets, to = arguments
+            sums = _Sums(context, builder, source, weights, targets[0], _pixels(source, weights))
+            table = context.make_array(addresses)(context, builder, held_addresses).data
+            taps = context.make_array(weights)(context, builder, held_weights).data
+            one = ir.IntType(64)(1)
+            places = [builder.add(at, ir.IntType(64)(block * sums.pixels)) for block in range(blocks)]
+
+            def values_at(number):
+                address = builder.load(builder.gep(table, [number]))
+                return [value for place in places for value in sums.load(address, place)]
+
+            centres = [values_at(radius), values_at(builder.add(radius, one))]
+            weight = sums.splat(builder.load(taps))
+            start = None if sums.floating else sums.splat(offset)
+            totals = [[sums.scaled(value, weight) for value in values] for values in centres]
+            if start is not None:
+                totals = [[sums.add(total, start) for total in part] for part in totals]
+            upper, lower = ([cgutils.alloca_once_value(builder, total) for total in part] for part in totals)
+            # What the lower sum takes before its centre, the upper one has taken; and the other way round.
+            before, after = ([cgutils.alloca_once_value(builder, value) for value in part] for part in centres)
+            with cgutils.for_range(builder, radius) as loop:
+                tap = builder.add(loop.index, one)
+                weight = sums.splat(builder.load(builder.gep(taps, [tap])))
+                firsts = values_at(builder.sub(radius, tap))
+                lasts = values_at(builder.add(builder.add(radius, one), tap))
+                for number, (first, last) in enumerate(zip(firsts, lasts, strict=True)):
+                    for held, pair in (
+                        (upper[number], (first, builder.load(after[number]))),
+                        (lower[number], (builder.load(before[number]), last)),
+                    ):
+                        builder.store(sums.with_pair(builder.load(held), *pair, weight), held)
+                    builder.store(first, before[number])
+                    builder.store(last, after[number])
+            for row, totals in enumerate((upper, lower)):
+                results = [builder.load(total) for total in totals]
+                if sums.floating:
+                    again = values_at(builder.add(radius, ir.IntType(64)(row)))
+                    results = [sums.constant_kept(*each, offset) for each in zip(results, again, strict=True)]
+                line = builder.extract_value(held_targets, row)
+                data = context.make_array(targets[row])(context, builder, line).data
+                for number in range(blocks):
+                    result = sums.result(results[number * sums.parts : (number + 1) * sums.parts])
+                    address = builder.gep(data, [builder.add(to, ir.IntType(64)(number * sums.pixels))])
+                    address = builder.bitcast(address, result.type.as_pointer())
+                    builder.store(result, address, align=sums.target.bitwidth // 8)
+            return context.get_dummy_value()
+
+        index = types.int64
+        signature = types.none(addresses, source, index, weights, index, weights.dtype, targets, index)
+        return signature, build
+
+    return apply
+
+
 _weigh_blocks = _weigher(ACCUMULATORS)
 _weigh_block = _weigher(1)
 _weigh_single = _weigher(1, single=True)
+_weigh_two_blocks = _pair_weigher(ACCUMULATORS // 2)
+_weigh_two_block = _pair_weigher(1)
 
 
 @kernel
@@ -265,3 +327,27 @@ def weigh(addresses, source, at, weights, radius, offset, target, stop):
     while x < count:
         _weigh_single(addresses, source, at + x, weights, radius, offset, target, x)
         x += 1
+
+
+@kernel
+def weigh_two(addresses, source, at, weights, radius, offset, targets, stop):
+    """`weigh` for two targets, the second from the next address on: so each value is read once for both."""
+    count = targets[0].size
+    pixels = pixels_at_once(source, weights)
+    if count < pixels:
+        weigh(addresses, source, at, weights, radius, offset, targets[0], stop)
+        weigh(addresses[1:], source, at, weights, radius, offset, targets[1], stop)
+        return
+    at_once = ACCUMULATORS // 2 * pixels
+    x, unlooked = 0, (LOOK_TAPS // (radius + 1) + 1) * at_once
+    while x + at_once <= count:
+        if is_set(stop):
+            return
+        end = min(count, x + unlooked)
+        while x + at_once <= end:
+            _weigh_two_blocks(addresses, source, at + x, weights, radius, offset, targets, x)
+            x += at_once
+    while x < count:
+        begin = min(x, count - pixels)
+        _weigh_two_block(addresses, source, at + begin, weights, radius, offset, targets, begin)
+        x = begin + pixels

@@ -11,7 +11,15 @@ from numba.extending import overload
 
 from gpuimg.kernels.lib.borders import CONSTANT, kernel
 from gpuimg.kernels.lib.numbers import rounding
-from gpuimg.kernels.lib.rows import edge_columns, neighbour_addresses, pad_edges, pixels_at_once, row_addresses, weigh
+from gpuimg.kernels.lib.rows import (
+    edge_columns,
+    neighbour_addresses,
+    pad_edges,
+    pixels_at_once,
+    row_addresses,
+    weigh,
+    weigh_two,
+)
 
 ROWS_AT_ONCE = 8
 LINES_BYTES = 1 << 18  # unfinished rows should stay in the second-level cache
@@ -84,5 +92,8 @@ def weigh_columns(src, rows, weights, radius, offset, lines, stop):
     for start in range(0, width, piece):
         begin = max(0, min(start, width - pixels))
         end = min(start + piece, width)
-        for slot in range(count):
-            weigh(rows[slot:], src, begin, weights, radius, offset, lines[slot, begin:end], stop)
+        for slot in range(0, count - 1, 2):
+            targets = lines[slot, begin:end], lines[slot + 1, begin:end]
+            weigh_two(rows[slot:], src, begin, weights, radius, offset, targets, stop)
+        if count % 2:
+            weigh(rows[count - 1 :], src, begin, weights, radius, offset, lines[count - 1, begin:end], stop)

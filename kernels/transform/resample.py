@@ -17,6 +17,7 @@ from numba.extending import overload
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.gathers import (
     HALVED,
+    LINES,
     REAL_BYTES,
     ROW_PIXELS,
     bias,
@@ -28,8 +29,11 @@ from gpuimg.kernels.lib.gathers import (
     plan_picks,
     weigh_colors_of_2,
     weigh_colors_of_4,
-    weigh_picked,
-    weigh_picked_pairs,
+    weigh_pairs_of_1,
+    weigh_pairs_of_4,
+    weigh_picked_of_1,
+    weigh_picked_of_2,
+    weigh_picked_of_4,
     weigh_real_block,
     weigh_rows,
 )
@@ -37,7 +41,7 @@ from gpuimg.kernels.lib.numbers import stored
 from gpuimg.kernels.lib.target import HAS_AVX512
 
 HALF = 1 << 13  # as a weight
-LANES = 16  # uint8 pixels that `weigh_picked_pairs` makes at once
+LANES = 16  # uint8 pixels that a `pair_picker` makes at once
 REACH = 128  # elements of a line that it picks from
 
 
@@ -68,13 +72,21 @@ def weigh_bytes(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
         bases = np.empty(groups, np.int64)
         places = np.empty(groups * ((q1.shape[1] + 1) // 2) * 2 * LANES, np.int16)
         heavy = np.empty(places.size, np.int16)
-        if plan_picks(step, i1, q1, LANES, REACH, 2, bases, places, heavy):
-            line = np.empty(src.shape[1] + REACH, np.int16)
-            for row in range(top, bottom):
-                weigh_byte_rows(src, i0[row], q0[row], bits, line)
-                for group in range(groups):
-                    to = min(group * LANES, count - LANES)
-                    weigh_picked_pairs(line, bits, bases, places, heavy, group, dst[row], to)
+        widest = plan_picks(step, i1, q1, LANES, REACH, 2, bases, places, heavy)
+        if widest > 0:
+            lines = np.empty((LINES, src.shape[1] + REACH), np.int16)
+            for row in range(top, bottom, LINES):
+                held = min(LINES, bottom - row)
+                for line in range(held):
+                    weigh_byte_rows(src, i0[row + line], q0[row + line], bits, lines[line])
+                if widest <= REACH // 4:
+                    for group in range(groups):
+                        to = min(group * LANES, count - LANES)
+                        weigh_pairs_of_1(lines, held, bits, bases, places, heavy, group, dst, row, to)
+                else:
+                    for group in range(groups):
+                        to = min(group * LANES, count - LANES)
+                        weigh_pairs_of_4(lines, held, bits, bases, places, heavy, group, dst, row, to)
             return
     wide = np.empty(src.shape[1], np.int32)
     for row in range(top, bottom):
@@ -134,26 +146,39 @@ def weigh_byte_rows(src, rows, weights, bits, line):
 
 
 def weigh_reals(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
-    count = dst.shape[1]
-    line = np.empty(src.shape[1] + REACH, real_type(src))
-    sums = np.empty(count, line.dtype)
-    lanes = 64 // line.itemsize
+    width, count = src.shape[1], dst.shape[1]
+    lines = np.empty((LINES, width + REACH), real_type(src))
+    lanes = 64 // lines.itemsize
     groups = (count + lanes - 1) // lanes
     bases = np.empty(groups, np.int64)
-    places = np.empty(groups * w1.shape[1] * lanes, index_type(line))
-    heavy = np.empty(places.size, line.dtype)
-    picks = HAS_AVX512 and count >= lanes and plan_picks(step, i1, w1, lanes, 4 * lanes, 1, bases, places, heavy)
-    for row in range(top, bottom):
-        weigh_line(src, step, overshoot, i0[row], w0[row], line[: src.shape[1]])
-        target = dst[row]
-        if picks:
-            out = sums_line(sums, target)
-            for group in range(groups):
-                to = min(group * lanes, count - lanes)
-                weigh_picked(line, bases, places, heavy, overshoot, group, out, to, target)
-            store_sums(out, target)
+    places = np.empty(groups * w1.shape[1] * lanes, index_type(lines))
+    heavy = np.empty(places.size, lines.dtype)
+    widest = 0
+    if HAS_AVX512 and count >= lanes:
+        widest = plan_picks(step, i1, w1, lanes, 4 * lanes, 1, bases, places, heavy)
+    for row in range(top, bottom, LINES):
+        held = min(LINES, bottom - row)
+        for line in range(held):
+            weigh_line(src, step, overshoot, i0[row + line], w0[row + line], lines[line, :width])
+        if widest > 0:
+            pick_reals(lines, held, widest, bases, places, heavy, overshoot, dst, row)
         else:
-            weigh_real_columns(line, step, overshoot, i1, w1, target)
+            for line in range(held):
+                weigh_real_columns(lines[line], step, overshoot, i1, w1, dst[row + line])
+
+
+@kernel
+def pick_reals(lines, held, widest, bases, places, heavy, overshoot, dst, row):
+    """Weighted means along some lines, which become rows of the result from ``row`` on."""
+    lanes = 64 // lines.itemsize
+    for group in range(bases.size):
+        to = min(group * lanes, dst.shape[1] - lanes)
+        if widest <= lanes:
+            weigh_picked_of_1(lines, held, bases, places, heavy, overshoot, group, dst, row, to)
+        elif widest <= 2 * lanes:
+            weigh_picked_of_2(lines, held, bases, places, heavy, overshoot, group, dst, row, to)
+        else:
+            weigh_picked_of_4(lines, held, bases, places, heavy, overshoot, group, dst, row, to)
 
 
 def weigh_line(src, step, overshoot, rows, weights, line):
@@ -251,35 +276,6 @@ def _index_type(line):
     if line.dtype == types.float64:
         return lambda line: np.int64
     return lambda line: np.int32
-
-
-def sums_line(sums, target):
-    """Where sums are written to: the target itself if it is of their type, else ``sums``."""
-    raise NotImplementedError
-
-
-@overload(sums_line)
-def _sums_line(sums, target):
-    if sums.dtype == target.dtype:
-        return lambda sums, target: target
-    return lambda sums, target: sums
-
-
-def store_sums(sums, target):
-    """Round sums into the target, if they do not stand there already."""
-    raise NotImplementedError
-
-
-@overload(store_sums)
-def _store_sums(sums, target):
-    if sums.dtype == target.dtype:
-        return lambda sums, target: None
-
-    def store(sums, target):
-        for x in range(sums.size):
-            target[x] = stored(sums[x], target)
-
-    return store
 
 
 @kernel
