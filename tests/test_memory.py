@@ -317,3 +317,24 @@ def test_locked_memory_belongs_to_one_process(locker):
     assert not memory.block_of(held).is_locked
     del held
     assert locker.locked == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the memory of a process")
+@pytest.mark.parametrize("dtype", ["uint16", "float32", "float64"])
+def test_the_median_of_a_huge_window_needs_little_more_than_its_tile(dtype):
+    code = f"""
+    import numpy as np, gpuimg
+    from pathlib import Path
+    def kib(name):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith(name)).split()[1])
+    image = np.random.default_rng(3).integers(0, 60000, (450, 600)).astype({dtype!r})
+    gpuimg.median(image[:20, :20], 9, backend="single")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is measured from here on
+    before = kib("VmRSS")
+    gpuimg.median(image, 301, backend="single")
+    print(1024 * (kib("VmHWM") - before) - image.nbytes)
+    """
+    used = int(subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, check=True).stdout)
+    tile = 450 * 450  # values: the window and half as many on each side
+    assert used < tile * (np.dtype(dtype).itemsize + 3 * 4)  # each value, two places and something to spare

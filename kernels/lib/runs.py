@@ -46,6 +46,12 @@ def lowest_bit(_context, bits):
     return types.int64(types.uint64), build
 
 
+@intrinsic
+def bits_set(_context, bits):
+    """How many bits are set."""
+    return types.int64(types.uint64), lambda _context, builder, _signature, arguments: builder.ctpop(arguments[0])
+
+
 @kernel
 def channel_line(image, row, channel, step, line):
     """One channel of a row: the row itself where there is but one channel, else a copy in ``line``."""

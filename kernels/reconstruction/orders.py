@@ -86,9 +86,3 @@ def _raiser(corners):
 
 
 raise_word_by_corners, raise_word_by_sides = _raiser(True), _raiser(False)
-
-
-@intrinsic
-def bits_set(_context, bits):
-    """How many bits are set."""
-    return types.int64(types.uint64), lambda _context, builder, _signature, arguments: builder.ctpop(arguments[0])

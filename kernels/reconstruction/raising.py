@@ -1,9 +1,8 @@
 """Raises the pixels of a row to their neighbours, at most to a mask: the steps of morphological reconstruction."""
 
 from gpuimg.kernels.lib.borders import kernel
-from gpuimg.kernels.lib.runs import WORD
+from gpuimg.kernels.lib.runs import WORD, bits_set
 from gpuimg.kernels.reconstruction.orders import (
-    bits_set,
     higher,
     limited,
     raise_word_by_corners,

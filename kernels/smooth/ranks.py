@@ -1,8 +1,10 @@
-"""Values of a rank in windows of wide types: the values of a tile are replaced by their ranks in it, and a histogram of
-ranks slides over the tile [1]. What a pixel costs grows with the shorter side of the window, not with its area.
+"""Values of a rank in windows of wide types: the values of a tile are replaced by their places in its order, and a set
+of places, one bit each, slides over the tile: Huang's moving window [1] with Suomela's sets in place of histograms [2].
+What a pixel costs grows with the shorter side of the window, not with its area.
 
 .. [1] T. Huang, G. Yang, G. Tang, "A fast two-dimensional median filtering algorithm", IEEE Transactions on Acoustics,
    Speech, and Signal Processing 27(1), 1979, 13-18.
+.. [2] J. Suomela, "Median filtering is equivalent to sorting", arXiv:1406.1717, 2014.
 """
 
 import numpy as np
@@ -11,9 +13,10 @@ from numba.extending import overload
 
 from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.runs import WORD, bits_set, lowest_bit
 from gpuimg.kernels.lib.spans import load_span
 
-TILE = 64  # pixels on a side, or as many as the window has
+TILE = 64  # pixels on a side at most, or half as many as the window has
 LOOK = 1 << 16  # values between looks at the stop flag
 DIGIT = 11  # bits that one pass of the sort looks at
 MASK = (1 << DIGIT) - 1
@@ -46,45 +49,56 @@ def _order_key(value):
 
 
 @kernel
-def sort_by_key(keys, spare_keys, order, spare_order, count, stop):
-    """Sort ``keys`` and ``order`` along with them, digit by digit, and return the two arrays that hold the result.
+def sort_order(values, order, spare, count, stop):
+    """Sort the places of ``values`` by these, digit by digit, and return the two arrays: the first holds the result.
 
     Leaves off once the flag at ``stop`` is set.
     """
     starts = np.empty((1 << DIGIT) + 1, np.int64)
-    for shift in range(0, 8 * keys.itemsize, DIGIT):
+    for index in range(count):
+        order[index] = index
+    for shift in range(0, 8 * values.itemsize, DIGIT):
         starts[:] = 0
         for index in range(count):
-            starts[((np.int64(keys[index]) >> shift) & MASK) + 1] += 1
+            starts[digit_of(values[index], shift) + np.uint64(1)] += 1
+        if starts[digit_of(values[0], shift) + np.uint64(1)] == count:
+            continue
         for digit in range(1 << DIGIT):
             starts[digit + 1] += starts[digit]
         for begin in range(0, count, LOOK):
             if is_set(stop):
-                return keys, order
+                return order, spare
             for index in range(begin, min(begin + LOOK, count)):
-                digit = (np.int64(keys[index]) >> shift) & MASK
-                spare_keys[starts[digit]] = keys[index]
-                spare_order[starts[digit]] = order[index]
+                place = order[index]
+                digit = digit_of(values[place], shift)
+                spare[np.uint64(starts[digit])] = place
                 starts[digit] += 1
-        keys, spare_keys = spare_keys, keys
-        order, spare_order = spare_order, order
-    return keys, order
+        order, spare = spare, order
+    return order, spare
+
+
+@kernel
+def digit_of(value, shift):
+    return (np.uint64(order_key(value)) >> np.uint64(shift)) & np.uint64(MASK)
+
+
+@kernel
+def even_part(length, most):
+    """The size of the parts, of ``most`` at most, that a length is divided into; the last one may be shorter."""
+    parts = (length + most - 1) // most
+    return (length + parts - 1) // parts
 
 
 def select_by_ranks(src, dst, top, bottom, stop, step, mode, cval, n0, n1, rank):
     """The value with ``rank`` others before it, of any type, tile by tile; or, see `nan_rank`, that of a percentile."""
     cols = src.shape[1] // step
     by_rows = n1 < n0  # moving along the longer side changes fewer values
-    high, wide = min(bottom - top, max(TILE, n0)), min(cols, max(TILE, n1))
+    high, wide = even_part(bottom - top, max(TILE, n0 // 2)), even_part(cols, max(TILE, n1 // 2))
     most = (high + n0 - 1) * (wide + n1 - 1)
     line = np.empty((wide + n1 - 1) * step, src.dtype)
     values = np.empty(most, src.dtype)
-    found = np.empty(most, src.dtype)  # the value of each rank
-    ranks = np.empty(most, np.int32)
-    counts = np.empty(most, np.int32)
-    keys = np.full(most, order_key(src.dtype.type(0)))
-    spare_keys = np.empty_like(keys)
-    order, spare_order = np.empty(most, np.int32), np.empty(most, np.int32)
+    places, spare = np.empty(most, np.uint32), np.empty(most, np.uint32)
+    members = np.empty((most + WORD - 1) // WORD, np.uint64)
     for row in range(top, bottom, high):
         for col in range(0, cols, wide):
             down, along = min(high, bottom - row), min(wide, cols - col)
@@ -95,16 +109,14 @@ def select_by_ranks(src, dst, top, bottom, stop, step, mode, cval, n0, n1, rank)
                 if is_set(stop):
                     return
                 count = size[0] * size[1]
-                for index in range(count):
-                    keys[index] = order_key(values[index])
-                    order[index] = index
-                sorted_keys, sorted_order = sort_by_key(keys, spare_keys, order, spare_order, count, stop)
+                order, ordinals = sort_order(values, places, spare, count, stop)
                 if is_set(stop):
                     return
-                kinds = rank_values(values, sorted_keys, sorted_order, count, ranks, found)
+                for index in range(count):
+                    ordinals[order[index]] = index
                 out = dst[row : row + down, col * step + channel :]
                 tile = (down, along, n0, n1) if by_rows else (along, down, n1, n0)
-                slide(ranks, found[:kinds], counts[:kinds], tile, rank, out, by_rows, step, stop)
+                slide(values, order[:count], ordinals, members, tile, rank, out, by_rows, step, stop)
 
 
 @kernel
@@ -120,33 +132,32 @@ def load_tile(src, begin, size, channel, step, mode, cval, by_rows, line, values
 
 
 @kernel
-def rank_values(values, keys, order, count, ranks, found):
-    """Number the different values of a tile in their order, and return how many there are."""
-    rank = 0
-    for index in range(count):
-        if index > 0 and keys[index] != keys[index - 1]:
-            rank += 1
-        ranks[order[index]] = rank
-        found[rank] = values[order[index]]
-    return rank + 1
+def count_numbers(values, order):
+    """How many values, which are sorted, are not NaN."""
+    numbers = order.size
+    while numbers > 0 and values[order[numbers - 1]] != values[order[numbers - 1]]:
+        numbers -= 1
+    return numbers
 
 
 @kernel
-def slide(ranks, found, counts, tile, rank, out, by_rows, step, stop):
+def slide(values, order, ordinals, members, tile, rank, out, by_rows, step, stop):
     """Move the window over the tile, forth in one line and back in the next, so that it is never built anew.
 
+    ``order`` are the places of the tile's values as they are sorted, ``ordinals`` which one each of them is.
     ``tile`` is its pixels in the direction of movement and across it, and the window's values in both directions; those
     across are neighbours in memory. ``by_rows`` says that it moves down."""
     length, breadth, n_along, n_across = tile
     pitch = breadth + n_across - 1
-    last = counts.size - 1
-    has_nan = found[last] != found[last]
-    counts[:] = 0
+    numbers = count_numbers(values, order)
+    has_nan = numbers < order.size
+    members[:] = 0
+    nans = 0
     for i in range(n_along):
         if is_set(stop):
             return
         for j in range(n_across):
-            counts[ranks[i * pitch + j]] += 1
+            nans += toggle(members, ordinals[i * pitch + j]) >= numbers
     here, below = 0, 0
     at = 0
     for line in range(breadth):
@@ -163,37 +174,71 @@ def slide(ranks, found, counts, tile, rank, out, by_rows, step, stop):
                 new, apart, size = old + n_across, pitch, n_along
             else:
                 old, new, apart, size = 0, 0, 0, 0
-            below += replace(ranks, old, new, apart, size, counts, here)
-            numbers = n_along * n_across - (counts[last] if has_nan else 0)
-            wanted = place_among(rank, numbers)
-            while below > wanted:
-                here -= 1
-                below -= counts[here]
-            while below + counts[here] <= wanted:
-                below += counts[here]
-                here += 1
+            below += replace(ordinals, old, new, apart, size, members, here * WORD)
+            if has_nan:
+                nans += more_from(ordinals, old, new, apart, size, numbers)
+            wanted = place_among(rank, n_along * n_across - nans)
+            here, below = word_of(members, here, below, wanted)
             row, x = at if by_rows else line, (line if by_rows else at) * step
-            put_value(rank, found, counts, here, below < wanted, numbers, out, row, x)
+            put_value(rank, values, order, members, here, below, wanted, n_along * n_across - nans, nans, out, row, x)
 
 
 @kernel
-def replace(ranks, old, new, pitch, size, counts, here):
-    """Remove one line of the window from its histogram and add another, and return how many more values lie below
-    ``here`` then."""
+def toggle(members, ordinal):
+    """Put a value into the set, or remove it."""
+    place = np.uint64(ordinal)
+    members[place // np.uint64(WORD)] ^= np.uint64(1) << place % np.uint64(WORD)
+    return ordinal
+
+
+@kernel
+def replace(ordinals, old, new, pitch, size, members, limit):
+    """Remove one line of the window from the set and add another, and return how many more values lie below ``limit``
+    then."""
     change = 0
+    if pitch == 1:
+        leaving, coming = ordinals[old : old + size], ordinals[new : new + size]
+        for index in range(size):
+            change -= toggle(members, leaving[index]) < limit
+            change += toggle(members, coming[index]) < limit
+        return change
     for index in range(size):
-        leaving, coming = ranks[old + index * pitch], ranks[new + index * pitch]
-        counts[leaving] -= 1
-        counts[coming] += 1
-        change += np.int64(coming < here) - np.int64(leaving < here)
+        change -= toggle(members, ordinals[old + index * pitch]) < limit
+        change += toggle(members, ordinals[new + index * pitch]) < limit
     return change
 
 
 @kernel
-def put(found, counts, here, out, row, x):
-    """The value as a pixel; NaN, which ranks last, if there is one."""
-    last = found[found.size - 1]
-    out[row, x] = last if last != last and counts[counts.size - 1] > 0 else found[here]
+def more_from(ordinals, old, new, pitch, size, limit):
+    """How many more values from ``limit`` on the new line has than the old one."""
+    change = 0
+    for index in range(size):
+        change += np.int64(ordinals[new + index * pitch] >= limit) - np.int64(ordinals[old + index * pitch] >= limit)
+    return change
+
+
+@kernel
+def word_of(members, here, below, wanted):
+    """The word with the member that ``wanted`` others come before, and how many come before the word; found from
+    another word on, ``here``."""
+    while below > wanted:
+        here -= 1
+        below -= bits_set(members[here])
+    while True:
+        within = bits_set(members[here])
+        if below + within > wanted:
+            return here, below
+        below += within
+        here += 1
+
+
+@kernel
+def value_of(values, order, members, here, below, wanted):
+    """The value of the member in word ``here`` that ``wanted`` others come before."""
+    word = members[here]
+    for _ in range(wanted - below):
+        word &= word - np.uint64(1)
+    return values[order[here * WORD + lowest_bit(word)]]
 
 
 def place_among(rank, numbers):
@@ -208,24 +253,32 @@ def _place_among(rank, numbers):
     return lambda rank, numbers: max(min(np.int64(np.float64(numbers) * rank[0] / 100.0), numbers - 1), 0)
 
 
-def put_value(rank, found, counts, here, follows_equal, numbers, out, row, x):
-    """The value of a rank; or that of a percentile of the numbers, if so wanted the mean with the one before."""
+def put_value(rank, values, order, members, here, below, wanted, numbers, nans, out, row, x):
+    """The value of a rank, or NaN, which ranks last, if there is one; or the value of a percentile of the numbers, if
+    so wanted the mean with the one before."""
     raise NotImplementedError
 
 
 @overload(put_value)
-def _put_value(rank, found, counts, here, follows_equal, numbers, out, row, x):
+def _put_value(rank, values, order, members, here, below, wanted, numbers, nans, out, row, x):
     if isinstance(rank, types.Integer):
-        return lambda rank, found, counts, here, follows_equal, numbers, out, row, x: put(
-            found, counts, here, out, row, x
-        )
 
-    def put_percentile(rank, found, counts, here, follows_equal, numbers, out, row, x):
-        half, before = out.dtype.type(0.5), here
-        if rank[1] and numbers > 0 and numbers % 2 == 0 and not follows_equal:
-            before -= 1
-            while counts[before] == 0:
-                before -= 1
-        out[row, x] = found[here] if before == here else found[before] * half + found[here] * half
+        def put_rank(rank, values, order, members, here, below, wanted, numbers, nans, out, row, x):
+            if nans > 0:
+                out[row, x] = values[order[order.size - 1]]
+            else:
+                out[row, x] = value_of(values, order, members, here, below, wanted)
+
+        return put_rank
+
+    def put_percentile(rank, values, order, members, here, below, wanted, numbers, nans, out, row, x):
+        half = out.dtype.type(0.5)
+        value = value_of(values, order, members, here, below, wanted)
+        if rank[1] and numbers % 2 == 0 and wanted > 0:
+            here, below = word_of(members, here, below, wanted - 1)
+            before = value_of(values, order, members, here, below, wanted - 1)
+            out[row, x] = value if before == value else before * half + value * half
+        else:
+            out[row, x] = value
 
     return put_percentile

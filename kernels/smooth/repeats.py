@@ -5,7 +5,7 @@ import numpy as np
 
 from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import fold, kernel
-from gpuimg.kernels.smooth.ranks import TILE, order_key, put, rank_values, sort_by_key
+from gpuimg.kernels.smooth.ranks import TILE, order_key, sort_order
 
 UNUSED = -2
 
@@ -25,7 +25,7 @@ def select_of_repeats(src, dst, top, bottom, stop, step, mode, cval, n0, n1, ran
             by_rows = col_sources.size < row_sources.size
             for channel in range(step):
                 values = load_lines(src, row_sources, col_sources, channel, step, cval, by_rows)
-                ranks, found = ranked(values, stop)
+                ranks, kinds = ranked(values, stop)
                 if is_set(stop):
                     return
                 out = dst[row : row + down, col * step + channel :]
@@ -33,7 +33,7 @@ def select_of_repeats(src, dst, top, bottom, stop, step, mode, cval, n0, n1, ran
                     tile = row_places, row_sources.size, n0, col_places, col_sources.size, n1
                 else:
                     tile = col_places, col_sources.size, n1, row_places, row_sources.size, n0
-                slide(ranks, found, tile, rank, out, by_rows, step, stop)
+                slide(values, ranks, kinds, tile, rank, out, by_rows, step, stop)
 
 
 @kernel
@@ -63,23 +63,22 @@ def load_lines(src, rows, cols, channel, step, cval, by_rows):
 
 @kernel
 def ranked(values, stop):
-    """The rank of each value among those that differ, and these in their order."""
+    """The rank of each value among those that differ, and where there is one of each of these, in their order."""
     count = values.size
-    keys = np.full(count, order_key(values.dtype.type(0)))
-    order = np.empty(count, np.int32)
-    for index in range(count):
-        keys[index] = order_key(values[index])
-        order[index] = index
-    keys, order = sort_by_key(keys, np.empty_like(keys), order, np.empty_like(order), count, stop)
-    ranks, found = np.empty(count, np.int32), np.empty_like(values)
+    order, ranks = sort_order(values, np.empty(count, np.uint32), np.empty(count, np.uint32), count, stop)
     if is_set(stop):
-        return ranks, found
-    kinds = rank_values(values, keys, order, count, ranks, found)
-    return ranks, found[:kinds]
+        return ranks, order
+    rank = 0
+    for index in range(count):
+        place = order[index]
+        rank += index > 0 and order_key(values[place]) != order_key(values[order[rank]])
+        ranks[place] = rank
+        order[rank] = place
+    return ranks, order[: rank + 1]
 
 
 @kernel
-def slide(ranks, found, tile, rank, out, by_rows, step, stop):
+def slide(values, ranks, kinds, tile, rank, out, by_rows, step, stop):
     """Move the window over the tile, forth in one line and back in the next, as `ranks.slide` does.
 
     ``tile`` is, in the direction of movement and across it, the lines of the places that the window moves over, how
@@ -87,7 +86,8 @@ def slide(ranks, found, tile, rank, out, by_rows, step, stop):
     along_places, along_lines, n_along, across_places, across_lines, n_across = tile
     length, breadth = along_places.size - n_along + 1, across_places.size - n_across + 1
     along, across = times_of(along_places[:n_along], along_lines), times_of(across_places[:n_across], across_lines)
-    counts = np.zeros(found.size, np.int64)
+    counts = np.zeros(kinds.size, np.int64)
+    last = values[kinds[kinds.size - 1]]
     for i in range(along_lines):
         for j in range(across_lines):
             counts[ranks[i * across_lines + j]] += along[i] * across[j]
@@ -115,7 +115,8 @@ def slide(ranks, found, tile, rank, out, by_rows, step, stop):
             while below + counts[here] <= rank:
                 below += counts[here]
                 here += 1
-            put(found, counts, here, out, at if by_rows else line, (line if by_rows else at) * step)
+            value = last if last != last and counts[counts.size - 1] > 0 else values[kinds[here]]
+            out[at if by_rows else line, (line if by_rows else at) * step] = value
 
 
 @kernel
