@@ -10,7 +10,9 @@ from numba.extending import overload
 
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.roots import bits_of, number_of
+from gpuimg.kernels.lib.stacks import stack_array
 
+RUN = 512  # elements that take each step together, in the first-level cache
 MANTISSA, BIAS = 52, 1023
 ONE_BITS = BIAS << MANTISSA
 FRACTION = (1 << MANTISSA) - 1
@@ -23,42 +25,56 @@ EXPONENTIAL = tuple(LN2**term / float(np.prod(np.arange(1.0, term + 1))) for ter
 def fill(src, dst, top, bottom, exponent, factor):
     """``factor * src ** exponent``"""
     for row in range(top, bottom):
-        raise_all(src[row], dst[row], exponent, factor)
+        if exponent == 0.0:
+            dst[row] = dst.dtype.type(factor)
+        else:
+            raise_all(src[row], dst[row], exponent, factor)
 
 
-@kernel
 def raise_all(line, out, exponent, factor):
-    for x in range(out.size):
-        out[x] = out.dtype.type(power(line[x], exponent) * factor)
-
-
-def power(value, exponent):
     raise NotImplementedError
 
 
-@overload(power)
-def _power(value, exponent):
-    if value == types.float64:
-        return lambda value, exponent: value**exponent
-    return power_of_float32
+@overload(raise_all)
+def _raise_all(line, out, exponent, factor):
+    return raise_floats if line.dtype == types.float32 else raise_doubles
 
 
-def power_of_float32(value, exponent):
-    wide = np.float64(value)
-    result = exponential(exponent * logarithm(wide))
-    result = 0.0 if wide == 0.0 else result
-    result = wide if wide != wide or wide == np.inf else result
-    return 1.0 if exponent == 0.0 else result
+def raise_doubles(line, out, exponent, factor):
+    for x in range(out.size):
+        out[x] = line[x] ** exponent * factor
+
+
+def raise_floats(line, out, exponent, factor):
+    """Step by step for some elements: a processor sees far enough ahead to overlap the short chains of operations."""
+    wholes, parts = stack_array(np.float64, RUN), stack_array(np.float64, RUN)
+    for first in range(0, out.size, RUN):
+        values, found = line[first : first + RUN], out[first : first + RUN]
+        for x in range(values.size):
+            wholes[x], parts[x] = split(np.float64(values[x]))
+        for x in range(values.size):
+            parts[x] = exponent * logarithm(wholes[x], parts[x])
+        for x in range(values.size):
+            result = exponential(parts[x])
+            wide = np.float64(values[x])
+            result = 0.0 if wide == 0.0 else result
+            result = wide if wide != wide or wide == np.inf else result
+            found[x] = np.float32(result * factor)
 
 
 @kernel
-def logarithm(value):
-    """The binary logarithm of a positive finite number."""
+def split(value):
+    """Of a positive finite number ``n * 2 ** whole``, n between the roots of 1/2 and 2: whole, (n - 1) / (n + 1)."""
     bits = bits_of(value)
     above = np.int64((bits & FRACTION) > 0x6A09E667F3BCC)  # the root of 2
     whole = np.float64((bits >> MANTISSA) - BIAS + above)
     near = number_of(np.int64((bits & FRACTION) + ONE_BITS - (above << MANTISSA)))
-    z = (near - 1.0) / (near + 1.0)
+    return whole, (near - 1.0) / (near + 1.0)
+
+
+@kernel
+def logarithm(whole, z):
+    """The binary logarithm of a number, of which `split` returns these."""
     square = z * z
     total = LOGARITHM[8]
     total = total * square + LOGARITHM[7]

@@ -3,6 +3,7 @@
 import numba
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 WORD = ir.IntType(64)
@@ -25,6 +26,24 @@ def is_set(_context, flag):
         return builder.icmp_unsigned("!=", builder.load_atomic(place, "monotonic", 8), WORD(0))
 
     return types.boolean(types.int64), build
+
+
+@intrinsic
+def copy_elements(_context, source, target):
+    """Copy as many elements as ``target`` has, by the C library: it aligns what it writes, which a loop does not. Both
+    have no gaps, and lie apart."""
+
+    def build(context, builder, signature, arguments):
+        arrays = zip(kinds, arguments, strict=True)
+        read, written = (context.make_array(kind)(context, builder, array) for kind, array in arrays)
+        size = context.get_abi_sizeof(context.get_data_type(target.dtype))
+        cgutils.raw_memcpy(builder, written.data, read.data, written.nitems, size)
+        return context.get_dummy_value()
+
+    kinds = source, target
+    if source.dtype != target.dtype:
+        raise TypeError(f"elements of one type are copied, not {source.dtype} to {target.dtype}")
+    return types.none(source, target), build
 
 
 @intrinsic

@@ -9,15 +9,21 @@ rows the same, for both.
 """
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import fold, kernel
+from gpuimg.kernels.lib.lanes import VECTOR_BYTES, _load, _splat, _store
 from gpuimg.kernels.lib.numbers import constant_kept
 from gpuimg.kernels.lib.rows import edge_columns, pad_edges
 from gpuimg.kernels.lib.spans import load_span
 from gpuimg.kernels.smooth.uniform import PIECE, SCRATCH_BYTES, add_up, halvings
 
 FITS_INT32 = 1 << 31
+DOUBLES = VECTOR_BYTES // 8
 
 
 def variant(src, step, mode, cval, n0, n1, k, r, scale):
@@ -207,34 +213,82 @@ def join_neighbours(line, spare, step, rows, count, size):
 def join(one, other, third, shift, out, size, total, count):
     """Sums and squared deviations of ``total`` elements of ``count`` values each, from those of the halves, the second
     of which is ``shift`` further on, and of a single one, which is so twice, if the total is odd."""
-    half = total // 2
-    factor = 1.0 / (2.0 * half * count)
-    sums, spreads = out[0, :size], out[1, :size]
-    first, second = one[0, :size], other[0, shift : shift + size]
-    first_spreads, second_spreads = one[1, :size], other[1, shift : shift + size]
-    for x in range(size):
-        apart = first[x] - second[x]
-        spreads[x] = first_spreads[x] + second_spreads[x] + apart * apart * factor
-        sums[x] = first[x] + second[x]
-    if total % 2:
-        times, factor = 2.0 * half, 1.0 / (2.0 * half * total * count)
-        last, last_spreads = third[0, 2 * shift : 2 * shift + size], third[1, 2 * shift : 2 * shift + size]
-        for x in range(size):
-            apart = sums[x] - last[x] * times
-            spreads[x] = spreads[x] + last_spreads[x] + apart * apart * factor
-            sums[x] = sums[x] + last[x]
+    times = 2.0 * (total // 2)
+    factor, last_factor = 1.0 / (times * count), 1.0 / (times * total * count)
+    lanes = DOUBLES
+    for place in range(0, size if size >= lanes else 0, lanes):
+        x = min(place, size - lanes)
+        if total % 2:
+            join_three(one, other, third, shift, x, times, factor, last_factor, out)
+        else:
+            join_two(one, other, third, shift, x, times, factor, last_factor, out)
+    for x in range(size if size < lanes else 0):
+        apart = one[0, x] - other[0, shift + x]
+        spread = one[1, x] + other[1, shift + x] + apart * apart * factor
+        joined = one[0, x] + other[0, shift + x]
+        if total % 2:
+            apart = joined - third[0, 2 * shift + x] * times
+            spread = spread + third[1, 2 * shift + x] + apart * apart * last_factor
+            joined = joined + third[0, 2 * shift + x]
+        out[0, x], out[1, x] = joined, spread
+
+
+def joiner(is_odd):
+    """An intrinsic that makes a vector of what `join` does, from element ``x`` on. All sums are read before any is
+    written: LLVM would have to prove that they lie apart."""
+
+    @intrinsic
+    def join_vector(_context, one, other, third, shift, x, times, factor, last_factor, out):
+        def build(context, builder, signature, arguments):
+            *held, shift, x, times, factor, last_factor, target = arguments
+            vector = ir.VectorType(ir.DoubleType(), DOUBLES)
+            times, factor, last_factor = (_splat(builder, each, DOUBLES) for each in (times, factor, last_factor))
+
+            def addresses(kind, array, at):
+                found = context.make_array(kind)(context, builder, array)
+                length = cgutils.unpack_tuple(builder, found.shape)[1]
+                return [builder.gep(found.data, [at]), builder.gep(found.data, [builder.add(length, at)])]
+
+            def load(kind, array, at):
+                return [_load(builder, place, vector, 8) for place in addresses(kind, array, at)]
+
+            def plus_square(spreads, more, apart, factor):
+                square = builder.fmul(builder.fmul(apart, apart), factor)
+                return builder.fadd(builder.fadd(spreads, more), square)
+
+            first, first_spreads = load(one, held[0], x)
+            second, second_spreads = load(other, held[1], builder.add(x, shift))
+            spreads = plus_square(first_spreads, second_spreads, builder.fsub(first, second), factor)
+            sums = builder.fadd(first, second)
+            if is_odd:
+                last, last_spreads = load(third, held[2], builder.add(x, builder.shl(shift, shift.type(1))))
+                apart = builder.fsub(sums, builder.fmul(last, times))
+                spreads = plus_square(spreads, last_spreads, apart, last_factor)
+                sums = builder.fadd(sums, last)
+            for place, value in zip(addresses(out, target, x), (sums, spreads), strict=True):
+                _store(builder, value, place, 8)
+            return context.get_dummy_value()
+
+        index, number = types.int64, types.float64
+        return types.none(one, other, third, index, index, number, number, number, out), build
+
+    return join_vector
+
+
+join_two, join_three = joiner(False), joiner(True)
 
 
 @kernel
 def float_moments(sums, spreads, centre, n0, n1, scale, found):
     """Means and standard deviations of floats; both as of a constant where they differ from it by rounding."""
-    means, deviations = found
-    area, tolerance = np.float64(n0 * n1), rounding(n0, n1)
+    means, deviations = found[0, : sums.size], found[1, : sums.size]
+    area, tolerance, times = np.float64(n0 * n1), rounding(n0, n1), 1.0 / scale  # a power of two: exact
     for x in range(sums.size):
         mean = sums[x] / area
         deviation = np.sqrt(spreads[x] / area)
-        deviations[x] = 0.0 if deviation <= tolerance * abs(mean) else deviation / scale
-        means[x] = constant_kept(mean / scale, np.float64(centre[x]), tolerance)
+        kept = deviation * times  # also where it is not: a condition on it alone would forbid vectors
+        deviations[x] = 0.0 if deviation <= tolerance * abs(mean) else kept
+        means[x] = constant_kept(mean * times, np.float64(centre[x]), tolerance)
 
 
 @kernel

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gpuimg.kernels.lib.addresses import copy_elements
 from gpuimg.kernels.lib.borders import kernel
 
 
@@ -11,19 +12,13 @@ def fill(src, dst, top, bottom, step, vertical, horizontal):
     for row in range(top, bottom):
         source = src[rows - 1 - row if vertical else row]
         if not horizontal:
-            copy(source, dst[row])
+            copy_elements(source, dst[row])
         elif step == 1:
             turn(source, dst[row])
         elif step == 3:
             turn_colors(source, dst[row])
         else:
             turn_pixels(source, dst[row], step)
-
-
-@kernel
-def copy(source, out):
-    for x in range(out.size):
-        out[x] = source[x]
 
 
 @kernel

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gpuimg.kernels.lib.addresses import copy_elements
 from gpuimg.kernels.lib.borders import fold, kernel
 from gpuimg.kernels.lib.stacks import stack_array
 
@@ -25,7 +26,7 @@ def fill(src, dst, top, bottom, step, first_row, first_col, mode, fill_value):
             fill_constant(dst[row, near:far], fill_value)
         else:
             fill_border(src[source], dst[row, near:begin], before, fill_value)
-            copy(src[source, begin + shift : end + shift], dst[row, begin:end])
+            copy_elements(src[source, begin + shift : end + shift], dst[row, begin:end])
             fill_border(src[source], dst[row, end:far], after, fill_value)
     for first in range(0, near, RUN):
         fill_columns(src, dst, top, bottom, step, first_row, shift, first, min(first + RUN, near), mode, fill_value)
@@ -39,12 +40,6 @@ def fill_constant(target, fill_value):
     value = target.dtype.type(fill_value)
     for x in range(target.size):
         target[x] = value
-
-
-@kernel
-def copy(source, target):
-    for x in range(target.size):
-        target[x] = source[x]
 
 
 @kernel

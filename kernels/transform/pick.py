@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gpuimg.kernels.lib.addresses import copy_elements
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.gathers import copy_4, copy_16
 
@@ -21,7 +22,7 @@ def fill(src, dst, top, bottom, step, i0, i1):
     for row in range(top, bottom):
         source, target = src[i0[row, 0]], dst[row]
         if row > top and i0[row, 0] == i0[row - 1, 0]:
-            copy(dst[row - 1], target)
+            copy_elements(dst[row - 1], target)
         elif step == 1:
             pick_single(source, columns, target)
         else:
@@ -33,12 +34,6 @@ def fill(src, dst, top, bottom, step, i0, i1):
             for col in range(loose, columns.size):
                 for channel in range(step):
                     target[col * step + channel] = source[columns[col] + channel]
-
-
-@kernel
-def copy(source, target):
-    for x in range(target.size):
-        target[x] = source[x]
 
 
 @kernel

@@ -25,6 +25,8 @@ ROWS = 32  # of a tile of such runs, which read the same part of the image
 BOUNDS = 4 * ROWS  # numbers: the parts of each row of a tile
 AHEAD = 8  # rows, of which the pixels are asked for before they are needed
 APART = 4  # output pixels between two that are asked for
+WHOLE_FLOATS, WHOLE_INTS = 1 << 24, 1 << 31  # below: exact as float32, as int32
+INSIDE, BEYOND, NEAR_EDGE = 0, 1, 2  # where a sample lies
 FARTHEST = float(1 << 40)  # a coordinate; those beyond it count as this one
 
 
@@ -62,17 +64,28 @@ def begins(x, y, count, src, step, at, x_share, y_share, taps):
 
     Returns whether all samples lie inside; where one does not, ``at`` still names pixels of the image.
     """
-    width = src.shape[1]
     low, end_x, end_y = inside_limits(src, step, taps)
     if end_x == low or end_y == low:
         return False
-    missed = 0
+    if max(end_x, end_y) < WHOLE_FLOATS and src.shape[1] < WHOLE_INTS:
+        number = x.dtype.type
+        limits = number(low), number(end_x - 1), number(end_y - 1)
+        return begins_within(x, y, count, limits, np.int32(src.shape[1]), np.int32(step), at, x_share, y_share)
+    return begins_within(x, y, count, (low, end_x - 1, end_y - 1), src.shape[1], step, at, x_share, y_share)
+
+
+@kernel
+def begins_within(x, y, count, limits, width, step, at, x_share, y_share):
+    """The same in the limits' type, which holds all whole numbers up to them, and products of the width's type."""
+    low, last_col, last_row = limits
+    number, whole = type(low), type(width)
+    missed = np.int32(0)
     for i in range(count):
-        col, row = np.floor(np.float64(x[i])), np.floor(np.float64(y[i]))
-        near_col, near_row = within(col, low, end_x - 1), within(row, low, end_y - 1)
-        missed += (near_col != col) | (near_row != row)
+        col, row = np.floor(number(x[i])), np.floor(number(y[i]))
+        near_col, near_row = within(col, low, last_col), within(row, low, last_row)
+        missed = np.int32(missed | np.int32((near_col != col) | (near_row != row)))
         x_share[i], y_share[i] = x[i] - near_col, y[i] - near_row
-        at[i] = np.int64(near_row) * width + np.int64(near_col) * step
+        at[i] = np.int64(whole(near_row)) * np.int64(width) + np.int64(whole(near_col)) * np.int64(step)
     return missed == 0
 
 
@@ -106,18 +119,15 @@ def interpolate(src, pixels, target, first, count, step, x, y, at, x_share, y_sh
     if inside:
         interpolate_run(src, pixels, target, first, 0, count, step, at, x_share, y_share, taps)
         return
-    rows, cols = src.shape[0], src.shape[1] // step
-    low, end_x, end_y = inside_limits(src, step, taps)
+    states = stack_array(np.uint8, RUN)
+    find_states(x, y, count, src, step, inside_limits(src, step, taps), len(taps) // 2, mode, states)
     begin = 0
     while begin < count:
-        end = begin
-        while end < count and low <= x[end] < end_x and low <= y[end] < end_y:
-            end += 1
+        end = end_of_state(states, begin, count, INSIDE)
         if end > begin:
             interpolate_run(src, pixels, target, first, begin, end, step, at, x_share, y_share, taps)
             begin = end
-        while end < count and mode == CONSTANT and beyond(x[end], y[end], cols, rows, len(taps) // 2):
-            end += 1
+        end = end_of_state(states, begin, count, BEYOND)
         if end > begin:
             fill_constant(target, (first + begin) * step, (end - begin) * step, cval)
         elif begin < count:
@@ -125,6 +135,28 @@ def interpolate(src, pixels, target, first, count, step, x, y, at, x_share, y_sh
             col, row = np.float64(x[begin]), np.float64(y[begin])
             interpolate_anywhere(src, target, (first + begin) * step, step, col, row, mode, cval, taps)
         begin = end
+
+
+@kernel
+def find_states(x, y, count, src, step, limits, reach, mode, states):
+    """Whether each sample of a run lies inside, between the ``limits``, or so far outside that the constant stands for
+    it: tested for vectors of samples."""
+    low, end_x, end_y = limits
+    rows, cols, constant = src.shape[0], src.shape[1] // step, mode == CONSTANT
+    for i in range(count):
+        col, row = np.float64(x[i]), np.float64(y[i])
+        inside = (low <= col) & (col < end_x) & (low <= row) & (row < end_y)
+        outside = constant & beyond(col, row, cols, rows, reach)
+        states[i] = INSIDE if inside else BEYOND if outside else NEAR_EDGE
+
+
+@kernel
+def end_of_state(states, begin, count, state):
+    """Where the samples from ``begin`` on that are all in a state end."""
+    end = begin
+    while end < count and states[end] == state:
+        end += 1
+    return end
 
 
 @kernel
@@ -219,17 +251,15 @@ def pick(src, pixels, target, first, count, step, x, y, at, mode, fill_value):
     if inside:
         pick_run(pixels, target, first, step, at[:count])
         return
-    rows, cols = src.shape[0], src.shape[1] // step
+    states, last = stack_array(np.uint8, RUN), (src.shape[1] // step - 1, src.shape[0] - 1)
+    find_states(x, y, count, src, step, (0.0, float(last[0]), float(last[1])), 1, mode, states)
     begin = 0
     while begin < count:
-        end = begin
-        while end < count and 0 <= x[end] < cols - 1 and 0 <= y[end] < rows - 1:
-            end += 1
+        end = end_of_state(states, begin, count, INSIDE)
         if end > begin:
             pick_run(pixels, target, first + begin, step, at[begin:end])
             begin = end
-        while end < count and mode == CONSTANT and beyond(x[end], y[end], cols, rows, 1):
-            end += 1
+        end = end_of_state(states, begin, count, BEYOND)
         if end > begin:
             fill_constant(target, (first + begin) * step, (end - begin) * step, fill_value)
         elif begin < count:
@@ -241,7 +271,7 @@ def pick(src, pixels, target, first, count, step, x, y, at, mode, fill_value):
 @kernel
 def beyond(x, y, cols, rows, reach):
     """Whether a sample lies so far outside that no pixel takes part in it, of which ``reach`` do on each side."""
-    return x <= -reach or x >= cols - 1 + reach or y <= -reach or y >= rows - 1 + reach
+    return (x <= -reach) | (x >= cols - 1 + reach) | (y <= -reach) | (y >= rows - 1 + reach)
 
 
 @kernel
