@@ -12,16 +12,17 @@ size
     all instructions that can be reached, without subroutines (those of divisions).
 instructions
     for each stored element, on the way with the fewest: a way from the first block to an exit that enters no loop, or a
-    turn of a loop that enters none inside it. It loads from global memory at least as many elements as it stores. What
-    lies at edges costs more and so is not on it. Every instruction of a block on the way counts, whatever its
-    predicate. Folds of an image into a few numbers (`FOLDS`) count by loaded elements.
+    turn of a loop that enters none inside it, where loops inside it load nothing from global memory. It loads from
+    global memory at least as many elements as it stores. What lies at edges costs more and so is not on it. Every
+    instruction of a block on the way counts, whatever its predicate. Folds of an image into a few numbers (`FOLDS`)
+    count by loaded elements.
 turn
     where there are no ``instructions``: those of a turn of a loop without others inside, the one that loads most bytes
     (from global and shared memory) of all such turns.
 
 ``instructions`` are left out where there is no such way, as where taps are in a loop whose turns depend on arguments;
 where threads of a block wait for each other, as in phases through shared memory, but in folds; and for kernels whose
-loops depend on data (`BY_DATA`).
+loops or branches depend on data (`BY_DATA`).
 """
 
 from __future__ import annotations
@@ -45,10 +46,12 @@ ARCHITECTURE = 90
 ABOVE, BELOW = 1.03, 0.9  # how far a figure may be from its budget
 
 FOLDS = {"bincount", "histogram", "minmax", "slab_sums", "sum", "translucent"}
+EDGE_LOOPS = {"flip", "pad"}  # a loop inside that loads is for edges alone: it has no taps
 BY_DATA = {
     *("edge_links", "label_pixels", "label_roots", "label_slabs", "peak_places", "peak_spacing", "reconstruction"),
     *("reconstruction_rows", "thinning", "unions", "watershed", "watershed_labels", "watershed_lengths"),
-    *("watershed_levels", "probe", "distance"),
+    *("watershed_levels", "probe", "distance", "edge_maxima", "nonmaximum", "nan_rank_few", "nan_rank"),
+    *("remap_cubic", "remap_linear", "remap_nearest", "warp_cubic", "warp_linear", "warp_nearest"),
 }
 # Threads of a block where a kernel has no launch bounds and its launch code does not go by its first line.
 THREADS = {
@@ -143,7 +146,9 @@ def _instructions(stem: str, name: str, code: Code) -> float | None:
     read, size = element_size(stem, name, True), element_size(stem, name, False)
     if code.waits() and stem not in FOLDS:
         return None
-    ways = [way for head in (-1, *code.loops) for way in code.ways(head)]
+    counted = stem in FOLDS | EDGE_LOOPS
+    heads = [-1, *(head for head in code.loops if counted or not code.loads_inside(head))]
+    ways = [way for head in heads for way in code.ways(head)]
     if stem in FOLDS:
         return min((way.instructions * read / way.loaded for way in ways if way.loaded), default=None)
     whole = (way for way in ways if way.stored and way.loaded * size >= way.stored * read)

@@ -201,6 +201,10 @@ class Code:
         inside = [other for at, other in self.loops.items() if at != head and other <= body]
         return body - frozenset().union(*inside)
 
+    def loads_inside(self, head: int) -> bool:
+        """Whether loops inside a loop load from global memory."""
+        return any(self.moved(number, "LDG") for number in self.loops[head] - self.inner(head))
+
     def ways(self, head: int, loads: tuple[str, ...] = ("LDG",)) -> list[Way]:
         """Turns of a loop that enter no loop inside; for -1 ways from the first block to an exit that enter no loop.
 
