@@ -15,8 +15,8 @@ import numpy as np
 
 from gpuimg import stopping
 from gpuimg.backend import walk as walking
-from gpuimg.backend.base import WORTH_LEARNING, Array, CpuBackend, speed_key
-from gpuimg.backend.calls import new_call, packed_for
+from gpuimg.backend.base import Array, CpuBackend, speed_key
+from gpuimg.backend.calls import RESULT_ROWS, call_of, packed_for
 from gpuimg.backend.compiled import DST_SLOT, SRC_SLOT, Compiled, Packed, address_of, argument_slots, prepare
 from gpuimg.backend.walk import Bound, Lookup, Outs, as_dtype, flat
 from gpuimg.kernels import FLAG_BYTES
@@ -207,7 +207,7 @@ class InProcess(CpuBackend):
     def run(self, bound: Bound, outs: Outs | None = None) -> tuple[Any, ...]:
         graph, arrays = bound
         node = graph.only
-        if node is None or not node.is_prepared or node.effort >= LONG_WORK or stopping.watch() is not None:
+        if node is None or node.effort >= LONG_WORK or stopping.watch() is not None:
             return super().run(bound, outs)
         # As the walk does it, without what it does for several nodes and for those who watch.
         if len(graph.read) == 1:  # in half the time
@@ -216,7 +216,7 @@ class InProcess(CpuBackend):
         else:
             held = {value: arrays[place] for value, place in graph.read}
         made = tuple(starmap(self.empty, graph.made_as) if outs is None else map(self._memory, graph.made_as, outs))
-        self._call(node, held.__getitem__, made)
+        super().fill((node,), held.__getitem__, made)
         return made
 
     def _memory(self, spec: Spec, out: Array | None) -> Array:
@@ -225,8 +225,8 @@ class InProcess(CpuBackend):
 
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
         """Run one node over all rows of its results, or several some rows at a time, without images between them."""
-        if len(nodes) == 1 and nodes[0].is_prepared and nodes[0].effort < LONG_WORK:
-            self._call(nodes[0], value_of, results)
+        if len(nodes) == 1 and nodes[0].effort < LONG_WORK:
+            super().fill(nodes, value_of, results)
             return
         if self._longest_call(nodes) < LONG_WORK or not stopping.handles_signals():
             self._fill(nodes, value_of, results)
@@ -281,10 +281,7 @@ class InProcess(CpuBackend):
 
     def _fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
         if len(nodes) == 1:
-            if nodes[0].is_prepared:
-                self._call(nodes[0], value_of, results)
-            else:
-                super().fill(nodes, value_of, results)
+            super().fill(nodes, value_of, results)
             return
         self._fill_chain(stages_of(nodes, value_of, results), results[0], ALONE, 1)
 
@@ -302,15 +299,16 @@ class InProcess(CpuBackend):
         seconds = self.call(kernels, code, packed, rows, elements, min(rows, self.workers), halo)
         self._share_out(stages, work, seconds / images)
 
-    def _call(self, node: Node, value_of: Lookup, results: Sequence[Array]) -> None:
-        image = value_of(node.image)
-        call = node.calls[0] if node.calls else new_call(node, value_of, results)
-        packed = packed_for(call, image, value_of, results)
-        rows, elements = node.pieces, call.elements
-        seconds = self.call(node.kernel, call.code, packed, rows, elements, min(rows, self.workers), node.reach_rows)
-        call.spare.append(packed.keep[0])
-        if elements > WORTH_LEARNING:
-            self.learn_from(node, image, results, seconds)
+    def fill_node(self, node: Node, value_of: Lookup, results: Sequence[Array], rows: int, bands: int) -> float:
+        call = call_of(node, value_of, results)
+        packed = None if call is None else packed_for(call, value_of(node.image), value_of, results)
+        if call is None or packed is None:
+            return super().fill_node(node, value_of, results, rows, bands)
+        slots = packed.keep[0]
+        slots.words[RESULT_ROWS] = len(results[0])  # of a fold, as many as there are slabs
+        seconds = self.call(node.kernel, call.code, packed, rows, call.elements, bands, node.reach_rows)
+        call.spare.append(slots)
+        return seconds
 
     def _share_out(self, stages: Sequence[Stage], work: Sequence[tuple[str, int]], seconds: float) -> None:
         """Learn the kernels' speeds from the seconds of them all, by what is known of each."""

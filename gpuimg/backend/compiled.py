@@ -80,6 +80,11 @@ def _variant(kernel: str) -> Callable[..., str] | None:
     return getattr(module, "variant", None)
 
 
+def has_variants(kernel: str) -> bool:
+    """Whether a kernel's function is chosen by its arguments; see `prepare`."""
+    return _variant(kernel) is not None
+
+
 def prepare(
     kernel: str, src: np.ndarray[Any, Any], dst: np.ndarray[Any, Any], args: tuple[Any, ...]
 ) -> tuple[Compiled, Packed]:
