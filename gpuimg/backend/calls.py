@@ -73,9 +73,8 @@ def _form(given: Any) -> Form:
 
 
 def call_of(node: Node, value_of: Lookup, results: Sequence[Array]) -> Call | None:
-    """The call of a node; None where it is another one each time, as its kernel is chosen by numbers that vary."""
-    if node.calls:
-        return node.calls[0]  # type: ignore[no-any-return]
+    """The call of a node that has none yet; None where it is another one each time, as its kernel is chosen by numbers
+    that vary."""
     return new_call(node, value_of, results) if node.is_prepared or not has_variants(node.kernel) else None
 
 

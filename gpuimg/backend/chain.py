@@ -216,7 +216,10 @@ class InProcess(CpuBackend):
         else:
             held = {value: arrays[place] for value, place in graph.read}
         made = tuple(starmap(self.empty, graph.made_as) if outs is None else map(self._memory, graph.made_as, outs))
-        super().fill((node,), held.__getitem__, made)
+        rows = node.pieces
+        seconds = self.fill_node(node, held.__getitem__, made, rows, min(rows, self.workers))
+        if seconds:
+            self.learn_from(node, held[node.image], made, seconds)
         return made
 
     def _memory(self, spec: Spec, out: Array | None) -> Array:
@@ -300,7 +303,7 @@ class InProcess(CpuBackend):
         self._share_out(stages, work, seconds / images)
 
     def fill_node(self, node: Node, value_of: Lookup, results: Sequence[Array], rows: int, bands: int) -> float:
-        call = call_of(node, value_of, results)
+        call = node.calls[0] if node.calls else call_of(node, value_of, results)
         packed = None if call is None else packed_for(call, value_of(node.image), value_of, results)
         if call is None or packed is None:
             return super().fill_node(node, value_of, results, rows, bands)
