@@ -12,9 +12,12 @@ import gpuimg
 from gpuimg import stopping
 from gpuimg.backend.calls import FLAG, slots_for
 from gpuimg.backend.single import Single
+from gpuimg.backend.walk import Bound
 from gpuimg.errors import NoScratch
-from gpuimg.filters.exposure import plan_invert
-from gpuimg.plans.graph import graph_of
+from gpuimg.filters.exposure import plan_invert, plan_rescale_intensity
+from gpuimg.plans.graph import graph_of, made_graph
+from gpuimg.plans.nodes import Fold, host, point
+from gpuimg.plans.value import Value
 
 SHAPE = (41, 67)
 IMAGES = [np.random.default_rng(number).integers(0, 256, SHAPE, np.uint8) for number in range(8)]
@@ -92,10 +95,10 @@ def test_each_call_looks_at_the_flag_of_its_thread():
     (call,) = node.calls
     watch, results = stopping.Watch(), (np.empty_like(IMAGES[0]),)
     with stopping.watched(watch):
-        slots = slots_for(call, IMAGES[0], (), results)
+        slots = slots_for(call, IMAGES[0], (), (), results)
     assert slots.words[FLAG] == watch.address
     call.spare.append(slots)
-    assert slots_for(call, IMAGES[0], (), results) is slots
+    assert slots_for(call, IMAGES[0], (), (), results) is slots
     assert slots.words[FLAG] == stopping.UNSET
     watch.stop()
     with stopping.watched(watch), pytest.raises(stopping.Stopped):
@@ -159,3 +162,39 @@ def test_an_interrupt_within_a_watch_and_after_it():
         with stopping.watched(None):
             assert stopping.flag() == interrupt.address
     assert stopping.flag() == stopping.UNSET
+
+
+def test_folds_with_several_numbers_of_slabs():
+    """What a fold's call holds is the same for one thread and for many."""
+    image = np.random.default_rng(0).integers(30, 200, (1200, 1001), np.uint8)
+    for name in ("single", "multicore", "single"):
+        result = gpuimg.rescale_intensity(image, backend=name)
+        np.testing.assert_array_equal(result, gpuimg.rescale_intensity(image, (30, 199), backend=name))
+    nodes = graph_of(plan_rescale_intensity, ((image.shape, image.dtype),), 0, ("image", "dtype")).nodes
+    folds = [node for node in nodes if isinstance(node, Fold)]
+    assert [len(node.calls) for node in folds] == [1]
+
+
+def test_numbers_and_tables_that_vary(name):
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        table = rng.integers(0, 256, 256, np.uint8)
+        np.testing.assert_array_equal(gpuimg.lut(IMAGES[0], table, backend=name), table[IMAGES[0]])
+    for image in IMAGES[:3]:
+        for scale in (1, 0.5):
+            given = (image * scale).astype(np.uint8)
+            low, high = int(given.min()), int(given.max())
+            expected = gpuimg.rescale_intensity(given, (low, high), backend="single")
+            np.testing.assert_array_equal(gpuimg.rescale_intensity(given, backend=name), expected)
+
+
+@pytest.mark.parametrize("numbers", [(3, 4.5), (4.5, 3), (np.float64(2), 3.0), (np.int64(7), 9)])
+def test_numbers_that_change_their_type(numbers):
+    """A host function may return an integer once and a float the next time: the kernel takes either."""
+    given = iter(numbers)
+    image = Value(SHAPE, IMAGES[0].dtype)
+    value = host(lambda _: next(given), image)
+    graph = made_graph((image,), point("threshold", image, dtype=np.dtype(bool), value=value, always=0))
+    for number in numbers:
+        (result,) = Single().run(Bound(graph, (IMAGES[0],)))
+        np.testing.assert_array_equal(result.view(bool), IMAGES[0] > number)

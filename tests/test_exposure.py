@@ -7,6 +7,7 @@ import pytest
 from skimage import data, exposure
 
 import gpuimg
+from gpuimg.backend.compiled import DONE, prepare
 from tests.conftest import assert_same, noise
 from tests.oracles import ORACLES
 
@@ -268,3 +269,30 @@ def test_bins_of_wide_integers_are_numpys(dtype, bins):
         expected, expected_edges = np.histogram(image, bins)
         np.testing.assert_array_equal(counts, expected)
         np.testing.assert_array_equal(edges, expected_edges)
+
+
+@pytest.mark.parametrize("source", ["uint8", "uint16", "int16"])
+@pytest.mark.parametrize("result", ["uint8", "uint16", "int16"])
+@pytest.mark.parametrize(
+    ("low", "high", "factor", "least"),
+    [
+        (10, 200, 1.3, 0.0),
+        (0, 255, 1.0, 0.5),
+        (3, 90, -0.7, 200.0),
+        (7, 7, 0.0, 5.0),
+        (10.5, 200.25, 1.3, 0.0),  # not integers
+        (-40000, 70000, 0.01, 1.0),  # beyond the image's dtype
+        (10, 200, 900.0, -100.0),  # beyond the result's
+    ],
+)
+def test_integers_are_spread_as_floats_are(source, result, low, high, factor, least):
+    limits = np.iinfo(source)
+    image = np.random.default_rng(0).integers(limits.min, limits.max, (9, 77), source, endpoint=True)
+    image[0, :70] = np.arange(70)
+    numbers = np.float32([low, high, factor, least])
+    exact = (np.clip(image.astype(np.float32), *numbers[:2]) - numbers[0]) * numbers[2] + numbers[3]
+    expected = np.clip(np.rint(exact), np.iinfo(result).min, np.iinfo(result).max).astype(result)
+    made = np.empty(image.shape, result)
+    code, packed = prepare("rescale", image, made, (float(low), float(high), 1.0, factor, least))
+    assert code.call(packed.address, 0, len(image)) == DONE
+    np.testing.assert_array_equal(made, expected)

@@ -61,6 +61,14 @@ WORTH_LEARNING = 1 << 20
 WATCHED_SLABS = 8  # of a fold, for each worker, where somebody may stop the work
 
 
+def _slabs(image: Array, size: int, workers: int) -> int:
+    """How many partial results of this size a fold makes."""
+    # They must stay small in comparison with the image they are made from.
+    affordable = max(1, image.size // (4 * size))
+    wanted = workers if stopping.watch() is None else WATCHED_SLABS * workers
+    return min(wanted, affordable, len(image))
+
+
 class CpuBackend(ABC):
     """Runs compiled kernels over bands of rows; each backend decides how to distribute the bands."""
 
@@ -118,26 +126,28 @@ class CpuBackend(ABC):
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
         """Run the only one of these nodes over all rows of its results."""
         (node,) = nodes
-        image = flat(value_of(node.image))
-        args = walking.arguments(node, value_of, results)
-        bands = min(node.pieces, self.workers)
-        seconds = self.fill_rows(node.kernel, image, flat(results[0]), args, node.pieces, bands, node.reach_rows)
-        self.learn_from(node, image, results, seconds)
+        seconds = self.fill_node(node, value_of, results, node.pieces, min(node.pieces, self.workers))
+        self.learn_from(node, value_of(node.image), results, seconds)
+
+    def fill_node(self, node: Node, value_of: Lookup, results: Sequence[Array], rows: int, bands: int) -> float:
+        """`fill_rows` of a node's results, or of its partial ones."""
+        image, args = flat(value_of(node.image)), walking.arguments(node, value_of, results)
+        return self.fill_rows(node.kernel, image, flat(results[0]), args, rows, bands, node.reach_rows)
 
     def learn_from(self, node: Node, image: Array, results: Sequence[Array], seconds: float) -> None:
-        """Record what a node took."""
-        if image.size + results[0].size > WORTH_LEARNING:
+        """Record what a node took, unless that is 0."""
+        if seconds and image.size + results[0].size > WORTH_LEARNING:
             elements = image.size + sum([result.size for result in results])
             self.learn(speed_key(node.kernel, node.image.dtype, node.dtype), node.work, elements, seconds)
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
         image = value_of(node.image)
         size = math.prod(node.shape)
-        slabs = self._slabs(image, size)
+        workers = self.workers
+        slabs = _slabs(image, size, workers)
         parts = self.empty((slabs, size), node.dtype)
-        args = walking.arguments(node, value_of)
-        seconds = self.fill_rows(node.kernel, flat(image), parts, args, slabs, min(slabs, self.workers))
-        if image.size + size > WORTH_LEARNING:
+        seconds = self.fill_node(node, value_of, (parts,), slabs, min(slabs, workers))
+        if seconds and image.size + size > WORTH_LEARNING:
             self.learn(speed_key(node.kernel, image.dtype, parts.dtype), node.work, image.size + size, seconds)
         return combined(node, parts)
 
@@ -145,9 +155,3 @@ class CpuBackend(ABC):
         """Record what a kernel took for this many elements read and written."""
         if elements > WORTH_LEARNING:
             figures().learn(key, seconds * self.speedup(), elements * work)
-
-    def _slabs(self, image: Array, size: int) -> int:
-        # Partial results must stay small in comparison with the image they are made from.
-        affordable = max(1, image.size // (4 * size))
-        wanted = self.workers if stopping.watch() is None else WATCHED_SLABS * self.workers
-        return min(wanted, affordable, len(image))

@@ -1,7 +1,8 @@
 """A node's call, worked out once and then done for the arrays of each call.
 
-A node's shapes, dtypes and numbers never change, and neither does what its kernel gets but addresses. So the arguments
-are packed once; each call takes slots that hold them, and fills in where its arrays lie.
+A node's shapes, dtypes and constants never change, and neither does what its kernel gets but addresses and what folds
+and host functions return. So the arguments are packed once; each call takes slots that hold them, and fills in where
+its arrays lie, and its numbers.
 """
 
 from __future__ import annotations
@@ -10,34 +11,47 @@ import ctypes
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from gpuimg.backend import walk as walking
 from gpuimg.backend.base import Array
-from gpuimg.backend.compiled import DST_SLOT, SRC_SLOT, Slots, Task, address_of, argument_slots, new_task, prepare
+from gpuimg.backend.compiled import (
+    DST_SLOT,
+    SRC_SLOT,
+    Slots,
+    Task,
+    address_of,
+    argument_slots,
+    has_variants,
+    new_task,
+    prepare,
+)
 from gpuimg.backend.walk import Lookup, Outs, flat
 from gpuimg.memory import SMALLEST, new_array
 from gpuimg.plans.graph import Graph
-from gpuimg.plans.nodes import Fold, Node, Output
-from gpuimg.plans.value import Value
+from gpuimg.plans.nodes import Node, Output
+from gpuimg.plans.value import Small, Value
 from gpuimg.stopping import UNSET, local
 
 # Places among the words, the first of which is the flag's address.
 FLAG, IMAGE, RESULT = 0, 1 + SRC_SLOT, 1 + DST_SLOT
+RESULT_ROWS = RESULT + 1
 _c_char = ctypes.c_char.from_buffer
 _addressof = ctypes.addressof
+Form: TypeAlias = "type | tuple[np.dtype[Any], int]"  # of a number; an array's dtype and dimensions
 
 
 class Call(NamedTuple):
-    """The call of a node whose arguments are constants and arrays.
+    """The call of a node.
 
     Attributes
     ----------
     task : whose elements are those of the image and the first result
     content : of the slots
     images, outputs : places among the words of further images, and of further results by their numbers
+    varying : places of numbers and small arrays that are others in each call, with the types that they have
     spare : slots that no call uses: several threads may be in the midst of one, and a signal's handler
     """
 
@@ -45,17 +59,30 @@ class Call(NamedTuple):
     content: bytes
     images: tuple[tuple[int, Value], ...]
     outputs: tuple[tuple[int, int], ...]
+    varying: tuple[tuple[int, Small, Form], ...]
     spare: list[Slots]
 
 
-def new_call(node: Node, value_of: Lookup, results: Sequence[Array]) -> Call:
+def _form(given: Any) -> Form:
+    return (given.dtype, given.ndim) if isinstance(given, np.ndarray) else type(given)
+
+
+def call_of(node: Node, value_of: Lookup, results: Sequence[Array], rows: int) -> Call | None:
+    """The call of a node that has none yet; None where it is another one each time, as its kernel is chosen by numbers
+    that vary."""
+    is_same = node.is_prepared or not has_variants(node.kernel)
+    return _new_call(node, value_of, results, rows) if is_same else None
+
+
+def _new_call(node: Node, value_of: Lookup, results: Sequence[Array], rows: int) -> Call:
     """Work out the call of a node; its kernel is compiled at first use.
 
     The arrays may have other dtypes than the node's values, of the same size.
     """
 
     def seen(value: Any) -> Any:
-        return walking.as_dtype(value_of(value), value.dtype)
+        held = value_of(value)
+        return walking.as_dtype(held, value.dtype) if isinstance(value, Value) else held
 
     made = [walking.as_dtype(result, dtype) for result, (_, dtype) in zip(results, node.results, strict=True)]
     args = walking.arguments(node, seen, made)
@@ -64,9 +91,9 @@ def new_call(node: Node, value_of: Lookup, results: Sequence[Array]) -> Call:
     slots = list(argument_slots(node.arguments, args))
     images = tuple([(1 + slot, given) for slot, given in slots if isinstance(given, Value)])
     outputs = tuple([(1 + slot, given.index) for slot, given in slots if isinstance(given, Output)])
-    pieces = 1 if isinstance(node, Fold) else node.pieces  # of a fold, one slab
-    task = new_task(node.kernel, code, pieces, image.size + result.size, node.reach_rows)
-    call = Call(task, bytes(packed.keep[0]), images, outputs, [])
+    varying = tuple([(1 + slot, each, _form(value_of(each))) for slot, each in slots if isinstance(each, Small)])
+    task = new_task(node.kernel, code, rows, image.size + result.size, node.reach_rows)
+    call = Call(task, bytes(packed.keep[0]), images, outputs, varying, [])
     node.calls.append(call)
     del node.calls[1:]  # of several threads at once, the first
     return node.calls[0]  # type: ignore[no-any-return]
@@ -78,13 +105,14 @@ class Direct(NamedTuple):
     Attributes
     ----------
     image : the place of the node's image among the arrays that the graph is run on
-    others : those of further images
+    others, varying : those of further images, and of what varies
     memory : functions that make memory for the results
     """
 
     node: Node
     image: int
     others: tuple[int, ...]
+    varying: tuple[int, ...]
     memory: tuple[Callable[[], Array], ...]
 
     def results(self, outs: Outs) -> tuple[Array, ...]:
@@ -99,8 +127,10 @@ def direct_calls(graph: Graph) -> list[Direct]:
     node = graph.only
     if node is None or not node.calls:
         return []
-    image, *others = [place for _, place in graph.read]
-    return [Direct(node, image, tuple(others), tuple([_memory(*spec) for spec in graph.made_as]))]
+    (call,), places = node.calls, dict(graph.read)
+    others = tuple([places[value] for _, value in call.images])
+    varying = tuple([places[small] for _, small, _ in call.varying])
+    return [Direct(node, places[node.image], others, varying, tuple([_memory(*spec) for spec in graph.made_as]))]
 
 
 def _memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Callable[[], Array]:
@@ -109,10 +139,13 @@ def _memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Callable[[], Array]
     return partial(np.empty if nbytes < SMALLEST else new_array, shape, dtype)
 
 
-def slots_for(call: Call, image: Array, others: Sequence[Array], results: Sequence[Array]) -> Slots:
+def slots_for(
+    call: Call, image: Array, others: Sequence[Array], varying: Sequence[Any], results: Sequence[Array]
+) -> Slots | None:
     """The arguments with these arrays, in slots that ``call.spare`` is to be given back afterwards.
 
-    ``others`` are the arrays of ``call.images``.
+    ``others`` are the arrays of ``call.images``, ``varying`` is what ``call.varying`` stands for this time; None where
+    that has other types than in the first call.
     """
     try:
         slots = call.spare.pop()
@@ -130,5 +163,29 @@ def slots_for(call: Call, image: Array, others: Sequence[Array], results: Sequen
             words[place] = address_of(other)
     for place, number in call.outputs:
         words[place] = address_of(results[number])
-    slots.arrays = image, others, results
+    if varying:
+        for (place, _, form), given in zip(call.varying, varying, strict=True):
+            if type(given) is float and form is float:  # the most frequent one
+                slots.floats[place] = given
+            elif not _put(slots, place, given, form):
+                call.spare.append(slots)
+                return None
+    slots.arrays = image, others, varying, results
     return slots
+
+
+def _put(slots: Slots, place: int, given: Any, form: Form) -> bool:
+    """Put a number, or the address and the extents of an array, in their place; False where it has another type."""
+    if _form(given) != form:
+        return False
+    if isinstance(given, np.ndarray):
+        if not given.flags.c_contiguous:
+            return False
+        slots.words[place] = address_of(given)
+        for axis, extent in enumerate(given.shape, place + 1):
+            slots.words[axis] = extent
+    elif isinstance(given, float):
+        slots.floats[place] = given
+    else:
+        slots.words[place] = given
+    return True

@@ -15,8 +15,8 @@ import numpy as np
 
 from gpuimg import stopping
 from gpuimg.backend import walk as walking
-from gpuimg.backend.base import Array, CpuBackend, combined, speed_key
-from gpuimg.backend.calls import direct_calls, new_call, slots_for
+from gpuimg.backend.base import Array, CpuBackend, speed_key
+from gpuimg.backend.calls import RESULT_ROWS, Call, call_of, direct_calls, slots_for
 from gpuimg.backend.compiled import (
     DST_SLOT,
     SRC_SLOT,
@@ -222,18 +222,26 @@ class InProcess(CpuBackend):
             return made
         # As the walk does it, without what it does for several nodes and for those who watch.
         direct = graph.direct[0]
-        node, image, others, memory = direct
+        node, image, others, varying, memory = direct
         if outs is not None:
             made = direct.results(outs)
         else:
             made = (memory[0](),) if len(memory) == 1 else tuple(map(called, memory))
-        self._call(node, arrays[image], [arrays[place] for place in others] if others else (), made)
+        (call,), src = node.calls, arrays[image]
+        more = [arrays[place] for place in others] if others else ()
+        numbers = [arrays[place] for place in varying] if varying else ()
+        slots = slots_for(call, src, more, numbers, made)
+        if slots is None:
+            return super().run(bound, outs)
+        seconds = self._called(call, call.task, slots)
+        if seconds:
+            self.learn_from(node, src, made, seconds)
         return made
 
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
         """Run one node over all rows of its results, or several some rows at a time, without images between them."""
-        if len(nodes) == 1 and nodes[0].is_prepared and nodes[0].effort < LONG_WORK:
-            self._fill_one(nodes[0], value_of, results)
+        if len(nodes) == 1 and nodes[0].effort < LONG_WORK:
+            super().fill(nodes, value_of, results)
             return
         if self._longest_call(nodes) < LONG_WORK or not stopping.handles_signals():
             self._fill(nodes, value_of, results)
@@ -281,22 +289,14 @@ class InProcess(CpuBackend):
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
         if node.effort < LONG_WORK or not stopping.handles_signals():
-            size = math.prod(node.shape)
-            if not node.is_prepared or self._slabs(value_of(node.image), size) > 1:
-                return super().fold(node, value_of)
-            parts = np.empty((1, size), node.dtype)
-            self._fill_one(node, value_of, (parts,))
-            return combined(node, parts)
+            return super().fold(node, value_of)
         partial = np.empty((1, math.prod(node.shape)), node.dtype)
         prepare(node.kernel, flat(value_of(node.image)), partial, walking.arguments(node, value_of))
         return stopping.interruptibly(lambda: super(InProcess, self).fold(node, value_of), stopping.Watch())
 
     def _fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
         if len(nodes) == 1:
-            if nodes[0].is_prepared:
-                self._fill_one(nodes[0], value_of, results)
-            else:
-                super().fill(nodes, value_of, results)
+            super().fill(nodes, value_of, results)
             return
         self._fill_chain(stages_of(nodes, value_of, results), results[0], ALONE, 1)
 
@@ -314,18 +314,26 @@ class InProcess(CpuBackend):
         seconds = self.call(new_task(kernels, code, rows, elements, halo), packed)
         self._share_out(stages, work, seconds / images)
 
-    def _fill_one(self, node: Node, value_of: Lookup, results: Sequence[Array]) -> None:
-        call = node.calls[0] if node.calls else new_call(node, value_of, results)
-        self._call(node, value_of(node.image), [value_of(value) for _, value in call.images], results)
+    def fill_node(self, node: Node, value_of: Lookup, results: Sequence[Array], rows: int, bands: int) -> float:
+        call = node.calls[0] if node.calls else call_of(node, value_of, results, rows)
+        if call is None:
+            return super().fill_node(node, value_of, results, rows, bands)
+        others = [value_of(value) for _, value in call.images]
+        varying = [value_of(small) for _, small, _ in call.varying]
+        slots = slots_for(call, value_of(node.image), others, varying, results)
+        if slots is None:
+            return super().fill_node(node, value_of, results, rows, bands)
+        kernel, code, known_rows, elements, halo, _ = task = call.task
+        if rows != known_rows:  # of a fold, as many as there are slabs
+            task = new_task(kernel, code, rows, elements, halo)
+        slots.words[RESULT_ROWS] = len(results[0])
+        return self._called(call, task, slots)
 
-    def _call(self, node: Node, image: Array, others: Sequence[Array], results: Sequence[Array]) -> None:
-        call = node.calls[0]
-        slots = slots_for(call, image, others, results)
-        seconds = self.call(call.task, slots)
+    def _called(self, call: Call, task: Task, slots: Slots) -> float:
+        seconds = self.call(task, slots)
         slots.arrays = ()
         call.spare.append(slots)
-        if seconds:
-            self.learn_from(node, image, results, seconds)
+        return seconds
 
     def _share_out(self, stages: Sequence[Stage], work: Sequence[tuple[str, int]], seconds: float) -> None:
         """Learn the kernels' speeds from the seconds of them all, by what is known of each."""

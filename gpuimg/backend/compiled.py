@@ -66,16 +66,16 @@ class Slots:
 
     Attributes
     ----------
-    words : all of it, as 64-bit integers; the first is the stop flag's address
+    words, floats : all of it, as 64-bit integers and as floats; the first word is the stop flag's address
     address, pointer : of the first slot, behind that; as a number, and as ctypes takes it without making an object
     arrays : those of the present call, which must stay alive meanwhile
     """
 
-    __slots__ = ("address", "arrays", "pointer", "words")
+    __slots__ = ("address", "arrays", "floats", "pointer", "words")
 
     def __init__(self, content: bytes) -> None:
         memory = bytearray(content)
-        self.words = memoryview(memory).cast("q")
+        self.words, self.floats = memoryview(memory).cast("q"), memoryview(memory).cast("d")
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(memory)) + FLAG_BYTES
         self.pointer = ctypes.c_int64(self.address)
         self.arrays: tuple[Any, ...] = ()
@@ -127,6 +127,11 @@ def _variant(kernel: str) -> Callable[..., str] | None:
     # The first kernel imports Numba, which takes longer than a job that is cancelled should.
     module = load() if stopping.watch() is None else compilers.wait_for(("source", kernel), load)
     return getattr(module, "variant", None)
+
+
+def has_variants(kernel: str) -> bool:
+    """Whether a kernel's function is chosen by its arguments; see `prepare`."""
+    return _variant(kernel) is not None
 
 
 def prepare(

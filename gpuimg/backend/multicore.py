@@ -8,7 +8,15 @@ from typing import Any
 from gpuimg import stopping
 from gpuimg.backend.chain import InProcess
 from gpuimg.backend.compiled import Packed, Slots, Task
-from gpuimg.backend.driver import call_each, fill_bands, most_threads, numba_is_safe, numba_layer, thread_count
+from gpuimg.backend.driver import (
+    call_each,
+    fill_bands,
+    is_limited,
+    most_threads,
+    numba_is_safe,
+    numba_layer,
+    thread_count,
+)
 from gpuimg.backend.single import Single, check_done, is_short, timed
 from gpuimg.backend.walk import Bound, Outs
 
@@ -25,7 +33,8 @@ class Multicore(InProcess):
         return thread_count()
 
     def speedup(self) -> float:
-        return max(1.0, super().speedup() * self.workers / most_threads())
+        share = self.workers / most_threads() if is_limited() else 1.0
+        return max(1.0, super().speedup() * share)
 
     def detail(self) -> str:
         layer = f"Numba's {numba_layer()} layer" if numba_is_safe() else "a thread pool"

@@ -37,6 +37,8 @@ def spread_rows(src, dst, top, bottom, low, high, unit, factor, least):
 def _spread_rows(src, dst, top, bottom, low, high, unit, factor, least):
     if HAS_BYTE_PICKS and src.dtype == dst.dtype == types.uint8:
         return by_table
+    if all(isinstance(each, types.Integer) and each.bitwidth <= 16 for each in (src.dtype, dst.dtype)):
+        return of_integers
     return directly
 
 
@@ -47,9 +49,50 @@ def by_table(src, dst, top, bottom, low, high, unit, factor, least):
         look_up(src[row], dst[row], table)
 
 
+def of_integers(src, dst, top, bottom, low, high, unit, factor, least):
+    plain = unit == 1 and is_integer(low, src) and is_integer(high, src) and low <= high
+    # The results between these two lie between theirs, for all that is done with them keeps their order.
+    plain = plain and is_within(least, dst) and is_within((high - low) * factor + least, dst)
+    for row in range(top, bottom):
+        if plain:
+            spread_integers(src[row], dst[row], low, high, factor, least)
+        else:
+            spread(src[row], dst[row], low, high, unit, factor, least)
+
+
+@kernel
+def is_integer(value, like):
+    """Whether a floating value is one of the dtype of ``like``."""
+    return np.rint(value) == value and is_within(value, like)
+
+
+def is_within(value, like):
+    """Whether a floating value, rounded, is one of the dtype of ``like``."""
+    raise NotImplementedError
+
+
+@overload(is_within)
+def _is_within(value, like):
+    least, most = like.dtype.minval, like.dtype.maxval
+    return lambda value, like: least <= np.rint(value) <= most
+
+
+@kernel
+def spread_integers(source, out, low, high, factor, least):
+    """`spread` where differences need no rounding, and no result a limit."""
+    number, unsigned, kind = wider(source, out), np.uint16, out.dtype.type
+    first, last = source.dtype.type(low), source.dtype.type(high)
+    for x in range(out.size):
+        above = unsigned(min(max(source[x], first), last) - first)
+        out[x] = kind(np.int32(np.rint(number(np.int32(above)) * factor + least)))
+
+
 def directly(src, dst, top, bottom, low, high, unit, factor, least):
     for row in range(top, bottom):
-        spread(src[row], dst[row], low, high, unit, factor, least)
+        if unit == 1:
+            spread_plain(src[row], dst[row], low, high, factor, least)
+        else:
+            spread(src[row], dst[row], low, high, unit, factor, least)
 
 
 @kernel
@@ -59,3 +102,13 @@ def spread(source, out, low, high, unit, factor, least):
         value = number(source[x])
         value = low if value < low else high if value > high else value
         out[x] = stored((value * unit - begin) * factor + least, out)
+
+
+@kernel
+def spread_plain(source, out, low, high, factor, least):
+    """`spread` with the unit 1."""
+    number = wider(source, out)
+    for x in range(out.size):
+        value = number(source[x])
+        value = low if value < low else high if value > high else value
+        out[x] = stored((value - low) * factor + least, out)
