@@ -273,7 +273,7 @@ FAULTS = (
         filter="label",
     ),
     Fault(
-        "what a root pointed to is forgotten", "unions.cuh", "    a = before;  //", "    return;  //", filter="label"
+        "what a root pointed to is forgotten", "unions.cuh", "    a = before;  //", "    return;  //", "hysteresis"
     ),
     Fault(
         "corners of tiles are not looked at",
