@@ -660,12 +660,28 @@ def test_results_are_made_where_the_image_lies(resident, current, place):
         assert gpuimg.median(there, 5, backend="cuda", out=out) is out
         gpuimg.invert(there, backend="cuda", out=wide[:, ::2])  # by way of a contiguous result
         gpuimg.invert(there, backend="cuda", out=there)
-    assert {each.device.id for each in (found, out, there)} == {place}
+        across = gpuimg.invert(there[:, ::-1], backend="cuda")
+        stack = gpuimg.invert(there.reshape(2, 10, 30), axes="TYX", backend="cuda")
+        turned = gpuimg.invert(there, axes="XY", backend="cuda")
+    assert {each.device.id for each in (found, out, there, across, stack, turned)} == {place}
     with resident.cuda.Device(place):
         np.testing.assert_array_equal(found.get(), gpuimg.blend(image, other, 0.25, backend="single"))
         np.testing.assert_array_equal(out.get(), gpuimg.median(image, 5, backend="single"))
         np.testing.assert_array_equal(there.get(), 255 - image)
         np.testing.assert_array_equal(wide.get()[:, ::2], 255 - image)
+        np.testing.assert_array_equal(across.get(), image[:, ::-1])
+        np.testing.assert_array_equal(resident.ascontiguousarray(turned).get(), image)
+        np.testing.assert_array_equal(stack.get(), image.reshape(2, 10, 30))
+
+
+def test_all_images_of_a_call_lie_on_one_device(resident):
+    image = resident.asarray(noise((20, 30)))
+    with resident.cuda.Device(1):
+        other = resident.asarray(noise((20, 30)))
+    with pytest.raises(ValueError, match="out must lie on the image's device 0, got an array on device 1"):
+        gpuimg.invert(image, backend="cuda", out=other)
+    with pytest.raises(ValueError, match="must lie on the image's device 1, got an array on device 0"):
+        gpuimg.blend(other, image, 0.25, backend="cuda")
 
 
 def test_small_results_land_in_pinned_memory_of_their_thread(gpu, monkeypatch):

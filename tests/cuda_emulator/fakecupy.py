@@ -57,10 +57,16 @@ class ndarray(DeviceArray):
     def device(self) -> Device:
         return Device(self.data.device_id)
 
+    def copy(self) -> ndarray:
+        made = sys.modules["cupy"].empty(self.shape, self.dtype)
+        late.copy(made, self)
+        return made
+
+    def __setitem__(self, key: Any, value: ndarray) -> None:
+        late.copy(self[key], value)
+
     def __array_function__(self, function: Any, types: Any, args: Any, given: Any) -> Any:
         """NumPy's functions, which call CuPy's."""
-        if function is np.copyto:
-            return late.copy(*args)
         if function is np.empty_like:
             return sys.modules["cupy"].empty(given["shape"], given["dtype"])
         if function is not np.may_share_memory:
@@ -469,7 +475,7 @@ def modules(gpu: EmulatedGpu) -> dict[str, types.ModuleType]:
         asnumpy=asnumpy,
         from_dlpack=from_dlpack,
         copyto=late.copy,
-        ascontiguousarray=lambda array: array if array.flags.c_contiguous else asarray(array.get()),
+        ascontiguousarray=lambda array: array if array.flags.c_contiguous else array.copy(),
         RawKernel=RawKernel,
         flip=np.flip,
         hypot=at_once(np.hypot),
