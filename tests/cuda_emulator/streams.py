@@ -1,7 +1,7 @@
 """Streams of emulated devices: what is put into one is carried out as late as possible, when something waits for it.
 
-So a kernel that does not wait for what it reads finds memory as it was before, and a copy reads what pinned memory holds
-by then. Memory that is let go belongs to the stream in which it was requested, as in CuPy's pool: with the next request
+So a kernel that does not wait for what it reads finds memory as it was before, and a copy reads what pinned memory
+holds by then. Memory that is let go belongs to the stream in which it was requested, as in CuPy's pool: with the next request
 there that stream is carried out and the memory overwritten, while others that may still read it lag behind.
 """
 
@@ -13,6 +13,7 @@ import weakref
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,6 +106,8 @@ class Streams:
         with self.lock:
             self._overwrite(queue)
             self._memory[memory.first] = memory
+            # Whatever had this memory before may still have to write to it there: other streams have to wait.
+            self.put(queue, partial(ctypes.memset, memory.first, fill, size))
         # Arrays die in any thread, and while the lock is held.
         weakref.finalize(array, self._let_go.append, memory).atexit = False
         return array
