@@ -637,14 +637,17 @@ def test_launches_are_prepared_for_each_device(resident):
             there[place] = resident.asarray(image)
     for place in (0, 1, 0):
         with resident.cuda.Device(place):
-            for _ in range(2):
-                pending[place] = gpuimg.gaussian(there[place], 2.5, backend="cuda")
+            gpuimg.gaussian(there[place], 2.5, backend="cuda")
+            resident.cuda.Device().synchronize()
+            with stream_of(resident) as stream:  # another one than that of the tables
+                pending[place] = stream, gpuimg.gaussian(there[place], 2.5, backend="cuda")
     assert {known for known, _ in gpu.prepared} == {0, 1}
     # All of them are waited for before what their kernels read is let go.
     gpu.let_constants_go()
-    for place, result in pending.items():
+    for place, (stream, result) in pending.items():
         with resident.cuda.Device(place):
             resident.empty((64,), np.float32)  # where the tables were
+            stream.synchronize()
             np.testing.assert_array_equal(result.get(), expected)
 
 

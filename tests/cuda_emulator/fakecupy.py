@@ -284,7 +284,6 @@ class Module:
         def function(
             queue: Queue, grid: Any, block: Any, layout: Struct, values: tuple[int, ...], shared_mem: int
         ) -> None:
-            assert shared_mem <= self.granted.get(id(function), 0), "shared memory that was not granted"
             assert queue.device == device, "a kernel of another device"
             for memory in filter(None, map(late.memory_at, values)):
                 if memory.queue.device != device:
@@ -309,6 +308,7 @@ class Module:
         values = layout.unpack(ctypes.string_at(head[1], size))
         if function not in cls.functions:
             raise DriverFailure("CUDA_ERROR_INVALID_HANDLE: its module has been unloaded")
+        assert shared_mem <= cls.granted.get(function, 0), "shared memory that was not granted"
         cls.functions[function](Stream.of(stream), extents[:3], extents[3:], layout, values, shared_mem)
 
 

@@ -456,7 +456,7 @@ FAULTS = (
         CUPY,
     ),
     Fault(
-        "the launches of another table's place",
+        "tables go while prepared launches read them",
         "prepared.py",
         "        gpu.synchronize()  # the constants go",
         "        pass  # the constants go",
