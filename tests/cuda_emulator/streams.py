@@ -1,8 +1,8 @@
 """Streams of emulated devices: what is put into one is carried out as late as possible, when something waits for it.
 
 So a kernel that does not wait for what it reads finds memory as it was before, and a copy reads what pinned memory
-holds by then. Memory that is let go belongs to the stream in which it was requested, as in CuPy's pool: with the next request
-there that stream is carried out and the memory overwritten, while others that may still read it lag behind.
+holds by then. Memory that is let go belongs to the stream in which it was requested, as in CuPy's pool: with the next
+request there that stream is carried out and the memory overwritten, while others that may still read it lag behind.
 """
 
 from __future__ import annotations
