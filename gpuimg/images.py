@@ -113,7 +113,10 @@ def contiguous(array: Any) -> Any:
     """The array itself if it is C-contiguous, else a copy that is."""
     if array.flags.c_contiguous:
         return array
-    return _copied(array, array.dtype) if isinstance(array, np.ndarray) else array.copy()
+    if not hasattr(array, "__cuda_array_interface__"):
+        return _copied(array, array.dtype)
+    with array.device:
+        return array.copy()
 
 
 def _copied(array: Array, dtype: np.dtype[Any]) -> Array:
@@ -375,6 +378,15 @@ def check_memory(name: str, second: Source, source: Source, first: str = "image"
     """Raise unless an image lies in the same memory as the one called ``first``."""
     if second.on_device != source.on_device:
         raise TypeError(f"{name} must lie in {'GPU' if source.on_device else 'host'} memory, as the {first} does")
+    if source.on_device:
+        _check_same_device(name, second.array, source.array, first)
+
+
+def _check_same_device(name: str, array: Any, like: Any, first: str) -> None:
+    """Raise unless two CuPy arrays lie on the same device: its kernels may reach no other device's memory."""
+    if array.data.device_id != like.data.device_id:
+        rule = f"{name} must lie on the {first}'s device {like.data.device_id}"
+        raise ValueError(f"{rule}, got an array on device {array.data.device_id}")
 
 
 def operand(name: str, given: Any, source: Source, dtypes: Collection[np.dtype[Any]] | None = None) -> Any:
@@ -668,5 +680,7 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], like: Any)
         raise ValueError(f"out must have the shape {shape}, got {out.shape}")
     if out.dtype != dtype:
         raise TypeError(f"out must have the dtype {dtype}, got {out.dtype}")
-    if isinstance(out, np.ndarray) and not out.flags.writeable:
+    if hasattr(out, "__cuda_array_interface__"):
+        _check_same_device("out", out, like, "image")
+    elif not out.flags.writeable:
         raise ValueError("out must be writable, got a read-only array")

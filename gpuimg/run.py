@@ -212,10 +212,11 @@ def _handed(restore: Callable[[Any], Any] | None, value: AnyValue, made: Any) ->
 
 def _moved(result: Any, out: Any) -> Any:
     if result is not out:
-        if isinstance(out, np.ndarray):
-            copy_pixels(result, out)
+        if hasattr(out, "__cuda_array_interface__"):
+            with out.device:
+                out[...] = result
         else:
-            out[...] = result
+            copy_pixels(result, out)
     return out
 
 
@@ -237,7 +238,8 @@ def new_result(source: Source, result: Value) -> Any:
         raise ValueError(f"image is empty, shape {source.shape}: there is nothing to make the shape {result.shape} of")
     shape = (*source.stack, *result.shape)
     if source.on_device:
-        return np.empty_like(source.array, dtype=result.dtype, shape=shape)
+        with source.array.device:
+            return np.empty_like(source.array, dtype=result.dtype, shape=shape)
     return new_array(shape, result.dtype)
 
 

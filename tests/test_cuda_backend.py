@@ -520,15 +520,16 @@ def test_tiles_give_the_same_pixels(limit):
 
 @needs("minimum")
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("fill", [0, 0xFF])
 @pytest.mark.parametrize("limit", [20000, 9000, 4500, 2500])
-def test_tiles_read_their_halo(limit, mode):
+def test_tiles_read_their_halo(limit, fill, mode):
 
     def passes(image):
         return minimum(minimum(invert(minimum(image, 3, mode)), 9, mode), 1, mode)
 
     plane = np.ascontiguousarray(IMAGE[..., 0])
     expected = result_of(Cuda(EmulatedGpu()), bound_to(passes, plane), None)
-    gpu = EmulatedGpu(limit=limit)
+    gpu = EmulatedGpu(limit=limit, fill=fill)
     backend = Cuda(gpu)
     backend._tried = True
     if mode == "wrap" and limit < plane.nbytes:
@@ -540,21 +541,35 @@ def test_tiles_read_their_halo(limit, mode):
     assert gpu.peak <= limit
 
 
+def minus(image, other):
+    return point("difference", image, other=other, turned=0)
+
+
+def less_least(image, other):
+    least = point("difference", minimum(image, 3), other=image, turned=1)
+    return minus(minimum(least, 5), other)
+
+
+def read_widely_first(image, other):
+    return minus(minus(minimum(image, 9), invert(image)), other)
+
+
+def read_widely_last(image, other):
+    return minus(minus(invert(image), minimum(image, 9)), other)
+
+
 @needs("difference")
+@pytest.mark.parametrize("fill", [0, 0xFF])  # of rows that are not there
 @pytest.mark.parametrize("limit", [11000, 9000])
-def test_tiles_read_other_images(limit):
+@pytest.mark.parametrize("passes", [less_least, read_widely_first, read_widely_last])
+def test_tiles_read_other_images(passes, limit, fill):
     plane = np.ascontiguousarray(IMAGE[..., 0])
-    other = np.ascontiguousarray(IMAGE[..., 1])
-
-    def passes(image, other):
-        least = point("difference", minimum(image, 3), other=image, turned=1)
-        return point("difference", minimum(least, 5), other=other, turned=0)
-
+    other = np.ascontiguousarray(IMAGE[..., 1] // 4)
     expected = result_of(Cuda(EmulatedGpu()), bound_to(passes, plane, other), None)
     np.testing.assert_array_equal(
         expected, result_of(gpuimg.choosing.backend_named("single"), bound_to(passes, plane, other), None)
     )
-    gpu = EmulatedGpu(limit=limit)
+    gpu = EmulatedGpu(limit=limit, fill=fill)
     backend = Cuda(gpu)
     backend._tried = True
     np.testing.assert_array_equal(result_of(backend, bound_to(passes, plane, other), None), expected)
@@ -565,10 +580,6 @@ def test_tiles_read_other_images(limit):
 @needs("difference")
 def test_other_images_on_the_device_stay_there():
     gpu = EmulatedGpu()
-
-    def minus(image, other):
-        return point("difference", image, other=other, turned=0)
-
     result = result_of(Cuda(gpu), bound_to(minus, gpu.put(255 - IMAGE), gpu.put(IMAGE)), None)
     expected = np.maximum(255 - 2 * IMAGE.astype(int), 0)
     np.testing.assert_array_equal(gpu.get(result), expected)
@@ -674,7 +685,11 @@ def test_rows_needed():
     assert rows(lambda image: minimum(image, 9, "wrap"), 10, 20) == (6, 24)
     assert rows(lambda image: minimum(image, 9, "wrap"), 50, 61) == (0, 61)
     assert rows(lambda image: minimum(minimum(image, 9), 3), 10, 20) == (5, 25)
-    assert rows(lambda image: point("difference", minimum(image, 9), other=image, turned=0), 10, 20) == (6, 24)
+    assert rows(lambda image: minus(minimum(image, 9), image), 10, 20) == (6, 24)
+    graph = bound_to(lambda image: minus(minimum(image, 9), invert(image)), np.zeros((61, 20), np.uint8)).graph
+    *readers, last = graph.nodes
+    for nodes in (readers, readers[::-1]):  # of which one reads more rows of the image than the other
+        assert _rows_needed((*nodes, last), 10, 20, 61)[graph.inputs[0]] == (6, 24)
 
 
 # ---------------------------------------------------------------- what is refused

@@ -20,7 +20,7 @@ from gpuimg.backend.cuda import Cuda
 from gpuimg.backend.device import DeviceFailed
 from gpuimg.backend.walk import bound_to
 from gpuimg.plans.nodes import point
-from tests.conftest import result_of
+from tests.conftest import parts, result_of
 from tests.cuda_emulator import fakecupy
 from tests.cuda_emulator.emulator import EmulatedGpu
 
@@ -389,10 +389,12 @@ def test_masks_are_written_into_masks(gpu, monkeypatch, staged_from):
 
 
 class Tensor:
-    """An array of another library in the device's memory, made on a stream of that library's."""
+    """An array of another library in the device's memory, made on a stream of that library's, the current one."""
 
     def __init__(self, array):
         self.array = array
+        self.made = fakecupy.Event()
+        self.made.record()
         self.waiting = []
 
     def __dlpack_device__(self):
@@ -400,6 +402,7 @@ class Tensor:
 
     def __dlpack__(self, *, stream):
         self.waiting.append(stream)
+        fakecupy.Stream.known[stream - 1].wait_event(self.made)
         return self.array
 
     __cuda_array_interface__ = {"version": 2}  # noqa: RUF012 - it names no stream, so nothing would wait
@@ -416,6 +419,7 @@ def test_the_current_stream_waits_for_other_libraries(gpu):
         assert stream.ptr != 0
         source = images.accept(tensor)
         result = source.restore(result_of(Cuda(), bound_to(invert, source.array), None))
+    stream.synchronize()
     assert source.on_device
     assert tensor.waiting == [stream.ptr]
     assert isinstance(result, Tensor)
@@ -439,10 +443,11 @@ def test_jobs_run_in_the_stream_of_whoever_submits_them(bands):
     import cupy
 
     image = noise((20, 30))
-    resident, tensor = cupy.asarray(image), Tensor(cupy.asarray(image))
     with cupy.cuda.Stream(non_blocking=True) as stream, gpuimg.Pool(running=2) as pool:
+        resident, tensor = cupy.asarray(image), Tensor(cupy.asarray(image))
         found = pool.submit("invert", resident).result(30)
         converted = pool.submit("invert", tensor).result(30)
+    stream.synchronize()
     assert isinstance(found, cupy.ndarray)
     np.testing.assert_array_equal(found.get(), 255 - image)
     np.testing.assert_array_equal(converted.array.get(), 255 - image)
@@ -563,24 +568,124 @@ def test_prepared_launches_go_to_the_stream_and_the_arrays_of_the_call(resident)
             there = resident.asarray(a)
             found = gpuimg.blend(there, there if a is b else resident.asarray(b), 0.25, backend="cuda")
             smooth = gpuimg.gaussian(there, 12.5, backend="cuda")  # by way of a scratch image
+        stream.synchronize()
         np.testing.assert_array_equal(found.get(), gpuimg.blend(a, b, 0.25, backend="single"))
         np.testing.assert_array_equal(smooth.get(), gpuimg.gaussian(a, 12.5, backend="single"))
         assert {event[1] for event in fakecupy.late.log if event[0] == "launch"} == {stream.ptr}
 
 
-def test_launches_are_prepared_for_each_device(resident, monkeypatch):
-    image, gpu = resident.asarray(noise((20, 30))), choosing.backend_named("cuda").gpu
-    for place in (0, 1):
-        monkeypatch.setattr(fakecupy.Pointer, "device_id", place)
-        monkeypatch.setattr(resident.cuda.runtime, "getDevice", lambda place=place: place)
+def stream_of(resident):
+    return resident.cuda.Stream(non_blocking=True)
+
+
+def test_everything_of_a_call_goes_to_the_current_stream(resident):
+    """Kernels, zeros for those that add up, tables, scratch memory and copies: nothing waits for another stream."""
+    image = noise((37, 53))
+    image[::3] //= 128
+    calls = {
+        "label": {},
+        "histogram": {},
+        "equalize_hist": {},
+        "gaussian": {"sigma": 12.5},
+        "canny": {},
+        "median": {"size": 9},
+        "integral_image": {},
+        "distance_transform_edt": {},
+        "threshold_otsu": {},
+        "morphological_gradient": {"footprint": 5},
+    }
+    for name, given in calls.items():
+        function = getattr(gpuimg, name)
+        expected = function(image, **given, backend="single")
         for _ in range(2):
-            np.testing.assert_array_equal(gpuimg.invert(image, backend="cuda").get(), 255 - image.get())
-    assert [known for known, _ in gpu.prepared] == [0, 1]
-    # All of them are waited for before what their kernels read is let go.
-    waited, enter = [], fakecupy.Device.__enter__
-    monkeypatch.setattr(fakecupy.Device, "__enter__", lambda device: waited.append(device.id) or enter(device))
+            with stream_of(resident) as stream:
+                found = function(resident.asarray(image), **given, backend="cuda")
+            stream.synchronize()
+            for one, other in zip(parts(found), parts(expected), strict=True):
+                np.testing.assert_array_equal(one.get() if isinstance(one, resident.ndarray) else one, other, name)
+
+
+def test_tables_have_arrived_when_another_stream_reads_them(resident):
+    image = noise((37, 53))
+    with stream_of(resident) as first:
+        before = gpuimg.gaussian(resident.asarray(image), 2.5, backend="cuda")
+    with stream_of(resident) as second:
+        found = gpuimg.gaussian(resident.asarray(image), 2.5, backend="cuda")
+    for stream, result in ((second, found), (first, before)):
+        stream.synchronize()
+        np.testing.assert_array_equal(result.get(), gpuimg.gaussian(image, 2.5, backend="single"))
+
+
+def test_tables_are_let_go_when_no_stream_reads_them_any_more(resident):
+    image, gpu = noise((37, 53)), choosing.backend_named("cuda").gpu
+    with stream_of(resident) as first:
+        gpuimg.gaussian(resident.asarray(image), 2.5, backend="cuda")
+    with stream_of(resident) as second:
+        found = gpuimg.gaussian(resident.asarray(image), 2.5, backend="cuda")
     gpu.let_constants_go()
-    assert sorted(waited) == [0, 1]
+    with first:
+        resident.empty((64,), np.float32)  # where the tables were
+    second.synchronize()
+    np.testing.assert_array_equal(found.get(), gpuimg.gaussian(image, 2.5, backend="single"))
+
+
+def test_launches_are_prepared_for_each_device(resident):
+    image, gpu = noise((20, 30)), choosing.backend_named("cuda").gpu
+    expected = gpuimg.gaussian(image, 2.5, backend="single")
+    there, pending = {}, {}
+    for place in (0, 1):
+        with resident.cuda.Device(place):
+            there[place] = resident.asarray(image)
+    for place in (0, 1, 0):
+        with resident.cuda.Device(place):
+            gpuimg.gaussian(there[place], 2.5, backend="cuda")
+            resident.cuda.Device().synchronize()
+            with stream_of(resident) as stream:  # another one than that of the tables
+                pending[place] = stream, gpuimg.gaussian(there[place], 2.5, backend="cuda")
+    assert {known for known, _ in gpu.prepared} == {0, 1}
+    # All of them are waited for before what their kernels read is let go.
+    gpu.let_constants_go()
+    for place, (stream, result) in pending.items():
+        with resident.cuda.Device(place):
+            resident.empty((64,), np.float32)  # where the tables were
+            stream.synchronize()
+            np.testing.assert_array_equal(result.get(), expected)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("current", [0, 1])
+def test_results_are_made_where_the_image_lies(resident, current, place):
+    image, other = noise((20, 30)), noise((20, 30))[::-1].copy()
+    with resident.cuda.Device(place):
+        there, factor, out = (resident.asarray(each) for each in (image, other, np.zeros_like(image)))
+        wide = resident.asarray(np.zeros((20, 60), np.uint8))
+    with resident.cuda.Device(current):
+        found = gpuimg.blend(there, factor, 0.25, backend="cuda")
+        assert gpuimg.median(there, 5, backend="cuda", out=out) is out
+        gpuimg.invert(there, backend="cuda", out=wide[:, ::2])  # by way of a contiguous result
+        gpuimg.invert(there, backend="cuda", out=there)
+        across = gpuimg.invert(there[:, ::-1], backend="cuda")
+        stack = gpuimg.invert(there.reshape(2, 10, 30), axes="TYX", backend="cuda")
+        turned = gpuimg.invert(there, axes="XY", backend="cuda")
+    assert {each.device.id for each in (found, out, there, across, stack, turned)} == {place}
+    with resident.cuda.Device(place):
+        np.testing.assert_array_equal(found.get(), gpuimg.blend(image, other, 0.25, backend="single"))
+        np.testing.assert_array_equal(out.get(), gpuimg.median(image, 5, backend="single"))
+        np.testing.assert_array_equal(there.get(), 255 - image)
+        np.testing.assert_array_equal(wide.get()[:, ::2], 255 - image)
+        np.testing.assert_array_equal(across.get(), image[:, ::-1])
+        np.testing.assert_array_equal(resident.ascontiguousarray(turned).get(), image)
+        np.testing.assert_array_equal(stack.get(), image.reshape(2, 10, 30))
+
+
+def test_all_images_of_a_call_lie_on_one_device(resident):
+    image = resident.asarray(noise((20, 30)))
+    with resident.cuda.Device(1):
+        other = resident.asarray(noise((20, 30)))
+    with pytest.raises(ValueError, match="out must lie on the image's device 0, got an array on device 1"):
+        gpuimg.invert(image, backend="cuda", out=other)
+    with pytest.raises(ValueError, match="must lie on the image's device 1, got an array on device 0"):
+        gpuimg.blend(other, image, 0.25, backend="cuda")
 
 
 def test_small_results_land_in_pinned_memory_of_their_thread(gpu, monkeypatch):

@@ -88,10 +88,14 @@ class EmulatedGpu(Gpu):
         dtype = np.dtype(dtype)
         size = int(np.prod(shape)) * dtype.itemsize
         self._count(size)
-        raw = np.full(size + 2 * GUARD + ALIGNMENT + self.offset * dtype.itemsize, self.fill, np.uint8)
+        raw = self.reserve(size + 2 * GUARD + ALIGNMENT + self.offset * dtype.itemsize)
         first = GUARD + -(raw.ctypes.data + GUARD) % ALIGNMENT + self.offset * dtype.itemsize
         self._own(raw, first, size)
         return raw[first : first + size].view(dtype).reshape(shape).view(DeviceArray)
+
+    def reserve(self, size: int) -> np.ndarray:
+        """So many bytes, filled."""
+        return np.full(size, self.fill, np.uint8)
 
     def _count(self, size: int) -> None:
         with self._counting:

@@ -1,7 +1,7 @@
 """As much of CuPy as `gpuimg.backend.cupygpu` uses, over the emulated device: its calls are checked without a GPU.
 
-Copies are carried out at once; that pinned memory is not touched before its event has been waited for is checked by
-carrying out asynchronous copies as late as the event allows. Copies of pageable memory are synchronous, as CUDA's.
+Kernels and copies are carried out as late as what is waited for allows, see `streams`. Copies of pageable memory are
+synchronous, as CUDA's. There are two devices.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import threading
 import time
 import types
 import weakref
+from collections.abc import Callable
+from functools import partial
 from importlib.machinery import ModuleSpec
 from struct import Struct
 from typing import Any, ClassVar
@@ -20,16 +22,22 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from .emulator import DeviceArray, EmulatedGpu, EmulatedOutOfMemory
+from .emulator import DeviceArray, EmulatedGpu, EmulatedOutOfMemory, EmulationError
+from .streams import HostCopy, Queue, Streams
+
+DEVICES = 2
 
 
 class Pointer:
     """cupy.cuda.MemoryPointer"""
 
-    device_id = 0
-
     def __init__(self, array: ndarray) -> None:
         self.ptr = array.ctypes.data
+
+    @property
+    def device_id(self) -> int:
+        memory = late.memory_at(self.ptr)
+        return 0 if memory is None else memory.queue.device
 
 
 class ndarray(DeviceArray):
@@ -47,10 +55,26 @@ class ndarray(DeviceArray):
 
     @property
     def device(self) -> Device:
-        return Device(0)
+        return Device(self.data.device_id)
+
+    def copy(self) -> ndarray:
+        made = sys.modules["cupy"].empty(self.shape, self.dtype)
+        late.copy(made, self)
+        return made
+
+    def __setitem__(self, key: Any, value: ndarray) -> None:
+        late.copy(self[key], value)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, given: Any) -> Any:
+        """NumPy's functions, which call CuPy's."""
+        if function is np.empty_like:
+            return sys.modules["cupy"].empty(given["shape"], given["dtype"])
+        if function is not np.may_share_memory:
+            late.carry_out(Stream.current().queue)
+        return super().__array_function__(function, types, args, given)
 
     def get(self, out: np.ndarray | None = None) -> np.ndarray:
-        late.flush()
+        late.carry_out(Stream.current().queue)
         host = np.empty(self.shape, self.dtype) if out is None else out
         assert host.flags.c_contiguous
         assert host.dtype == self.dtype
@@ -63,42 +87,63 @@ class Device:
 
     compute_capability = "90"
     attributes = {"MultiProcessorCount": 3}  # noqa: RUF012
+    _current = threading.local()
 
     def __init__(self, number: int | None = None) -> None:
-        self.id = number or 0
+        self.id = self.current() if number is None else number
+        self._before: list[int] = []
+
+    @classmethod
+    def current(cls) -> int:
+        return getattr(cls._current, "number", 0)
+
+    @classmethod
+    def use(cls, number: int) -> None:
+        assert 0 <= number < DEVICES
+        cls._current.number = number
 
     def __enter__(self) -> Device:
+        self._before.append(self.current())
+        self.use(self.id)
         return self
 
     def __exit__(self, *error: object) -> None:
-        pass
+        self.use(self._before.pop())
 
     def synchronize(self) -> None:
-        late.flush()
+        late.carry_out_all(self.id)
 
 
-class Late:
-    """Asynchronous copies that have not been carried out yet."""
+class Late(Streams):
+    """What a device does for the runtime's calls."""
 
     def __init__(self) -> None:
-        self.copies: list[tuple[int, int, int]] = []
-        self.log: list[tuple[Any, ...]] = []  # what was put into which stream, and what was waited for
-        self.lock = threading.RLock()
+        super().__init__()
         self.pinned: dict[int, int] = {}  # sizes of pinned arrays, by their addresses
         self.registered: dict[int, int] = {}
 
     def memcpy_async(self, target: int, source: int, size: int, kind: int, stream: int) -> None:
         assert kind in (1, 2)
-        assert any(stream == known.ptr for known in Stream.known)
-        host = source if kind == 1 else target
+        host, there = (source, target) if kind == 1 else (target, source)
+        assert self.memory_at(there) is self.memory_at(there + size - 1) is not None, "no memory of a device"
+        queue = Stream.of(stream)
         with self.lock:
-            self.copies.append((target, source, size))
             where = "pinned" if _lies_in(self.pinned, host, size) else "pageable"
             if _lies_in(self.registered, host, size):
                 where = "registered"
             self.log.append(("send" if kind == 1 else "receive", stream, where))
-            if where == "pageable":
-                self.flush()
+            if where != "pageable":
+                self.put(queue, partial(ctypes.memmove, target, source, size), HostCopy(target, source, size))
+            elif kind == 1:
+                self.put(queue, partial(ctypes.memmove, target, ctypes.string_at(source, size), size))
+            else:
+                self.put(queue, partial(ctypes.memmove, target, source, size))
+                self.carry_out(queue)
+
+    def copy(self, target: ndarray, source: ndarray) -> None:
+        """cupy.copyto, in the current device"""
+        assert target.data.device_id == source.data.device_id == Device.current(), "copied in another device's stream"
+        self.put(Stream.current().queue, partial(np.copyto, target.view(np.ndarray), source.view(np.ndarray)))
 
     def empty_pinned(self, shape: Any, dtype: Any) -> np.ndarray:
         """cupyx.empty_pinned"""
@@ -130,18 +175,8 @@ class Late:
             assert not any(each < address + size and address < each + length for each in (target, source))
 
     def memset_async(self, target: int, value: int, size: int, stream: int) -> None:
-        assert any(stream == known.ptr for known in Stream.known)
-        self.flush()
-        ctypes.memset(target, value, size)
-
-    def flush(self, until: list[tuple[int, int, int]] | None = None) -> None:
-        """Carry out all copies, or those up to the last one of ``until``."""
-        with self.lock:
-            count = None if until is None else sum(copy in until for copy in self.copies)
-            done = self.copies[:count]
-            del self.copies[:count]
-            for target, source, size in done:
-                ctypes.memmove(target, source, size)
+        assert self.memory_at(target) is self.memory_at(target + size - 1) is not None, "no memory of a device"
+        self.put(Stream.of(stream), partial(ctypes.memset, target, value, size))
 
 
 def _lies_in(ranges: dict[int, int], address: int, size: int) -> bool:
@@ -155,33 +190,60 @@ class Event:
     """cupy.cuda.Event"""
 
     def __init__(self, block: bool = False, disable_timing: bool = False) -> None:
-        self.recorded: list[tuple[int, int, int]] = []
+        self.queue: Queue | None = None
 
     def record(self, stream: Stream | None = None) -> None:
-        self.recorded = list(late.copies)
-        self.stream = (stream or Stream.current()).ptr
+        stream = stream or Stream.current()
+        with late.lock:
+            self.stream, self.queue, self.until = stream.ptr, stream.queue, stream.queue.begun
+            self.has_copies = bool(late.copies)
         late.log.append(("record", self.stream, self))
         self.seconds = time.perf_counter()
 
     def synchronize(self) -> None:
-        late.log.append(("synchronize", self.stream if self.recorded else None))
-        late.flush(self.recorded)
+        if self.queue is None:
+            return
+        late.log.append(("synchronize", self.stream if self.has_copies else None))
+        late.carry_out(self.queue, self.until)
 
 
 class Stream:
-    """cupy.cuda.Stream; everything but copies is carried out at once, whatever the stream."""
+    """cupy.cuda.Stream, of the current device. None waits for the default stream: ask for those that do not."""
 
     known: ClassVar[list[Stream]] = []
+    defaults: ClassVar[dict[int, Stream]] = {}
     _entered = threading.local()
 
     def __init__(self, non_blocking: bool = False) -> None:
-        self.ptr = len(self.known)
+        assert non_blocking
+        self._begin(len(self.known) + 1)
         self.known.append(self)
+
+    def _begin(self, ptr: int) -> None:
+        self.ptr = ptr
+        self.queue = late.queue(Device.current())
+
+    @classmethod
+    def default(cls) -> Stream:
+        device = Device.current()
+        if device not in cls.defaults:
+            cls.defaults[device] = made = cls.__new__(cls)
+            made._begin(0)
+        return cls.defaults[device]
+
+    @classmethod
+    def of(cls, ptr: int) -> Queue:
+        """A stream that is the current device's by its pointer."""
+        queue = (cls.known[ptr - 1] if ptr else cls.default()).queue
+        assert queue.device == Device.current(), "a stream of another device"
+        return queue
 
     @classmethod
     def current(cls) -> Stream:
-        entered = getattr(cls._entered, "streams", None)
-        return entered[-1] if entered else cls.known[0]
+        for stream in reversed(getattr(cls._entered, "streams", [])):
+            if stream.queue.device == Device.current():
+                return stream
+        return cls.default()
 
     def __enter__(self) -> Stream:
         self._entered.streams = [*getattr(self._entered, "streams", ()), self]
@@ -191,13 +253,12 @@ class Stream:
         self._entered.streams = self._entered.streams[:-1]
 
     def wait_event(self, event: Event) -> None:
+        assert event.queue is not None
         late.log.append(("wait", self.ptr, event.stream))
+        late.wait(self.queue, event.queue, event.until)
 
     def synchronize(self) -> None:
-        late.flush()
-
-
-Stream()  # the default stream
+        late.carry_out(self.queue)
 
 
 class Module:
@@ -218,12 +279,16 @@ class Module:
 
     def get_function(self, lowered: str) -> Any:
         assert lowered == f"mangled {self.name}"
-        start = self.gpu.load(self.stem, self.name)
+        start, device = self.gpu.load(self.stem, self.name), Device.current()
 
-        def function(grid: Any, block: Any, layout: Struct, values: Any, shared_mem: int) -> None:
-            assert shared_mem <= self.granted.get(id(function), 0), "shared memory that was not granted"
-            late.flush()
-            start(grid, block, layout, values, shared_mem)
+        def function(
+            queue: Queue, grid: Any, block: Any, layout: Struct, values: tuple[int, ...], shared_mem: int
+        ) -> None:
+            assert queue.device == device, "a kernel of another device"
+            for memory in filter(None, map(late.memory_at, values)):
+                if memory.queue.device != device:
+                    raise EmulationError(f"{self.name} was given memory of another device")
+            late.put(queue, partial(start, grid, block, layout, values, shared_mem))
 
         function.ptr = id(function)
         self.functions[function.ptr] = function
@@ -234,7 +299,6 @@ class Module:
         """cupy.cuda.driver.launchKernel, with the arguments in one block of bytes."""
         *extents, shared_mem, stream, params, extra = args
         assert all(type(number) is int for number in args)
-        assert any(stream == known.ptr for known in Stream.known)
         late.log.append(("launch", stream))
         assert params == 0
         head = (ctypes.c_uint64 * 5).from_address(extra)
@@ -244,7 +308,8 @@ class Module:
         values = layout.unpack(ctypes.string_at(head[1], size))
         if function not in cls.functions:
             raise DriverFailure("CUDA_ERROR_INVALID_HANDLE: its module has been unloaded")
-        cls.functions[function](extents[:3], extents[3:], layout, values, shared_mem)
+        assert shared_mem <= cls.granted.get(function, 0), "shared memory that was not granted"
+        cls.functions[function](Stream.of(stream), extents[:3], extents[3:], layout, values, shared_mem)
 
 
 class Pool:
@@ -336,16 +401,26 @@ def _scipy() -> types.ModuleType:
 def modules(gpu: EmulatedGpu) -> dict[str, types.ModuleType]:
     """What to put into sys.modules."""
     Module.gpu = gpu
+    gpu.reserve = lambda size: late.reserve(Stream.current().queue, size, gpu.fill)
 
     def empty(shape: Any, dtype: Any) -> ndarray:
         return gpu.empty(shape, dtype).view(ndarray)
 
     def asarray(array: np.ndarray) -> ndarray:
-        return array if isinstance(array, ndarray) else gpu.put(array).view(ndarray)
+        if isinstance(array, ndarray):
+            return array
+        there = empty(array.shape, array.dtype)
+        late.put(Stream.current().queue, partial(ctypes.memmove, there.ctypes.data, array.tobytes(), array.nbytes))
+        return there
 
-    def copyto(target: ndarray, source: ndarray) -> None:
-        late.flush()
-        np.copyto(target, source)
+    def at_once(function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of NumPy's, after what is still to be done for its arguments."""
+
+        def call(*args: Any) -> Any:
+            late.carry_out(Stream.current().queue)
+            return function(*args)
+
+        return call
 
     def from_dlpack(image: Any) -> ndarray:
         image.__dlpack__(stream=Stream.current().ptr)
@@ -380,10 +455,10 @@ def modules(gpu: EmulatedGpu) -> dict[str, types.ModuleType]:
             hostRegister=late.register,
             hostUnregister=late.unregister,
             memsetAsync=late.memset_async,
-            getDevice=lambda: 0,
-            setDevice=lambda device: None,
-            deviceSynchronize=late.flush,
-            getDeviceCount=lambda: 1,
+            getDevice=Device.current,
+            setDevice=Device.use,
+            deviceSynchronize=lambda: Device().synchronize(),
+            getDeviceCount=lambda: DEVICES,
             driverGetVersion=lambda: 13000,
             runtimeGetVersion=lambda: 13000,
             getDeviceProperties=lambda device: properties,
@@ -399,12 +474,12 @@ def modules(gpu: EmulatedGpu) -> dict[str, types.ModuleType]:
         asarray=asarray,
         asnumpy=asnumpy,
         from_dlpack=from_dlpack,
-        copyto=copyto,
-        ascontiguousarray=lambda array: array if array.flags.c_contiguous else asarray(np.ascontiguousarray(array)),
+        copyto=late.copy,
+        ascontiguousarray=lambda array: array if array.flags.c_contiguous else array.copy(),
         RawKernel=RawKernel,
         flip=np.flip,
-        hypot=np.hypot,
-        invert=np.invert,
+        hypot=at_once(np.hypot),
+        invert=at_once(np.invert),
         rot90=np.rot90,
         get_default_memory_pool=lambda: pool,
         get_default_pinned_memory_pool=lambda: pool,

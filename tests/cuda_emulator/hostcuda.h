@@ -93,6 +93,7 @@ static const size_t STACK_BYTES = 256 << 10;
 static Fiber main_fiber, pool[1024], *of[1024], *current;
 static Warp warps[32];
 static int free_list[1024], free_count, threads, live, at_barrier, order;
+static unsigned random_state;
 static void (*body)(void*);
 static void* body_argument;
 static char error[400], *dynamic_shared;
@@ -220,6 +221,13 @@ EMU_PLAIN static void warp_barrier(unsigned mask, const char* file, int line) {
   happens(false, i);
 }
 
+// Before an atomic operation other threads of the block may run: what this one has read may be out of date by then.
+EMU_PLAIN static void give_way() {
+  if (order < 2) return;
+  random_state = random_state * 1664525u + 1013904223u;
+  if (random_state >> 31) jump(current, &main_fiber);
+}
+
 // ---------------------------------------------------------------- blocks and launches
 
 EMU_PLAIN static void resume(int t) {
@@ -238,8 +246,6 @@ EMU_PLAIN static void resume(int t) {
   release_block();
   release_warp(t / 32, 0xffffffffu);
 }
-
-static unsigned random_state;
 
 EMU_PLAIN static void permute(int* p, int n) {
   for (int i = 0; i < n; ++i) p[i] = order == 1 ? n - 1 - i : i;
@@ -526,6 +532,7 @@ EMU_LANES(__vmaxs2, 16, short(x) > short(y) ? x : y)
 
 template <class T, class U>
 inline T atomicAdd(T* p, U v) {
+  emu::give_way();
   if constexpr (std::is_integral<T>::value) return __atomic_fetch_add(p, (T)v, __ATOMIC_RELAXED);
   T old, sum;
   __atomic_load(p, &old, __ATOMIC_RELAXED);
@@ -535,27 +542,39 @@ inline T atomicAdd(T* p, U v) {
 }
 template <class T>
 inline T atomicMax(T* p, T v) {
+  emu::give_way();
   T old = __atomic_load_n(p, __ATOMIC_RELAXED);
   while (old < v && !__atomic_compare_exchange_n(p, &old, v, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
   return old;
 }
 template <class T>
 inline T atomicMin(T* p, T v) {
+  emu::give_way();
   T old = __atomic_load_n(p, __ATOMIC_RELAXED);
   while (v < old && !__atomic_compare_exchange_n(p, &old, v, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
   return old;
 }
 template <class T>
 inline T atomicCAS(T* p, T expected, T v) {
+  emu::give_way();
   __atomic_compare_exchange_n(p, &expected, v, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
   return expected;
 }
 template <class T>
-inline T atomicExch(T* p, T v) { return __atomic_exchange_n(p, v, __ATOMIC_RELAXED); }
+inline T atomicExch(T* p, T v) {
+  emu::give_way();
+  return __atomic_exchange_n(p, v, __ATOMIC_RELAXED);
+}
 template <class T>
-inline T atomicOr(T* p, T v) { return __atomic_fetch_or(p, v, __ATOMIC_RELAXED); }
+inline T atomicOr(T* p, T v) {
+  emu::give_way();
+  return __atomic_fetch_or(p, v, __ATOMIC_RELAXED);
+}
 template <class T>
-inline T atomicAnd(T* p, T v) { return __atomic_fetch_and(p, v, __ATOMIC_RELAXED); }
+inline T atomicAnd(T* p, T v) {
+  emu::give_way();
+  return __atomic_fetch_and(p, v, __ATOMIC_RELAXED);
+}
 
 template <class T>
 inline T __shfl_sync(unsigned mask, T v, int from) { return emu::shuffle(mask, v, from); }

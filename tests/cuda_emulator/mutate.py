@@ -272,9 +272,7 @@ FAULTS = (
         "const N before = parents[high];\n    if (low < before) parents[high] = low;",
         filter="label",
     ),
-    Fault(
-        "what a root pointed to is forgotten", "unions.cuh", "    a = before;  //", "    return;  //", filter="label"
-    ),
+    Fault("what a root pointed to is forgotten", "unions.cuh", "    a = before;  //", "    return;  //", "hysteresis"),
     Fault(
         "corners of tiles are not looked at",
         "label_slabs.cu",
@@ -284,10 +282,10 @@ FAULTS = (
         file_of_tests=FILTERS,
     ),
     Fault(
-        "a line's total is overwritten while it is read",
+        "sums of blocks are read before they are there",
         "integral.cu",
-        "    __syncthreads();\n  }\n  if (threadIdx.x == 0) {\n    S sum",
-        "  }\n  if (threadIdx.x == 0) {\n    S sum",
+        "    __syncthreads();\n    if (at < whole) {\n      const S before",
+        "    if (at < whole) {\n      const S before",
         filter="integral_image",
     ),
     Fault(
@@ -344,8 +342,8 @@ FAULTS = (
         "device.py",
         "            self.wait_for_all()\n",
         "",
-        "let_go",
-        BACKEND,
+        "tables_are_let_go",
+        CUPY,
     ),
     Fault(
         "a result over its image",
@@ -355,13 +353,15 @@ FAULTS = (
         "overlap",
         BACKEND,
     ),
-    Fault("rows that another image needs are left out", "cuda.py", "max(known[1], last)", "last", "tiles", BACKEND),
+    Fault(
+        "rows that another image needs are left out", "cuda.py", "max(known[1], last)", "last", "tiles_read", BACKEND
+    ),
     Fault(
         "the rows before are not read",
         "cuda.py",
         "needed[key] = min(known[0], first),",
         "needed[key] = max(known[0], first),",
-        "tiles",
+        "tiles_read",
         BACKEND,
     ),
     Fault(
@@ -410,7 +410,7 @@ FAULTS = (
         "cupygpu.py",
         "memsetAsync(address, 0, nbytes, self._cupy.cuda.get_current_stream().ptr)",
         "memsetAsync(address, 0, nbytes, 0)",
-        "",
+        "everything_of_a_call",
         CUPY,
     ),
     Fault(
@@ -419,6 +419,114 @@ FAULTS = (
         "        stream.synchronize()\n        np.copyto",
         "        np.copyto",
         "",
+        CUPY,
+    ),
+    # Streams that lag behind, memory that is used again.
+    Fault(
+        "tables are read before they have arrived",
+        "device.py",
+        "            self.synchronize()\n            with self._lock:",
+        "            with self._lock:",
+        "tables_have_arrived",
+        CUPY,
+    ),
+    Fault(
+        "results are written over before they have been copied",
+        "stages.py",
+        "self._compute.wait_event(self._received.popleft()[1])",
+        "self._received.popleft()",
+        "bands",
+        CUPY,
+    ),
+    Fault(
+        "memory for copies is requested in the stream of kernels",
+        "stages.py",
+        "        with self._down:\n            array = self._gpu.empty(host.shape, host.dtype)",
+        "        array = self._gpu.empty(host.shape, host.dtype)",
+        "bands",
+        CUPY,
+    ),
+    Fault("the end of a copy is not noted", "stages.py", "stage.event.record(stream)", "pass", "bands", CUPY),
+    Fault(
+        "copies into page-locked memory are under way when it is let go",
+        "stages.py",
+        "        for stream in (self._down, self._compute, self._up):\n            stream.synchronize()",
+        "        self._compute.synchronize()",
+        "",
+        CUPY,
+    ),
+    Fault(
+        "tables go while prepared launches read them",
+        "prepared.py",
+        "        gpu.synchronize()  # the constants go",
+        "        pass  # the constants go",
+        "what_is_prepared",
+        BACKEND,
+    ),
+    Fault("shared memory is not asked for", "cupygpu.py", "if shared_mem > granted", "if False", "everything_of", CUPY),
+    Fault(
+        "a module goes while its kernel is used", "cupygpu.py", "self._loaded.append(function)", "pass", "cupy_in", CUPY
+    ),
+    # Several devices.
+    Fault("launches of another device", "prepared.py", "key = gpu.place(), node", "key = 0, node", "each_device", CUPY),
+    Fault("tables of another device", "device.py", "(self.place(), id(table))", "(0, id(table))", "each_device", CUPY),
+    Fault(
+        "kernels of another device", "device.py", "(self.place(), stem, name)", "(0, stem, name)", "each_device", CUPY
+    ),
+    Fault(
+        "one device alone is waited for",
+        "cupygpu.py",
+        "for place in {place for place, *_ in list(self._kernels)}:",
+        "for place in {self.place()}:",
+        "each_device",
+        CUPY,
+    ),
+    Fault(
+        "an image is worked on by the current device",
+        "cupygpu.py",
+        "return image.device if is_elsewhere else None",
+        "return None",
+        "where_the_image",
+        CUPY,
+    ),
+    Fault(
+        "a result is moved by the current device",
+        "run.py",
+        "            with out.device:\n                out[...] = result",
+        "            out[...] = result",
+        "where_the_image",
+        CUPY,
+    ),
+    Fault(
+        "memory for a stack is the current device's",
+        "run.py",
+        "        with source.array.device:\n            return np",
+        "        if True:\n            return np",
+        "where_the_image",
+        CUPY,
+    ),
+    Fault(
+        "an image is arranged by the current device",
+        "images.py",
+        "    with array.device:\n        array = cupy.ascontiguousarray(array)",
+        "    array = cupy.ascontiguousarray(array)",
+        "where_the_image",
+        CUPY,
+    ),
+    Fault(
+        "out may lie on another device",
+        "images.py",
+        '        _check_same_device("out", out, like, "image")',
+        "        pass",
+        "on_one_device",
+        CUPY,
+    ),
+    Fault(
+        "masks are not copied as bytes",
+        "cupygpu.py",
+        "copyto(target.view(source.dtype)",
+        "copyto(target",
+        "masks",
         CUPY,
     ),
 )
@@ -465,7 +573,8 @@ def plant(fault: Fault, root: Path) -> None:
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, root / name)
-    places = [path for folder in ("kernels", "gpuimg/backend") for path in (root / folder).rglob(fault.file)]
+    folders = (root / "kernels").rglob, (root / "gpuimg/backend").rglob, (root / "gpuimg").glob
+    places = [path for find in folders for path in find(fault.file)]
     if len(places) != 1:
         raise SystemExit(f"there are {len(places)} files {fault.file}")
     text = places[0].read_text()
