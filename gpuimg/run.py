@@ -15,7 +15,7 @@ from gpuimg import dispatch
 from gpuimg.backend.base import Backend
 from gpuimg.backend.walk import Bound, Outs, bound_to
 from gpuimg.choosing import run_on
-from gpuimg.images import Source, check_out, contiguous, given_shape, lies_on_device
+from gpuimg.images import Source, check_out, contiguous, copied_to, given_shape, lies_on_device
 from gpuimg.memory import copy_pixels, new_array
 from gpuimg.plans.alpha import with_alpha
 from gpuimg.plans.graph import AnyValue, Graph, Plan, graph_of
@@ -213,8 +213,10 @@ def _handed(restore: Callable[[Any], Any] | None, value: AnyValue, made: Any) ->
 def _moved(result: Any, out: Any) -> Any:
     if result is not out:
         if hasattr(out, "__cuda_array_interface__"):
+            is_near = out.data.device_id == result.data.device_id
+            near = result if is_near else copied_to(result, out.device)
             with out.device:
-                out[...] = result
+                out[...] = near
         else:
             copy_pixels(result, out)
     return out

@@ -678,14 +678,30 @@ def test_results_are_made_where_the_image_lies(resident, current, place):
         np.testing.assert_array_equal(stack.get(), image.reshape(2, 10, 30))
 
 
-def test_all_images_of_a_call_lie_on_one_device(resident):
-    image = resident.asarray(noise((20, 30)))
+@pytest.mark.parametrize("current", [0, 1])
+def test_images_and_results_on_several_devices(resident, current):
+    """The work is done where the first image lies; what lies elsewhere is copied, in the order of all streams."""
+    image, other = noise((20, 30)), noise((20, 30))[::-1].copy()
+    with resident.cuda.Device(0):
+        there = resident.asarray(image)
     with resident.cuda.Device(1):
-        other = resident.asarray(noise((20, 30)))
-    with pytest.raises(ValueError, match="out must lie on the image's device 0, got an array on device 1"):
-        gpuimg.invert(image, backend="cuda", out=other)
-    with pytest.raises(ValueError, match="must lie on the image's device 1, got an array on device 0"):
-        gpuimg.blend(other, image, 0.25, backend="cuda")
+        factor = gpuimg.invert(resident.asarray(other), backend="cuda")  # still to be made
+        out, wide = (resident.asarray(np.zeros(shape, np.uint8)) for shape in ((20, 30), (20, 60)))
+        stack = resident.asarray(np.zeros((2, 10, 30), np.uint8))
+    with resident.cuda.Device(current):
+        found = gpuimg.blend(there, factor, 0.25, backend="cuda")
+        assert gpuimg.blend(there, factor, 0.25, backend="cuda", out=out) is out
+        gpuimg.invert(there, backend="cuda", out=wide[:, ::2])  # by way of a contiguous result
+        gpuimg.invert(there.reshape(2, 10, 30), axes="TYX", backend="cuda", out=stack)
+    blended = gpuimg.blend(image, 255 - other, 0.25, backend="single")
+    assert [each.device.id for each in (found, out)] == [0, 1]
+    with resident.cuda.Device(0):
+        np.testing.assert_array_equal(found.get(), blended)
+    with resident.cuda.Device(1):
+        np.testing.assert_array_equal(out.get(), blended)
+        np.testing.assert_array_equal(wide.get()[:, ::2], 255 - image)
+        np.testing.assert_array_equal(wide.get()[:, 1::2], 0)
+        np.testing.assert_array_equal(stack.get(), (255 - image).reshape(2, 10, 30))
 
 
 def test_small_results_land_in_pinned_memory_of_their_thread(gpu, monkeypatch):

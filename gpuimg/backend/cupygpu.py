@@ -22,6 +22,7 @@ from gpuimg.backend.base import Array
 from gpuimg.backend.device import OPTIONS, DeviceFailed, Gpu, Grid, Launcher, digest, source
 from gpuimg.backend.stages import Pipeline, waited_for
 from gpuimg.caching import cache_folder
+from gpuimg.images import copied_to
 from gpuimg.memory import new_array
 
 # CuPy's own copy serves smaller arrays.
@@ -105,10 +106,7 @@ class CupyGpu(Gpu):
         return not isinstance(array, self._ndarray) or array.data.device_id == self._runtime.getDevice()
 
     def brought(self, array: Any) -> Any:
-        if self.is_here(array):
-            return array
-        self._wait_for(array.device)
-        return array.copy()  # on the current device
+        return array if self.is_here(array) else copied_to(array, self._cupy.cuda.Device())
 
     def _wait_for(self, device: Any) -> None:
         """Wait for what the current stream of another device is to do."""

@@ -141,8 +141,9 @@ class Late(Streams):
                 self.carry_out(queue)
 
     def copy(self, target: ndarray, source: ndarray) -> None:
-        """cupy.copyto, in the current device"""
-        assert target.data.device_id == source.data.device_id == Device.current(), "copied in another device's stream"
+        """cupy.copyto, in a stream of the current device"""
+        places = target.data.device_id, source.data.device_id
+        assert Device.current() in places, "copied in another device's stream"
         self.put(Stream.current().queue, partial(np.copyto, target.view(np.ndarray), source.view(np.ndarray)))
 
     def empty_pinned(self, shape: Any, dtype: Any) -> np.ndarray:
