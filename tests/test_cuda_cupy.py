@@ -688,17 +688,18 @@ def test_images_and_results_on_several_devices(resident, current):
         factor = gpuimg.invert(resident.asarray(other), backend="cuda")  # still to be made
         out, wide = (resident.asarray(np.zeros(shape, np.uint8)) for shape in ((20, 30), (20, 60)))
         stack = resident.asarray(np.zeros((2, 10, 30), np.uint8))
+    blended = gpuimg.blend(image, 255 - other, 0.25, backend="single")
     with resident.cuda.Device(current):
-        found = gpuimg.blend(there, factor, 0.25, backend="cuda")
         assert gpuimg.blend(there, factor, 0.25, backend="cuda", out=out) is out
+        with resident.cuda.Device(1):
+            np.testing.assert_array_equal(out.get(), blended)
+        found = gpuimg.blend(there, factor, 0.25, backend="cuda")
         gpuimg.invert(there, backend="cuda", out=wide[:, ::2])  # by way of a contiguous result
         gpuimg.invert(there.reshape(2, 10, 30), axes="TYX", backend="cuda", out=stack)
-    blended = gpuimg.blend(image, 255 - other, 0.25, backend="single")
     assert [each.device.id for each in (found, out)] == [0, 1]
     with resident.cuda.Device(0):
         np.testing.assert_array_equal(found.get(), blended)
     with resident.cuda.Device(1):
-        np.testing.assert_array_equal(out.get(), blended)
         np.testing.assert_array_equal(wide.get()[:, ::2], 255 - image)
         np.testing.assert_array_equal(wide.get()[:, 1::2], 0)
         np.testing.assert_array_equal(stack.get(), (255 - image).reshape(2, 10, 30))
