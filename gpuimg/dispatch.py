@@ -69,7 +69,7 @@ def predict(job: Job, figures: Figures) -> dict[str, float]:
     """Predicted seconds of a job on each backend, usable or not."""
     alone = moved = 0.0
     for step in job.steps:
-        alone += step.elements * step.work * figures.speeds.get(step.key, figures.seconds_per_work)
+        alone += step.elements * step.work * figures.speed(step.key)
         moved += step.nbytes * max(1.0, step.work / figures.gpu_work_per_byte)
     count, images = len(job.steps), job.images
     together = alone / figures.multicore_speedup

@@ -26,8 +26,9 @@ class Figures:
 
     The defaults are shipped guesses for a machine that has not been measured. `speeds` holds measured seconds for each
     element and unit of work on one thread, by kernel and types; `gpuimg.calibrate` fills it, and every longer call
-    does. `measured` holds the seconds of whole jobs (`gpuimg.dispatch.Job`) on each backend, from `gpuimg.explain`,
-    as long as the process lives. `revision` counts the changes.
+    does. `guesses` holds those of another machine, for kernels that have not been measured here. `measured` holds the
+    seconds of whole jobs (`gpuimg.dispatch.Job`) on each backend, from `gpuimg.explain`, as long as the process lives.
+    `revision` counts the changes.
     """
 
     single_call: float = 2e-6
@@ -42,8 +43,14 @@ class Figures:
     gpu_launch: float = 12e-6
     gpu_work_per_byte: float = 20.0
     speeds: dict[str, float] = field(default_factory=dict)
+    guesses: dict[str, float] = field(default_factory=dict)
     measured: dict[Any, dict[str, float]] = field(default_factory=dict)
     revision: int = 0
+
+    def speed(self, key: str) -> float:
+        """Seconds for each element and unit of work of a kernel on one thread, as far as they are known."""
+        known = self.speeds.get(key)
+        return self.guesses.get(key, self.seconds_per_work) if known is None else known
 
     def learn(self, key: str, seconds: float, amount: float) -> None:
         """Take what a real call took on one thread: ``amount`` elements times work in ``seconds``."""
@@ -138,7 +145,7 @@ def _stored() -> dict[str, dict[str, Any]]:
 
 
 def _storable() -> set[str]:
-    return {each.name for each in fields(Figures)} - {"measured", "revision"}
+    return {each.name for each in fields(Figures)} - {"guesses", "measured", "revision"}
 
 
 def _measured(found: dict[str, Any]) -> dict[str, Any]:
@@ -155,10 +162,16 @@ def stored() -> dict[str, Any]:
     return _stored().get(identity(), {})
 
 
+def shipped_speeds() -> dict[str, float]:
+    """Speeds of kernels on a server's processor, as ``bench/speeds.py`` has measured them."""
+    content = Path(__file__).with_name("speeds.json").read_text(encoding="utf-8")
+    return dict(json.loads(content))
+
+
 @cache
 def figures() -> Figures:
     """This machine's figures: the stored ones, else the shipped ones; they learn while the process lives."""
-    found = Figures(multicore_speedup=max(1.0, 0.85 * processor_count()))
+    found = Figures(multicore_speedup=max(1.0, 0.85 * processor_count()), guesses=shipped_speeds())
     for name, value in stored().items():
         setattr(found, name, value)
     return found

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gpuimg
-from gpuimg import advice, choosing, dispatch, machine, tuning
+from gpuimg import advice, choosing, dispatch, kernels, machine, tuning
 from gpuimg.dispatch import BACKENDS, Job, Step
 from gpuimg.machine import Figures
 from gpuimg.registry import Filter, arguments
@@ -96,6 +96,25 @@ def test_estimates_are_sorted_and_only_of_usable_backends():
     found = dispatch.choose(job(1_000_000, 3.0), LAPTOP, ("multicore", "single"))
     assert [estimate.backend for estimate in found] == ["multicore", "single"]
     assert found[0].seconds < found[1].seconds
+
+
+def test_speeds_of_kernels_that_were_not_measured_here():
+    figures = Figures(guesses={"shipped-BB": 2e-11})
+    assert figures.speed("shipped-BB") == 2e-11
+    assert figures.speed("other-BB") == figures.seconds_per_work
+    figures.learn("shipped-BB", 1e-3, 1e6)
+    assert figures.speed("shipped-BB") == pytest.approx(1e-9)
+
+
+def test_shipped_speeds_are_of_kernels_that_are_there():
+    shipped = machine.shipped_speeds()
+    assert machine.figures().guesses == shipped
+    for key, seconds in shipped.items():
+        kernel, types = key.split("-")
+        assert kernels.find(f"{kernel}.py") is not None
+        assert {np.dtype(char).char for char in types} == set(types)
+        assert 1e-14 < seconds < 1e-6
+    assert {"gaussian-BB", "invert-BB", "median-ff", "threshold-B?"} <= set(shipped)
 
 
 def test_learning_moves_towards_what_was_measured():

@@ -339,8 +339,7 @@ class InProcess(CpuBackend):
         """Learn the kernels' speeds from the seconds of them all, by what is known of each."""
         known = figures()
         each = [
-            elements * stage.node.work * known.speeds.get(key, known.seconds_per_work)
-            for stage, (key, elements) in zip(stages, work, strict=True)
+            elements * stage.node.work * known.speed(key) for stage, (key, elements) in zip(stages, work, strict=True)
         ]
         for stage, (key, elements), part in zip(stages, work, each, strict=True):
             self.learn(key, stage.node.work, elements, seconds * part / sum(each))
