@@ -30,11 +30,14 @@ from gpuimg.kernels.lib.gathers import (
     weigh_colors_of_2,
     weigh_colors_of_4,
     weigh_pairs_of_1,
+    weigh_pairs_of_2,
     weigh_pairs_of_4,
     weigh_picked_of_1,
     weigh_picked_of_2,
+    weigh_picked_of_3,
     weigh_picked_of_4,
     weigh_real_block,
+    weigh_row_pairs,
     weigh_rows,
 )
 from gpuimg.kernels.lib.numbers import stored
@@ -79,19 +82,25 @@ def weigh_bytes(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
                 held = min(LINES, bottom - row)
                 for line in range(held):
                     weigh_byte_rows(src, i0[row + line], q0[row + line], bits, lines[line])
-                if widest <= REACH // 4:
-                    for group in range(groups):
-                        to = min(group * LANES, count - LANES)
-                        weigh_pairs_of_1(lines, held, bits, bases, places, heavy, group, dst, row, to)
-                else:
-                    for group in range(groups):
-                        to = min(group * LANES, count - LANES)
-                        weigh_pairs_of_4(lines, held, bits, bases, places, heavy, group, dst, row, to)
+                pick_bytes(lines, held, bits, widest, bases, places, heavy, dst, row)
             return
     wide = np.empty(src.shape[1], np.int32)
     for row in range(top, bottom):
         weigh_byte_rows(src, i0[row], q0[row], bits, wide)
         weigh_columns(wide, bits, step, i1, q1, dst[row])
+
+
+@kernel
+def pick_bytes(lines, held, bits, widest, bases, places, heavy, dst, row):
+    """Weighted sums along some lines, which become rows of the result from ``row`` on."""
+    for group in range(bases.size):
+        to = min(group * LANES, dst.shape[1] - LANES)
+        if widest <= REACH // 4:
+            weigh_pairs_of_1(lines, held, bits, bases, places, heavy, group, dst, row, to)
+        elif widest <= REACH // 2:
+            weigh_pairs_of_2(lines, held, bits, bases, places, heavy, group, dst, row, to)
+        else:
+            weigh_pairs_of_4(lines, held, bits, bases, places, heavy, group, dst, row, to)
 
 
 @kernel
@@ -141,8 +150,37 @@ def weigh_byte_rows(src, rows, weights, bits, line):
                 total += weights[tap] * src[rows[tap], x]
             line[x] = (total >> 14 - bits) - (bias(bits) if line.itemsize == 2 else 0)
         return
-    for x in range(0, width, ROW_PIXELS):
-        weigh_rows(src, rows, weights, bits, min(x, width - ROW_PIXELS), line)
+    first, last = used_taps(weights)
+    rows, weights = rows[first:last], weights[first:last]
+    weigh_byte_blocks(src, rows, weights, bits, line)
+
+
+def weigh_byte_blocks(src, rows, weights, bits, line):
+    """The same of at least `ROW_PIXELS`."""
+    raise NotImplementedError
+
+
+@overload(weigh_byte_blocks)
+def _weigh_byte_blocks(src, rows, weights, bits, line):
+    weigh_block = weigh_row_pairs if line.dtype == types.int16 else weigh_rows
+
+    def weigh_blocks(src, rows, weights, bits, line):
+        width = src.shape[1]
+        for x in range(0, width, ROW_PIXELS):
+            weigh_block(src, rows, weights, bits, min(x, width - ROW_PIXELS), line)
+
+    return weigh_blocks
+
+
+@kernel
+def used_taps(weights):
+    """Without those at both ends that are 0 in fixed point."""
+    first, last = 0, weights.size
+    while last > 1 and weights[last - 1] == 0:
+        last -= 1
+    while first < last - 1 and weights[first] == 0:
+        first += 1
+    return first, last
 
 
 def weigh_reals(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
@@ -177,6 +215,8 @@ def pick_reals(lines, held, widest, bases, places, heavy, overshoot, dst, row):
             weigh_picked_of_1(lines, held, bases, places, heavy, overshoot, group, dst, row, to)
         elif widest <= 2 * lanes:
             weigh_picked_of_2(lines, held, bases, places, heavy, overshoot, group, dst, row, to)
+        elif widest <= 3 * lanes:
+            weigh_picked_of_3(lines, held, bases, places, heavy, overshoot, group, dst, row, to)
         else:
             weigh_picked_of_4(lines, held, bases, places, heavy, overshoot, group, dst, row, to)
 
