@@ -16,7 +16,6 @@ from gpuimg.kernels.lib.pixels import times_alpha
 ROW_PIXELS = 64  # that `weigh_rows` sums at once
 HALVED = (0, 64, 32, 16, 16)  # pixels that a `halver` makes at once, by their channels
 REAL_BYTES = 256  # that `weigh_real_block` makes at once
-SHARED_BYTES = 128  # that `weigh_shared_block` makes at once
 LINES = 4  # whose pixels are picked at once, by the same tables
 
 INT16, INT32, INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
@@ -173,20 +172,12 @@ class _Mean:
     """A weighted mean of vectors, summed one after the other. Of floats it is kept in the range of its samples, which
     rounding may leave; the range is widened on both sides by ``overshoot`` times its length."""
 
-    def __init__(self, builder, total, ends, of):
+    def __init__(self, builder, weight, sample, of):
         self.builder = builder
-        self.total = cgutils.alloca_once_value(builder, total)
-        self.range = [cgutils.alloca_once_value(builder, end) for end in ends] if isinstance(of, types.Float) else []
-
-    @classmethod
-    def of_first(cls, builder, weight, sample, of):
-        return cls(builder, builder.fmul(weight, sample), (sample, sample), of)
-
-    @classmethod
-    def of_none(cls, builder, vector, of):
-        """To -0 the first addend is added unchanged, the sign of a zero included."""
-        ends = [_whole(vector, end) for end in (float("inf"), float("-inf"))]
-        return cls(builder, _whole(vector, -0.0), ends, of)
+        self.total = cgutils.alloca_once_value(builder, builder.fmul(weight, sample))
+        self.range = (
+            [cgutils.alloca_once_value(builder, sample) for _ in range(2)] if isinstance(of, types.Float) else []
+        )
 
     def add(self, weight, sample):
         builder = self.builder
@@ -241,7 +232,7 @@ def block_weigher(step):
                     values = times_alpha(builder, values, step)
                 return _splat(builder, weight, count), values
 
-            mean = _Mean.of_first(builder, *tap(INT64(0)), src.dtype)
+            mean = _Mean(builder, *tap(INT64(0)), src.dtype)
             with cgutils.for_range_slice(builder, INT64(1), taps, INT64(1), inc=True) as (index, _):
                 mean.add(*tap(index))
             _store(builder, mean.value(overshoot), _address(context, builder, line, line_, x), line.dtype.bitwidth // 8)
@@ -256,41 +247,42 @@ weigh_real_block, weigh_colors_of_2, weigh_colors_of_4 = map(block_weigher, (0, 
 
 
 @intrinsic
-def weigh_shared_block(_context, src, rows, weights, overshoot, x, lines):
-    """`SHARED_BYTES` of each of `LINES` float lines, from ``x`` on, become the means of ``src[rows[line, k], x:]`` by
-    ``weights[line, k]``. The rows of a line follow each other, and each is read once for all lines."""
+def weigh_shared_block(_context, src, rows, weights, x, lines):
+    """`REAL_BYTES` of each of `LINES` float lines, from ``x`` on, become the sums of ``src[rows[line, k], x:]``, whole
+    numbers, by ``weights[line, k]``. The rows of a line follow each other, and each is converted once for all lines."""
 
     def build(context, builder, signature, arguments):
-        image, rows_, weights_, overshoot, x, lines_ = arguments
-        number = context.get_data_type(lines.dtype)
+        image, rows_, weights_, x, lines_ = arguments
         size = lines.dtype.bitwidth // 8
-        count = SHARED_BYTES // size
-        wide, stored = ir.VectorType(number, count), ir.VectorType(context.get_data_type(src.dtype), count)
+        count = REAL_BYTES // size
+        wide = ir.VectorType(context.get_data_type(lines.dtype), count)
+        stored = ir.VectorType(context.get_data_type(src.dtype), count)
+        convert = builder.sitofp if src.dtype.signed else builder.uitofp
         pixels = context.make_array(src)(context, builder, image)
         pitch = cgutils.unpack_tuple(builder, pixels.strides)[0]
         taps = cgutils.unpack_tuple(builder, context.make_array(rows)(context, builder, rows_).shape)[1]
         origin = builder.ptrtoint(pixels.data, INT64)
         firsts = [_element(context, builder, rows, rows_, INT64(line), INT64(0)) for line in range(LINES)]
-        means = [_Mean.of_none(builder, wide, src.dtype) for _ in firsts]
+        # To -0 the first addend is added unchanged, the sign of a zero included.
+        totals = [cgutils.alloca_once_value(builder, _whole(wide, -0.0)) for _ in firsts]
         end = builder.add(firsts[-1], taps)
         with cgutils.for_range_slice(builder, firsts[0], end, INT64(1), inc=True) as (row, _):
             at = builder.inttoptr(builder.add(origin, builder.mul(row, pitch)), stored.element.as_pointer())
-            values = _load(builder, builder.gep(at, [x]), stored, src.dtype.bitwidth // 8)
-            if not isinstance(src.dtype, types.Float):
-                values = (builder.sitofp if src.dtype.signed else builder.uitofp)(values, wide)
-            for line, (first, mean) in enumerate(zip(firsts, means, strict=True)):
+            values = convert(_load(builder, builder.gep(at, [x]), stored, src.dtype.bitwidth // 8), wide)
+            for line, (first, total) in enumerate(zip(firsts, totals, strict=True)):
                 tap = builder.sub(row, first)
                 with builder.if_then(builder.icmp_unsigned("<", tap, taps)):
                     weight = _element(context, builder, weights, weights_, INT64(line), tap)
-                    mean.add(_splat(builder, weight, count), values)
+                    product = builder.fmul(_splat(builder, weight, count), values)
+                    builder.store(builder.fadd(builder.load(total), product), total)
         array = context.make_array(lines)(context, builder, lines_)
         length = cgutils.unpack_tuple(builder, array.shape)[1]
-        for line, mean in enumerate(means):
+        for line, total in enumerate(totals):
             at = builder.add(builder.mul(INT64(line), length), x)
-            _store(builder, mean.value(overshoot), builder.gep(array.data, [at]), size)
+            _store(builder, builder.load(total), builder.gep(array.data, [at]), size)
         return context.get_dummy_value()
 
-    return types.none(src, rows, weights, types.float64, types.int64, lines), build
+    return types.none(src, rows, weights, types.int64, lines), build
 
 
 def _element(context, builder, kind, array, row, place):
@@ -430,7 +422,7 @@ def picker(parts):
                 weight = _load(builder, _address(context, builder, weights, weights_, at), values, size)
                 return [(weight, _pick(builder, name, source, index)) for source in sources]
 
-            means = [_Mean.of_first(builder, *first, out.dtype) for first in tap(INT64(0))]
+            means = [_Mean(builder, *first, out.dtype) for first in tap(INT64(0))]
             with cgutils.for_range_slice(builder, INT64(1), taps, INT64(1), inc=True) as (number, _):
                 for mean, next_one in zip(means, tap(number), strict=True):
                     mean.add(*next_one)

@@ -20,7 +20,6 @@ from gpuimg.kernels.lib.gathers import (
     LINES,
     REAL_BYTES,
     ROW_PIXELS,
-    SHARED_BYTES,
     bias,
     fit_16_bits,
     halve_1,
@@ -198,7 +197,7 @@ def weigh_reals(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
         widest = plan_picks(step, i1, w1, lanes, 4 * lanes, 1, bases, places, heavy)
     for row in range(top, bottom, LINES):
         held = min(LINES, bottom - row)
-        if not (held == LINES and weigh_shared(src, overshoot, i0[row : row + LINES], w0[row : row + LINES], lines)):
+        if not (held == LINES and weigh_shared(src, i0[row : row + LINES], w0[row : row + LINES], lines)):
             for line in range(held):
                 weigh_line(src, step, overshoot, i0[row + line], w0[row + line], lines[line, :width])
         if widest > 0:
@@ -224,40 +223,39 @@ def pick_reals(lines, held, widest, bases, places, heavy, overshoot, dst, row):
             weigh_picked_of_4(lines, held, bases, places, heavy, overshoot, group, dst, row, to)
 
 
-def weigh_shared(src, overshoot, rows, weights, lines):
-    """The weighted means of the same rows for `LINES` lines, if their samples are neighbours."""
+def weigh_shared(src, rows, weights, lines):
+    """The weighted sums of rows of whole numbers for `LINES` lines, if many rows are those of several; else False."""
     raise NotImplementedError
 
 
 @overload(weigh_shared)
-def _weigh_shared(src, overshoot, rows, weights, lines):
-    if src.dtype == types.uint8 or not HAS_AVX512:
-        return lambda src, overshoot, rows, weights, lines: False
+def _weigh_shared(src, rows, weights, lines):
+    if src.dtype == types.uint8 or isinstance(src.dtype, types.Float) or not HAS_AVX512:
+        return lambda src, rows, weights, lines: False
     return weigh_shared_rows.py_func
 
 
 @kernel
-def weigh_shared_rows(src, overshoot, rows, weights, lines):
-    width, at_once = src.shape[1], SHARED_BYTES // lines.itemsize
+def weigh_shared_rows(src, rows, weights, lines):
+    width, at_once = src.shape[1], REAL_BYTES // lines.itemsize
     if width < at_once or not share_neighbours(rows):
         return False
     shares = weights.astype(lines.dtype)
     for x in range(0, width, at_once):
-        weigh_shared_block(src, rows, shares, overshoot, min(x, width - at_once), lines)
+        weigh_shared_block(src, rows, shares, min(x, width - at_once), lines)
     return True
 
 
 @kernel
 def share_neighbours(rows):
-    """Whether the rows of each line follow each other, and most of them are those of the next line too."""
+    """Whether the rows of each line follow each other, and many are those of several lines."""
     for line in range(len(rows)):
         if rows[line, 0] < rows[max(line - 1, 0), 0]:
             return False
         for tap in range(1, rows.shape[1]):
             if rows[line, tap] != rows[line, 0] + tap:
                 return False
-    reach = rows[len(rows) - 1, 0] - rows[0, 0]
-    return reach <= (len(rows) - 1) * rows.shape[1] // 2
+    return rows[len(rows) - 1, 0] - rows[0, 0] < rows.shape[1]
 
 
 def weigh_line(src, step, overshoot, rows, weights, line):
