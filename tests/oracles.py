@@ -469,13 +469,15 @@ def _convolution(length, wanted, order, widened):
 
 
 def pyramid_reduce(image, downscale=2, sigma=None, order=1, mode="reflect", cval=0):
-    smooth = gaussian(image, 2 * downscale / 6 if sigma is None else sigma, mode=mode, cval=cval)
-    return resize(smooth, [math.ceil(side / downscale) for side in image.shape[:2]], order, False)
+    smooth = gaussian(image.astype(np.float64), 2 * downscale / 6 if sigma is None else sigma, mode=mode, cval=cval)
+    shape = [math.ceil(side / downscale) for side in image.shape[:2]]
+    return stored(resize(smooth, shape, order, False), image.dtype)
 
 
 def pyramid_expand(image, upscale=2, sigma=None, order=1, mode="reflect", cval=0):
-    large = resize(image, [math.ceil(side * upscale) for side in image.shape[:2]], order, False)
-    return gaussian(large, 2 * upscale / 6 if sigma is None else sigma, mode=mode, cval=cval)
+    shape = [math.ceil(side * upscale) for side in image.shape[:2]]
+    large = resize(image.astype(np.float64), shape, order, False)
+    return stored(gaussian(large, 2 * upscale / 6 if sigma is None else sigma, mode=mode, cval=cval), image.dtype)
 
 
 @each_channel

@@ -25,7 +25,9 @@ WEIGHED = [
     ("resize", {"output_shape": (61, 20), "order": 3}),
     ("resize", {"output_shape": (30, 70), "order": "lanczos"}),
     ("pyramid_reduce", {}),
+    ("pyramid_reduce", {"mode": "constant"}),
     ("pyramid_expand", {"upscale": 1.6}),
+    ("pyramid_expand", {"mode": "wrap"}),
     ("gaussian", {"sigma": 1.5}),
     ("gaussian", {"sigma": 2, "mode": "constant"}),
     ("uniform", {"size": (3, 6)}),
@@ -293,6 +295,9 @@ def test_what_only_moves_pixels_keeps_hidden_colours(params):
 def test_a_border_that_would_be_of_another_colour():
     with pytest.raises(ValueError, match="cval must be 0"):
         gpuimg.gaussian(white_square(), mode="constant", cval=9, alpha=True)
+    with pytest.raises(ValueError, match="cval must be 0"):
+        gpuimg.pyramid_reduce(white_square(), mode="constant", cval=9, alpha=True)
+    assert gpuimg.pyramid_reduce(white_square(), mode="constant", alpha=True).shape == (30, 30, 4)
     with pytest.raises(ValueError, match="cval must be 0"):
         gpuimg.rotate(white_square(), 10, cval=9, alpha=True)
     assert gpuimg.rotate(white_square(), 10, order=0, cval=9, alpha=True)[0, 0, 3] == 9

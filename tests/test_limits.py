@@ -18,6 +18,7 @@ from gpuimg.filters import smooth, transform
 from gpuimg.images import FLOAT64, MODES
 from gpuimg.keeping import kept
 from gpuimg.plans.graph import graph_of
+from tests.conftest import noise
 
 SOON = 5.0  # seconds, of work that takes minutes
 IMAGE = np.random.default_rng(2).integers(0, 256, (900, 1000), np.uint8)
@@ -195,6 +196,9 @@ SMALL = np.zeros((8, 8), np.uint8)
         partial(gpuimg.resize, np.zeros((1, 1 << 21), np.uint8), (1, 12), backend="single"),
         partial(gpuimg.resize, SMALL, (3_000_000, 1), 3, backend="single"),
         partial(gpuimg.resize, SMALL, (3_000_000, 1), "lanczos", backend="single"),
+        partial(gpuimg.pyramid_reduce, np.zeros((1, 1 << 21), np.uint8), 1.5, backend="single"),
+        partial(gpuimg.pyramid_reduce, np.zeros((1, 1 << 13), np.uint8), sigma=400, backend="single"),
+        partial(gpuimg.pyramid_expand, np.zeros((1, 1 << 13), np.uint8), 1.1, sigma=(400, 300), backend="single"),
     ],
 )
 def test_memory_that_parameters_ask_for(call):
@@ -241,6 +245,22 @@ def test_tables_of_smoothing_are_made_in_parts(constants):
     np.testing.assert_array_equal(gpuimg.resize(image, (1, 7), backend="single"), whole)
     with pytest.raises(ValueError, match="anti_aliasing must be False where a side shrinks by more than 524288"):
         gpuimg.resize(np.zeros((1, 1 << 20), np.uint8), (1, 1))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+def test_levels_of_pyramids_in_tiles(constants, dtype, mode):
+    """Where a part has fewer samples a pixel than others, floats are rounded in another order."""
+    image = noise((9, 14, 3), dtype)
+    for name in ("pyramid_reduce", "pyramid_expand"):
+        for order in (0, 1, "lanczos"):
+            given = {"order": order, "mode": mode, "cval": 7, "backend": "single"}
+            constants(transform, TILE_SIDE=1 << 16)
+            whole = gpuimg.FILTERS[name].function(image, 2.3, **given)
+            constants(transform, TILE_SIDE=2)
+            out = np.empty_like(whole)
+            assert gpuimg.FILTERS[name].function(image, 2.3, **given, out=out) is out
+            np.testing.assert_allclose(out, whole, rtol=0, atol=1e-13 if dtype == "float64" else 0)
 
 
 def test_a_result_in_tiles_may_lie_in_the_image(constants):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from itertools import product
 from typing import Any, NamedTuple, get_args
@@ -74,15 +74,26 @@ Part = tuple[int, int, int]  # of a side of a result: its first and last sample,
 
 @kept(32, lambda axis: sum(table.nbytes for table in axis[:3]))
 def resampling(length: int, part: Part, order: GridOrder, smooth: bool) -> Axis:
-    """The samples and weights that turn ``length`` samples into a part of others.
+    """The samples and weights that turn ``length`` samples into a part of others."""
+    first, last, wanted = part
+    return table(*interpolation(np.arange(first, last), length, wanted, order, smooth))
+
+
+def table(index: Array, weights: Array) -> Axis:
+    """The tables of an axis from its samples and their weights, of which some may be 0."""
+    index, weights, fixed = _shared(*map(np.ascontiguousarray, (index, weights)))
+    return Axis(index, weights, fixed, _reach(index))
+
+
+def interpolation(places: Array, length: int, wanted: int, order: GridOrder, smooth: bool) -> tuple[Array, Array]:
+    """The samples and weights of some places among the ``wanted`` ones that ``length`` samples become.
 
     Pixel centres lie at half coordinates; beyond the edge the samples are mirrored
     about the last one, which scikit-image's resize calls "reflect".
     With ``smooth``, the anti-aliasing Gaussian and the interpolation are one set of weights; cubic and Lanczos kernels
     are as much wider as the side shrinks.
     """
-    first, last, wanted = part
-    middles = (2 * np.arange(first, last) + 1) * length  # in whole units: 2 * wanted an input sample
+    middles = (2 * places + 1) * length  # in whole units: 2 * wanted an input sample
     if order in KERNELS:
         index, weights = _convolved(KERNELS[order], middles, length, wanted, smooth)
     else:
@@ -92,8 +103,7 @@ def resampling(length: int, part: Part, order: GridOrder, smooth: bool) -> Axis:
             index, weights = _smoothed(index, weights, sigma)
         used = np.abs(weights).max(axis=0) > 0
         index, weights = index[:, used], weights[:, used]
-    index, weights = map(np.ascontiguousarray, (_mirrored(index, length), weights))
-    return Axis(*_shared(index, weights), _reach(index))
+    return mirrored(index, length), weights
 
 
 def _interpolated(order: GridOrder, middles: Array, wanted: int) -> tuple[Array, Array]:
@@ -137,7 +147,7 @@ def _smoothed(index: Array, weights: Array, sigma: float) -> tuple[Array, Array]
     return index[:, :1] - radius + np.arange(spread.shape[1]), spread
 
 
-def _mirrored(index: Array, length: int) -> Array:
+def mirrored(index: Array, length: int) -> Array:
     if length == 1:
         return np.zeros_like(index)
     period = 2 * length - 2
@@ -360,21 +370,21 @@ def _resized(
     smooth = _smooths(source, rows, cols, order, anti_aliasing)
     height, width = source.shape[:2]
     down, along = _parts(height, rows, order, smooth), _parts(width, cols, order, smooth)
-    if len(down) + len(along) > 2:
-        return _resize_in_tiles(source, down, along, order, smooth, backend, out)
-    return run(plan_resize, source, *down, *along, order, smooth, alpha="weighed", backend=backend, out=out)
+    return run_in_tiles(plan_resize, source, down, along, order, smooth, backend=backend, out=out)
 
 
-def _resize_in_tiles(
+def run_in_tiles(
+    plan: Callable[..., Value],
     source: images.Source,
     rows: list[Part],
     cols: list[Part],
-    order: GridOrder,
-    smooth: bool,
+    *parameters: Hashable,
     backend: Backend | None,
     out: Any,
 ) -> Any:
-    """Resize part by part, without tables for the whole."""
+    """Run a plan of parts of a result, one after the other where there are several: without tables for the whole."""
+    if len(rows) + len(cols) == 2:
+        return run(plan, source, *rows, *cols, *parameters, alpha="weighed", backend=backend, out=out)
     axes, stack = source.axes, (slice(None),) * len(source.stack)
     whole = Value((rows[0][-1], cols[0][-1], *source.shape[2:]), source.dtype)
     if out is not None:
@@ -390,12 +400,11 @@ def _resize_in_tiles(
     for down, along in product(rows, cols):
         tile = target[*stack, down[0] : down[1], along[0] : along[1]]
         run(
-            plan_resize,
+            plan,
             source._replace(restore=None),
             down,
             along,
-            order,
-            smooth,
+            *parameters,
             alpha="weighed",
             backend=backend,
             out=tile if axes is None else axes.restored(tile),
@@ -418,7 +427,11 @@ def _parts(length: int, side: int, order: GridOrder, smooth: bool) -> list[Part]
         raise ValueError(
             f"anti_aliasing must be False where a side shrinks by more than {most}, got {length} to {side}"
         )
-    taps = width * factor if smooth else 1
+    return parts_of(side, width * factor if smooth else 1)
+
+
+def parts_of(side: int, taps: float) -> list[Part]:
+    """The parts of a side of a result that is made of so many samples each."""
     size = min(TILE_SIDE, max(1, int(TILE_TAPS / max(taps, 1))))
     return [(first, min(first + size, side), side) for first in range(0, max(side, 1), size)]
 
@@ -428,7 +441,12 @@ def plan_resize(image: Value, rows: Part, cols: Part, order: GridOrder, smooth: 
     shape = (rows[1] - rows[0], cols[1] - cols[0], *image.shape[2:])
     if 0 in image.shape:  # nothing is computed
         return Value(shape, image.dtype)
-    down, along = resampling(height, rows, order, smooth), resampling(width, cols, order, smooth)
+    return plan_sums(image, resampling(height, rows, order, smooth), resampling(width, cols, order, smooth), order)
+
+
+def plan_sums(image: Value, down: Axis, along: Axis, order: GridOrder) -> Value:
+    """Weighted sums of rows, then of columns."""
+    shape = (len(down.samples), len(along.samples), *image.shape[2:])
     if down.weights.shape[1] == along.weights.shape[1] == 1:
         pick = partial(resample, "pick", shape=shape, work=3.0, i0=down.samples, i1=along.samples)
         return moved(image, pick)

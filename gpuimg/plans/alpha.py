@@ -23,7 +23,7 @@ from gpuimg import images
 from gpuimg.images import FLOAT32, FLOAT64, UINT8
 from gpuimg.kernels import parameters
 from gpuimg.plans.graph import AnyValue, Plan, all_nodes, loop
-from gpuimg.plans.nodes import AnyNode, Fold, Node, Resample, View, Window, fold, host, moved, point, view
+from gpuimg.plans.nodes import AnyNode, Argument, Fold, Node, Resample, View, Window, fold, host, moved, point, view
 from gpuimg.plans.value import Small, Value
 from gpuimg.typing import Treatment
 
@@ -76,7 +76,7 @@ def plan_weighed(plan: Plan, image: Value, *rest: Hashable) -> AnyValue | tuple[
     nodes = all_nodes(plain)
     if all(isinstance(node, View) or getattr(node, "kernel", "") in MOVING for node in nodes):
         return plain
-    if any(_has_dark_border(node) and node.edge[1] != 0 for node in nodes):  # type: ignore[union-attr]
+    if any(_border_of(node) not in (None, 0) for node in nodes):
         raise ValueError("cval must be 0 for images with an alpha channel")
     most = 1.0 if image.dtype.kind == "f" else float(images.limits(image.dtype)[1])
     real = FLOAT32 if image.dtype == UINT8 and not any(map(_sums_beyond_float32, nodes)) else FLOAT64
@@ -122,14 +122,20 @@ def _in_type(filtered: Value, dtype: np.dtype[Any]) -> Value:
     return Value(*spec, replace(node, dtype=dtype, results=(spec,)))
 
 
-def _has_dark_border(node: AnyNode) -> bool:
-    return isinstance(node, Window) and node.edge[0] == CONSTANT
+def _border_of(node: AnyNode) -> Argument | None:
+    """The constant that surrounds what a node reads or makes, as a number or its bits; None where there is none."""
+    if isinstance(node, Window) and node.edge[0] == CONSTANT:
+        return node.edge[1]
+    if isinstance(node, Resample) and node.kernel == "pad":
+        given = dict(zip(parameters(node.kernel), node.arguments, strict=True))
+        return given["fill_value"] if given["mode"] == CONSTANT else None
+    return None
 
 
 def _is_mean_of_pixels(node: AnyNode) -> bool:
     """Whether samples beyond the borders are known to be those of other pixels, and no weight is negative."""
     if isinstance(node, Window):
-        return not _has_dark_border(node)
+        return _border_of(node) is None
     if not isinstance(node, Resample) or node.kernel != "resample":
         return False
     return dict(zip(parameters(node.kernel), node.arguments, strict=True))["overshoot"] == 0

@@ -21,6 +21,12 @@ LINES = 4  # whose pixels are picked at once, by the same tables
 INT16, INT32, INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 
 
+# Elements of two vectors of 32 words, in pairs: of the lower and the upper half of each 128 bits, as they are packed.
+INTERLEAVED = [
+    [8 * (lane // 8) + 4 * upper + lane % 8 // 2 + 32 * (lane % 2) for lane in range(32)] for upper in range(2)
+]
+
+
 def _whole(vector, value):
     return ir.Constant(vector, [value] * vector.count)
 
@@ -55,6 +61,69 @@ def weigh_rows(_context, src, rows, weights, bits, x, line):
             result = builder.sub(result, _splat(builder, shift, ROW_PIXELS))
             result = builder.trunc(result, ir.VectorType(INT16, ROW_PIXELS))
         _store(builder, result, _address(context, builder, line, line_, x), line.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.none(src, rows, weights, types.int64, types.int64, line), build
+
+
+@intrinsic
+def weigh_row_pairs(_context, src, rows, weights, bits, x, line):
+    """`weigh_rows` into a 16-bit line, two rows by one multiplication."""
+
+    def build(context, builder, signature, arguments):
+        image, rows_, weights_, bits, x, line_ = arguments
+        words, sums = ir.VectorType(INT16, 32), ir.VectorType(INT32, 16)
+        pixels = context.make_array(src)(context, builder, image)
+        pitch = cgutils.unpack_tuple(builder, pixels.strides)[0]
+        count = cgutils.unpack_tuple(builder, context.make_array(rows)(context, builder, rows_).shape)[0]
+        bits = builder.trunc(bits, INT32)
+        places = builder.sub(INT32(14), bits)
+        half = builder.shl(INT32(1), builder.sub(places, INT32(1)))
+        totals = [cgutils.alloca_once_value(builder, _splat(builder, half, 16)) for _ in range(4)]
+        madd = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(sums, [words, words]), "llvm.x86.avx512.pmaddw.d.512"
+        )
+
+        def loaded(tap):
+            row = builder.load(_address(context, builder, rows, rows_, tap))
+            at = builder.gep(pixels.data, [builder.add(builder.mul(row, pitch), x)])
+            starts = at, builder.gep(at, [INT64(32)])
+            return [builder.zext(_load(builder, start, ir.VectorType(ir.IntType(8), 32), 1), words) for start in starts]
+
+        def shared(tap):
+            return builder.load(_address(context, builder, weights, weights_, tap))
+
+        def add(one, other, first, second):
+            """Products of two rows, of which the second's weight may be 0, as the first's are."""
+            low = builder.and_(first, INT32(0xFFFF))
+            both = builder.or_(low, builder.shl(second, INT32(16)))
+            weight = builder.bitcast(_splat(builder, both, 16), words)
+            for part, (left, right) in enumerate(zip(one, other, strict=True)):
+                for upper in range(2):
+                    pairs = builder.shuffle_vector(left, right, ir.Constant(sums_of_32, INTERLEAVED[upper]))
+                    held = totals[2 * part + upper]
+                    builder.store(builder.add(builder.load(held), builder.call(madd, [pairs, weight])), held)
+
+        sums_of_32 = ir.VectorType(INT32, 32)
+        pairs = builder.udiv(count, INT64(2))
+        with cgutils.for_range(builder, pairs) as loop:
+            tap = builder.mul(loop.index, INT64(2))
+            after = builder.add(tap, INT64(1))
+            add(loaded(tap), loaded(after), shared(tap), shared(after))
+        with builder.if_then(builder.trunc(count, ir.IntType(1))):
+            last = loaded(builder.sub(count, INT64(1)))
+            add(last, last, shared(builder.sub(count, INT64(1))), INT32(0))
+        shift = builder.shl(INT32(1), builder.add(bits, INT32(7)))
+        for part in range(2):
+            halves = []
+            for upper in range(2):
+                result = builder.ashr(builder.load(totals[2 * part + upper]), _splat(builder, places, 16))
+                halves.append(builder.sub(result, _splat(builder, shift, 16)))
+            packed = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(words, [sums, sums]), "llvm.x86.avx512.packssdw.512"
+            )
+            at = builder.add(x, INT64(32 * part))
+            _store(builder, builder.call(packed, halves), _address(context, builder, line, line_, at), 2)
         return context.get_dummy_value()
 
     return types.none(src, rows, weights, types.int64, types.int64, line), build
@@ -177,6 +246,52 @@ def block_weigher(step):
 weigh_real_block, weigh_colors_of_2, weigh_colors_of_4 = map(block_weigher, (0, 2, 4))
 
 
+@intrinsic
+def weigh_shared_block(_context, src, rows, weights, x, lines):
+    """`REAL_BYTES` of each of `LINES` float lines, from ``x`` on, become the sums of ``src[rows[line, k], x:]``, whole
+    numbers, by ``weights[line, k]``. The rows of a line follow each other, and each is converted once for all lines."""
+
+    def build(context, builder, signature, arguments):
+        image, rows_, weights_, x, lines_ = arguments
+        size = lines.dtype.bitwidth // 8
+        count = REAL_BYTES // size
+        wide = ir.VectorType(context.get_data_type(lines.dtype), count)
+        stored = ir.VectorType(context.get_data_type(src.dtype), count)
+        convert = builder.sitofp if src.dtype.signed else builder.uitofp
+        pixels = context.make_array(src)(context, builder, image)
+        pitch = cgutils.unpack_tuple(builder, pixels.strides)[0]
+        taps = cgutils.unpack_tuple(builder, context.make_array(rows)(context, builder, rows_).shape)[1]
+        origin = builder.ptrtoint(pixels.data, INT64)
+        firsts = [_element(context, builder, rows, rows_, INT64(line), INT64(0)) for line in range(LINES)]
+        # To -0 the first addend is added unchanged, the sign of a zero included.
+        totals = [cgutils.alloca_once_value(builder, _whole(wide, -0.0)) for _ in firsts]
+        end = builder.add(firsts[-1], taps)
+        with cgutils.for_range_slice(builder, firsts[0], end, INT64(1), inc=True) as (row, _):
+            at = builder.inttoptr(builder.add(origin, builder.mul(row, pitch)), stored.element.as_pointer())
+            values = convert(_load(builder, builder.gep(at, [x]), stored, src.dtype.bitwidth // 8), wide)
+            for line, (first, total) in enumerate(zip(firsts, totals, strict=True)):
+                tap = builder.sub(row, first)
+                with builder.if_then(builder.icmp_unsigned("<", tap, taps)):
+                    weight = _element(context, builder, weights, weights_, INT64(line), tap)
+                    product = builder.fmul(_splat(builder, weight, count), values)
+                    builder.store(builder.fadd(builder.load(total), product), total)
+        array = context.make_array(lines)(context, builder, lines_)
+        length = cgutils.unpack_tuple(builder, array.shape)[1]
+        for line, total in enumerate(totals):
+            at = builder.add(builder.mul(INT64(line), length), x)
+            _store(builder, builder.load(total), builder.gep(array.data, [at]), size)
+        return context.get_dummy_value()
+
+    return types.none(src, rows, weights, types.int64, lines), build
+
+
+def _element(context, builder, kind, array, row, place):
+    """An element of a contiguous array."""
+    made = context.make_array(kind)(context, builder, array)
+    length = cgutils.unpack_tuple(builder, made.shape)[1]
+    return builder.load(builder.gep(made.data, [builder.add(builder.mul(row, length), place)]))
+
+
 def _per_group(context, builder, kind, table, bases_kind, bases, lanes):
     """How many vectors a table holds for each group of pixels."""
     elements = cgutils.unpack_tuple(builder, context.make_array(kind)(context, builder, table).shape)[0]
@@ -185,20 +300,20 @@ def _per_group(context, builder, kind, table, bases_kind, bases, lanes):
 
 
 def _pick(builder, name, sources, index):
-    """The elements that ``index`` names of one vector, of two, or of four."""
+    """The elements that ``index`` names of some vectors, of four at most."""
     vector, values = index.type, sources[0].type
 
     def call(intrinsic, *arguments):
         kind = ir.FunctionType(values, [argument.type for argument in arguments])
         return builder.call(cgutils.get_or_insert_function(builder.module, kind, intrinsic), arguments)
 
-    if len(sources) == 1:
-        short = {"ps": "sf", "pd": "df"}.get(name, name)
-        return call(f"llvm.x86.avx512.permvar.{short}.512", sources[0], index)
-    halves = [
-        call(f"llvm.x86.avx512.vpermi2var.{name}.512", sources[part], index, sources[part + 1])
-        for part in range(0, len(sources), 2)
-    ]
+    def picked(of):
+        if len(of) == 1:
+            short = {"ps": "sf", "pd": "df"}.get(name, name)
+            return call(f"llvm.x86.avx512.permvar.{short}.512", *of, index)
+        return call(f"llvm.x86.avx512.vpermi2var.{name}.512", of[0], index, of[1])
+
+    halves = [picked(sources[part : part + 2]) for part in range(0, len(sources), 2)]
     if len(halves) == 1:
         return halves[0]
     beyond = builder.icmp_signed(">=", index, _whole(vector, 2 * vector.count))
@@ -338,8 +453,8 @@ def _stored(builder, values, kind):
     return builder.trunc(whole, ir.VectorType(ir.IntType(kind.bitwidth), vector.count))
 
 
-weigh_pairs_of_1, weigh_pairs_of_4 = map(pair_picker, (1, 4))
-weigh_picked_of_1, weigh_picked_of_2, weigh_picked_of_4 = map(picker, (1, 2, 4))
+weigh_pairs_of_1, weigh_pairs_of_2, weigh_pairs_of_4 = map(pair_picker, (1, 2, 4))
+weigh_picked_of_1, weigh_picked_of_2, weigh_picked_of_3, weigh_picked_of_4 = map(picker, (1, 2, 3, 4))
 
 
 @kernel

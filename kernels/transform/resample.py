@@ -30,12 +30,16 @@ from gpuimg.kernels.lib.gathers import (
     weigh_colors_of_2,
     weigh_colors_of_4,
     weigh_pairs_of_1,
+    weigh_pairs_of_2,
     weigh_pairs_of_4,
     weigh_picked_of_1,
     weigh_picked_of_2,
+    weigh_picked_of_3,
     weigh_picked_of_4,
     weigh_real_block,
+    weigh_row_pairs,
     weigh_rows,
+    weigh_shared_block,
 )
 from gpuimg.kernels.lib.numbers import stored
 from gpuimg.kernels.lib.target import HAS_AVX512
@@ -79,19 +83,25 @@ def weigh_bytes(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
                 held = min(LINES, bottom - row)
                 for line in range(held):
                     weigh_byte_rows(src, i0[row + line], q0[row + line], bits, lines[line])
-                if widest <= REACH // 4:
-                    for group in range(groups):
-                        to = min(group * LANES, count - LANES)
-                        weigh_pairs_of_1(lines, held, bits, bases, places, heavy, group, dst, row, to)
-                else:
-                    for group in range(groups):
-                        to = min(group * LANES, count - LANES)
-                        weigh_pairs_of_4(lines, held, bits, bases, places, heavy, group, dst, row, to)
+                pick_bytes(lines, held, bits, widest, bases, places, heavy, dst, row)
             return
     wide = np.empty(src.shape[1], np.int32)
     for row in range(top, bottom):
         weigh_byte_rows(src, i0[row], q0[row], bits, wide)
         weigh_columns(wide, bits, step, i1, q1, dst[row])
+
+
+@kernel
+def pick_bytes(lines, held, bits, widest, bases, places, heavy, dst, row):
+    """Weighted sums along some lines, which become rows of the result from ``row`` on."""
+    for group in range(bases.size):
+        to = min(group * LANES, dst.shape[1] - LANES)
+        if widest <= REACH // 4:
+            weigh_pairs_of_1(lines, held, bits, bases, places, heavy, group, dst, row, to)
+        elif widest <= REACH // 2:
+            weigh_pairs_of_2(lines, held, bits, bases, places, heavy, group, dst, row, to)
+        else:
+            weigh_pairs_of_4(lines, held, bits, bases, places, heavy, group, dst, row, to)
 
 
 @kernel
@@ -141,8 +151,37 @@ def weigh_byte_rows(src, rows, weights, bits, line):
                 total += weights[tap] * src[rows[tap], x]
             line[x] = (total >> 14 - bits) - (bias(bits) if line.itemsize == 2 else 0)
         return
-    for x in range(0, width, ROW_PIXELS):
-        weigh_rows(src, rows, weights, bits, min(x, width - ROW_PIXELS), line)
+    first, last = used_taps(weights)
+    rows, weights = rows[first:last], weights[first:last]
+    weigh_byte_blocks(src, rows, weights, bits, line)
+
+
+def weigh_byte_blocks(src, rows, weights, bits, line):
+    """The same of at least `ROW_PIXELS`."""
+    raise NotImplementedError
+
+
+@overload(weigh_byte_blocks)
+def _weigh_byte_blocks(src, rows, weights, bits, line):
+    weigh_block = weigh_row_pairs if line.dtype == types.int16 else weigh_rows
+
+    def weigh_blocks(src, rows, weights, bits, line):
+        width = src.shape[1]
+        for x in range(0, width, ROW_PIXELS):
+            weigh_block(src, rows, weights, bits, min(x, width - ROW_PIXELS), line)
+
+    return weigh_blocks
+
+
+@kernel
+def used_taps(weights):
+    """Without those at both ends that are 0 in fixed point."""
+    first, last = 0, weights.size
+    while last > 1 and weights[last - 1] == 0:
+        last -= 1
+    while first < last - 1 and weights[first] == 0:
+        first += 1
+    return first, last
 
 
 def weigh_reals(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
@@ -158,8 +197,9 @@ def weigh_reals(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
         widest = plan_picks(step, i1, w1, lanes, 4 * lanes, 1, bases, places, heavy)
     for row in range(top, bottom, LINES):
         held = min(LINES, bottom - row)
-        for line in range(held):
-            weigh_line(src, step, overshoot, i0[row + line], w0[row + line], lines[line, :width])
+        if not (held == LINES and weigh_shared(src, i0[row : row + LINES], w0[row : row + LINES], lines)):
+            for line in range(held):
+                weigh_line(src, step, overshoot, i0[row + line], w0[row + line], lines[line, :width])
         if widest > 0:
             pick_reals(lines, held, widest, bases, places, heavy, overshoot, dst, row)
         else:
@@ -177,8 +217,45 @@ def pick_reals(lines, held, widest, bases, places, heavy, overshoot, dst, row):
             weigh_picked_of_1(lines, held, bases, places, heavy, overshoot, group, dst, row, to)
         elif widest <= 2 * lanes:
             weigh_picked_of_2(lines, held, bases, places, heavy, overshoot, group, dst, row, to)
+        elif widest <= 3 * lanes:
+            weigh_picked_of_3(lines, held, bases, places, heavy, overshoot, group, dst, row, to)
         else:
             weigh_picked_of_4(lines, held, bases, places, heavy, overshoot, group, dst, row, to)
+
+
+def weigh_shared(src, rows, weights, lines):
+    """The weighted sums of rows of whole numbers for `LINES` lines, if many rows are those of several; else False."""
+    raise NotImplementedError
+
+
+@overload(weigh_shared)
+def _weigh_shared(src, rows, weights, lines):
+    if src.dtype == types.uint8 or isinstance(src.dtype, types.Float) or not HAS_AVX512:
+        return lambda src, rows, weights, lines: False
+    return weigh_shared_rows.py_func
+
+
+@kernel
+def weigh_shared_rows(src, rows, weights, lines):
+    width, at_once = src.shape[1], REAL_BYTES // lines.itemsize
+    if width < at_once or not share_neighbours(rows):
+        return False
+    shares = weights.astype(lines.dtype)
+    for x in range(0, width, at_once):
+        weigh_shared_block(src, rows, shares, min(x, width - at_once), lines)
+    return True
+
+
+@kernel
+def share_neighbours(rows):
+    """Whether the rows of each line follow each other, and many are those of several lines."""
+    for line in range(len(rows)):
+        if rows[line, 0] < rows[max(line - 1, 0), 0]:
+            return False
+        for tap in range(1, rows.shape[1]):
+            if rows[line, tap] != rows[line, 0] + tap:
+                return False
+    return rows[len(rows) - 1, 0] - rows[0, 0] < rows.shape[1]
 
 
 def weigh_line(src, step, overshoot, rows, weights, line):
