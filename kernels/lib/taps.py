@@ -2,6 +2,7 @@
 
 from itertools import chain
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -11,7 +12,10 @@ from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.lanes import VECTOR_BYTES, _splat
 from gpuimg.kernels.lib.target import HAS_AVX512, has
 
-ACCUMULATORS = 4  # vectors of sums held at once
+ACCUMULATORS = 4  # vectors of sums of a row held at once
+# Rows that share the values they read: loads across cache lines are slower than the sums of two, but four rows of sums
+# need more than 16 registers.
+MOST_ROWS = 4 if HAS_AVX512 else 2
 # Products of pairs of 16-bit numbers, added up in 32 bits, in one instruction.
 PAIRED = {64: "llvm.x86.avx512.pmaddw.d.512"} if HAS_AVX512 else {32: "llvm.x86.avx2.pmadd.wd"} if has("avx2") else {}
 INDEX = ir.IntType(64)
@@ -92,52 +96,61 @@ class _Sums:
         return builder.trunc(total, ir.VectorType(ir.IntType(self.target.bitwidth), self.pixels))
 
 
+def _opaque(builder, pointer):
+    """The same pointer, which LLVM takes for another one.
+
+    A weight read for each vector is part of the multiplication; one kept in a register is a load of its own, and
+    multiplications and additions of 64 bytes leave no time for such (measured on Zen 4: a fifth slower).
+    """
+    same = ir.InlineAsm(ir.FunctionType(pointer.type, [pointer.type]), "", "=r,0", side_effect=True)
+    return builder.call(same, [pointer])
+
+
 def _adder(blocks, rows, single=False):
-    """An intrinsic that makes ``blocks`` vectors of sums in one or two rows, or single ones; see `add_taps`."""
+    """An intrinsic that makes ``blocks`` vectors of sums in each of some rows, or single ones, as `add_taps`."""
 
     @intrinsic
-    def apply(_context, addresses, weights, begin, end, shift, targets, to):
+    def apply(_context, addresses, weights, bounds, shift, targets, to):
         def build(context, builder, signature, arguments):
-            held_addresses, held_weights, begin, end, shift, held_targets, to = arguments
+            held_addresses, held_weights, held_bounds, shift, held_target, to = arguments
             pixels = 1 if single else VECTOR_BYTES * 8 // weights.dtype.bitwidth
-            target = targets.types[0]
-            sums = _Sums(context, builder, weights, target, pixels)
+            sums = _Sums(context, builder, weights, targets, pixels)
             table = context.make_array(addresses)(context, builder, held_addresses)
-            count = builder.extract_value(table.shape, 0)
             taps = context.make_array(weights)(context, builder, held_weights).data
+            taps_of = [_opaque(builder, taps) if sums.floating and rows > 2 else taps for _ in range(blocks)]
+            limits = context.make_array(bounds)(context, builder, held_bounds).data
             places = [builder.add(to, INDEX(block * pixels)) for block in range(blocks)]
             totals = [[cgutils.alloca_once(builder, sums.vector) for _ in places] for _ in range(rows)]
             for total in chain(*totals):
                 builder.store(sums.constant(0), total)
 
-            def add(first, last, which):
+            def add(part, which):
+                first, last = (builder.load(builder.gep(limits, [INDEX(part + end)])) for end in (0, 1))
                 with cgutils.for_range_slice(builder, first, last, INDEX(1), INDEX) as (tap, _):
                     address = builder.load(builder.gep(table.data, [tap]))
                     values = [sums.load(address, place) for place in places]
                     for row in which:
-                        at = builder.add(tap, builder.mul(count, INDEX(row)))
-                        weight = sums.splat(builder.load(builder.gep(taps, [at])))
-                        for value, total in zip(values, totals[row], strict=True):
+                        at = builder.add(builder.mul(tap, INDEX(rows)), INDEX(row))
+                        for value, total, held in zip(values, totals[row], taps_of, strict=True):
+                            weight = sums.splat(builder.load(builder.gep(held, [at])))
                             builder.store(sums.plus(builder.load(total), value, weight), total)
 
-            if rows == 1:
-                add(INDEX(0), count, [0])
-            else:
-                add(INDEX(0), begin, [0])
-                add(begin, end, [0, 1])
-                add(end, count, [1])
+            group = 1 if sums.floating else min(rows, 2)
+            groups = rows // group
+            for part in range(2 * groups - 1):
+                add(part, range(max(part - groups + 1, 0) * group, min(part + 1, groups) * group))
             shift = builder.trunc(shift, ir.IntType(32))
+            line = context.make_array(targets)(context, builder, held_target)
+            apart = builder.extract_value(line.strides, 0)
             for row in range(rows):
-                line = builder.extract_value(held_targets, row)
-                data = context.make_array(target)(context, builder, line).data
+                data = cgutils.pointer_add(builder, line.data, builder.mul(apart, INDEX(row)))
                 for place, total in zip(places, totals[row], strict=True):
                     result = sums.result(builder.load(total), shift)
                     pointer = builder.bitcast(builder.gep(data, [place]), result.type.as_pointer())
-                    builder.store(result, pointer, align=target.dtype.bitwidth // 8)
+                    builder.store(result, pointer, align=targets.dtype.bitwidth // 8)
             return context.get_dummy_value()
 
-        index = types.int64
-        return types.none(addresses, weights, index, index, index, targets, index), build
+        return types.none(addresses, weights, bounds, types.int64, targets, types.int64), build
 
     return apply
 
@@ -152,47 +165,59 @@ def _pixels_at_once(weights):
     return lambda weights: pixels
 
 
+_single = _adder(1, 1, single=True)
+
+
 def _filler(rows):
-    add_blocks, add_block, add_single = _adder(ACCUMULATORS, rows), _adder(1, rows), _adder(1, rows, single=True)
+    add_blocks, add_block = _adder(ACCUMULATORS, rows), _adder(1, rows)
 
     @kernel
-    def fill(addresses, weights, begin, end, shift, targets):
-        count = targets[0].size
+    def fill(addresses, weights, bounds, shift, targets):
+        count = targets.shape[1]
         pixels = pixels_at_once(weights)
         x = 0
         while x + ACCUMULATORS * pixels <= count:
-            add_blocks(addresses, weights, begin, end, shift, targets, x)
+            add_blocks(addresses, weights, bounds, shift, targets, x)
             x += ACCUMULATORS * pixels
         while x + pixels <= count:
-            add_block(addresses, weights, begin, end, shift, targets, x)
+            add_block(addresses, weights, bounds, shift, targets, x)
             x += pixels
-        if x < count and count >= pixels:  # again some that are done, instead of single ones
-            add_block(addresses, weights, begin, end, shift, targets, count - pixels)
-            x = count
-        while x < count:
-            add_single(addresses, weights, begin, end, shift, targets, x)
-            x += 1
+        if x < count:  # again some that are done, instead of single ones
+            add_block(addresses, weights, bounds, shift, targets, count - pixels)
 
     return fill
 
 
-_fill_row, _fill_rows = _filler(1), _filler(2)
+_fill_one, _fill_two, _fill_most = _filler(1), _filler(2), _filler(MOST_ROWS)
 
 
 @kernel
-def add_taps(addresses, weights, shift, target):
-    """``target[x]``: the sum of ``weights[0]`` times what stands ``x`` elements after each of ``addresses``, in this
-    order, from zero on.
+def add_taps(addresses, weights, shift, targets):
+    """``targets[0, x]``: the sum of ``weights[:, 0]`` times what stands ``x`` elements after each of ``addresses``, in
+    this order, from zero on.
 
     Floating-point weights: the values are of their type. int32 weights, as well as the values, are pairs of 16-bit
     numbers, whose products are added; the sum is divided by ``2 ** shift``. A target of whole numbers takes it rounded
     half to even and saturated.
     """
-    _fill_row(addresses, weights, 0, 0, shift, (target,))
+    bounds = np.array([0, len(addresses)])
+    if targets.shape[1] >= pixels_at_once(weights):
+        _fill_one(addresses, weights, bounds, shift, targets)
+        return
+    for x in range(targets.shape[1]):
+        _single(addresses, weights, bounds, shift, targets, x)
 
 
 @kernel
-def add_taps_to_two(addresses, weights, begin, end, shift, targets):
-    """The same for two targets, which share the values: the first has the taps before ``end``, with ``weights[0]``, the
-    second one those from ``begin`` on, with ``weights[1]``."""
-    _fill_rows(addresses, weights, begin, end, shift, targets)
+def add_taps_to_rows(addresses, weights, bounds, shift, targets):
+    """The same for 2 or `MOST_ROWS` rows, at least a vector long, which share the values.
+
+    Row ``i`` has ``weights[:, i]``. The rows, or pairs of rows where weights are pairs, take up the taps one after the
+    other, and leave off so: the first one has the taps from ``bounds[0]`` on, the second one those from ``bounds[1]``
+    on, ...; after all of them have some in common, the first one ends, then the second one, ..., and the last one at
+    the last of ``bounds``.
+    """
+    if len(targets) == 2:
+        _fill_two(addresses, weights, bounds, shift, targets)
+    else:
+        _fill_most(addresses, weights, bounds, shift, targets)

@@ -1,6 +1,6 @@
 """Weighted sum of the window around a pixel, for any weights.
 
-The rows of the windows are kept in the type that sums are made in, each padded once, and two rows of results are made
+The rows of the windows are kept in the type that sums are made in, each padded once, and some rows of results are made
 at a time, which share most values. Whole weights of 16 bits, for bytes: a row and the one below it are kept as pairs,
 which one instruction multiplies by two weights.
 """
@@ -12,7 +12,7 @@ from numba.extending import overload
 from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.spans import load_span
-from gpuimg.kernels.lib.taps import add_taps, add_taps_to_two
+from gpuimg.kernels.lib.taps import MOST_ROWS, add_taps, add_taps_to_rows, pixels_at_once
 
 SCRATCH_BYTES = 1 << 18  # rows of values should stay in the second-level cache
 LEAST = 1024  # elements of a row that are computed at a time
@@ -24,31 +24,38 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, weights, shift):
     high, wide = weights.shape
     above, left = (high - 1) // 2, (wide - 1) // 2
     cols = src.shape[1] // step
-    places, taps, begin, end, at_once = taps_of(weights)
-    slots = high + 2
+    at_once = rows_at_once(weights) if src.shape[1] >= pixels_at_once(weights) else 1
+    places, taps, bounds = taps_of(weights, at_once)
+    lone_places, lone_taps, _ = taps_of(weights, 1)
+    slots = high + at_once
     pixels = piece_for(cols, slots, wide, step, weights.itemsize)
     line, lines = (
         np.empty((pixels + wide - 1) * step, src.dtype),
         np.zeros((slots, (pixels + wide - 1) * step), weights.dtype),
     )
-    addresses = np.empty(len(places), np.int64)
+    addresses = np.empty(places.shape[1], np.int64)
     for first in range(0, cols, pixels):
         wanted = min(pixels, cols - first)
         span, part = line[: (wanted + wide - 1) * step], slice(first * step, (first + wanted) * step)
-        following = top - above
-        for row in range(top, bottom, at_once):
+        following, row = top - above, top
+        while row < bottom:
             if is_set(stop):
                 return
-            count = min(at_once, bottom - row)
+            several = at_once <= bottom - row and wanted * step >= pixels_at_once(weights)
+            count = at_once if several else 1
             for source in range(following, row + count + high // 2):
-                load_span(src, source, first - left, wanted + wide - 1, span, step, mode, cval)
-                keep(span, lines[source % slots], lines[(source - 1) % slots])
+                own, before = lines[source % slots, : span.size], lines[(source - 1) % slots, : span.size]
+                load_row(src, source, first - left, span, own, before, step, mode, cval)
             following = row + count + high // 2
-            tap_addresses(lines, row - above, places, step, addresses)
-            if count == 2:
-                add_taps_to_two(addresses, taps, begin, end, shift, (dst[row, part], dst[row + 1, part]))
+            target = dst[row : row + count, part]
+            if several and at_once > 1:
+                tap_addresses(lines, row - above, places, step, addresses)
+                add_taps_to_rows(addresses, taps, bounds, shift, target)
             else:
-                add_taps(addresses[:end], taps[0, :end], shift, dst[row, part])
+                lone_addresses = addresses[: lone_places.shape[1]]
+                tap_addresses(lines, row - above, lone_places, step, lone_addresses)
+                add_taps(lone_addresses, lone_taps, shift, target)
+            row += count
 
 
 @kernel
@@ -58,74 +65,106 @@ def piece_for(cols, slots, wide, step, itemsize):
     return min(cols, max(affordable, wide, LEAST // step))
 
 
-def keep(line, own, above):
-    """Take up a row. Of pairs it is the first half of its own, and the second one of those above."""
+def load_row(src, row, first, line, own, above, step, mode, cval):
+    """Keep a row, from pixel ``first`` on. Of pairs it is the first half of its own, and the second one of those above.
+    ``line`` is of the image's dtype and as long, to work in."""
     raise NotImplementedError
 
 
-@overload(keep)
-def _keep(line, own, above):
+@overload(load_row)
+def _load_row(src, row, first, line, own, above, step, mode, cval):
     if isinstance(own.dtype, types.Float):
-        return keep_floats
-    return keep_pairs
+        return load_floats
+    return load_pairs
 
 
-def keep_floats(line, own, above):
-    for x in range(line.size):
-        own[x] = line[x]
+def load_floats(src, row, first, line, own, above, step, mode, cval):
+    load_span(src, row, first, own.size // step, own, step, mode, cval)
 
 
-def keep_pairs(line, own, above):
+def load_pairs(src, row, first, line, own, above, step, mode, cval):
+    load_span(src, row, first, line.size // step, line, step, mode, cval)
     for x in range(line.size):
         value = np.int32(line[x])
         own[x] = value
         above[x] |= value << np.int32(16)
 
 
-def taps_of(weights):
-    """The taps of two neighbouring results: their rows and columns, the weights of both, from which tap on the second
-    one has any, up to which the first one has; and how many rows of results may be made at a time."""
+@kernel
+def rows_at_once(weights):
+    """How many rows of results share the values they read."""
+    if np.all(weights != 0):
+        return MOST_ROWS if len(weights) >= MOST_ROWS - 1 else 2
+    return rows_of_sparse(weights)
+
+
+def rows_of_sparse(weights):
+    """The same for weights some of which are zero."""
+    raise NotImplementedError
+
+
+@overload(rows_of_sparse)
+def _rows_of_sparse(weights):
+    # A weight of zero is no tap, as NaN times zero is NaN: neighbouring rows have other taps. Bytes are never NaN.
+    rows = 1 if isinstance(weights.dtype, types.Float) else 2
+    return lambda weights: rows
+
+
+def taps_of(weights, rows):
+    """The taps of so many neighbouring rows of results: the rows and columns of their values, the weights of each of
+    the rows, and the bounds as `add_taps_to_rows` has them."""
     raise NotImplementedError
 
 
 @overload(taps_of)
-def _taps_of(weights):
+def _taps_of(weights, rows):
     return taps_of_floats if isinstance(weights.dtype, types.Float) else taps_of_pairs
 
 
-def taps_of_floats(weights):
+def taps_of_floats(weights, rows):
     high, wide = weights.shape
-    places, taps = np.empty((weights.size + wide, 2), np.int64), np.zeros((2, weights.size + wide), weights.dtype)
-    is_full = np.all(weights != 0)
+    most = (high + rows - 1) * wide
+    places, taps = np.empty((2, most), np.int64), np.zeros((most, rows), weights.dtype)
     count = 0
-    for row in range(high + is_full):
+    for row in range(high + rows - 1):
         for col in range(wide):
-            # A weight of zero is no tap: NaN times zero is NaN.
-            if is_full or weights[row, col] != 0:
-                places[count] = row, col
-                taps[0, count] = weights[row, col] if row < high else 0
-                taps[1, count] = weights[row - 1, col] if row > 0 else 0
+            if rows > 1 or weights[row, col] != 0:
+                places[0, count], places[1, count] = row, col
+                for each in range(max(row - high + 1, 0), min(row + 1, rows)):
+                    taps[count, each] = weights[row - each, col]
                 count += 1
-    if is_full:
-        return places, taps, wide, weights.size, 2
-    return places[:count], taps, 0, count, 1
+    bounds = np.empty(2 * rows, np.int64)
+    for each in range(rows):
+        bounds[each], bounds[rows + each] = each * wide, (high + each) * wide
+    bounds[-1] = count
+    return places[:, :count].copy(), taps, bounds
 
 
-def taps_of_pairs(weights):
+def taps_of_pairs(weights, rows):
     high, wide = weights.shape
-    padded = np.zeros((high + 3, wide), np.int32)
-    padded[1 : high + 1] = weights
-    places, taps = np.empty((weights.size + wide, 2), np.int64), np.zeros((2, weights.size + wide), np.int32)
+    padded = np.zeros((high + 2 * rows + 1, wide), np.int32)
+    padded[rows : rows + high] = weights
+    groups, height = (rows + 1) // 2, high // 2 + 1  # each two rows of results take up the taps two rows further down
+    most = (height + groups - 1) * wide
+    places, taps = np.empty((2, most), np.int64), np.zeros((most, rows), np.int32)
+    bounds = np.empty(2 * groups, np.int64)
     count = 0
-    for row in range(0, high + 1, 2):
+    for group in range(height + groups - 1):
+        if group < groups:
+            bounds[group] = count
+        if group >= height:
+            bounds[groups + group - height] = count
         for col in range(wide):
-            second = pair(padded[row, col], padded[row + 1, col])
-            first = pair(padded[row + 1, col], padded[row + 2, col])
-            if first != 0 or second != 0:
-                places[count] = row, col
-                taps[0, count], taps[1, count] = first, second
+            anything = False
+            for each in range(rows):
+                row = rows + 2 * group - each
+                taps[count, each] = pair(padded[row, col], padded[row + 1, col])
+                anything |= taps[count, each] != 0
+            if anything:
+                places[0, count], places[1, count] = 2 * group, col
                 count += 1
-    return places[:count], taps[:, :count].copy(), 0, count, 2
+    bounds[-1] = count
+    return places[:, :count].copy(), taps, bounds
 
 
 @kernel
@@ -136,8 +175,10 @@ def pair(lower, upper):
 @kernel
 def tap_addresses(lines, first, places, step, addresses):
     """Where the values of a row's first pixel are in memory; ``first`` is the window's first row."""
-    slots = lines.shape[0]
-    for index in range(len(places)):
-        row, col = places[index]
-        at = (first + row) % slots * lines.strides[0] + col * step * lines.itemsize
-        addresses[index] = lines.ctypes.data + at
+    slots, begin = lines.shape[0], first % lines.shape[0]
+    data, apart, pixel = lines.ctypes.data, lines.strides[0], step * lines.itemsize
+    rows, cols = places
+    for index in range(rows.size):
+        slot = begin + rows[index]
+        slot -= slots if slot >= slots else 0
+        addresses[index] = data + slot * apart + cols[index] * pixel
