@@ -21,7 +21,7 @@ from gpuimg.backend.device import DeviceFailed
 from gpuimg.backend.walk import bound_to
 from gpuimg.plans.nodes import point
 from tests.conftest import parts, result_of
-from tests.cuda_emulator import fakecupy
+from tests.cuda_emulator import fakecupy, mutate
 from tests.cuda_emulator.emulator import EmulatedGpu
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")
@@ -764,3 +764,8 @@ def test_without_pinned_memory_small_results_come_back_all_the_same(gpu, monkeyp
     fakecupy.late.log.clear()
     np.testing.assert_array_equal(result_of(backend, bound_to(invert, image), None), 255 - image)
     assert ways(fakecupy.late.log, "receive") == {"pageable"}
+
+
+@pytest.mark.parametrize("fault", mutate.FAULTS, ids=lambda fault: fault.what)
+def test_planted_faults_fit_the_sources(fault):
+    assert fault.right in mutate.source_of(fault, mutate.ROOT).read_text()
