@@ -489,6 +489,15 @@ def lies_on_device(image: Any) -> bool:
     return hasattr(image, "__dlpack_device__") and int(image.__dlpack_device__()[0]) in (2, 13)
 
 
+def device_of(image: Any) -> int:
+    """The number of the device that an array of any library lies on."""
+    import cupy
+
+    if not isinstance(image, cupy.ndarray) and hasattr(image, "__dlpack_device__"):
+        return int(image.__dlpack_device__()[1])
+    return int(cupy.asarray(image).data.device_id)
+
+
 def _from_dlpack(image: Any) -> Source:
     if lies_on_device(image):
         return _from_device(image, "")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
+from contextlib import ExitStack
 from contextvars import ContextVar
 from functools import partial
 from itertools import combinations
@@ -15,7 +16,7 @@ from gpuimg import dispatch
 from gpuimg.backend.base import Backend
 from gpuimg.backend.walk import Bound, Outs, bound_to
 from gpuimg.choosing import run_on
-from gpuimg.images import Source, check_out, contiguous, copied_to, given_shape, lies_on_device
+from gpuimg.images import Source, check_out, contiguous, copied_to, device_of, given_shape, lies_on_device
 from gpuimg.memory import copy_pixels, new_array
 from gpuimg.plans.alpha import with_alpha
 from gpuimg.plans.graph import AnyValue, Graph, Plan, graph_of
@@ -245,23 +246,34 @@ def new_result(source: Source, result: Value) -> Any:
     return new_array(shape, result.dtype)
 
 
-def on_stream_of(image: Any) -> Callable[[Callable[[], Any]], Any]:
-    """A function that calls another one, in any thread, as if it were called here: for an image in GPU memory in the
-    present stream, which it waits for."""
+def on_streams_of(image: Any, others: Iterable[Any] = ()) -> Callable[[Callable[[], Any]], Any]:
+    """A function that calls another one, in any thread, as if it were called here.
+
+    For an image in GPU memory it does so in the present streams of the present device and of those that the image and
+    ``others`` lie on, and waits for them.
+    """
     if not lies_on_device(image):
         return _call
     import cupy
 
-    device, stream = cupy.cuda.Device(), cupy.cuda.get_current_stream()
-    if not isinstance(image, cupy.ndarray):
-        device.synchronize()  # another library's stream of this thread is not that of the other one
+    here = cupy.cuda.Device()
+    streams = {}
+    for each in filter(lies_on_device, (image, *others)):
+        device = cupy.cuda.Device(device_of(each))
+        with device:
+            streams[device.id] = device, cupy.cuda.get_current_stream()
+        if not isinstance(each, cupy.ndarray):
+            device.synchronize()  # another library's stream of this thread is not that of the other one
+    streams.pop(here.id, None)
+    entered = [*streams.values(), (here, cupy.cuda.get_current_stream())]  # the present device is the last one
 
     def call(function: Callable[[], Any]) -> Any:
-        with device, stream:
-            try:
-                return function()
-            finally:
-                stream.synchronize()
+        with ExitStack() as stack:
+            for device, stream in entered:
+                stack.enter_context(device)
+                stack.enter_context(stream)
+                stack.callback(stream.synchronize)
+            return function()
 
     return call
 

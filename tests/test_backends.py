@@ -162,9 +162,10 @@ def test_threads_are_those_numba_was_told_to_use():
     code = """
     import numba, numpy as np, gpuimg
     from gpuimg.backend import driver
-    numba.set_num_threads(1)
-    assert not driver.numba_is_safe() or driver.thread_count() == 1
-    assert (gpuimg.invert(np.zeros((500, 500), np.uint8), backend="multicore") == 255).all()
+    for count in (1, numba.config.NUMBA_NUM_THREADS, 1):
+        numba.set_num_threads(count)
+        assert not driver.numba_is_safe() or driver.thread_count() == count
+        assert (gpuimg.invert(np.zeros((500, 500), np.uint8), backend="multicore") == 255).all()
     """
     python(code)
 

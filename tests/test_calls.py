@@ -18,6 +18,8 @@ from gpuimg.filters.exposure import plan_invert, plan_rescale_intensity
 from gpuimg.plans.graph import graph_of, made_graph
 from gpuimg.plans.nodes import Fold, host, point
 from gpuimg.plans.value import Value
+from gpuimg.registry import arguments
+from tests.conftest import parts
 
 SHAPE = (41, 67)
 IMAGES = [np.random.default_rng(number).integers(0, 256, SHAPE, np.uint8) for number in range(8)]
@@ -121,6 +123,36 @@ def test_pixels_that_are_moved_as_integers(name, dtype):
         np.testing.assert_array_equal(gpuimg.flip(image, 1, backend=name), expected, strict=True)
         assert gpuimg.flip(image, 1, backend=name, out=out) is out
         np.testing.assert_array_equal(out, expected, strict=True)
+
+
+def described(dtype):
+    return np.dtype(dtype, metadata={"taken": "today"})
+
+
+def metadata_of(result):
+    return [each.dtype.metadata for each in parts(result) if isinstance(each, np.ndarray)]
+
+
+@pytest.mark.parametrize("name", sorted(gpuimg.FILTERS))
+def test_no_metadata_of_a_dtype_gets_into_the_results_for_other_images(name):
+    """Dtypes that differ in it alone are equal: the graph for one image serves another."""
+    entry = gpuimg.FILTERS[name]
+    shape, dtype = (29, 43, 3) if entry.color else (29, 43), entry.dtypes[0]
+    noise = np.random.default_rng(3).integers(0, 200, shape)
+    image = noise > 100 if dtype.kind == "b" else noise.astype(dtype)
+    graph_of.cache_clear()
+    for example in entry.examples:
+        given = arguments(example, image)
+        for each in (image.astype(described(dtype)), image):
+            found = metadata_of(entry.function(each, **given, backend="single"))
+            assert not any(found)
+
+
+def test_metadata_of_dtypes_that_are_asked_for():
+    graph_of.cache_clear()
+    for dtype in (described(np.float32), np.dtype(np.float32)):
+        assert metadata_of(gpuimg.astype(IMAGES[0], dtype, backend="single")) == [None]
+        assert metadata_of(gpuimg.lut(IMAGES[0], np.arange(256).astype(dtype), backend="single")) == [None]
 
 
 def test_folds_in_several_threads(name):

@@ -21,7 +21,7 @@ from gpuimg.backend.device import DeviceFailed
 from gpuimg.backend.walk import bound_to
 from gpuimg.plans.nodes import point
 from tests.conftest import parts, result_of
-from tests.cuda_emulator import fakecupy
+from tests.cuda_emulator import fakecupy, mutate
 from tests.cuda_emulator.emulator import EmulatedGpu
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulator needs g++")
@@ -398,7 +398,7 @@ class Tensor:
         self.waiting = []
 
     def __dlpack_device__(self):
-        return (2, 0)
+        return (2, self.array.data.device_id)
 
     def __dlpack__(self, *, stream):
         self.waiting.append(stream)
@@ -452,6 +452,41 @@ def test_jobs_run_in_the_stream_of_whoever_submits_them(bands):
     np.testing.assert_array_equal(found.get(), 255 - image)
     np.testing.assert_array_equal(converted.array.get(), 255 - image)
     assert {event[1] for event in bands if event[0] == "launch"} == {stream.ptr}
+
+
+@pytest.mark.parametrize("current", [0, 1])
+@pytest.mark.parametrize("kind", ["cupy", "tensor"])
+@pytest.mark.parametrize("places", [(0, 0, 0), (0, 1, 0), (1, 0, 0), (1, 1, 1), (0, 0, 1), (1, 0, 1)])
+def test_jobs_run_in_the_streams_of_all_devices(resident, places, kind, current):
+    """Image, operand and result may lie on other devices than the current one, each made in that device's stream."""
+    image, other = noise((20, 30)), noise((20, 30))[::-1].copy()
+    streams = []
+    for place in (0, 1):
+        with resident.cuda.Device(place):
+            streams.append(resident.cuda.Stream(non_blocking=True))
+
+    def late(place, array):
+        """An image that is still to be made."""
+        with resident.cuda.Device(place):
+            made = gpuimg.invert(resident.asarray(255 - array), backend="cuda")
+            return made if kind == "cupy" else Tensor(made)
+
+    def plain(made):
+        made = made if kind == "cupy" else made.array
+        return made.data.device_id, made.view(np.ndarray)  # a job's result needs no waiting for
+
+    blended = gpuimg.blend(image, other, 0.25, backend="single")
+    with streams[0], streams[1], gpuimg.Pool(running=2) as pool, resident.cuda.Device(current):
+        there, factor, out = map(late, places, (image, other, image))
+        found = [pool.submit("blend", there, other=factor, alpha=0.25).result(30)]
+        found.append(pool.submit(gpuimg.chain(("blend", {"other": factor, "alpha": 0.25})), there).result(30))
+        if kind == "cupy":
+            assert pool.submit("blend", there, other=factor, alpha=0.25, out=out).result(30) is out
+            assert plain(out)[0] == places[2]
+            np.testing.assert_array_equal(plain(out)[1], blended)
+    for made in found:
+        assert plain(made)[0] == places[0]
+        np.testing.assert_array_equal(plain(made)[1], blended)
 
 
 def test_cupy_in_cupy_out(gpu):
@@ -729,3 +764,8 @@ def test_without_pinned_memory_small_results_come_back_all_the_same(gpu, monkeyp
     fakecupy.late.log.clear()
     np.testing.assert_array_equal(result_of(backend, bound_to(invert, image), None), 255 - image)
     assert ways(fakecupy.late.log, "receive") == {"pageable"}
+
+
+@pytest.mark.parametrize("fault", mutate.FAULTS, ids=lambda fault: fault.what)
+def test_planted_faults_fit_the_sources(fault):
+    assert fault.right in mutate.source_of(fault, mutate.ROOT).read_text()

@@ -1,5 +1,6 @@
 """The stop flag: what looks at it, and that work which is watched has the same results."""
 
+import contextlib
 import ctypes
 import gc
 import threading
@@ -278,3 +279,25 @@ def test_an_error_of_a_signal_s_handler_is_not_taken_for_a_want_of_threads(monke
     with pytest.raises(RuntimeError, match="by a handler"):
         stopping.interruptibly(lambda: calls.append(threading.get_ident()), stopping.Watch())
     assert threading.get_ident() not in calls
+
+
+def test_calls_go_on_after_an_interrupt_within_numba():
+    """An interrupt may leave the lock locked that Numba takes when it is asked for its threads."""
+    parallel = pytest.importorskip("numba.np.ufunc.parallel")
+    expected = [gpuimg.invert(IMAGE, backend="multicore"), gpuimg.histogram(IMAGE, backend="multicore")[0]]
+    found = []
+
+    def call():
+        found.append(gpuimg.invert(IMAGE, backend="multicore"))
+        found.append(gpuimg.histogram(IMAGE, backend="multicore")[0])
+
+    lock = parallel._backend_init_process_lock or contextlib.nullcontext()
+    thread = threading.Thread(target=call, daemon=True)
+    with lock:
+        thread.start()
+        thread.join(20)
+        ended = not thread.is_alive()
+    thread.join()
+    assert ended
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)

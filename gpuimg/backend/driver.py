@@ -298,11 +298,22 @@ def _numba_threads(limit: int) -> Iterator[None]:
 
 def most_threads() -> int:
     """How many threads `fill_bands` uses where no limit is set."""
-    if numba_is_safe():
-        import numba
+    return numba_threads()() if numba_is_safe() else processor_count()
 
-        return int(numba.get_num_threads())
-    return processor_count()
+
+@cache
+def numba_threads() -> Callable[[], int]:
+    """A function that tells how many threads Numba's loops use in this thread.
+
+    `numba.get_num_threads` takes a lock each time. An error of a signal's handler may leave it locked, and then all
+    other threads wait for ever.
+    """
+    import numba
+
+    numba.get_num_threads()  # starts the threads
+    parallel = import_module("numba.np.ufunc.parallel")
+    found: Callable[[], int] = getattr(parallel, "_get_num_threads", numba.get_num_threads)
+    return found
 
 
 def thread_count() -> int:

@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from contextvars import copy_context
@@ -23,7 +23,7 @@ from gpuimg.errors import GpuimgError
 from gpuimg.jobs.chains import Chain, filter_of
 from gpuimg.machine import be_nice, processor_count
 from gpuimg.memory import machine_memory
-from gpuimg.run import on_stream_of
+from gpuimg.run import on_streams_of
 
 QUEUED = 1000
 IDLE_SECONDS = 5.0  # after which a thread without work ends
@@ -512,9 +512,17 @@ def _job(filter: Any, image: Any, params: dict[str, Any], deadline: float | None
     if not callable(function):
         raise TypeError(f"filter must be a filter, its name, a chain or a function, got {filter!r}")
     steps = len(filter) if isinstance(filter, Chain) else 1 if found is not None else 0
-    call = partial(on_stream_of(image), partial(function, image, **params))
+    call = partial(on_streams_of(image, _given(filter, params)), partial(function, image, **params))
     call = partial(copy_context().run, call)  # with what holds here, such as `use_backend`
     return Job(call, nbytes=_nbytes(image), steps=steps, deadline=deadline)
+
+
+def _given(filter: Any, params: dict[str, Any]) -> Iterator[Any]:
+    """What a job's filters get besides its image."""
+    steps = [each for _, each in filter.steps] if isinstance(filter, Chain) else []
+    for each in (params, *steps):
+        for value in each.values():
+            yield from value if isinstance(value, tuple) else (value,)
 
 
 def _nbytes(image: Any) -> int:

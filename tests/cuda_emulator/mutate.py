@@ -484,7 +484,7 @@ FAULTS = (
     Fault(
         "an image is worked on by the current device",
         "cupygpu.py",
-        "return image.device if is_elsewhere else None",
+        "return None if self.is_here(array) else array.device",
         "return None",
         "where_the_image",
         CUPY,
@@ -492,8 +492,8 @@ FAULTS = (
     Fault(
         "a result is moved by the current device",
         "run.py",
-        "            with out.device:\n                out[...] = result",
-        "            out[...] = result",
+        "            with out.device:\n                out[...] = near",
+        "            out[...] = near",
         "where_the_image",
         CUPY,
     ),
@@ -547,6 +547,20 @@ FAULTS = (
         CUPY,
     ),
     Fault(
+        "a job runs in another stream of a device", "run.py", "stack.enter_context(stream)", "pass", "jobs_run", CUPY
+    ),
+    Fault(
+        "a job does not wait for all devices", "run.py", "stack.callback(stream.synchronize)", "pass", "jobs_run", CUPY
+    ),
+    Fault(
+        "a job knows the stream of its first image only",
+        "run.py",
+        "filter(lies_on_device, (image, *others))",
+        "(image,)",
+        "jobs_run",
+        CUPY,
+    ),
+    Fault(
         "masks are not copied as bytes",
         "cupygpu.py",
         "target = target.view(source.dtype)",
@@ -591,6 +605,17 @@ def is_caught(found: str) -> bool:
     return found.startswith("caught")
 
 
+def source_of(fault: Fault, root: Path) -> Path:
+    """The file of a tree that a fault is planted in."""
+    folders = (root / "kernels").rglob, (root / "gpuimg/backend").rglob, (root / "gpuimg").glob
+    places = [path for find in folders for path in find(fault.file)]
+    if len(places) != 1:
+        raise SystemExit(f"there are {len(places)} files {fault.file}")
+    if fault.right not in places[0].read_text():
+        raise SystemExit(f"{fault.file} does not hold {fault.right!r} any longer")
+    return places[0]
+
+
 def plant(fault: Fault, root: Path) -> None:
     """Copy the tree to ``root``, with the fault in it."""
     for name in COPIED:
@@ -598,14 +623,8 @@ def plant(fault: Fault, root: Path) -> None:
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, root / name)
-    folders = (root / "kernels").rglob, (root / "gpuimg/backend").rglob, (root / "gpuimg").glob
-    places = [path for find in folders for path in find(fault.file)]
-    if len(places) != 1:
-        raise SystemExit(f"there are {len(places)} files {fault.file}")
-    text = places[0].read_text()
-    if fault.right not in text:
-        raise SystemExit(f"{fault.file} does not hold {fault.right!r} any longer")
-    places[0].write_text(text.replace(fault.right, fault.wrong))
+    path = source_of(fault, root)
+    path.write_text(path.read_text().replace(fault.right, fault.wrong))
 
 
 def main(words: list[str]) -> int:
