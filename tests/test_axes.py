@@ -190,7 +190,7 @@ def test_a_stack_is_filled_in_one_call(name, given, dtype, backend, monkeypatch)
     called = []
     used = {"single": multicore.Single, "multicore": multicore.Multicore}[backend]
     real = used.call
-    monkeypatch.setattr(used, "call", lambda self, *given: called.append(given[3]) or real(self, *given))
+    monkeypatch.setattr(used, "call", lambda self, task, packed: called.append(task.rows) or real(self, task, packed))
     monkeypatch.setattr(multicore, "thread_count", lambda: 3)  # bands begin and end inside of images
     stack = noise((8, 40, 30), np.uint8) > 99 if dtype is bool else noise((8, 40, 30), dtype)
     function = FILTERS[name].function

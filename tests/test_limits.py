@@ -307,9 +307,9 @@ assert memory.kept() < 400 << 20
     [
         'assert (gpuimg.invert(image, backend="single") == 254).all()',
         "memory.new_array((1 << 20, 7), np.dtype(np.uint8))\nmemory.release()",
-        """def scratch(): return np.empty(300 << 20, np.uint8)
-from gpuimg.choosing import _with_what_memory_there_is
-assert _with_what_memory_there_is(scratch).size""",
+        """def scratch(backend): return np.empty(300 << 20, np.uint8)
+from gpuimg.choosing import _timed
+assert _timed("single", None, scratch).size""",
     ],
 )
 def test_what_is_kept_is_given_back_where_memory_is_short(call):
