@@ -168,6 +168,14 @@ class _Sums:
         total = builder.add(total, self.constant(self.vector, HALF))
         return builder.trunc(builder.lshr(total, self.constant(self.vector, 8)), whole)
 
+    def store(self, totals, line, to):
+        """Put what vectors of sums come to in a line."""
+        for number in range(len(totals) // self.parts):
+            result = self.result(totals[number * self.parts : (number + 1) * self.parts])
+            address = self.builder.gep(line, [self.builder.add(to, ir.IntType(64)(number * self.pixels))])
+            address = self.builder.bitcast(address, result.type.as_pointer())
+            self.builder.store(result, address, align=self.target.bitwidth // 8)
+
     def saturated(self, total, whole):
         builder = self.builder
         bits = "f64" if self.vector.element == ir.DoubleType() else "f32"
@@ -214,13 +222,8 @@ def _weigher(blocks, single=False):
             if sums.floating:
                 for place, held in zip(places, totals, strict=True):
                     builder.store(sums.constant_kept(builder.load(held), sums.load(centre, place)[0], offset), held)
-            data = context.make_array(target)(context, builder, held_target).data
-            for number in range(blocks):
-                parts = totals[number * sums.parts : (number + 1) * sums.parts]
-                result = sums.result([builder.load(part) for part in parts])
-                address = builder.gep(data, [builder.add(to, ir.IntType(64)(number * sums.pixels))])
-                address = builder.bitcast(address, result.type.as_pointer())
-                builder.store(result, address, align=target.dtype.bitwidth // 8)
+            line = context.make_array(target)(context, builder, held_target).data
+            sums.store([builder.load(total) for total in totals], line, to)
             return context.get_dummy_value()
 
         index = types.int64
@@ -274,13 +277,8 @@ def _pair_weigher(blocks):
                 if sums.floating:
                     again = values_at(builder.add(radius, ir.IntType(64)(row)))
                     results = [sums.constant_kept(*each, offset) for each in zip(results, again, strict=True)]
-                line = builder.extract_value(held_targets, row)
-                data = context.make_array(targets[row])(context, builder, line).data
-                for number in range(blocks):
-                    result = sums.result(results[number * sums.parts : (number + 1) * sums.parts])
-                    address = builder.gep(data, [builder.add(to, ir.IntType(64)(number * sums.pixels))])
-                    address = builder.bitcast(address, result.type.as_pointer())
-                    builder.store(result, address, align=sums.target.bitwidth // 8)
+                line = context.make_array(targets[row])(context, builder, builder.extract_value(held_targets, row)).data
+                sums.store(results, line, to)
             return context.get_dummy_value()
 
         index = types.int64
