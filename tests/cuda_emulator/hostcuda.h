@@ -259,7 +259,9 @@ EMU_PLAIN static void permute(int* p, int n) {
 static char* shared_memory;
 static size_t shared_bytes;
 #if !defined(__SANITIZE_ADDRESS__)
-static thread_local char tls_anchor;
+// So aligned, the block never begins 16 bytes behind a page: what lies there ThreadSanitizer takes for an old glibc's, whose
+// size stands before it.
+alignas(64) static thread_local char tls_anchor;
 EMU_PLAIN static void touch_tls() { *(volatile char*)&tls_anchor = 0; }  // a loaded library's TLS is allocated at first use
 EMU_PLAIN static int find_tls(dl_phdr_info* info, size_t, void*) {
   bool mine = false;
