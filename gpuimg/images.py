@@ -119,15 +119,20 @@ def contiguous(array: Any) -> Any:
         return array.copy()
 
 
-def copied_to(array: Any, device: Any) -> Any:
-    """A copy of a CuPy array on another device."""
+def finish_on(device: Any) -> None:
+    """Wait for a CUDA device's current stream: those of other devices do not."""
     import cupy
 
-    with array.device:  # the streams of one device do not wait for those of another
+    with device:
         cupy.cuda.get_current_stream().synchronize()
+
+
+def copied_to(array: Any, device: Any) -> Any:
+    """A copy of a CuPy array on another device."""
+    finish_on(array.device)
     with device:
         copy = array.copy()
-        cupy.cuda.get_current_stream().synchronize()
+    finish_on(device)
     return copy
 
 

@@ -89,10 +89,8 @@ class CpuBackend(ABC):
     def detail(self) -> str: ...
 
     @abstractmethod
-    def fill_rows(
-        self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int, halo: int = 0
-    ) -> float:
-        """Fill all rows of ``dst`` (or do as many parts of another kind), ``bands`` of them at a time.
+    def fill_rows(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, halo: int = 0) -> float:
+        """Fill all rows of ``dst``, or do as many parts of another kind, as many bands at a time as workers.
 
         Each piece of the work begins with ``halo`` rows above it and below. Returns the seconds that the compiled code
         took.
@@ -126,13 +124,13 @@ class CpuBackend(ABC):
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
         """Run the only one of these nodes over all rows of its results."""
         (node,) = nodes
-        seconds = self.fill_node(node, value_of, results, node.pieces, min(node.pieces, self.workers))
+        seconds = self.fill_node(node, value_of, results, node.pieces)
         self.learn_from(node, value_of(node.image), results, seconds)
 
-    def fill_node(self, node: Node, value_of: Lookup, results: Sequence[Array], rows: int, bands: int) -> float:
+    def fill_node(self, node: Node, value_of: Lookup, results: Sequence[Array], rows: int) -> float:
         """`fill_rows` of a node's results, or of its partial ones."""
         image, args = flat(value_of(node.image)), walking.arguments(node, value_of, results)
-        return self.fill_rows(node.kernel, image, flat(results[0]), args, rows, bands, node.reach_rows)
+        return self.fill_rows(node.kernel, image, flat(results[0]), args, rows, node.reach_rows)
 
     def learn_from(self, node: Node, image: Array, results: Sequence[Array], seconds: float) -> None:
         """Record what a node took, unless that is 0."""
@@ -143,10 +141,9 @@ class CpuBackend(ABC):
     def fold(self, node: Fold, value_of: Lookup) -> Array:
         image = value_of(node.image)
         size = math.prod(node.shape)
-        workers = self.workers
-        slabs = _slabs(image, size, workers)
+        slabs = _slabs(image, size, self.workers)
         parts = self.empty((slabs, size), node.dtype)
-        seconds = self.fill_node(node, value_of, (parts,), slabs, min(slabs, workers))
+        seconds = self.fill_node(node, value_of, (parts,), slabs)
         if seconds and image.size + size > WORTH_LEARNING:
             self.learn(speed_key(node.kernel, image.dtype, parts.dtype), node.work, image.size + size, seconds)
         return combined(node, parts)

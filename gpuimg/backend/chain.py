@@ -207,9 +207,7 @@ class InProcess(CpuBackend):
 
     chains = True
 
-    def fill_rows(
-        self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int, halo: int = 0
-    ) -> float:
+    def fill_rows(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, halo: int = 0) -> float:
         code, packed = prepare(kernel, src, dst, args)
         return self.call(new_task(kernel, code, rows, src.size + dst.size, halo), packed)
 
@@ -314,15 +312,15 @@ class InProcess(CpuBackend):
         seconds = self.call(new_task(kernels, code, rows, elements, halo), packed)
         self._share_out(stages, work, seconds / images)
 
-    def fill_node(self, node: Node, value_of: Lookup, results: Sequence[Array], rows: int, bands: int) -> float:
+    def fill_node(self, node: Node, value_of: Lookup, results: Sequence[Array], rows: int) -> float:
         call = node.calls[0] if node.calls else call_of(node, value_of, results, rows)
         if call is None:
-            return super().fill_node(node, value_of, results, rows, bands)
+            return super().fill_node(node, value_of, results, rows)
         others = [value_of(value) for _, value in call.images]
         varying = [value_of(small) for _, small, _ in call.varying]
         slots = slots_for(call, value_of(node.image), others, varying, results)
         if slots is None:
-            return super().fill_node(node, value_of, results, rows, bands)
+            return super().fill_node(node, value_of, results, rows)
         kernel, code, known_rows, elements, halo, _ = task = call.task
         if rows != known_rows:  # of a fold, as many as there are slabs
             task = new_task(kernel, code, rows, elements, halo)

@@ -22,7 +22,7 @@ from gpuimg.backend.base import Array
 from gpuimg.backend.device import OPTIONS, DeviceFailed, Gpu, Grid, Launcher, digest, source
 from gpuimg.backend.stages import Pipeline, waited_for
 from gpuimg.caching import cache_folder
-from gpuimg.images import copied_to
+from gpuimg.images import copied_to, finish_on
 from gpuimg.memory import new_array
 
 # CuPy's own copy serves smaller arrays.
@@ -108,11 +108,6 @@ class CupyGpu(Gpu):
     def brought(self, array: Any) -> Any:
         return array if self.is_here(array) else copied_to(array, self._cupy.cuda.Device())
 
-    def _wait_for(self, device: Any) -> None:
-        """Wait for what the current stream of another device is to do."""
-        with device:
-            self.synchronize()
-
     def synchronize(self) -> None:
         self._cupy.cuda.get_current_stream().synchronize()
 
@@ -148,7 +143,7 @@ class CupyGpu(Gpu):
         if self.is_here(target):
             self._cupy.copyto(target, source)
             return
-        self._wait_for(target.device)
+        finish_on(target.device)
         self._cupy.copyto(target, source)
         self.synchronize()  # the other device's streams do not wait for this one's
 

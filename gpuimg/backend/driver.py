@@ -322,11 +322,6 @@ def thread_count() -> int:
     return most if limit is None else min(most, limit)
 
 
-def is_limited() -> bool:
-    """Whether the work in this thread may not use all of them."""
-    return _limit() is not None
-
-
 def _limit() -> int | None:
     """How many threads the work in this thread may use, if that is limited."""
     watch = stopping.watch()

@@ -11,7 +11,6 @@ from gpuimg.backend.compiled import Packed, Slots, Task
 from gpuimg.backend.driver import (
     call_each,
     fill_bands,
-    is_limited,
     most_threads,
     numba_is_safe,
     numba_layer,
@@ -33,8 +32,7 @@ class Multicore(InProcess):
         return thread_count()
 
     def speedup(self) -> float:
-        share = self.workers / most_threads() if is_limited() else 1.0
-        return max(1.0, super().speedup() * share)
+        return max(1.0, super().speedup() * self.workers / most_threads())
 
     def detail(self) -> str:
         layer = f"Numba's {numba_layer()} layer" if numba_is_safe() else "a thread pool"

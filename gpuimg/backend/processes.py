@@ -466,12 +466,10 @@ class Processes(CpuBackend):
                 watch.held = arena.memory()
             arena.close()
 
-    def fill_rows(
-        self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, bands: int, halo: int = 0
-    ) -> float:
+    def fill_rows(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, halo: int = 0) -> float:
         arena: Arena = self._arenas.current
         prepare(kernel, src, dst, args)  # compiled once, on disk, before all workers want it
-        count = 1 if bands == 1 else min(rows, self.workers * BANDS_PER_WORKER)
+        count = 1 if self.workers == 1 else min(rows, self.workers * BANDS_PER_WORKER)
         edges = [rows * band // count for band in range(count + 1)]
         job = arena.job(kernel, (src, dst, *args))
         seconds = _workers.fill(job, list(pairwise(edges)), self.workers)

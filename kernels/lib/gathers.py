@@ -10,7 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gpuimg.kernels.lib.borders import kernel
-from gpuimg.kernels.lib.lanes import _address, _load, _splat, _store
+from gpuimg.kernels.lib.lanes import _address, _load, _rounded, _splat, _store, _whole
 from gpuimg.kernels.lib.pixels import times_alpha
 
 ROW_PIXELS = 64  # that `weigh_rows` sums at once
@@ -27,8 +27,23 @@ INTERLEAVED = [
 ]
 
 
-def _whole(vector, value):
-    return ir.Constant(vector, [value] * vector.count)
+class _Taps:
+    """The rows of an image of bytes that a sum is made of, from column ``x`` on, and their weights."""
+
+    def __init__(self, context, builder, image, rows, weights, x):
+        kind, array = image
+        self.builder, self.x = builder, x
+        self.row, self.weight = (
+            lambda tap, table=table: builder.load(_address(context, builder, *table, tap)) for table in (rows, weights)
+        )
+        self.image = context.make_array(kind)(context, builder, array)
+        self.pitch = cgutils.unpack_tuple(builder, self.image.strides)[0]
+        self.count = cgutils.unpack_tuple(builder, context.make_array(rows[0])(context, builder, rows[1]).shape)[0]
+
+    def pixels(self, tap):
+        """The address of the first pixel of a row."""
+        start = self.builder.mul(self.row(tap), self.pitch)
+        return self.builder.gep(self.image.data, [self.builder.add(start, self.x)])
 
 
 @intrinsic
@@ -39,20 +54,16 @@ def weigh_rows(_context, src, rows, weights, bits, x, line):
     def build(context, builder, signature, arguments):
         image, rows_, weights_, bits, x, line_ = arguments
         wide = ir.VectorType(INT32, ROW_PIXELS)
-        pixels = context.make_array(src)(context, builder, image)
-        pitch = cgutils.unpack_tuple(builder, pixels.strides)[0]
-        count = cgutils.unpack_tuple(builder, context.make_array(rows)(context, builder, rows_).shape)[0]
+        tapped = _Taps(context, builder, (src, image), (rows, rows_), (weights, weights_), x)
         bits = builder.trunc(bits, INT32)
         places = builder.sub(INT32(14), bits)
         half = builder.shl(INT32(1), builder.sub(places, INT32(1)))
         total = cgutils.alloca_once_value(builder, _splat(builder, half, ROW_PIXELS))
-        with cgutils.for_range(builder, count) as loop:
-            row = builder.load(_address(context, builder, rows, rows_, loop.index))
-            weight = builder.load(_address(context, builder, weights, weights_, loop.index))
-            at = builder.gep(pixels.data, [builder.add(builder.mul(row, pitch), x)])
+        with cgutils.for_range(builder, tapped.count) as loop:
+            at = tapped.pixels(loop.index)
             values = builder.zext(_load(builder, at, ir.VectorType(ir.IntType(8), ROW_PIXELS), 1), wide)
             # Weights fit into 16 bits: so known, a multiplication is one instruction.
-            known = builder.sext(builder.trunc(weight, INT16), INT32)
+            known = builder.sext(builder.trunc(tapped.weight(loop.index), INT16), INT32)
             product = builder.mul(values, _splat(builder, known, ROW_PIXELS))
             builder.store(builder.add(builder.load(total), product), total)
         result = builder.ashr(builder.load(total), _splat(builder, places, ROW_PIXELS))
@@ -73,9 +84,7 @@ def weigh_row_pairs(_context, src, rows, weights, bits, x, line):
     def build(context, builder, signature, arguments):
         image, rows_, weights_, bits, x, line_ = arguments
         words, sums = ir.VectorType(INT16, 32), ir.VectorType(INT32, 16)
-        pixels = context.make_array(src)(context, builder, image)
-        pitch = cgutils.unpack_tuple(builder, pixels.strides)[0]
-        count = cgutils.unpack_tuple(builder, context.make_array(rows)(context, builder, rows_).shape)[0]
+        tapped = _Taps(context, builder, (src, image), (rows, rows_), (weights, weights_), x)
         bits = builder.trunc(bits, INT32)
         places = builder.sub(INT32(14), bits)
         half = builder.shl(INT32(1), builder.sub(places, INT32(1)))
@@ -85,13 +94,9 @@ def weigh_row_pairs(_context, src, rows, weights, bits, x, line):
         )
 
         def loaded(tap):
-            row = builder.load(_address(context, builder, rows, rows_, tap))
-            at = builder.gep(pixels.data, [builder.add(builder.mul(row, pitch), x)])
+            at = tapped.pixels(tap)
             starts = at, builder.gep(at, [INT64(32)])
             return [builder.zext(_load(builder, start, ir.VectorType(ir.IntType(8), 32), 1), words) for start in starts]
-
-        def shared(tap):
-            return builder.load(_address(context, builder, weights, weights_, tap))
 
         def add(one, other, first, second):
             """Products of two rows, of which the second's weight may be 0, as the first's are."""
@@ -105,14 +110,15 @@ def weigh_row_pairs(_context, src, rows, weights, bits, x, line):
                     builder.store(builder.add(builder.load(held), builder.call(madd, [pairs, weight])), held)
 
         sums_of_32 = ir.VectorType(INT32, 32)
-        pairs = builder.udiv(count, INT64(2))
+        pairs = builder.udiv(tapped.count, INT64(2))
         with cgutils.for_range(builder, pairs) as loop:
             tap = builder.mul(loop.index, INT64(2))
             after = builder.add(tap, INT64(1))
-            add(loaded(tap), loaded(after), shared(tap), shared(after))
-        with builder.if_then(builder.trunc(count, ir.IntType(1))):
-            last = loaded(builder.sub(count, INT64(1)))
-            add(last, last, shared(builder.sub(count, INT64(1))), INT32(0))
+            add(loaded(tap), loaded(after), tapped.weight(tap), tapped.weight(after))
+        with builder.if_then(builder.trunc(tapped.count, ir.IntType(1))):
+            end = builder.sub(tapped.count, INT64(1))
+            last = loaded(end)
+            add(last, last, tapped.weight(end), INT32(0))
         shift = builder.shl(INT32(1), builder.add(bits, INT32(7)))
         for part in range(2):
             halves = []
@@ -426,7 +432,9 @@ def picker(parts):
             with cgutils.for_range_slice(builder, INT64(1), taps, INT64(1), inc=True) as (number, _):
                 for mean, next_one in zip(means, tap(number), strict=True):
                     mean.add(*next_one)
-            results = [_stored(builder, mean.value(overshoot), out.dtype) for mean in means]
+            results = [mean.value(overshoot) for mean in means]
+            if isinstance(out.dtype, types.Integer):
+                results = [_rounded(builder, result, out.dtype) for result in results]
             rows.store(results, to, out.dtype.bitwidth // 8)
             return context.get_dummy_value()
 
@@ -435,22 +443,6 @@ def picker(parts):
         return types.none(*kinds), build
 
     return weigh
-
-
-def _stored(builder, values, kind):
-    """As `lib.numbers.stored`, of vectors of float32 for whole numbers of at most 16 bits."""
-    if isinstance(kind, types.Float):
-        return values
-    vector = values.type
-    rint = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(vector, [vector]), f"llvm.rint.v{vector.count}f32"
-    )
-    values = builder.call(rint, [values])
-    for sign, end in (("<", kind.minval), (">", kind.maxval)):
-        end = _whole(vector, float(end))
-        values = builder.select(builder.fcmp_ordered(sign, values, end), end, values)
-    whole = builder.fptosi(values, ir.VectorType(INT32, vector.count))
-    return builder.trunc(whole, ir.VectorType(ir.IntType(kind.bitwidth), vector.count))
 
 
 weigh_pairs_of_1, weigh_pairs_of_2, weigh_pairs_of_4 = map(pair_picker, (1, 2, 4))

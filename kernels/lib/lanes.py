@@ -3,6 +3,7 @@ neighbouring pixels, and sums over sixteen counters at once."""
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gpuimg.kernels.lib.target import HAS_AVX512
@@ -30,6 +31,26 @@ def _splat(builder, scalar, count):
     empty = ir.Constant(ir.VectorType(scalar.type, count), ir.Undefined)
     order = ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count)
     return builder.shuffle_vector(builder.insert_element(empty, scalar, ir.IntType(32)(0)), empty, order)
+
+
+def _whole(vector, value):
+    """A vector constant of so many times the same number."""
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def _rounded(builder, values, kind):
+    """Vectors of floats as `lib.numbers.stored` stores them in integers of at most 16 bits."""
+    vector = values.type
+    bits = "f64" if vector.element == ir.DoubleType() else "f32"
+    rint = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(vector, [vector]), f"llvm.rint.v{vector.count}{bits}"
+    )
+    values = builder.call(rint, [values])
+    for sign, end in (("<", kind.minval), (">", kind.maxval)):
+        bound = _whole(vector, float(end))
+        values = builder.select(builder.fcmp_ordered(sign, values, bound), bound, values)
+    whole = builder.fptosi(values, ir.VectorType(ir.IntType(32), vector.count))
+    return builder.trunc(whole, ir.VectorType(ir.IntType(kind.bitwidth), vector.count))
 
 
 def _compare(builder, dtype, a, b):

@@ -2,11 +2,10 @@
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gpuimg.kernels.lib.borders import kernel
-from gpuimg.kernels.lib.lanes import VECTOR_BYTES, _address, _load, _store
+from gpuimg.kernels.lib.lanes import VECTOR_BYTES, _address, _load, _rounded, _splat, _store, _whole
 
 INT32 = ir.IntType(32)
 
@@ -93,10 +92,6 @@ def _alphas(builder, vector, step):
     return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), places)
 
 
-def _whole(vector, value):
-    return ir.Constant(vector, [value] * vector.count)
-
-
 def _colors(builder, condition, step):
     """A condition for each place of a vector of pixels, where it is not alpha's."""
     is_color = [int(lane % step < step - 1) for lane in range(condition.type.count)]
@@ -141,26 +136,18 @@ def unpremultiplier(step):
             source_, plain_, limit, x, target_ = arguments
             count, size = _lanes(source), source.dtype.bitwidth // 8
             real = ir.VectorType(context.get_data_type(source.dtype), count)
-            whole = ir.VectorType(ir.IntType(32), count)
             stored = ir.VectorType(context.get_data_type(target.dtype), count)
             small = target.dtype.bitwidth // 8
             values = _load(builder, _address(context, builder, source, source_, x), real, size)
             others = _load(builder, _address(context, builder, plain, plain_, x), stored, small)
             alphas, ones = _alphas(builder, values, step), _whole(real, 1.0)
-            first = builder.insert_element(ir.Constant(real, ir.Undefined), limit, INT32(0))
-            limits = builder.shuffle_vector(first, ir.Constant(real, ir.Undefined), _mask([0] * count))
+            limits = _splat(builder, limit, count)
             is_mixed = builder.and_(
                 builder.fcmp_ordered(">", alphas, _whole(real, 0.0)), builder.fcmp_ordered("<", alphas, limits)
             )
             is_weighed = _colors(builder, is_mixed, step)
             quotients = builder.fdiv(values, builder.select(is_weighed, alphas, ones))
-            name = f"llvm.rint.v{count}f{size * 8}"
-            rint = cgutils.get_or_insert_function(builder.module, ir.FunctionType(real, [real]), name)
-            made = builder.call(rint, [quotients])
-            for sign, end in (("<", target.dtype.minval), (">", target.dtype.maxval)):
-                bound = _whole(real, float(end))
-                made = builder.select(builder.fcmp_ordered(sign, made, bound), bound, made)
-            made = builder.trunc(builder.fptosi(made, whole), stored)
+            made = _rounded(builder, quotients, target.dtype)
             made = builder.select(is_weighed, made, others)
             _store(builder, made, _address(context, builder, target, target_, x), small)
             return context.get_dummy_value()

@@ -9,7 +9,7 @@ from numba.extending import intrinsic, overload
 
 from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import fold, kernel
-from gpuimg.kernels.lib.lanes import VECTOR_BYTES, _splat
+from gpuimg.kernels.lib.lanes import VECTOR_BYTES, _rounded, _splat
 
 ACCUMULATORS = 4  # vectors of sums held at once: enough to hide an addition's latency
 LOOK_TAPS = 1 << 16  # of vectors of sums between looks at the stop flag, some hundred microseconds
@@ -157,7 +157,7 @@ class _Sums:
         builder = self.builder
         whole = ir.VectorType(ir.IntType(self.target.bitwidth), self.pixels)
         if self.floating:
-            return totals[0] if isinstance(self.target, types.Float) else self.saturated(totals[0], whole)
+            return totals[0] if isinstance(self.target, types.Float) else _rounded(builder, totals[0], self.target)
         total = totals[0]
         if self.spread:
             lanes = self.vector.count
@@ -175,18 +175,6 @@ class _Sums:
             address = self.builder.gep(line, [self.builder.add(to, ir.IntType(64)(number * self.pixels))])
             address = self.builder.bitcast(address, result.type.as_pointer())
             self.builder.store(result, address, align=self.target.bitwidth // 8)
-
-    def saturated(self, total, whole):
-        builder = self.builder
-        bits = "f64" if self.vector.element == ir.DoubleType() else "f32"
-        rint = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(self.vector, [self.vector]), f"llvm.rint.v{self.vector.count}{bits}"
-        )
-        total = builder.call(rint, [total])
-        low, high = self.constant(self.vector, self.target.minval), self.constant(self.vector, self.target.maxval)
-        total = builder.select(builder.fcmp_ordered("<", total, low), low, total)
-        total = builder.select(builder.fcmp_ordered(">", total, high), high, total)
-        return builder.trunc(builder.fptosi(total, self.wide), whole)
 
 
 def _weigher(blocks, single=False):

@@ -9,7 +9,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from gpuimg.kernels.lib.borders import kernel
-from gpuimg.kernels.lib.lanes import VECTOR_BYTES, _splat
+from gpuimg.kernels.lib.lanes import VECTOR_BYTES, _rounded, _splat
 from gpuimg.kernels.lib.target import HAS_AVX512, has
 
 ACCUMULATORS = 4  # vectors of sums of a row held at once
@@ -73,26 +73,18 @@ class _Sums:
             return total
         low, high = self.target.minval, self.target.maxval
         if self.floating:
-            bits = "f64" if self.kind == types.float64 else "f32"
-            rint = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(self.vector, [self.vector]), f"llvm.rint.v{self.pixels}{bits}"
-            )
-            total = builder.call(rint, [total])
-            total = builder.select(builder.fcmp_ordered("<", total, self.constant(low)), self.constant(low), total)
-            total = builder.select(builder.fcmp_ordered(">", total, self.constant(high)), self.constant(high), total)
-            total = builder.fptosi(total, ir.VectorType(ir.IntType(32), self.pixels))
-        else:
-            places = self.splat(shift)
-            one = self.constant(1)
-            odd = builder.and_(builder.ashr(total, places), one)
-            # Half of what is shifted out, less one for an even result; nothing where nothing is shifted out.
-            half = builder.sub(builder.lshr(builder.shl(one, places), one), one)
-            half = builder.select(
-                builder.icmp_signed("==", places, self.constant(0)), self.constant(0), builder.add(half, odd)
-            )
-            total = builder.ashr(builder.add(total, half), places)
-            total = builder.select(builder.icmp_signed("<", total, self.constant(low)), self.constant(low), total)
-            total = builder.select(builder.icmp_signed(">", total, self.constant(high)), self.constant(high), total)
+            return _rounded(builder, total, self.target)
+        places = self.splat(shift)
+        one = self.constant(1)
+        odd = builder.and_(builder.ashr(total, places), one)
+        # Half of what is shifted out, less one for an even result; nothing where nothing is shifted out.
+        half = builder.sub(builder.lshr(builder.shl(one, places), one), one)
+        half = builder.select(
+            builder.icmp_signed("==", places, self.constant(0)), self.constant(0), builder.add(half, odd)
+        )
+        total = builder.ashr(builder.add(total, half), places)
+        total = builder.select(builder.icmp_signed("<", total, self.constant(low)), self.constant(low), total)
+        total = builder.select(builder.icmp_signed(">", total, self.constant(high)), self.constant(high), total)
         return builder.trunc(total, ir.VectorType(ir.IntType(self.target.bitwidth), self.pixels))
 
 

@@ -236,6 +236,7 @@ FLAT = (
     "rescale",
     "threshold",
 )
+SEPARABLE = ("uniform few", "uniform few_bytes", "minimum near", "gaussian near", "gaussian fixed")
 # Images read and elements stored for each pixel, and the goals on bytes and on others.
 GOALS = {
     **dict.fromkeys(FLAT, ("pointwise", 1, 1, 2.0, 1.0)),
@@ -246,11 +247,7 @@ GOALS = {
     "gradient": ("3x3", 1, 2, 2.0, 1.0),
     "laplace": ("3x3", 1, 1, 2.0, 1.0),
     "convolve near_convolve": ("3x3 weights", 1, 1, 2.0, 1.0),
-    "uniform few": ("separable", 1, 1, 2.0, 1.0),
-    "uniform few_bytes": ("separable", 1, 1, 2.0, 1.0),
-    "minimum near": ("separable", 1, 1, 2.0, 1.0),
-    "gaussian near": ("separable", 1, 1, 2.0, 1.0),
-    "gaussian fixed": ("separable", 1, 1, 2.0, 1.0),
+    **dict.fromkeys(SEPARABLE, ("separable", 1, 1, 2.0, 1.0)),
     "median_tiles nine": ("median 3", 1, 1, 1.5, 1.5),
     "median_tiles twentyfive": ("median 5", 1, 1, 3.0, 3.0),
 }

@@ -532,8 +532,7 @@ FAULTS = (
     Fault(
         "what another device is still to make is not waited for",
         "images.py",
-        "    with array.device:  # the streams of one device do not wait for those of another\n"
-        "        cupy.cuda.get_current_stream().synchronize()\n",
+        "    finish_on(array.device)\n",
         "",
         "several_devices",
         CUPY,
