@@ -9,29 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 sys.path.insert(1, str(Path(__file__).parents[1]))
 
 from gpuimg import machine, tuning
 from gpuimg.filters import all_filters
-from gpuimg.registry import Filter, arguments
 
 TARGET = Path(machine.__file__).with_name("speeds.json")
-
-
-def calls(found: Filter, dtype: np.dtype[Any]) -> Iterator[Any]:
-    """The examples of a filter, on one thread."""
-    image = tuning._noise(dtype, (*tuning.SHAPE, 3) if found.color else tuning.SHAPE)
-    if dtype == np.dtype(bool):
-        image = tuning._noise(np.uint8, image.shape) > 127
-    for example in found.examples:
-        yield partial(found.function, image, backend="single", **arguments(example, image))
 
 
 def main() -> None:
@@ -42,9 +27,9 @@ def main() -> None:
     for name, found in all_filters().items():
         print(name, file=sys.stderr)
         for dtype in found.dtypes:
-            for call in calls(found, np.dtype(dtype)):
+            for call in tuning.example_calls(found, dtype):
                 for _ in range(given.runs):
-                    for key, seconds in tuning._learned(figures, call).items():
+                    for key, seconds in tuning.learned(figures, call).items():
                         speeds[key] = min(speeds.get(key, seconds), seconds)
     rounded = {key: float(f"{seconds:.2g}") for key, seconds in sorted(speeds.items())}
     TARGET.write_text(json.dumps(rounded, indent=0) + "\n", encoding="utf-8")

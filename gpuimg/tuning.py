@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from time import perf_counter, process_time
 from typing import Any, NamedTuple
@@ -232,7 +232,7 @@ def _call(name: str, bound: Bound, repeat: int) -> Reading:
 
 def _noise(dtype: Any, shape: tuple[int, ...] = SHAPE) -> np.ndarray[Any, Any]:
     values = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    return values.astype(dtype)
+    return values > 127 if np.dtype(dtype) == np.dtype(bool) else values.astype(dtype)
 
 
 def _speedup() -> Reading:
@@ -262,11 +262,10 @@ def _copy_bandwidth() -> Reading:
 
 def _measure_filter(figures: Figures, found: Filter, dtype: str) -> bool:
     """Run a filter on one thread and keep the speeds of its kernels; returns whether the times were steady."""
-    image = _noise(dtype, (*SHAPE, 3) if found.color else SHAPE)
     speeds: dict[str, list[float]] = {}
     is_steady = True
-    for example in found.examples:
-        made = _steady_speeds(figures, partial(found.function, image, backend="single", **arguments(example, image)))
+    for call in example_calls(found, dtype):
+        made = _steady_speeds(figures, call)
         is_steady &= made is not None
         for key, value in (made or {}).items():
             speeds.setdefault(key, []).append(value)
@@ -274,11 +273,18 @@ def _measure_filter(figures: Figures, found: Filter, dtype: str) -> bool:
     return is_steady
 
 
+def example_calls(found: Filter, dtype: Any) -> Iterator[Callable[[], Any]]:
+    """A filter with its examples' arguments, on one thread."""
+    image = _noise(dtype, (*SHAPE, 3) if found.color else SHAPE)
+    for example in found.examples:
+        yield partial(found.function, image, backend="single", **arguments(example, image))
+
+
 def _steady_speeds(figures: Figures, call: Callable[[], Any]) -> dict[str, float] | None:
     """What figures learn from a call, or None if the times are not steady."""
     for _ in range(FILTER_ATTEMPTS):
         worked, start = process_time(), perf_counter()
-        runs = [_learned(figures, call) for _ in range(RUNS)]
+        runs = [learned(figures, call) for _ in range(RUNS)]
         is_disturbed = process_time() - worked < SINGLE_SHARE * (perf_counter() - start)
         speeds = {key: sorted([run[key] for run in runs if key in run]) for key in runs[0]}
         # The first run may find memory cold, so the slowest one says nothing.
@@ -289,7 +295,7 @@ def _steady_speeds(figures: Figures, call: Callable[[], Any]) -> dict[str, float
     return None
 
 
-def _learned(figures: Figures, call: Callable[[], Any]) -> dict[str, float]:
+def learned(figures: Figures, call: Callable[[], Any]) -> dict[str, float]:
     """The speeds that one call shows, without those known before."""
     known, figures.speeds = figures.speeds, {}
     try:

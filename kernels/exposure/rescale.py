@@ -90,7 +90,7 @@ def spread_integers(source, out, low, high, factor, least):
 def directly(src, dst, top, bottom, low, high, unit, factor, least):
     for row in range(top, bottom):
         if unit == 1:
-            spread_plain(src[row], dst[row], low, high, factor, least)
+            spread(src[row], dst[row], low, high, type(unit)(1), factor, least)  # LLVM leaves the factor out
         else:
             spread(src[row], dst[row], low, high, unit, factor, least)
 
@@ -102,13 +102,3 @@ def spread(source, out, low, high, unit, factor, least):
         value = number(source[x])
         value = low if value < low else high if value > high else value
         out[x] = stored((value * unit - begin) * factor + least, out)
-
-
-@kernel
-def spread_plain(source, out, low, high, factor, least):
-    """`spread` with the unit 1."""
-    number = wider(source, out)
-    for x in range(out.size):
-        value = number(source[x])
-        value = low if value < low else high if value > high else value
-        out[x] = stored((value - low) * factor + least, out)

@@ -288,7 +288,8 @@ def main() -> None:
         FILE.write_text(written(figures), encoding="utf-8")
         return
     for stem, found in figures.items():
-        print("\n".join(differences(stem, found, budget().get(stem, {}))), end="")
+        for line in differences(stem, found, budget().get(stem, {})):
+            print(line)
 
 
 if __name__ == "__main__":
