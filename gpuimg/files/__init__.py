@@ -18,9 +18,9 @@ What comes out of a file:
 
 What goes into a file: bool as 0 and 255, everything else as it is, or an error that says which format can hold it.
 
-Pillow and tifffile read most of it. imagecodecs, ``pip install "gpuimg[codecs]"``, is for TIFF of odd depths, for LZW
-and ZSTD beyond 8 bits, for LERC, JPEG 2000 and WebP in TIFF, and for AVIF and JPEG 2000 beyond 8 bits. astropy,
-``pip install "gpuimg[fits]"``, is for FITS.
+Pillow and tifffile read most formats. imagecodecs (the ``codecs`` extra) is needed for TIFF of unusual bit depths, LZW
+and ZSTD beyond 8 bits, LERC, JPEG 2000 and WebP in TIFF, and for AVIF and JPEG 2000 beyond 8 bits; astropy (``fits``)
+is needed for FITS.
 
 A file is not trusted: its size in memory is checked against a limit before pixels are decoded, and a strip or tile that
 decodes to more than its header says is refused.

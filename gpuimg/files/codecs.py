@@ -5,20 +5,20 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-PACKAGES = {"codecs": "imagecodecs", "fits": "astropy"}  # by the extra that adds them
+from gpuimg.extras import PACKAGES, remedy
 
 
 class NoCodec(Exception):
     """Why a sound file is not read on this machine. The caller puts the file's name before it."""
 
     def __init__(self, what: str, extra: str = "codecs") -> None:
-        super().__init__(f'{what} need a codec that is not installed; pip install "gpuimg[{extra}]" adds it')
+        super().__init__(f"{what} need a codec that is not installed: {remedy(extra)}")
 
 
 def has_codecs(extra: str = "codecs") -> bool:
     """Whether the package that an extra adds is installed."""
     try:
-        import_module(PACKAGES[extra])
+        import_module(*PACKAGES[extra])
     except ImportError:
         return False
     return True

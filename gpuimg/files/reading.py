@@ -92,7 +92,7 @@ def open_image(
     ImageFileDamaged
         The file is truncated or damaged.
     CodecMissing
-        The file needs a codec that is not installed: ``pip install "gpuimg[codecs]"``.
+        The file needs a codec that is not installed: ``pip install imagecodecs``.
     ImageFileError
         Base class of both. The file is missing, not readable, too large, or of a kind that would lose depth; it has no
         such page, or all pages were to be read and they differ in shape or dtype.
