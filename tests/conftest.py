@@ -27,6 +27,9 @@ TOLERANCES = {"float32": 2e-6, "float64": 1e-13}
 # Skipped tests fail where GPUIMG_REQUIRE_TOOLS is set, but for these reasons.
 MAY_BE_MISSING = ("torch is not installed", "needs a real GPU", "permissions do not bind this user")
 
+# OpenMP's threads sleep between calls: they would spin for milliseconds on the cores that other tests run on.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 hypothesis.settings.register_profile("default", deadline=None, max_examples=30)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

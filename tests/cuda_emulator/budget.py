@@ -160,12 +160,17 @@ _SIZES = {"char": 1, "short": 2, "int": 4, "float": 4, "long": 8, "double": 8}
 
 def element_size(stem: str, name: str, of_source: bool) -> int:
     """Bytes of an element of the image that a kernel reads first, or of the result that it stores first."""
-    base = name.partition("<")[0]
-    kernel = next(found for found in _KERNEL.finditer(source(stem)) if found["name"] == base)
-    texts = [text for text in kernel["parameters"].split(",") if text.strip()]
+    texts = _parameter_texts(stem, name.partition("<")[0])
     types = parameters(stem, name)
     number = next(i for i, text in enumerate(texts) if "*" in text and text.split()[0].startswith("const") == of_source)
     return _SIZES[types[number].rstrip("*").split()[-1]]
+
+
+@functools.cache
+def _parameter_texts(stem: str, base: str) -> list[str]:
+    """A kernel's parameters as its source has them."""
+    kernel = next(found for found in _KERNEL.finditer(source(stem)) if found["name"] == base)
+    return [text for text in kernel["parameters"].split(",") if text.strip()]
 
 
 # ---------------------------------------------------------------- the file

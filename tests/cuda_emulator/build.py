@@ -27,8 +27,8 @@ HEADER = Path(__file__).with_name("hostcuda.h")
 _HIDDEN = ["-fvisibility=hidden", "-fno-gnu-unique"]
 _COMMON = ["-std=c++17", "-fPIC", "-shared", "-fno-strict-aliasing", "-ffp-contract=off", "-w", *_HIDDEN]
 FLAGS = {
-    "fast": ["-O2"],
-    "asan": ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+    "fast": ["-O1"],
+    "asan": ["-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
     "tsan": ["-O1", "-g1", "-fsanitize=thread"],
     "assembly": ["-O1", f"-D__CUDA_ARCH__={ARCHITECTURE}"],
 }
