@@ -1,4 +1,4 @@
-"""Windows in shared memory where they fit, for images of one or three channels; of bytes with all weights beside them."""
+"""Windows in shared memory where they fit, for images of one or three channels; of bytes, with all weights."""
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 
