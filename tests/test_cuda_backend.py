@@ -876,3 +876,46 @@ def test_faults_are_found(tmp_path, monkeypatch, fault, message):
     image = gpu.put(np.zeros((2, 3), np.uint8))
     with pytest.raises(EmulationError, match=message):
         gpu.launch(stem, image, gpu.empty((2, 3), np.uint8), 0, 2)
+
+
+@pytest.mark.parametrize(("channels", "kernel"), [(1, "near_edge_maxima"), (3, "near_edge_maxima"), (9, "edge_maxima")])
+@needs("edge_maxima")
+def test_edges_of_pixels_of_few_and_of_many_elements(channels, kernel):
+    image = np.random.default_rng(channels).integers(0, 256, (41, 37, channels), np.uint8)
+    expected = gpuimg.canny(image, 0.7, 30, 90, axes="YXC", backend="single")
+    with emulated() as gpu:
+        found = gpuimg.canny(image, 0.7, 30, 90, axes="YXC", backend="cuda")
+        assert f"{kernel}<float, unsigned char>" in gpu.launches
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("window", "dtype", "kernel"),
+    [
+        (13, "uint8", "byte_bilateral<unsigned char, float>"),
+        (15, "uint8", "near_bilateral<unsigned char, float, 1>"),
+        (13, "float32", "near_bilateral<float, float, 1>"),
+    ],
+)
+@needs("bilateral")
+def test_bilateral_weights_from_tables_and_by_pixel(window, dtype, kernel):
+    """More places than are staged at a time, and values that have no weight for others."""
+    image = np.random.default_rng(window).integers(0, 256, (75, 50)).astype(dtype)
+    image[:20] = image[:20] // 16 + 100
+    if dtype == "float32":
+        image[30, 20:25] = np.inf, -np.inf, np.nan, 0, np.inf
+    with emulated() as gpu:
+        found = gpuimg.bilateral(image, 12, 40, window=window, backend="cuda")
+        assert gpu.launches[-1] == kernel
+    np.testing.assert_array_equal(found, gpuimg.bilateral(image, 12, 40, window=window, backend="single"))
+
+
+@pytest.mark.parametrize("cols", [7, 128, 131, 264, 300])
+@needs("integral")
+def test_sums_of_rows_that_end_within_a_block_or_a_part(cols):
+    rng = np.random.default_rng(cols)
+    for image in (rng.integers(0, 256, (70, cols), np.uint8), rng.normal(0, 1, (70, cols)).astype(np.float32)):
+        with emulated() as gpu:
+            found = gpuimg.integral_image(image, backend="cuda")
+            assert any(name.startswith("sweep<") for name in gpu.launches)
+        np.testing.assert_array_equal(found, gpuimg.integral_image(image, backend="single"))

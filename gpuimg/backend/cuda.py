@@ -19,7 +19,7 @@ from gpuimg import stopping
 from gpuimg.backend import walk as walking
 from gpuimg.backend.base import Array, combined
 from gpuimg.backend.device import DeviceFailed, Gpu, OutOfDeviceMemory, exists, reads_back
-from gpuimg.backend.prepared import partial_results, run_prepared
+from gpuimg.backend.prepared import partial_results, run_direct, run_prepared
 from gpuimg.backend.walk import Bound, Lookup, Outs, bound_to, flat, walk
 from gpuimg.machine import cuda_version
 from gpuimg.memory import new_array
@@ -124,6 +124,10 @@ class Cuda:
         assert gpu is not None
         watch = stopping.watch()
         try:
+            if watch is None and outs is None:
+                made = run_direct(gpu, bound)
+                if made is not None:
+                    return made
             elsewhere = gpu.elsewhere(bound.arrays if outs is None else (*bound.arrays, *outs))
             if watch is None and elsewhere is None:
                 return run_into(gpu, bound, outs)

@@ -132,6 +132,17 @@ class CupyGpu(Gpu):
     def addresses(self, arrays: Sequence[Any]) -> list[int]:
         return [array.data.ptr for array in arrays]
 
+    def resident(self, arrays: Sequence[Any], place: Any) -> list[int] | None:
+        begins = []
+        for array in arrays:
+            if not isinstance(array, self._ndarray):
+                return None
+            data = array.data
+            if data.device_id != place:
+                return None
+            begins.append(data.ptr)
+        return begins
+
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         return self._cupy.empty(shape, dtype)
 

@@ -483,6 +483,10 @@ class Gpu(Device):
         """Where each of several arrays on the device begins."""
         return list(map(self.address, arrays))
 
+    def resident(self, arrays: Sequence[Any], place: Any) -> list[int] | None:
+        """Where several arrays begin; None if one of them does not lie on the device that is at this place."""
+        return self.addresses(arrays) if all(map(self.owns, arrays)) else None
+
     @abstractmethod
     def owns(self, array: Any) -> bool:
         """Whether an array lies on the device."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuimg.backend.device import Device, Gpu, Grid, Kernel, Launcher, extents
-from gpuimg.backend.walk import Lookup
+from gpuimg.backend.walk import Bound, Lookup
 from gpuimg.plans.nodes import Fold, Node, Output, Spec
 from gpuimg.plans.value import Value
 
@@ -75,12 +75,40 @@ def run_prepared(gpu: Gpu, node: Node, arrays: list[Any], value_of: Lookup) -> N
             gpu.let_constants_go()
         kept = gpu.prepared  # if that is let go meanwhile, this goes with it
         found = kept[key] = _prepare(gpu, node)
-    images, scratch, steps, _, times_let_go = found
-    if images:
-        arrays += map(value_of, images)
-    if scratch:
-        arrays += starmap(gpu.empty, scratch)
-    begins = gpu.addresses(arrays)
+    if found.images:
+        arrays += map(value_of, found.images)
+    if found.scratch:
+        arrays += starmap(gpu.empty, found.scratch)
+    _start(gpu, found, gpu.addresses(arrays))
+
+
+def run_direct(gpu: Gpu, bound: Bound) -> tuple[Any, ...] | None:
+    """The results of a graph that is one node, whose launches have been prepared, on images of the current device.
+
+    None for any other graph or image, and where memory does not suffice.
+    """
+    graph, place = bound.graph, gpu.place()
+    found: Prepared | None = gpu.prepared.get((place, graph.only))
+    begins = None if found is None else gpu.resident(bound.arrays, place)
+    if found is None or begins is None:
+        return None
+    try:
+        results = tuple(starmap(gpu.empty, graph.made_as))
+        scratch = list(starmap(gpu.empty, found.scratch)) if found.scratch else None
+    except gpu.out_of_memory:
+        return None
+    if found.images:
+        begins = [begins[number] for _, number in graph.read]  # the node's image, then those among its arguments
+    begins[1:1] = gpu.addresses(results)
+    if scratch is not None:
+        begins += gpu.addresses(scratch)
+    _start(gpu, found, begins)
+    return results
+
+
+def _start(gpu: Gpu, found: Prepared, begins: list[int]) -> None:
+    """Launch what has been prepared, for arrays that begin there."""
+    _, _, steps, _, times_let_go = found
     for step in steps:
         if isinstance(step, Zero):
             gpu.clear(begins[step.number] + step.offset, step.nbytes)

@@ -1,12 +1,34 @@
 // launch: tile 128x1, pixels 1x1
-// instances: along<I, long long>; along<F, double>; along<long long, long long>; channels<I, long long>
-// instances: channels<F, double>; channels<long long, long long>; down<long long>; down<double>
+// instances: along<long long, long long>; along<double, double>; channels<I, long long>; channels<F, double>
+// instances: channels<long long, long long>; down<long long>; down<double>; starts<I, long long>; starts<F, double>
+// instances: sweep<I, long long>; sweep<F, double>
+#include "numbers.cuh"
 #include "slabs.cuh"
+#include "vectors.cuh"
 
 // Sums of all pixels above and to the left, in the CPU's order of additions: along the rows in blocks of LANES, by
 // steps of one, two and four within a block (W. D. Hillis, G. L. Steele, "Data parallel algorithms", Communications of
 // the ACM 29, 1986) and from block to block one after the other; then down the rows of each slab.
 constexpr int LANES = 8, THREADS = 128;
+
+// What the sums within a block of LANES are made in: those of short integers fit into 32 bits.
+template <typename T, typename S, bool WHOLE = sizeof(T) <= 2>
+struct Within {
+  typedef int Type;
+};
+template <typename T, typename S>
+struct Within<T, S, false> {
+  typedef S Type;
+};
+
+template <typename S>
+__device__ __forceinline__ void sum_block(S (&sums)[LANES]) {
+#pragma unroll
+  for (int shift = 1; shift < LANES; shift *= 2) {
+#pragma unroll
+    for (int i = LANES - 1; i >= 0; --i) sums[i] = sums[i] + (i >= shift ? sums[i - shift] : S(0));
+  }
+}
 
 // Sums along rows of one channel, a row each block: every thread has the LANES elements of one block at a time, and one
 // thread adds the blocks' sums up.
@@ -25,11 +47,7 @@ __global__ void __launch_bounds__(THREADS)
     if (at < whole) {
 #pragma unroll
       for (int i = 0; i < LANES; ++i) sums[i] = S(line[at + i]);
-#pragma unroll
-      for (int shift = 1; shift < LANES; shift *= 2) {
-#pragma unroll
-        for (int i = LANES - 1; i >= 0; --i) sums[i] = sums[i] + (i >= shift ? sums[i - shift] : S(0));
-      }
+      sum_block(sums);
       held[threadIdx.x] = sums[LANES - 1];
     }
     __syncthreads();
@@ -48,7 +66,6 @@ __global__ void __launch_bounds__(THREADS)
 #pragma unroll
       for (int i = 0; i < LANES; ++i) out[at + i] = sums[i] + before;
     }
-    __syncthreads();
   }
   if (threadIdx.x == 0) {
     S sum = total;
@@ -85,4 +102,110 @@ __global__ void down(const S* above, long long slabs, long long cols, S* dst, lo
     }
   };
   each_slab_column(dst_rows, cols, top, bottom, height, add);
+}
+
+// The sums of a block of LANES elements at `p`; only elements from `begin` to `end` may be read.
+template <typename T, typename N>
+__device__ __forceinline__ void block_sums(const T* begin, const T* end, const T* p, N (&sums)[LANES]) {
+  Pack<T, LANES> values;
+  load<T, LANES>(p, begin, end, values);
+#pragma unroll
+  for (int i = 0; i < LANES; ++i) sums[i] = N(values.v[i]);
+  sum_block(sums);
+}
+
+// The sum of all blocks before each block along rows of one channel: ROWS rows a thread block, whose sums the lanes of a
+// warp add up, a row each.
+constexpr int ROWS = 32;
+template <typename T, typename S>
+__global__ void __launch_bounds__(256)
+    starts(const T* src, long long rows, long long cols, S* dst, long long dst_rows, long long dst_cols, long long top,
+           long long bottom) {
+  typedef typename Within<T, S>::Type N;
+  constexpr int WARPS = 256 / 32;
+  __shared__ S held[2][ROWS][33];
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const long long first = top + (long long)blockIdx.x * ROWS, whole = cols / LANES;
+  const int count = int(min((long long)ROWS, bottom - first));
+  const T *const begin = src + first * cols, *const end = src + (first + count) * cols;
+  S total = S(0);
+  int turn = 0;
+  for (long long start = 0; start < dst_cols; start += 32, turn ^= 1) {
+#pragma unroll
+    for (int k = 0; k < ROWS / WARPS; ++k) {
+      const int row = warp + k * WARPS;
+      if (row >= count || start + lane >= whole) continue;
+      N sums[LANES];
+      block_sums(begin, end, begin + row * cols + (start + lane) * LANES, sums);
+      held[turn][row][lane] = S(sums[LANES - 1]);
+    }
+    __syncthreads();
+    if (warp == 0 && lane < count) {
+      const int blocks = int(min(32ll, dst_cols - start));
+      for (int i = 0; i < blocks; ++i) {
+        const S sum = held[turn][lane][i];
+        held[turn][lane][i] = total;
+        if (start + i < whole) total = total + sum;
+      }
+    }
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < ROWS / WARPS; ++k) {
+      const int row = warp + k * WARPS;
+      if (row < count && start + lane < dst_cols)
+        dst[(first + row) * dst_cols + start + lane] = held[turn][row][lane];
+    }
+  }
+}
+
+// The sums of a slab's part of THREADS columns, from those above it and those before each block. A thread has one block
+// of one of GROUP rows, then a column of these.
+constexpr int GROUP = 8, PADDED = THREADS + THREADS / LANES;  // blocks lie apart: their stores go to different banks
+template <typename T, typename S>
+__global__ void __launch_bounds__(THREADS)
+    sweep(const S* above, long long slabs, long long above_cols, const T* src, long long rows, long long cols,
+          const S* before, long long before_rows, long long before_cols, S* dst, long long dst_rows, long long dst_cols,
+          long long top, long long height, long long parts) {
+  typedef typename Within<T, S>::Type N;
+  __shared__ S tile[2][GROUP][PADDED];
+  const long long slab = top + blockIdx.x / parts, left = blockIdx.x % parts * THREADS;
+  const long long first = slab * height, last = min(first + height, rows);
+  const int block = threadIdx.x % (THREADS / LANES), row = threadIdx.x / (THREADS / LANES);
+  const long long x = left + block * LANES, column = left + threadIdx.x;
+  const T *const begin = src + first * cols, *const end = src + last * cols;
+  S sums[LANES];
+  const auto load_row = [&](long long y) {
+    if (y >= last || x >= cols) return;
+    const S start = before[y * before_cols + x / LANES];
+    if (x + LANES <= cols) {
+      N found[LANES];
+      block_sums(begin, end, src + y * cols + x, found);
+#pragma unroll
+      for (int i = 0; i < LANES; ++i) sums[i] = S(found[i]) + start;
+    } else {  // one after the other
+      S total = start;
+#pragma unroll
+      for (int i = 0; i < LANES; ++i) {
+        if (x + i < cols) total = total + S(src[y * cols + x + i]);
+        sums[i] = total;
+      }
+    }
+  };
+  S total = column < cols ? above[slab * above_cols + column] : S(0);
+  int turn = 0;
+  load_row(first + row);
+  for (long long group = first; group < last; group += GROUP, turn ^= 1) {
+#pragma unroll
+    for (int i = 0; i < LANES; ++i) tile[turn][row][block * (LANES + 1) + i] = sums[i];
+    load_row(group + GROUP + row);
+    __syncthreads();
+    if (column >= cols) continue;
+    const int count = int(min((long long)GROUP, last - group));
+#pragma unroll
+    for (int i = 0; i < GROUP; ++i) {
+      if (i >= count) break;
+      total = total + tile[turn][i][threadIdx.x + threadIdx.x / LANES];
+      dst[(group + i) * cols + column] = total;
+    }
+  }
 }

@@ -1,14 +1,29 @@
-"""Sums along the rows of the slabs and of what stands above each, then down the rows of each slab."""
+"""First the sums along what stands above each slab.
+
+Of one channel, sums before each block of a row, then each slab's sums in tiles; of several, sums along the rows of the
+slabs, then down the rows of each.
+"""
 
 from gpuimg.kernels.lib.rows_launch import THREADS
+
+LANES, ROWS = 8, 32  # as in integral.cu
 
 
 def launch(gpu, src, dst, top, bottom, image, step, height):
     rows, cols = image.shape
     above = gpu.rows(gpu.empty((bottom - top, cols), dst.dtype), top, src.shape[0])
     sum_rows(gpu, src, above, top, bottom, step)
-    sum_rows(gpu, image, dst, top * height, min(bottom * height, rows), step)
-    gpu.fill_rows("integral", f"down<{gpu.ctype(dst.dtype)}>", above, dst, top, bottom, height)
+    first, last = top * height, min(bottom * height, rows)
+    if step > 1:
+        sum_rows(gpu, image, dst, first, last, step)
+        gpu.fill_rows("integral", f"down<{gpu.ctype(dst.dtype)}>", above, dst, top, bottom, height)
+        return
+    kind = f"<{gpu.ctype(image.dtype)}, {gpu.ctype(dst.dtype)}>"
+    before = gpu.rows(gpu.empty((last - first, -(-cols // LANES)), dst.dtype), first, rows)
+    gpu.kernel("integral", f"starts{kind}")((-(-(last - first) // ROWS), 1), (256, 1), (image, before, first, last))
+    parts = -(-cols // THREADS)
+    sweep = gpu.kernel("integral", f"sweep{kind}")
+    sweep(((bottom - top) * parts, 1), (THREADS, 1), (above, image, before, dst, top, height, parts))
 
 
 def sum_rows(gpu, src, dst, top, bottom, step):

@@ -1,5 +1,5 @@
 // launch: tile 32x8, pixels 4x1
-// instances: bilateral<T, A>; near_bilateral<T, A, 1>; near_bilateral<T, A, 3>
+// instances: bilateral<T, A>; near_bilateral<T, A, 1>; near_bilateral<T, A, 3>; byte_bilateral<unsigned char, float>
 #include "borders.cuh"
 #include "columns.cuh"
 #include "numbers.cuh"
@@ -47,7 +47,50 @@ struct Powers {
   }
 };
 
-// A block keeps its part of the image in shared memory, each channel by itself.
+// A number that is made here, once: the compiler would convert it anew for each use, or branch around it.
+__device__ __forceinline__ float held(float v) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("" : "+f"(v));
+#endif
+  return v;
+}
+__device__ __forceinline__ double held(double v) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("" : "+d"(v));
+#endif
+  return v;
+}
+
+// A block's part of an image, from row `top` and pixel `left` on, each channel by itself: `high` rows of `wide` pixels, of
+// which `loaded` may be read.
+template <int CHANNELS, typename T, typename A>
+__device__ __forceinline__ void load_windows(const T* src, long long rows, long long cols, long long mode, double cval,
+                                             long long top, long long left, int loaded, int high, int wide, int pitch,
+                                             A* tile) {
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+#pragma unroll 1
+  for (int i = warp; i < high; i += THREADS / 32) {
+    const long long row = fold(top + min(i, loaded - 1), rows, mode);
+#pragma unroll 1
+    for (int x = lane; x < wide; x += 32) {
+      const long long col = fold(left + x, cols / CHANNELS, mode);
+#pragma unroll
+      for (int c = 0; c < CHANNELS; ++c)
+        tile[(c * high + i) * pitch + x] =
+            A(row < 0 || col < 0 ? T(cval) : __ldg(src + row * cols + col * CHANNELS + c));
+    }
+  }
+}
+
+// One of the window's pixels: where it lies in shared memory, and how often its distance halves the weight.
+template <typename A>
+struct Near {
+  int offset;
+  A exponent;
+};
+
+// A block keeps its part of the image in shared memory, each channel by itself. Nothing branches by weight: a warp has far
+// and near values side by side.
 template <typename T, typename A, int CHANNELS>
 __global__ void __launch_bounds__(256, 2)
     near_bilateral(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
@@ -60,21 +103,11 @@ __global__ void __launch_bounds__(256, 2)
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const long long first = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * WIDTH;
   const int loaded = (bottom - first < HEIGHT ? int(bottom - first) : HEIGHT) + side - 1;  // no others may be read
-#pragma unroll 1
-  for (int i = warp; i < high; i += THREADS / 32) {
-    const long long row = fold(first - side / 2 + min(i, loaded - 1), rows, mode);
-#pragma unroll 1
-    for (int x = lane; x < wide; x += 32) {
-      const long long col = fold(left - side / 2 + x, cols / CHANNELS, mode);
-#pragma unroll
-      for (int c = 0; c < CHANNELS; ++c)
-        tile[(c * high + i) * wide + x] =
-            A(row < 0 || col < 0 ? T(cval) : __ldg(src + row * cols + col * CHANNELS + c));
-    }
-  }
+  load_windows<CHANNELS>(src, rows, cols, mode, cval, first - side / 2, left - side / 2, loaded, high, wide, wide, tile);
   __syncthreads();
   const Powers<T, A> power(powers);
-  const A scaling = A(factor), farthest = A(limit);
+  const A scaling = held(A(factor)), farthest = held(A(limit));
+  __shared__ Near<A> chunk[CHUNK];
   const A* const from = tile + warp * DOWN * wide + lane;
   A own[DOWN][CHANNELS], totals[DOWN][CHANNELS] = {}, weights[DOWN];
 #pragma unroll
@@ -86,23 +119,35 @@ __global__ void __launch_bounds__(256, 2)
 #pragma unroll 1
   for (long long begin = 0; begin < count; begin += CHUNK) {
     A parts[DOWN][CHANNELS] = {}, part[DOWN] = {};
-    const long long end = min(begin + CHUNK, count);
-#pragma unroll 1
-    for (long long k = begin; k < end; ++k) {
-      const A* const other = from + int(__ldg(places + 2 * k)) * wide + int(__ldg(places + 2 * k + 1));
-      const A exponent = __ldg(exponents + k);
+    const int some = int(min((long long)CHUNK, count - begin));
+    __syncthreads();
+    if (threadIdx.x < some) {
+      const long long k = begin + threadIdx.x;
+      chunk[threadIdx.x].offset = int(__ldg(places + 2 * k)) * wide + int(__ldg(places + 2 * k + 1));
+      chunk[threadIdx.x].exponent = __ldg(exponents + k);
+    }
+    __syncthreads();
+#pragma unroll 2
+    for (int k = 0; k < some; ++k) {
+      const Near<A> near = chunk[k];
+      const A* const other = from + near.offset;
 #pragma unroll
       for (int j = 0; j < DOWN; ++j) {
-        A each[CHANNELS], halvings = exponent;
+        A each[CHANNELS], halvings = near.exponent;
 #pragma unroll
         for (int c = 0; c < CHANNELS; ++c) {
           each[c] = (other[(c * high + j) * wide] - own[j][c]) * scaling;
           halvings += each[c] * each[c];
         }
-        if (!(halvings <= farthest)) continue;
-        const A weight = power(halvings);
+        const bool is_near = halvings <= farthest;
+        const A made = held(power(halvings)), weight = is_near ? made : A(0);
 #pragma unroll
-        for (int c = 0; c < CHANNELS; ++c) parts[j][c] += weight * each[c];
+        for (int c = 0; c < CHANNELS; ++c) {
+          if constexpr (Number<T>::whole)
+            parts[j][c] += weight * each[c];
+          else  // may be infinite, or NaN
+            parts[j][c] += weight * (is_near ? each[c] : A(0));
+        }
         part[j] += weight;
       }
     }
@@ -121,6 +166,97 @@ __global__ void __launch_bounds__(256, 2)
     for (int c = 0; c < CHANNELS; ++c)
       dst[row * cols + (left + lane) * CHANNELS + c] =
           rounded<T>(own[j][c] + totals[j][c] / weights[j] * A(scale));
+  }
+}
+
+constexpr int LEVELS = 256, BYTE_DOWN = 8, BYTE_PITCH = 48;  // of bytes; rows of a tile are so far apart
+
+// One of the window's pixels: where it and the weights of its distance lie in shared memory, in bytes.
+struct NearByte {
+  int offset, weights;
+};
+
+// Differences of bytes are few: their weights are made once for each distance, which the places (a, b), (b, a) and those
+// opposite share. There are `distances` of them, all a >= b >= 0 but the centre.
+template <typename T, typename A>
+__global__ void __launch_bounds__(256, 3)
+    byte_bilateral(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
+                   long long top, long long bottom, long long step, long long mode, double cval, long long size,
+                   const long long* places, long long count, long long axes, const A* exponents,
+                   long long others, const A* powers, long long terms, double factor, double scale, double limit,
+                   long long distances) {
+  DYNAMIC_SHARED(A, weights_of);
+  __shared__ NearByte chunk[CHUNK];
+  // Of a whole number below 256, the bits of the sum with it are those of BASE and four times the number.
+  constexpr A BASE = 2097152.0f;
+  constexpr int BASE_BITS = 0x4A000000;
+  constexpr int DOWN = BYTE_DOWN, HEIGHT = THREADS / 32 * DOWN;
+  A* const tile = weights_of + distances * LEVELS;
+  const int side = int(size), reach = side / 2, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const long long first = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * WIDTH;
+  const int loaded = (bottom - first < HEIGHT ? int(bottom - first) : HEIGHT) + side - 1;  // no others may be read
+  load_windows<1>(src, rows, cols, mode, cval, first - reach, left - reach, loaded, HEIGHT + side - 1, WIDTH + side - 1,
+                  BYTE_PITCH, tile);
+  const A scaling = held(A(factor)), farthest = held(A(limit));
+  const auto distance = [](int a, int b) { return a * (a + 1) / 2 + b - 1; };
+  {
+    const Powers<T, A> power(powers);
+#pragma unroll 1
+    for (long long k = warp; k < count; k += THREADS / 32) {
+      const int a = int(__ldg(places + 2 * k)) - reach, b = int(__ldg(places + 2 * k + 1)) - reach;
+      if (b < 0 || a < b) continue;
+      const A exponent = __ldg(exponents + k);
+#pragma unroll 4
+      for (int level = lane; level < LEVELS; level += 32) {
+        const A each = A(level) * scaling, halvings = exponent + each * each;
+        weights_of[distance(a, b) * LEVELS + level] = halvings <= farthest ? power(halvings) : A(0);
+      }
+    }
+  }
+  __syncthreads();
+  const A* const from = tile + warp * DOWN * BYTE_PITCH + lane;
+  A own[DOWN], totals[DOWN] = {}, weights[DOWN];
+#pragma unroll
+  for (int j = 0; j < DOWN; ++j) {
+    weights[j] = A(1);
+    own[j] = from[(j + reach) * BYTE_PITCH + reach];
+  }
+#pragma unroll 1
+  for (long long begin = 0; begin < count; begin += CHUNK) {
+    A parts[DOWN] = {}, part[DOWN] = {};
+    const int some = int(min((long long)CHUNK, count - begin));
+    __syncthreads();
+    if (threadIdx.x < some) {
+      const long long* const place = places + 2 * (begin + threadIdx.x);
+      const int row = int(__ldg(place)), col = int(__ldg(place + 1)), down = abs(row - reach), along = abs(col - reach);
+      chunk[threadIdx.x].offset = (row * BYTE_PITCH + col) * int(sizeof(A));
+      chunk[threadIdx.x].weights = distance(max(down, along), min(down, along)) * LEVELS * int(sizeof(A)) - BASE_BITS;
+    }
+    __syncthreads();
+#pragma unroll 2
+    for (int k = 0; k < some; ++k) {
+      const NearByte near = chunk[k];
+      const char* const other = reinterpret_cast<const char*>(from) + near.offset;
+#pragma unroll
+      for (int j = 0; j < DOWN; ++j) {
+        const A difference = *reinterpret_cast<const A*>(other + j * BYTE_PITCH * sizeof(A)) - own[j];
+        const int level = __float_as_int(fabsf(difference) + BASE) + near.weights;
+        const A weight = *reinterpret_cast<const A*>(reinterpret_cast<const char*>(weights_of) + level);
+        parts[j] += weight * (difference * scaling);
+        part[j] += weight;
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < DOWN; ++j) {
+      weights[j] += part[j];
+      totals[j] += parts[j];
+    }
+  }
+#pragma unroll
+  for (int j = 0; j < DOWN; ++j) {
+    const long long row = first + warp * DOWN + j;
+    if (row >= bottom || left + lane >= cols) break;
+    dst[row * cols + left + lane] = rounded<T>(own[j] + totals[j] / weights[j] * A(scale));
   }
 }
 
