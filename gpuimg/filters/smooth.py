@@ -28,6 +28,7 @@ MOST_WEIGHTS = 1 << 16
 GREATEST_WEIGHTS = 1e300  # in all
 LONGEST_COUNTED = 1023  # side of a window that NaN is left out of
 MOST_SORTED = 49  # values of a window that are sorted where one is NaN
+FEW_WEIGHTS = 64  # as in the kernels: more are added up row by row
 GREATEST_ERROR = 0.25  # of integer results, before they are rounded
 
 
@@ -846,9 +847,18 @@ def computed_weights(weights: Weights, dtype: np.dtype[Any]) -> tuple[Array, int
         if np.abs(whole / 2.0**shift - turned).sum() * 255 <= GREATEST_ERROR:
             return whole.astype(np.int32), shift
     exact = bool((turned == np.rint(turned)).all()) and total <= 1 << 24
-    if exact or (np.count_nonzero(turned) + 2) * total * 2.0**-24 <= GREATEST_ERROR:
+    if exact or _roundings(turned, dtype) * total * 2.0**-24 <= GREATEST_ERROR:
         return turned.astype(FLOAT32), 0
     return turned, 0
+
+
+def _roundings(weights: Array, dtype: np.dtype[Any]) -> int:
+    """How often a value is rounded on its way into a sum of float32: with its weight, and at each addition. Of 16-bit
+    pixels, the rows of a large window are added up first."""
+    is_tap = weights != 0
+    if dtype.itemsize == 1 or weights.size <= FEW_WEIGHTS:
+        return int(np.count_nonzero(is_tap)) + 2
+    return int(is_tap.sum(axis=1).max() + is_tap.any(axis=1).sum()) + 2
 
 
 def _whole(weights: Array) -> tuple[Array, int]:

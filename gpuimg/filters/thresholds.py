@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from gpuimg.typing import Backend, ImageLike
 
 MOST_BINS = 1 << 20
 MOST_CLASSES = 256
+BINS_AT_ONCE = 1 << 13  # whose tables stay in the caches
 LEVELS = 1 << 16  # that threshold_li rounds floats to
 LI_TOLERANCE = 1e-3  # of a level
 
@@ -88,18 +89,30 @@ def threshold_otsu(
 
 
 def otsu(counts: Array, centers: Array) -> Any:
-    """Return the last bin of the dark class by Otsu's criterion."""
+    """Return the last bin of the dark class by Otsu's criterion, for integer centers."""
     if len(counts) == 1:
         return 0
-    present = np.flatnonzero(counts)
-    if 2 * len(present) < len(counts):  # the criterion is the same from one value to the next that occurs
+    occurs = counts != 0
+    if 2 * np.count_nonzero(occurs) < len(counts):  # the criterion is the same from one value to the next that occurs
+        present = np.flatnonzero(occurs)
         return present[otsu(counts[present], centers[present])]
-    dark = np.cumsum(counts)
-    bright = np.cumsum(counts[::-1])[::-1]
-    dark_mean = np.cumsum(counts * centers) / dark
-    bright_mean = (np.cumsum((counts * centers)[::-1]) / bright[::-1])[::-1]
-    between = dark[:-1] * bright[1:].astype(np.float64) * (dark_mean[:-1] - bright_mean[1:]) ** 2
-    return np.argmax(between)
+    pixels, moment = counts.sum(), (counts * centers).sum()
+    dark = dark_moment = chosen = 0
+    most = -1.0
+    for first in range(0, len(counts) - 1, BINS_AT_ONCE):
+        last = min(first + BINS_AT_ONCE, len(counts) - 1)
+        dark_pixels = np.cumsum(counts[first:last])
+        dark_moments = np.cumsum(counts[first:last] * centers[first:last])
+        dark_pixels += dark
+        dark_moments += dark_moment
+        dark, dark_moment = dark_pixels[-1], dark_moments[-1]
+        bright_pixels = pixels - dark_pixels
+        apart = dark_moments / dark_pixels - (moment - dark_moments) / bright_pixels
+        between = dark_pixels * bright_pixels.astype(np.float64) * apart**2
+        place = between.argmax()
+        if between[place] > most:
+            most, chosen = between[place], first + place
+    return chosen
 
 
 @register({}, {"nbins": 20})
@@ -497,9 +510,18 @@ def plan_chosen(image: Value, choose: Callable[[Array, Array], Any], nbins: int)
 def _occupied(dtype: np.dtype[Any], counts: Array) -> tuple[Array, Array]:
     """The counts of all channels together from the minimum to the maximum, and these values."""
     total = summed_channels(counts)
-    present = np.flatnonzero(total)
-    first, last = int(present[0]), int(present[-1])
-    return total[first : last + 1], np.arange(first, last + 1) + images.limits(dtype)[0]
+    occurs = total != 0
+    first, last = int(occurs.argmax()), len(total) - int(occurs[::-1].argmax())
+    return total[first:last], _values(dtype)[first:last]
+
+
+@cache
+def _values(dtype: np.dtype[Any]) -> Array:
+    """All values of an integer dtype."""
+    low, high = images.limits(dtype)
+    values = np.arange(low, high + 1)
+    values.flags.writeable = False
+    return values
 
 
 def _chosen_value(dtype: np.dtype[Any], choose: Callable[[Array, Array], Any], counts: Array) -> Any:

@@ -1,7 +1,7 @@
 """Positive values to a power, times a factor.
 
-The power of a float32 is 2 to the exponent times its binary logarithm, both from series in float64: so the result is
-right but for its last rounding, and there is no call in the loop.
+The power of a float32 is 2 to the exponent times its binary logarithm, both from polynomials in float64: so the result
+is right but for its last rounding, and there is no call in the loop.
 """
 
 import numpy as np
@@ -16,9 +16,18 @@ RUN = 512  # elements that take each step together, in the first-level cache
 MANTISSA, BIAS = 52, 1023
 ONE_BITS = BIAS << MANTISSA
 FRACTION = (1 << MANTISSA) - 1
-LOGARITHM = tuple(2 / np.log(2) / (2 * term + 1) for term in range(9))  # of (1 + z) / (1 - z), in odd powers of z
-LN2 = float(np.log(2))
-EXPONENTIAL = tuple(LN2**term / float(np.prod(np.arange(1.0, term + 1))) for term in range(11))
+# Polynomials through the functions' values at Chebyshev nodes: as precise as Taylor's series with fewer terms.
+# The logarithm of (1 + z) / (1 - z), in odd powers of z, between the roots of 1/2 and 2: relative error 2**-45.
+LOGARITHM = (
+    *(2.8853900817778504, 0.9617966941123595, 0.5770779426302618, 0.41220922733052445),
+    *(0.3199066608891474, 0.28288718263073565),
+)
+# 2 to a power between -1/2 and 1/2: error 2**-45.
+EXPONENTIAL = (
+    *(1.0, 0.6931471805599453, 0.2402265069581299, 0.055504108664760424),
+    *(0.009618129159402558, 0.0013333558179043112, 0.00015403455852453838, 1.525268684626772e-05),
+    *(1.3255224878668817e-06, 1.0203121063391729e-07),
+)
 
 
 @kernel
@@ -76,10 +85,7 @@ def split(value):
 def logarithm(whole, z):
     """The binary logarithm of a number, of which `split` returns these."""
     square = z * z
-    total = LOGARITHM[8]
-    total = total * square + LOGARITHM[7]
-    total = total * square + LOGARITHM[6]
-    total = total * square + LOGARITHM[5]
+    total = LOGARITHM[5]
     total = total * square + LOGARITHM[4]
     total = total * square + LOGARITHM[3]
     total = total * square + LOGARITHM[2]
@@ -94,8 +100,7 @@ def exponential(value):
     value = max(min(value, 1000.0), -1000.0)
     whole = np.rint(value)
     part = value - whole
-    total = EXPONENTIAL[10]
-    total = total * part + EXPONENTIAL[9]
+    total = EXPONENTIAL[9]
     total = total * part + EXPONENTIAL[8]
     total = total * part + EXPONENTIAL[7]
     total = total * part + EXPONENTIAL[6]

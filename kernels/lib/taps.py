@@ -98,19 +98,20 @@ def _opaque(builder, pointer):
     return builder.call(same, [pointer])
 
 
-def _adder(blocks, rows, single=False):
+def _adder(blocks, rows, by_rows=False, single=False):
     """An intrinsic that makes ``blocks`` vectors of sums in each of some rows, or single ones, as `add_taps`."""
 
     @intrinsic
-    def apply(_context, addresses, weights, bounds, shift, targets, to):
+    def apply(_context, addresses, weights, ends, bounds, shift, targets, to):
         def build(context, builder, signature, arguments):
-            held_addresses, held_weights, held_bounds, shift, held_target, to = arguments
+            held_addresses, held_weights, held_ends, held_bounds, shift, held_target, to = arguments
             pixels = 1 if single else VECTOR_BYTES * 8 // weights.dtype.bitwidth
             sums = _Sums(context, builder, weights, targets, pixels)
             table = context.make_array(addresses)(context, builder, held_addresses)
             taps = context.make_array(weights)(context, builder, held_weights).data
             taps_of = [_opaque(builder, taps) if sums.floating and rows > 2 else taps for _ in range(blocks)]
             limits = context.make_array(bounds)(context, builder, held_bounds).data
+            row_ends = context.make_array(ends)(context, builder, held_ends).data
             places = [builder.add(to, INDEX(block * pixels)) for block in range(blocks)]
             totals = [[cgutils.alloca_once(builder, sums.vector) for _ in places] for _ in range(rows)]
             for total in chain(*totals):
@@ -118,6 +119,29 @@ def _adder(blocks, rows, single=False):
 
             def add(part, which):
                 first, last = (builder.load(builder.gep(limits, [INDEX(part + end)])) for end in (0, 1))
+                if not by_rows:
+                    add_between(first, last, which, totals)
+                    return
+                head, body, behind = (builder.append_basic_block(name) for name in ("head", "row", "behind"))
+                place = cgutils.alloca_once_value(builder, first)
+                builder.branch(head)
+                builder.position_at_end(head)
+                begin = builder.load(place)
+                builder.cbranch(builder.icmp_signed("<", begin, last), body, behind)
+                builder.position_at_end(body)
+                of_row = [[cgutils.alloca_once(builder, sums.vector) for _ in places] for _ in totals]
+                for total in chain(*of_row):
+                    builder.store(sums.constant(0), total)
+                end = builder.load(builder.gep(row_ends, [begin]))
+                add_between(begin, end, which, of_row)
+                for row in which:
+                    for total, own in zip(totals[row], of_row[row], strict=True):
+                        builder.store(builder.fadd(builder.load(total), builder.load(own)), total)
+                builder.store(end, place)
+                builder.branch(head)
+                builder.position_at_end(behind)
+
+            def add_between(first, last, which, totals):
                 with cgutils.for_range_slice(builder, first, last, INDEX(1), INDEX) as (tap, _):
                     address = builder.load(builder.gep(table.data, [tap]))
                     values = [sums.load(address, place) for place in places]
@@ -142,7 +166,7 @@ def _adder(blocks, rows, single=False):
                     builder.store(result, pointer, align=targets.dtype.bitwidth // 8)
             return context.get_dummy_value()
 
-        return types.none(addresses, weights, bounds, types.int64, targets, types.int64), build
+        return types.none(addresses, weights, ends, bounds, types.int64, targets, types.int64), build
 
     return apply
 
@@ -157,59 +181,64 @@ def _pixels_at_once(weights):
     return lambda weights: pixels
 
 
-_single = _adder(1, 1, single=True)
-
-
-def _filler(rows):
-    add_blocks, add_block = _adder(ACCUMULATORS, rows), _adder(1, rows)
+def _filler(rows, by_rows):
+    add_blocks, add_block = _adder(ACCUMULATORS, rows, by_rows), _adder(1, rows, by_rows)
 
     @kernel
-    def fill(addresses, weights, bounds, shift, targets):
+    def fill(addresses, weights, ends, bounds, shift, targets):
         count = targets.shape[1]
         pixels = pixels_at_once(weights)
         x = 0
         while x + ACCUMULATORS * pixels <= count:
-            add_blocks(addresses, weights, bounds, shift, targets, x)
+            add_blocks(addresses, weights, ends, bounds, shift, targets, x)
             x += ACCUMULATORS * pixels
         while x + pixels <= count:
-            add_block(addresses, weights, bounds, shift, targets, x)
+            add_block(addresses, weights, ends, bounds, shift, targets, x)
             x += pixels
         if x < count:  # again some that are done, instead of single ones
-            add_block(addresses, weights, bounds, shift, targets, count - pixels)
+            add_block(addresses, weights, ends, bounds, shift, targets, count - pixels)
 
     return fill
 
 
-_fill_one, _fill_two, _fill_most = _filler(1), _filler(2), _filler(MOST_ROWS)
+def _adders(by_rows):
+    """The functions `add_taps` and `add_taps_to_rows`."""
+    fill_one, fill_two, fill_most = (_filler(rows, by_rows) for rows in (1, 2, MOST_ROWS))
+    single = _adder(1, 1, by_rows, single=True)
+
+    @kernel
+    def add_taps(addresses, weights, ends, shift, targets):
+        bounds = np.array([0, len(addresses)])
+        if targets.shape[1] >= pixels_at_once(weights):
+            fill_one(addresses, weights, ends, bounds, shift, targets)
+            return
+        for x in range(targets.shape[1]):
+            single(addresses, weights, ends, bounds, shift, targets, x)
+
+    @kernel
+    def add_taps_to_rows(addresses, weights, ends, bounds, shift, targets):
+        if len(targets) == 2:
+            fill_two(addresses, weights, ends, bounds, shift, targets)
+        else:
+            fill_most(addresses, weights, ends, bounds, shift, targets)
+
+    return add_taps, add_taps_to_rows
 
 
-@kernel
-def add_taps(addresses, weights, shift, targets):
-    """``targets[0, x]``: the sum of ``weights[:, 0]`` times what stands ``x`` elements after each of ``addresses``, in
-    this order, from zero on.
+# `add_taps` makes ``targets[0, x]``: the sum of ``weights[:, 0]`` times what stands ``x`` elements after each of
+# ``addresses``, in this order, from zero on.
+#
+# Floating-point weights: the values are of their type. int32 weights, as well as the values, are pairs of 16-bit
+# numbers, whose products are added; the sum is divided by ``2 ** shift``. A target of whole numbers takes it rounded
+# half to even and saturated.
+#
+# `add_taps_to_rows` does the same for 2 or `MOST_ROWS` rows, at least a vector long, which share the values. Row ``i``
+# has ``weights[:, i]``. The rows, or pairs of rows where weights are pairs, take up the taps one after the other, and
+# leave off so: the first one has the taps from ``bounds[0]`` on, the second one those from ``bounds[1]`` on, ...; after
+# all of them have some in common, the first one ends, then the second one, ..., and the last one at the last of
+# ``bounds``.
+add_taps, add_taps_to_rows = _adders(by_rows=False)
 
-    Floating-point weights: the values are of their type. int32 weights, as well as the values, are pairs of 16-bit
-    numbers, whose products are added; the sum is divided by ``2 ** shift``. A target of whole numbers takes it rounded
-    half to even and saturated.
-    """
-    bounds = np.array([0, len(addresses)])
-    if targets.shape[1] >= pixels_at_once(weights):
-        _fill_one(addresses, weights, bounds, shift, targets)
-        return
-    for x in range(targets.shape[1]):
-        _single(addresses, weights, bounds, shift, targets, x)
-
-
-@kernel
-def add_taps_to_rows(addresses, weights, bounds, shift, targets):
-    """The same for 2 or `MOST_ROWS` rows, at least a vector long, which share the values.
-
-    Row ``i`` has ``weights[:, i]``. The rows, or pairs of rows where weights are pairs, take up the taps one after the
-    other, and leave off so: the first one has the taps from ``bounds[0]`` on, the second one those from ``bounds[1]``
-    on, ...; after all of them have some in common, the first one ends, then the second one, ..., and the last one at
-    the last of ``bounds``.
-    """
-    if len(targets) == 2:
-        _fill_two(addresses, weights, bounds, shift, targets)
-    else:
-        _fill_most(addresses, weights, bounds, shift, targets)
+# The same of floating-point weights, with a sum of its own for each row of them, and then the sum of these: it is more
+# precise. The row that a tap belongs to ends before ``ends[tap]``.
+add_rows_of_taps, add_rows_of_taps_to_rows = _adders(by_rows=True)

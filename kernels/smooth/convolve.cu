@@ -6,12 +6,14 @@
 // instances: near_convolve<unsigned char, double>; near_convolve<unsigned short, float>
 // instances: near_convolve<unsigned short, double>; near_convolve<short, float>; near_convolve<short, double>
 // instances: near_convolve<float, float>; near_convolve<double, double>
+// instances: convolve<unsigned short, float, true>; convolve<short, float, true>
+// instances: near_convolve<unsigned short, float, true>; near_convolve<short, float, true>
 #include "borders.cuh"
 #include "columns.cuh"
 #include "numbers.cuh"
 
 // Weighted sums of windows, in the type of the weights, row by row as on the CPU; a weight of zero is no tap. Sums of
-// whole weights are shifted down in the end.
+// whole weights are shifted down in the end. ROWS: each row of a window has a sum of its own first.
 
 constexpr int THREADS = 256, ACROSS = 4, DOWN = 4;  // results of a thread: 32 elements apart, and one below the other
 constexpr int WIDTH = 32 * ACROSS, HEIGHT = THREADS / 32 * DOWN;  // of a block's
@@ -65,9 +67,21 @@ __device__ __forceinline__ void load_tile(const T* src, long long rows, long lon
   }
 }
 
+// Add up the sums of a row, and begin anew.
+template <typename A>
+__device__ __forceinline__ void add_sums(A (&totals)[DOWN][ACROSS], A (&sums)[DOWN][ACROSS]) {
+#pragma unroll
+  for (int j = 0; j < DOWN; ++j)
+#pragma unroll
+    for (int k = 0; k < ACROSS; ++k) {
+      sums[j][k] += totals[j][k];
+      totals[j][k] = A(0);
+    }
+}
+
 // A block keeps its part of the image in shared memory, for `part` rows of the weights at a time; these stand behind it,
 // with DOWN - 1 rows of zeros on either side.
-template <typename T, typename A>
+template <typename T, typename A, bool ROWS = false>
 __global__ void __launch_bounds__(256, BLOCKS<A>)
     near_convolve(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                   long long top, long long bottom, long long step, long long mode, double cval, const A* weights,
@@ -79,7 +93,7 @@ __global__ void __launch_bounds__(256, BLOCKS<A>)
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const long long first = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * WIDTH;
   const int done = bottom - first < HEIGHT ? int(bottom - first) : HEIGHT;  // rows of results: no others may be read
-  A totals[DOWN][ACROSS] = {};
+  A totals[DOWN][ACROSS] = {}, sums[DOWN][ACROSS] = {};
 #pragma unroll 1
   for (int begin = 0; begin < high; begin += most) {
     const int count = min(most, high - begin), loaded = done + count - 1;
@@ -103,6 +117,7 @@ __global__ void __launch_bounds__(256, BLOCKS<A>)
 #pragma unroll
           for (int k = 0; k < ACROSS; ++k) totals[j][k] += weight * from[j * filled + 32 * k + col * apart];
       }
+      if (ROWS) add_sums(totals, sums);
       continue;
     }
 #pragma unroll 1
@@ -123,6 +138,7 @@ __global__ void __launch_bounds__(256, BLOCKS<A>)
           }
         }
       }
+      if (ROWS) add_sums(totals, sums);
     }
   }
 #pragma unroll
@@ -132,20 +148,21 @@ __global__ void __launch_bounds__(256, BLOCKS<A>)
 #pragma unroll
     for (int k = 0; k < ACROSS; ++k) {
       const long long x = left + lane + 32 * k;
-      if (x < cols) dst[row * cols + x] = finished<T>(totals[j][k], int(shift));
+      if (x < cols) dst[row * cols + x] = finished<T>(ROWS ? sums[j][k] : totals[j][k], int(shift));
     }
   }
 }
 
 // Windows too wide for shared memory.
-template <typename T, typename A>
+template <typename T, typename A, bool ROWS = false>
 __global__ void convolve(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                          long long top, long long bottom, long long step, long long mode, double cval,
                          const A* weights, long long height, long long width, long long shift) {
   each_column(cols, top, bottom, [=](long long row, long long x) {
+    A sum = A(0);
     A total = A(0);
 #pragma unroll 1
-    for (long long i = 0; i < height; ++i)
+    for (long long i = 0; i < height; ++i) {
 #pragma unroll 1
       for (long long j = 0; j < width; ++j) {
         const A weight = __ldg(weights + i * width + j);
@@ -153,6 +170,11 @@ __global__ void convolve(const T* src, long long rows, long long cols, T* dst, l
         const long long from = row + i - (height - 1) / 2, column = x + (j - (width - 1) / 2) * step;
         total += weight * A(at(src, rows, cols, from, column, step, mode, cval));
       }
-    dst[row * cols + x] = finished<T>(total, int(shift));
+      if (ROWS) {
+        sum += total;
+        total = A(0);
+      }
+    }
+    dst[row * cols + x] = finished<T>(ROWS ? sum : total, int(shift));
   });
 }

@@ -2,7 +2,8 @@
 
 The rows of the windows are kept in the type that sums are made in, each padded once, and some rows of results are made
 at a time, which share most values. Whole weights of 16 bits, for bytes: a row and the one below it are kept as pairs,
-which one instruction multiplies by two weights.
+which one instruction multiplies by two weights. Many float32 weights of 16-bit pixels: each row of a window has a sum
+of its own, so that float32 is precise enough.
 """
 
 import numpy as np
@@ -12,50 +13,68 @@ from numba.extending import overload
 from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.spans import load_span
-from gpuimg.kernels.lib.taps import MOST_ROWS, add_taps, add_taps_to_rows, pixels_at_once
+from gpuimg.kernels.lib.taps import (
+    MOST_ROWS,
+    add_rows_of_taps,
+    add_rows_of_taps_to_rows,
+    add_taps,
+    add_taps_to_rows,
+    pixels_at_once,
+)
+from gpuimg.kernels.smooth.row_sums import are_by_rows
 
 SCRATCH_BYTES = 1 << 18  # rows of values should stay in the second-level cache
 LEAST = 1024  # elements of a row that are computed at a time
 
 
-@kernel
-def fill(src, dst, top, bottom, stop, step, mode, cval, weights, shift):
-    """``weights`` begin at the window's upper left corner; its centre is the element ``(shape - 1) // 2``."""
-    high, wide = weights.shape
-    above, left = (high - 1) // 2, (wide - 1) // 2
-    cols = src.shape[1] // step
-    at_once = rows_at_once(weights) if src.shape[1] >= pixels_at_once(weights) else 1
-    places, taps, bounds = taps_of(weights, at_once)
-    lone_places, lone_taps, _ = taps_of(weights, 1)
-    slots = high + at_once
-    pixels = piece_for(cols, slots, wide, step, weights.itemsize)
-    line, lines = (
-        np.empty((pixels + wide - 1) * step, src.dtype),
-        np.zeros((slots, (pixels + wide - 1) * step), weights.dtype),
-    )
-    addresses = np.empty(places.shape[1], np.int64)
-    for first in range(0, cols, pixels):
-        wanted = min(pixels, cols - first)
-        span, part = line[: (wanted + wide - 1) * step], slice(first * step, (first + wanted) * step)
-        following, row = top - above, top
-        while row < bottom:
-            if is_set(stop):
-                return
-            several = at_once <= bottom - row and wanted * step >= pixels_at_once(weights)
-            count = at_once if several else 1
-            for source in range(following, row + count + high // 2):
-                own, before = lines[source % slots, : span.size], lines[(source - 1) % slots, : span.size]
-                load_row(src, source, first - left, span, own, before, step, mode, cval)
-            following = row + count + high // 2
-            target = dst[row : row + count, part]
-            if several and at_once > 1:
-                tap_addresses(lines, row - above, places, step, addresses)
-                add_taps_to_rows(addresses, taps, bounds, shift, target)
-            else:
-                lone_addresses = addresses[: lone_places.shape[1]]
-                tap_addresses(lines, row - above, lone_places, step, lone_addresses)
-                add_taps(lone_addresses, lone_taps, shift, target)
-            row += count
+def variant(src, step, mode, cval, weights, shift):
+    return "fill_by_rows" if are_by_rows(src.dtype, weights) else "fill_whole"
+
+
+def _filling(add_one, add_several):
+    """A function that fills rows by functions as `add_taps` and `add_taps_to_rows`."""
+
+    @kernel
+    def fill(src, dst, top, bottom, stop, step, mode, cval, weights, shift):
+        """``weights`` begin at the window's upper left corner; its centre is the element ``(shape - 1) // 2``."""
+        high, wide = weights.shape
+        above, left = (high - 1) // 2, (wide - 1) // 2
+        cols = src.shape[1] // step
+        at_once = rows_at_once(weights) if src.shape[1] >= pixels_at_once(weights) else 1
+        places, taps, bounds = taps_of(weights, at_once)
+        lone_places, lone_taps, _ = taps_of(weights, 1)
+        ends, lone_ends = ends_of(places), ends_of(lone_places)
+        slots = high + at_once
+        pixels = piece_for(cols, slots, wide, step, weights.itemsize)
+        line, lines = (
+            np.empty((pixels + wide - 1) * step, src.dtype),
+            np.zeros((slots, (pixels + wide - 1) * step), weights.dtype),
+        )
+        addresses = np.empty(places.shape[1], np.int64)
+        for first in range(0, cols, pixels):
+            wanted = min(pixels, cols - first)
+            span, part = line[: (wanted + wide - 1) * step], slice(first * step, (first + wanted) * step)
+            following, row = top - above, top
+            while row < bottom:
+                if is_set(stop):
+                    return
+                several = at_once <= bottom - row and wanted * step >= pixels_at_once(weights)
+                count = at_once if several else 1
+                for source in range(following, row + count + high // 2):
+                    own, before = lines[source % slots, : span.size], lines[(source - 1) % slots, : span.size]
+                    load_row(src, source, first - left, span, own, before, step, mode, cval)
+                following = row + count + high // 2
+                target = dst[row : row + count, part]
+                if several and at_once > 1:
+                    tap_addresses(lines, row - above, places, step, addresses)
+                    add_several(addresses, taps, ends, bounds, shift, target)
+                else:
+                    lone_addresses = addresses[: lone_places.shape[1]]
+                    tap_addresses(lines, row - above, lone_places, step, lone_addresses)
+                    add_one(lone_addresses, lone_taps, lone_ends, shift, target)
+                row += count
+
+    return fill
 
 
 @kernel
@@ -168,6 +187,16 @@ def taps_of_pairs(weights, rows):
 
 
 @kernel
+def ends_of(places):
+    """For each tap, the first one behind its row."""
+    rows = places[0]
+    ends = np.full(rows.size, rows.size)
+    for tap in range(rows.size - 2, -1, -1):
+        ends[tap] = ends[tap + 1] if rows[tap] == rows[tap + 1] else tap + 1
+    return ends
+
+
+@kernel
 def pair(lower, upper):
     return np.int32((np.int32(lower) & np.int32(0xFFFF)) | (np.int32(upper) << np.int32(16)))
 
@@ -182,3 +211,7 @@ def tap_addresses(lines, first, places, step, addresses):
         slot = begin + rows[index]
         slot -= slots if slot >= slots else 0
         addresses[index] = data + slot * apart + cols[index] * pixel
+
+
+fill_whole = _filling(add_taps, add_taps_to_rows)
+fill_by_rows = _filling(add_rows_of_taps, add_rows_of_taps_to_rows)

@@ -1,6 +1,7 @@
 """Windows in shared memory, as many of their rows at a time as fit; very wide ones as the kernel's file says."""
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+from gpuimg.kernels.smooth.row_sums import are_by_rows
 
 WIDTH, HEIGHT = 128, 32  # of a block's results
 THREADS, ROWS_OF_ZEROS = 256, 6
@@ -9,7 +10,8 @@ SHARED_BYTES = 46 << 10
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, weights, shift):
     high, wide = weights.shape
-    kinds = f"<{gpu.ctype(src.dtype)}, {gpu.ctype(weights.dtype)}>"
+    by_rows = ", true" if are_by_rows(src.dtype, weights) else ""
+    kinds = f"<{gpu.ctype(src.dtype)}, {gpu.ctype(weights.dtype)}{by_rows}>"
     filled, fitting = WIDTH + (wide - 1) * step, SHARED_BYTES // weights.dtype.itemsize
     part = min(high, (fitting - (HEIGHT - 1) * filled - ROWS_OF_ZEROS * wide) // (filled + wide))
     if part < 1:

@@ -7,7 +7,9 @@ from numba.extending import intrinsic, overload
 
 from gpuimg.kernels.lib.borders import kernel
 
-BLOCK = 64  # pixels a side: what is read of a block stays in the first-level cache until all of it is used
+# Rows of the source that are read at a time. Lines of them stay in a cache until all their pixels are used: pixel by
+# pixel in the first level; by squares in the second one, for longer runs of what is written.
+BLOCK, BLOCK_OF_SQUARES = 64, 1024
 VECTOR_BYTES = 16
 
 
@@ -17,8 +19,9 @@ def fill(src, dst, top, bottom, step, turned_rows, turned_cols):
     rows, cols = src.shape[0], src.shape[1] // step
     stride = -1 if turned_rows else 1
     side = block_side(src) if step == 1 else 1
-    for first in range(0, rows, BLOCK):
-        count = min(BLOCK, rows - first)
+    block = BLOCK_OF_SQUARES if side > 1 else BLOCK
+    for first in range(0, rows, block):
+        count = min(block, rows - first)
         begin = rows - 1 - first if turned_rows else first
         squares = count // side * side if side > 1 else 0
         row = top
