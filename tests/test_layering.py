@@ -82,7 +82,7 @@ LAYERS = [
     ("gpuimg.registry",),
     ("gpuimg.images",),
     ("gpuimg.errors", "gpuimg.exif", "gpuimg.memory"),
-    ("gpuimg.typing", "gpuimg.stopping", "gpuimg.keeping"),
+    ("gpuimg.typing", "gpuimg.stopping", "gpuimg.keeping", "gpuimg.extras"),
 ]
 LEAVES = (*LAYERS[-3], *LAYERS[-2])
 

@@ -172,8 +172,10 @@ def test_every_option_is_in_the_table_with_its_default():
 
 
 def test_limits_that_are_no_options():
-    assert f"Not options: {Limits().steps} filters a request, {Limits().reading_seconds:g} s for a body" in TEXT
-    assert f"{app.SERVER_OPTIONS['max_header_size'] >> 10} KiB of headers" in TEXT
+    assert (
+        f"Fixed limits: {Limits().steps} filters per request, {Limits().reading_seconds:g} s to receive a body" in TEXT
+    )
+    assert f"{app.SERVER_OPTIONS['max_header_size'] >> 10} KiB of HTTP headers" in TEXT
 
 
 def test_the_interface_is_there():

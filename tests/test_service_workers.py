@@ -684,8 +684,8 @@ def test_names_and_ipv6_addresses_are_hosts(bound):
             pass
 
 
-def test_a_missing_tornado_names_the_extra():
+def test_a_missing_tornado_names_the_packages():
     code = "import sys; sys.modules['tornado'] = None\nimport gpuimg.service.serving"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert "ServeError: the service needs tornado" in done.stderr
-    assert "pip install 'gpuimg[serve]'" in done.stderr
+    assert "pip install tornado cachetools prometheus-client" in done.stderr

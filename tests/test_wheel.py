@@ -1,13 +1,17 @@
 """The built wheel holds every kernel, and finds them outside the checkout."""
 
+import doctest
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
 import gpuimg
+from gpuimg import extras
 
 ROOT = Path(gpuimg.__file__).parents[1]
 
@@ -67,3 +71,10 @@ assert kernels.find("invert.cu").is_file()
 assert (gpuimg.invert(np.zeros((3, 4), np.uint8), backend="single") == 255).all()
 """
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=tmp_path, timeout=300)
+
+
+def test_remedies_name_the_packages_of_the_extras():
+    optional = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for extra, packages in extras.PACKAGES.items():
+        assert packages == tuple(re.match(r"[\w-]+", requirement)[0] for requirement in optional[extra])
+    assert doctest.testmod(extras) == (0, 1)

@@ -9,84 +9,103 @@ from typing import Any
 import click
 
 from gpuimg.cli.options import Bytes, Seconds, backend_option, default_backend
+from gpuimg.extras import remedy
 from gpuimg.typing import Backend
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; '' is every one.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; '' for all interfaces.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Port to listen on; 0 selects a free one.",
+)
 @click.option(
     "--workers",
     metavar="N",
     type=click.IntRange(1, 256),
-    help="Processes on the port. Default: one a GPU; without one, two.",
+    help="Worker processes. Default: one per GPU; two without a GPU.",
 )
 @backend_option
 @click.option(
     *("--host-name", "host_names"),
     metavar="NAME",
     multiple=True,
-    help="That clients call the service by. Default: those of loopback there, elsewhere any.",
+    help="Accepted Host name. Default: on loopback its names, otherwise any.",
 )
 @click.option(
     *("--origin", "origins"),
     metavar="ORIGIN",
     multiple=True,
-    help="Of web pages that may send requests. Default: the service's own.",
+    help="Origin of web pages allowed to send requests. Default: the service itself.",
 )
-@click.option("--token-file", metavar="FILE", default="", help="Ask clients for the bearer token in this file.")
+@click.option("--token-file", metavar="FILE", default="", help="File with the bearer token that clients must send.")
 @click.option(
-    *("--cache", "cache_url"), metavar="URL", default="", help="A Redis for results, such as redis://localhost:6379/0."
+    *("--cache", "cache_url"),
+    metavar="URL",
+    default="",
+    help="Redis for a shared cache, such as redis://localhost:6379/0.",
 )
 @click.option(
     *("--cache-memory", "cache_bytes"),
     metavar="BYTES",
     type=Bytes(),
-    help="For results, per worker. Default: 256M.",
+    help="Cache in memory, per worker. Default: 256M.",
 )
 @click.option(
-    "--cache-seconds", metavar="SECONDS", type=Seconds(0.001), help="That Redis keeps a result. Default: 3600."
+    "--cache-seconds", metavar="SECONDS", type=Seconds(0.001), help="Lifetime of results in Redis. Default: 3600."
 )
-@click.option("--cache-entry", metavar="BYTES", type=Bytes(), help="Of the largest result in Redis. Default: 4M.")
-@click.option(*("--max-body", "body_bytes"), metavar="BYTES", type=Bytes(), help="Of a request. Default: 256M.")
+@click.option("--cache-entry", metavar="BYTES", type=Bytes(), help="Maximum of a result in Redis. Default: 4M.")
+@click.option(*("--max-body", "body_bytes"), metavar="BYTES", type=Bytes(), help="Maximum of a request. Default: 256M.")
 @click.option(
     *("--max-pixels", "pixels"),
     metavar="N",
     type=click.IntRange(min=1),
-    help="Of an image or page. Default: 10**8.",
+    help="Maximum of an image or page. Default: 10**8.",
 )
 @click.option(
     *("--max-bytes", "decoded_bytes"),
     metavar="BYTES",
     type=Bytes(),
-    help="Of an image once decoded, and of each result. Default: a sixteenth of the machine's memory.",
+    help="Maximum of a decoded image and of each result. Default: 1/16 of the machine's memory.",
 )
-@click.option("--format", "formats", metavar="NAME", multiple=True, help="A file format to allow. Default: all.")
+@click.option("--format", "formats", metavar="NAME", multiple=True, help="Allowed file format. Default: all.")
 @click.option(
-    "--running", metavar="N", type=click.IntRange(min=1), help="Requests at a time. Default: one a processor."
+    "--running", metavar="N", type=click.IntRange(min=1), help="Requests processed concurrently. Default: one per CPU."
 )
-@click.option("--reading", type=click.IntRange(1), metavar="N", help="Bodies read at a time. Default: 64.")
-@click.option("--queued", metavar="N", type=click.IntRange(min=0), help="Requests that may wait. Default: 64.")
+@click.option("--reading", type=click.IntRange(1), metavar="N", help="Bodies received concurrently. Default: 64.")
+@click.option("--queued", metavar="N", type=click.IntRange(min=0), help="Maximum of waiting requests. Default: 64.")
 @click.option(
     "--queued-bytes",
     metavar="BYTES",
     type=Bytes(),
-    help="Of those that wait, decoded. Default: an eighth of memory.",
+    help="Maximum of decoded waiting requests. Default: 1/8 of memory.",
 )
 @click.option(
     "--waiting-seconds",
     metavar="SECONDS",
     type=Seconds(0),
-    help="That a request may be expected to wait. Default: 2.",
+    help="Maximum estimated wait of a request. Default: 2.",
 )
-@click.option(*("--deadline", "seconds"), metavar="SECONDS", type=Seconds(0.01), help="Of a request. Default: 60.")
-@click.option("--drain-seconds", metavar="SECONDS", type=Seconds(0), default=30.0, help="For the end. Default: 30.")
-@click.option("--no-warmup", is_flag=True, help="Be ready before filters are compiled.")
+@click.option(
+    *("--deadline", "seconds"), metavar="SECONDS", type=Seconds(0.01), help="Time limit of a request. Default: 60."
+)
+@click.option(
+    "--drain-seconds",
+    metavar="SECONDS",
+    type=Seconds(0),
+    default=30.0,
+    help="Time to finish requests on shutdown. Default: 30.",
+)
+@click.option("--no-warmup", is_flag=True, help="Accept requests before all filters are compiled.")
 def serve(workers: int | None, backend: Backend | None, no_warmup: bool, formats: Sequence[str], **given: Any) -> None:
-    """Answer HTTP requests: an image and a chain of filters in, the result out; a page for it at "/".
+    """Serve filters over HTTP, with a web page at "/" to try them.
 
-    With two workers or more a supervisor replaces those that die or hang; SIGHUP restarts them one after the other.
-    SIGTERM ends the service when the requests that were admitted are answered. Needs `pip install 'gpuimg[serve]'`.
+    A request carries an image and a chain of filters, the response is the result. With two or more workers a supervisor
+    replaces those that die or hang; SIGHUP restarts them one after the other. SIGTERM stops the service once admitted
+    requests are completed. Needs Tornado.
 
     \b
     gpuimg serve --port 8080
@@ -96,7 +115,7 @@ def serve(workers: int | None, backend: Backend | None, no_warmup: bool, formats
         from gpuimg.service.command import Settings, run, worker_command, worker_count
         from gpuimg.service.limits import SERVED, Limits
     except ModuleNotFoundError as error:
-        raise click.ClickException(f"the service needs {error.name}: pip install 'gpuimg[serve]'") from error
+        raise click.ClickException(f"the service needs {error.name}: {remedy('serve')}") from error
     known = [form.name for form in SERVED]
     wanted = [name.upper() for name in formats]
     unknown = [name for name in wanted if name not in known]

@@ -18,9 +18,9 @@ Reading:
 
 Writing: bool is written as 0 and 255, all other values unchanged; otherwise an error names a format that can hold them.
 
-Pillow and tifffile read most formats. imagecodecs, ``pip install "gpuimg[codecs]"``, is needed for TIFF of odd depths,
-for LZW and ZSTD beyond 8 bits, for LERC, JPEG 2000 and WebP in TIFF, and for AVIF and JPEG 2000 beyond 8 bits. astropy,
-``pip install "gpuimg[fits]"``, is needed for FITS.
+Pillow and tifffile read most formats. imagecodecs (the ``codecs`` extra) is needed for TIFF of unusual bit depths, LZW
+and ZSTD beyond 8 bits, LERC, JPEG 2000 and WebP in TIFF, and for AVIF and JPEG 2000 beyond 8 bits; astropy (``fits``)
+is needed for FITS.
 
 Files are not trusted: the size in memory is checked against a limit before pixels are decoded, and strips or tiles that
 decode to more than their header declares are rejected.

@@ -5,20 +5,20 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-PACKAGES = {"codecs": "imagecodecs", "fits": "astropy"}  # by the extra that adds them
+from gpuimg.extras import PACKAGES, remedy
 
 
 class NoCodec(Exception):
     """The codec of a valid file is not installed. The caller prepends the file's name to the message."""
 
     def __init__(self, what: str, extra: str = "codecs") -> None:
-        super().__init__(f'{what} need a codec that is not installed; pip install "gpuimg[{extra}]" adds it')
+        super().__init__(f"{what} need a codec that is not installed: {remedy(extra)}")
 
 
 def has_codecs(extra: str = "codecs") -> bool:
     """Return whether the package of an extra is installed."""
     try:
-        import_module(PACKAGES[extra])
+        import_module(*PACKAGES[extra])
     except ImportError:
         return False
     return True

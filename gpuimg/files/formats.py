@@ -13,6 +13,7 @@ import numpy as np
 
 from gpuimg.errors import CodecMissing
 from gpuimg.exif import MOST_BYTES
+from gpuimg.extras import remedy
 from gpuimg.files.avif import read_avif, write_avif
 from gpuimg.files.bitmaps import read_bmp, read_gif, write_bmp
 from gpuimg.files.codecs import NoCodec, has_codecs
@@ -144,7 +145,7 @@ def check_options(
         known = ", ".join(map(str, form.compressions))
         raise ValueError(f"compression of a {form.name} file must be one of {known}, got {compression!r}")
     if compression in ("lzw", "zstd") and not has_codecs():
-        raise CodecMissing(f'{path}: {compression} needs a codec; pip install "gpuimg[codecs]" adds it')
+        raise CodecMissing(f"{path}: {compression} needs a codec that is not installed: {remedy('codecs')}")
 
 
 def check_fits(

@@ -91,7 +91,7 @@ def open_image(
     ImageFileDamaged
         The file is truncated or damaged.
     CodecMissing
-        The file needs a codec that is not installed: ``pip install "gpuimg[codecs]"``.
+        The file needs a codec that is not installed: ``pip install imagecodecs``.
     ImageFileError
         Base class of both. The file is missing, not readable, too large, or cannot be read without losing depth; the
         page does not exist, or the pages differ in shape or dtype and ``page`` is None.

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gpuimg import caching
 from gpuimg.errors import GpuimgError, ServeError
+from gpuimg.extras import remedy
 from gpuimg.machine import be_nice, gpu_count, processor_count
 from gpuimg.service.access import Access, access
 from gpuimg.service.app import SERVER_OPTIONS, make_app
@@ -224,7 +225,7 @@ def remote_of(settings: Settings) -> Remote | None:
     try:
         from gpuimg.service.remote import Redis
     except ModuleNotFoundError as error:
-        raise ServeError(f"a cache in Redis needs {error.name}: pip install 'gpuimg[redis]'") from error
+        raise ServeError(f"a cache in Redis needs {error.name}: {remedy('redis')}") from error
     try:
         return Redis(settings.cache_url, max_bytes=settings.cache_entry, seconds=settings.cache_seconds)
     except ValueError as error:

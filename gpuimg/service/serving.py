@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from gpuimg.errors import ServeError, one_line
+from gpuimg.extras import remedy
 from gpuimg.service.loads import CLOSED, Loads
 from gpuimg.service.workers import BEAT_SECONDS, READY, Parent
 
@@ -29,7 +30,7 @@ try:
     from tornado.iostream import IOStream
     from tornado.web import Application, OutputTransform
 except ModuleNotFoundError as error:
-    raise ServeError(f"the service needs {error.name}: pip install 'gpuimg[serve]'") from error
+    raise ServeError(f"the service needs {error.name}: {remedy('serve')}") from error
 
 BACKLOG = 1024  # connections that wait to be accepted; the system may allow fewer
 ACCEPTED_AT_ONCE = 128
