@@ -94,7 +94,7 @@ def sobel(
 
     Raises
     ------
-    ValueError : ``axis`` is none of these
+    ValueError : ``axis`` is not one of these
 
     References
     ----------
@@ -142,7 +142,7 @@ def scharr(
 
     Raises
     ------
-    ValueError : ``axis`` is none of these
+    ValueError : ``axis`` is not one of these
 
     References
     ----------
@@ -190,7 +190,7 @@ def prewitt(
 
     Raises
     ------
-    ValueError : ``axis`` is none of these
+    ValueError : ``axis`` is not one of these
 
     References
     ----------

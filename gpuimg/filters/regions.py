@@ -28,7 +28,7 @@ _NARROW = frozenset(map(np.dtype, ("uint8", "uint16", "int16", "int32")))
 _LABELS = _NARROW | frozenset(map(np.dtype, ("int8", "uint32", "int64", "uint64")))
 
 FAR = 1 << 40  # as in region_sums.py
-BITS, LEAST = 32, 128  # as in region_totals.py
+BITS, MIN_EXPONENT = 32, 128  # as in region_totals.py
 
 
 class Labels(NamedTuple):
@@ -186,7 +186,7 @@ class Regions:
         found, totals = self.extrema[self.present], self.totals[self.present].view(np.int64)
         places = np.stack([found[..., 0], ~found[..., 1]])
         bits = np.where(places >> 63, places, ~places)
-        exponents = np.maximum((bits >> 52 & 0x7FF).max(axis=0).astype(np.int64), LEAST) - 1022 - BITS
+        exponents = np.maximum((bits >> 52 & 0x7FF).max(axis=0).astype(np.int64), MIN_EXPONENT) - 1022 - BITS
         coarse, fine = (totals[..., k] / self.sums[:, :1] for k in (0, 1))
         values = np.ldexp(coarse, exponents) + np.ldexp(fine, exponents - BITS)
         above, below = found[..., 2], found[..., 3]
@@ -625,7 +625,7 @@ def find_boundaries(
 
     Raises
     ------
-    ValueError : ``connectivity`` is neither 1 nor 2, or ``mode`` is none of these
+    ValueError : ``connectivity`` is neither 1 nor 2, or ``mode`` is not one of these
 
     Notes
     -----

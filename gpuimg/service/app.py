@@ -24,15 +24,15 @@ from gpuimg.service.schema import all_schemas, media_types, openapi
 
 log = logging.getLogger("gpuimg.service")
 
-LINGER_SECONDS = 10.0  # for the rest of a body that is refused: who still sends might lose the answer
+LINGER_SECONDS = 10.0  # for reading the rest of a rejected body: a client still sending might lose the answer
 ANY_LENGTH = 1 << 60
-# A client may take so long to read an answer, and a second more for so many bytes.
+# Time for a client to read an answer, and bytes for each additional second.
 SENDING_SECONDS, SENDING_RATE = 60.0, 100_000
 COPIED_BYTES = 1 << 16
 CACHED_SECONDS = 365 * 24 * 3600
 QUERY = ("f", "axes")
 
-# What the server takes of any request; images may be larger and slower, see `Apply`.
+# Limits of the server for any request; images may be larger and slower, see `Apply`.
 SERVER_OPTIONS: dict[str, Any] = {
     "max_header_size": 1 << 16,
     "max_body_size": 1 << 16,
@@ -116,7 +116,7 @@ class Base(web.RequestHandler):
         stream = cast(Any, self.request.connection).stream
         nbytes = len(chunk) if isinstance(chunk, bytes) else 0
         if nbytes > COPIED_BYTES and self.request.method != "HEAD":
-            # Tornado would join the headers and the body, which takes long.
+            # Tornado would concatenate the headers and the body, which is slow.
             self.set_header("Content-Length", nbytes)
             self.flush()
         sent = super().finish(chunk)
@@ -259,7 +259,7 @@ class Apply(Base):
             raise over("body_bytes", limits.body_bytes, length, "bytes of the body")
         if self.service.reading >= limits.reading:
             raise busy("as many bodies as may are being read")
-        if not self.service.cache.keeps:  # else the result may be there, for which the body must be known
+        if not self.service.cache.keeps:  # otherwise the result may be cached, for which the body must be read
             self.service.check_wait()
         accept = headers.get("Accept", "*/*")
         self.query = self.service.query(self.get_arguments("f"), accept, self.get_arguments("axes"))

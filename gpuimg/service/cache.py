@@ -172,7 +172,7 @@ class Cache:
             answer, how = await self._find_or_make(key, make)
         except Exception as error:
             shared.set_exception(error)
-            shared.exception()  # perhaps nobody waits
+            shared.exception()  # mark as retrieved, in case no task waits
             raise
         except BaseException:
             shared.cancel()
@@ -196,7 +196,7 @@ class Cache:
             made = await make()
             return made, "made"
         finally:
-            # In a task of its own: the answer does not wait for it, and a cancelled request lets its lock go.
+            # In a separate task: the answer does not wait for it, and a cancelled request releases its lock.
             self._start(lease.settle(made))
 
     def _keep(self, key: str, answer: Answer) -> None:

@@ -35,7 +35,7 @@ from gpuimg.warming import warmup
 log = logging.getLogger("gpuimg.service")
 
 DEVICES = "CUDA_VISIBLE_DEVICES"
-SWITCH_SECONDS = 0.0005  # that a thread may keep Python to itself: the loop must not wait for decoders and encoders
+SWITCH_SECONDS = 0.0005  # for which a thread may hold the interpreter: the loop must not wait for decoders and encoders
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from gpuimg.typing import Backend
 log = logging.getLogger("gpuimg.service")
 
 HASHED_AT_ONCE = 1 << 16  # bytes
-NICENESS = 10  # of the threads that work: the loop, and who sends and takes images, come first
+NICENESS = 10  # of the worker threads: the event loop and clients on this machine come first
 READ = 2.0  # times as long as others, a request may wait whose body was read for it
 LEFT = 0.1  # of the seconds that a work was expected to take, where it takes longer
 
@@ -189,7 +189,7 @@ class Service:
 
     async def _make(self, body: Body, query: Query, seconds: dict[str, float]) -> Made:
         """Compute a result that is not cached."""
-        # At the deadline the client is told, even if what runs then looks at nothing for a while.
+        # The client is answered at the deadline, even if the running work does not check it for a while.
         try:
             async with asyncio.timeout(self.limits.seconds):
                 return await self._compute(body, query, seconds)
@@ -198,7 +198,7 @@ class Service:
             raise Problem(504, late, limit="seconds") from None
 
     async def _compute(self, body: Body, query: Query, seconds: dict[str, float]) -> Made:
-        # Where nothing is kept, that was asked before the body was read; now that it is here, it may wait longer.
+        # Without a cache, this was checked before the body was read; after that, the request may wait longer.
         patience = 1.0 if self.cache.keeps else READ
         self.check_wait(patience)
         end = time.monotonic() + self.limits.seconds

@@ -7,7 +7,7 @@ import mmap
 import os
 import tempfile
 
-CLOSED = -1  # in the place of connections: none is accepted
+CLOSED = -1  # in place of a number of connections: none is accepted
 
 
 class Loads:

@@ -6,19 +6,19 @@ import heapq
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-REMEMBERED = 50  # works of each kind
+REMEMBERED = 50  # jobs of each kind
 KEPT = 0.98  # of how long works have waited, at each that ends
 MOST_LATE = 4.0
-EACH = 1 << 18  # bytes whose pixels take as long as all that does not depend on the size
+EACH = 1 << 18  # bytes whose pixels take as long as the constant part of a job
 
-Part = tuple[str, str]  # of a work: what it is, and of which kind, such as ("decode", "PNG") or ("filter", "median")
+Part = tuple[str, str]  # of a job: its operation and kind, such as ("decode", "PNG") or ("filter", "median")
 
 
 class Pace:
     """Seconds per byte of the parts of jobs, learned from jobs that have ended."""
 
     def __init__(self) -> None:
-        self._known: dict[Part, deque[tuple[float, int]]] = {}  # seconds a byte, and bytes
+        self._known: dict[Part, deque[tuple[float, int]]] = {}  # seconds per byte, and bytes
         self._rates: dict[Part, float] = {}
         self._expected = self._waited = 1.0
 

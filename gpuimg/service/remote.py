@@ -27,10 +27,10 @@ log = logging.getLogger("gpuimg")
 PREFIX = "gpuimg:"
 MAGIC = b"gpuimg 1"  # the framing's version
 HEADER = struct.Struct(f">{len(MAGIC)}s32sH")  # magic, SHA-256, length of the media type
-TOO_LARGE = b"gpuimg 1 too large"  # in an answer's place: nobody is to wait for it
+TOO_LARGE = b"gpuimg 1 too large"  # in place of an answer: other workers must not wait for it
 CONNECTIONS = 8
-RATE = 16e6  # bytes a second: what large values get beyond the time-out, since the event loop has more to do
-FAILURES = 5  # in a row, after which Redis is left alone for a while
+RATE = 16e6  # bytes per second of additional time for large values, since the event loop has more to do
+FAILURES = 5  # consecutive failures after which Redis is not used for a while
 FIRST_REST, LONGEST_REST = 0.25, 30.0  # seconds
 FIRST_POLL, LONGEST_POLL = 0.01, 0.1  # seconds
 UNLOCK = 'if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) end return 0'
@@ -106,7 +106,7 @@ class Redis:
         self._is_closed = True
         if self._commands:
             await asyncio.wait(self._commands)
-        with suppress(RedisError, OSError):  # a connection that was broken already
+        with suppress(RedisError, OSError):  # the connection was already broken
             await self._pool.disconnect()
 
     async def read(self, key: str) -> Answer | None:
@@ -165,7 +165,7 @@ class Redis:
         if ticket is None:
             self._slots.release()
             raise _Unusable
-        # Not in this task: cancelling it in the middle of a command would cost the connection.
+        # Not in this task: cancelling it during a command would close the connection.
         task = asyncio.get_running_loop().create_task(self._attempt(ticket, command, self._limit(nbytes)))
         self._commands.add(task)
         task.add_done_callback(self._end)
@@ -192,7 +192,7 @@ class Redis:
             if command[0] in ("STRLEN", "GET") and not found.is_wrong_type:
                 self._fail(ticket, error)
                 return found
-        except Exception as error:  # a server that is none makes the client library raise anything
+        except Exception as error:  # if the server is not Redis, the client library may raise any error
             self._fail(ticket, error)
             return _Unusable()
         if self._breaker.succeed(ticket):
@@ -355,7 +355,7 @@ def _connect_to(url: str, timeout: float) -> tuple[redis.ConnectionPool, str]:
         }
         pool = redis.ConnectionPool(**options)
         pool.make_connection()  # refuses unknown options; connects to nothing
-    except (ValueError, TypeError, AttributeError, RedisError):  # they may say the password
+    except (ValueError, TypeError, AttributeError, RedisError):  # they may contain the password
         raise ValueError(
             "url must be redis://, rediss:// or unix:// with options that redis-py knows, "
             "and user name and password percent-encoded"

@@ -26,7 +26,7 @@ Schema = dict[str, Any]
 MOST_TABLE = 1 << 16  # entries of a lookup table
 LONGEST_SIDE = 65535
 
-# Bounds by a parameter's name, and what a slider offers: (minimum, maximum), (first, last, step).
+# Bounds by a parameter's name, and the range of its slider: (minimum, maximum), (first, last, step).
 BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("sigma", "radius", "low_sigma", "high_sigma"), (0, 200)),
     **dict.fromkeys(("sigma_color", "sigma_spatial"), (1e-3, 1e5)),
@@ -74,8 +74,8 @@ STRING: Schema = {"type": "string"}
 NULL: Schema = {"type": "null"}
 
 
-def _list_of(items: Schema, least: int, most: int) -> Schema:
-    return {"type": "array", "items": items, "minItems": least, "maxItems": most}
+def _list_of(items: Schema, low: int, high: int) -> Schema:
+    return {"type": "array", "items": items, "minItems": low, "maxItems": high}
 
 
 def _one_or_two(each: Schema) -> Schema:
@@ -92,7 +92,7 @@ PAIR = _list_of(NUMBER, 2, 2)
 PAIR_OF_INTEGERS = _list_of(INTEGER, 2, 2)
 DTYPE_NAMES = tuple([dtype.name for dtype in (BOOL, *DTYPES)])
 
-# By the annotation, as it stands in the source.
+# By the annotation, as written in the source.
 KINDS: dict[str, Schema] = {
     "float": NUMBER,
     "float | None": {"anyOf": [NUMBER, NULL]},
@@ -237,8 +237,8 @@ def _rule(schema: Schema) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
     if schema["type"] == "array":
-        least, most = schema["minItems"], schema["maxItems"]
-        count = str(least) if least == most else f"{least} to {most}"
+        low, high = schema["minItems"], schema["maxItems"]
+        count = str(low) if low == high else f"{low} to {high}"
         return f"a list of {count}, each {_rule(schema['items'])}"
     names = {"integer": "a whole number", "number": "a number", "null": "None", "boolean": "True or False"}
     words = names[schema["type"]]

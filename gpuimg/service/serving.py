@@ -32,12 +32,12 @@ try:
 except ModuleNotFoundError as error:
     raise ServeError(f"the service needs {error.name}: {remedy('serve')}") from error
 
-BACKLOG = 1024  # connections that wait to be accepted; the system may allow fewer
+BACKLOG = 1024  # backlog of the listening sockets; the system may allow fewer
 ACCEPTED_AT_ONCE = 128
-SPARE_FILES = 64  # that a process may open besides its connections
+SPARE_FILES = 64  # reserved for files other than connections
 MOST_FILES = 1 << 16
-PAUSE_SECONDS = 0.5  # without accepting, when the system has no file or memory for a connection
-TURN_SECONDS = 0.005  # that a connection is left to the workers that have fewer
+PAUSE_SECONDS = 0.5  # pause in accepting, when the system has no file or memory for a connection
+TURN_SECONDS = 0.005  # for which a connection is left to workers with fewer
 
 _log = logging.getLogger("gpuimg.service")
 
@@ -99,7 +99,7 @@ def _bind(
         if os.name == "posix":  # on Windows it would share a port that is in use
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a socket of its own
+            each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a separate socket
         try:
             each.bind((address[0], port, *address[2:]))
         except OSError as error:
@@ -328,7 +328,7 @@ class Server(HTTPServer):
     def _accept_waiting(self) -> None:
         """Accept the pending connections, which closing the socket would reset."""
         for listener in self._listeners:
-            with contextlib.suppress(OSError):  # among them BlockingIOError: that was all
+            with contextlib.suppress(OSError):  # including BlockingIOError: no more connections
                 while True:
                     self._take(listener)
 

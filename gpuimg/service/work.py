@@ -138,7 +138,7 @@ def _quality(settings: Sequence[str]) -> float:
 # Before the work ---------------------------------------------------------------------------------------------------
 
 
-HEADER_READS = 100_000  # a header of thousands of segments takes that many; more would only keep a thread busy
+HEADER_READS = 100_000  # enough for a header of thousands of segments; more would only keep a thread busy
 
 
 class Room:
@@ -215,7 +215,7 @@ def _file_problems() -> Iterator[None]:
     try:
         yield
     except ImageFileError as error:
-        detail = one_line(error).partition(";")[0]  # what follows is for who calls from Python
+        detail = one_line(error).partition(";")[0]  # the rest is for Python callers
         status = 413 if "over the limit" in detail else 415 if ": not a " in detail else 422
         raise Problem(status, detail) from error
 

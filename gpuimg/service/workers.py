@@ -254,7 +254,7 @@ class _Supervisor:
         files = f"{end}:{self._memory}:{','.join(map(str, sockets))}"
         given = f"{slot.index}:{place}:{len(self._slots)}:{files}"
         try:
-            # Its own process group: a Ctrl-C is for the supervisor, which lets the workers finish.
+            # A separate process group: Ctrl-C is for the supervisor, which lets the workers finish.
             process = subprocess.Popen(
                 self._command,
                 bufsize=0,
@@ -365,7 +365,7 @@ class _Supervisor:
             self._dismiss(worker)
         for slot in self._slots:
             slot.start_at = math.inf
-        for each in self._sockets:  # the workers close theirs: whoever comes now is refused, not kept waiting
+        for each in self._sockets:  # the workers close theirs too: new connections are refused, not kept waiting
             each.close()
 
     def _kill_all(self) -> None:
@@ -412,7 +412,7 @@ def _signals(numbers: Iterable[int]) -> Iterator[int]:
             after.callback(os.close, fd)
         after.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(end))
         for number in numbers:
-            # A handler has to be there, or the number is not written.
+            # Without a handler, the number is not written.
             after.callback(signal.signal, number, signal.signal(number, lambda *_: None))
         yield wakeup
 
