@@ -1,9 +1,9 @@
 """Image filters for NumPy, CuPy and PIL images and torch tensors: as CUDA kernels, on all CPU cores, or on one thread.
 
-A filter is a plain function, ``gpuimg.gaussian(image, sigma=2)``. Names and meanings are those of scikit-image and
-SciPy. Where it runs is decided by measured cost, or by ``backend=``; the pixels are the same everywhere. `explain` says
-what would run where, `plan` shows the steps, `backends` what this machine has, `calibrate` measures it. Importing
-gpuimg loads NumPy only.
+Filters are plain functions, such as ``gpuimg.gaussian(image, sigma=2)``, with the names and semantics of scikit-image
+and SciPy. The backend is chosen by measured cost, or by ``backend=``; all backends compute the same pixels. `explain`
+shows the backend that a call would use, `plan` the steps, `backends` what is available on this machine; `calibrate`
+measures its speed. Importing gpuimg loads NumPy only.
 
 Filters by family:
 
@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 
 
 def _homes() -> dict[str, str]:
-    """The module of each public name, from the stub file that type checkers read."""
+    """Return the module of each public name, from the stub file that type checkers read."""
     stub = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
     found = [
         (node.module, alias.name) for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names
@@ -30,7 +30,7 @@ def _homes() -> dict[str, str]:
 
 
 def _families() -> str:
-    """The filters of each family, a paragraph each."""
+    """Return a paragraph for each family, listing its filters."""
     names: dict[str, list[str]] = {}
     for name, home in _HOME.items():
         if home.startswith("gpuimg.filters."):

@@ -1,4 +1,4 @@
-"""The public names: type checkers read them here, and the package loads each from its module when it is first used."""
+"""The public names, for type checkers and for the package, which imports each from its module at first use."""
 
 from gpuimg.advice import backends as backends
 from gpuimg.advice import explain as explain

@@ -1,8 +1,8 @@
-"""The cache folder: compiled code and measured figures, where only this user can write.
+"""The cache folder for compiled code and measured figures, writable only by this user.
 
-Compiled code runs, and so does what Numba stores beside it (pickles), so whoever can write into the folder can run code
-as this user. A folder that others can write to or replace is not used. Digests of the contents tell damaged and swapped
-files. They need no key: whoever could write a file with its digest there could read a key that lies there as well.
+Cached machine code is executed, and so are the pickles that Numba stores with it: anyone who can write to the folder
+can run code as this user. A folder that others can write to or replace is not used. Digests detect damaged and swapped
+files. They need no key: anyone who could write a file and its digest to the folder could also read a key stored there.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from weakref import WeakSet
 
 log = logging.getLogger("gpuimg")
 
-# A named pipe would be waited for, and a link may lead anywhere. Windows has neither flag, but text files.
+# Opening a named pipe would block, and a link may lead anywhere. Windows has neither flag, but a text mode.
 _SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _OTHERS_RENAME_NOTHING = stat.S_ISVTX
 
-LOCK_SECONDS = 60.0  # longer than any kernel compiles: whoever holds a lock for so long has been stopped
+LOCK_SECONDS = 60.0  # longer than any kernel compiles: a process that holds a lock for so long is suspended
 _PAUSE = 0.02
 _held: WeakSet[BinaryIO] = WeakSet()
 
 
 def cache_folder() -> Path:
-    """The folder for compiled kernels and measured figures: ``GPUIMG_CACHE_DIR``, else the user's cache folder."""
+    """Return the cache folder: ``GPUIMG_CACHE_DIR``, otherwise a folder in the user's cache folder."""
     chosen = os.environ.get("GPUIMG_CACHE_DIR")
     if chosen:
         return Path(chosen)
@@ -47,15 +47,15 @@ def cache_folder() -> Path:
     return base / "gpuimg"
 
 
-# ------------------------------------------------------------ whose is it
+# ------------------------------------------------------------ ownership
 
 
 def own(folder: Path) -> Path:
-    """The real path of a folder in which only this user can write; it is made if need be.
+    """Return the real path of a folder to which only this user can write; it is created if missing.
 
     Raises
     ------
-    OSError : it cannot be made, or others can write to it or replace it
+    OSError : it cannot be created, or others can write to it or replace it
     """
     if not folder.is_dir():
         nearest = next(parent for parent in folder.absolute().parents if parent.is_dir())
@@ -74,7 +74,7 @@ def _make(folder: Path) -> None:
 
 
 def checked(folder: Path) -> Path:
-    """As `own`, of a folder that is there."""
+    """Check an existing folder as `own` does."""
     real = Path(os.path.realpath(folder, strict=True))
     _check_path(real.parent)
     found = real.lstat()
@@ -85,8 +85,8 @@ def checked(folder: Path) -> Path:
 
 
 def _check_path(folder: Path) -> None:
-    """Others must not be able to put another folder in the place of one below; in some they can only add files."""
-    for each in reversed((folder, *folder.parents)):  # so that all folders in one are refused for the same reason
+    """Check that others cannot replace a folder or its parents; in sticky folders they can only add files."""
+    for each in reversed((folder, *folder.parents)):  # from the root, so that the reason is the same for all inside
         found = each.lstat()
         if not found.st_mode & _OTHERS_RENAME_NOTHING:
             _check(each, found)
@@ -114,7 +114,7 @@ def _say(reason: str) -> None:
 
 
 def _is_trusted(user: int) -> bool:
-    """Whether a user is this one, or the one who can change everything here."""
+    """Return whether a user is this one or the administrator."""
     return sys.platform == "win32" or user == os.geteuid() or user == _administrator()
 
 
@@ -125,7 +125,7 @@ def _administrator() -> int:
 
 @cache
 def _is_private(group: int) -> bool:
-    """Whether this user is alone in a group: some systems have one for each user, who lets it write everywhere."""
+    """Return whether a group is this user's private group, which some systems let write to all files of the user."""
     if sys.platform == "win32":
         return True
     import grp
@@ -142,7 +142,7 @@ def _is_private(group: int) -> bool:
 
 
 def opened(path: Path, flags: int = os.O_RDONLY) -> BinaryIO:
-    """Open a file of this user's; OSError if it is anything else, or lies where others can write."""
+    """Open a file of this user; OSError if it is not a regular file, or is in a folder to which others can write."""
     descriptor = os.open(checked(path.parent) / path.name, flags | _SAFELY, 0o600)
     try:
         found = os.fstat(descriptor)
@@ -156,13 +156,13 @@ def opened(path: Path, flags: int = os.O_RDONLY) -> BinaryIO:
 
 
 def read(path: Path, most: int = -1) -> bytes:
-    """The content of a file, or its first bytes; OSError as from `opened`."""
+    """Return the content of a file, or its first ``most`` bytes; OSError as from `opened`."""
     with opened(path) as file:
         return file.read(most)
 
 
 def write(path: Path, content: bytes) -> None:
-    """Put a file into a folder of this user's, whatever was in its place; OSError where that cannot be done."""
+    """Write a file to a folder of this user, replacing anything of that name; OSError if that fails."""
     path = own(path.parent) / path.name
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
         try:
@@ -177,7 +177,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or whatever else has its name."""
+    """Remove a file, or a folder or link of its name."""
     with contextlib.suppress(OSError):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -186,7 +186,7 @@ def remove(path: Path) -> None:
 
 
 def digest_of(path: Path) -> str:
-    """A file's digest; "" if it is none of this user's, which no digest is."""
+    """Return a file's digest; "" if it is not a file of this user."""
     try:
         return hashlib.sha256(read(path)).hexdigest()
     except OSError:
@@ -194,7 +194,7 @@ def digest_of(path: Path) -> str:
 
 
 def read_sealed(path: Path) -> bytes:
-    """What `write_sealed` wrote; ValueError if it is damaged or was written under another name."""
+    """Return the content written by `write_sealed`; ValueError if it is damaged or was written under another name."""
     seal, _, content = read(path).partition(b"\n")
     if seal != _seal(path, content):
         raise ValueError(f"{path} is damaged")
@@ -202,7 +202,7 @@ def read_sealed(path: Path) -> bytes:
 
 
 def write_sealed(path: Path, content: bytes) -> None:
-    """As `write`, with a digest of the content and its name in front."""
+    """Write a file as `write` does, preceded by a digest of its name and content."""
     write(path, _seal(path, content) + b"\n" + content)
 
 
@@ -216,9 +216,9 @@ def _seal(path: Path, content: bytes) -> bytes:
 
 @contextlib.contextmanager
 def locked(path: Path, look: Callable[[], None]) -> Iterator[None]:
-    """Hold other processes back that want the same lock, as long as there are locks and none holds it for ever.
+    """Hold a lock against other processes, if the system has locks, waiting at most `LOCK_SECONDS` for it.
 
-    ``look`` is called while this waits and may end that by an error.
+    ``look`` is called while waiting, and may end the wait by raising.
     """
     with contextlib.ExitStack() as at_end:
         with contextlib.suppress(ImportError, OSError):  # no locks on this system, or no folder for one
@@ -230,7 +230,7 @@ def locked(path: Path, look: Callable[[], None]) -> Iterator[None]:
             while not _try_lock(fcntl, file):
                 look()
                 if time.monotonic() > end:
-                    log.info("%s is not waited for any longer", path)
+                    log.info("timed out waiting for the lock %s", path)
                     break
                 time.sleep(_PAUSE)
         yield
@@ -261,12 +261,12 @@ def _let_go(file: BinaryIO) -> None:
         with contextlib.suppress(OSError):
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_UN)  # also for a child that was forked meanwhile and has the file open
+            fcntl.flock(file, fcntl.LOCK_UN)  # also for a child forked in the meantime, which has the file open
         file.close()
 
 
 def _forget_locks() -> None:
-    """In a forked child: the locks are the parent's, whose end would not let go what is open here."""
+    """Close the parent's lock files in a forked child, where they would keep the locks after the parent ends."""
     for file in _held:
         file.close()
     _held.clear()

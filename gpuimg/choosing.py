@@ -1,4 +1,4 @@
-"""Which backend runs a graph, and running it there."""
+"""Choose the backend for a graph, and run the graph on it."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ IN_PROCESS = ("single", "multicore")  # backends that call a compiled kernel by 
 
 @cache
 def backend_named(name: str) -> Backend:
-    """The one object of a backend, its module imported at first use."""
+    """Return a backend's object, importing its module at first use."""
     module = import_module(f"gpuimg.backend.{name}")
     return getattr(module, name.capitalize())()  # type: ignore[no-any-return]
 
 
 def place_of(name: str) -> tuple[str, str]:
-    """A backend's name and what it runs on."""
+    """Return a backend's name and a description of its device."""
     return name, backend_named(name).detail()
 
 
 def job_of(graph: Graph, on_device: bool, images: int = 1) -> Job:
-    """What a graph amounts to for the cost rule, for each image of a stack."""
+    """Return the input of the cost model for a graph and a number of images."""
     found = graph.jobs.get((on_device, images))
     if found is None:
         found = graph.jobs[on_device, images] = _made_job(graph, on_device, images)
@@ -56,7 +56,7 @@ def _made_job(graph: Graph, on_device: bool, images: int) -> Job:
 
 
 def job_for(source: Source, graph: Graph) -> Job:
-    """What a graph amounts to for this image or stack."""
+    """Return the input of the cost model for a graph and this image or stack."""
     return job_of(graph, source.on_device, 1 if source.axes is None else math.prod(source.stack))
 
 
@@ -74,14 +74,14 @@ def _steps(graph: Graph, rounds: float = 1.0) -> Iterator[Step]:
 
 
 def run_on(name: str, source: Source, bound: Bound, call: Call) -> Any:
-    """Call a function with the backend of this name, or with the best one for "auto"."""
+    """Call a function with the backend of this name, or with the fastest one for "auto"."""
     if source.on_device:
         if name not in ("auto", "cuda"):
-            raise BackendUnavailable(name, "the image lies in GPU memory; copy it to the host first (cupy.asnumpy)")
+            raise BackendUnavailable(name, "the image is in GPU memory; copy it to the host first (cupy.asnumpy)")
         name = "cuda"
     if name == "auto":
         return _run_auto(job_for(source, bound.graph), bound, call)
-    if not (bound.graph.direct and name in IN_PROCESS):  # what has run directly is compiled
+    if not (bound.graph.direct and name in IN_PROCESS):  # a graph that has run directly is compiled
         reason = refusal(name, bound)
         if reason is not None:
             raise BackendUnavailable(name, reason)
@@ -94,16 +94,16 @@ def _run_auto(job: Job, bound: Bound, call: Call) -> Any:
         return _timed(best, bound, call)
     try:
         return _timed(best, bound, call)
-    except Exception as error:  # whatever CuPy or the driver raises; what is wrong with the call is raised again below
+    except Exception as error:  # any error of CuPy or the driver; errors of the call itself are raised again below
         message = str(error) if isinstance(error, BackendFailed | BackendUnavailable) else repr(error)
         warn(f"ran on multicore instead of cuda: {message}", FallbackWarning)
         return _timed("multicore", bound, call)
 
 
 def _timed(name: str, bound: Bound, call: Call) -> Any:
-    """Call a function with a backend; where memory does not suffice, once more without what is kept for later results.
+    """Call a function with a backend; if out of memory, release the memory kept for later results and call it again.
 
-    Who watches the work is told of it, and the log is told how long it took.
+    The backend is reported to the watch, and the run time to the log.
     """
     if local.watch is not None or log.isEnabledFor(logging.DEBUG):
         call = partial(_noted, name, bound, call)
@@ -130,15 +130,15 @@ def _noted(name: str, bound: Bound, call: Call, backend: Backend) -> Any:
 
 
 def refusal(name: str, bound: Bound) -> str | None:
-    """Why a backend cannot run this graph here, or None."""
+    """Return why a backend cannot run this graph on this machine, or None."""
     found = backend_named(name)
     return found.unusable() or found.missing(bound.graph.kernels)
 
 
 def candidates(job: Job, bound: Bound) -> list[Estimate]:
-    """The backends that can run a job, by predicted seconds, the best first.
+    """Return the backends that can run a job, by predicted seconds, the fastest first.
 
-    A GPU is looked for only where it could win with the shipped figures: asking for it costs a second at first.
+    Whether there is a GPU is checked only if it would be the fastest: the first check takes a second.
     """
     known = figures()
     ranked = _ranked(job, known, known.revision)

@@ -1,7 +1,7 @@
-"""The demo: one job on a large image by every route that this machine has.
+"""The demo: one job on a large image by every route available on this machine.
 
-Median 5x5 against salt-and-pepper noise, a Gaussian, the Sobel magnitude, Otsu's threshold: written in plain Python, in
-NumPy, and as five calls of gpuimg on each of its backends. Every route's pixels are compared.
+A 5x5 median against salt-and-pepper noise, a Gaussian, the Sobel magnitude and Otsu's threshold: in plain Python, in
+NumPy, and as five calls of gpuimg on each of its backends. The pixels of all routes are compared.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from gpuimg.typing import Backend
 TITLE = "median 5x5, Gaussian of sigma 1.5, Sobel, Otsu threshold"
 SIZE = 5
 SIGMA = 1.5
-CROP = 640  # rows and columns that plain Python is timed on: some three seconds of it
+CROP = 640  # rows and columns on which plain Python is timed: about three seconds
 BAND_ROWS = 256
 REPEAT_BELOW = 4.0  # seconds; a shorter route runs up to three times and its best counts
 PICTURES = ("before.png", "after.png", "detail.png")
@@ -43,9 +43,9 @@ Report = Callable[[str], None]
 
 
 class Timing(NamedTuple):
-    """A route's seconds for the whole image, what its first use took besides, and whether its pixels are the same.
+    """A route's seconds for the whole image, seconds of its first use, and whether its pixels are the same.
 
-    ``scaled``: timed on the middle of the image and scaled up. ``note``: what it ran on, or why it did not run.
+    ``scaled``: timed on the middle of the image and scaled up. ``note``: the device, or the reason it did not run.
     """
 
     route: str
@@ -57,7 +57,7 @@ class Timing(NamedTuple):
 
 
 class Demo(NamedTuple):
-    """What the demo found, the plain Python route first, the part that it was timed on, and the pictures saved."""
+    """Timings, plain Python first, the shape of the crop on which it was timed, and the saved pictures."""
 
     timings: list[Timing]
     crop: tuple[int, ...]
@@ -70,7 +70,7 @@ def demo(image: Image, folder: Path, report: Report = lambda _: None) -> Demo:
     Parameters
     ----------
     image : (H, W) uint8 array
-    folder : where to save ``before.png``, ``after.png`` and ``detail.png`` (the middle of both); it is made if need be
+    folder : where to save ``before.png``, ``after.png`` and ``detail.png`` (the middle of both); created if missing
     report : called with the name of each step as it begins, `steps` times
 
     Raises
@@ -98,7 +98,7 @@ def demo(image: Image, folder: Path, report: Report = lambda _: None) -> Demo:
 
 
 def steps() -> int:
-    """How many steps `demo` reports."""
+    """Return the number of steps that `demo` reports."""
     return len(_POOLS) + 3 + len(BACKENDS)
 
 
@@ -106,9 +106,9 @@ def steps() -> int:
 
 
 def photo(megapixels: float) -> Image:
-    """Draw something like a photograph, the same at each call: light and shade, shapes, texture, and noise.
+    """Draw a synthetic photograph, the same at each call: light and shade, shapes, texture, and noise.
 
-    Two pixels in a hundred are black or white: salt and pepper noise, as from a bad sensor or line.
+    Two percent of the pixels are black or white: salt-and-pepper noise, as from a faulty sensor.
     """
     rows = max(1, round(math.sqrt(megapixels * 1e6 * 2 / 3)))
     cols = max(1, round(megapixels * 1e6 / rows))
@@ -126,7 +126,7 @@ def photo(megapixels: float) -> Image:
 
 
 class Shape(NamedTuple):
-    """A disc or a square of another brightness."""
+    """A disc or square of another brightness."""
 
     row: float
     col: float
@@ -151,7 +151,7 @@ def _shapes(rows: int, cols: int) -> list[Shape]:
 
 
 def _draw(band: Image, shape: Shape, top: int) -> None:
-    """Brighten or darken the part of a shape that lies in a band of rows."""
+    """Brighten or darken the part of a shape within a band of rows."""
     rows = slice(max(0, int(shape.row - shape.radius) - top), max(0, int(shape.row + shape.radius) - top + 1))
     cols = slice(max(0, int(shape.col - shape.radius)), int(shape.col + shape.radius) + 1)
     part = band[rows, cols]
@@ -174,7 +174,7 @@ def _noisy(band: Image, seed: int) -> Image:
 
 
 def grey_8bit(image: Image) -> Image:
-    """A picture of any kind as the 8-bit grey values that the demo's plain loops are written for."""
+    """Convert a picture to 8-bit grey, for which the demo's plain loops are written."""
     if image.dtype == bool:
         image = image * np.uint8(255)
     if image.ndim == 3:
@@ -182,12 +182,12 @@ def grey_8bit(image: Image) -> Image:
     if image.dtype == np.uint16:
         return (image >> 8).astype(np.uint8)
     if image.dtype != np.uint8:
-        raise TypeError(f"the demo takes pictures of 8 or 16 bits, not {image.dtype}")
+        raise TypeError(f"image must have 8 or 16 bits for the demo, got {image.dtype}")
     return np.ascontiguousarray(image)
 
 
 def middle(image: Image) -> Image:
-    """The middle of an image, small enough for plain Python."""
+    """Return the middle of an image, small enough for plain Python."""
     top, left = (max(0, (extent - CROP) // 2) for extent in image.shape)
     return np.ascontiguousarray(image[top : top + CROP, left : left + CROP])
 
@@ -196,7 +196,7 @@ def middle(image: Image) -> Image:
 
 
 def by_gpuimg(image: Image, backend: Backend) -> Outcome:
-    """The job as calls of gpuimg."""
+    """Run the job as calls of gpuimg."""
     with gpuimg.use_backend(backend):
         smooth = gpuimg.gaussian(gpuimg.median(image, SIZE), SIGMA)
         edges = gpuimg.sobel(smooth)
@@ -205,7 +205,7 @@ def by_gpuimg(image: Image, backend: Backend) -> Outcome:
 
 
 def gaussian_weights() -> Weights:
-    """The integer weights of gpuimg's Gaussian, for the routes that are written without it."""
+    """Return the integer weights of gpuimg's Gaussian, for the routes written without gpuimg."""
     taps = gaussian_taps(SIGMA, 4.0)
     outwards = taps.fixed.tolist()
     return Weights((*outwards[:0:-1], *outwards), taps.offset)
@@ -227,7 +227,7 @@ _POOLS = {"plain Python": _alone, "plain Python, threads": _threads, "plain Pyth
 
 
 def _plain_timings(crop: Image, scale: float, weights: Weights, report: Report) -> Iterator[tuple[Timing, Outcome]]:
-    """Plain Python timed on a crop, alone and in pools; starting a pool is not counted."""
+    """Time plain Python on a crop, alone and in pools, not counting the start of a pool."""
     rows = [bytes(row) for row in crop]
     for route, pool_of in _POOLS.items():
         report(route)
@@ -270,7 +270,7 @@ def _once(job: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def _timed(job: Callable[[], Any]) -> tuple[float, Any]:
-    """The best of up to three runs; a long one runs once."""
+    """Return the best time of up to three runs, or of one run if it is long."""
     best, outcome = _once(job)
     for _ in range(2):
         if best < REPEAT_BELOW:

@@ -1,7 +1,7 @@
-"""Which backend: the cost rule, one pure function, and the name that the caller, a context or the environment gave.
+"""Selection of a backend: the cost model, and the name given by the caller, a context or the environment.
 
-`choose` predicts the seconds that each backend would need for a job on this machine and takes the minimum. All it knows
-comes in as arguments, so it can be tested with the figures of machines that are not here.
+`choose` predicts the seconds that each backend would take for a job and ranks them. It is a pure function, so that it
+can be tested with the figures of other machines.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _chosen: ContextVar[Backend | None] = ContextVar("gpuimg_backend", default=None)
 
 
 class Step(NamedTuple):
-    """One node as the cost rule sees it.
+    """One node, as input of the cost model.
 
     Attributes
     ----------
-    key : names the kernel and its types; measured speeds are kept under it
-    elements : input and output elements
-    nbytes : bytes of them
-    work : operations for each of them, relative; see `gpuimg.plans.nodes.Node`
+    key : kernel and types, the key of measured speeds
+    elements : number of input and output elements
+    nbytes : their size in bytes
+    work : relative number of operations for each element; see `gpuimg.plans.nodes.Node`
     """
 
     key: str
@@ -40,15 +40,15 @@ class Step(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What is to be done, as the cost rule sees it.
+    """A graph for an image or a stack, as input of the cost model.
 
     Attributes
     ----------
-    steps : for one image
-    transfer : bytes to and from a GPU for it
-    on_device : whether it lies in GPU memory
-    images : how many of them are in a stack
-    together : whether one call fills them all, on the backends that run in this process
+    steps : the nodes for one image
+    transfer : bytes to and from a GPU for one image
+    on_device : whether the image is in GPU memory
+    images : number of images in the stack
+    together : whether one call computes all images, on the backends that run in this process
     """
 
     steps: tuple[Step, ...]
@@ -59,14 +59,14 @@ class Job(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """Predicted seconds on one backend; sorts by them."""
+    """Predicted seconds on one backend; sorts by seconds."""
 
     seconds: float
     backend: str
 
 
 def predict(job: Job, figures: Figures) -> dict[str, float]:
-    """Predicted seconds of a job on each backend, usable or not."""
+    """Predict the seconds of a job on each backend, usable or not."""
     alone = moved = 0.0
     for step in job.steps:
         alone += step.elements * step.work * figures.speed(step.key)
@@ -77,7 +77,7 @@ def predict(job: Job, figures: Figures) -> dict[str, float]:
     calls = 1 / images if job.together else 1
     single = calls * figures.single_call * count + alone
     multicore = calls * figures.multicore_call * count + together
-    if images > 1 and not job.together:  # many images are shared out whole, few in bands
+    if images > 1 and not job.together:  # many images are distributed whole, few in bands
         multicore = figures.multicore_call / images + min(single / figures.multicore_speedup, multicore)
     return {
         "single": images * single,
@@ -88,27 +88,27 @@ def predict(job: Job, figures: Figures) -> dict[str, float]:
 
 
 def choose(job: Job, figures: Figures, usable: Sequence[str]) -> list[Estimate]:
-    """The usable backends with their seconds, measured for this very job or else predicted, the best first.
+    """Rank the usable backends by their seconds for a job, measured or otherwise predicted, the fastest first.
 
     Parameters
     ----------
-    job : the nodes of a graph, as sizes
+    job : sizes of the nodes of a graph
     figures : the machine's measured speeds
-    usable : names of the backends that can run the job; an image in GPU memory stays there, so only "cuda" counts then
+    usable : names of the backends that can run the job; for an image in GPU memory only "cuda" is considered
     """
     seconds = predict(job, figures) | figures.measured.get(job, {})
     return sorted([Estimate(seconds[name], name) for name in usable if name == "cuda" or not job.on_device])
 
 
 def check_name(name: object, where: str = "backend") -> Backend:
-    """Check a backend's name, wherever it came from."""
+    """Check a backend's name."""
     if not isinstance(name, str) or name not in CHOICES:
         raise ValueError(f"{where} must be one of {', '.join(CHOICES)}, got {name!r}")
     return name
 
 
 def requested(backend: Backend | None) -> Backend:
-    """The backend asked for: by the call, else by `use_backend`, else by ``GPUIMG_BACKEND``, else "auto"."""
+    """Return the backend requested by the call, by `use_backend` or by ``GPUIMG_BACKEND``, in this order, or "auto"."""
     if backend is not None:
         return check_name(backend)
     chosen = _chosen.get()
@@ -118,13 +118,13 @@ def requested(backend: Backend | None) -> Backend:
     return check_name(named, f"the variable {VARIABLE}") if named else "auto"
 
 
-_key: Any = getattr(os.environ, "encodekey", str)(VARIABLE)  # what `os.environ` keeps the variable by
+_key: Any = getattr(os.environ, "encodekey", str)(VARIABLE)  # the key of the variable in `os.environ`
 
 
 def _variable() -> str | None:
-    """The variable, as it is now."""
+    """Return the current value of the variable."""
     known = getattr(os.environ, "_data", None)
-    if type(known) is dict and _key not in known:  # `os.environ` itself takes ten times as long to say so
+    if type(known) is dict and _key not in known:  # asking `os.environ` takes ten times as long
         return None
     return os.environ.get(VARIABLE)
 
@@ -139,7 +139,7 @@ def use_backend(name: Backend) -> Iterator[None]:
 
     Raises
     ------
-    ValueError : not a backend's name. Whether it can run here shows when a filter is called.
+    ValueError : not a backend's name. Whether the backend is available is checked when a filter is called.
 
     Notes
     -----

@@ -1,8 +1,8 @@
 """Images and arguments: dtypes, border modes, kinds of array, and checks.
 
-An image is ``(H, W)`` or ``(H, W, C)`` with the channels last; an array with other axes says so by their letters.
-`accept` takes any kind of array that holds one image or a stack of them and returns a `Source`: a NumPy or CuPy array
-as kernels want it, and the way back to the caller's kind.
+An image is ``(H, W)`` or ``(H, W, C)`` with the channels last; other arrays need ``axes``, a letter for each axis.
+`accept` takes any kind of array that holds one image or a stack of images and returns a `Source`: a NumPy or CuPy array
+laid out for kernels, and a function that converts results to the caller's kind of array.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ MODES: dict[str, Border] = {
     "constant": Border(4, "constant", "BORDER_CONSTANT"),  # k k k k | a b c d | k k k k
 }
 
-# How many numbers stand before the runs of a slab, in the tables by which regions are labelled.
+# Number of entries before the runs of a slab, in the tables for labelling regions.
 RUNS_HEADER = 4
 
-TEXTS, BOOLS = (str, bytes), (bool, np.bool_)  # a union of types would be made anew at each check
+TEXTS, BOOLS = (str, bytes), (bool, np.bool_)  # a union of types would be created at each check
 
 BOOL = np.dtype(bool)
 UINT8 = np.dtype("uint8")
@@ -56,7 +56,7 @@ _ANY: frozenset[np.dtype[Any]] = frozenset(DTYPES)
 FLOATS: frozenset[np.dtype[Any]] = frozenset((FLOAT32, FLOAT64))
 WITH_BOOL: frozenset[np.dtype[Any]] = frozenset((*DTYPES, BOOL))
 INT32 = np.dtype("int32")
-# For filters that select or compare values: masks and labels as well.
+# For filters that select or compare values: includes masks and labels.
 WITH_LABELS: frozenset[np.dtype[Any]] = WITH_BOOL | {INT32}
 _OTHERS = tuple(map(np.dtype, ("int8", "uint32", "int64", "uint64", "float16", "complex64")))
 KNOWN = (BOOL, *DTYPES, INT32, *_OTHERS)
@@ -64,19 +64,19 @@ KNOWN = (BOOL, *DTYPES, INT32, *_OTHERS)
 MOVED: frozenset[np.dtype[Any]] = frozenset(KNOWN)
 
 
-ALPHA_CHANNELS = (2, 4)  # of images with alpha, which is the last
-MOST_CHANNELS = 4  # of an array that does not say what its axes are
+ALPHA_CHANNELS = (2, 4)  # numbers of channels of images with alpha, the last channel
+MOST_CHANNELS = 4  # of an array without ``axes``
 STACKED = "TZN"  # axes of a stack, whose images are filtered independently
 
 
 class Axes(NamedTuple):
-    """What the axes of an array are: Y and X of the image, C for channels, T, Z and N for a stack of images.
+    """The axes of an array: Y and X of the image, C for channels, T, Z and N for a stack of images.
 
     Attributes
     ----------
     given : the letters in the caller's order
-    order : in the order that kernels want: axes of the stack, rows, columns, channels
-    stack : how many of them are axes of the stack
+    order : the letters in the order for kernels: axes of the stack, rows, columns, channels
+    stack : number of axes of the stack
     """
 
     given: str
@@ -84,21 +84,21 @@ class Axes(NamedTuple):
     stack: int
 
     def arranged(self, array: Any) -> Any:
-        """An array of the caller's with its axes in the order for kernels."""
+        """Transpose the caller's array to the order of axes for kernels."""
         return _transposed(array, self.given, self.order)
 
     def restored(self, result: Any) -> Any:
-        """A result with its axes in the caller's order; it may have channels where the image has none, or none."""
+        """Transpose a result, which may have channels or not, to the caller's order of axes."""
         order = self._of(result.ndim)
         return _transposed(result, order, self._as_given(order))
 
     def given_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of a result in the caller's order of axes."""
+        """Return the shape of a result in the caller's order of axes."""
         order = self._of(len(shape))
         return tuple([shape[order.index(letter)] for letter in self._as_given(order)])
 
     def arranged_out(self, out: Any, ndim: int) -> Any:
-        """The caller's memory for a result of ``ndim`` axes, as kernels want it."""
+        """Transpose the caller's array for a result of ``ndim`` axes to the order for kernels."""
         order = self._of(ndim)
         return _transposed(out, self._as_given(order), order)
 
@@ -110,7 +110,7 @@ class Axes(NamedTuple):
 
 
 def contiguous(array: Any) -> Any:
-    """The array itself if it is C-contiguous, else a copy that is."""
+    """Return the array itself if it is C-contiguous, otherwise a C-contiguous copy."""
     if array.flags.c_contiguous:
         return array
     if not hasattr(array, "__cuda_array_interface__"):
@@ -120,7 +120,7 @@ def contiguous(array: Any) -> Any:
 
 
 def finish_on(device: Any) -> None:
-    """Wait for a CUDA device's current stream: those of other devices do not."""
+    """Wait for a CUDA device's current stream, as streams of other devices do not."""
     import cupy
 
     with device:
@@ -128,7 +128,7 @@ def finish_on(device: Any) -> None:
 
 
 def copied_to(array: Any, device: Any) -> Any:
-    """A copy of a CuPy array on another device."""
+    """Copy a CuPy array to another device."""
     finish_on(array.device)
     with device:
         copy = array.copy()
@@ -137,7 +137,7 @@ def copied_to(array: Any, device: Any) -> Any:
 
 
 def _copied(array: Array, dtype: np.dtype[Any]) -> Array:
-    """A C-contiguous copy of an array as another dtype; watched work may stop in between."""
+    """Copy an array to a C-contiguous array of another dtype; watched work may stop in between."""
     copied = new_array(array.shape, dtype)
     copy_pixels(array, copied)
     return copied
@@ -154,9 +154,9 @@ class Source(NamedTuple):
     ----------
     array : ndarray or cupy.ndarray, (H, W) or (H, W, C), with the axes of a stack before these
     restore : converts a result to the caller's kind of array; None if it already is
-    on_device : whether the array lies in GPU memory
-    axes : what the caller said of them
-    has_alpha : whether the last channel is alpha, which the filter treats apart
+    on_device : whether the array is in GPU memory
+    axes : the axes named by the caller; None if not given
+    has_alpha : whether the last channel is alpha, which the filter treats separately
     """
 
     array: Any
@@ -197,24 +197,24 @@ def accept(
     alpha: bool | None = False,
     name: str = "image",
 ) -> Source:
-    """Check an image and make it ready for kernels.
+    """Check an image and prepare it for kernels.
 
     Parameters
     ----------
-    image : NumPy, CuPy or PIL image, or anything with ``__cuda_array_interface__`` or DLPack
+    image : NumPy, CuPy or PIL image, or any array with ``__cuda_array_interface__`` or DLPack
     dtypes : the dtypes that the filter takes
     axes : the array's axes, one letter each; None: (H, W), or (H, W, C) with at most four channels
     together : whether the filter combines channels; otherwise they may be a stack of images
     color : whether the image must have three channels, or four of which the last is ignored
-    grey : whether an image of several channels is refused unless ``axes`` names them
-    channels : how many the image must have besides alpha
-    alpha : whether the last channel is alpha; None: as a PIL image's mode says, otherwise not
+    grey : whether an image of several channels is rejected unless ``axes`` names them
+    channels : number of channels that the image must have, not counting alpha
+    alpha : whether the last channel is alpha; None: according to the mode of a PIL image, otherwise False
     name : the argument's name, for error messages
 
     Raises
     ------
     TypeError : not an array, or its dtype is not among ``dtypes``
-    ValueError : not an image by its shape, or ``axes`` does not fit it
+    ValueError : the shape is not that of an image, or ``axes`` does not fit it
     """
     array: Any
     if type(image) is np.ndarray and image.flags.c_contiguous and image.flags.aligned and image.dtype.isnative:
@@ -236,7 +236,7 @@ def accept(
 
 
 def _check_channels(source: Source, axes: str | None, color: bool, grey: bool, channels: int | None, name: str) -> None:
-    """Check how many channels an image has; for the parameters see `accept`."""
+    """Check the number of channels of an image; for the parameters see `accept`."""
     shape = source.shape
     if source.has_alpha:
         channels = channels and channels + 1
@@ -274,7 +274,7 @@ def _with_axes(source: Source, axes: str, together: bool, name: str) -> Source:
 
 
 def check_axes(axes: str, shape: tuple[int, ...], *, together: bool = True, name: str) -> Axes:
-    """What letters say of the axes of an array; with ``together`` its channels are a part of each image."""
+    """Check the letters of an array's axes; with ``together``, its channels are a part of each image."""
     known = _known_axes(axes, together)
     if len(axes) != len(shape):
         raise ValueError(f"axes must have a letter for each axis of {name}, whose shape is {shape}, got {axes!r}")
@@ -294,7 +294,7 @@ def _known_axes(axes: str, together: bool) -> Axes:
     return Axes(axes, "".join(stack) + "YX" + last, len(stack))
 
 
-# What an array with this number of axes is likely to be.
+# What an array with this number of axes may be.
 SPELLINGS = {
     3: 'axes="TYX" for {first} images of a stack, "CYX" for {first} channels first or "YXC" for {last} channels last',
     4: 'axes="TYXC" for a stack of colour images, "TCYX" with the channels first or "TZYX" for two axes of a stack',
@@ -303,35 +303,33 @@ SPELLINGS = {
 
 
 def ambiguous_axes(shape: tuple[int, ...], name: str) -> str:
-    """Why an array is not taken for an image, and how to say what it is."""
+    """Return the message that an array is not an image without ``axes``, with suggestions."""
     rule = f"{name} must have the shape (H, W) or (H, W, C) with at most {MOST_CHANNELS} channels, got {shape}"
     if len(shape) not in SPELLINGS:
         return rule
-    return f"{rule}; say what its axes are: {SPELLINGS[len(shape)].format(first=shape[0], last=shape[-1])}"
+    return f"{rule}; name its axes: {SPELLINGS[len(shape)].format(first=shape[0], last=shape[-1])}"
 
 
 def by_channels(source: Source) -> Source:
-    """The channels of an image as a stack, to be filtered separately."""
+    """Convert the channels of an image to a stack, to be filtered separately."""
     axes = source.axes or Axes("YXC", "YXC", 0)
     known = Axes(axes.given, axes.order[: axes.stack] + "CYX", axes.stack + 1)
     return source._replace(array=contiguous(_transposed(source.array, axes.order, known.order)), axes=known)
 
 
 def given_shape(source: Source, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of all results of a source, each of which has this shape, in the caller's order of axes."""
+    """Return the shape of all results of a source, each of this shape, in the caller's order of axes."""
     return shape if source.axes is None else source.axes.given_shape((*source.stack, *shape))
 
 
 def accept_second(
     name: str, other: Any, source: Source, *, first: str = "image", dtypes: Collection[np.dtype[Any]] | None = None
 ) -> Any:
-    """Check an image that goes with the one called ``first``, of its shape, in the same memory.
+    """Check an image of the same shape and in the same memory as the argument ``first``, and return its array.
 
-    It is of its dtype, or of one of those given.
-
-    Returns its array.
+    Its dtype must be the same, or one of ``dtypes``.
     """
-    array = accept_beside(name, other, {source.dtype, *_ANY} if dtypes is None else dtypes, source, first=first)
+    array = accept_along(name, other, {source.dtype, *_ANY} if dtypes is None else dtypes, source, first=first)
     if array.shape != source.array.shape:
         raise ValueError(f"{name} must have the {first}'s shape {source.array.shape}, got {array.shape}")
     if dtypes is None:
@@ -339,8 +337,8 @@ def accept_second(
     return array
 
 
-def accept_beside(name: str, other: Any, dtypes: Collection[np.dtype[Any]], source: Source, *, first: str) -> Any:
-    """Check an image of any shape that goes with the one called ``first``, in the same memory; returns its array."""
+def accept_along(name: str, other: Any, dtypes: Collection[np.dtype[Any]], source: Source, *, first: str) -> Any:
+    """Check an image of any shape in the same memory as the argument ``first``, and return its array."""
     axes = source.axes
     second = accept(
         other, dtypes, axes=axes and axes.given, together=axes is not None and axes.order.endswith("C"), name=name
@@ -352,11 +350,11 @@ def accept_beside(name: str, other: Any, dtypes: Collection[np.dtype[Any]], sour
 def accept_broadcast(
     name: str, other: Any, source: Source, *, first: str = "image", dtypes: Collection[np.dtype[Any]] | None = None
 ) -> Any:
-    """Like `accept_second`, for an image of any shape that broadcasts to the first one's, as NumPy has it.
+    """Check an image as `accept_second` does, but of any shape that broadcasts to the first image's, as in NumPy.
 
-    Where the first one has axes of a stack in any place, an array without these goes with each image.
+    If the first image has axes of a stack, in any position, an array without them is combined with each image.
 
-    Returns its array, of the first one's shape; along axes of the stack it may be one image repeated without a copy.
+    Returns its array, of the first image's shape; along axes of the stack, one image may repeat without a copy.
     """
     found = _native(other) if type(other) is np.ndarray else _convert(other, name)
     array, axes, shape = found.array, source.axes, given_shape(source, source.shape)
@@ -382,7 +380,7 @@ def accept_broadcast(
 
 
 def broadcast(array: Any, shape: tuple[int, ...], source: Source) -> Any:
-    """A view of an array, in the memory that a source lies in, with this shape."""
+    """Broadcast an array, in the same memory as a source, to this shape."""
     return np.broadcast_to(array, shape, **({} if source.on_device else {"subok": False}))
 
 
@@ -392,14 +390,15 @@ def _check_same_dtype(name: str, array: Any, source: Source, first: str) -> None
 
 
 def check_memory(name: str, second: Source, source: Source, first: str = "image") -> None:
-    """Raise unless an image lies in the same memory as the one called ``first``."""
+    """Raise unless an image is in the same memory as the argument ``first``."""
     if second.on_device != source.on_device:
-        raise TypeError(f"{name} must lie in {'GPU' if source.on_device else 'host'} memory, as the {first} does")
+        raise TypeError(f"{name} must be in {'GPU' if source.on_device else 'host'} memory, like the {first}")
 
 
 def operand(name: str, given: Any, source: Source, dtypes: Collection[np.dtype[Any]] | None = None) -> Any:
-    """Check a number or an image that broadcasts to the source's shape, of its dtype or of one of those given; returns
-    a float, or the image's array."""
+    """Check a number, or an image that broadcasts to the source's shape; return a float, or the image's array.
+
+    The image's dtype must be the same as the source's, or one of ``dtypes``."""
     if type(given) in (int, float):
         return float(given)
     if hasattr(given, "__float__") and not getattr(given, "ndim", 0):
@@ -422,7 +421,7 @@ def _convert(image: Any, name: str) -> Source:
     if origin == "cupy":
         return Source(image, None, True) if image.flags.c_contiguous else _from_device(image, origin)
     if isinstance(image, np.ma.MaskedArray):
-        raise TypeError(f"{name} must be a plain array; a masked array's mask would be lost: fill it first (.filled)")
+        raise TypeError(f"{name} must be a plain array, got a masked array, whose mask would be lost: use .filled()")
     if isinstance(image, np.matrix):
         raise TypeError(f"{name} must be a plain array, got numpy.matrix: convert it with numpy.asarray")
     if isinstance(image, np.ndarray):
@@ -436,7 +435,7 @@ def _convert(image: Any, name: str) -> Source:
     if hasattr(image, "__array_interface__"):
         return _native(np.asarray(image))
     raise TypeError(
-        f"{name} must be a NumPy, CuPy or PIL image or offer DLPack or __cuda_array_interface__, got {kind.__name__}"
+        f"{name} must be a NumPy, CuPy or PIL image or support DLPack or __cuda_array_interface__, got {kind.__name__}"
     )
 
 
@@ -447,9 +446,9 @@ def _from_pil(image: Any) -> Source:
     if image.mode not in _PIL_MODES:
         modes = ", ".join(_PIL_MODES)
         raise TypeError(f"a PIL image must have one of the modes {modes}, got {image.mode!r}: use image.convert")
-    # As an array, a mask of PIL's has 255 for True where NumPy has 1.
+    # As an array, a PIL mask has 255 for True where NumPy has 1.
     array = np.asarray(image.convert("L")) > 0 if image.mode == "1" else np.asarray(image)
-    orientation = orientation_of(image)  # of a TIFF file, Pillow applies it when it loads the pixels
+    orientation = orientation_of(image)  # for TIFF files, Pillow applies it when it loads the pixels
     restore = partial(_to_pil, dict(image.info), orientation)
     return Source(_native(upright(array, orientation)).array, restore, has_alpha=image.mode in ("LA", "RGBA"))
 
@@ -473,12 +472,10 @@ def _to_pil(info: dict[Any, Any], orientation: int, result: Any) -> Any:
 def _from_device(image: Any, origin: str) -> Source:
     if find_spec("cupy") is None:
         packages = "'cupy-cuda13x[ctk]', or cupy-cuda12x for an older driver"
-        raise TypeError(
-            f"a {type(image).__name__} lies in GPU memory, for which CuPy is needed: pip install {packages}"
-        )
+        raise TypeError(f"a {type(image).__name__} is in GPU memory, for which CuPy is needed: pip install {packages}")
     import cupy
 
-    # DLPack makes CuPy's current stream wait for the one that the image is made on; most array interfaces do not.
+    # DLPack makes CuPy's current stream wait for the stream that computes the image; most array interfaces do not.
     convert = cupy.from_dlpack if origin != "cupy" and hasattr(image, "__dlpack__") else cupy.asarray
     array = convert(image)
     with array.device:
@@ -487,7 +484,7 @@ def _from_device(image: Any, origin: str) -> Source:
 
 
 def lies_on_device(image: Any) -> bool:
-    """Whether an array of any library lies in GPU memory."""
+    """Return whether an array of any library is in GPU memory."""
     if hasattr(image, "__cuda_array_interface__"):
         return True
     # kDLCUDA, kDLCUDAManaged
@@ -495,7 +492,7 @@ def lies_on_device(image: Any) -> bool:
 
 
 def device_of(image: Any) -> int:
-    """The number of the device that an array of any library lies on."""
+    """Return the number of the device that holds an array of any library."""
     import cupy
 
     if not isinstance(image, cupy.ndarray) and hasattr(image, "__dlpack_device__"):
@@ -508,18 +505,18 @@ def _from_dlpack(image: Any) -> Source:
         return _from_device(image, "")
     device = int(image.__dlpack_device__()[0])
     if device not in (1, 3):  # kDLCPU, kDLCUDAHost
-        raise TypeError(f"image must lie in CPU or CUDA memory, got DLPack device type {device}")
+        raise TypeError(f"image must be in CPU or CUDA memory, got DLPack device type {device}")
     restore = _returner(image)
     return Source(_native(np.from_dlpack(image)).array, restore)
 
 
 def _returner(image: Any) -> Callable[[Any], Any]:
-    """Return the conversion of an array to the library that ``image`` came from, by its ``from_dlpack``."""
+    """Return a function that converts an array to the library of ``image``, by its ``from_dlpack``."""
     origin = type(image).__module__.partition(".")[0]
     library = image.__array_namespace__() if hasattr(image, "__array_namespace__") else sys.modules.get(origin)
     importer = getattr(library, "from_dlpack", None)
     if importer is None:
-        raise TypeError(f"cannot turn a result back into {origin}: it has no from_dlpack")
+        raise TypeError(f"cannot convert a result to {origin}: it has no from_dlpack")
 
     def restore(result: Any) -> Any:
         return importer(result) if hasattr(result, "__dlpack__") else result
@@ -528,9 +525,9 @@ def _returner(image: Any) -> Callable[[Any], Any]:
 
 
 def border(mode: str, cval: float, dtype: np.dtype[Any], *, also: tuple[str, ...] = ()) -> tuple[int, float]:
-    """Check a border mode and its constant for images of ``dtype``, and return both as kernels take them.
+    """Check a border mode and its constant for images of ``dtype``, and return both as kernel arguments.
 
-    ``also`` are modes that the filter deals with itself, for the error that names them all.
+    ``also`` are modes that the filter handles itself, for the error message.
     """
     if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(_unknown_mode(mode, also))
@@ -545,17 +542,17 @@ def border(mode: str, cval: float, dtype: np.dtype[Any], *, also: tuple[str, ...
 
 
 def real(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
-    """The floats that values of these dtypes are computed in."""
+    """Return the floating-point dtype in which values of these dtypes are computed."""
     return FLOAT64 if FLOAT64 in dtypes else FLOAT32
 
 
 def bits(value: Any, dtype: np.dtype[Any]) -> int:
-    """A number of a dtype as the signed integer that has its bits."""
+    """Return the bits of a number of a dtype as a signed integer."""
     return int(np.array(value, dtype).view(f"i{dtype.itemsize}"))
 
 
 def period(length: int, mode: int) -> int | None:
-    """After how many samples an image of ``length`` samples repeats beyond its edges; None where it does not."""
+    """Return the period with which the extension of ``length`` samples repeats; None if it does not."""
     repeats = {MODES["reflect"].code: 2 * length, MODES["mirror"].code: max(2 * length - 2, 1)}
     repeats[MODES["wrap"].code] = length
     return repeats.get(mode)
@@ -571,13 +568,13 @@ def _unknown_mode(mode: object, also: tuple[str, ...]) -> str:
 
 @cache
 def limits(dtype: np.dtype[Any]) -> tuple[int, int]:
-    """The minimum and maximum of an integer dtype."""
+    """Return the minimum and maximum of an integer dtype."""
     info = np.iinfo(dtype)
     return int(info.min), int(info.max)
 
 
 def full_range(dtype: np.dtype[Any]) -> tuple[float, float]:
-    """The least and the greatest value of a dtype; of floats, the infinite ones."""
+    """Return the minimum and maximum of a dtype; infinite for floats."""
     if dtype.kind == "f":
         return -math.inf, math.inf
     return (0, 1) if dtype.kind == "b" else limits(dtype)
@@ -591,7 +588,7 @@ def flag(name: str, value: Any) -> bool:
 
 
 def number(name: str, value: Any, *, low: float = -math.inf, high: float = math.inf, finite: bool = True) -> float:
-    """Check a real number: not NaN, finite unless said otherwise, and from ``low`` to ``high``."""
+    """Check a real number from ``low`` to ``high``; by default it must be finite."""
     if isinstance(value, TEXTS) or not hasattr(value, "__float__"):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
@@ -608,7 +605,7 @@ def number(name: str, value: Any, *, low: float = -math.inf, high: float = math.
 
 
 def whole(name: str, value: Any, *, low: int = 1, high: int = 1 << 40) -> int:
-    """Check a whole number from ``low`` to ``high``."""
+    """Check an integer from ``low`` to ``high``."""
     if isinstance(value, BOOLS):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     try:
@@ -624,12 +621,12 @@ def whole(name: str, value: Any, *, low: int = 1, high: int = 1 << 40) -> int:
 
 
 def axis(value: Any) -> int:
-    """Check an axis of the rows (0 or -2) or the columns (1 or -1): 0 or 1."""
+    """Check an axis, 0 or -2 for rows and 1 or -1 for columns, and return 0 or 1."""
     return whole("axis", value, low=-2, high=1) % 2
 
 
 def pair(name: str, value: Any) -> tuple[Any, Any]:
-    """One value for rows and columns, or one for each."""
+    """Return a value for rows and one for columns, from one for both or a pair."""
     if isinstance(value, TEXTS) or not hasattr(value, "__len__"):
         return value, value
     if len(value) != 2:
@@ -638,11 +635,11 @@ def pair(name: str, value: Any) -> tuple[Any, Any]:
 
 
 LONGEST_WINDOW = 1 << 20
-LARGE_FOOTPRINT = 1 << 16  # bytes; larger ones are checked anew each time
+LARGE_FOOTPRINT = 1 << 16  # bytes; checks of larger footprints are not cached
 
 
 def window(size: Any, *, odd: bool = False) -> tuple[int, int]:
-    """Check a window's size: one positive whole number, or two for rows and columns."""
+    """Check a window's size: a positive integer, or two for rows and columns."""
     rows, cols = (whole("size", part, high=LONGEST_WINDOW) for part in pair("size", size))
     if odd and not (rows % 2 and cols % 2):
         raise ValueError(f"size must be odd and positive, got {size!r}")
@@ -673,7 +670,7 @@ def _known_footprint(shape: tuple[int, int], dtype: np.dtype[Any], content: byte
 
 
 def _checked_footprint(array: Array) -> Array | tuple[int, int]:
-    """A footprint as it is, or its size if it holds nothing but ones; row by row, because it may be large."""
+    """Check a footprint and return it, or its size if all elements are ones; row by row, as it may be large."""
     ones = 0
     for row in array:
         count = int(np.count_nonzero(row == 1))
@@ -690,7 +687,7 @@ def _nested(value: Any) -> bool:
 
 
 def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], like: Any) -> None:
-    """Check an array that a result of ``shape`` and ``dtype`` is to be written to; ``like`` is the image's array."""
+    """Check an output array for a result of ``shape`` and ``dtype``; ``like`` is the image's array."""
     if not isinstance(out, type(like)):
         raise TypeError(f"out must be a {type(like).__module__}.{type(like).__name__}, got {type(out).__name__}")
     if out.shape != shape:

@@ -1,4 +1,4 @@
-"""What this machine has, and its measured speeds (kept in the user's cache folder)."""
+"""This machine's processors and devices, and its measured speeds, stored in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from gpuimg.caching import cache_folder
 
 @dataclass(slots=True, eq=False)
 class Figures:
-    """Speeds that the choice of a backend rests on, in seconds and bytes a second.
+    """Speeds on which the choice of a backend is based, in seconds and bytes per second.
 
-    The defaults are shipped guesses for a machine that has not been measured. `speeds` holds measured seconds for each
-    element and unit of work on one thread, by kernel and types; `gpuimg.calibrate` fills it, and every longer call
-    does. `guesses` holds those of another machine, for kernels that have not been measured here. `measured` holds the
-    seconds of whole jobs (`gpuimg.dispatch.Job`) on each backend, from `gpuimg.explain`, as long as the process lives.
-    `revision` counts the changes.
+    The defaults are guesses for a machine that has not been measured. `speeds` holds measured seconds per element and
+    unit of work on one thread, by kernel and types; `gpuimg.calibrate` and every longer call update it. `guesses` holds
+    those of another machine, for kernels not yet measured here. `measured` holds the seconds of whole jobs
+    (`gpuimg.dispatch.Job`) on each backend, from `gpuimg.explain`, for the lifetime of the process. `revision` counts
+    the changes.
     """
 
     single_call: float = 2e-6
@@ -48,30 +48,30 @@ class Figures:
     revision: int = 0
 
     def speed(self, key: str) -> float:
-        """Seconds for each element and unit of work of a kernel on one thread, as far as they are known."""
+        """Return a kernel's seconds per element and unit of work on one thread, measured or guessed."""
         known = self.speeds.get(key)
         return self.guesses.get(key, self.seconds_per_work) if known is None else known
 
     def learn(self, key: str, seconds: float, amount: float) -> None:
-        """Take what a real call took on one thread: ``amount`` elements times work in ``seconds``."""
+        """Update a speed from a call on one thread: ``amount`` elements times work in ``seconds``."""
         measured = seconds / amount
         known = self.speeds.get(key)
         self.speeds[key] = measured if known is None else 0.7 * known + 0.3 * measured
         self.revision += 1
 
     def record(self, job: Any, seconds: dict[str, float]) -> None:
-        """Take the measured seconds of a job on each backend, which hold instead of predictions."""
+        """Record the measured seconds of a job on each backend, which replace predictions."""
         self.measured[job] = seconds
         self.revision += 1
 
 
 def identity() -> str:
-    """What the figures were measured on; other machines that share the folder do not use them."""
+    """Return a name for the machine, so that machines that share the folder use only their own figures."""
     return f"{platform.node()}-{platform.machine()}-{processor_count()}"
 
 
 def processor_count() -> int:
-    """Processors this process may run on."""
+    """Return the number of processors this process may run on."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
@@ -80,7 +80,7 @@ def processor_count() -> int:
 
 @cache
 def gpu_count() -> int:
-    """CUDA devices that this process may use; the driver is asked, and nothing is made on them."""
+    """Return the number of CUDA devices this process may use, from the driver, without creating a context."""
     driver = _cuda_driver()
     count = ctypes.c_int()
     failed = driver is None or driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
@@ -88,7 +88,7 @@ def gpu_count() -> int:
 
 
 def cuda_version() -> int | None:
-    """The newest CUDA that the NVIDIA driver knows, 13 for 13.1; None without a driver."""
+    """Return the newest major version of CUDA that the NVIDIA driver supports, 13 for 13.1; None without a driver."""
     driver = _cuda_driver()
     version = ctypes.c_int()
     return None if driver is None or driver.cuDriverGetVersion(ctypes.byref(version)) else version.value // 1000
@@ -102,7 +102,7 @@ def _cuda_driver() -> ctypes.CDLL | None:
 
 
 def be_nice(niceness: int) -> None:
-    """Add to the niceness of the calling thread, and of those that it starts; only Linux knows one of threads."""
+    """Increase the niceness of the calling thread and of threads that it starts; only Linux has it per thread."""
     if niceness and sys.platform == "linux":
         thread = threading.get_native_id()
         with suppress(OSError):  # a container may forbid it
@@ -110,22 +110,22 @@ def be_nice(niceness: int) -> None:
 
 
 def figures_path() -> Path:
-    """Where `gpuimg.calibrate` stores the figures."""
+    """Return the path where `gpuimg.calibrate` stores the figures."""
     return cache_folder() / "figures.json"
 
 
 def processor_quota() -> float:
-    """Processors' worth of time that a container may take, infinite where nothing limits it."""
+    """Return the CPU quota of the container, in processors; infinite without a limit."""
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         return int(quota) / int(period)
-    except (OSError, ValueError):  # there is none, or "max"
+    except (OSError, ValueError):  # no such file, or "max"
         return math.inf
 
 
 GPU_FIGURES = frozenset({"pcie_bandwidth", "gpu_bandwidth", "gpu_call", "gpu_launch", "gpu_work_per_byte"})
 LONGEST_FILE = 16 << 20
-PLAUSIBLE = 1e-18, 1e18  # limits of all that can have been measured, also after some arithmetic with it
+PLAUSIBLE = 1e-18, 1e18  # range of measured figures, and of results of arithmetic with them
 
 
 def _plausible(value: Any) -> bool:
@@ -133,7 +133,7 @@ def _plausible(value: Any) -> bool:
 
 
 def _stored() -> dict[str, dict[str, Any]]:
-    """What the file says of each machine, as far as it can have been measured; whatever else it holds is not there."""
+    """Read the plausible figures of each machine from the file, ignoring everything else."""
     try:
         content = caching.read(figures_path(), LONGEST_FILE + 1)
         everything = json.loads(content) if len(content) <= LONGEST_FILE else None
@@ -158,19 +158,19 @@ def _measured(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def stored() -> dict[str, Any]:
-    """This machine's stored figures."""
+    """Return this machine's stored figures."""
     return _stored().get(identity(), {})
 
 
 def shipped_speeds() -> dict[str, float]:
-    """Speeds of kernels on a server's processor, as ``bench/speeds.py`` has measured them."""
+    """Return the speeds of kernels on a server's processor, as measured by ``bench/speeds.py``."""
     content = Path(__file__).with_name("speeds.json").read_text(encoding="utf-8")
     return dict(json.loads(content))
 
 
 @cache
 def figures() -> Figures:
-    """This machine's figures: the stored ones, else the shipped ones; they learn while the process lives."""
+    """Return this machine's figures, stored or otherwise shipped; they are updated during the process."""
     found = Figures(multicore_speedup=max(1.0, 0.85 * processor_count()), guesses=shipped_speeds())
     for name, value in stored().items():
         setattr(found, name, value)
@@ -178,13 +178,13 @@ def figures() -> Figures:
 
 
 def store(measured: Figures, names: Iterable[str] | None = None) -> Path:
-    """Write figures to disk, all or those named, next to those of other machines that share the folder."""
+    """Write all figures, or those named, to disk, keeping those of other machines that share the folder."""
     kept = _storable() if names is None else names
     return _write({**_stored(), identity(): {name: getattr(measured, name) for name in sorted(kept)}})
 
 
 def reset() -> bool:
-    """Forget this machine's stored and learned figures; returns whether any were stored."""
+    """Discard this machine's stored and updated figures; return whether any were stored."""
     figures.cache_clear()
     everything = _stored()
     if identity() not in everything:

@@ -1,4 +1,4 @@
-"""The one list of filters. Tests, the benchmark, the command line and the docs all read it."""
+"""The registry of filters, read by the tests, the benchmark, the command line and the docs."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Filter(NamedTuple):
     Attributes
     ----------
     function : the plain function
-    family : the module in `gpuimg.filters` that it stands in
-    examples : keyword arguments to call it with; a value that is a function is made by it, out of the image
-    color : whether it takes images of three channels only
-    grey : whether it refuses images of several channels unless ``axes`` names them
-    kinds : of dtypes that it takes, by NumPy's letters: b is bool; u, i and f are those of `gpuimg.images.DTYPES`
-    images : the parameters that are images (or arrays of an image's shape) themselves
+    family : the module in `gpuimg.filters` that defines it
+    examples : keyword arguments to call it with; a function is called with the image to make the value
+    color : whether it takes only images of three channels
+    grey : whether it rejects images of several channels unless ``axes`` names them
+    kinds : kinds of dtypes that it takes, by NumPy's letters: b is bool; u, i and f are those of `gpuimg.images.DTYPES`
+    images : the parameters that are images (or arrays of an image's shape)
     operands : the parameters that are images or numbers
-    also : dtypes that it takes besides
+    also : further dtypes that it takes
     alpha : how it treats an alpha channel: "channel" as any channel, "kept", "weighed" or "dropped"; see
-        `gpuimg.plans.alpha`. All but the first have an argument ``alpha`` that says whether there is one
+        `gpuimg.plans.alpha`. For all but the first, the function has a parameter ``alpha``
     """
 
     name: str
@@ -44,12 +44,12 @@ class Filter(NamedTuple):
     operands: tuple[str, ...] = ()
 
     def is_image(self, name: str, value: Any) -> bool:
-        """Whether what is given for a parameter is an image."""
+        """Return whether the argument for a parameter is an image."""
         return (name in self.images and value is not None) or (name in self.operands and np.ndim(value) > 0)
 
     @property
     def dtypes(self) -> tuple[np.dtype[Any], ...]:
-        """All dtypes that it takes, whatever its other arguments are."""
+        """All dtypes that it takes, for some values of its other arguments."""
         usual = [dtype for dtype in (BOOL, *DTYPES) if dtype.kind in self.kinds]
         return tuple([dtype for dtype in KNOWN if dtype in usual or dtype in self.also])
 
@@ -58,7 +58,7 @@ FILTERS: dict[str, Filter] = {}
 
 
 def arguments(example: Mapping[str, Any], image: Any) -> dict[str, Any]:
-    """An example's keyword arguments for one image."""
+    """Return an example's keyword arguments for one image."""
     return {name: value(image) if callable(value) else value for name, value in example.items()}
 
 
@@ -72,7 +72,7 @@ def register(
     alpha: Treatment = "dropped",
     operands: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
-    """Enter a function into `FILTERS`, with what `Filter` says of it, and return it untouched."""
+    """Add a function to `FILTERS`, with the attributes of `Filter`, and return it unchanged."""
 
     def enter(function: Function) -> Function:
         name, family = function.__name__, function.__module__.rpartition(".")[2]

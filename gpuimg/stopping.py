@@ -1,4 +1,4 @@
-"""Work that can be stopped: what it looks at between bands of rows, and where it says how far it is."""
+"""Work that can be stopped: the flag that it checks between bands of rows, and its progress."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 0.02  # seconds between looks of what waits for something else
+PATIENCE = 0.02  # seconds between checks while waiting
 
 
 class Stopped(BaseException):
-    """The work in this thread is to end; no ``except Exception`` takes it for an error of a backend."""
+    """Raised to end the work in this thread; not an `Exception`, so that it is not taken for an error of a backend."""
 
 
 class Watch:
-    """What a thread's work is watched by: another thread asks it to stop and reads how far it is.
+    """Lets another thread stop a thread's work and read its progress.
 
-    The flag is a word in memory: compiled code looks at it too.
+    The flag is a word in memory, which compiled code checks too.
 
     Attributes
     ----------
-    deadline : when it ends at the latest, on the clock `time.monotonic`; None: never
-    processors : how many threads the work may use: others use the rest; None: all
-    where : the backend that the last filter runs on
-    steps : how many filters there are; 0 if that is not known
-    held : memory that takes long to free, until the next filter begins or it has been told that the work is done
+    deadline : time by which the work must end, on the clock `time.monotonic`; None: no deadline
+    processors : maximum number of threads for the work; None: all
+    where : the backend that runs the last filter
+    steps : number of filters; 0 if unknown
+    held : memory that is slow to free, kept until the next filter begins or the end of the work has been reported
     """
 
     __slots__ = (
@@ -54,53 +54,53 @@ class Watch:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the work is to end at the next look."""
+        """Whether the work is to end at the next check."""
         return self._flag.value != 0
 
     @property
     def address(self) -> int:
-        """Where the flag lies in memory; it is not 0 once the work is to end."""
+        """Address of the flag, which is nonzero once the work is to end."""
         return ctypes.addressof(self._flag)
 
     def beside(self) -> Watch:
-        """A watch for another thread that helps with the work, which stops with it."""
+        """Return a watch for another thread that helps with the work and stops with it."""
         other = Watch()
         other._flag, other.deadline, other.processors = self._flag, self.deadline, self.processors
         return other
 
     def look(self) -> None:
-        """End the work if it is to stop, or is too late."""
+        """Raise `Stopped` if the work is to stop or its deadline has passed."""
         if self.is_stopped or (self.deadline is not None and time.monotonic() > self.deadline):
             raise Stopped
 
     def begin(self, where: str) -> None:
-        """A filter begins on a backend."""
+        """Note that a filter begins on a backend."""
         self.where = where
         self.held = None
         self._shares = {}
         self._done = self._share = self._part = 0.0
 
     def plan(self, work: Mapping[Hashable, float]) -> None:
-        """Say what the parts of a filter's work are, and what each costs in comparison with the others."""
+        """Set the parts of a filter's work and their relative costs."""
         total = sum(work.values()) or 1.0
         self._shares = {part: cost / total for part, cost in work.items()}
         self._done = self._share = self._part = 0.0
 
     def enter(self, part: Hashable) -> None:
-        """A part begins; one that was not planned belongs to the part before."""
+        """Note that a part begins; a part that was not planned belongs to the previous one."""
         self.look()
         share = self._shares.get(part)
         if share is not None:
             self._done, self._share, self._part = self._done + self._share, share, 0.0
 
     def end(self) -> None:
-        """A filter has ended."""
+        """Note that a filter has ended."""
         self._steps_done += 1
         self._done = self._share = self._part = 0.0
 
     @property
     def progress(self) -> float:
-        """The share of the work that is done, from 0 to 1; of several filters each counts the same."""
+        """Fraction of the work that is done, from 0 to 1; all filters count the same."""
         within = min(self._done + self._share * self._part, 1.0)
         steps = max(self.steps, self._steps_done + 1)
         return min((self._steps_done + within) / steps, 1.0)
@@ -109,17 +109,17 @@ class Watch:
 class _Local(threading.local):
     watch: Watch | None = None
     interrupt: Watch | None = None
-    stopper: Watch | None = None  # the watch, else the interrupt
+    stopper: Watch | None = None  # the watch, otherwise the interrupt
 
 
-local = _Local()  # for those who look in each call; others call the functions below
+local = _Local()  # for code that checks in each call; other code calls the functions below
 _unset = ctypes.c_int64(0)
-UNSET = ctypes.addressof(_unset)  # the flag of work that nobody watches
+UNSET = ctypes.addressof(_unset)  # the flag of work without a watch
 
 
 @contextmanager
 def watched(watch: Watch | None) -> Iterator[None]:
-    """A context whose work in this thread looks at ``watch``."""
+    """Make this thread's work in the context check ``watch``."""
     outer, local.watch = local.watch, watch
     local.stopper = watch or local.interrupt
     try:
@@ -130,25 +130,25 @@ def watched(watch: Watch | None) -> Iterator[None]:
 
 
 def watch() -> Watch | None:
-    """What watches this thread's work."""
+    """Return the watch of this thread's work."""
     return local.watch
 
 
 def flag() -> int:
-    """The address of the flag that this thread's work looks at."""
+    """Return the address of the flag that this thread's work checks."""
     found = local.stopper
     return UNSET if found is None else found.address
 
 
 def look() -> None:
-    """End the work if it is to stop."""
+    """Raise `Stopped` if this thread's work is to stop."""
     found = local.stopper
     if found is not None:
         found.look()
 
 
 def within(done: float) -> None:
-    """Say which share of the present part of the work is done, and end it if it is to stop."""
+    """Set the fraction of the current part of the work that is done, and raise `Stopped` if it is to stop."""
     found = local.stopper
     if found is not None:
         found._part = done
@@ -157,7 +157,7 @@ def within(done: float) -> None:
 
 @contextmanager
 def interrupted_by(watch: Watch) -> Iterator[None]:
-    """A context whose work in this thread stops with ``watch``, but is not divided more finely for it."""
+    """Stop this thread's work in the context with ``watch``, without dividing it into smaller pieces."""
     outer, local.interrupt = local.interrupt, watch
     local.stopper = local.watch or watch
     try:
@@ -168,16 +168,16 @@ def interrupted_by(watch: Watch) -> Iterator[None]:
 
 
 def handles_signals() -> bool:
-    """Whether this is the thread that signals come to, and nobody else may stop its work."""
+    """Return whether this is the thread that receives signals, and its work has no watch."""
     return local.watch is None and threading.current_thread() is threading.main_thread()
 
 
-def _call_beside(function: Callable[[], None]) -> bool:
-    """Call a function in a thread of its own, soon; False if there can be none.
+def _call_in_thread(function: Callable[[], None]) -> bool:
+    """Call a function in a new thread; return False if none can be started.
 
-    The thread ends with the call, and the threads that OpenMP has started for it do too. If they were kept, GNU OpenMP
-    would have more threads than there are processors, and let those of all other callers sleep between calls: to wake
-    one takes longer than most filters of a small image. What is called here is long.
+    The thread ends with the call, as do the threads that OpenMP has started for it. If they were kept, GNU OpenMP would
+    have more threads than processors, and put those of all other callers to sleep between calls: waking one takes
+    longer than most filters of a small image. Functions called here are long.
     """
     if sys.is_finalizing():
         return False
@@ -186,14 +186,14 @@ def _call_beside(function: Callable[[], None]) -> bool:
     except RuntimeError as error:
         if "new thread" not in str(error):  # of a signal's handler
             raise
-        return False  # the system has none left, or the interpreter ends
+        return False  # no threads left, or the interpreter is shutting down
     return True
 
 
 def interruptibly(function: Callable[[], T], watch: Watch) -> T:
     """Call a function in another thread while this one handles signals.
 
-    What a handler raises stops the work, which looks at ``watch``; it is raised once the function has returned.
+    An exception from a handler stops the work, which checks ``watch``; it is raised once the function has returned.
     """
     ended = threading.Lock()
     ended.acquire()
@@ -203,7 +203,7 @@ def interruptibly(function: Callable[[], T], watch: Watch) -> T:
 
     def work() -> None:
         try:
-            begun.append(None)  # before the look: either it is stopped in time, or it is waited for
+            begun.append(None)  # before the check: either this is stopped in time, or the other thread waits for it
             with interrupted_by(watch):
                 watch.look()
                 results.append(function())
@@ -213,20 +213,20 @@ def interruptibly(function: Callable[[], T], watch: Watch) -> T:
             ended.release()
 
     try:
-        if not _call_beside(work):
+        if not _call_in_thread(work):
             return function()
-        while not ended.acquire(timeout=PATIENCE):  # on Windows a signal does not end it
+        while not ended.acquire(timeout=PATIENCE):  # on Windows, signals do not interrupt it
             pass
     except BaseException as interrupt:
         watch.stop()
         _wait_for(ended, begun, interrupt)
     if errors:
-        raise errors.pop()  # out of the list: no cycle holds what the traceback does
+        raise errors.pop()  # removed from the list, so that the traceback is in no reference cycle
     return results.pop()
 
 
 def _wait_for(ended: threading.Lock, begun: list[None], interrupt: BaseException) -> NoReturn:
-    """Raise an interrupt, or the last one that comes meanwhile, once the work has ended or if it never begins."""
+    """Raise an interrupt, or the last one in the meantime, once the work has ended or if it has not begun."""
     while begun:
         try:
             if ended.acquire(timeout=PATIENCE):

@@ -65,7 +65,7 @@ def test_what_is_there_is_replaced_only_if_asked(folder, tmp_path):
     (tmp_path / "1.png").write_text("mine")
     done = gpuimg.map_files(files, "invert", tmp_path)
     assert [bool(each.error) for each in done] == [False, True]
-    assert done[1].error.endswith("1.png is there already")
+    assert done[1].error.endswith("1.png already exists")
     assert [each.exists for each in done] == [False, True]
     assert (tmp_path / "1.png").read_text() == "mine"
     done = gpuimg.map_files(files, "invert", tmp_path, overwrite=True)
@@ -81,7 +81,7 @@ def test_results_of_another_format(folder, tmp_path):
     done = gpuimg.map_files([folder, tmp_path / "1.bmp"], "invert", tmp_path / "out", suffix=".tif")
     assert [each.target.name for each in done] == [name.replace(".png", ".tif") for name in [*NAMES, "1.tif"]]
     assert [each.source.name for each in done if each.error] == ["broken.png", "1.bmp"]
-    assert done[-1].error == f"{folder / '1.png'} is saved as 1.tif, too"
+    assert done[-1].error == f"{folder / '1.png'} is also saved as 1.tif"
     for number, image in enumerate(IMAGES):
         assert done[number].target.read_bytes()[:4] == b"II*\0"
         np.testing.assert_array_equal(gpuimg.open_image(done[number].target), 255 - image)
@@ -120,7 +120,7 @@ def test_of_two_files_of_one_name_the_first_is_taken(folder, tmp_path):
     (tmp_path / "again").mkdir()
     gpuimg.save_image(files[2], IMAGES[3])
     done = gpuimg.map_files(files, gpuimg.invert, tmp_path / "out")
-    assert [each.error for each in done] == ["", "", f"{files[0]} is saved as {files[0].name}, too"]
+    assert [each.error for each in done] == ["", "", f"{files[0]} is also saved as {files[0].name}"]
     np.testing.assert_array_equal(gpuimg.open_image(done[0].target), 255 - IMAGES[0])
 
 
@@ -159,8 +159,8 @@ def test_many_files_and_folders(folder, tmp_path):
     again = run(folder / "0.png", folder / "2.png", "-o", tmp_path / "good", "-f", "invert")
     assert again.exit_code == 1
     assert again.stderr.splitlines() == [
-        f"{folder / '0.png'}: {tmp_path / 'good' / '0.png'} is there already",
-        f"1 of 2 files were written to {tmp_path / 'good'}; 1 exist already: say --overwrite to replace them",
+        f"{folder / '0.png'}: {tmp_path / 'good' / '0.png'} already exists",
+        f"1 of 2 files were written to {tmp_path / 'good'}; 1 already exist: use --overwrite to replace them",
     ]
     assert run(folder / "0.png", "-o", tmp_path / "good", "-f", "invert", "--overwrite").exit_code == 0
 
@@ -170,7 +170,7 @@ def test_a_single_file_is_not_replaced(folder, tmp_path):
     assert run(folder / "0.png", "-o", target, "-f", "invert").exit_code == 0
     refused = run(folder / "1.png", "-o", target, "-f", "invert")
     assert refused.exit_code == 1
-    assert "say --overwrite to replace it" in refused.stderr
+    assert "use --overwrite to replace it" in refused.stderr
     np.testing.assert_array_equal(gpuimg.open_image(target), 255 - IMAGES[0])
     assert run(folder / "1.png", "-o", target, "-f", "invert", "--overwrite").exit_code == 0
 

@@ -238,7 +238,9 @@ def test_no_image_has_no_output_file(folder):
 
 
 def test_an_image_needs_an_output_file(folder):
-    assert_fails(gpuimg_command("run", "grey.png", "-f", "minimum"), 2, "uint8 of shape (40, 50): say with -o")
+    assert_fails(
+        gpuimg_command("run", "grey.png", "-f", "minimum"), 2, "uint8 of shape (40, 50): name a target with -o"
+    )
 
 
 @pytest.mark.parametrize(
@@ -301,7 +303,7 @@ def test_files_that_cannot_be_read(folder):
     ):
         assert_fails(gpuimg_command("run", name, "-o", "out.png", "-f", "minimum"), 1, words)
     folder_to_file = gpuimg_command("run", ".", "-o", "out.png", "-f", "minimum")
-    assert_fails(folder_to_file, 2, "of several files the results go into a folder")
+    assert_fails(folder_to_file, 2, "several files need a folder for the results")
     assert names(folder) == ["cut.png", "deep.png", "grey.png", "text.png"]
 
 

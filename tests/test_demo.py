@@ -193,7 +193,7 @@ def test_a_float_picture_is_refused(tmp_path):
     gpuimg.save_image(tmp_path / "a.tif", np.zeros((4, 4), np.float32))
     result = CliRunner().invoke(cli.cli, ["demo", "--image", str(tmp_path / "a.tif"), "--out", str(tmp_path)])
     assert result.exit_code == 1
-    assert result.stderr == f"Error: {tmp_path / 'a.tif'}: the demo takes pictures of 8 or 16 bits, not float32\n"
+    assert result.stderr == f"Error: {tmp_path / 'a.tif'}: image must have 8 or 16 bits for the demo, got float32\n"
 
 
 def test_wrong_usage(tmp_path):

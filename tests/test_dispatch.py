@@ -1,4 +1,4 @@
-"""The cost rule, the names that select a backend, and what `explain`, `backends` and `calibrate` say."""
+"""The cost model, the names that select a backend, and the output of `explain`, `backends` and `calibrate`."""
 
 import json
 import subprocess

@@ -321,7 +321,7 @@ def test_a_stack_of_masks_is_saved_as_0_and_255(tmp_path):
 
 def test_stacks_that_cannot_be_saved(tmp_path):
     stack = sample((3, 9, 8))
-    with pytest.raises(ValueError, match='say what its axes are: axes="TYX"'):
+    with pytest.raises(ValueError, match='name its axes: axes="TYX"'):
         save_image(tmp_path / "a.tif", stack)
     with pytest.raises(ValueError, match="axes must have a letter for each axis"):
         save_image(tmp_path / "a.tif", stack, axes="YX")

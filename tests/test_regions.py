@@ -169,7 +169,7 @@ WRONG = [
     ({"properties": "area"}, TypeError, "properties must be a sequence of names, got 'area'"),
     ({"properties": ("area", "size")}, ValueError, "properties must be among label, num_pixels"),
     ({"properties": ("max_intensity",)}, ValueError, "must be given for the property 'max_intensity'"),
-    ({"separator": 3}, TypeError, "separator must be a text, got 3"),
+    ({"separator": 3}, TypeError, "separator must be a str, got 3"),
     (
         {"intensity_image": np.ones((3, 4))},
         ValueError,

@@ -282,7 +282,7 @@ def test_a_step_has_one_text(text, params):
 @pytest.mark.parametrize(
     ("name", "params", "words"),
     [
-        ("blend", {"other": np.zeros((2, 2)), "alpha": 1}, "blend: other is an image, which has no text"),
+        ("blend", {"other": np.zeros((2, 2)), "alpha": 1}, "blend: other is an image, which cannot be written as text"),
         ("gaussian", {"sigma": {1: 2}}, "gaussian: sigma must be a number, a word"),
         ("gaussian", {"sigma": 10**50}, "numbers of at most 40 characters"),
         ("gaussian", {"mode": "a\0b"}, "parameters are written"),

@@ -1,7 +1,7 @@
 """The command line: ``gpuimg run``, ``filters``, ``info``, ``calibrate``, ``demo`` and others.
 
-Results go to stdout, progress and messages to stderr. Exit code 1: it could not be done, and one line says why.
-Exit code 2: wrong usage.
+Results go to stdout, progress and messages to stderr. Exit code 1: failure, with a one-line message. Exit code 2: wrong
+usage.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gpuimg.errors import GpuimgError, one_line
 
 
 class Commands(click.Group):
-    """Commands whose expected errors are one line on stderr and exit code 1."""
+    """Commands that report expected errors in one line on stderr, with exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -51,7 +51,7 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line, with the settings of a process that a library must not touch."""
+    """Run the command line, with process-wide settings that a library must not change."""
     logging.getLogger("tifffile").propagate = False  # it reports damage in many lines; our error is one
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
     warnings.showwarning = _show_warning  # type: ignore[assignment]
@@ -65,5 +65,5 @@ def _show_warning(message: Warning | str, *_: Any) -> None:
 
 
 def _terminate(number: int, _: Any) -> NoReturn:
-    """Leave by way of an exception, so that drafts of files and worker processes are cleared away."""
+    """Exit by an exception, so that temporary files and worker processes are cleaned up."""
     raise SystemExit(128 + number)

@@ -47,7 +47,7 @@ def completion(ctx: click.Context, shell: str) -> None:
 
 
 class Bash(BashComplete):
-    """Completion in bash, which takes ``:`` and ``=`` for the ends of words, unlike Click."""
+    """Completion in bash, which treats ``:`` and ``=`` as word breaks, unlike Click."""
 
     source_template = BASH
 

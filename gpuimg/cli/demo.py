@@ -26,7 +26,9 @@ from gpuimg.errors import one_line
 )
 @max_pixels_option
 @max_bytes_option
-@click.option("--async", "asynchronous", is_flag=True, help="Show how free a program's loop stays meanwhile instead.")
+@click.option(
+    "--async", "asynchronous", is_flag=True, help="Measure the latency of an asyncio loop during the job instead."
+)
 def demo(
     path: str | None,
     megapixels: float | None,
@@ -37,9 +39,9 @@ def demo(
 ) -> None:
     """Run one job on a large image in every way this machine supports.
 
-    Median 5x5, Gaussian, Sobel, Otsu's threshold: in plain Python loops (alone, in threads, in processes), in NumPy
+    5x5 median, Gaussian, Sobel, Otsu's threshold: in plain Python loops (alone, in threads, in processes), in NumPy
     slices, and with gpuimg on each backend. Shows the seconds, and whether all pixels are the same. With --async: by
-    blocking calls, threads, processes and jobs, and how late an asyncio loop wakes up meanwhile.
+    blocking calls, threads, processes and jobs, with the delay of an asyncio loop during each.
     """
     from gpuimg import demo as story
     from gpuimg import demo_lag

@@ -1,4 +1,4 @@
-"""``gpuimg filters``: the list, and one filter's help."""
+"""``gpuimg filters``: the list of filters, and the help of one filter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gpuimg.registry import Filter
 @click.command()
 @click.argument("name", required=False, shell_complete=complete_filter)
 def filters(name: str | None) -> None:
-    """List the filters, or show one filter's help."""
+    """List the filters, or show the help of one filter."""
     if name is None:
         from gpuimg.advice import unwritten
 
@@ -40,14 +40,14 @@ def filters(name: str | None) -> None:
 
 
 def _signature(found: Filter) -> inspect.Signature:
-    """A filter's signature without types: its help says more about them."""
+    """Return a filter's signature without types, which its help describes."""
     full = inspect.signature(found.function)
     bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in full.parameters.values()]
     return full.replace(parameters=bare, return_annotation=inspect.Signature.empty)
 
 
 def _shared_parameters(found: Filter) -> str:
-    """What `gpuimg.filters` says of the parameters for which the filter's help refers to it."""
+    """Return the description, in `gpuimg.filters`, of the shared parameters of a filter."""
     import gpuimg.filters
 
     referring = re.findall(r"^([\w, ]+) : .*see `gpuimg\.filters`", inspect.getdoc(found.function) or "", re.MULTILINE)
@@ -62,7 +62,7 @@ def _summary(found: Filter) -> str:
 
 
 def _example(found: Filter) -> str:
-    """A step that sets what must be set, or else the first parameter, to the value of an example."""
+    """Return a step that sets the required parameters, or otherwise the first one, to the value of an example."""
     known = parameters(found)
     params = next((example for example in found.examples if example), {})
     written = {name: value for name, value in params.items() if name in known}

@@ -1,4 +1,4 @@
-"""``gpuimg info``: what is on this machine."""
+"""``gpuimg info``: backends, devices, caches and versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``gpuimg calibrate`` and ``gpuimg warmup``: what is measured and compiled beforehand."""
+"""``gpuimg calibrate`` and ``gpuimg warmup``: measure and compile in advance."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ UNITS = {
 
 
 @click.command()
-@click.option("--reset", is_flag=True, help="Remove what was stored for this machine, and measure nothing.")
+@click.option("--reset", is_flag=True, help="Remove the figures stored for this machine, without measuring.")
 def calibrate(reset: bool) -> None:
     """Measure this machine, so that "auto" uses its measured speeds.
 
-    Takes about half a minute, while nothing else should run. Filters that are not compiled yet are compiled first, for
-    half of that time at most; run `gpuimg warmup` before to have all measured.
+    Takes about half a minute, during which nothing else should run. Filters that are not compiled yet are compiled
+    first, for at most half of that time; run `gpuimg warmup` beforehand to measure all of them.
     """
     from gpuimg import machine
     from gpuimg.choosing import backend_named
@@ -56,9 +56,11 @@ def calibrate(reset: bool) -> None:
 
 @click.command()
 @click.argument("names", metavar="[FILTER]...", nargs=-1, shell_complete=complete_filter)
-@click.option("--dtype", "dtypes", multiple=True, default=("uint8", "float32"), help="Of the images; may be repeated.")
+@click.option(
+    "--dtype", "dtypes", multiple=True, default=("uint8", "float32"), help="Dtype of the images; may be repeated."
+)
 def warmup(names: Sequence[str], dtypes: Sequence[str]) -> None:
-    """Compile filters beforehand, all of them or those named, so that their first use does not wait.
+    """Compile all filters, or those named, in advance, so that their first use is fast.
 
     \b
     gpuimg warmup

@@ -1,4 +1,4 @@
-"""What commands share: options, types of values, completion."""
+"""Options, types of values and completion shared by the commands."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from gpuimg.typing import Backend
 
 
 def complete_filter(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """The filters whose names begin so, for the shell."""
+    """Return completions of a filter's name."""
     return [name for name in gpuimg.FILTERS if name.startswith(incomplete)]
 
 
 def complete_step(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """The filters whose names begin so, or the parameters of a filter that is named, for the shell."""
+    """Return completions of a filter's name, or of its parameters after the name."""
     name, colon, _ = incomplete.partition(":")
     if not colon or name not in gpuimg.FILTERS:
         return complete_filter(ctx, param, incomplete)
@@ -47,7 +47,7 @@ max_bytes_option = click.option(
 
 
 def default_backend() -> Backend:
-    """What to run on where no option says so."""
+    """Return the backend to use without an option."""
     from gpuimg.dispatch import requested
 
     try:

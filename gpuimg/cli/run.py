@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def read_chain(ctx: click.Context, param: click.Parameter, texts: Iterable[str]) -> Chain:
-    """Read the steps of a chain; what is wrong with one is wrong usage."""
+    """Read the steps of a chain; an invalid step is a usage error."""
     try:
         return gpuimg.chain(*map(read_step, texts))
     except ValueError as error:
@@ -38,7 +38,7 @@ def read_chain(ctx: click.Context, param: click.Parameter, texts: Iterable[str])
 
 
 def read_compression(ctx: click.Context, param: click.Parameter, text: str | None) -> str | int | None:
-    """Levels are numbers."""
+    """Read a compression: the name of a method, or a level as a number."""
     return int(text) if text is not None and re.fullmatch("[0-9]", text) else text
 
 
@@ -77,36 +77,41 @@ def _one_of(known: Sequence[str], text: str) -> str:
     multiple=True,
     required=True,
     shell_complete=complete_step,
-    help="A filter; repeat the option for a chain. Values without names come first and go to the parameters in order: "
-    "clip:50,200 is clip:min=50,max=200. Where a parameter takes several numbers, those that follow belong to it: "
+    help="A filter; repeat the option for a chain. Values without names come first and are assigned to the parameters "
+    "in order: clip:50,200 is clip:min=50,max=200. A parameter of several numbers takes the numbers that follow: "
     "resize:480,640. See `gpuimg filters` and `gpuimg filters NAME`.",
 )
 @backend_option
-@click.option("--explain", "explaining", is_flag=True, help="Print to stderr what runs where, and why.")
+@click.option("--explain", "explaining", is_flag=True, help="Print to stderr which backend runs the filters, and why.")
 @click.option(
     *("--format", "kind"),
     metavar="NAME",
     callback=read_format,
-    help="Of what is written to standard output: png (unless given), tif, jpg, ... Of what is written to a folder: "
-    "files are converted to this format and take its suffix.",
+    help="Format of standard output: png (default), tif, jpg, ... In a folder, files are converted to this format and "
+    "take its suffix.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
-@click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Files at a time. Default: one a processor.")
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
+@click.option(
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Number of files processed in parallel. Default: one per processor.",
+)
 @max_pixels_option
 @max_bytes_option
 @click.option("--strip", is_flag=True, help="Do not keep metadata: colour profile, EXIF, XMP, resolution, description.")
-@click.option("--quality", metavar="N", type=click.IntRange(1, 100), help="Of JPEG, WebP and AVIF files.")
+@click.option("--quality", metavar="N", type=click.IntRange(1, 100), help="Quality of JPEG, WebP and AVIF files.")
 @click.option(
     "--subsampling",
     metavar="J:A:B",
     callback=read_subsampling,
-    help="Of the colours of JPEG and AVIF files: 4:4:4 (unless given), which keeps all of them, 4:2:2 or 4:2:0.",
+    help="Chroma subsampling of JPEG and AVIF files: 4:4:4 (default, no subsampling), 4:2:2 or 4:2:0.",
 )
 @click.option(
     "--compression",
     metavar="NAME",
     callback=read_compression,
-    help="Of TIFF files: none, deflate, lzw or zstd. Of PNG files: a level from 0 to 9.",
+    help="Compression of TIFF files: none, deflate, lzw or zstd; of PNG files: a level from 0 to 9.",
 )
 def run(
     sources: Sequence[str],
@@ -126,11 +131,11 @@ def run(
 ) -> None:
     """Run filters over image files, and over every page of a TIFF.
 
-    The depth of the file is kept: 8 and 16 bits, floats in TIFF; so are its metadata, as far as DST holds them. An
-    alpha channel is not filtered as a colour: see alpha in `gpuimg filters invert`. A bool result is saved as 0 and
-    255. A result that is not an image, such as of threshold_otsu or histogram, ends the chain and is printed as
-    JSON. Of several files, or of a folder, each goes on when another fails; the exit code is 1 then. Files that are
-    there are not replaced. "-" is standard input as SRC, and standard output as DST.
+    The depth of the file is preserved: 8 and 16 bits, floats in TIFF; so are its metadata, if the format of DST
+    supports them. An alpha channel is not filtered as a colour: see alpha in `gpuimg filters invert`. A bool result is
+    saved as 0 and 255. A result that is not an image, such as that of threshold_otsu or histogram, ends the chain and
+    is printed as JSON. If one of several files fails, the others are still processed, and the exit code is 1. Existing
+    files are not replaced. "-" is standard input as SRC, and standard output as DST.
 
     \b
     gpuimg run photo.tif -o out.tif -f median:size=5 -f gaussian:sigma=2
@@ -158,7 +163,7 @@ def run(
 
 @dataclass(frozen=True)
 class Work:
-    """What is done with each file, and how it is read and written."""
+    """The chain to run on each file, and options for reading and writing."""
 
     chain: Chain
     backend: Backend
@@ -170,7 +175,7 @@ class Work:
 
     @property
     def bounds(self) -> dict[str, Any]:
-        """On the files that are read."""
+        """Limits of the files that are read."""
         return {"max_pixels": self.max_pixels, "max_bytes": self.max_bytes}
 
 
@@ -187,7 +192,7 @@ def _run_one(work: Work, src: str, output: str | None, explaining: bool, overwri
         result, is_stack, has_alpha, metadata, left_out = open_pages(src, **work.bounds, metadata=keeping)
         warn_left_out(src, left_out, "not read:")
         if output is not None and Path(output).exists() and not overwrite:
-            raise click.ClickException(f"{output} is there already: say --overwrite to replace it")
+            raise click.ClickException(f"{output} already exists: use --overwrite to replace it")
         opened = _with_images(work)
         _check_chain(opened, result, output, is_stack, has_alpha)
         for text, (entry, params) in zip(work.chain.texts(), opened.steps, strict=True):
@@ -234,11 +239,11 @@ def _is_folder(output: str) -> bool:
 
 
 def _run_many(work: Work, sources: Sequence[str], output: str | None, jobs: int | None, suffix: str | None) -> None:
-    """Run a chain over many files, and say at the end what became of them."""
+    """Run a chain over many files, and report how many were written."""
     from gpuimg.jobs.batches import image_files
 
     if output is None or not (_is_folder(output) or (not Path(output).exists() and Path(output).suffix == "")):
-        raise click.UsageError("of several files the results go into a folder: name one with -o, for example -o out/")
+        raise click.UsageError("several files need a folder for the results: name one with -o, for example -o out/")
     chain = _with_images(work)
     files = sum(1 for _ in image_files(sources, suffix))
     if files == 0:
@@ -264,7 +269,7 @@ def _run_many(work: Work, sources: Sequence[str], output: str | None, jobs: int 
         )
     failed = sum(bool(done.error) for done in made)
     existing = sum(done.exists for done in made)
-    refused = f"; {existing} exist already: say --overwrite to replace them" if existing else ""
+    refused = f"; {existing} already exist: use --overwrite to replace them" if existing else ""
     click.echo(f"{len(made) - failed} of {len(made)} files were written to {output}{refused}", err=True)
     if failed:
         raise SystemExit(1)
@@ -280,14 +285,14 @@ def _check_output(output: str, saving: dict[str, Any]) -> None:
 
 
 def _axes(ndim: int, is_stack: bool) -> dict[str, Any]:
-    """What says that an array is a stack of pages."""
+    """Return the ``axes`` of an array, if it is a stack of pages."""
     from gpuimg.files import axes_of_pages
 
     return {"axes": axes_of_pages(ndim)} if is_stack else {}
 
 
 def _with_images(work: Work) -> Chain:
-    """A chain with the files read that it names in place of images."""
+    """Read the image files that a chain names as parameters, and return the chain with the images."""
 
     def opened(entry: Filter, name: str, value: Any) -> Any:
         if name not in entry.images and not (name in entry.operands and isinstance(value, str)):
@@ -308,7 +313,7 @@ def _with_images(work: Work) -> Chain:
 
 
 def _check_chain(chain: Chain, image: Any, output: str | None, is_stack: bool, has_alpha: bool) -> None:
-    """Raise before anything is computed, where a step's arguments are wrong or the result cannot go where it should."""
+    """Raise, before computing, if a step's arguments are wrong or the result cannot be written to the target."""
     from gpuimg.files import check_fits
     from gpuimg.jobs.chains import conversion, planned_steps
 
@@ -328,9 +333,7 @@ def _check_chain(chain: Chain, image: Any, output: str | None, is_stack: bool, h
         return
     (value,) = made
     if output is None:
-        raise click.UsageError(
-            f"the result is an image, {value.dtype} of shape {value.shape}: say with -o where it goes"
-        )
+        raise click.UsageError(f"the result is an image, {value.dtype} of shape {value.shape}: name a target with -o")
     try:
         check_fits(output, value.shape, value.dtype, conversion(value.dtype), **_axes(len(value.shape), is_stack))
     except (TypeError, ValueError) as error:
@@ -339,7 +342,7 @@ def _check_chain(chain: Chain, image: Any, output: str | None, is_stack: bool, h
 
 @contextmanager
 def _errors_of(entry: Filter) -> Iterator[None]:
-    """Turn what a filter says of its arguments into a line that names it."""
+    """Turn a filter's errors into one line that names the filter."""
     try:
         yield
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What is shown: progress and tables."""
+"""Progress bars and tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[str], None]]:
-    """Give a function that says what begins now; where stderr is a terminal it moves a bar there."""
+    """Yield a function that reports the step that begins; if stderr is a terminal, it advances a progress bar."""
     if not sys.stderr.isatty():
         yield lambda text: None
         return
@@ -28,7 +28,7 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
 
 
 def show_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> None:
-    """Print a table to stdout: drawn where that is a terminal, else in plain columns for other programs to read."""
+    """Print a table to stdout: drawn on a terminal, otherwise in plain columns for other programs."""
     rows = list(rows)
     if sys.stdout.isatty():
         from rich.console import Console

@@ -17,7 +17,7 @@ CONFIGURATION = b"av1C"
 
 
 def read_avif(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
-    """Read the still picture, or the first frame, of an AVIF file."""
+    """Read the still image, or the first frame, of an AVIF file."""
     from PIL.AvifImagePlugin import AvifImageFile
 
     bits = _bits(file.read())
@@ -35,14 +35,14 @@ def read_avif(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
             raise ValueError("its frames have another size than its header says")
         return image
 
-    # Pillow turns what the file says of the orientation into EXIF's number and leaves the pixels as they are.
+    # Pillow converts the file's orientation to EXIF's number and does not change the pixels.
     nbytes = limit.check_bytes(2 * math.prod(shape))
     decoders = [lambda: upright(decode(), orientation_of(header))]
     return Pages(decoders, nbytes, partial(pillow_metadata, header), has_alpha(header))
 
 
 def _bits(data: bytes) -> int:
-    """Bits of a sample, by the most of all items."""
+    """Return the bits per sample: the maximum of all items."""
     found, at = 8, data.find(CONFIGURATION)
     while at >= 0:
         flags = data[at + 6] if at + 6 < len(data) else 0
@@ -52,5 +52,5 @@ def _bits(data: bytes) -> int:
 
 
 def write_avif(file: BinaryIO, pages: Pixels, how: Written) -> None:
-    """Write an AVIF file of 8 bits, with some loss."""
+    """Write an 8-bit AVIF file, lossy."""
     write_still(file, pages, how._replace(quality=how.quality or 90), "AVIF", subsampling=how.subsampling or "4:4:4")

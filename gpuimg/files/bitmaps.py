@@ -18,7 +18,7 @@ def read_bmp(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
 
 
 def write_bmp(file: BinaryIO, pages: Pixels, how: Written) -> None:
-    """Write a BMP file of 8 or 24 bits a pixel."""
+    """Write a BMP file of 8 or 24 bits per pixel."""
     write_still(file, pages, how, "BMP")
 
 

@@ -1,4 +1,4 @@
-"""Packages for formats and codecs that not every machine has."""
+"""Optional packages for formats and codecs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from gpuimg.extras import PACKAGES, remedy
 
 
 class NoCodec(Exception):
-    """Why a sound file is not read on this machine. The caller puts the file's name before it."""
+    """The codec of a valid file is not installed. The caller prepends the file's name to the message."""
 
     def __init__(self, what: str, extra: str = "codecs") -> None:
         super().__init__(f"{what} need a codec that is not installed: {remedy(extra)}")
 
 
 def has_codecs(extra: str = "codecs") -> bool:
-    """Whether the package that an extra adds is installed."""
+    """Return whether the package of an extra is installed."""
     try:
         import_module(*PACKAGES[extra])
     except ImportError:
@@ -25,7 +25,7 @@ def has_codecs(extra: str = "codecs") -> bool:
 
 
 def codecs_for(what: str, module: str = "imagecodecs", extra: str = "codecs") -> ModuleType:
-    """A module of the package that an extra adds; ``what`` needs it, in the plural."""
+    """Import a module of the package of an extra; ``what``, in the plural, needs it."""
     try:
         found: ModuleType = import_module(module)
     except ImportError:

@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all."""
+"""Files that are written atomically."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _swept: dict[Path, float] = {}
 
 
 def target_of(path: Path) -> Path:
-    """The file that is to be replaced or made; a link stays and the file it points to is replaced."""
+    """Return the file to create or replace; of a symbolic link, the file that it points to."""
     try:
         target = path.resolve()
     except RuntimeError:  # what Python raised for a loop before 3.13
@@ -39,7 +39,7 @@ def target_of(path: Path) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Give a new file that takes the place of `path` at the end, or vanishes upon any error, Ctrl-C included."""
+    """Yield a new file that replaces `path` at the end, or is removed on any error, including Ctrl-C."""
     target = target_of(path)
     _sweep(target.parent)
     draft = target.with_name(f".gpuimg-{secrets.token_hex(6)}.part")
@@ -53,10 +53,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def _create(draft: Path, target: Path) -> BinaryIO:
-    """Create a file with the mode and, where permitted, the owner of the one it will replace."""
+    """Create a file with the mode and, where permitted, the owner of the file that it will replace."""
     old = target.stat() if target.exists() else None
     mode = 0o666 if old is None else 0o600
-    # Path.open takes no opener, and a file made of a descriptor has no name, which tifffile asks for.
+    # Path.open takes no opener, and a file opened from a descriptor has no name, which tifffile needs.
     file = open(draft, "x+b", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
     if old is None:
         return file
@@ -66,7 +66,7 @@ def _create(draft: Path, target: Path) -> BinaryIO:
                 os.fchown(file.fileno(), -1, old.st_gid)
             with suppress(PermissionError):
                 os.fchown(file.fileno(), old.st_uid, -1)
-        # Last, since a change of the owner takes bits of the mode away.
+        # Last, since a change of the owner clears bits of the mode.
         draft.chmod(stat.S_IMODE(old.st_mode))
     except BaseException:
         file.close()
@@ -75,7 +75,7 @@ def _create(draft: Path, target: Path) -> BinaryIO:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove drafts that killed processes left in a folder more than a day ago."""
+    """Remove temporary files that killed processes left in a folder more than a day ago."""
     now = time.time()
     if now - _swept.get(folder, -math.inf) < BETWEEN_SWEEPS:
         return  # listing a large folder takes time, so it is not done for every file of a batch

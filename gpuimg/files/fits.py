@@ -14,7 +14,7 @@ from gpuimg.files.meta import Pixels, Written
 from gpuimg.files.pages import Pages
 from gpuimg.files.pieces import Memory
 
-MOST_UNITS = 1000  # headers that are read on the way to the image
+MOST_UNITS = 1000  # headers read before that of the image
 FITS_DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
 
 
@@ -50,7 +50,7 @@ def _first_image(units: Any) -> Any:
 
 
 def _itemsize(header: Any) -> int:
-    """The bytes of a decoded pixel."""
+    """Return the bytes of a decoded pixel."""
     stored = abs(int(header["BITPIX"])) // 8
     is_scaled = float(header.get("BSCALE", 1)) != 1 or float(header.get("BZERO", 0)) != 0
     return max(stored, 8 if stored > 2 else 4) if is_scaled else stored
@@ -65,7 +65,7 @@ def write_fits(file: BinaryIO, pages: Pixels, how: Written) -> None:
     fits = codecs_for("FITS files", "astropy.io.fits", "fits")
     pages = pages.reshape(pages.shape[:3])
     image = pages[0] if len(pages) == 1 else pages
-    packed = Memory()  # astropy knows but a few modes of files
-    # In FITS's own byte order: astropy would swap the bytes of the array that it is given, and swap them back.
+    packed = Memory()  # astropy supports only a few file modes
+    # In the byte order of FITS: otherwise astropy swaps the bytes of the given array in place, and swaps them back.
     fits.PrimaryHDU(np.ascontiguousarray(image, image.dtype.newbyteorder(">"))).writeto(packed)
     file.write(packed.getbuffer())

@@ -1,4 +1,4 @@
-"""The file formats, and what each of them holds."""
+"""The file formats and their capabilities."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from gpuimg.images import MOST_CHANNELS, ambiguous_axes, check_axes, whole
 
 
 class Format(NamedTuple):
-    """A file format: its media type, how it is told, read and written, what it holds (``channels`` empty: any number).
+    """A file format: media type, signature, reader and writer, supported dtypes and channels (empty: any number).
 
     ``signature`` matches the first 16 bytes. ``write`` takes images of shape (N, H, W) or (N, H, W, C); N is 1 unless
-    the format has pages. It is None for a format that is read only. ``held`` has the most bytes of each
-    kind of metadata that it holds; with ``in_exif``, resolution and description are a part of EXIF. ``extra`` names
-    the extra of this package without which no such file is read or written.
+    the format has pages. It is None for read-only formats. ``held`` is the maximum size in bytes of each kind of
+    metadata that the format supports; with ``in_exif``, resolution and description are part of EXIF. ``extra`` is the
+    extra of this package that is required to read or write the format.
     """
 
     name: str
@@ -64,7 +64,7 @@ def _begins(pattern: bytes) -> re.Pattern[bytes]:
 
 ALL = dict.fromkeys(WORDS, MOST_BYTES)
 OF_ONE = {name: most for name, most in ALL.items() if name != "axes"}
-IN_PNG = {**OF_ONE, "icc_profile": 1 << 20}  # Pillow's readers refuse more
+IN_PNG = {**OF_ONE, "icc_profile": 1 << 20}  # Pillow's readers reject more
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")  # Pillow's names
 IN_JPEG = {**OF_ONE, "exif": 65_000, "xmp": 65_000}  # a segment has two bytes for its length
 
@@ -98,7 +98,7 @@ FORMATS = (
 
 
 def format_of(path: Path, name: str | None = None) -> Format:
-    """The format to write that ``name``, or else a file name's suffix, stands for."""
+    """Return the format to write: that of ``name``, or otherwise of the file name's suffix."""
     suffix = path.suffix.lower() if name is None else name.lower()
     for form in FORMATS:
         if suffix in form.suffixes or (name is not None and suffix in (form.name.lower(), *_bare(form.suffixes))):
@@ -123,7 +123,7 @@ def check_options(
     subsampling: str | None = None,
     format: str | None = None,
 ) -> None:
-    """Raise unless the format of a file's name can be written with a quality, a compression or a subsampling."""
+    """Raise unless a file's format supports the given quality, compression and subsampling."""
     path = path_of(path)
     form = format_of(path, format)
     if form.extra and not has_codecs(form.extra):
@@ -156,7 +156,7 @@ def check_fits(
     axes: str | None = None,
     format: str | None = None,
 ) -> None:
-    """Raise unless the format of a file's name holds images of a shape and dtype; ``remedy`` says what would help."""
+    """Raise unless a file's format supports images of a shape and dtype; ``remedy`` is a suggestion for the message."""
     path = path_of(path)
     form = format_of(path, format)
     stack, shape = _checked_shape(path, form, shape, axes)
@@ -176,7 +176,7 @@ def check_fits(
 def _checked_shape(
     path: Path, form: Format, shape: tuple[int, ...], axes: str | None
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The extents of the stack and the shape of one image in an array to save."""
+    """Return the extents of the stack and the shape of one image in an array to save."""
     known = None if axes is None else check_axes(axes, shape, name=f"the array for {path}")
     if known is None:
         many = len(shape) > 3 or (len(shape) == 3 and shape[2] > MOST_CHANNELS and not form.channels)

@@ -28,7 +28,7 @@ def _reader() -> Any:
     from PIL.JpegImagePlugin import JpegImageFile
 
     class Unread(JpegImageFile):
-        """Pillow would read EXIF, which may be hostile, as soon as it opens the file."""
+        """Do nothing; Pillow would read EXIF, which may be malicious, as soon as it opens the file."""
 
         def _read_dpi_from_exif(self) -> None:
             pass
@@ -37,7 +37,7 @@ def _reader() -> Any:
 
 
 def check_scans(file: BinaryIO, nbytes: float = math.inf) -> None:
-    """Refuse a JPEG stream of many scans: a scan of a few bytes makes the decoder visit every pixel."""
+    """Reject a JPEG stream of many scans: a scan of a few bytes makes the decoder visit every pixel."""
     scans, last = 0, b""
     while piece := file.read(int(min(nbytes, PIECE))):
         nbytes -= len(piece)
@@ -48,6 +48,6 @@ def check_scans(file: BinaryIO, nbytes: float = math.inf) -> None:
 
 
 def write_jpeg(file: BinaryIO, pages: Pixels, how: Written) -> None:
-    """Write a JPEG file that few can tell from the image."""
+    """Write a JPEG file, by default in high quality."""
     subsampling = how.subsampling or "4:4:4"
     write_still(file, pages, how._replace(quality=how.quality or 95), "JPEG", subsampling=subsampling)

@@ -16,7 +16,7 @@ START, END = b"\xff\x4f\xff\x51", b"\xff\xd9"
 
 
 class Codestream(NamedTuple):
-    """What the header of a JPEG 2000 codestream says."""
+    """The header of a JPEG 2000 codestream."""
 
     cols: int
     rows: int
@@ -25,7 +25,7 @@ class Codestream(NamedTuple):
 
 
 def codestream(data: bytes) -> Codestream:
-    """The header of the codestream in a file, which must be whole: the decoders take half of one for an image."""
+    """Read the header of a file's codestream, which must be complete: the decoders accept truncated ones."""
     start = data.find(START)
     if start < 0 or len(data) < start + 45:
         raise ValueError("truncated or without a codestream")
@@ -69,5 +69,5 @@ def read_jpeg2000(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
 
 
 def write_jpeg2000(file: BinaryIO, pages: Pixels, how: Written) -> None:
-    """Write a JP2 file without loss."""
+    """Write a lossless JP2 file."""
     write_still(file, pages, how, "JPEG2000")

@@ -1,4 +1,4 @@
-"""Limits on what is read of a file that is not trusted, and errors in one line."""
+"""Limits for reading untrusted files, and one-line errors."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MOST_PAGES = 10_000
 
 
 class Refused(Exception):
-    """Why a sound file is not read: it would lose something. The caller puts the file's name before it."""
+    """A valid file that cannot be read without loss. The caller prepends the file's name to the message."""
 
 
 class Limit:
-    """How many pixels a page may have, and how many bytes the decoded pixels of a file may take."""
+    """Maximum pixels of a page, and maximum bytes of the decoded pixels of a file."""
 
     def __init__(self, max_pixels: int | None, max_bytes: int | None) -> None:
         if max_pixels is None:
@@ -48,14 +48,14 @@ class Limit:
 
 
 def check_page(page: int, count: int) -> None:
-    """Refuse a page that a file does not have."""
+    """Raise if a file does not have the page."""
     if not 0 <= page < count:
         pages = f"{count} pages, so page must be from 0 to {count - 1}" if count > 1 else "1 page, so page must be 0"
         raise Refused(f"has {pages}, got {page}")
 
 
 def size_of(file: BinaryIO) -> int:
-    """Bytes of a file; its position stays."""
+    """Return the size of a file in bytes, keeping its position."""
     at = file.tell()
     size = file.seek(0, os.SEEK_END)
     file.seek(at)
@@ -63,13 +63,13 @@ def size_of(file: BinaryIO) -> int:
 
 
 def path_of(path: PathLike) -> Path:
-    """A path of any kind as a `Path`."""
+    """Convert a path of any kind to a `Path`."""
     return Path(os.fsdecode(path))
 
 
 @contextmanager
 def one_line(path: Path) -> Iterator[None]:
-    """Turn the system's errors into an `ImageFileError` of one line."""
+    """Convert the system's errors to an `ImageFileError` of one line."""
     try:
         yield
     except ImageFileError:
@@ -79,13 +79,13 @@ def one_line(path: Path) -> Iterator[None]:
 
 
 def brief(error: Exception) -> str:
-    """What an error says, in one short line."""
+    """Return an error's message in one short line."""
     words = " ".join(str(error).split())
     return words if 0 < len(words) <= 120 else type(error).__name__
 
 
 def warn_left_out(path: PathLike, left_out: Sequence[str], words: str) -> None:
-    """Say in one line which metadata were left out."""
+    """Warn in one line which metadata were left out."""
     if left_out:
         message = f"{path_of(path)}: {words} {', '.join(left_out)}; left out"
         warn(message, MetadataWarning)

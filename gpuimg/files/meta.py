@@ -1,4 +1,4 @@
-"""What a file says of its image, apart from the pixels."""
+"""Metadata of image files."""
 
 from __future__ import annotations
 
@@ -24,25 +24,24 @@ __all__ = ["BIG_TIFF", "NO_METADATA", "PLAIN", "ImageMetadata", "Pixels", "Read"
 
 OME_AXES = "TZC"
 OME_DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
-BIG_TIFF = 4_000_000_000  # bytes of pixels, beyond which offsets in a TIFF file have 64 bits
+BIG_TIFF = 4_000_000_000  # bytes of pixels above which a TIFF file has 64-bit offsets
 UNITS_PER_INCH = {2: 1.0, 3: 2.54}  # by TIFF's number of the unit
 
 
 @dataclass(frozen=True, slots=True)
 class ImageMetadata:
-    """What a file says of its image, apart from the pixels; `dataclasses.replace` makes a changed copy.
+    """Metadata of an image file; use `dataclasses.replace` for a changed copy.
 
     Attributes
     ----------
-    icc_profile : the ICC profile of the colours; empty if there is none
-    resolution : pixels per inch, across and down
-    exif : EXIF, without the ``Exif`` prefix: what it says of the picture and the camera, without the orientation. Tags
-        that tell how the pixels were stored, maker's offsets and the thumbnail are not in it.
+    icc_profile : ICC colour profile; empty if there is none
+    resolution : pixels per inch, horizontal and vertical
+    exif : EXIF tags of the picture and the camera, without the ``Exif`` prefix, the orientation, tags on the storage of
+        the pixels, makers' offsets and the thumbnail
     xmp : XMP, whose orientation is 1
-    description : what the image shows
-    axes : of an ImageJ or OME file, or a TIFF file of tifffile's, the letters of the axes that its pages have, such as
-        "TZC"
-    extents : the lengths of these axes
+    description : description of the image
+    axes : letters of the axes of the pages, such as "TZC", of an ImageJ or OME file or a TIFF file by tifffile
+    extents : lengths of these axes
 
     Examples
     --------
@@ -93,14 +92,14 @@ _EMPTY: dict[str, Any] = {field.name: field.default for field in fields(ImageMet
 
 
 class Read(NamedTuple):
-    """The metadata of a file, and what was left out of it and why, a few words each."""
+    """The metadata of a file, and the fields left out, with reasons."""
 
     metadata: ImageMetadata
     left_out: tuple[str, ...] = ()
 
 
 class Written(NamedTuple):
-    """How an image is encoded: metadata that the format holds, and the caller's choices, None for the usual ones."""
+    """How to encode an image: metadata that the format supports, and the caller's options, None for defaults."""
 
     metadata: ImageMetadata = NO_METADATA
     quality: int | None = None
@@ -130,10 +129,10 @@ def sound(
     axes: str = "",
     extents: tuple[int, ...] = (),
 ) -> Read:
-    """The metadata of a file by what a library read in it.
+    """Validate the metadata that a library has read from a file.
 
-    ``exif`` is what Pillow read, None for nothing, or a text that says why it is not read. It has the ``resolution``,
-    (across, down) or (across, down, unit), and the ``description`` where these are None.
+    ``exif`` is the EXIF read by Pillow, None without EXIF, or the reason why it was not read. If ``resolution``,
+    (across, down) or (across, down, unit), or ``description`` is None, it is taken from ``exif``.
     """
     left_out = [f"EXIF ({exif})"] if isinstance(exif, str) else []
     block = b""
@@ -157,7 +156,7 @@ def sound(
 
 
 def _resolution_of(given: Any, orientation: int) -> tuple[float, float] | None:
-    """Pixels per inch of an image that stands upright; None for what cannot be."""
+    """Return the pixels per inch of an upright image; None if invalid."""
     with suppress(TypeError, ValueError, ZeroDivisionError, KeyError):
         across, down, *unit = given
         scale = UNITS_PER_INCH[INCH if not unit or unit[0] is None else unit[0]]
@@ -170,7 +169,7 @@ def _resolution_of(given: Any, orientation: int) -> tuple[float, float] | None:
 
 
 def _text(value: Any) -> str:
-    """A text of EXIF, which Pillow takes for Latin-1 where most programs write UTF-8."""
+    """Decode an EXIF text, which Pillow decodes as Latin-1 although most programs write UTF-8."""
     with suppress(UnicodeError):
         return str(value).encode("latin-1").decode()
     return str(value)
@@ -179,10 +178,10 @@ def _text(value: Any) -> str:
 def fitting(
     metadata: ImageMetadata, held: Mapping[str, int], pages: Pixels, *, in_exif: bool = False
 ) -> tuple[ImageMetadata, list[str]]:
-    """The metadata that a format can hold of an image, (N, H, W) or (N, H, W, C), and what is left out.
+    """Return the metadata that a format supports for an image, (N, H, W) or (N, H, W, C), and the fields left out.
 
-    ``held`` has the most bytes of each field that the format holds; with ``in_exif`` resolution and description become
-    a part of EXIF.
+    ``held`` is the maximum size in bytes of each field that the format supports; with ``in_exif``, resolution and
+    description become part of EXIF.
     """
     left_out = []
     for name, words in WORDS.items():
@@ -198,7 +197,7 @@ def fitting(
 
 
 def _misfit(name: str, value: Any, held: Mapping[str, int], pages: Pixels, count: int) -> str | None:
-    """Why a format does not hold a field, None if it does; the format's name says enough where it holds none such."""
+    """Return why a format cannot hold a field, empty if it has no such field at all; None if it can."""
     if not value:
         return None
     if name not in held:
@@ -218,7 +217,7 @@ def _size(nbytes: int) -> str:
 
 
 def _with_tags(metadata: ImageMetadata, pages: Pixels, in_exif: bool) -> tuple[ImageMetadata, list[str]]:
-    """Metadata whose EXIF says what the image is now."""
+    """Update the EXIF tags of metadata that describe the image."""
     if not metadata.exif and not (in_exif and (metadata.resolution or metadata.description)):
         return metadata, []
     tags: dict[int, Any] = {}

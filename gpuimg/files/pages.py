@@ -12,14 +12,14 @@ REALS = (*INTEGERS, "float16", "float32", "float64")
 
 
 class Pages:
-    """The images of a file, each of them decoded when it is its turn.
+    """The images of a file, each decoded on demand.
 
     Attributes
     ----------
-    nbytes : what all take decoded
-    metadata : reads what the file says of its pixels, once these are decoded
-    has_alpha : whether their last channel is alpha
-    reduce : lets the decoder make fewer rows and columns, but as many as are given at least
+    nbytes : decoded bytes of all images
+    metadata : function that reads the metadata, once the pixels are decoded
+    has_alpha : whether the last channel is alpha
+    reduce : function that lets the decoder reduce the image to not less than the given rows and columns
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class Pages:
 
 
 def differing(pages: dict[int, str]) -> str:
-    """The error for pages that make no stack."""
+    """Return the error for pages that do not form a stack."""
     named = ", ".join(f"page {number} is {words}" for number, words in list(pages.items())[:4])
     return f"its pages have different shapes or dtypes: {named}; read one of them with page={min(pages)}"
 
 
 def bands(image: Pixels, rows: int | None = None) -> Iterator[Pixels]:
-    """The image in slices of rows, of some megabytes unless said otherwise."""
+    """Split an image into slices of rows, of a few megabytes by default."""
     rows = rows or max(1, BAND_BYTES // max(1, image.nbytes // image.shape[0]))
     return (image[top : top + rows] for top in range(0, image.shape[0], rows))

@@ -1,4 +1,4 @@
-"""Large reads and writes in pieces, between which Python's other threads get their turn."""
+"""Large reads and writes in pieces, between which other Python threads can run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PIECE = 1 << 20  # bytes: half a millisecond
 
 
 class Memory(BytesIO):
-    """A file in memory. `BytesIO` copies all of a read or a write while no other thread can run."""
+    """A file in memory. Unlike `BytesIO`, it lets other threads run during large reads and writes."""
 
     def readinto(self, buffer: Any, /) -> int:
         with memoryview(buffer).cast("B") as whole:
@@ -27,7 +27,7 @@ class Memory(BytesIO):
             return sum([BytesIO.write(self, whole[at : at + PIECE]) for at in range(0, len(whole), PIECE)])
 
     def _fill(self) -> None:
-        """Write zeros between the end and a place beyond it, as the next write would do."""
+        """Write zeros from the end up to a position beyond it, as the next write would do."""
         at = self.tell()
         end = self.seek(0, os.SEEK_END)
         while end < at:
@@ -36,11 +36,11 @@ class Memory(BytesIO):
 
 
 def read_array(file: BinaryIO, dtype: np.dtype[Any], count: int) -> Pixels:
-    """The next numbers of a file, (count,).
+    """Read the next numbers of a file, (count,).
 
     Raises
     ------
-    ValueError : the file ends before
+    ValueError : the file is too short
     """
     found = np.empty(count, dtype)
     missing = memoryview(found.view(np.uint8))  # type: ignore[arg-type]

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-HEADER_READS = 20_000  # a header of more parts would only keep a thread busy
+HEADER_READS = 20_000  # headers with more parts would only keep a thread busy
 
 
 class HeaderReads:
-    """A file whose header is read by a bounded number of reads; ``left`` is None once it is."""
+    """A file that limits the number of reads of its header; ``left`` is None once the header is read."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -39,7 +39,7 @@ class HeaderReads:
 
 
 def open_still(opener: Callable[[Any], Any], file: BinaryIO, limit: Limit, chosen: int | None) -> Any:
-    """Open an image by one of Pillow's classes, not by PIL.Image.open, which tries them all; its size is checked."""
+    """Open an image with one of Pillow's classes, not PIL.Image.open, which tries all of them, and check its size."""
     from PIL import Image
 
     check_page(chosen or 0, 1)
@@ -54,7 +54,7 @@ def open_still(opener: Callable[[Any], Any], file: BinaryIO, limit: Limit, chose
 
 
 def read_still(opener: Callable[[Any], Any], file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
-    """The only, or the first, image of a file, by one of Pillow's classes."""
+    """Read the only or first image of a file with one of Pillow's classes."""
     image = open_still(opener, file, limit, chosen)
     decoded = limit.check_bytes(math.prod(image.size) * pixel_bytes(image))
     return Pages(
@@ -67,14 +67,14 @@ def read_still(opener: Callable[[Any], Any], file: BinaryIO, limit: Limit, chose
 
 
 def _reduce(image: Image.Image, rows: int, cols: int) -> None:
-    """Let the decoder of JPEG files leave out high frequencies; those of others cannot."""
+    """Let the JPEG decoder reduce the image; decoders of other formats cannot."""
     if orientation_of(image) > 4:
         rows, cols = cols, rows
     image.draft(None, (cols, rows))
 
 
 def write_still(file: BinaryIO, pages: Pixels, how: Written, form: str, **options: Any) -> None:
-    """Write an image by Pillow."""
+    """Write an image with Pillow."""
     from PIL import Image
 
     (image,) = pages
@@ -92,7 +92,7 @@ def write_still(file: BinaryIO, pages: Pixels, how: Written, form: str, **option
 
 
 def pillow_metadata(image: Any) -> Read:
-    """What a file says of the image that Pillow read in it."""
+    """Return the metadata of an image that Pillow has read."""
     info = image.info
     exif: Any = None
     try:
@@ -111,12 +111,12 @@ def pillow_metadata(image: Any) -> Read:
 
 
 def has_alpha(image: Any) -> bool:
-    """Whether an image, decoded, has alpha as its last channel."""
+    """Return whether the last channel of a decoded image is alpha."""
     return image.mode in ("LA", "RGBA") or (image.mode == "P" and "transparency" in image.info)
 
 
 def pixel_bytes(image: Any) -> int:
-    """The bytes of a decoded pixel of what Pillow reads."""
+    """Return the bytes of a decoded pixel of an image opened by Pillow."""
     if image.mode == "P":
         return 4
     deep = image.tile and "16B" in str(image.tile[0].args)
@@ -124,7 +124,7 @@ def pixel_bytes(image: Any) -> int:
 
 
 def pixels_of(image: Image.Image) -> Pixels:
-    """The pixels of an image, of a palette or inks as the colours that they stand for."""
+    """Return the pixels of an image, with palettes and inks converted to colours."""
     image.load()
     if image.mode == "P":
         return np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))

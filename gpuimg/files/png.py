@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels
 INCH = 0.0254  # metres
-SUBTRACT_LEFT = 1  # the PNG filter that stores each byte less the one a pixel to its left
+SUBTRACT_LEFT = 1  # the PNG filter "Sub": each byte minus that of the pixel to its left
 
 
 def read_png(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
@@ -103,7 +103,7 @@ def _write_chunk(file: BinaryIO, name: bytes, data: bytes) -> None:
 
 
 def _filtered(band: Pixels, pixel_bytes: int) -> Pixels:
-    """Rows as PNG compresses them: the filter's number, then each byte less the one a pixel to its left."""
+    """Return PNG's filtered rows: the filter's number, then each byte minus that of the pixel to its left."""
     raw = np.ascontiguousarray(band, band.dtype.newbyteorder(">")).view(np.uint8).reshape(len(band), -1)
     rows = np.empty((len(raw), 1 + raw.shape[1]), np.uint8)
     rows[:, 0] = SUBTRACT_LEFT

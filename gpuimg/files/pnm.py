@@ -1,4 +1,4 @@
-"""Netpbm's files, whose pixels are not compressed: PBM, PGM, PPM, PAM and PFM, binary or as text."""
+"""Netpbm files, which are not compressed: PBM, PGM, PPM, PAM and PFM, binary or as text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHANNELS = {b"P3": 3, b"P6": 3, b"PF": 3}
 
 
 class Header(NamedTuple):
-    """The header of a Netpbm file: ``top`` is the largest value or floats' scale, ``start`` is where the data begin."""
+    """The header of a Netpbm file: ``top`` is the maximum value or the scale of floats, ``start`` the data's offset."""
 
     kind: bytes
     cols: int
@@ -42,7 +42,7 @@ class Header(NamedTuple):
 
 
 def read_pnm(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
-    """Read the first image of a file; a file may have more, one after the other."""
+    """Read the first image of a file, which may contain several."""
     check_page(chosen or 0, 1)
     header = _header(file.read(LONGEST_HEADER))
     limit.check(header.cols, header.rows)

@@ -1,4 +1,4 @@
-"""Images out of files."""
+"""Reading of image files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gpuimg.images import pair, whole
 
 
 class Opened(NamedTuple):
-    """An image that was read from a file; ``is_stack`` says whether it is a stack of pages."""
+    """An image read from a file; ``is_stack`` is true if it is a stack of pages."""
 
     image: Pixels
     is_stack: bool
@@ -64,28 +64,27 @@ def open_image(
     at_least: tuple[int, int] | None = None,
     metadata: bool = False,
 ) -> Pixels | tuple[Pixels, ImageMetadata]:
-    """Read an image file: TIFF, PNG, JPEG, NPY, WebP, AVIF, JPEG 2000, BMP, GIF, PNM or PFM, told by its content.
+    """Read an image file: TIFF, PNG, JPEG, NPY, WebP, AVIF, JPEG 2000, BMP, GIF, PNM or PFM, detected by content.
 
     Parameters
     ----------
-    path : the file: a path, or a file open for reading bytes, which is read from its position on, and whose position
-        afterwards is unspecified.
-    page : the page of a TIFF file to read, counted from 0. None reads all pages.
-    max_pixels : refuse a page with more pixels (height x width). None stands for Pillow's own limit,
-        ``PIL.Image.MAX_IMAGE_PIXELS`` (89 megapixels unless changed).
-    max_bytes : refuse a file whose decoded pixels take more bytes (height x width x channels x bytes of a sample x
-        pages). None stands for a quarter of the machine's memory.
-    at_least : (rows, columns) that suffice, for a JPEG file to be decoded in less time at 1/2, 1/4 or 1/8 of its size,
-        where that leaves as many of both. Files of other formats are read whole.
+    path : a path, or a file open for reading bytes, which is read from its current position; the position afterwards is
+        unspecified.
+    page : the page of a TIFF file to read, counted from 0. None: all pages.
+    max_pixels : maximum pixels of a page (height x width). None: Pillow's limit, ``PIL.Image.MAX_IMAGE_PIXELS``
+        (89 megapixels unless changed).
+    max_bytes : maximum bytes of the decoded pixels (height x width x channels x bytes of a sample x pages). None: a
+        quarter of the machine's memory.
+    at_least : minimum (rows, columns), for a JPEG file to be decoded faster at 1/2, 1/4 or 1/8 of its size, if that is
+        not smaller. Files of other formats are read at full size.
     metadata : whether to return the file's metadata as well.
 
     Returns
     -------
-    ndarray, shape (H, W) or (H, W, C), or (N, H, W) or (N, H, W, C) where a TIFF file has N pages, in the file's own
-    depth; of an NPY file the array as it is. Samples of 10, 12 or 14 bits are uint16, with values that are not scaled.
-    CMYK of 8 bits becomes RGB. Of an animation, the first frame is read. See the notes at the head of `gpuimg.files`
-    for palettes, alpha and the rest.
-    With ``metadata=True``, a tuple of it and an `ImageMetadata`.
+    ndarray, shape (H, W) or (H, W, C), or (N, H, W) or (N, H, W, C) for a TIFF file of N pages, in the file's depth;
+    the array of an NPY file is unchanged. Samples of 10, 12 or 14 bits are uint16, not scaled. 8-bit CMYK is converted
+    to RGB. The first frame of an animation is read. For palettes, alpha and other details see `gpuimg.files`.
+    With ``metadata=True``, a tuple of the array and an `ImageMetadata`.
 
     Raises
     ------
@@ -94,8 +93,8 @@ def open_image(
     CodecMissing
         The file needs a codec that is not installed: ``pip install imagecodecs``.
     ImageFileError
-        Base class of both. The file is missing, not readable, too large, or of a kind that would lose depth; it has no
-        such page, or all pages were to be read and they differ in shape or dtype.
+        Base class of both. The file is missing, not readable, too large, or cannot be read without losing depth; the
+        page does not exist, or the pages differ in shape or dtype and ``page`` is None.
 
     Warns
     -----
@@ -135,7 +134,7 @@ def open_pages(
     at_least: tuple[int, int] | None = None,
     metadata: bool = False,
 ) -> Opened:
-    """Read an image file as `open_image` does, and what else is known of it."""
+    """Read an image file as `open_image` does, and return further information about it."""
     name = _name_of(path)
     with one_line(name), _opened(path, name) as file:
         found = ImageFile(file, str(name), page=page, max_pixels=max_pixels, max_bytes=max_bytes, at_least=at_least)
@@ -153,7 +152,7 @@ def _name_of(path: Target) -> Path:
 
 @contextmanager
 def _opened(path: Target, name: Path) -> Iterator[BinaryIO]:
-    """A file that is open for reading, at its beginning."""
+    """Open a file for reading, or check that a file is open for reading bytes."""
     if not hasattr(path, "read"):
         if name.exists() and not name.is_file():
             raise ImageFileError(f"{name}: not a regular file")
@@ -171,14 +170,14 @@ def _opened(path: Target, name: Path) -> Iterator[BinaryIO]:
 
 
 class ImageFile:
-    """An image file whose header is read, and checked against limits; its pixels are not decoded yet.
+    """An image file whose header has been read and checked against limits; its pixels are not decoded yet.
 
-    A file that is of none of the ``formats`` is refused before anything but its first bytes is looked at.
+    A file in none of the ``formats`` is rejected after reading only its first bytes.
 
     Attributes
     ----------
     format : one of `FORMATS`
-    nbytes : what its pixels take decoded
+    nbytes : bytes of the decoded pixels
     is_stack : whether it has several pages
     has_alpha : whether the last channel is alpha
     """
@@ -214,7 +213,7 @@ class ImageFile:
 
     @cached_property
     def read(self) -> Read:
-        """What it says of its image, once that is decoded, and what was left out of it."""
+        """The metadata, and the fields left out; available once the image is decoded."""
         try:
             return self._pages.metadata()
         except Exception as error:  # it may be damaged where the pixels are not
@@ -222,11 +221,11 @@ class ImageFile:
 
     @property
     def metadata(self) -> ImageMetadata:
-        """What it says of its image, once that is decoded."""
+        """The metadata; available once the image is decoded."""
         return self.read.metadata
 
     def decode(self) -> Pixels:
-        """The pixels, (H, W) or (H, W, C), or a stack (N, H, W) or (N, H, W, C)."""
+        """Decode the pixels, (H, W) or (H, W, C), or a stack (N, H, W) or (N, H, W, C)."""
         with self._errors():
             return _stacked(self._pages)
 
@@ -245,12 +244,12 @@ class ImageFile:
 
 
 def axes_of_pages(ndim: int) -> str:
-    """The axes of a file's pages: (N, H, W) or (N, H, W, C)."""
+    """Return the axes of a file's pages: (N, H, W) or (N, H, W, C)."""
     return "NYXC"[:ndim]
 
 
 def _stacked(images: Pages) -> Pixels:
-    """One image as it is, several as a stack, in native byte order."""
+    """Return a single image, or stack several, in native byte order."""
     pages = iter(images)
     first = next(pages)
     first = np.ascontiguousarray(first, first.dtype.newbyteorder("="))

@@ -1,4 +1,4 @@
-"""TIFF files, by tifffile with imagecodecs where that is installed; by Pillow what these do not read."""
+"""TIFF files, by tifffile with imagecodecs if installed, otherwise by Pillow."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ STRUCTURED = ("is_imagej", "is_ome", "is_shaped")  # files whose description is 
 
 
 def _metadata(file: BinaryIO, tiff: Any, page: Any, is_whole: bool) -> Read:
-    """What a file says of its first page; ``is_whole`` says that no page was chosen."""
+    """Return the metadata of a file's first page; ``is_whole``: all pages are read."""
     across, down, unit, xmp, icc_profile = [page.tags.valueof(tag) for tag in (*RESOLUTION_TAGS, XMP_TAG, ICC_TAG)]
     is_structured = any(getattr(tiff, kind) for kind in STRUCTURED)
     return sound(
@@ -119,7 +119,7 @@ def _ratio(value: Any) -> float:
 
 
 def _exif(file: BinaryIO, tiff: Any) -> Any:
-    """What Pillow reads in the file's first directory; None for nothing, or why it reads nothing."""
+    """Return the EXIF that Pillow reads from the first directory, None without any, or the reason for failure."""
     if tiff.is_bigtiff:
         return None
     try:
@@ -129,7 +129,7 @@ def _exif(file: BinaryIO, tiff: Any) -> Any:
 
 
 def _stack(tiff: Any) -> dict[str, Any]:
-    """The axes of the pages of a file that says them."""
+    """Return the axes of the pages, if the file describes them."""
     with suppress(Exception):  # the text that says them may be damaged
         series = tiff.series[0]
         axes = series.axes.removesuffix("S").removesuffix("YX")
@@ -140,7 +140,7 @@ def _stack(tiff: Any) -> dict[str, Any]:
 
 
 def _read_page(file: BinaryIO, limit: Limit, page: Any, number: int, rest: _PillowTiff) -> Pixels:
-    """Read a page; ``number`` counts images that lie in a row under one header."""
+    """Read a page; ``number`` is the index among consecutive images with one header."""
     _check_complete(page, number, file)
     known = page.compression in (*PLAIN, *BY_CODECS) and page.photometric not in INDIRECT_COLOURS
     if not known or (_takes_codecs(page) and not has_codecs()):
@@ -180,7 +180,7 @@ def _tiff_orientation(page: Any) -> int:
 
 
 def _header(page: Any) -> str:
-    """What a page is by its header."""
+    """Return the properties of a page from its header."""
     rows, cols = page.imagelength, page.imagewidth
     if _tiff_orientation(page) > 4:
         rows, cols = cols, rows
@@ -189,7 +189,7 @@ def _header(page: Any) -> str:
 
 
 def _decoded_bytes(page: Any) -> int:
-    """The bytes that a page takes decoded, or one of its tiles if that is more."""
+    """Return the decoded bytes of a page, or of one of its tiles if that is more."""
     itemsize = page.dtype.itemsize if page.dtype is not None else -(-int(np.max(page.bitspersample)) // 8)
     samples = itemsize * page.samplesperpixel
     tile = (page.tilewidth or 0) * (page.tilelength or 0) * max(1, page.tiledepth or 1)
@@ -199,7 +199,7 @@ def _decoded_bytes(page: Any) -> int:
 
 
 def _pages(tiff: Any) -> list[tuple[Any, int]]:
-    """The pages with an image, and how many images lie before theirs under the same header."""
+    """Return the pages with an image, each with its index among the images with the same header."""
     pages = [page for page in tiff.pages if not page.is_reduced and not page.is_mask]
     if not pages:
         raise ValueError("no image in it")
@@ -221,7 +221,7 @@ def _check_complete(page: Any, number: int, file: BinaryIO) -> None:
 
 
 def _uncompressed(file: BinaryIO, page: Any, number: int) -> Pixels:
-    """One of the images that lie in a row under one header."""
+    """Read one of several consecutive images with one header."""
     if not page.is_contiguous or page.predictor != 1 or page.fillorder != 1:
         raise Refused("holds several compressed pages under one header, which are not read")
     dtype = page.dtype.newbyteorder(page.parent.byteorder)
@@ -231,7 +231,7 @@ def _uncompressed(file: BinaryIO, page: Any, number: int) -> Pixels:
 
 
 def _meaning(page: Any, samples: Pixels) -> Pixels:
-    """Channels last, white high, palette applied."""
+    """Interpret the samples of a page: channels last, white is high, palette applied."""
     if page.axes == "SYX":
         samples = np.moveaxis(samples, 0, -1)
     if page.photometric == WHITE_IS_ZERO:
@@ -248,7 +248,7 @@ def _meaning(page: Any, samples: Pixels) -> Pixels:
 
 
 def _maximum(page: Any, dtype: np.dtype[Any]) -> float:
-    """The value of alpha that is opaque."""
+    """Return the alpha value that is opaque."""
     if dtype.kind == "f":
         return 1.0
     whole = page.bitspersample in SPREAD or dtype.kind == "i"
@@ -256,7 +256,7 @@ def _maximum(page: Any, dtype: np.dtype[Any]) -> float:
 
 
 def _straight(image: Pixels, most: float) -> Pixels:
-    """The colours divided by alpha, integers rounded; 0 where alpha is."""
+    """Divide the colours by alpha, rounding integers; 0 where alpha is 0."""
     result = np.empty_like(image)
     for band, part in zip(bands(image), bands(result), strict=True):
         colours, alpha = band[..., :-1] * most, band[..., -1:]
@@ -269,7 +269,7 @@ def _straight(image: Pixels, most: float) -> Pixels:
 
 
 def _palette(colours: Pixels) -> Pixels:
-    """A palette of shape (3, n) as colours of shape (n, 3): of 8 bits where the 16 stored bits say no more."""
+    """Convert a palette of shape (3, n) to colours of shape (n, 3), of 8 bits if the stored 16 bits hold no more."""
     colours = np.ascontiguousarray(colours.T)
     high = colours >> 8
     low = colours & 255
@@ -277,14 +277,14 @@ def _palette(colours: Pixels) -> Pixels:
 
 
 class _PillowTiff:
-    """Read what tifffile leaves to a codec package, as far as Pillow keeps the depth; results are upright."""
+    """Read files for which tifffile needs a codec package, if Pillow preserves the depth; results are upright."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self.opened: Any = None
 
     def read(self, page: Any, known: bool) -> Pixels:
-        """Read a page; ``known`` says that imagecodecs, which is not there, would read it."""
+        """Read a page; ``known``: imagecodecs, which is not installed, would read it."""
         if known and page.compression in IMAGES_IN_TIFF:
             raise NoCodec(f"pixels compressed by {_method(page)}")
         if page.compression in JPEG_IN_TIFF:
@@ -365,14 +365,14 @@ def write_tiff(file: BinaryIO, pages: Pixels, how: Written) -> None:
 
 
 def _threads() -> int:
-    """How many threads compress: as many as this thread's work may use."""
+    """Return the number of threads for compression: as many as this thread's work may use."""
     watch = stopping.watch()
     most = processor_count()
     return most if watch is None or watch.processors is None else min(most, watch.processors)
 
 
 def _write_pixels(file: BinaryIO, pages: Pixels, native: np.dtype[Any], offset: int) -> None:
-    # The pixels do not go through ndarray.tofile: it can lose the last bytes on a full disk without an error.
+    # Not by ndarray.tofile: on a full disk it can lose the last bytes without an error.
     file.seek(offset)
     for page in pages:
         for band in bands(page):
@@ -380,9 +380,9 @@ def _write_pixels(file: BinaryIO, pages: Pixels, native: np.dtype[Any], offset: 
 
 
 def _plain_tags(exif: Any) -> list[tuple[int, int, int, Any, bool]]:
-    """The tags for the first directory: texts, and places for the offsets of EXIF's own directories.
+    """Return the tags for the first directory: texts, and placeholders for the offsets of the EXIF directories.
 
-    tifffile refuses the numbers of the latter, so the places have the numbers before, which no tag has in a TIFF file.
+    tifffile rejects the numbers of the latter, so the placeholders have the preceding numbers, which are unused.
     """
     texts = [(tag, exif[tag].encode("latin-1")) for tag in TEXT_TAGS if isinstance(exif.get(tag), str)]
     offsets = [(tag - 1, 4, 1, 0, True) for tag in (EXIF_DIRECTORY, GPS_DIRECTORY) if exif.get_ifd(tag)]
@@ -390,7 +390,7 @@ def _plain_tags(exif: Any) -> list[tuple[int, int, int, Any, bool]]:
 
 
 def _append_directories(file: BinaryIO, exif: Any) -> None:
-    """Append EXIF's own directories, which tifffile does not write, and say in the first directory where they are."""
+    """Append the EXIF directories, which tifffile does not write, and set their offsets in the first directory."""
     import tifffile
     from PIL import TiffImagePlugin
 

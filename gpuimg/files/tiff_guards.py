@@ -1,4 +1,4 @@
-"""Checks of a TIFF file that come before it is parsed or decoded, in bounded time and memory."""
+"""Checks of a TIFF file before it is parsed or decoded, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from gpuimg.files.webp import webp_size
 
 
 def check_pages(file: BinaryIO) -> None:
-    """Refuse a chain of directories that loops, overlaps, leaves the file or has too many pages."""
+    """Reject a chain of directories that loops, overlaps, leaves the file or has too many pages."""
     try:
         check_directories(file, MOST_PAGES)
     except OverflowError as error:
         raise Refused(str(error)) from None
 
 
-# Compression methods that can turn few bytes into very many, and at most how many each byte becomes.
+# Compression methods with high ratios, and their maximum ratio.
 DEFLATE, LZMA, PACKBITS = (8, 32946, 50013), (34925,), (32773,)
 LZW, ZSTD = 5, (50000, 34926)  # imagecodecs decodes no more of these than it is asked for
 GROWTH = {**dict.fromkeys(DEFLATE, 1032), **dict.fromkeys(LZMA, math.inf), **dict.fromkeys(PACKBITS, 64)}
@@ -42,7 +42,7 @@ def _check_channels(channels: int) -> None:
 
 
 def _lerc_size(data: bytes) -> tuple[int, int]:
-    """Columns and rows of a LERC blob."""
+    """Return the columns and rows of a LERC blob."""
     if data[:6] != b"Lerc2 " or len(data) < 26:
         raise Refused("holds LERC of another version than 2, or compressed twice, which is not read")
     (version,) = struct.unpack_from("<i", data, 6)
@@ -58,7 +58,7 @@ def _jpeg2000_size(data: bytes) -> tuple[int, int]:
     return found.cols, found.rows
 
 
-# Compression methods whose strips and tiles are images with headers of their own.
+# Compression methods whose strips and tiles are images with headers.
 IMAGES_IN_TIFF: dict[int, Callable[[bytes], tuple[int, int]]] = {
     34887: _lerc_size,
     **dict.fromkeys((33003, 33004, 33005, 34712), _jpeg2000_size),
@@ -67,7 +67,7 @@ IMAGES_IN_TIFF: dict[int, Callable[[bytes], tuple[int, int]]] = {
 
 
 def check_segments(file: BinaryIO, page: Any, limit: Limit) -> None:
-    """Refuse a strip or tile that decodes to more than the header says, in bounded memory."""
+    """Reject strips or tiles that decode to more than the header declares, in bounded memory."""
     growth, size_of_image = GROWTH.get(page.compression), IMAGES_IN_TIFF.get(page.compression)
     if growth is None and size_of_image is None:
         return
@@ -90,7 +90,7 @@ def check_segments(file: BinaryIO, page: Any, limit: Limit) -> None:
 
 
 def _longer_than(data: bytes, compression: int, most: int) -> bool:
-    """Whether data are longer than ``most`` bytes when they are decoded; they are decoded a part at a time."""
+    """Return whether data decode to more than ``most`` bytes, decoding piece by piece."""
     if compression in PACKBITS:
         return _packbits_longer_than(data, most)
     total = 0

@@ -23,7 +23,7 @@ def read_webp(file: BinaryIO, limit: Limit, chosen: int | None) -> Pages:
 
 
 def webp_size(head: bytes) -> tuple[int, int]:
-    """Columns and rows by the first 30 bytes of a file."""
+    """Return the columns and rows from the first 30 bytes of a file."""
     kind = head[12:16]
     if len(head) < 30 or kind not in (b"VP8 ", b"VP8L", b"VP8X"):
         raise ValueError("truncated or without a size")
@@ -37,5 +37,5 @@ def webp_size(head: bytes) -> tuple[int, int]:
 
 
 def write_webp(file: BinaryIO, pages: Pixels, how: Written) -> None:
-    """Write a WebP file, without loss unless a quality is given; pixels that alpha hides keep their colours."""
+    """Write a WebP file, lossless unless a quality is given; transparent pixels keep their colours."""
     write_still(file, pages, how, "WEBP", lossless=how.quality is None, exact=True)

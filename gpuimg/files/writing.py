@@ -1,4 +1,4 @@
-"""Images into files."""
+"""Writing of image files."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ def save_image(
     compression: str | int | None = None,
     subsampling: str | None = None,
 ) -> None:
-    """Write an image file, in the format that the name's suffix says, in the array's own depth.
+    """Write an image file in the format of the name's suffix, in the array's depth.
 
-    The file appears complete or not at all: it is written under another name in the same folder and then renamed. A
-    file that is replaced keeps its mode and, where permitted, its owner. Into an open file the bytes are written at its
-    position, which is not atomic: an error of the file, such as a full disk, may leave a part of them.
+    Writing is atomic: the file is written under another name in the same folder and then renamed. A replaced file keeps
+    its mode and, where permitted, its owner. An open file is written at its position, which is not atomic: an error
+    such as a full disk may leave it incomplete.
 
     Parameters
     ----------
     path : ends in .tif or .tiff (any integers or floats), .png (uint8, uint16), .jpg or .jpeg (uint8, lossy), .npy
         (NumPy's format, with any dtype), .webp, .jp2 or .bmp (uint8), .avif (uint8, lossy), .pgm, .ppm or .pnm (uint8,
-        uint16) or .pfm (float32). Or a file that is open for writing bytes, with ``format``.
-    array : shape (H, W) or (H, W, C), any shape with ``axes``. bool is stored as 0 and 255. PNG takes 1 to 4 channels
-        (of 2 and 4 the last is alpha), as does JPEG 2000; WebP and AVIF take 3 or 4; JPEG, BMP, PNM and PFM 1 or 3.
-    axes : what the axes of the array are, a letter each, as in the filters: Y, X, C for channels, and T, Z, N for a
-        stack, such as "NYX" or "TYXC". A stack is written as the pages of a TIFF file or the first axis of an NPY
-        file, several axes of a stack in order. None: (H, W), or (H, W, C) with at most four channels.
+        uint16) or .pfm (float32). Or a file open for writing bytes, with ``format``.
+    array : shape (H, W) or (H, W, C), any shape with ``axes``. bool is stored as 0 and 255. PNG and JPEG 2000 take 1 to
+        4 channels (the last of 2 or 4 is alpha); WebP and AVIF take 3 or 4; JPEG, BMP, PNM and PFM 1 or 3.
+    axes : axes of the array, a letter each, as in the filters: Y, X, C for channels, and T, Z, N for a stack, such as
+        "NYX" or "TYXC". A stack is written as the pages of a TIFF file or the first axis of an NPY file, several axes
+        of a stack in order. None: (H, W), or (H, W, C) with at most four channels.
     format : "PNG", "TIFF" and so on, in place of the suffix.
-    metadata : what `open_image` returns with ``metadata=True``. TIFF holds all of it, PNG, JPEG, WebP and AVIF all but
-        the axes of pages, BMP the resolution, others nothing. A profile of other colours than the image has is left
-        out. Pages with axes are written as OME-TIFF.
-    quality : 1 to 100, of JPEG (95 unless given), AVIF (90) and WebP (without loss unless given).
-    compression : of TIFF "none" (unless given), "deflate", "lzw" or "zstd", on all processors; of PNG a level, 0 to 9.
-    subsampling : of the colours of JPEG and AVIF: "4:4:4" (unless given) keeps all of them, "4:2:2" halves their
-        columns, "4:2:0" also their rows, which makes smaller files.
+    metadata : as returned by `open_image` with ``metadata=True``. TIFF supports all fields, PNG, JPEG, WebP and AVIF
+        all but the axes of pages, BMP the resolution, other formats none. A colour profile that does not fit the image
+        is left out. Pages with axes are written as OME-TIFF.
+    quality : 1 to 100, for JPEG (default 95), AVIF (default 90) and WebP (lossless by default).
+    compression : for TIFF "none" (default), "deflate", "lzw" or "zstd", on all processors; for PNG a level, 0 to 9.
+    subsampling : chroma subsampling of JPEG and AVIF: "4:4:4" (default) is none, "4:2:2" halves the columns, "4:2:0"
+        also the rows, which makes smaller files.
 
     Raises
     ------
@@ -59,8 +59,8 @@ def save_image(
     TypeError
         The format cannot hold the dtype without losing depth.
     ValueError
-        An unknown suffix, an empty array, ``axes`` that do not fit it, or a shape that the format cannot hold; a format
-        that has no quality, compression or subsampling.
+        The suffix is unknown, the array is empty, ``axes`` do not fit it, the format does not support its shape, or the
+        format has no quality, compression or subsampling.
 
     Warns
     -----
@@ -102,7 +102,7 @@ def save_image(
 def write_image(
     file: BinaryIO, form: Format, image: Pixels, *, axes: str | None = None, how: Written = PLAIN
 ) -> list[str]:
-    """Write an image that fits a format (see `check_fits`); returns the metadata that it does not hold, in words."""
+    """Write an image that fits a format (see `check_fits`); return the names of metadata left out."""
     if image.dtype == bool and "bool" not in form.dtypes:
         image = image.view(np.uint8) * np.uint8(255)
     pages = image[np.newaxis]
@@ -126,7 +126,7 @@ def check_target(
     subsampling: str | None = None,
     format: str | None = None,
 ) -> None:
-    """Raise now what `save_image` would raise after the work: an unknown suffix, no such folder, no permission."""
+    """Raise in advance the errors of `save_image`: an unknown suffix, no such folder, no permission."""
     path = path_of(path)
     check_options(path, quality, compression, subsampling, format)
     with one_line(path):

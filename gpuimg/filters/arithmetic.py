@@ -1,4 +1,4 @@
-"""Arithmetic of images with images and numbers, rounded and saturated; a choice between both by a condition."""
+"""Arithmetic of images with images and numbers, rounded and saturated; selection by a condition."""
 
 from __future__ import annotations
 
@@ -43,23 +43,24 @@ def add(
     ----------
     image : (H, W) or (H, W, C) array
     other : number, or array of the image's dtype and of its shape or one that broadcasts to it
-        As in NumPy; with axes of a stack, wherever they stand, an array without them goes with each image.
+        Broadcasts as in NumPy; an array without the axes of a stack is combined with each of its images.
     dtype : dtype, optional
-        Of the result: uint8, uint16, int16, float32 or float64. By default the image's.
+        Dtype of the result: uint8, uint16, int16, float32 or float64. By default the image's.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape: ``image + other``, computed in float64 where the image or the result is float64, else in
+    array of the same shape: ``image + other``, computed in float64 if the image or the result is float64, otherwise in
     float32. Integers are rounded half to even and saturated, so that 200 + 100 is 255 in uint8; NaN becomes 0.
 
     Raises
     ------
-    TypeError, ValueError : ``other`` is not a number or does not fit in shape or dtype, ``dtype`` is none of these
+    TypeError, ValueError : ``other`` is not a number or does not fit in shape or dtype, or ``dtype`` is not one of
+        these
 
     References
     ----------
-    .. [1] `cv2.add`, which saturates too; NumPy wraps round.
+    .. [1] `cv2.add`, which also saturates; NumPy wraps around.
 
     Examples
     --------
@@ -95,23 +96,24 @@ def subtract(
     ----------
     image : (H, W) or (H, W, C) array
     other : number, or array of the image's dtype and of its shape or one that broadcasts to it
-        As in NumPy; with axes of a stack, wherever they stand, an array without them goes with each image.
+        Broadcasts as in NumPy; an array without the axes of a stack is combined with each of its images.
     dtype : dtype, optional
-        Of the result: uint8, uint16, int16, float32 or float64. By default the image's.
+        Dtype of the result: uint8, uint16, int16, float32 or float64. By default the image's.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape: ``image - other``, computed in float64 where the image or the result is float64, else in
+    array of the same shape: ``image - other``, computed in float64 if the image or the result is float64, otherwise in
     float32. Integers are rounded half to even and saturated, so that 100 - 200 is 0 in uint8; NaN becomes 0.
 
     Raises
     ------
-    TypeError, ValueError : ``other`` is not a number or does not fit in shape or dtype, ``dtype`` is none of these
+    TypeError, ValueError : ``other`` is not a number or does not fit in shape or dtype, or ``dtype`` is not one of
+        these
 
     References
     ----------
-    .. [1] `cv2.subtract`, which saturates too; NumPy wraps round.
+    .. [1] `cv2.subtract`, which also saturates; NumPy wraps around.
 
     Examples
     --------
@@ -148,23 +150,24 @@ def multiply(
     ----------
     image : (H, W) or (H, W, C) array
     other : number, or array of the image's dtype and of its shape or one that broadcasts to it
-        As in NumPy; with axes of a stack, wherever they stand, an array without them goes with each image.
+        Broadcasts as in NumPy; an array without the axes of a stack is combined with each of its images.
     dtype : dtype, optional
-        Of the result: uint8, uint16, int16, float32 or float64. By default the image's.
+        Dtype of the result: uint8, uint16, int16, float32 or float64. By default the image's.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape: ``image * other``, computed in float64 where the image or the result is float64, else in
+    array of the same shape: ``image * other``, computed in float64 if the image or the result is float64, otherwise in
     float32. Integers are rounded half to even and saturated; NaN becomes 0.
 
     Raises
     ------
-    TypeError, ValueError : ``other`` is not a number or does not fit in shape or dtype, ``dtype`` is none of these
+    TypeError, ValueError : ``other`` is not a number or does not fit in shape or dtype, or ``dtype`` is not one of
+        these
 
     References
     ----------
-    .. [1] `cv2.multiply`, which saturates too; NumPy wraps round.
+    .. [1] `cv2.multiply`, which also saturates; NumPy wraps around.
 
     Examples
     --------
@@ -198,24 +201,25 @@ def divide(
     ----------
     image : (H, W) or (H, W, C) array
     other : number, or array of the image's dtype and of its shape or one that broadcasts to it
-        As in NumPy; with axes of a stack, wherever they stand, an array without them goes with each image.
+        Broadcasts as in NumPy; an array without the axes of a stack is combined with each of its images.
     dtype : dtype, optional
-        Of the result: uint8, uint16, int16, float32 or float64. By default the image's.
+        Dtype of the result: uint8, uint16, int16, float32 or float64. By default the image's.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape: ``image / other``, computed in float64 where the image or the result is float64, else in
-    float32. Integers are rounded half to even and saturated: a value divided by 0 becomes the end of the dtype's range
-    that has its sign, and 0 / 0, which is NaN in floats, becomes 0.
+    array of the same shape: ``image / other``, computed in float64 if the image or the result is float64, otherwise in
+    float32. Integers are rounded half to even and saturated: a positive value divided by 0 becomes the dtype's maximum,
+    a negative one its minimum, and 0 / 0, which is NaN for floats, becomes 0.
 
     Raises
     ------
-    TypeError, ValueError : ``other`` is not a number or does not fit in shape or dtype, ``dtype`` is none of these
+    TypeError, ValueError : ``other`` is not a number or does not fit in shape or dtype, or ``dtype`` is not one of
+        these
 
     References
     ----------
-    .. [1] `cv2.divide`, by which integers divided by 0 are 0.
+    .. [1] `cv2.divide`, which returns 0 for integers divided by 0.
 
     Examples
     --------
@@ -247,7 +251,7 @@ def _computed(
 
 
 def plan_arithmetic(image: Value, other: Value, operation: int, dtype: np.dtype[Any]) -> Value:
-    """An image combined with another; in floats first where the result has another dtype."""
+    """Combine an image with another, in floats if the result has another dtype."""
     other = colors_of(other, image)
     kind = _kind(image.dtype, dtype)
     made = point("arithmetic", converted(image, kind), other=converted(other, kind), operation=operation)
@@ -255,14 +259,14 @@ def plan_arithmetic(image: Value, other: Value, operation: int, dtype: np.dtype[
 
 
 def plan_with_number(image: Value, operation: int, number: float, dtype: np.dtype[Any]) -> Value:
-    """The same with a number."""
+    """Combine an image with a number, in floats if the result has another dtype."""
     kind = _kind(image.dtype, dtype)
     made = point("arithmetic_number", converted(image, kind), operation=operation, number=number)
     return converted(made, dtype)
 
 
 def _kind(dtype: np.dtype[Any], wanted: np.dtype[Any]) -> np.dtype[Any]:
-    """What is computed from and to: the image's dtype where that stays, for then the kernel rounds."""
+    """Return the dtype of the kernel: the image's if the result has it too, as the kernel rounds; otherwise floats."""
     return dtype if dtype == wanted else images.real(dtype, wanted)
 
 
@@ -286,33 +290,33 @@ def where(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Choose between two images or numbers: ``a`` where a condition holds, ``b`` elsewhere.
+    """Select from two images or numbers: ``a`` where a condition is true, ``b`` elsewhere.
 
     Parameters
     ----------
-    condition : (H, W) or (H, W, C) array of bool
-        Also of uint8, uint16, int16, int32, float32 or float64: it holds where it is not 0.
+    condition : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
+        Nonzero values are true.
     a, b : numbers, or arrays of one dtype and of the condition's shape or one that broadcasts to it
-        Of any dtype of 1, 2, 4 or 8 bytes. With axes of a stack, an array without them goes with each image. Without
-        ``axes``, a condition (H, W) or (H, W, 1) also chooses pixels of images (H, W, C).
+        Any dtype of 1, 2, 4 or 8 bytes. An array without the axes of a stack is used for each of its images. Without
+        ``axes``, a condition (H, W) or (H, W, 1) also selects pixels of images (H, W, C).
     dtype : dtype, optional
-        Of the result: uint8, uint16, int16, float32 or float64. By default that of the images; of two numbers the first
-        of uint8, uint16 and int16 that holds both, else float32; of True and False bool.
+        Dtype of the result: uint8, uint16, int16, float32 or float64. By default that of the images; for two numbers
+        the first of uint8, uint16 and int16 that holds both, otherwise float32; for two bools, bool.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the images' shape, or of the condition's where both are numbers. Numbers are rounded half to even and
-    saturated where the result is of integers; NaN becomes 0.
+    array of the images' shape, or of the condition's if both are numbers. In integer results, numbers are rounded half
+    to even and saturated, and NaN becomes 0.
 
     Raises
     ------
     TypeError, ValueError : ``a`` or ``b`` is neither a number nor an image, or does not fit in shape or dtype, or
-        ``dtype`` is none of these
+        ``dtype`` is not one of these
 
     Notes
     -----
-    Differs from `numpy.where` in dtypes: numbers take the image's, and the result never has another than images have.
+    Differs from `numpy.where` in dtypes: numbers take the image's dtype, and the result always has a dtype of images.
 
     References
     ----------
@@ -353,7 +357,7 @@ def where(
 
 
 def _operand(name: str, value: Any, source: images.Source) -> Any:
-    """A Python number, or an array that the condition fits."""
+    """Check an operand and return a Python number, or an array whose shape fits the condition."""
     if isinstance(value, bool | np.bool_):
         return bool(value)
     if isinstance(value, Real):
@@ -361,14 +365,14 @@ def _operand(name: str, value: Any, source: images.Source) -> Any:
     if isinstance(value, str | bytes | None):
         raise TypeError(f"{name} must be an image or a number, got {value!r}")
     if source.axes is None and source.channels == 1 and getattr(value, "ndim", 2) in (2, 3):
-        array = images.accept_beside(name, value, images.MOVED, source, first="condition")
-        if array.shape[:2] == source.shape[:2]:  # chooses whole pixels
+        array = images.accept_along(name, value, images.MOVED, source, first="condition")
+        if array.shape[:2] == source.shape[:2]:  # the condition selects whole pixels
             return array
     return images.accept_broadcast(name, value, source, first="condition", dtypes=images.MOVED)
 
 
 def _dtype_of(*numbers: float) -> np.dtype[Any]:
-    """The dtype of a choice between numbers."""
+    """Return the dtype of a selection from numbers."""
     if all(isinstance(number, bool) for number in numbers):
         return BOOL
     for dtype in DTYPES[:3]:
@@ -379,7 +383,7 @@ def _dtype_of(*numbers: float) -> np.dtype[Any]:
 
 
 def _stored(number: float, dtype: np.dtype[Any]) -> Any:
-    """A number as a value of a dtype, integers rounded half to even and saturated, NaN as 0."""
+    """Convert a number to a dtype: rounded half to even and saturated to integers, NaN as 0."""
     if dtype.kind in "iu":
         low, high = images.limits(dtype)
         return 0 if number != number else round(min(max(number, low), high))
@@ -388,19 +392,19 @@ def _stored(number: float, dtype: np.dtype[Any]) -> Any:
 
 
 def plan_where(condition: Value, first: Value, second: Value, dtype: np.dtype[Any]) -> Value:
-    """A choice between two images; their pixels are moved as unsigned integers, which a few kernels serve."""
+    """Select from two images; pixels are moved as unsigned integers, so that few kernels are needed."""
     first, second = converted(first, dtype), converted(second, dtype)
     return _chosen("where", condition, first, dtype, first=_plain(first), second=_plain(second))
 
 
 def plan_where_number(condition: Value, other: Value, number: int, holds: bool, dtype: np.dtype[Any]) -> Value:
-    """A choice between an image and a number, given by its bits, that stands where the condition ``holds``."""
+    """Select from an image and a number, given by its bits; the number is used where the condition is ``holds``."""
     other = converted(other, dtype)
     return _chosen("where_number", condition, other, dtype, other=_plain(other), number=number, holds=int(holds))
 
 
 def plan_of_numbers(condition: Value, table: Small, dtype: np.dtype[Any]) -> Value:
-    """A choice between two numbers: a look-up table that has the second one at 0."""
+    """Select from two numbers by a look-up table with the second number at 0."""
     return plan_lut(_truth(condition), table, dtype)
 
 
@@ -412,7 +416,7 @@ def _chosen(kernel: str, condition: Value, like: Value, dtype: np.dtype[Any], **
 
 
 def _truth(condition: Value) -> Value:
-    """Bytes that are 0 where the condition does not hold."""
+    """Return bytes that are 0 where the condition is false."""
     return condition if condition.dtype.itemsize == 1 else point("nonzero", condition, dtype=BOOL, work=0.5)
 
 

@@ -17,7 +17,7 @@ from gpuimg.typing import Backend, ImageLike, Out, SameImage
 
 Array = np.ndarray[Any, Any]
 
-# Weights of red, green and blue in luminance (scikit-image's figures) and in luma (ITU-R BT.601).
+# Weights of red, green and blue in luminance (scikit-image's values) and in luma (ITU-R BT.601).
 WEIGHTS = {
     "rec709": (0.2125, 0.7154, 0.0721),
     "rec601": (0.299, 0.587, 0.114),
@@ -39,7 +39,7 @@ def _luma_weights(weights: Any) -> tuple[float, float, float]:
 
 
 def fixed_weights(weights: tuple[float, ...], one: int) -> tuple[int, ...]:
-    """Weights in fixed point, as multiples of ``1 / one``; the largest absorbs the rounding error of the sum."""
+    """Return weights in fixed point, as multiples of ``1 / one``; the largest absorbs the rounding error of the sum."""
     scaled = [round(weight * one) for weight in weights]
     largest = max(range(len(scaled)), key=lambda index: abs(weights[index]))
     scaled[largest] += round(math.fsum(weights) * one) - sum(scaled)
@@ -63,16 +63,17 @@ def rgb2gray(
     image : (H, W, 3) or (H, W, 4) array
         A fourth channel is ignored.
     weights : {"rec709", "rec601"} or three numbers
-        Weights of red, green and blue: ITU-R BT.709 luminance (as scikit-image), BT.601 luma (as OpenCV).
+        Weights of red, green and blue: ITU-R BT.709 luminance (as in scikit-image) or BT.601 luma (as in OpenCV).
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    (H, W) array of the image's dtype; integers rounded half up from 16-bit fixed-point weights and saturated.
+    (H, W) array of the image's dtype; integers are computed with 16-bit fixed-point weights, rounded half up and
+    saturated.
 
     Raises
     ------
-    ValueError : the image has no three or four channels, or the weights are not three finite numbers
+    ValueError : the image does not have three or four channels, or the weights are not three finite numbers
 
     References
     ----------
@@ -168,11 +169,11 @@ def rgb2hsv(
 
     Raises
     ------
-    ValueError : the image has no three channels
+    ValueError : the image does not have three channels
 
     References
     ----------
-    .. [1] A. R. Smith, "Color gamut transform pairs", SIGGRAPH 1978, 12-19. As `skimage.color.rgb2hsv`.
+    .. [1] A. R. Smith, "Color gamut transform pairs", SIGGRAPH 1978, 12-19. The same as `skimage.color.rgb2hsv`.
 
     Examples
     --------
@@ -198,7 +199,7 @@ def hsv2rgb(
 
     Parameters
     ----------
-    image : (H, W, 3) array of float32 or float64, from 0 to 1; other hues wrap around
+    image : (H, W, 3) array of float32 or float64, from 0 to 1; hues outside this range wrap around
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
@@ -207,11 +208,11 @@ def hsv2rgb(
 
     Raises
     ------
-    ValueError : the image has no three channels
+    ValueError : the image does not have three channels
 
     References
     ----------
-    .. [1] A. R. Smith, "Color gamut transform pairs", SIGGRAPH 1978, 12-19. As `skimage.color.hsv2rgb`.
+    .. [1] A. R. Smith, "Color gamut transform pairs", SIGGRAPH 1978, 12-19. The same as `skimage.color.hsv2rgb`.
 
     Examples
     --------
@@ -246,11 +247,11 @@ def rgb2ycbcr(
 
     Raises
     ------
-    ValueError : the image has no three channels
+    ValueError : the image does not have three channels
 
     References
     ----------
-    .. [1] Recommendation ITU-R BT.601-7. As `skimage.color.rgb2ycbcr`.
+    .. [1] Recommendation ITU-R BT.601-7. The same as `skimage.color.rgb2ycbcr`.
 
     Examples
     --------
@@ -281,15 +282,15 @@ def ycbcr2rgb(
 
     Returns
     -------
-    array of the same shape and dtype, from 0 to 1; colours outside of RGB's gamut lie beyond
+    array of the same shape and dtype, from 0 to 1; colours outside the RGB gamut are outside this range
 
     Raises
     ------
-    ValueError : the image has no three channels
+    ValueError : the image does not have three channels
 
     References
     ----------
-    .. [1] Recommendation ITU-R BT.601-7. As `skimage.color.ycbcr2rgb`.
+    .. [1] Recommendation ITU-R BT.601-7. The same as `skimage.color.ycbcr2rgb`.
 
     Examples
     --------
@@ -325,11 +326,11 @@ def rgb2lab(
 
     Raises
     ------
-    ValueError : the image has no three channels
+    ValueError : the image does not have three channels
 
     References
     ----------
-    .. [1] CIE 15:2004, "Colorimetry"; IEC 61966-2-1:1999 (sRGB). As `skimage.color.rgb2lab`.
+    .. [1] CIE 15:2004, "Colorimetry"; IEC 61966-2-1:1999 (sRGB). The same as `skimage.color.rgb2lab`.
 
     Examples
     --------
@@ -360,16 +361,16 @@ def lab2rgb(
 
     Returns
     -------
-    array of the same shape and dtype, from 0 to 1; colours outside of sRGB's gamut are clipped
+    array of the same shape and dtype, from 0 to 1; colours outside the sRGB gamut are clipped
 
     Raises
     ------
-    ValueError : the image has no three channels
+    ValueError : the image does not have three channels
 
     References
     ----------
-    .. [1] CIE 15:2004, "Colorimetry"; IEC 61966-2-1:1999 (sRGB). As `skimage.color.lab2rgb`, which warns where Z would
-       be negative.
+    .. [1] CIE 15:2004, "Colorimetry"; IEC 61966-2-1:1999 (sRGB). The same as `skimage.color.lab2rgb`, which warns
+       where Z would be negative.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Edges: derivatives of the grey values."""
+"""Edges: derivatives of intensities."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gpuimg.registry import register
 from gpuimg.run import run
 from gpuimg.typing import Backend, ImageLike, Mode, Out
 
-MAGNITUDE = 2  # where kernels take the axis to differentiate along
+MAGNITUDE = 2  # in place of the axis to differentiate along
 
 
 class Smoothing(NamedTuple):
-    """Weights of a pixel and of its two neighbours, across the direction of the difference."""
+    """Weights of a pixel and of its two neighbours, perpendicular to the derivative."""
 
     centre: int
     outer: int
@@ -43,7 +43,7 @@ def _derivative(
 
 
 def plan_derivative(image: Value, weights: Smoothing, axis: int, edge: Edge, factor: float | None = None) -> Value:
-    """Smoothed differences along one axis, or the magnitude of both; by default normalised as in scikit-image."""
+    """Compute the smoothed derivative along one axis, or the magnitude; by default normalised as in scikit-image."""
     return window(
         "derivative",
         image,
@@ -59,7 +59,7 @@ def plan_derivative(image: Value, weights: Smoothing, axis: int, edge: Edge, fac
 
 
 def _factor(weights: Smoothing, axis: int) -> float:
-    """Return the normalising factor of the differences, or of their magnitude."""
+    """Return the normalising factor of the derivatives, or of their magnitude."""
     mean = 1 / (weights.centre + 2 * weights.outer)
     return mean / math.sqrt(2) if axis == MAGNITUDE else mean
 
@@ -81,25 +81,25 @@ def sobel(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-        Channels are filtered one by one; for the edges of a colour image make it grey first, `gpuimg.rgb2gray`.
+        Channels are filtered separately; for the edges of a colour image, convert it with `gpuimg.rgb2gray` first.
     axis : {None, 0, 1}
-        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones, None both:
-        the magnitude.
+        The axis to differentiate along: 0 (or -2) for horizontal edges, 1 (or -1) for vertical edges, None for the
+        gradient magnitude.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    float32 array of the same shape (float64 for float64 images); the image's values are not rescaled. One axis: the
-    smoothed difference of the neighbours on both sides; None: the root of the mean of the squares, as in scikit-image.
+    float32 array of the same shape (float64 for float64 images); the image's values are not rescaled. With an axis: the
+    smoothed derivative; None: the root mean square of both derivatives, as in scikit-image.
 
     Raises
     ------
-    ValueError : ``axis`` is none of these
+    ValueError : ``axis`` is not one of these
 
     References
     ----------
     .. [1] I. Sobel, G. Feldman, "A 3x3 isotropic gradient operator for image processing", Stanford Artificial
-       Intelligence Project, 1968. Signs and scale as `skimage.filters.sobel`.
+       Intelligence Project, 1968. Signs and scale as in `skimage.filters.sobel`.
 
     Examples
     --------
@@ -124,30 +124,30 @@ def scharr(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Find edges with the Scharr operator, which is closer to rotation invariant than Sobel's.
+    """Find edges with the Scharr operator, which has better rotational symmetry than Sobel's.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-        Channels are filtered one by one; for the edges of a colour image make it grey first, `gpuimg.rgb2gray`.
+        Channels are filtered separately; for the edges of a colour image, convert it with `gpuimg.rgb2gray` first.
     axis : {None, 0, 1}
-        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones, None both:
-        the magnitude.
+        The axis to differentiate along: 0 (or -2) for horizontal edges, 1 (or -1) for vertical edges, None for the
+        gradient magnitude.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    float32 array of the same shape (float64 for float64 images); the image's values are not rescaled. One axis: the
-    smoothed difference of the neighbours on both sides; None: the root of the mean of the squares, as in scikit-image.
+    float32 array of the same shape (float64 for float64 images); the image's values are not rescaled. With an axis: the
+    smoothed derivative; None: the root mean square of both derivatives, as in scikit-image.
 
     Raises
     ------
-    ValueError : ``axis`` is none of these
+    ValueError : ``axis`` is not one of these
 
     References
     ----------
     .. [1] H. Scharr, "Optimal operators in digital image processing", dissertation, Heidelberg, 2000. Signs and
-       scale as `skimage.filters.scharr`.
+       scale as in `skimage.filters.scharr`.
 
     Examples
     --------
@@ -177,25 +177,25 @@ def prewitt(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-        Channels are filtered one by one; for the edges of a colour image make it grey first, `gpuimg.rgb2gray`.
+        Channels are filtered separately; for the edges of a colour image, convert it with `gpuimg.rgb2gray` first.
     axis : {None, 0, 1}
-        The axis to differentiate along: 0 (or -2) shows horizontal edges, 1 (or -1) vertical ones, None both:
-        the magnitude.
+        The axis to differentiate along: 0 (or -2) for horizontal edges, 1 (or -1) for vertical edges, None for the
+        gradient magnitude.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    float32 array of the same shape (float64 for float64 images); the image's values are not rescaled. One axis: the
-    smoothed difference of the neighbours on both sides; None: the root of the mean of the squares, as in scikit-image.
+    float32 array of the same shape (float64 for float64 images); the image's values are not rescaled. With an axis: the
+    smoothed derivative; None: the root mean square of both derivatives, as in scikit-image.
 
     Raises
     ------
-    ValueError : ``axis`` is none of these
+    ValueError : ``axis`` is not one of these
 
     References
     ----------
     .. [1] J. M. S. Prewitt, "Object enhancement and extraction", in Picture Processing and Psychopictorics, 1970. Signs
-       and scale as `skimage.filters.prewitt`.
+       and scale as in `skimage.filters.prewitt`.
 
     Examples
     --------
@@ -219,12 +219,12 @@ def gradient(
     backend: Backend | None = None,
     out: tuple[Out, Out] | None = None,
 ) -> tuple[Any, Any]:
-    """Compute magnitude and direction of the gradient with the Sobel operator.
+    """Compute the magnitude and direction of the gradient with the Sobel operator.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-        Channels are filtered one by one; for the edges of a colour image make it grey first, `gpuimg.rgb2gray`.
+        Channels are filtered separately; for the edges of a colour image, convert it with `gpuimg.rgb2gray` first.
     mode, cval, axes, alpha, backend : see `gpuimg.filters`
     out : tuple of two arrays, for both results; see `gpuimg.filters`
 
@@ -233,14 +233,14 @@ def gradient(
     magnitude : float32 array of the same shape (float64 for float64 images)
         As `sobel` returns it.
     direction : array of the same shape and dtype
-        The direction in which the image gets brighter, in radians from -pi to pi: ``arctan2(sobel(image, axis=0),
-        sobel(image, axis=1))``, so 0 is to the right and pi / 2 downwards. 0 where the image is flat; NaN where a
-        neighbour is NaN. Within 3 units in the last place of the angle of the differences.
+        Direction of increasing intensity, in radians from -pi to pi: ``arctan2(sobel(image, axis=0),
+        sobel(image, axis=1))``; 0 is to the right, pi / 2 downwards. 0 where the image is flat; NaN where a neighbour
+        is NaN. Within 3 units in the last place of the exact angle of the derivatives.
 
     References
     ----------
     .. [1] I. Sobel, G. Feldman, "A 3x3 isotropic gradient operator for image processing", Stanford Artificial
-       Intelligence Project, 1968. Signs and scale as `skimage.filters.sobel`; signed zeros and infinity as
+       Intelligence Project, 1968. Signs and scale as in `skimage.filters.sobel`; signed zeros and infinity as in
        `numpy.arctan2`.
 
     Examples
@@ -282,12 +282,12 @@ def laplace(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Compute the Laplacian: the sum of the second differences along both axes.
+    """Compute the Laplacian: the sum of the second derivatives along both axes.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-        Channels are filtered one by one; for the edges of a colour image make it grey first, `gpuimg.rgb2gray`.
+        Channels are filtered separately; for the edges of a colour image, convert it with `gpuimg.rgb2gray` first.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
@@ -296,7 +296,7 @@ def laplace(
 
     References
     ----------
-    .. [1] `scipy.ndimage.laplace`, whose kernel 1, -2, 1 this is.
+    .. [1] `scipy.ndimage.laplace`, with the same kernel 1, -2, 1.
 
     Examples
     --------

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 COUNTS = np.dtype(np.int64)
 UINT16 = np.dtype(np.uint16)
-FLOAT_BINS = 256  # in which scikit-image counts the values of float images
-_DEPTHS = {"uint10": 10, "uint12": 12, "uint14": 14}  # bits of pixels that are stored in 16
-RANGES = ("image", "dtype", *_DEPTHS, *map(str, DTYPES))  # their names take microseconds to make
+FLOAT_BINS = 256  # as in scikit-image
+_DEPTHS = {"uint10": 10, "uint12": 12, "uint14": 14}  # bits of pixels stored in 16 bits
+RANGES = ("image", "dtype", *_DEPTHS, *map(str, DTYPES))  # once: str(dtype) takes microseconds
 _INTEGERS: frozenset[np.dtype[Any]] = frozenset(dtype for dtype in DTYPES if dtype.kind in "iu")
 
 
@@ -50,8 +50,8 @@ def invert(
 
     Returns
     -------
-    array of the same shape and dtype: ``max - image`` for unsigned integers, ``-1 - image`` for signed ones (the
-    minimum becomes the maximum), ``1 - image`` for floats, ``not image`` for bool, as in scikit-image.
+    array of the same shape and dtype: ``max - image`` for unsigned integers, ``-1 - image`` for signed integers (the
+    minimum becomes the maximum), ``1 - image`` for floats, ``~image`` for bool, as in scikit-image.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def plan_invert(image: Value) -> Value:
 
 
 def upside_down(image: Any) -> Any:
-    """An example of another image."""
+    """Return an example of another image."""
     return image[::-1]
 
 
@@ -91,7 +91,7 @@ def blend(
     image : (H, W) or (H, W, C) array
     other : array of the image's dtype and of its shape or one that broadcasts to it, see `add`
     alpha : number
-        Weight of ``other``: 0 returns the image, 1 the other one; values outside of [0, 1] extrapolate.
+        Weight of ``other``: 0 returns ``image``, 1 returns ``other``; values outside [0, 1] extrapolate.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -144,25 +144,25 @@ def astype(
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     dtype : one of these, as a name or a NumPy dtype
     scale : bool
-        Whether to map the range of the image's dtype to that of ``dtype``. The ranges are 0 to the maximum for unsigned
-        integers and bool, and 0 to 1 for floats. The range of int16 is that of the floats from -1 to 1: its maximum is
-        1, and negative values become 0 in unsigned integers. The ranges of float32 and float64 are the same.
+        Map the range of the image's dtype to that of ``dtype``. The ranges are 0 to the maximum for unsigned integers
+        and bool, and 0 to 1 for floats. The range of int16 corresponds to floats from -1 to 1: its maximum becomes 1,
+        and negative values become 0 in unsigned integers. float32 and float64 have the same range.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape and of ``dtype``. Floats are rounded half to even in integers; values out of
-    range are saturated; NaN becomes 0. In bool, all but 0 is True; with ``scale``, values above half of the range.
+    array of the same shape and of ``dtype``. Conversion to integers rounds half to even, saturates values out of range
+    and turns NaN into 0. Conversion to bool makes nonzero values True; with ``scale``, values above half the range.
 
     Raises
     ------
-    TypeError : the dtype of the image or ``dtype`` is none of these, or ``scale`` is true and one of them is int32,
+    TypeError : the dtype of the image or ``dtype`` is not one of these, or ``scale`` is true and one of them is int32,
         whose values are labels or counts
 
     References
     ----------
     .. [1] `skimage.util.img_as_ubyte`, `img_as_uint`, `img_as_int`, `img_as_float32` and `img_as_bool` for ``scale``;
-       they do not round integers to the nearest but down, and refuse floats beyond -1 and 1.
+       they round integers down instead of to the nearest, and reject floats outside [-1, 1].
 
     Examples
     --------
@@ -183,7 +183,7 @@ def astype(
 
 
 def dtype_among(known: Sequence[np.dtype[Any]], dtype: Any) -> np.dtype[Any]:
-    """A dtype that is given in any of NumPy's ways, or a `TypeError` that names those there are."""
+    """Return a dtype, given in any form that NumPy accepts, or raise a `TypeError` that names the known ones."""
     with suppress(TypeError, ValueError):
         wanted: np.dtype[Any] = np.dtype(dtype)
         if dtype is not None and wanted in known:  # NumPy takes None for float64
@@ -192,12 +192,12 @@ def dtype_among(known: Sequence[np.dtype[Any]], dtype: Any) -> np.dtype[Any]:
 
 
 def converted(image: Value, dtype: np.dtype[Any]) -> Value:
-    """An image in another dtype; itself, not a copy, where it has that."""
+    """Convert an image to another dtype; an image that already has it is returned as is, not copied."""
     return image if image.dtype == dtype else plan_astype(image, dtype, False)
 
 
 def plan_astype(image: Value, dtype: np.dtype[Any], scale: bool) -> Value:
-    """A copy if the dtype stays; masks are made by comparisons, and scaled by a look-up table."""
+    """Copy if the dtype is the same; convert to bool by comparison, and from bool by a look-up table."""
     if image.dtype == dtype:
         return copied(image)
     if dtype == BOOL:
@@ -210,7 +210,7 @@ def plan_astype(image: Value, dtype: np.dtype[Any], scale: bool) -> Value:
 
 
 def _middle(dtype: np.dtype[Any]) -> float:
-    """Half of the maximum."""
+    """Return half of the maximum."""
     return 0.5 if dtype.kind == "f" else images.limits(dtype)[1] / 2
 
 
@@ -223,7 +223,7 @@ def _mask_values(dtype: np.dtype[Any]) -> Array:
 
 
 def _negative(image: Any) -> Array:
-    """An example of a table."""
+    """Return an example of a table."""
     return np.arange(1 << 8 * min(image.dtype.itemsize, 2))[::-1].astype(image.dtype)
 
 
@@ -243,8 +243,8 @@ def lut(
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16 or int16
     table : (N,) array of bool, uint8, uint16, int16, int64, float32 or float64
-        One entry for every value of the image's dtype: N is 256 for uint8, otherwise 65536. The entries for
-        negative int16 values are the second half, as in NumPy's indexing.
+        One entry for each value of the image's dtype: N is 256 for uint8, otherwise 65536. The entries for negative
+        int16 values are the second half, as in NumPy's indexing.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
@@ -253,8 +253,8 @@ def lut(
 
     Raises
     ------
-    TypeError : the dtype of the image or of the table is none of these
-    ValueError : the table has not one entry for each value
+    TypeError : the dtype of the image or of the table is not one of these
+    ValueError : the table does not have one entry for each value
 
     Examples
     --------
@@ -282,7 +282,7 @@ def plan_lut(image: Value, table: Small, dtype: np.dtype[Any]) -> Value:
 
 
 def _unsigned(image: Value) -> Value:
-    """int16 images as uint16, whose values index a table."""
+    """View int16 images as uint16, whose values index a table."""
     return view(image, UINT16) if image.dtype == np.int16 else image
 
 
@@ -310,7 +310,7 @@ def adjust_gamma(
 
     Returns
     -------
-    array of the same shape and dtype: ``gain * scale * (image / scale) ** gamma``, where the scale is the dtype's
+    array of the same shape and dtype: ``gain * scale * (image / scale) ** gamma``, where ``scale`` is the dtype's
     maximum, or 1 for floats. Integers are rounded half to even and saturated.
 
     Raises
@@ -334,7 +334,7 @@ def adjust_gamma(
 
 
 def plan_adjust_gamma(image: Value, power: float, factor: float) -> Value:
-    """Integers by a look-up table, floats by series; raise if a value is negative."""
+    """Use a look-up table for integers and a series for floats; raise if a value is negative."""
     if image.dtype.kind == "f":
         exponent = host(partial(_if_not_negative, power), plan_extrema(image))
         return point("power", image, work=6.0, exponent=exponent, factor=factor)
@@ -375,14 +375,14 @@ def clip(
     ----------
     image : (H, W) or (H, W, C) array
     min, max : number, optional
-        Ends of the range; None for no limit. For integers the range is that of the whole numbers between them; an end
-        beyond the dtype's range is that of the dtype. Converted to float32 for a float32 image.
+        Ends of the range; None for no limit. For an integer image, the range is that of the integers between them, and
+        ends beyond the dtype's range are clipped to it. For a float32 image, they are converted to float32.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape and dtype: values below ``min`` become ``min``, those above ``max`` become ``max``; NaN
-    stays
+    array of the same shape and dtype: values below ``min`` become ``min``, values above ``max`` become ``max``; NaN
+    stays NaN
 
     Raises
     ------
@@ -390,7 +390,7 @@ def clip(
 
     References
     ----------
-    .. [1] `numpy.clip`, which returns another dtype where that of the image does not hold an end of the range.
+    .. [1] `numpy.clip`, which returns another dtype if the image's cannot represent an end of the range.
 
     Examples
     --------
@@ -413,10 +413,10 @@ def _clip_end(name: str, value: float | None, without: float) -> float:
 
 
 def _whole_range(low: float, high: float, dtype: np.dtype[Any]) -> tuple[int, int] | None:
-    """The ends of a range of integers, within those of the dtype; None where there is no whole number in it."""
-    least, most = images.limits(dtype)
-    first = least if low <= least else most if low >= most else math.ceil(low)
-    last = most if high >= most else least if high <= least else math.floor(high)
+    """Return the first and last integer of a range, clipped to the dtype's; None if the range holds no integer."""
+    minimum, maximum = images.limits(dtype)
+    first = minimum if low <= minimum else maximum if low >= maximum else math.ceil(low)
+    last = maximum if high >= maximum else minimum if high <= minimum else math.floor(high)
     return (first, last) if first <= last else None
 
 
@@ -448,8 +448,8 @@ def threshold(
     ----------
     image : (H, W) or (H, W, C) array
     value : number, or array of the image's dtype, float32 or float64, of its shape or one that broadcasts to it
-        Threshold, or the threshold of each pixel, such as `threshold_local` returns; for its shape see `add`. A number
-        need not be a value of the image's dtype; it is converted to float32 for a float32 image, as in NumPy.
+        Threshold, or the threshold of each pixel, as `threshold_local` returns it; for its shape see `add`. A number
+        need not be a value of the image's dtype; for a float32 image it is converted to float32, as in NumPy.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
@@ -489,7 +489,7 @@ def plan_threshold_image(image: Value, value: Value) -> Value:
 
 
 def threshold_args(value: float, dtype: np.dtype[Any]) -> tuple[int | float, int]:
-    """A threshold in the image's dtype, and whether every pixel lies above it."""
+    """Return a threshold in the image's dtype, and whether every pixel lies above it."""
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             return float(dtype.type(value)), 0
@@ -518,26 +518,26 @@ def rescale_intensity(
     ----------
     image : (H, W) or (H, W, C) array; all channels share one range
     in_range : {"image", "dtype"}, a dtype or its name, or two numbers
-        Range that is mapped to ``out_range``; values outside are clipped. "image": the minimum to the maximum.
+        Range that is mapped to ``out_range``; values outside are clipped. "image": from the minimum to the maximum.
         "uint10", "uint12" and "uint14" are the ranges of 10, 12 and 14 bits.
     out_range : {"dtype", "image"}, a dtype or its name, or two numbers
-        Range of the result, and its dtype where one is named: uint16 for 10, 12 and 14 bits. A dtype's range begins at
-        0 where that of ``in_range`` is not negative; that of floats is -1 to 1.
+        Range of the result, and its dtype if one is named: uint16 for 10, 12 and 14 bits. A dtype's range begins at 0
+        if ``in_range`` is not negative; the range of floats is -1 to 1.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape, of the dtype that ``out_range`` names or of the image's; integers within 1 of the exact
-    value
+    array of the same shape, of the dtype that ``out_range`` names or otherwise the image's; integers within 1 of the
+    exact value
 
     Raises
     ------
-    ValueError : a range is none of these or not finite, or a float image whose range is needed holds NaN or infinity
+    ValueError : a range is not one of these or not finite, or a float image whose range is needed holds NaN or infinity
 
     Notes
     -----
-    Differs from `skimage.exposure.rescale_intensity`, which returns floats where ``out_range`` is two numbers, and
-    nothing but NaN for an image with NaN whose minimum and maximum are needed.
+    Differs from `skimage.exposure.rescale_intensity`, which returns floats if ``out_range`` is two numbers, and only
+    NaN for an image with NaN whose minimum and maximum are needed.
 
     References
     ----------
@@ -561,10 +561,10 @@ def plan_rescale_intensity(image: Value, in_range: Range, out_range: Range) -> V
     dtype = image.dtype if isinstance(out_range, tuple) or out_range in ("image", "dtype") else _named(out_range)
     given = partial(_rescaling, image.dtype, dtype, in_range, out_range)
     if "image" in (in_range, out_range):
-        low, high, unit, factor, least = host(given, plan_extrema(image), count=5)
+        low, high, unit, factor, minimum = host(given, plan_extrema(image), count=5)
     else:
-        low, high, unit, factor, least = given(None)
-    return point("rescale", image, dtype=dtype, low=low, high=high, unit=unit, factor=factor, least=least)
+        low, high, unit, factor, minimum = given(None)
+    return point("rescale", image, dtype=dtype, low=low, high=high, unit=unit, factor=factor, least=minimum)
 
 
 def _rescaling(
@@ -572,11 +572,11 @@ def _rescaling(
 ) -> tuple[float, float, float, float, float]:
     """Return the kernel's arguments: the range of the image, its unit, the factor, the result's minimum."""
     low, high = _range_of(in_range, dtype, extrema, False)
-    least, most = _range_of(out_range, dtype, extrema, low >= 0)
-    if low == high:  # nothing to spread
-        return low, high, 1.0, 0.0, min(max(low, least), most)
+    out_low, out_high = _range_of(out_range, dtype, extrema, low >= 0)
+    if low == high:  # nothing to stretch
+        return low, high, 1.0, 0.0, min(max(low, out_low), out_high)
     unit = _unit(low, high, images.real(dtype, wanted))
-    return low, high, unit, (most - least) / (high * unit - low * unit), least
+    return low, high, unit, (out_high - out_low) / (high * unit - low * unit), out_low
 
 
 def _unit(low: float, high: float, real: np.dtype[Any]) -> float:
@@ -613,34 +613,35 @@ def _range_of(
         return finite_range(extrema)
     named = dtype if given == "dtype" else _named(given)
     if given in _DEPTHS:
-        least, most = 0, 2 ** _DEPTHS[given] - 1
+        low, high = 0, 2 ** _DEPTHS[given] - 1
     else:
-        least, most = (-1, 1) if named.kind == "f" else images.limits(named)
-    return 0.0 if from_zero else float(least), float(most)
+        low, high = (-1, 1) if named.kind == "f" else images.limits(named)
+    return 0.0 if from_zero else float(low), float(high)
 
 
 def plan_value_counts(image: Value) -> Small:
-    """Histogram of the values of an integer image, for each channel."""
+    """Count the values of an integer image, for each channel."""
     low, high = images.limits(image.dtype)
     shape = (image.channels, high - low + 1)
     return fold("histogram", image, shape=shape, dtype=COUNTS, work=1.5, low=low)
 
 
 def plan_extrema(image: Value) -> Small:
-    """Minimum and maximum; NaN where there is one."""
+    """Compute the minimum and maximum, NaN if the image holds NaN."""
     return fold("minmax", image, shape=(2,), dtype=FLOAT64, combine="minmax")
 
 
 def finite_range(extrema: Array) -> tuple[float, float]:
     low, high = map(float, extrema)
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"image must be finite, its values run from {low} to {high}")
+        raise ValueError(f"image must be finite, got values from {low} to {high}")
     return low, high
 
 
 def _edges(low: float, high: float, bins: int, dtype: np.dtype[Any]) -> Array:
-    """The edges of numpy.histogram's bins for values from low to high, also where it refuses to make them: in float64
-    where the image's precision cannot tell them apart, and around a range that even float64 cannot divide so often."""
+    """Return the edges of numpy.histogram's bins for values from low to high, also for ranges that NumPy rejects.
+
+    In float64 if the image's precision cannot tell them apart; if even float64 cannot, around the range."""
     for kind in (dtype, FLOAT64):
         with suppress(ValueError):
             edges = _numpy_edges(low, high, bins, kind)
@@ -653,7 +654,7 @@ def _edges(low: float, high: float, bins: int, dtype: np.dtype[Any]) -> Array:
 
 
 def _numpy_edges(low: float, high: float, bins: int, dtype: np.dtype[Any]) -> Array:
-    """For a range that overflows, which NumPy does not take, the edges of half the range, doubled."""
+    """Return NumPy's edges; for a range that overflows, which NumPy rejects, the edges of half the range, doubled."""
     ends = np.array([low, high], dtype)
     if float(high) - float(low) > float(np.finfo(dtype).max):
         return 2 * np.histogram_bin_edges(ends / 2, bins)
@@ -676,7 +677,7 @@ def histogram(
     backend: Backend | None = None,
     out: Array | None = None,
 ) -> tuple[Any, Any]:
-    """Return the histogram of an image.
+    """Compute the histogram of an image.
 
     Parameters
     ----------
@@ -697,8 +698,8 @@ def histogram(
 
     Notes
     -----
-    The same counts and edges as `numpy.histogram`. Where the range is too small for so many bins of a float32 image,
-    the edges are float64; where it is too small for those too, they lie around it, a unit in the last place apart.
+    Counts and edges are those of `numpy.histogram`. If the range of a float32 image is too small for ``bins`` distinct
+    edges, they are float64; if it is too small for those too, they lie around it, one unit in the last place apart.
 
     Examples
     --------
@@ -726,7 +727,7 @@ def _nothing_counted(stack: tuple[int, ...], bins: int) -> tuple[Array, Array]:
 
 
 def plan_histogram(image: Value, bins: int) -> tuple[Small, Small]:
-    """Counts and edges of the bins."""
+    """Compute the counts and edges of the bins."""
     if image.dtype.kind == "f":
         edges, counts = plan_float_counts(image, bins)
         return counts, edges
@@ -735,12 +736,12 @@ def plan_histogram(image: Value, bins: int) -> tuple[Small, Small]:
 
 
 def summed_channels(counts: Array) -> Array:
-    """The counts of all channels together; of one channel they are those, which a sum would take long for."""
+    """Add up the counts of all channels; one channel needs no sum, which would be slow."""
     return counts[0] if len(counts) == 1 else counts.sum(axis=0)
 
 
 def _rebin(dtype: np.dtype[Any], bins: int, counts: Array) -> tuple[Array, Array]:
-    """Counts and edges of bins, from the counts of all values of all channels."""
+    """Compute the counts and edges of bins from the counts of all values of all channels."""
     total = summed_channels(counts)
     low, _ = images.limits(dtype)
     present = np.flatnonzero(total)
@@ -748,7 +749,7 @@ def _rebin(dtype: np.dtype[Any], bins: int, counts: Array) -> tuple[Array, Array
         first, last = int(present[0]), int(present[-1])
         places, edges = _bins_of_bytes(first, last, bins)
         return np.bincount(places, total[first : last + 1], bins).astype(COUNTS), edges.copy()
-    # As numpy.histogram, whose bins are those of the edges: of values in order, each bin is a slice.
+    # As in numpy.histogram, the edges define the bins: each bin is a slice of the sorted values.
     values = present + low
     edges = np.histogram_bin_edges(values[[0, -1]].astype(dtype), bins)
     begins = np.searchsorted(values, edges[:-1])
@@ -759,13 +760,13 @@ def _rebin(dtype: np.dtype[Any], bins: int, counts: Array) -> tuple[Array, Array
 
 @kept(64, lambda made: made[0].nbytes + made[1].nbytes)
 def _bins_of_bytes(low: int, high: int, bins: int) -> tuple[Array, Array]:
-    """The bin of each value from low to high, and the edges: to find them takes longer than to count a small image."""
+    """Return the bin of each value from low to high, and the edges; cached, as this is slower than counting pixels."""
     counts, edges = np.histogram(np.arange(low, high + 1).astype(UINT8), bins)
     return np.repeat(np.arange(bins), counts), edges
 
 
 def plan_float_counts(image: Value, bins: int, extrema: Small | None = None) -> tuple[Small, Small]:
-    """The edges of bins from the minimum to the maximum, and the counts."""
+    """Compute the edges of bins from the minimum to the maximum, and the counts."""
     edges = host(partial(_edges_of, image.dtype, bins), extrema or plan_extrema(image))
     exact = host(_as_doubles, edges)
     return edges, fold("bincount", image, shape=(bins,), dtype=COUNTS, work=4.0, edges=exact)
@@ -797,9 +798,9 @@ def equalize_hist(
 
     Returns
     -------
-    array of the same shape and dtype. An integer becomes the fraction of pixels that are no brighter, scaled to the
-    dtype's full range and rounded half to even; a float becomes that fraction itself, from 0 to 1, interpolated between
-    256 bins.
+    array of the same shape and dtype: the cumulative distribution, that is the fraction of pixels not brighter than
+    each pixel. For integers it is scaled to the dtype's full range and rounded half to even; for floats it is from 0 to
+    1, interpolated between 256 bins.
 
     Raises
     ------
@@ -807,11 +808,11 @@ def equalize_hist(
 
     Notes
     -----
-    Differs from `skimage.exposure.equalize_hist` for integers: there the result is float64, from 0 to 1.
+    Differs from `skimage.exposure.equalize_hist` for integers, where scikit-image returns float64 from 0 to 1.
 
     References
     ----------
-    .. [1] R. C. Gonzalez, R. E. Woods, "Digital Image Processing", 4th edition, 2018, section 3.3. Floats as
+    .. [1] R. C. Gonzalez, R. E. Woods, "Digital Image Processing", 4th edition, 2018, section 3.3. Floats as in
        `skimage.exposure.equalize_hist`.
 
     Examples
@@ -827,7 +828,7 @@ def equalize_hist(
 
 
 def plan_equalize_hist(image: Value) -> Value:
-    """The cumulative histogram as a table, linear between the centres of bins for floats."""
+    """Apply the cumulative histogram as a table, for floats interpolated between the centres of bins."""
     if image.dtype.kind == "f" and image.channels > 1:
         return each_channel(image, plan_equalize_hist)
     if image.dtype.kind == "f":
@@ -854,11 +855,11 @@ def _equalizing(dtype: np.dtype[Any], counts: Array) -> Array:
     return np.ascontiguousarray(np.roll(spread, low, axis=1))
 
 
-GREY_LEVELS = 1 << 14  # that scikit-image rounds images to
+GREY_LEVELS = 1 << 14  # to which scikit-image rounds images
 LEVELS_PER_BIN = 65
 IDENTITY = np.arange(256, dtype=np.uint8).reshape(1, -1)
 MOST_TILES = 1 << 16  # of images of any size
-TILE_PIXELS = 256  # that the tiles of a larger image have at least, as many as their tables have entries
+TILE_PIXELS = 256  # minimum if there are more tiles: the number of entries in a tile's table
 
 
 @register({}, {"kernel_size": (9, 7), "clip_limit": 0.05}, {"kernel_size": 5, "clip_limit": 0}, alpha="kept")
@@ -878,32 +879,32 @@ def equalize_adapthist(
     ----------
     image : (H, W) or (H, W, C) array; each channel is equalised independently
     kernel_size : int or (rows, columns)
-        Size of the tiles whose histograms are equalised; at most the image's. By default 1/8 of its height and width.
+        Size of the tiles whose histograms are equalised, clipped to the image's. By default 1/8 of its height and
+        width.
     clip_limit : number from 0 to 1
-        The most pixels of a tile that are counted in one of its bins, as a share of all; those above it are spread over
-        the other bins. Higher values give more contrast; 0 and 1 mean no limit.
+        Maximum fraction of a tile's pixels counted in one bin; the excess is spread over the other bins. Higher values
+        give more contrast; 0 and 1 mean no limit.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape and dtype: the share of a tile's pixels that are no brighter, interpolated linearly between
-    the centres of tiles. The least of these shares becomes the minimum of the dtype's range and the greatest one the
-    maximum, which are 0 and 1 for floats, but for rounding; integers are rounded half to even. A constant becomes the
-    maximum.
+    array of the same shape and dtype: the fraction of a tile's pixels that are not brighter, interpolated linearly
+    between the centres of tiles and stretched to the dtype's range (0 to 1 for floats), up to rounding. Integers are
+    rounded half to even. A constant image becomes the maximum.
 
     Raises
     ------
-    ValueError : a size is not positive, or makes more than 65536 tiles with fewer than 256 pixels each;
+    ValueError : a size is not positive, or results in more than 65536 tiles with fewer than 256 pixels each;
         ``clip_limit`` is not between 0 and 1; a float image holds NaN or infinity
 
     Notes
     -----
-    As scikit-image, it counts in 253 bins from the image's minimum to its maximum, and a tile that reaches beyond the
-    image goes on with its reflection.
+    As in scikit-image, there are 253 bins from the image's minimum to its maximum, and tiles that reach beyond the
+    image continue with its reflection.
 
-    Differs from `skimage.exposure.equalize_adapthist`, which returns float64, in three ways: it rounds shares to 16
-    bits, where scikit-image truncates to 14, so that they differ by less than 0.0005; tiles end at the image's size;
-    and colours are filtered by channel, where scikit-image filters the value of HSV.
+    Differs from `skimage.exposure.equalize_adapthist`, which returns float64, in three ways: fractions are rounded to
+    16 bits, where scikit-image truncates to 14, so that they differ by less than 0.0005; tiles are not larger than the
+    image; and colours are filtered by channel, where scikit-image filters the value of HSV.
 
     References
     ----------
@@ -928,9 +929,9 @@ def equalize_adapthist(
 
 
 def plan_equalize_adapthist(image: Value, size: tuple[int, int] | None, clip_limit: float) -> Value:
-    """A table for each tile, the tables of neighbouring tiles blended, and the result stretched.
+    """Compute a table for each tile, blend the tables of neighbouring tiles, and stretch the result.
 
-    What is looked up are bins; but the values of uint8 themselves, whose bins the tables know of.
+    Tables are indexed by bins; for uint8 by values, with the bins in the tables.
     """
     if image.channels > 1:
         return each_channel(image, partial(plan_equalize_adapthist, size=size, clip_limit=clip_limit))
@@ -958,23 +959,23 @@ def plan_equalize_adapthist(image: Value, size: tuple[int, int] | None, clip_lim
         tile_cols=cols,
         tables=tables,
     )
-    low, high, unit, factor, least = host(partial(_stretching, image.dtype), plan_extrema(shares), count=5)
-    return point("rescale", shares, dtype=image.dtype, low=low, high=high, unit=unit, factor=factor, least=least)
+    low, high, unit, factor, minimum = host(partial(_stretching, image.dtype), plan_extrema(shares), count=5)
+    return point("rescale", shares, dtype=image.dtype, low=low, high=high, unit=unit, factor=factor, least=minimum)
 
 
 def _binned(image: Value) -> tuple[Value, Any]:
-    """An image of bytes and the bin of each byte."""
+    """Return an image of bytes and the bin of each byte."""
     extrema = plan_extrema(image)
     if image.dtype.kind == "f":
-        low, high, unit, factor, least = host(partial(_binning, image.dtype), extrema, count=5)
-        made = point("rescale", image, dtype=UINT8, low=low, high=high, unit=unit, factor=factor, least=least)
+        low, high, unit, factor, minimum = host(partial(_binning, image.dtype), extrema, count=5)
+        made = point("rescale", image, dtype=UINT8, low=low, high=high, unit=unit, factor=factor, least=minimum)
         return made, IDENTITY
     bins = host(partial(_bins, image.dtype), extrema)
     return (image, bins) if image.dtype == UINT8 else (plan_lut(image, bins, UINT8), IDENTITY)
 
 
 def _tiling(shape: tuple[int, ...], size: tuple[int, int] | None) -> tuple[int, int, int]:
-    """Rows and columns of a tile, and the number of tiles."""
+    """Return the rows and columns of a tile, and the number of tiles."""
     wanted = size or (shape[0] // 8, shape[1] // 8)
     rows, cols = (max(min(each, extent), 1) for each, extent in zip(wanted, shape, strict=True))
     count = -(-shape[0] // rows) * -(-shape[1] // cols)
@@ -987,30 +988,29 @@ def _tiling(shape: tuple[int, ...], size: tuple[int, int] | None) -> tuple[int, 
 
 
 def _bins(dtype: np.dtype[Any], extrema: Array) -> Array:
-    """The bin of each value of an integer dtype, indexed by the unsigned bit pattern."""
-    least, most = images.limits(dtype)
+    """Return the bin of each value of an integer dtype, indexed by the unsigned bit pattern."""
+    minimum, maximum = images.limits(dtype)
     low, high = map(int, extrema)
-    above = np.clip(np.arange(least, most + 1), low, high) - low
+    above = np.clip(np.arange(minimum, maximum + 1), low, high) - low
     levels = np.rint(above * (GREY_LEVELS - 1) / max(high - low, 1))
-    return np.roll(levels // LEVELS_PER_BIN, least).astype(np.uint8).reshape(1, -1)
+    return np.roll(levels // LEVELS_PER_BIN, minimum).astype(np.uint8).reshape(1, -1)
 
 
 def _binning(dtype: np.dtype[Any], extrema: Array) -> tuple[float, float, float, float, float]:
-    """The arguments by which `rescale` makes the same bins of floats: as it rounds, it takes off half a bin less half a
-    level."""
+    """Return the arguments for `rescale` to bin floats: as it rounds, subtract half a bin minus half a level."""
     low, high, unit, factor, _ = _rescaling(dtype, UINT8, "image", (0, (GREY_LEVELS - 1) / LEVELS_PER_BIN), extrema)
     return low, high, unit, factor, 0.5 / LEVELS_PER_BIN - 0.5
 
 
 def _stretching(dtype: np.dtype[Any], extrema: Array) -> tuple[float, float, float, float, float]:
-    """The arguments of `rescale` that give shares the whole range of a dtype."""
+    """Return the arguments for `rescale` to stretch fractions to the range of a dtype."""
     range_ = (0.0, 1.0) if dtype.kind == "f" else _range_of("dtype", dtype, None, False)
-    low, high, unit, factor, least = _rescaling(UINT16, dtype, "image", range_, extrema)
-    return low, high, unit, factor, least if low < high else range_[1]
+    low, high, unit, factor, minimum = _rescaling(UINT16, dtype, "image", range_, extrema)
+    return low, high, unit, factor, minimum if low < high else range_[1]
 
 
 def _portrait(image: Any) -> Array:
-    """An example of a reference: of another size than the image, mostly dark."""
+    """Return an example of a reference: a mostly dark image of another size."""
     dtype, channels = image.dtype, image.shape[2:]
     low, high = images.limits(dtype) if dtype in _INTEGERS else (0, 1)
     share = np.random.default_rng(7).beta(2, 5, (31, 23, *channels))
@@ -1027,29 +1027,30 @@ def match_histograms(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Give an image the histogram of another.
+    """Match the histogram of an image to that of a reference.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16 or int16
     reference : (h, w) or (h, w, C) array of the image's dtype, of any size
-        Each channel is matched with its own. With a stack of images, one for all, or a stack with these axes.
+        Each channel is matched to the same channel of the reference. For a stack of images, one reference for all, or a
+        stack with the same axes.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the image's shape and dtype. A value of which a share of the image's pixels is no brighter becomes the one
-    of which the same share of the reference's is, interpolated between the values there are, and rounded half to even.
+    array of the image's shape and dtype. Each value becomes the value at which the reference's cumulative histogram is
+    the same, interpolated linearly between the reference's values and rounded half to even.
 
     Raises
     ------
     ValueError : the reference has another number of channels, or no pixels
-    TypeError : the dtypes differ, or are none of these
+    TypeError : the dtypes differ, or are not one of these
 
     Notes
     -----
-    Differs from `skimage.exposure.match_histograms`, which rounds channels of integers towards zero and returns float64
-    for images without channels.
+    Differs from `skimage.exposure.match_histograms`, which rounds integer channels towards zero and returns float64 for
+    images without channels.
 
     References
     ----------
@@ -1067,7 +1068,7 @@ def match_histograms(
 
 
 def _reference(given: Any, source: images.Source) -> Any:
-    """The pixels of a reference, for each image of a source."""
+    """Check a reference and return its pixels, for each image of a source."""
     axes = None if source.axes is None else source.axes.given
     each = axes if axes is not None and getattr(given, "ndim", 0) == len(axes) else None
     found = images.accept(given, {source.dtype}, axes=each, together=True, name="reference")
@@ -1092,7 +1093,7 @@ def plan_match_histograms(image: Value, reference: Value) -> Value:
 def _matching(dtype: np.dtype[Any], counts: Array, wanted: Array) -> Array:
     """Return the look-up table of each channel, indexed by the unsigned bit pattern."""
     low, high = images.limits(dtype)
-    table = np.tile(np.arange(low, high + 1).astype(dtype), (len(counts), 1))  # alpha, if it is there, has no reference
+    table = np.tile(np.arange(low, high + 1).astype(dtype), (len(counts), 1))  # alpha, if present, has no reference
     for row, own, other in zip(table, counts, wanted, strict=False):
         values = np.flatnonzero(other)
         shares = np.cumsum(own) / own.sum(), np.cumsum(other[values]) / other.sum()

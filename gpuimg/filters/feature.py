@@ -43,9 +43,9 @@ def corner_harris(
     k : number
         Sensitivity factor to separate corners from edges, usually 0 to 0.2.
     sigma : number >= 0, or two of them for rows and columns
-        Standard deviation of the Gaussian that the products of the differences are smoothed with.
+        Standard deviation of the Gaussian that smooths the products of the derivatives, in pixels.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
-        Beyond the edge of a "constant" image there are no differences.
+        With mode "constant", derivatives beyond the edge are 0.
 
     Returns
     -------
@@ -53,17 +53,17 @@ def corner_harris(
 
     Raises
     ------
-    ValueError : ``k`` is NaN or infinite, or ``sigma`` negative, NaN or infinite
+    ValueError : ``k`` is NaN or infinite, or ``sigma`` is negative, NaN or infinite
 
     Notes
     -----
-    Differs from `skimage.feature.corner_harris` in scale for integers, whose values are not rescaled: those of a uint8
-    image are ``255**4`` times as large.
+    Differs from `skimage.feature.corner_harris` in scale for integers, which are not rescaled: responses of a uint8
+    image are larger by a factor of ``255**4``.
 
     References
     ----------
-    .. [1] C. Harris, M. Stephens, "A combined corner and edge detector", Alvey Vision Conference, 1988. Differences
-       (Sobel's, not divided), border and scale as `skimage.feature.corner_harris`.
+    .. [1] C. Harris, M. Stephens, "A combined corner and edge detector", Alvey Vision Conference, 1988. Derivatives
+       (Sobel, not normalised), border and scale as in `skimage.feature.corner_harris`.
 
     Examples
     --------
@@ -121,21 +121,22 @@ def canny(
 ) -> Any:
     """Find edges with the Canny algorithm.
 
-    Gaussian smoothing, Sobel gradient, non-maximum suppression along the direction of the gradient, and hysteresis:
-    pixels of at least the high threshold are edges, and pixels of at least the low one that are connected with them.
+    The steps are Gaussian smoothing, Sobel gradient, non-maximum suppression along the direction of the gradient, and
+    hysteresis: edges are pixels with at least the high threshold, and pixels with at least the low threshold that are
+    connected to them.
 
     Parameters
     ----------
     image : (H, W) array
-        Edges are those of a greyscale image: make a colour image grey first, `gpuimg.rgb2gray`. With ``axes="YXC"``
-        each channel is searched by itself.
+        Greyscale image; convert a colour image with `gpuimg.rgb2gray` first. With ``axes="YXC"``, channels are
+        processed separately.
     sigma : number >= 0, or two of them for rows and columns
-        Standard deviation of the Gaussian.
+        Standard deviation of the Gaussian in pixels.
     low_threshold, high_threshold : number >= 0 or None
-        Magnitudes of the gradient, in the image's units (Sobel's differences, not divided). None: a tenth and a
-        fifth of the dtype's maximum, 0.1 and 0.2 for floats.
+        Thresholds of the gradient magnitude, in the image's units (Sobel derivatives, not normalised). None: 0.1 and
+        0.2 times the dtype's maximum, 0.1 and 0.2 for floats.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
-        The border mode affects the smoothing only. In mode "constant" the smoothed image is divided by a smoothed
+        The border mode affects the smoothing only. With mode "constant", the smoothed image is divided by a smoothed
         image of ones.
 
     Returns
@@ -144,18 +145,18 @@ def canny(
 
     Raises
     ------
-    ValueError : the image has several channels that ``axes`` does not name; a threshold is negative, NaN or infinite,
-        or the low one above the high one; or so is ``sigma``
+    ValueError : the image has several channels that ``axes`` does not name; ``sigma`` or a threshold is negative, NaN
+        or infinite; or the low threshold is above the high one
 
     Notes
     -----
-    Differs from `skimage.feature.canny` in that it computes in float32 (float64 for float64 images): where two
-    neighbours' gradients differ by its rounding only, others may be kept.
+    Differs from `skimage.feature.canny` in that it computes in float32 (float64 for float64 images): where the
+    gradients of two neighbours differ only by rounding, another of them may be kept.
 
     References
     ----------
     .. [1] J. Canny, "A computational approach to edge detection", IEEE Transactions on Pattern Analysis and Machine
-       Intelligence 8(6), 1986, 679-698. Thresholds, border and interpolation as `skimage.feature.canny`.
+       Intelligence 8(6), 1986, 679-698. Thresholds, border and interpolation as in `skimage.feature.canny`.
 
     Examples
     --------
@@ -177,7 +178,7 @@ def canny(
 
 
 def plan_canny(image: Value, width: Widths, edge: Edge, outside: float, low: float, high: float) -> Value:
-    """The steps up to weak and strong edges in one kernel, which `plan_edge_maxima` defines, then hysteresis."""
+    """Find weak and strong edges in one kernel, which `plan_edge_maxima` defines, then apply hysteresis."""
     down, along = width.taps(image, edge)
     maxima = window(
         "edge_maxima",
@@ -202,9 +203,9 @@ REFLECT: Edge = (MODES["reflect"].code, 0.0)
 
 
 def plan_edge_maxima(image: Value, width: Widths, edge: Edge, outside: float, low: float, high: float) -> Value:
-    """The definition of the kernel "edge_maxima", step by step: smoothing, gradient and non-maximum suppression.
+    """Define the kernel "edge_maxima" step by step: smoothing, gradient and non-maximum suppression.
 
-    Beyond its edge the smoothed image goes on as in mode "reflect".
+    The smoothed image is extended by mode "reflect".
     """
     smooth = plan_smoothed(image, width, edge, outside)
     down, along, magnitude = (
@@ -214,7 +215,7 @@ def plan_edge_maxima(image: Value, width: Widths, edge: Edge, outside: float, lo
 
 
 def plan_smoothed(image: Value, width: Widths, edge: Edge, outside: float) -> Value:
-    """A Gaussian in floating point; in mode "constant" divided by that of an image of ones."""
+    """Smooth with a Gaussian in floating point; in mode "constant", divide by a smoothed image of ones."""
     numbers = image if image.dtype.kind == "f" else point("convert", image, dtype=FLOAT32, work=0.5)
     smooth = plan_gaussian(numbers, width, edge)
     if edge[0] != MODES["constant"].code:
@@ -241,7 +242,7 @@ def apply_hysteresis_threshold(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Apply hysteresis thresholding: pixels above ``high``, and those above ``low`` connected with them.
+    """Apply hysteresis thresholding: keep pixels above ``high``, and pixels above ``low`` connected to them.
 
     Parameters
     ----------
@@ -253,9 +254,9 @@ def apply_hysteresis_threshold(
 
     Returns
     -------
-    bool array of the same shape: True where ``image > low`` and pixels above ``low`` that touch at their edges (four
-    neighbours, not eight) lead to one where ``image > high``; False where the image is NaN. The values of a float32
-    image are compared with ``low`` itself and with ``high`` as float32, as in scikit-image.
+    bool array of the same shape: True in 4-connected regions with ``image > low`` that contain a pixel with
+    ``image > high``; False where the image is NaN. A float32 image is compared with the exact ``low``, and with
+    ``high`` rounded to float32, as in scikit-image.
 
     Raises
     ------
@@ -264,8 +265,8 @@ def apply_hysteresis_threshold(
     References
     ----------
     .. [1] J. Canny, "A computational approach to edge detection", IEEE Transactions on Pattern Analysis and Machine
-       Intelligence 8(6), 1986, 679-698. As `skimage.filters.apply_hysteresis_threshold`, which lowers ``low`` to
-       ``high`` where it is above.
+       Intelligence 8(6), 1986, 679-698. The same as `skimage.filters.apply_hysteresis_threshold`, which lowers ``low``
+       to ``high`` if it is above.
 
     Examples
     --------
@@ -289,8 +290,9 @@ def plan_apply_hysteresis_threshold(image: Value, low: float, high: float) -> Va
 
 
 def _double_threshold(low: float, high: float, dtype: np.dtype[Any]) -> tuple[int | float, int | float, int]:
-    """Two thresholds in the image's dtype, and the level of what lies above neither: 0, but strong or weak where
-    every pixel lies above a threshold, which then is the dtype's maximum."""
+    """Return both thresholds in the image's dtype, and the level of pixels above neither.
+
+    The level is 0, but strong or weak if every pixel exceeds a threshold, which is then set to the dtype's maximum."""
     (lower, every_weak), (upper, every_strong) = threshold_args(low, dtype), threshold_args(high, dtype)
     if every_strong:
         upper, rest = images.limits(dtype)[1], STRONG
@@ -299,7 +301,7 @@ def _double_threshold(low: float, high: float, dtype: np.dtype[Any]) -> tuple[in
     if every_weak:
         lower = images.limits(dtype)[1]
     if dtype == FLOAT32 and lower > low:
-        lower = float(np.nextafter(FLOAT32.type(lower), FLOAT32.type(-np.inf)))  # above which the same values lie
+        lower = float(np.nextafter(FLOAT32.type(lower), FLOAT32.type(-np.inf)))  # the same values lie above it
     return lower, upper, rest
 
 
@@ -308,12 +310,12 @@ AT_EDGES, AT_CORNERS = 0, 1  # where neighbours touch
 
 
 def _linked(edges: Value, reach: int = AT_CORNERS) -> Value:
-    """Hysteresis: keep weak edges that are connected with strong ones."""
+    """Hysteresis: keep weak edges that are connected to strong ones."""
     return change("edge_strong", _links(edges, reach), count=edges.shape[0], work=0.2)
 
 
 def _links(edges: Value, reach: int) -> Value:
-    """Make weak pixels strong that are connected with strong ones, in slabs of rows, then across their seams."""
+    """Make weak pixels strong if connected to strong ones, in slabs of rows, then across their seams."""
     slabs = max(1, -(-edges.shape[0] // LINKED_ROWS))
     edges = change("edge_links", edges, count=slabs, work=0.5, height=LINKED_ROWS, reach=reach)
     span = 1
@@ -338,7 +340,7 @@ def local_maxima(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Find local maxima: connected pixels of equal value (plateaus) that are above all pixels around them.
+    """Find local maxima: connected pixels of equal value (plateaus) that exceed all adjacent pixels.
 
     Parameters
     ----------
@@ -347,7 +349,7 @@ def local_maxima(
     connectivity : {1, 2}, optional
         1: pixels touch at their edges, 2 and None: at their corners too.
     allow_borders : bool
-        Whether plateaus at the image's edge count; what lies beyond it does not exceed them.
+        Include plateaus at the image's edge.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
@@ -361,12 +363,12 @@ def local_maxima(
 
     Notes
     -----
-    Pixels that no neighbour exceeds are maxima unless they are linked with an equal pixel that one exceeds [1]_. NaN
-    counts as minus infinity: it is no maximum, and its neighbours are above it.
+    A pixel that no neighbour exceeds is a maximum unless it is connected to an equal pixel with a larger neighbour
+    [1]_. NaN counts as minus infinity: it is never a maximum, and its neighbours exceed it.
 
-    Differs from `skimage.morphology.local_maxima` where there is NaN (there, all depends on where it stands) and in
-    images of several channels, which there are one volume. There is no ``footprint`` and no ``indices``: use
-    `numpy.nonzero`.
+    Differs from `skimage.morphology.local_maxima` for images with NaN, where scikit-image's result depends on its
+    position, and for images with channels, which scikit-image treats as one volume. There is no ``footprint`` and no
+    ``indices``: use `numpy.nonzero`.
 
     References
     ----------
@@ -388,8 +390,8 @@ def local_maxima(
 
 
 def plan_local_maxima(image: Value, reach: int, inner: bool) -> Value:
-    """Candidates, which no neighbour exceeds, without those that are linked with equal pixels that are none."""
-    if image.channels > 1:  # each is above its own minimum
+    """Find pixels that no neighbour exceeds, without those connected to equal pixels that a neighbour exceeds."""
+    if image.channels > 1:  # maxima of a channel are above its minimum
         return each_channel(image, partial(plan_local_maxima, reach=reach, inner=inner))
     levels = window(
         "plateaus",
@@ -406,7 +408,7 @@ def plan_local_maxima(image: Value, reach: int, inner: bool) -> Value:
 
 
 def _lowest(dtype: np.dtype[Any], extrema: Any) -> int | float:
-    """The minimum of an image, where NaN counts as minus infinity."""
+    """Return the minimum of an image, counting NaN as minus infinity."""
     low = float(extrema[0])
     return int(low) if dtype.kind != "f" else -math.inf if math.isnan(low) else low
 
@@ -425,31 +427,30 @@ def peak_local_max(
     backend: Backend | None = None,
     out: None = None,
 ) -> Any:
-    """Find peaks in an image: coordinates of the maxima of windows of ``2 * min_distance + 1`` pixels squared.
+    """Find the coordinates of peaks: maxima of square windows with sides of ``2 * min_distance + 1`` pixels.
 
     Parameters
     ----------
     image : (H, W) array
-        Peaks are those of a greyscale image: make a colour image grey first, `gpuimg.rgb2gray`. With ``axes="YXC"``
-        each channel is searched separately, with the same threshold; ``num_peaks`` are those of all together. With
-        ``axes="CYX"`` the channels are a stack.
+        Greyscale image; convert a colour image with `gpuimg.rgb2gray` first. With ``axes="YXC"``, channels are searched
+        separately, with a common threshold and a common ``num_peaks``. With ``axes="CYX"``, the channels are a stack.
     min_distance : int
-        Peaks are at least so many rows or columns from each other; 1 keeps all pixels of a plateau.
+        Minimum distance between peaks in rows or columns; 1 keeps all pixels of a plateau.
     threshold_abs : number, optional
-        Peaks are above it. None: above the minimum of the image.
+        Peaks must exceed this. None: the minimum of the image.
     threshold_rel : number, optional
-        Peaks are above this times the maximum of the image, too.
+        Peaks must also exceed this times the maximum of the image.
     exclude_border : bool, int >= 0, or two of them for rows and columns
-        No peaks closer than this to the image's edge; True: than ``min_distance``.
+        Exclude peaks closer than this to the image's edge; True: closer than ``min_distance``.
     num_peaks : int > 0, or infinity
-        The most peaks that are returned: the highest.
+        Maximum number of peaks; the highest are returned.
     axes, alpha, backend : see `gpuimg.filters`
-    out : must be None: the result is a list of coordinates
+    out : must be None: the result is an array of coordinates
 
     Returns
     -------
-    (N, 2) int64 array of rows and columns, in the host's memory: the highest first, equal ones in raster order. For
-    ``axes="YXC"`` (N, 3), the channel last. For a stack of images, the indices of the image come first.
+    (N, 2) int64 array of rows and columns, in host memory: in descending order of value, equal peaks in raster order.
+    For ``axes="YXC"`` (N, 3), the channel last. For a stack of images, the indices of the image come first.
 
     Raises
     ------
@@ -458,14 +459,12 @@ def peak_local_max(
 
     Notes
     -----
-    Of equal peaks that are closer than ``min_distance`` to each other, those that come first in raster order are kept.
-    A constant image has no peaks. NaN is no peak, and neighbours of it may be: minima, maxima and thresholds are those
-    of the other pixels.
+    Of equal peaks closer than ``min_distance`` to each other, the first in raster order is kept. A constant image has
+    no peaks. NaN is never a peak, and is ignored in minima, maxima and thresholds, so that its neighbours may be peaks.
 
     Differs from `skimage.feature.peak_local_max`, which finds nothing in an image with NaN unless ``threshold_abs`` is
-    given (its threshold is NaN, too), where peaks of the value 0
-    in unsigned images (and of the dtype's minimum in signed ones) come first in the list, and which has parameters for
-    footprints, labels and norms.
+    given (its default threshold is then NaN), lists peaks of value 0 in unsigned images (and of the dtype's minimum in
+    signed ones) first, and has parameters for footprints, labels and norms.
 
     References
     ----------
@@ -486,7 +485,7 @@ def peak_local_max(
     """
     source = images.accept(image, axes=axes, grey=True, alpha=alpha)
     if out is not None:
-        raise TypeError("out must be None: peak_local_max returns coordinates")
+        raise TypeError(f"out must be None for peak_local_max, which returns coordinates, got {type(out).__name__}")
     distance = images.whole("min_distance", min_distance)
     low = None if threshold_abs is None else _not_nan("threshold_abs", threshold_abs)
     share = None if threshold_rel is None else images.number("threshold_rel", threshold_rel)
@@ -514,7 +513,7 @@ def _margins(exclude_border: bool | int | tuple[int, int], distance: int) -> tup
 def plan_peak_local_max(
     image: Value, distance: int, low: float | None, share: float | None, margins: tuple[int, int], most: int | None
 ) -> Small:
-    """Pixels that are the maximum of their window, then those of them that are far enough from others."""
+    """Find pixels that are the maximum of their window, then discard those too close to others."""
     numbers = _without_nan(image, -math.inf)
     single = math.prod(image.shape) == 1
     limits = partial(_peak_threshold, image.dtype, low, share, single)
@@ -556,22 +555,22 @@ def _without_nan(image: Value, value: float) -> Value:
 def _peak_threshold(
     dtype: np.dtype[Any], low: float | None, share: float | None, single: bool, lows: Any, highs: Any
 ) -> tuple[int | float, int]:
-    """Above which value peaks lie, and whether every value does; a constant image has none.
+    """Return the threshold that peaks exceed, and whether every value does; a constant image has no peaks.
 
-    ``lows`` and ``highs`` are extrema, of which the minimum and the maximum hold.
+    ``lows`` and ``highs`` are extrema; the minimum of the former and the maximum of the latter are used.
     """
-    least, greatest = dtype.type(lows[0]), dtype.type(highs[1])
-    threshold = float(least) if low is None else low
+    minimum, maximum = dtype.type(lows[0]), dtype.type(highs[1])
+    threshold = float(minimum) if low is None else low
     if share is not None:
         with np.errstate(over="ignore", invalid="ignore"):
-            threshold = max(threshold, float(share * greatest))
-    if least == greatest and not single:
+            threshold = max(threshold, float(share * maximum))
+    if minimum == maximum and not single:
         threshold = math.inf
     return threshold_args(threshold, dtype)
 
 
 def _coordinates(shape: tuple[int, ...], most: int | None, places: Any, found: Any) -> Any:
-    """The indices of places in an image of this shape, of the first ones if there are more than ``most``."""
+    """Return the indices of places in an image of this shape, at most the first ``most``."""
     left = on_host(places[0, : min(int(found[0, 0]), most or math.inf)])
     made = np.empty((len(left), len(shape)), np.int64)
     for axis in range(len(shape) - 1, 0, -1):

@@ -1,4 +1,4 @@
-"""Local thresholds: images of the thresholds that the neighbourhood of each pixel suggests."""
+"""Local thresholds: images of thresholds, computed from the neighbourhood of each pixel."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from gpuimg.registry import register
 from gpuimg.run import run
 from gpuimg.typing import Backend, ImageLike, LocalMethod, Mode, Out, Sigma, Size
 
-LARGEST_WINDOW = 1023  # of whole numbers of 16 bits; the sums of their squares are exact in float64
-GREATEST_EXPONENT = 400  # of floats whose squares are summed as they are
+LARGEST_WINDOW = 1023  # up to which sums of squares of 16-bit integers are exact in float64
+MAX_EXPONENT = 400  # of floats whose squares are summed without scaling
 
 
 @register(
@@ -57,12 +57,12 @@ def threshold_local(
 
     Returns
     -------
-    float32 array of the same shape (float64 for float64 images) of the thresholds, not rounded. The foreground is
+    float32 array of the same shape (float64 for float64 images): the thresholds, not rounded. The foreground is
     ``image > threshold_local(image)``.
 
     Raises
     ------
-    ValueError : ``block_size`` is even or not positive, ``method`` is none of these, ``offset`` is not finite, or
+    ValueError : ``block_size`` is even or not positive, ``method`` is not one of these, ``offset`` is not finite, or
         ``param`` is negative or given for another method
 
     See Also
@@ -71,8 +71,8 @@ def threshold_local(
 
     Notes
     -----
-    Differs from `skimage.filters.threshold_local` in dtype: that of integers is float64 there. `cv2.adaptiveThreshold`
-    makes the mask, of bytes.
+    Differs from `skimage.filters.threshold_local`, which returns float64 for integers. `cv2.adaptiveThreshold` returns
+    a uint8 mask.
 
     References
     ----------
@@ -109,11 +109,11 @@ def plan_threshold_local(
 
 
 def _plan_mean(image: Value, size: tuple[int, int], edge: Edge) -> Value:
-    """The mean, not rounded: of integers in float64 where float32 may not tell their means apart."""
+    """Compute the mean, not rounded; of integers in float64 where float32 may not distinguish their means."""
     if image.dtype.kind == "f":
         return plan_uniform(image, size, edge)
     sums = math.prod(size) * np.iinfo(image.dtype).max
-    roundings = 3 + 2 * (math.sqrt(size[0]) + math.sqrt(size[1]))  # as the kernels have it
+    roundings = 3 + 2 * (math.sqrt(size[0]) + math.sqrt(size[1]))  # as in the kernels
     if sums * roundings * np.finfo(FLOAT32).eps < 1:
         return plan_uniform(as_floats(image), size, edge)
     return plan_astype(plan_uniform(plan_astype(image, FLOAT64, False), size, edge), FLOAT32, False)
@@ -140,22 +140,22 @@ def threshold_niblack(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Compute Niblack's local thresholds: ``m - k * s`` of the mean and standard deviation of a window.
+    """Compute Niblack's local thresholds: ``m - k * s``, from the mean m and standard deviation s of a window.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
     window_size : odd positive int, or two of them for rows and columns; at most 1023
-        Size of the window in pixels. It hardly matters for the speed.
+        Size of the window in pixels. It has little effect on the run time.
     k : number
         Weight of the standard deviation.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    float32 array of the same shape (float64 for float64 images) of the thresholds. Of integers, mean and variance come
+    float32 array of the same shape (float64 for float64 images): the thresholds. Mean and variance of integers come
     from exact sums; those of floats from sums of neighbours, in float64, without cancellation. The standard deviation
-    of a constant is 0. The foreground is ``image > threshold_niblack(image)``.
+    of a constant image is 0. The foreground is ``image > threshold_niblack(image)``.
 
     Raises
     ------
@@ -167,12 +167,12 @@ def threshold_niblack(
 
     Notes
     -----
-    Differs from `skimage.filters.threshold_niblack` in dtype: that of integers is float64 there.
+    Differs from `skimage.filters.threshold_niblack`, which returns float64 for integers.
 
     References
     ----------
     .. [1] W. Niblack, "An Introduction to Digital Image Processing", Prentice-Hall, 1986.
-    .. [2] `skimage.filters.threshold_niblack`, whose border mode this is.
+    .. [2] `skimage.filters.threshold_niblack`, with the same border mode.
 
     Examples
     --------
@@ -201,13 +201,13 @@ def threshold_sauvola(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Compute Sauvola's local thresholds: ``m * (1 + k * (s / r - 1))`` of the mean and standard deviation of a window.
+    """Compute Sauvola's local thresholds: ``m * (1 + k * (s / r - 1))``, from a window's mean and standard deviation.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
     window_size : odd positive int, or two of them for rows and columns; at most 1023
-        Size of the window in pixels. It hardly matters for the speed.
+        Size of the window in pixels. It has little effect on the run time.
     k : number
         Weight of the standard deviation.
     r : number > 0, optional
@@ -217,7 +217,7 @@ def threshold_sauvola(
 
     Returns
     -------
-    float32 array of the same shape (float64 for float64 images) of the thresholds, as exact as those of
+    float32 array of the same shape (float64 for float64 images): the thresholds, as exact as those of
     `threshold_niblack`. The foreground is ``image > threshold_sauvola(image)``.
 
     Raises
@@ -230,12 +230,12 @@ def threshold_sauvola(
 
     Notes
     -----
-    Differs from `skimage.filters.threshold_sauvola` in dtype: that of integers is float64 there.
+    Differs from `skimage.filters.threshold_sauvola`, which returns float64 for integers.
 
     References
     ----------
     .. [1] J. Sauvola, M. Pietikäinen, "Adaptive document image binarization", Pattern Recognition 33(2), 2000, 225-236.
-    .. [2] `skimage.filters.threshold_sauvola`, whose border mode this is.
+    .. [2] `skimage.filters.threshold_sauvola`, with the same border mode.
 
     Examples
     --------
@@ -254,7 +254,7 @@ def threshold_sauvola(
 
 
 def _range(dtype: np.dtype[Any]) -> float:
-    """Half the range of a dtype, as scikit-image has it."""
+    """Return half the range of a dtype, as in scikit-image."""
     if dtype.kind == "f":
         return 1.0
     low, high = images.limits(dtype)
@@ -262,7 +262,7 @@ def _range(dtype: np.dtype[Any]) -> float:
 
 
 def plan_niblack(image: Value, size: tuple[int, int], k: float, r: float, edge: Edge) -> Value:
-    """Niblack's thresholds, or Sauvola's for an ``r`` above 0."""
+    """Compute Niblack's thresholds, or Sauvola's if ``r`` is above 0."""
     rows, cols = size
     scale: Any = host(partial(_scale, edge[1]), plan_extrema(image)) if image.dtype == FLOAT64 else 1.0
     return window(
@@ -281,7 +281,7 @@ def plan_niblack(image: Value, size: tuple[int, int], k: float, r: float, edge: 
 
 
 def _scale(cval: float, extrema: Any) -> float:
-    """A power of two by which the squares of an image's values neither overflow nor vanish."""
+    """Return a power of two that scales an image so that the squares of its values neither overflow nor vanish."""
     most = max(*np.abs(extrema).tolist(), abs(cval))
     exponent = math.frexp(most)[1] if math.isfinite(most) else 0
-    return 1.0 if abs(exponent) <= GREATEST_EXPONENT else 2.0 ** min(-exponent, 1000)
+    return 1.0 if abs(exponent) <= MAX_EXPONENT else 2.0 ** min(-exponent, 1000)

@@ -1,4 +1,4 @@
-"""Measurement: sums over areas, connected components, distances."""
+"""Measurements: sums over areas, connected components, distances."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from gpuimg.typing import Backend, ImageLike, Out, SameImage
 INT32 = np.dtype("int32")
 INT64 = np.dtype("int64")
 _LABELLED = frozenset(dtype for dtype in WITH_BOOL if dtype.kind in "bui")
-SUMMED_ROWS = 64  # part of what float sums are: another height, another order
-BLOCK = 4096  # columns of a part
+SUMMED_ROWS = 64  # rows of a slab; it determines the order, and so the rounding, of float sums
+BLOCK = 4096  # columns of a block
 
 
 def _slabs(rows: int, height: int) -> int:
@@ -40,7 +40,7 @@ def integral_image(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Compute the integral image (summed-area table): sums of all pixels above and to the left, inclusive.
+    """Compute the integral image (summed-area table): the sum of all pixels above and to the left, inclusive.
 
     Parameters
     ----------
@@ -49,16 +49,16 @@ def integral_image(
 
     Returns
     -------
-    int64 array of the same shape, exact; float64 for images of floats, summed in one order on every backend
+    int64 array of the same shape, exact; float64 for float images, summed in the same order on every backend
 
     Notes
     -----
-    Differs from `skimage.transform.integral_image` in dtype, which is uint64 there for unsigned images, and in images
-    of several channels, which are one volume there.
+    Differs from `skimage.transform.integral_image`, which returns uint64 for unsigned images and treats an image with
+    channels as one volume.
 
     References
     ----------
-    .. [1] F. C. Crow, "Summed-area tables for texture mapping", SIGGRAPH 1984, 207-212. As
+    .. [1] F. C. Crow, "Summed-area tables for texture mapping", SIGGRAPH 1984, 207-212. The same as
        `skimage.transform.integral_image` of each channel.
 
     Examples
@@ -73,7 +73,7 @@ def integral_image(
 
 
 def plan_integral_image(image: Value) -> Value:
-    """Sums of slabs of rows, sums of the slabs before each, then each slab separately."""
+    """Sum slabs of rows, sum the slabs before each slab, then integrate each slab."""
     dtype = FLOAT64 if image.dtype.kind == "f" else INT64
     slabs = _slabs(image.shape[0], SUMMED_ROWS)
     shape = (slabs, *image.shape[1:])
@@ -93,7 +93,7 @@ def plan_integral_image(image: Value) -> Value:
 
 
 LABELLED_ROWS = 64
-GROUP = 8  # neighbouring slabs, or groups of slabs, that are united at a time
+GROUP = 8  # neighbouring slabs, or groups of slabs, that are merged at a time
 HEADER = images.RUNS_HEADER
 
 
@@ -119,8 +119,8 @@ def label(
 
     Returns
     -------
-    int32 array of the same shape: 0 in the background, otherwise 1, 2, 3 ... in raster order of
-    the regions' first pixels; the maximum is the number of regions
+    int32 array of the same shape: 0 in the background, otherwise 1, 2, 3, ... in raster order of the regions' first
+    pixels; the maximum is the number of regions
 
     Raises
     ------
@@ -129,7 +129,7 @@ def label(
     References
     ----------
     .. [1] L. He, Y. Chao, K. Suzuki, "A run-based two-scan labeling algorithm", IEEE Transactions on Image Processing
-       17(5), 2008, 749-756; here in slabs. Labels as `skimage.measure.label`.
+       17(5), 2008, 749-756; here in slabs. The same labels as `skimage.measure.label`.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def label(
 
 
 def plan_label(image: Value, reach: int) -> Value:
-    """Union-find of runs within slabs of rows, then across their seams, in groups of slabs that grow."""
+    """Union-find of runs within slabs of rows, then across their seams, in growing groups of slabs."""
     step, rows = image.channels, image.shape[0]
     slabs = _slabs(rows, LABELLED_ROWS)
     count = max(1, slabs * step)
@@ -179,7 +179,7 @@ def plan_label(image: Value, reach: int) -> Value:
 
 
 UINT32 = np.dtype("uint32")
-BITS = 32  # of a word
+BITS = 32  # per word
 _CLEARED = _LABELLED | {INT32}
 
 
@@ -199,32 +199,32 @@ def clear_border(
     Parameters
     ----------
     labels : (H, W) or (H, W, C) array of bool, uint8, uint16, int16 or int32
-        Objects are connected regions of equal value, at corners too. Channels are cleared separately.
-    buffer_size : int >= 0, less than the rows and the columns
-        How far inside of the image's outermost pixels the border reaches.
+        Objects are 8-connected regions of equal value. Channels are cleared separately.
+    buffer_size : int >= 0, less than the number of rows and of columns
+        Width of the border in pixels, in addition to the outermost pixels.
     bgval : int
-        The value of cleared objects.
+        Value of cleared objects.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
     array of the same shape and dtype: ``bgval`` in objects with a pixel in the border, and in all pixels that are 0 if
-    one of them is in the border, else as it was
+    one of them is in the border; other pixels are unchanged
 
     Raises
     ------
-    ValueError : ``buffer_size`` is negative or too large, ``bgval`` is no value of the dtype, or the image has 2**31
+    ValueError : ``buffer_size`` is negative or too large, ``bgval`` is not a value of the dtype, or the image has 2**31
         pixels or more
 
     Notes
     -----
-    Differs from `skimage.segmentation.clear_border` in images of several channels, which are one volume there; it also
-    has a ``mask``.
+    Differs from `skimage.segmentation.clear_border`, which treats an image with channels as one volume and has a
+    ``mask``.
 
     References
     ----------
     .. [1] P. Soille, "Morphological Image Analysis", 2nd edition, 2003, section 6.3.6 (particles connected to the image
-       border). As `skimage.segmentation.clear_border`.
+       border). The same as `skimage.segmentation.clear_border`.
 
     Examples
     --------
@@ -246,7 +246,7 @@ def clear_border(
 
 
 def plan_clear_border(image: Value, buffer: int, value: int) -> Value:
-    """Label the objects, collect the labels in the border, clear what has them."""
+    """Label the objects, collect the labels in the border, and clear their pixels."""
     return moved(image, partial(_cleared, buffer, value))
 
 
@@ -259,7 +259,7 @@ def _cleared(buffer: int, value: int, image: Value) -> Value:
     return resample("clear_labels", image, shape=image.shape, work=0.5, labels=labels, bits=bits, value=value)
 
 
-DISTANCE_ROWS = 32  # of a slab, whose distances down the columns should stay in the second-level cache
+DISTANCE_ROWS = 32  # of a slab, whose distances down the columns should stay in the L2 cache
 LONGEST_SIDE = 1 << 20  # so that products of squared distances fit 64 bits
 
 
@@ -277,13 +277,13 @@ def distance_transform_edt(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16 or int16
-        Of at most 2**20 rows and columns. Channels are measured separately.
+        At most 2**20 rows and columns. Channels are processed separately.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    float32 array of the same shape, in pixels: the correctly rounded root of the exact squared distance. Infinity
-    where there is no zero in the whole channel.
+    float32 array of the same shape, in pixels: the correctly rounded root of the exact squared distance; infinity in a
+    channel without zeros.
 
     Raises
     ------
@@ -291,8 +291,8 @@ def distance_transform_edt(
 
     Notes
     -----
-    Differs from `scipy.ndimage.distance_transform_edt`, which returns float64, where there is no zero in the whole
-    channel: there it is infinite, and SciPy returns a distance to a point outside of the image.
+    Differs from `scipy.ndimage.distance_transform_edt`, which returns float64, and in a channel without zeros the
+    distance to a point outside the image.
 
     References
     ----------
@@ -316,7 +316,7 @@ def distance_transform_edt(
 
 
 def plan_distance_transform_edt(image: Value) -> Value:
-    """Nearest zeros down the columns by slabs of rows, across slabs, then parabolas along the rows."""
+    """Find the nearest zeros down the columns within slabs of rows, then across slabs; parabolas along the rows."""
     rows, cols = image.shape[:2]
     slabs = _slabs(rows, DISTANCE_ROWS)
     width = cols * image.channels

@@ -32,7 +32,7 @@ class Extents(NamedTuple):
 
 
 def _window(size: tuple[int, int]) -> Extents:
-    """A window of ``size``; an even one extends further up and to the left."""
+    """Return the extents of a window; an even side extends further up or to the left."""
     rows, cols = size
     return Extents(rows // 2, (rows - 1) // 2, cols // 2, (cols - 1) // 2)
 
@@ -48,21 +48,21 @@ class Footprint(NamedTuple):
 
 
 Under: TypeAlias = Extents | Footprint
-Border: TypeAlias = "Edge | None"  # None: what lies beyond the image's edge does not count
+Border: TypeAlias = "Edge | None"  # None: pixels beyond the image's edge do not count
 *_, IGNORE = get_args(MorphologyMode)
 
 
 def _footprint(given: Array, shape: tuple[int, ...], border: Border) -> Footprint:
-    """A footprint for images of this shape, of which many ones may be at the same pixel: one for them all."""
+    """Return a footprint for images of this shape, with elements that fall on the same pixel merged."""
     mode = MODES["constant"].code if border is None else border[0]
     folded = _folded_rows(_folded_rows(given, shape[0], mode).T, shape[1], mode).T
     return Footprint((folded.shape[0], folded.shape[1]), folded.astype(np.uint8).tobytes())
 
 
 def _folded_rows(given: Array, length: int, mode: int) -> Array:
-    """A footprint without rows at distances that the border ``mode`` makes equal in images of ``length`` rows.
+    """Merge rows of a footprint at distances that the border ``mode`` makes equal in images of ``length`` rows.
 
-    A continued image repeats after a period; all distances beyond the edge of one that is not are equal.
+    A periodic extension repeats; without one, all distances beyond the edge are equal.
     """
     period = images.period(length, mode)
     reach = length if period is None else period // 2
@@ -83,15 +83,15 @@ def _border(mode: MorphologyMode, cval: float, dtype: np.dtype[Any]) -> Border:
 
 
 def _neutral(dtype: np.dtype[Any], which: int) -> Edge:
-    """The border that changes no minimum (maximum): the greatest (least) value."""
+    """Return the border that changes no minimum (maximum): the maximum (minimum) value of the dtype."""
     return MODES["constant"].code, float(images.full_range(dtype)[1 - which])
 
 
 def plan_extreme(image: Value, under: Under, which: int, border: Border) -> Value:
-    """The minimum or maximum over a window or a footprint's ones."""
+    """Compute the minimum or maximum over a window or a footprint's ones."""
     edge = border or _neutral(image.dtype, which)
     if isinstance(under, Extents):
-        # A window that reaches beyond both edges from everywhere holds every value.
+        # A window of twice the image's size holds every value, wherever it is.
         above, below = (min(reach, image.shape[0]) for reach in under[:2])
         left, right = (min(reach, image.shape[1]) for reach in under[2:])
         halo = max(above, below), max(left, right)
@@ -133,7 +133,7 @@ def plan_erosion(image: Value, under: Under, border: Border) -> Value:
 
 
 def plan_dilation(image: Value, under: Under, border: Border) -> Value:
-    """The maximum over the reflected footprint."""
+    """Compute the maximum over the reflected footprint."""
     return plan_extreme(image, reflected(under), MAXIMUM, border)
 
 
@@ -193,12 +193,12 @@ def minimum(
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     size : positive int, or two of them for rows and columns
-        An even window reaches one pixel further up and to the left, as SciPy's.
+        An even window extends one pixel further up and to the left, as in SciPy.
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape and dtype; NaN where the window holds a NaN
+    array of the same shape and dtype; NaN where the window holds NaN
 
     Raises
     ------
@@ -235,12 +235,12 @@ def maximum(
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     size : positive int, or two of them for rows and columns
-        An even window reaches one pixel further up and to the left, as SciPy's.
+        An even window extends one pixel further up and to the left, as in SciPy.
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape and dtype; NaN where the window holds a NaN
+    array of the same shape and dtype; NaN where the window holds NaN
 
     Raises
     ------
@@ -299,16 +299,16 @@ def erosion(
 
     Returns
     -------
-    array of the same shape and dtype; NaN where there is a NaN under the footprint
+    array of the same shape and dtype; NaN where the footprint covers NaN
 
     Raises
     ------
-    ValueError : the footprint is empty, has no 1 or holds anything but zeros and ones
+    ValueError : the footprint is empty, has no 1 or holds values other than 0 and 1
 
     Notes
     -----
-    Differs from `skimage.morphology.erosion` in the default footprint, which is a cross of five pixels there, and in
-    the centre of even footprints, which is the element ``(shape - 1) // 2`` there.
+    Differs from `skimage.morphology.erosion`, whose default footprint is a cross of five pixels, and whose even
+    footprints have their centre at the element ``(shape - 1) // 2``.
 
     References
     ----------
@@ -347,22 +347,22 @@ def dilation(
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     footprint : positive int, two of them for rows and columns, or a two-dimensional array of zeros and ones
-        Its centre is the element ``shape // 2``; it is mirrored in both axes, so that dilation is erosion's
-        counterpart.
+        Its centre is the element ``shape // 2``; it is mirrored in both axes, which makes dilation the adjoint of
+        erosion.
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape and dtype; NaN where there is a NaN under the footprint
+    array of the same shape and dtype; NaN where the footprint covers NaN
 
     Raises
     ------
-    ValueError : the footprint is empty, has no 1 or holds anything but zeros and ones
+    ValueError : the footprint is empty, has no 1 or holds values other than 0 and 1
 
     Notes
     -----
-    Differs from `skimage.morphology.dilation`, which does not mirror the footprint, and in the default footprint, which
-    is a cross of five pixels there.
+    Differs from `skimage.morphology.dilation`, which does not mirror the footprint, and whose default footprint is a
+    cross of five pixels.
 
     References
     ----------
@@ -378,7 +378,7 @@ def dilation(
 
 
 def reflected(under: Under) -> Under:
-    """A footprint rotated by 180 degrees about its centre; an even side grows by one, because the centre moves."""
+    """Rotate a footprint by 180 degrees about its centre; an even side grows by one, because the centre moves."""
     if isinstance(under, Extents):
         above, below, left, right = under
         return Extents(below, above, right, left)
@@ -421,19 +421,18 @@ def opening(
 
     Returns
     -------
-    array of the same shape and dtype. With the mode "ignore" it is nowhere above the image, and opening it again
-    changes nothing. A pixel that the footprint reaches from none of the image, because it lacks its centre, is the
-    dtype's minimum, of floats -inf.
+    array of the same shape and dtype. With mode "ignore" it is nowhere above the image, and opening it again changes
+    nothing. If the footprint lacks its centre, border pixels that it never covers become the dtype's minimum, -inf for
+    floats.
 
     Raises
     ------
-    ValueError : the footprint is empty, has no 1 or holds anything but zeros and ones
+    ValueError : the footprint is empty, has no 1 or holds values other than 0 and 1
 
     Notes
     -----
-    Differs from `scipy.ndimage.grey_opening` and `skimage.morphology.opening` in the default mode, which is "reflect"
-    there, and from the latter in the default footprint, which is a cross of five pixels there, and at the image's edge
-    where the footprint is even.
+    Differs from `scipy.ndimage.grey_opening` and `skimage.morphology.opening`, whose default mode is "reflect".
+    scikit-image's default footprint is a cross of five pixels, and its even footprints differ at the image's edge.
 
     References
     ----------
@@ -479,19 +478,18 @@ def closing(
 
     Returns
     -------
-    array of the same shape and dtype. With the mode "ignore" it is nowhere below the image, and closing it again
-    changes nothing. A pixel that the footprint reaches from none of the image, because it lacks its centre, is the
-    dtype's maximum, of floats inf.
+    array of the same shape and dtype. With mode "ignore" it is nowhere below the image, and closing it again changes
+    nothing. If the footprint lacks its centre, border pixels that it never covers become the dtype's maximum, inf for
+    floats.
 
     Raises
     ------
-    ValueError : the footprint is empty, has no 1 or holds anything but zeros and ones
+    ValueError : the footprint is empty, has no 1 or holds values other than 0 and 1
 
     Notes
     -----
-    Differs from `scipy.ndimage.grey_closing` and `skimage.morphology.closing` in the default mode, which is "reflect"
-    there, and from the latter in that it reflects the footprint as SciPy does, and in the default footprint, which is a
-    cross of five pixels there.
+    Differs from `scipy.ndimage.grey_closing` and `skimage.morphology.closing`, whose default mode is "reflect".
+    scikit-image's default footprint is a cross of five pixels, and it does not reflect the footprint, as SciPy does.
 
     References
     ----------
@@ -529,16 +527,16 @@ def white_tophat(
 
     Returns
     -------
-    array of the same shape and dtype, with the mode "ignore" nowhere negative; differences are saturated
+    array of the same shape and dtype; differences are saturated, and with mode "ignore" never negative
 
     Raises
     ------
-    ValueError : the footprint is empty, has no 1 or holds anything but zeros and ones
+    ValueError : the footprint is empty, has no 1 or holds values other than 0 and 1
 
     Notes
     -----
-    Differs from `scipy.ndimage.white_tophat` in that it saturates and in the default mode, which is "reflect" there.
-    From `skimage.morphology.white_tophat` it differs as `opening` does.
+    Differs from `scipy.ndimage.white_tophat`, which does not saturate and whose default mode is "reflect". Differs from
+    `skimage.morphology.white_tophat` as `opening` does.
 
     References
     ----------
@@ -576,16 +574,16 @@ def black_tophat(
 
     Returns
     -------
-    array of the same shape and dtype, with the mode "ignore" nowhere negative; differences are saturated
+    array of the same shape and dtype; differences are saturated, and with mode "ignore" never negative
 
     Raises
     ------
-    ValueError : the footprint is empty, has no 1 or holds anything but zeros and ones
+    ValueError : the footprint is empty, has no 1 or holds values other than 0 and 1
 
     Notes
     -----
-    Differs from `scipy.ndimage.black_tophat` in that it saturates and in the default mode, which is "reflect" there.
-    From `skimage.morphology.black_tophat` it differs as `closing` does.
+    Differs from `scipy.ndimage.black_tophat`, which does not saturate and whose default mode is "reflect". Differs from
+    `skimage.morphology.black_tophat` as `closing` does.
 
     References
     ----------
@@ -627,7 +625,7 @@ def morphological_gradient(
 
     Raises
     ------
-    ValueError : the footprint is empty, has no 1 or holds anything but zeros and ones
+    ValueError : the footprint is empty, has no 1 or holds values other than 0 and 1
 
     References
     ----------
@@ -650,12 +648,12 @@ GROUP = 8  # slabs that are joined at a time
 
 
 def _brighter(seed: Any) -> Any:
-    """An example of a mask: nowhere below the seed."""
+    """Return an example of a mask: nowhere below the seed."""
     return _moved(seed, True)
 
 
 def _darker(seed: Any) -> Any:
-    """An example of a mask: nowhere above the seed."""
+    """Return an example of a mask: nowhere above the seed."""
     return _moved(seed, False)
 
 
@@ -691,9 +689,9 @@ def reconstruction(
     ----------
     seed : (H, W) or (H, W, C) array, also bool
     mask : array of the seed's shape and dtype
-        The maximum of each pixel (for erosion, the minimum).
+        Upper bound of each pixel (for erosion, lower bound).
     method : {"dilation", "erosion"}
-        "dilation" raises pixels to their neighbours, at most to the mask; "erosion" lowers them, at least to the mask.
+        "dilation" raises pixels to their neighbours, but not above the mask; "erosion" lowers them, but not below it.
     connectivity : {1, 2}
         1: pixels touch at their edges, 2: at their corners too.
     axes, backend, out : see `gpuimg.filters`
@@ -706,13 +704,13 @@ def reconstruction(
     Raises
     ------
     TypeError, ValueError : ``mask`` has another shape or dtype; the seed exceeds the mask somewhere (for erosion, is
-        below it); ``method`` or ``connectivity`` is none of these
+        below it); ``method`` or ``connectivity`` is not one of these
 
     References
     ----------
     .. [1] L. Vincent, "Morphological grayscale reconstruction in image analysis: applications and efficient
        algorithms", IEEE Transactions on Image Processing 2(2), 1993, 176-201. The same as
-       `skimage.morphology.reconstruction`, whose footprint has ones only, or four around the centre.
+       `skimage.morphology.reconstruction` with a footprint of ones (3 x 3), or of the four neighbours.
 
     Examples
     --------
@@ -730,7 +728,7 @@ def reconstruction(
 
 
 def plan_reconstruction(seed: Value, mask: Value, method: str, connectivity: int) -> Value:
-    """Reconstruction by dilation; erosion is the same in the reversed order of values."""
+    """Reconstruct by dilation; erosion is dilation with the order of values reversed."""
     if method == EROSION:
         return _reversed(
             _reconstructed(_reversed(seed), _reversed(mask), connectivity, partial(_check, EROSION, "at least"))
@@ -745,14 +743,14 @@ def _check(method: str, rule: str, exceeding: Array) -> None:
 
 
 def _reversed(image: Value) -> Value:
-    """The image's values in reversed order; twice, the image."""
+    """Reverse the order of the image's values; applied twice, this is the image."""
     if image.dtype.kind == "f":
         return point("negate", image, work=0.5)
     return point("invert", image, work=0.5, masked=int(image.dtype == BOOL))
 
 
 def _reconstructed(seed: Value, mask: Value, connectivity: int, check: Callable[[Array], None] | None) -> Value:
-    """Rows on their own, then slabs of rows, then groups of slabs across their seams, until one has all rows."""
+    """Reconstruct single rows, then slabs of rows, then groups of slabs across their seams, until one has all rows."""
     rows = seed.shape[0]
     made = parts(
         "reconstruction_rows",
@@ -794,19 +792,19 @@ def fill_holes(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
-    """Fill holes: dark regions that are not connected with the image's border.
+    """Fill holes: dark regions that are not connected to the image's border.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array, also bool
     connectivity : {1, 2}
-        Of the dark regions. 1: pixels touch at their edges, 2: at their corners too.
+        Connectivity of the dark regions. 1: pixels touch at their edges, 2: at their corners too.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape and dtype. Masks are True in holes, too. In other images each pixel is raised to the level
-    at which water would flow from it to the border. NaN stays NaN and lets nothing pass; what it encloses becomes
+    array of the same shape and dtype. In a mask, holes become True. In other images, each pixel is raised to the level
+    at which water would flow from it to the border. NaN stays NaN and is a barrier; pixels that it encloses become
     infinite.
 
     Raises
@@ -832,7 +830,7 @@ def fill_holes(
 
 
 def plan_fill_holes(image: Value, connectivity: int) -> Value:
-    """Reconstruction by erosion from the image at its border and the maximum inside of it."""
+    """Reconstruct by erosion, from a seed that is the image at its border and the maximum inside."""
     mask = _reversed(image)
     seed = point("outermost", mask, work=0.5, inside=float(images.full_range(image.dtype)[0]))
     return _reversed(_reconstructed(seed, mask, connectivity, None))

@@ -1,4 +1,4 @@
-"""Image pyramids: the next smaller and the next larger level of an image."""
+"""Image pyramids: the next smaller and the next larger level."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _reflected(places: Array, length: int) -> Array:
     return np.minimum(places, 2 * length - 1 - places)
 
 
-# The samples that continue an image beyond its borders; -1 and its length stand for the constant.
+# The samples that extend an image beyond its borders; -1 and the image's length stand for the constant.
 CONTINUED: dict[int, Callable[[Array, int], Array]] = {
     REFLECT: _reflected,
     NEAREST: lambda places, length: np.clip(places, 0, length - 1),
@@ -71,20 +71,20 @@ def pyramid_reduce(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Smooth an image, then shrink it: the next level of a Gaussian pyramid.
+    """Smooth an image, then downsample it: the next level of a Gaussian pyramid.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
     downscale : number > 1
-        The factor by which each side shrinks; sides are rounded up.
+        Factor by which each side shrinks; sides are rounded up.
     sigma : number >= 0, or two of them for rows and columns, optional
         Standard deviation of the Gaussian in pixels of the image. None: ``2 * downscale / 6``, which covers more than
         99 % of the distribution.
     order : {0, 1, 3, "lanczos"}
-        How the smoothed image is sampled, as in `gpuimg.resize` without ``anti_aliasing``.
+        Order of interpolation, as in `gpuimg.resize` without ``anti_aliasing``.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
-        Beyond its borders the image is smoothed by ``mode``; sampling mirrors it.
+        ``mode`` extends the image for smoothing; sampling always mirrors it.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def pyramid_reduce(
 
     Raises
     ------
-    ValueError : ``downscale`` is not above 1, ``sigma`` is negative, ``order`` or ``mode`` is none of these
+    ValueError : ``downscale`` is not above 1, ``sigma`` is negative, ``order`` or ``mode`` is not one of these
 
     Notes
     -----
@@ -128,20 +128,20 @@ def pyramid_expand(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Enlarge an image, then smooth it: the level before in a Gaussian pyramid.
+    """Upsample an image, then smooth it: the previous level of a Gaussian pyramid.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
     upscale : number > 1
-        The factor by which each side grows; sides are rounded up.
+        Factor by which each side grows; sides are rounded up.
     sigma : number >= 0, or two of them for rows and columns, optional
         Standard deviation of the Gaussian in pixels of the result. None: ``2 * upscale / 6``, which covers more than
         99 % of the distribution.
     order : {0, 1, 3, "lanczos"}
-        How the image is sampled, as in `gpuimg.resize`.
+        Order of interpolation, as in `gpuimg.resize`.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
-        Beyond its borders the enlarged image is smoothed by ``mode``; sampling mirrors the image.
+        ``mode`` extends the enlarged image for smoothing; sampling always mirrors the image.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def pyramid_expand(
     Raises
     ------
     ValueError : ``upscale`` is not above 1 or the result is too large, ``sigma`` is negative, ``order`` or ``mode`` is
-        none of these
+        not one of these
 
     Notes
     -----
@@ -178,7 +178,7 @@ def pyramid_expand(
 def _checked(
     name: str, image: Any, factor: Any, sigma: Any, order: Any, mode: Any, cval: Any, axes: Any, alpha: Any
 ) -> tuple[images.Source, float, Widths, Any, Edge]:
-    """Check the arguments that both filters have; ``name`` is that of the factor."""
+    """Check the arguments of both filters; ``name`` is that of the factor."""
     scale = images.number(name, factor)
     if scale <= 1:
         raise ValueError(f"{name} must be above 1, got {factor!r}")
@@ -197,34 +197,34 @@ def _level(
     backend: Backend | None,
     out: Out | None,
 ) -> Any:
-    """Run a plan, in parts where the tables of the whole are too large."""
+    """Run a plan, in parts if the tables for the whole image would be too large."""
     rows, cols = (
-        parts_of(side, 2 * _most_taps(length, side, sigma, order))  # there are sums besides the tables
+        parts_of(side, 2 * _most_taps(length, side, sigma, order))  # factor 2: for the sums as well as the tables
         for length, side, sigma in zip(source.shape, shape, (width.rows, width.cols), strict=False)
     )
     return run_in_tiles(plan, source, rows, cols, width, order, edge, backend=backend, out=out)
 
 
 def _most_taps(length: int, wanted: int, sigma: float, order: GridOrder) -> float:
-    """About how many samples of ``length`` each of the ``wanted`` ones is made of, at most."""
+    """Estimate the maximum number of input samples, of ``length``, for each of the ``wanted`` output samples."""
     spread = 8 * sigma * min(1, length / max(wanted, 1))
     return min(spread + (2 * KERNELS[order].radius if order in KERNELS else 2), length + 2)
 
 
 def plan_reduce(image: Value, rows: Part, cols: Part, width: Widths, order: GridOrder, edge: Edge) -> Value:
-    """Sampling of what has been smoothed."""
+    """Smooth, then sample."""
     return _plan_level(_reducing, image, rows, cols, width, order, edge)
 
 
 def plan_expand(image: Value, rows: Part, cols: Part, width: Widths, order: GridOrder, edge: Edge) -> Value:
-    """Smoothing of what has been sampled."""
+    """Sample, then smooth."""
     return _plan_level(_expanding, image, rows, cols, width, order, edge)
 
 
 def _plan_level(
     find: Finder, image: Value, rows: Part, cols: Part, width: Widths, order: GridOrder, edge: Edge
 ) -> Value:
-    """Smoothing and sampling are linear: one sum by the products of their weights, which is rounded once."""
+    """Smooth and sample by one weighted sum, which is rounded once: both are linear, so their weights multiply."""
     if 0 in image.shape:  # nothing is computed
         return Value((rows[1] - rows[0], cols[1] - cols[0], *image.shape[2:]), image.dtype)
     height, length = image.shape[:2]
@@ -237,12 +237,12 @@ def _plan_level(
 
 @kept(32, lambda made: sum(each.nbytes for each in made[0][:3]))
 def _tables(find: Finder, length: int, part: Part, sigma: float, order: GridOrder, mode: int) -> tuple[Axis, int]:
-    """The tables of an axis, and by how much it must be padded at both ends for them.
+    """Return the tables of an axis, and by how much it must be padded at both ends for them.
 
-    What continues an image at its other end, or a constant, lies far from where it is sampled: it is put next to it.
+    Padding places samples that wrap around, or a constant, next to where they are used.
     """
     first, last, wanted = part
-    side = max(length, wanted)  # of the image that is smoothed
+    side = max(length, wanted)  # of the smoothed image
     taps = folded_taps(sigma, TRUNCATE, FLOAT64, side, mode)
     bell = np.concatenate((taps.weights[:0:-1], taps.weights))
     at_once = max(1, TILE_TAPS // (len(bell) * 2 * REACH))
@@ -264,7 +264,7 @@ def _tables(find: Finder, length: int, part: Part, sigma: float, order: GridOrde
 
 
 def _reducing(places: Array, length: int, wanted: int, bell: Array, order: GridOrder, mode: int) -> tuple[Array, Array]:
-    """The samples of a smoothed image at some places, and their weights."""
+    """Return the samples for the given places of a smoothed image, and their weights."""
     near, shares, _, _ = table(*interpolation(places, length, wanted, order, False))
     samples = near[:, :, None] + _shifts(bell)
     if mode != WRAP:
@@ -275,7 +275,7 @@ def _reducing(places: Array, length: int, wanted: int, bell: Array, order: GridO
 def _expanding(
     places: Array, length: int, wanted: int, bell: Array, order: GridOrder, mode: int
 ) -> tuple[Array, Array]:
-    """The samples of an enlarged image around some places, and their weights."""
+    """Return the samples for an enlarged image around the given places, and their weights."""
     around = places[:, None] + _shifts(bell)
     inside, which = np.unique(CONTINUED[mode](around, wanted), return_inverse=True)
     near, shares, _, _ = table(*interpolation(np.clip(inside, 0, wanted - 1), length, wanted, order, False))
@@ -292,7 +292,7 @@ def _shifts(bell: Array) -> Array:
 
 
 def _merged(samples: Array, weights: Array) -> tuple[Array, Array]:
-    """Samples in a row from the first one on, and the sums of their weights; 0 for what is not among them.
+    """Return consecutive samples from the first one, and the sums of their weights; 0 for samples that do not occur.
 
     Parameters
     ----------

@@ -21,14 +21,14 @@ from gpuimg.typing import Backend, BoundaryMode, Color, ImageLike, Out, OverlayK
 
 Array = np.ndarray[Any, Any]
 NUMBER = np.dtype(np.uint64)
-HEIGHT = 64  # rows of a part
+HEIGHT = 64  # rows of a slab
 LONGEST_SIDE = 1 << 20  # so that sums of squares fit 64 bits
 MOST_LABEL = images.limits(INT32)[1]
 _NARROW = frozenset(map(np.dtype, ("uint8", "uint16", "int16", "int32")))
 _LABELS = _NARROW | frozenset(map(np.dtype, ("int8", "uint32", "int64", "uint64")))
 
 FAR = 1 << 40  # as in region_sums.py
-BITS, LEAST = 32, 128  # as in region_totals.py
+BITS, MIN_EXPONENT = 32, 128  # as in region_totals.py
 
 
 class Labels(NamedTuple):
@@ -36,18 +36,18 @@ class Labels(NamedTuple):
 
     Attributes
     ----------
-    source : with labels from 1 to ``greatest``; all others are the background
-    greatest : of its labels
-    names : the caller's label of each of them, where those were too large to number a table's rows
+    source : image with labels from 1 to ``max_label``; all other values are the background
+    max_label : its largest label
+    names : the caller's label of each label, if those were too large to number a table's rows
     """
 
     source: Source
-    greatest: int
+    max_label: int
     names: Array | None = None
 
 
 def accept_labels(name: str, image: ImageLike, backend: Backend | None) -> Labels:
-    """Check an image of labels."""
+    """Check a label image."""
     if getattr(image, "dtype", None) == BOOL:
         raise TypeError(f"{name} must hold integers, got bool: gpuimg.label({name}) numbers the regions of a mask")
     source = images.accept(image, _LABELS, name=name)._replace(restore=None)
@@ -60,27 +60,27 @@ def accept_labels(name: str, image: ImageLike, backend: Backend | None) -> Label
         if low < -MOST_LABEL or high > MOST_LABEL:
             raise ValueError(f"{name} must hold labels of at most {MOST_LABEL}, got {low} to {high}")
         source = source._replace(array=source.array.astype(INT32))
-    greatest = max(0, int(run(plan_extrema, source, backend=backend)[1]))
-    return Labels(source, greatest) if greatest <= source.array.size else _renumbered(source)
+    max_label = max(0, int(run(plan_extrema, source, backend=backend)[1]))
+    return Labels(source, max_label) if max_label <= source.array.size else _renumbered(source)
 
 
 def _renumbered(source: Source) -> Labels:
-    """Labels in the order of the caller's ones, without gaps."""
+    """Renumber labels without gaps, in the order of the caller's."""
     values, numbers = _numbered(source.array)
     first = int((values <= 0).sum())
     return Labels(source._replace(array=numbers - first), len(values) - first, on_host(values[first:]))
 
 
 def _numbered(labels: Any) -> tuple[Any, Any]:
-    """The values of labels in ascending order, and the labels as their places among these, from 1 on."""
+    """Return the values of labels in ascending order, and the labels as their places among these, from 1."""
     values, places = np.unique(labels, return_inverse=True)
     return values, (places.reshape(labels.shape) + 1).astype(INT32)
 
 
 def plan_numbers(kernel: str, labels: Value, rows: int, columns: int, work: float = 1.0, **arguments: Any) -> Value:
-    """A table with a row for each label and channel, to which all slabs of the image add.
+    """Fill a table with a row for each label and channel, to which all slabs of the image add.
 
-    The labels are int32, and ``work`` is meant for each of them.
+    The labels are int32, and ``work`` is the work for each of them.
     """
     table = resample("zeros", labels, dtype=NUMBER, shape=(rows, columns), work=0.01)
     each = work * math.prod(labels.shape) / (rows * columns)
@@ -88,17 +88,17 @@ def plan_numbers(kernel: str, labels: Value, rows: int, columns: int, work: floa
     return change(kernel, table, count=parts, work=each, labels=labels, height=HEIGHT, **arguments)
 
 
-def plan_shapes(image: Value, greatest: int, outlines: bool) -> tuple[Value, ...]:
-    """Tables of sums, and of pixels on outlines."""
+def plan_shapes(image: Value, max_label: int, outlines: bool) -> tuple[Value, ...]:
+    """Compute tables of sums, and of pixels on outlines."""
     labels = converted(image, INT32)
-    sums = plan_numbers("region_sums", labels, greatest + 1, 10, 0.5)
-    return (sums, plan_numbers("region_outlines", labels, greatest + 1, 3)) if outlines else (sums,)
+    sums = plan_numbers("region_sums", labels, max_label + 1, 10, 0.5)
+    return (sums, plan_numbers("region_outlines", labels, max_label + 1, 3)) if outlines else (sums,)
 
 
-def plan_intensities(image: Value, intensity: Value, greatest: int) -> tuple[Value, ...]:
-    """Tables of extrema and of totals."""
+def plan_intensities(image: Value, intensity: Value, max_label: int) -> tuple[Value, ...]:
+    """Compute tables of extrema and of totals."""
     labels = converted(image, INT32)
-    rows, step = (greatest + 1) * intensity.channels, intensity.channels
+    rows, step = (max_label + 1) * intensity.channels, intensity.channels
     extrema = plan_numbers("region_extrema", labels, rows, 4, intensity=intensity, step=step)
     totals = plan_numbers("region_totals", labels, rows, 2, intensity=intensity, step=step, extrema=extrema)
     return extrema, totals
@@ -108,7 +108,7 @@ def plan_intensities(image: Value, intensity: Value, greatest: int) -> tuple[Val
 
 
 class Regions:
-    """What has been measured of the regions that there are, as columns."""
+    """Measurements of the regions of a label image, as columns."""
 
     def __init__(self, labels: Labels, sums: Array) -> None:
         self.present = np.flatnonzero(sums[:, 0])
@@ -134,7 +134,7 @@ class Regions:
         return self.sums[:, 1:3] / self.sums[:, :1]
 
     def tensors(self) -> Array:
-        """Inertia tensors: of moments about the corner of the bounding box as integers, so that little cancels out."""
+        """Inertia tensors, from integer moments about the corner of the bounding box, which limits cancellation."""
         if self._tensors is None:
             n, r, c, rr, rc, cc = self.sums[:, :6].T
             top, left = self.bbox()[:, :2].T.astype(np.uint64)
@@ -149,7 +149,7 @@ class Regions:
         return self._tensors
 
     def eigenvalues(self) -> Array:
-        """Of the inertia tensors, the greater one first."""
+        """Eigenvalues of the inertia tensors, in descending order."""
         return np.clip(np.linalg.eigvalsh(self.tensors()), 0, None)[:, ::-1]
 
     def orientation(self) -> Array:
@@ -158,35 +158,35 @@ class Regions:
         return np.where(cols == rows, even, np.arctan2(-2 * both, rows - cols) / 2)
 
     def eccentricity(self) -> Array:
-        greater, less = self.eigenvalues().T
-        return np.sqrt(1 - less / np.where(greater > 0, greater, 1)) * (greater > 0)
+        larger, smaller = self.eigenvalues().T
+        return np.sqrt(1 - smaller / np.where(larger > 0, larger, 1)) * (larger > 0)
 
     def perimeter(self) -> Array:
         assert self.outlines is not None
         return self.outlines[self.present] @ np.array([1, math.sqrt(2), (1 + math.sqrt(2)) / 2])
 
-    def extremes(self, greatest: bool) -> Array:
-        """(regions, channels)"""
+    def extremes(self, is_maximum: bool) -> Array:
+        """Maxima or minima, (regions, channels)."""
         assert self.extrema is not None
         found = self.extrema[self.present]
-        places = found[..., 0] if greatest else ~found[..., 1]
+        places = found[..., 0] if is_maximum else ~found[..., 1]
         bits = np.where(places >> 63, places ^ (1 << 63), ~places)
         values = bits.view(np.float64).copy()
         above, below = found[..., 2], found[..., 3]
         none = found[..., 0] == 0
-        values[(above == 1) & (none | greatest)] = np.inf
-        values[(below == 1) & (none | (not greatest)) & ~((above == 1) & greatest)] = -np.inf
+        values[(above == 1) & (none | is_maximum)] = np.inf
+        values[(below == 1) & (none | (not is_maximum)) & ~((above == 1) & is_maximum)] = -np.inf
         values[above == 2] = np.nan
         return values
 
     def means(self) -> Array:
-        """(regions, channels)"""
+        """Means, (regions, channels)."""
         assert self.extrema is not None
         assert self.totals is not None
         found, totals = self.extrema[self.present], self.totals[self.present].view(np.int64)
         places = np.stack([found[..., 0], ~found[..., 1]])
         bits = np.where(places >> 63, places, ~places)
-        exponents = np.maximum((bits >> 52 & 0x7FF).max(axis=0).astype(np.int64), LEAST) - 1022 - BITS
+        exponents = np.maximum((bits >> 52 & 0x7FF).max(axis=0).astype(np.int64), MIN_EXPONENT) - 1022 - BITS
         coarse, fine = (totals[..., k] / self.sums[:, :1] for k in (0, 1))
         values = np.ldexp(coarse, exponents) + np.ldexp(fine, exponents - BITS)
         above, below = found[..., 2], found[..., 3]
@@ -211,8 +211,8 @@ PROPERTIES: dict[str, Callable[[Regions], Array]] = {
     "orientation": Regions.orientation,
     "perimeter": Regions.perimeter,
     "intensity_mean": Regions.means,
-    "intensity_max": partial(Regions.extremes, greatest=True),
-    "intensity_min": partial(Regions.extremes, greatest=False),
+    "intensity_max": partial(Regions.extremes, is_maximum=True),
+    "intensity_min": partial(Regions.extremes, is_maximum=False),
 }
 OLD_NAMES = {
     "bbox_area": "area_bbox",
@@ -240,41 +240,41 @@ def regionprops_table(
     Parameters
     ----------
     label_image : (H, W) array of integers
-        Pixels of one label above 0 are a region, whether they are connected or not; all others are the background.
+        All pixels of one label above 0 are a region, connected or not; all others are the background.
     intensity_image : (H, W) or (H, W, C) array, optional
-        Of the label image's rows and columns, also bool or int32, and in the same memory.
+        Image with the label image's rows and columns, in the same memory; may also be bool or int32.
     properties : sequence of str
         "label", "num_pixels", "area", "area_bbox", "bbox", "centroid", "extent", "equivalent_diameter_area",
         "axis_major_length", "axis_minor_length", "eccentricity", "orientation", "perimeter", and with an intensity
         image "intensity_mean", "intensity_max" and "intensity_min". scikit-image's old names ("mean_intensity",
-        "major_axis_length", ...) are taken as well.
+        "major_axis_length", ...) are accepted as well.
     separator : str
-        Between a property's name and the number of a column, where it has several.
+        Separator between the name of a property with several columns and the number of the column.
     axes, backend : see `gpuimg.filters`
-        ``axes`` are those of the label image, such as "TYX" for a stack of label images, in each of which regions are
-        measured by themselves. An intensity image has the same axes, and may have one more for channels, the last.
+        ``axes`` are those of the label image, such as "TYX" for a stack of label images, which are measured
+        independently. The intensity image has the same axes, optionally followed by one for channels.
 
     Returns
     -------
     dict of (N,) NumPy arrays, for the N regions in the order of their labels
-        ``bbox-0`` to ``bbox-3`` are the first row and column and the ends of the rows and columns; ``centroid-0`` and
-        ``centroid-1`` row and column. Labels, boxes and ``num_pixels`` are int64, all others float64. Of an intensity
-        image of the shape (H, W, C) the columns are ``intensity_mean-0`` and so on. For a stack, int64 columns with the
-        index of the image come first, one for each axis of the stack and named by its letter; the regions of the first
-        image come first.
+        ``bbox-0`` to ``bbox-3`` are the first row and column and the ends (exclusive) of the rows and columns;
+        ``centroid-0`` and ``centroid-1`` row and column. Labels, boxes and ``num_pixels`` are int64, all others
+        float64. An intensity image of shape (H, W, C) has the columns ``intensity_mean-0`` and so on. For a stack,
+        int64 columns with the index of the image come first, one for each axis of the stack and named by its letter;
+        the rows are in the order of the images.
 
     Raises
     ------
-    TypeError : an image is not of such a dtype, or the images do not lie in the same memory
-    ValueError : a property is not known or needs an intensity image, the shapes differ, ``axes`` does not fit them or
+    TypeError : an image has another dtype, or the images are not in the same memory
+    ValueError : a property is unknown or needs an intensity image, the shapes differ, ``axes`` does not fit them or
         gives the label image channels, a label is above 2**31 - 1, or the label image has a side above 2**20 or so many
         pixels that sums of squares do not fit 64 bits
 
     Notes
     -----
-    All sums are of integers, and so exact and the same on every backend. Intensities are split into integers by the
-    region's greatest magnitude [2]_: a mean is as if summed in exact arithmetic, but for what lies 64 bits below that
-    magnitude. Where a region has NaN, so are its mean, maximum and minimum.
+    All sums are sums of integers, which are exact and the same on every backend. Intensities are split into integers
+    according to the region's maximum magnitude [2]_: a mean is as if summed in exact arithmetic, except for bits more
+    than 64 below that magnitude. If a region contains NaN, its mean, maximum and minimum are NaN.
 
     The values are those of `skimage.measure.regionprops_table`; the perimeter is that of its 4-connected outline [1]_.
 
@@ -295,7 +295,7 @@ def regionprops_table(
     """
     wanted = _checked(properties, intensity_image)
     if not isinstance(separator, str):
-        raise TypeError(f"separator must be a text, got {separator!r}")
+        raise TypeError(f"separator must be a str, got {separator!r}")
     if axes is not None:
         return _table_of_stack(label_image, intensity_image, wanted, separator, axes, backend)
     return _table(label_image, intensity_image, wanted, separator, backend)
@@ -309,7 +309,7 @@ def _table_of_stack(
     axes: str,
     backend: Backend | None,
 ) -> dict[str, Array]:
-    """The tables of all images one below the other, with the images' indices in front."""
+    """Concatenate the tables of all images, with the images' indices as the first columns."""
     given = {"label_image": _accept_stack("label_image", label_image, _LABELS | {BOOL}, axes)}
     labels = given["label_image"]
     if len(labels.shape) != 2:
@@ -349,7 +349,7 @@ def _table(
     separator: str,
     backend: Backend | None,
 ) -> dict[str, Array]:
-    """The table of one label image."""
+    """Measure one label image."""
     labels = accept_labels("label_image", label_image, backend)
     _check_sides(labels.source.shape)
     intensity = None if intensity_image is None else _accept_intensity(intensity_image, labels.source)
@@ -364,7 +364,7 @@ def _table(
 
 
 def _checked(properties: Iterable[str], intensity: Any) -> dict[str, str]:
-    """The present name of each property."""
+    """Check property names and return the current name of each."""
     if isinstance(properties, str):
         raise TypeError(f"properties must be a sequence of names, got {properties!r}")
     wanted = {name: OLD_NAMES.get(name, name) for name in properties}
@@ -386,7 +386,7 @@ def _check_sides(shape: tuple[int, ...]) -> None:
 
 
 def _accept_intensity(image: ImageLike, source: Source) -> Any:
-    found = images.accept_beside("intensity_image", image, WITH_LABELS, source, first="label_image")
+    found = images.accept_along("intensity_image", image, WITH_LABELS, source, first="label_image")
     if found.shape[:2] != source.shape:
         raise ValueError(
             f"intensity_image must have the label_image's rows and columns {source.shape}, got {found.shape}"
@@ -395,7 +395,7 @@ def _accept_intensity(image: ImageLike, source: Source) -> Any:
 
 
 def _measured(labels: Labels, intensity: Any | None, outlines: bool, step: int, backend: Backend | None) -> Regions:
-    source, count = labels.source, labels.greatest
+    source, count = labels.source, labels.max_label
     if count == 0:
         tables = [np.zeros((1, 10), NUMBER), *[np.zeros((1, 3), NUMBER)] * outlines]
         tables += [np.zeros((step, 4), NUMBER), np.zeros((step, 2), NUMBER)]
@@ -412,9 +412,9 @@ def _measured(labels: Labels, intensity: Any | None, outlines: bool, step: int, 
     return regions
 
 
-def plan_all(image: Value, intensity: Value, greatest: int, outlines: bool) -> tuple[Value, ...]:
+def plan_all(image: Value, intensity: Value, max_label: int, outlines: bool) -> tuple[Value, ...]:
     labels = converted(image, INT32)
-    return (*plan_shapes(labels, greatest, outlines), *plan_intensities(labels, intensity, greatest))
+    return (*plan_shapes(labels, max_label, outlines), *plan_intensities(labels, intensity, max_label))
 
 
 def _as_columns(regions: Regions, wanted: dict[str, str], by_channels: bool, separator: str) -> dict[str, Array]:
@@ -445,17 +445,17 @@ def remove_small_objects(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
-    """Remove objects of few pixels.
+    """Remove objects smaller than a number of pixels.
 
     Parameters
     ----------
     image : (H, W) array of bool, uint8, uint16, int16 or int32
-        A mask, whose connected regions are the objects; or labels, where all pixels of one value other than 0 are an
-        object, connected or not.
+        A mask, whose connected regions are the objects; or labels, where all pixels of one nonzero value are an object,
+        connected or not.
     min_size : int
         Objects of fewer pixels become background.
     connectivity : {1, 2}
-        Of masks. 1: pixels touch at their edges, 2: at their corners too.
+        Connectivity of the regions of a mask. 1: pixels touch at their edges, 2: at their corners too.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -468,8 +468,8 @@ def remove_small_objects(
 
     Notes
     -----
-    Differs from `skimage.morphology.remove_small_objects`, which refuses negative labels and has renamed ``min_size``
-    to ``max_size``, which includes the limit.
+    Differs from `skimage.morphology.remove_small_objects`, which rejects negative labels and has replaced ``min_size``
+    by ``max_size``, an inclusive limit.
 
     References
     ----------
@@ -483,40 +483,40 @@ def remove_small_objects(
            [ True, False, False, False]])
     """
     source = images.accept(image, _OBJECTS, axes=axes, grey=True)
-    least = images.whole("min_size", min_size, low=0)
+    size = images.whole("min_size", min_size, low=0)
     reach = images.whole("connectivity", connectivity, high=2) - 1
     source = images.by_channels(source) if len(source.shape) == 3 else source
     if source.dtype == BOOL or source.array.size == 0:
-        return run(plan_large_objects, source, least, reach, backend=backend, out=out)
-    counted, greatest, _ = _counted(source, 0, 0, backend)
+        return run(plan_large_objects, source, size, reach, backend=backend, out=out)
+    counted, max_label, _ = _counted(source, 0, 0, backend)
     if counted is source:
-        return run(plan_large_labels, source, greatest, least, backend=backend, out=out)
-    return run(plan_large_among, source, greatest, least, others=(counted.array,), backend=backend, out=out)
+        return run(plan_large_labels, source, max_label, size, backend=backend, out=out)
+    return run(plan_large_among, source, max_label, size, others=(counted.array,), backend=backend, out=out)
 
 
 def _range_of(source: Source, backend: Backend | None) -> tuple[int, int]:
-    """The least and the greatest value, of all images of a stack; where work is only planned, those of most labels."""
+    """Return the minimum and maximum of all images of a stack; when only planning, those with the most labels."""
     if PLANNING.get():
         return 0, math.prod(source.shape)
     extrema = run(plan_extrema, source, backend=backend)
     return int(extrema[..., 0].min()), int(extrema[..., 1].max())
 
 
-def plan_large_objects(image: Value, least: int, reach: int) -> Value:
-    """The regions of a mask: at most every other pixel is one."""
-    if 0 in image.shape or least <= 1:
+def plan_large_objects(image: Value, min_size: int, reach: int) -> Value:
+    """Keep the large regions of a mask, which has at most one region for every two pixels."""
+    if 0 in image.shape or min_size <= 1:
         return plan_invert(plan_invert(image))
-    return plan_large_among(image, plan_label(image, reach), math.prod(image.shape) // 2 + 1, least)
+    return plan_large_among(image, plan_label(image, reach), math.prod(image.shape) // 2 + 1, min_size)
 
 
-def plan_large_labels(image: Value, greatest: int, least: int) -> Value:
-    return plan_large_among(image, converted(image, INT32), greatest, least)
+def plan_large_labels(image: Value, max_label: int, min_size: int) -> Value:
+    return plan_large_among(image, converted(image, INT32), max_label, min_size)
 
 
-def plan_large_among(image: Value, labels: Value, greatest: int, least: int) -> Value:
-    """The pixels of the labels that have enough of them."""
-    areas = plan_numbers("region_areas", labels, greatest + 1, 1, 0.5)
-    return resample("large_regions", image, shape=image.shape, labels=labels, areas=areas, least=least)
+def plan_large_among(image: Value, labels: Value, max_label: int, min_size: int) -> Value:
+    """Keep the pixels of labels with at least ``min_size`` pixels."""
+    areas = plan_numbers("region_areas", labels, max_label + 1, 1, 0.5)
+    return resample("large_regions", image, shape=image.shape, labels=labels, areas=areas, least=min_size)
 
 
 @register(
@@ -536,16 +536,16 @@ def remove_small_holes(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Fill holes of few pixels.
+    """Fill holes smaller than a number of pixels.
 
     Parameters
     ----------
     image : (H, W) array of bool, uint8, uint16, int16 or int32
-        A mask; all other values than 0 are True.
+        A mask; nonzero values are True.
     area_threshold : int
-        Connected regions of zeros that have fewer pixels are filled, at the edges of the image too.
+        Connected regions of zeros with fewer pixels are filled, at the edges of the image too.
     connectivity : {1, 2}
-        Of the holes. 1: pixels touch at their edges, 2: at their corners too.
+        Connectivity of the holes. 1: pixels touch at their edges, 2: at their corners too.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -569,15 +569,15 @@ def remove_small_holes(
            [ True,  True,  True, False]])
     """
     source = images.accept(image, _OBJECTS, axes=axes, grey=True)
-    least = images.whole("area_threshold", area_threshold, low=0)
+    size = images.whole("area_threshold", area_threshold, low=0)
     reach = images.whole("connectivity", connectivity, high=2) - 1
     source = images.by_channels(source) if len(source.shape) == 3 else source
-    return run(plan_without_holes, source, least, reach, backend=backend, out=out)
+    return run(plan_without_holes, source, size, reach, backend=backend, out=out)
 
 
-def plan_without_holes(image: Value, least: int, reach: int) -> Value:
+def plan_without_holes(image: Value, min_size: int, reach: int) -> Value:
     mask = image if image.dtype == BOOL else point("nonzero", image, dtype=BOOL, work=0.5)
-    return plan_invert(plan_large_objects(plan_invert(mask), least, reach))
+    return plan_invert(plan_large_objects(plan_invert(mask), min_size, reach))
 
 
 # ---------------------------------------------------------------- boundaries
@@ -613,10 +613,10 @@ def find_boundaries(
     connectivity : {1, 2}
         1: a pixel has four neighbours, 2: eight.
     mode : {"thick", "inner", "outer"}
-        "thick": all pixels with a neighbour of another label. "inner": those of them that are not background. "outer":
-        those of them that are background or have several regions within one pixel, corners included.
+        "thick": all pixels with a neighbour of another label. "inner": of these, pixels that are not background.
+        "outer": of these, pixels that are background or have several regions in their 3 x 3 neighbourhood.
     background : int
-        The label of the background, in the modes "inner" and "outer".
+        Label of the background, in the modes "inner" and "outer".
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -625,7 +625,7 @@ def find_boundaries(
 
     Raises
     ------
-    ValueError : ``connectivity`` is neither 1 nor 2, or ``mode`` is none of these
+    ValueError : ``connectivity`` is neither 1 nor 2, or ``mode`` is not one of these
 
     Notes
     -----
@@ -658,7 +658,7 @@ def plan_boundaries(image: Value, reach: int, kind: int, background: int) -> Val
 # ---------------------------------------------------------------- colours
 
 KINDS = ("overlay", "avg")
-# scikit-image's, with its three digits; others are those of CSS.
+# scikit-image's colours, to its three digits; all others are CSS colours.
 DEFAULT_COLORS: dict[str, tuple[float, float, float]] = {
     "red": (1, 0, 0),
     "blue": (0, 0, 1),
@@ -676,7 +676,7 @@ DEFAULT_COLORS: dict[str, tuple[float, float, float]] = {
 class Paint(NamedTuple):
     """How labels are painted; see `label2rgb`."""
 
-    greatest: int
+    max_label: int
     ground: int
     ground_color: tuple[float, ...] | None
     colors: tuple[tuple[float, ...], ...]
@@ -686,7 +686,7 @@ class Paint(NamedTuple):
 
 
 def _ramp(label: Any) -> Array:
-    """An example of an image."""
+    """Return an example of an image."""
     return np.broadcast_to(np.arange(label.shape[-1], dtype=np.float32) / label.shape[-1], label.shape).copy()
 
 
@@ -716,41 +716,41 @@ def label2rgb(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Paint labelled regions in colours, over an image or in its mean colours.
+    """Paint labelled regions in colours over an image, or in the image's mean colours.
 
     Parameters
     ----------
     label : (H, W) array of bool, uint8, uint16, int16 or int32
     image : (H, W) or (H, W, 3) array, optional
-        Of the label image's rows and columns, and with its ``axes``; channels come last.
+        Image with the label image's rows and columns and its ``axes``; channels come last.
     colors : sequence of colours, optional
-        A colour is a CSS name or red, green and blue from 0 to 1. The labels that there are, in order, take them in
-        turns. By default red, blue, yellow, magenta, green, indigo, darkorange, cyan, pink, yellowgreen.
+        A colour is a CSS name, or red, green and blue from 0 to 1. The labels present, in ascending order, cycle
+        through them. By default red, blue, yellow, magenta, green, indigo, darkorange, cyan, pink, yellowgreen.
     alpha : number from 0 to 1
-        Opacity of the colours over an image.
+        Opacity of the colours over the image.
     bg_label : int
-        The label of the background.
+        Label of the background.
     bg_color : colour or None
-        Of the background, as opaque as the others; None leaves the image there.
+        Colour of the background, with opacity ``alpha``; None shows the image there.
     image_alpha : number from 0 to 1
-        Opacity of the image, which lies on white.
+        Opacity of the image over white.
     kind : {"overlay", "avg"}
         "overlay": colours over the image. "avg": each region in the mean colour of its pixels in the image, the
-        background in ``bg_color`` or, if that is None, as it is. ``colors``, the opacities and ``saturation`` are not
+        background in ``bg_color`` or, if that is None, unchanged; ``colors``, the opacities and ``saturation`` are not
         used.
     saturation : number from 0 to 1
-        Of the image, if it has colours: 0 makes it grey, 1 leaves it as it is.
+        Saturation of a colour image: 0 makes it grey, 1 leaves it unchanged.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    (H, W, 3) array of the image's dtype, without an image uint8: colours times the dtype's maximum (1 for floats),
+    (H, W, 3) array of the image's dtype, uint8 without an image: colours times the dtype's maximum (1 for floats),
     rounded half to even
 
     Raises
     ------
-    TypeError : an image is not of such a dtype, or they do not lie in the same memory
-    ValueError : the shapes differ, a number is out of its range, a colour is not known, or "avg" has no image
+    TypeError : an image has another dtype, or the images are not in the same memory
+    ValueError : the shapes differ, a number is out of its range, a colour is unknown, or "avg" has no image
 
     Notes
     -----
@@ -787,14 +787,14 @@ def label2rgb(
     if image is None:
         known["alpha"], ground_color = 1.0, ground_color or (0, 0, 0)
     cycle = tuple(DEFAULT_COLORS.values()) if colors is None else _cycle(colors)
-    source, greatest, ground = _counted(source, ground, int(kind == "avg" and ground != 0), backend)
-    how = Paint(greatest, ground, ground_color, cycle, **known)
+    source, max_label, ground = _counted(source, ground, int(kind == "avg" and ground != 0), backend)
+    how = Paint(max_label, ground, ground_color, cycle, **known)
     plan = plan_plain if image is None else plan_overlay if kind == "overlay" else plan_means
     return run(plan, source, how, others=others, backend=backend, out=out)
 
 
 def _accept_picture(image: ImageLike, source: Source) -> Any:
-    """The array of the image that labels are painted over, its channels last."""
+    """Check the image that labels are painted over and return its array, channels last."""
     ndim = getattr(image, "ndim", 0)
     given = source.axes and source.axes.given + "C" * (ndim - len(source.axes.given))
     found = images.accept(image, DTYPES, axes=given, together=True)
@@ -805,7 +805,7 @@ def _accept_picture(image: ImageLike, source: Source) -> Any:
 
 
 def _cycle(colors: Any) -> tuple[tuple[float, ...], ...]:
-    """Colours that labels take in turns."""
+    """Check the colours through which labels cycle."""
     if isinstance(colors, str) or not hasattr(colors, "__len__"):
         raise TypeError(f"colors must be a sequence of colours, got {colors!r}")
     if len(colors) == 0:
@@ -814,7 +814,7 @@ def _cycle(colors: Any) -> tuple[tuple[float, ...], ...]:
 
 
 def _rgb(name: str, color: Any) -> tuple[float, ...]:
-    """Red, green and blue from 0 to 1."""
+    """Return red, green and blue from 0 to 1."""
     if isinstance(color, str):
         if color in DEFAULT_COLORS:
             return DEFAULT_COLORS[color]
@@ -829,15 +829,15 @@ def _rgb(name: str, color: Any) -> tuple[float, ...]:
     return tuple([images.number(name, part, low=0, high=1) for part in color])
 
 
-def _counted(source: Source, ground: int, least: int, backend: Backend | None) -> tuple[Source, int, int]:
-    """Labels from ``least`` to about the number of pixels, which others are renumbered to in their order.
+def _counted(source: Source, ground: int, minimum: int, backend: Backend | None) -> tuple[Source, int, int]:
+    """Renumber labels in their order, unless all lie between ``minimum`` and the number of pixels.
 
-    Returns them, the greatest and the background.
+    Returns the labels, the largest label and the background's label.
     """
     if source.array.size == 0:
         return source, 0, ground
     low, high = (0, 1) if source.dtype == BOOL else _range_of(source, backend)
-    if low >= least and high <= math.prod(source.shape):
+    if low >= minimum and high <= math.prod(source.shape):
         return source, high, ground
     values, numbers = _numbered(source.array)
     known = on_host(values).tolist()
@@ -855,17 +855,17 @@ def plan_overlay(label: Value, image: Value, how: Paint) -> Value:
 
 
 def plan_means(label: Value, image: Value, how: Paint) -> Value:
-    """Means are exact: see `regionprops_table`."""
+    """Paint regions in their mean colours, which are exact: see `regionprops_table`."""
     labels = converted(label, INT32)
-    areas = plan_numbers("region_areas", labels, how.greatest + 1, 1, 0.5)
-    tables = plan_intensities(labels, image, how.greatest)
+    areas = plan_numbers("region_areas", labels, how.max_label + 1, 1, 0.5)
+    tables = plan_intensities(labels, image, how.max_label)
     table = host(partial(_means_of, how, image.dtype, image.channels), areas, *tables)
-    return _painted(image, labels, np.arange(how.greatest + 1, dtype=np.int32)[None], table, how)
+    return _painted(image, labels, np.arange(how.max_label + 1, dtype=np.int32)[None], table, how)
 
 
 def _turns(labels: Value, dtype: np.dtype[Any], how: Paint) -> tuple[Small, Array]:
-    """The row of each label, and the rows: the background's, then those of the colours."""
-    areas = plan_numbers("region_areas", labels, how.greatest + 1, 1, 0.5)
+    """Return the row of each label, and the table of colours: the background's row, then those of the colours."""
+    areas = plan_numbers("region_areas", labels, how.max_label + 1, 1, 0.5)
     white, rest = (1 - how.image_alpha), 1 - how.alpha
     rows = [(*[how.alpha * part + rest * white for part in color], rest * how.image_alpha) for color in how.colors]
     if how.ground_color is None:
@@ -882,7 +882,7 @@ def _maximum(dtype: np.dtype[Any]) -> int:
 
 
 def _places(pixels: int, ground: int, colors: int, areas: Array) -> Array:
-    """The number of each label's colour from 1 on, for the background 0."""
+    """Return the number of each label's colour, from 1; 0 for the background."""
     present = areas[:, 0] > 0
     present[0] = areas[1:, 0].sum() < pixels
     if 0 <= ground < len(present):
@@ -892,9 +892,9 @@ def _places(pixels: int, ground: int, colors: int, areas: Array) -> Array:
 
 
 def _means_of(how: Paint, dtype: np.dtype[Any], step: int, areas: Array, extrema: Array, totals: Array) -> Array:
-    """A row for each label: the mean of each channel."""
-    count = how.greatest + 1
-    regions = Regions(Labels(Source(areas), how.greatest), areas)
+    """Return a row for each label: the mean of each channel."""
+    count = how.max_label + 1
+    regions = Regions(Labels(Source(areas), how.max_label), areas)
     regions.extrema, regions.totals = (table.reshape(count, step, -1) for table in (extrema, totals))
     table = np.zeros((count, 4))
     table[regions.present, :3] = regions.means()

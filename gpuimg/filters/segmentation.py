@@ -18,11 +18,11 @@ from gpuimg.typing import Backend, ImageLike, Out
 
 Array = np.ndarray[Any, Any]
 INT64 = np.dtype("int64")
-LARGEST = 1 << 30  # pixels, so that lengths of paths fit 32 bits
+LARGEST = 1 << 30  # pixels, so that path lengths fit 32 bits
 
 
 def _grid(image: Any) -> Array:
-    """An example of markers: a grid of points."""
+    """Return an example of markers: a grid of points."""
     markers = np.zeros(image.shape, np.int32)
     points = markers[2::7, 1::9]
     points[:] = np.arange(1, points.size + 1).reshape(points.shape)
@@ -30,7 +30,7 @@ def _grid(image: Any) -> Array:
 
 
 def _inside(image: Any) -> Array:
-    """An example of a mask: all but a diagonal band."""
+    """Return an example of a mask: all but diagonal bands."""
     rows, cols = np.indices(image.shape[:2])
     mask = (rows + 2 * cols) % 29 > 2
     return np.broadcast_to(mask.reshape(*mask.shape, *[1] * (image.ndim - 2)), image.shape).copy()
@@ -52,50 +52,49 @@ def watershed(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Flood an image from markers: each pixel takes the label of the marker whose water reaches it first.
+    """Segment an image by watershed: flood it from markers; each pixel takes the label that reaches it first.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-        Heights, such as a gradient's magnitude or a negated distance. NaN is outside of the mask. Channels are flooded
+        Heights, such as the gradient magnitude or a negated distance. NaN is outside the mask. Channels are flooded
         separately.
     markers : integer array of the image's shape
-        Labels of the pixels that water comes from, 0 in all others. They must be greater than -2**31 and less than
-        2**31.
+        Labels of the pixels from which the flooding starts, 0 in all others. Labels must be greater than -2**31 and
+        less than 2**31.
     connectivity : {1, 2}
         1: pixels touch at their edges, 2: at their corners too.
     mask : array of bool or uint8 of the image's shape, optional
-        Where it is 0, no water goes. None: it goes everywhere.
+        Pixels that are 0 here are not flooded. None: all pixels are flooded.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    int32 array of the same shape: labels; 0 outside of the mask and where no water comes
+    int32 array of the same shape: labels; 0 outside the mask and in pixels that are not reached
 
     Raises
     ------
-    TypeError : ``markers`` is None, a number, or not of integers; ``mask`` is not of bool or
-        uint8
+    TypeError : ``markers`` is None, a number or not an integer array; ``mask`` is not a bool or uint8 array
     ValueError : ``markers`` or ``mask`` has another shape, a label is out of range, ``connectivity`` is neither 1 nor
         2, or the image has more than 2**30 values
 
     Notes
     -----
-    The result does not depend on an order of work, and is the same on every backend. It is defined so [1]_:
+    The result does not depend on the order of processing and is the same on every backend. It is defined as follows
+    [1]_:
 
-    1. The level of a pixel is the lowest height of the water that reaches it: the minimum over all paths from markers
-       of the maximum on the path, both ends included.
-    2. The length of the path to a pixel is counted within the pixel's level. A marker has the length 0, and a pixel
-       that has a neighbour of a lower level 1. Any other has 2 more than the least of its neighbours of the same level.
-    3. A pixel that is no marker takes its label from the neighbour of the least level, among these of the least length,
-       and among these of the least label.
+    1. The level of a pixel is the height at which the flood reaches it: the minimum, over all paths from markers, of
+       the maximum on the path, both ends included.
+    2. The path length of a pixel is counted within its level: 0 for a marker, 1 for a pixel with a neighbour of a lower
+       level, otherwise 2 plus the minimum path length of its neighbours of the same level.
+    3. Any other pixel than a marker takes its label from the neighbour with the lowest level; ties are resolved by the
+       shortest path length, then by the smallest label.
 
-    Differs from `skimage.segmentation.watershed` in the last point only: there, of neighbours of one level and one
-    length the one that entered the queue first gives the label, which depends on the order of the neighbours and of
-    the markers. Where all of them have one label, as they always have in an image without equal values, so also after
-    them, the labels are the same. There is neither a number of markers nor None for ``markers``, and no
-    ``compactness``, ``offset`` and ``watershed_line``; NaN has no order there, and labels have the dtype of
-    ``markers`` there.
+    Differs from `skimage.segmentation.watershed` in the last tie only: of neighbours with equal level and path length,
+    scikit-image takes the label of the one that entered the queue first, which depends on the order of the neighbours
+    and of the markers. Where all of these neighbours have one label, as in an image without equal values, the labels
+    are the same. ``markers`` cannot be a number or None, and there is no ``compactness``, ``offset`` or
+    ``watershed_line``. In scikit-image, NaN has no order, and labels have the dtype of ``markers``.
 
     References
     ----------
@@ -123,11 +122,11 @@ def watershed(
 
 
 def _labels(markers: Any) -> Any:
-    """Markers as int32, if they are an array of integers."""
+    """Convert markers to int32 if they are an array of integers."""
     if markers is None or np.ndim(markers) == 0:
         raise TypeError(
             f"markers must be an array of labels of the image's shape, got {markers!r}: "
-            "label the minima that water is to come from, for example gpuimg.label(image < level)"
+            "label the minima to flood from, for example with gpuimg.label(image < level)"
         )
     dtype = getattr(markers, "dtype", None)
     if not isinstance(dtype, np.dtype) or dtype.kind not in "bui" or dtype.newbyteorder("=") == INT32:
@@ -145,7 +144,7 @@ def _check_range(markers: Any) -> None:
 
 
 def plan_watershed(image: Value, markers: Value, *rest: Any) -> Value:
-    """Floods of channels; or, on a device, levels, lengths and labels one after the other."""
+    """Flood the channels; on a device, compute levels, lengths and labels one after the other."""
     *masks, connectivity = rest
     if masks:
         markers = point("watershed_seeds", markers, mask=view(masks[0], UINT8), work=0.5)
@@ -169,7 +168,7 @@ def plan_watershed(image: Value, markers: Value, *rest: Any) -> Value:
 
 
 def _relaxed(name: str, state: Value, connectivity: int, begins: Small, **constants: Value) -> Value:
-    """Repeat a step of a device until nothing changes."""
+    """Repeat a step on the device until nothing changes."""
 
     def body(held: Value, *given: Value) -> tuple[Value, Small]:
         arguments: dict[str, Any] = dict(zip(constants, given, strict=True))

@@ -24,12 +24,12 @@ _MASKS = frozenset(dtype for dtype in WITH_BOOL if dtype.kind in "bui")
 
 IN_RASTER_ORDER = ("NW", "N", "NE", "W", "E", "SW", "S", "SE")  # the bits of an index into a table
 AROUND = ("E", "NE", "N", "NW", "W", "SW", "S", "SE")
-# Whether each neighbour of a pixel is set, and the sub-iterations that remove the pixel: 1, 2, both or none.
+# From which neighbours of a pixel are set to the sub-iterations that remove it: a bit mask of 1 and 2.
 Neighbours: TypeAlias = "dict[str, bool]"
 Rule: TypeAlias = "Callable[[Neighbours], int]"
 
-# By the neighbours that are set: where scikit-image differs from Zhang and Suen's rule, in lines two pixels wide and in
-# corners of lines.
+# Neighbourhoods, named by the set neighbours, where scikit-image differs from Zhang and Suen's rule: lines two pixels
+# wide and corners of lines.
 DIFFERENT = {
     **dict.fromkeys(("S SE", "NW W"), 0),
     **dict.fromkeys(("N NW", "NE N", "E NE", "E NE N", "N NW W"), 1),
@@ -41,7 +41,7 @@ DIFFERENT = {
 
 
 def zhang_suen(neighbours: Neighbours) -> int:
-    """Zhang and Suen's rule as scikit-image has it."""
+    """Zhang and Suen's rule as implemented in scikit-image."""
     name = " ".join([place for place in AROUND if neighbours[place]])
     if name in DIFFERENT:
         return DIFFERENT[name]
@@ -88,14 +88,14 @@ def skeletonize(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Thin regions to their skeletons: lines one pixel wide that are connected as the regions are.
+    """Thin regions to their skeletons: lines one pixel wide with the same connectivity as the regions.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16 or int16
         Zeros are the background. Channels are thinned separately.
     method : {"zhang"}
-        The parallel algorithm of Zhang and Suen [1]_. scikit-image's other one, "lee", is not available.
+        The parallel algorithm of Zhang and Suen [1]_. scikit-image's other method, "lee", is not available.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
@@ -108,12 +108,12 @@ def skeletonize(
 
     See Also
     --------
-    thin : by another rule, as far as wanted
+    thin : by another rule, optionally for a number of iterations
 
     Notes
     -----
-    Differs from the paper in lines two pixels wide and in corners of lines, as `skimage.morphology.skeletonize` does,
-    whose pixels these are.
+    The result is that of `skimage.morphology.skeletonize`, which differs from the paper in lines two pixels wide and in
+    corners of lines.
 
     References
     ----------
@@ -134,7 +134,7 @@ def skeletonize(
     """
     source = images.accept(image, _MASKS, axes=axes, alpha=alpha)
     if method != ZHANG:
-        raise ValueError(f"method must be {ZHANG!r}, the only one that is available, got {method!r}")
+        raise ValueError(f"method must be {ZHANG!r}, the only method available, got {method!r}")
     return run(plan_skeletonize, source, backend=backend, out=out)
 
 
@@ -148,14 +148,14 @@ def thin(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Thin regions from all sides, until only lines are left or for a number of iterations.
+    """Thin regions from all sides, until only lines are left or for a given number of iterations.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16 or int16
         Zeros are the background. Channels are thinned separately.
     max_num_iter : positive int, optional
-        The most iterations; each takes a layer of pixels off. None: as many as change anything.
+        Maximum number of iterations; each removes a layer of pixels. None: until nothing changes.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
@@ -206,20 +206,20 @@ TILE_ROWS, TILE_WORDS = 64, 16
 
 
 def _thinned(image: Value, table: Array, most: int) -> Value:
-    """Pixels as bits, rounds of thinning in tiles until none changes, and a mask again."""
+    """Pack the pixels to bits, thin in tiles until none changes, and unpack the mask."""
     rows, cols = image.shape[:2]
     step = image.channels
     words = step * (cols // WORD + 1)
     bits = resample("pack_mask", image, shape=(rows, words), dtype=UINT64, work=0.3, step=step)
     thinning = partial(_thinning, table=table, most=most)
     bits, changed, begins = thinning(bits, view(bits, INT64), first=1)
-    limit = rows * cols * step + 1  # each time at least a pixel is removed, but for the last one
+    limit = rows * cols * step + 1  # each time but the last, at least one pixel is removed
     bits, _ = loop(thinning, bits, changed, limit=limit, rounds=5, begins=begins)
     return resample("unpack_mask", bits, shape=image.shape, dtype=BOOL, work=0.3, step=step)
 
 
 def _thinning(bits: Value, before: Value, table: Array, most: int, first: int = 0) -> tuple[Value, Value, Small]:
-    """The pixels after some rounds, how many rounds where a tile has changed, and a number that is 0 if none has."""
+    """Return the pixels after some rounds, the number of rounds of each tile that has changed, and their sum."""
     rows, words = bits.shape
     tiles = max(1, -(-rows // TILE_ROWS)) * -(-words // TILE_WORDS)
     bits, changed = parts(

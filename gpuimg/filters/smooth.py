@@ -1,4 +1,4 @@
-"""Smoothing, and other convolutions: weighted sums, means, medians and percentiles of the window around a pixel."""
+"""Smoothing and other convolutions: weighted sums, means, medians and percentiles of the window around each pixel."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from gpuimg.typing import Backend, ImageLike, Mode, NanPolicy, Out, SameImage, S
 Array = np.ndarray[Any, Any]
 LONGEST_RADIUS = 1 << 19
 LONGEST_FIXED = 32  # radius up to which the kernel "gaussian" computes bytes in 256ths; truncated products add up
-SUMS = np.dtype(np.uint16)  # in which it leaves them
-MAXIMUM_FIXED = 1.5  # times their mean error stays below 0.02 grey levels
+SUMS = np.dtype(np.uint16)  # dtype of these unrounded results
+MAXIMUM_FIXED = 1.5  # amount up to which their mean error stays below 0.02 grey levels
 MOST_WEIGHTS = 1 << 16
-GREATEST_WEIGHTS = 1e300  # in all
-LONGEST_COUNTED = 1023  # side of a window that NaN is left out of
-MOST_SORTED = 49  # values of a window that are sorted where one is NaN
-FEW_WEIGHTS = 64  # as in the kernels: more are added up row by row
-GREATEST_ERROR = 0.25  # of integer results, before they are rounded
+MAX_TOTAL_WEIGHT = 1e300
+LONGEST_COUNTED = 1023  # side of a window with nan="omit"
+MOST_SORTED = 49  # largest window whose values are sorted if one is NaN
+FEW_WEIGHTS = 64  # as in the kernels: sums of more weights are row by row
+MAX_ERROR = 0.25  # of integer results before rounding
 
 
 class Taps(NamedTuple):
@@ -38,8 +38,8 @@ class Taps(NamedTuple):
     Attributes
     ----------
     weights : (radius + 1,) float64; the whole kernel sums to 1
-    fixed : (radius + 1,) uint16, the same in 65536ths; a single 0 where the radius is above `LONGEST_FIXED`
-    offset : int, mean loss by truncating each product to 1/256 grey level, in 1/256; adding it removes the bias
+    fixed : (radius + 1,) uint16, the same in 65536ths; a single 0 if the radius is above `LONGEST_FIXED`
+    offset : int, mean loss from truncating each product to 1/256 grey level, in 1/256; adding it removes the bias
     """
 
     weights: Array
@@ -57,8 +57,9 @@ class Taps(NamedTuple):
 
 @kept(64, lambda taps: taps.nbytes)
 def gaussian_taps(sigma: float, truncate: float, dtype: np.dtype[Any] = FLOAT64) -> Taps:
-    """Return the weights of `scipy.ndimage.gaussian_filter`, also in fixed point, without those that vanish in the
-    precision that an image of ``dtype`` is computed in."""
+    """Return the weights of `scipy.ndimage.gaussian_filter`, also in fixed point.
+
+    Weights that vanish in the precision used for images of ``dtype`` are left out."""
     radius = int(truncate * sigma + 0.5)
     distance = np.arange(radius + 1)
     weights = np.exp(-0.5 * (distance / sigma) ** 2) if radius else np.ones(1)
@@ -67,7 +68,7 @@ def gaussian_taps(sigma: float, truncate: float, dtype: np.dtype[Any] = FLOAT64)
 
 
 def _taps(weights: Array) -> Taps:
-    """Weights, also in fixed point."""
+    """Add the weights in fixed point."""
     if len(weights) > LONGEST_FIXED + 1:
         return Taps(weights, np.zeros(1, np.uint16), 0)
     fixed = np.rint(weights * 65536).astype(np.int64)
@@ -78,15 +79,15 @@ def _taps(weights: Array) -> Taps:
     return Taps(weights, fixed.astype(np.uint16), offset)
 
 
-FOLDED_FROM = 4  # times the length of an image, or the period with which it is continued
+FOLDED_FROM = 4  # radius, in lengths of the image or periods of its extension
 
 
 @kept(64, lambda taps: taps.nbytes)
 def folded_taps(sigma: float, truncate: float, dtype: np.dtype[Any], length: int, mode: int) -> Taps:
-    """`gaussian_taps` for images of ``length`` samples, of which many would be at the same sample: their sums.
+    """Return `gaussian_taps` for images of ``length`` samples, with the weights of equal samples summed.
 
-    A continued image repeats after a period, so distances count modulo it; beyond the edge of one that is not, all
-    samples are the same.
+    A periodic extension repeats, so distances count modulo the period; without one, all samples beyond the edge are
+    equal.
     """
     taps = gaussian_taps(sigma, truncate, dtype)
     period = images.period(length, mode)
@@ -99,7 +100,7 @@ def folded_taps(sigma: float, truncate: float, dtype: np.dtype[Any], length: int
     whole[0] -= taps.weights[0]  # counted once
     half = whole[: period // 2 + 1].copy()
     if period % 2 == 0:
-        half[-1] /= 2  # it stands on both sides
+        half[-1] /= 2  # it occurs on both sides
     return _taps(half)
 
 
@@ -111,7 +112,7 @@ class Widths(NamedTuple):
     truncate: float
 
     def taps(self, image: Value, edge: Edge) -> tuple[Taps, Taps]:
-        """The weights down the columns and along the rows of an image."""
+        """Return the weights down the columns and along the rows of an image."""
         rows, cols = image.shape[:2]
         return (
             folded_taps(self.rows, self.truncate, image.dtype, rows, edge[0]),
@@ -120,7 +121,7 @@ class Widths(NamedTuple):
 
 
 def widths(sigma: Any, truncate: Any = 4.0, name: str = "sigma") -> Widths:
-    """Check the standard deviations of a Gaussian: one, or two for rows and columns."""
+    """Check the standard deviations of a Gaussian: one number, or two for rows and columns."""
     limit = images.number("truncate", truncate, low=0)
     first, second = images.pair(name, sigma)
     rows = images.number(name, first, low=0)
@@ -159,9 +160,9 @@ def gaussian(
     truncate : number >= 0
         Truncate the kernel at this many standard deviations: radius ``int(truncate * sigma + 0.5)``.
     nan : {"propagate", "omit"}
-        Whether NaN makes everything within the kernel's reach NaN, or is left out: the mean is that of the other pixels
-        by their weights, NaN where there are none. No integer is NaN. With mode "constant" and "omit", a ``cval`` of
-        NaN leaves out what lies beyond the border.
+        "propagate": NaN makes every result within the kernel's radius NaN. "omit": NaN is left out; the result is the
+        weighted mean of the other pixels, NaN if there are none. With mode "constant", a ``cval`` of NaN also leaves
+        out the pixels beyond the border. Has no effect on integers.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
@@ -171,8 +172,8 @@ def gaussian(
 
     Raises
     ------
-    ValueError : ``sigma`` or ``truncate`` is negative, NaN or infinite, or ``nan`` is none of these, or "omit" for
-        floats with an alpha channel
+    ValueError : ``sigma`` or ``truncate`` is negative, NaN or infinite, ``nan`` is not one of these, or it is "omit"
+        for floats with an alpha channel
 
     Notes
     -----
@@ -180,9 +181,9 @@ def gaussian(
 
     References
     ----------
-    .. [1] `scipy.ndimage.gaussian_filter`, whose kernel and border modes these are.
+    .. [1] `scipy.ndimage.gaussian_filter`, with the same kernel and border modes.
     .. [2] H. Knutsson, C.-F. Westin, "Normalized and differential convolution", IEEE Conference on Computer Vision and
-       Pattern Recognition, 1993, 515-523, for NaN left out, as `astropy.convolution.convolve` does.
+       Pattern Recognition, 1993, 515-523, for ``nan="omit"``, as in `astropy.convolution.convolve`.
 
     Examples
     --------
@@ -207,7 +208,7 @@ _NAN_POLICIES = get_args(NanPolicy)
 
 
 def _omits_nan(nan: Any, source: images.Source) -> bool:
-    """Check what is to be done about NaN, and whether an image needs another plan for it."""
+    """Check ``nan`` and return whether the image needs a plan that omits NaN."""
     if nan not in _NAN_POLICIES:
         raise ValueError(f"nan must be one of {', '.join(_NAN_POLICIES)}, got {nan!r}")
     if nan == "propagate" or source.dtype.kind != "f":
@@ -223,9 +224,9 @@ def plan_gaussian_omitting_nan(image: Value, width: Widths, edge: Edge) -> Value
 
 
 def _plan_omitting_nan(smooth: Callable[[Value, Edge], Value], image: Value, edge: Edge, errors: float) -> Value:
-    """Normalised convolution: the mean of all pixels, NaN taken for 0, over that of 1 for numbers and 0 for NaN.
+    """Normalised convolution: the mean with NaN as 0, divided by the mean of 1 for numbers and 0 for NaN.
 
-    ``errors`` are those of a constant's mean, in units in the last place."""
+    ``errors`` is the error of a constant's mean, in units in the last place."""
     mode, cval = edge
     is_nan = math.isnan(cval)
     filled = point("nan_weights", image, results={"weights": image.dtype})
@@ -273,7 +274,7 @@ def unsharp_mask(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
-    """Sharpen by unsharp masking: add the difference between the image and its Gaussian.
+    """Sharpen by unsharp masking: add the difference between the image and its Gaussian-smoothed version.
 
     Parameters
     ----------
@@ -295,7 +296,7 @@ def unsharp_mask(
 
     Notes
     -----
-    Differs from `skimage.filters.unsharp_mask`, which rescales integers to floats and clips to their range unless
+    Differs from `skimage.filters.unsharp_mask`, which rescales integers to floats and clips the result unless
     ``preserve_range`` is true.
 
     References
@@ -316,7 +317,7 @@ def unsharp_mask(
 
 
 def plan_unsharp_mask(image: Value, width: Widths, amount: float, edge: Edge) -> Value:
-    """The image plus ``amount`` times the difference between the image and its Gaussian."""
+    """Add ``amount`` times the difference between the image and its Gaussian."""
     if amount == 0:
         return copied(image)
     radius = max(taps.radius for taps in width.taps(image, edge))
@@ -349,8 +350,8 @@ def difference_of_gaussians(
     image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
     low_sigma : number >= 0, or two of them for rows and columns
         Standard deviation of the narrower Gaussian in pixels.
-    high_sigma : the same, not below ``low_sigma``
-        Standard deviation of the wider Gaussian; None: 1.6 times ``low_sigma``.
+    high_sigma : number >= ``low_sigma``, or two of them for rows and columns, optional
+        Standard deviation of the wider Gaussian in pixels; None: 1.6 times ``low_sigma``.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
@@ -363,8 +364,8 @@ def difference_of_gaussians(
 
     Notes
     -----
-    Differs from `skimage.filters.difference_of_gaussians` in the default border mode, which is "nearest" there, and in
-    that values are not rescaled.
+    Differs from `skimage.filters.difference_of_gaussians` in the default border mode, which is "nearest" there, and
+    does not rescale values.
 
     References
     ----------
@@ -431,14 +432,14 @@ def gaussian_laplace(
 
     Notes
     -----
-    Differs from `scipy.ndimage.gaussian_laplace` with mode "constant" and a ``cval`` that is not 0: SciPy extends what
-    has been filtered along the columns by ``cval`` again.
+    Differs from `scipy.ndimage.gaussian_laplace` with mode "constant" and a nonzero ``cval``: SciPy extends the
+    intermediate image, already filtered along the columns, by ``cval`` again.
 
     References
     ----------
     .. [1] D. Marr, E. Hildreth, "Theory of edge detection", Proceedings of the Royal Society of London B 207, 1980,
        187-217.
-    .. [2] `scipy.ndimage.gaussian_laplace`, whose kernels these are; they do not sum to exactly 0.
+    .. [2] `scipy.ndimage.gaussian_laplace`, with the same kernels; they do not sum to exactly 0.
 
     Examples
     --------
@@ -459,7 +460,7 @@ def gaussian_laplace(
 
 
 def plan_gaussian_laplace(image: Value, width: Widths, edge: Edge) -> Value:
-    """The second derivative down the columns, smoothed along the rows, plus the other way round."""
+    """Add the second derivative down the columns, smoothed along the rows, to that along the rows, smoothed down."""
     plain = as_floats(image)
     rows, cols = (gaussian_derivative(sigma, width.truncate) for sigma in (width.rows, width.cols))
     down, across = (_plan_product(plain, *each, edge) for each in ((rows[1], cols[0]), (rows[0], cols[1])))
@@ -467,7 +468,7 @@ def plan_gaussian_laplace(image: Value, width: Widths, edge: Edge) -> Value:
 
 
 def _plan_product(image: Value, down: Array, along: Array, edge: Edge) -> Value:
-    """A convolution down the columns, then one along the rows."""
+    """Convolve down the columns, then along the rows."""
     mode, cval = edge
     columns = _plan_weighted(image, Weights((len(down), 1), down.tobytes()), edge)
     return _plan_weighted(columns, Weights((1, len(along)), along.tobytes()), (mode, cval * float(down.sum())))
@@ -475,7 +476,7 @@ def _plan_product(image: Value, down: Array, along: Array, edge: Edge) -> Value:
 
 @kept(64, lambda found: found[0].nbytes + found[1].nbytes)
 def gaussian_derivative(sigma: float, truncate: float) -> tuple[Array, Array]:
-    """The weights of a Gaussian and of its second derivative."""
+    """Return the weights of a Gaussian and of its second derivative."""
     radius = int(truncate * sigma + 0.5)
     distance = np.arange(-radius, radius + 1) / sigma
     weights = np.exp(-0.5 * distance**2)
@@ -504,9 +505,9 @@ def uniform(
     size : positive int, or two of them for rows and columns
         An even window extends one pixel further up and to the left, as in SciPy.
     nan : {"propagate", "omit"}
-        Whether NaN makes every window that it is in NaN, or is left out: the mean is that of the other pixels, as
-        `numpy.nanmean` has it, NaN where there are none. No integer is NaN. With mode "constant" and "omit", a ``cval``
-        of NaN leaves out what lies beyond the border.
+        "propagate": a window with NaN has the mean NaN. "omit": NaN is left out as in `numpy.nanmean`; the result is
+        NaN if no other pixels are left. With mode "constant", a ``cval`` of NaN also leaves out the pixels beyond the
+        border. Has no effect on integers.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
@@ -515,7 +516,7 @@ def uniform(
 
     Raises
     ------
-    ValueError : ``size`` is not positive, or ``nan`` is none of these, or "omit" for floats with an alpha channel
+    ValueError : ``size`` is not positive, ``nan`` is not one of these, or it is "omit" for floats with an alpha channel
 
     Examples
     --------
@@ -570,9 +571,9 @@ def median(
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     size : odd positive int, or two of them for rows and columns
     nan : {"propagate", "omit"}
-        Whether NaN makes every window that it is in NaN, or is left out: the median is that of the other pixels, as
-        `numpy.nanmedian` has it, of an even number of them the mean of the middle two, NaN where there are none. No
-        integer is NaN. With mode "constant" and "omit", a ``cval`` of NaN leaves out what lies beyond the border.
+        "propagate": a window with NaN has the median NaN. "omit": NaN is left out as in `numpy.nanmedian`; the median
+        of an even number of pixels is the mean of the middle two, NaN if no pixels are left. With mode "constant", a
+        ``cval`` of NaN also leaves out the pixels beyond the border. Has no effect on integers.
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -581,13 +582,13 @@ def median(
 
     Raises
     ------
-    ValueError : ``size`` is even or not positive, or above 1023 where NaN is left out of floats, or ``nan`` is none of
-        these
+    ValueError : ``size`` is even or not positive, or above 1023 for floats with ``nan="omit"``, or ``nan`` is not one
+        of these
 
     References
     ----------
     .. [1] S. Perreault, P. Hebert, "Median Filtering in Constant Time", IEEE Transactions on Image Processing 16(9),
-       2007, 2389-2394, for large windows; small ones by sorting networks.
+       2007, 2389-2394, for large windows; small windows use sorting networks.
 
     Examples
     --------
@@ -606,7 +607,7 @@ def median(
 
 
 def _short(size: tuple[int, int]) -> tuple[int, int]:
-    """A window that NaN is left out of, whose numbers are counted."""
+    """Check the size of a window with ``nan="omit"``, whose values are counted."""
     if max(size) > LONGEST_COUNTED:
         raise ValueError(f"size must be at most {LONGEST_COUNTED} for nan 'omit', got {size}")
     return size
@@ -634,7 +635,7 @@ def plan_median(image: Value, size: tuple[int, int], edge: Edge) -> Value:
 
 
 def _plan_rank(image: Value, size: tuple[int, int], rank: int, edge: Edge, work: float) -> Value:
-    """The value of the window with ``rank`` others before it."""
+    """Select the value of the window with ``rank`` others before it."""
     rows, cols = size
     return window("median", image, halo=(rows // 2, cols // 2), edge=edge, work=work, n0=rows, n1=cols, rank=rank)
 
@@ -667,13 +668,13 @@ def percentile(
     ----------
     image : (H, W) or (H, W, C) array of bool, uint8, uint16, int16, int32, float32 or float64
     percentile : number from -100 to 100
-        Of n values in ascending order the result is the one with the index ``int(n * percentile / 100)``, the last
-        one for 100; nothing is interpolated. 0 is the minimum, 100 the maximum. -25 is the same as 75.
+        The result is the value at index ``int(n * percentile / 100)`` of the n values in ascending order, the last
+        one for 100, without interpolation. 0 is the minimum, 100 the maximum. -25 is the same as 75.
     size : odd positive int, or two of them for rows and columns
     nan : {"propagate", "omit"}
-        Whether NaN makes every window that it is in NaN, or is left out: the n values are those that are not NaN, and
-        the result is NaN where there are none. No integer is NaN. With mode "constant" and "omit", a ``cval`` of NaN
-        leaves out what lies beyond the border.
+        "propagate": a window with NaN has the percentile NaN. "omit": NaN is not among the n values; the result is NaN
+        if no values are left. With mode "constant", a ``cval`` of NaN also leaves out the pixels beyond the border. Has
+        no effect on integers.
     mode, cval, axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -682,8 +683,8 @@ def percentile(
 
     Raises
     ------
-    ValueError : ``percentile`` is not from -100 to 100, ``size`` is even or not positive, or above 1023 where NaN is
-        left out of floats, or ``nan`` is none of these
+    ValueError : ``percentile`` is not from -100 to 100, ``size`` is even or not positive, or above 1023 for floats with
+        ``nan="omit"``, or ``nan`` is not one of these
 
     See Also
     --------
@@ -720,7 +721,7 @@ def plan_percentile(image: Value, percentile: float, size: tuple[int, int], edge
 
 
 def rank_of(percentile: float, count: int) -> int:
-    """The index of a percentile among ``count`` values in ascending order, as SciPy computes it."""
+    """Return the index of a percentile among ``count`` values in ascending order, as SciPy computes it."""
     if percentile < 0:
         percentile += 100
     return min(int(float(count) * percentile / 100), count - 1)
@@ -754,20 +755,19 @@ def convolve(
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
     weights : (rows, cols) array of at most 65536 finite numbers
-        It is mirrored in both axes, as a convolution's definition has it. Its centre is the element ``shape // 2``,
-        also where a side is even, as in SciPy. Where a weight is 0, NaN and infinity do not count.
+        The kernel, which is mirrored in both axes (convolution, not correlation). Its centre is the element
+        ``shape // 2``, even if a side is even, as in SciPy. Pixels with weight 0 do not count, even if NaN or infinite.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape and dtype. Integers are within 1 of the exact sum, unbiased, and exact where the weights are
-    whole numbers (or, for uint8, whole multiples of a power of two) and not too large; floats are computed in their
-    dtype.
+    array of the same shape and dtype. Integers are within 1 of the exact sum, unbiased, and exact if the weights are
+    integers (or, for uint8, integer multiples of a power of two) and not too large; floats are computed in their dtype.
 
     Raises
     ------
     TypeError : the weights are not real numbers
-    ValueError : the weights have not two dimensions, are empty, too many, too large, infinite or NaN
+    ValueError : the weights are not two-dimensional, or are empty, too many, too large, infinite or NaN
 
     Notes
     -----
@@ -775,7 +775,7 @@ def convolve(
 
     References
     ----------
-    .. [1] `scipy.ndimage.convolve`, whose orientation, centre and border modes these are.
+    .. [1] `scipy.ndimage.convolve`, with the same orientation, centre and border modes.
 
     Examples
     --------
@@ -820,7 +820,7 @@ def _weights(value: Any) -> Weights:
     """Check the weights of a convolution."""
     array = np.asarray(value)
     if array.ndim != 2 or array.size == 0:
-        raise ValueError(f"weights must be a two-dimensional array that is not empty, got shape {array.shape}")
+        raise ValueError(f"weights must be a non-empty two-dimensional array, got shape {array.shape}")
     if array.dtype.kind not in "biuf":
         raise TypeError(f"weights must be real numbers, got {array.dtype}")
     if array.size > MOST_WEIGHTS:
@@ -828,15 +828,16 @@ def _weights(value: Any) -> Weights:
     array = array.astype(FLOAT64)
     if not np.isfinite(array).all():
         raise ValueError("weights must be finite")
-    if np.abs(array).max() * array.size > GREATEST_WEIGHTS:
-        raise ValueError(f"weights must be at most {GREATEST_WEIGHTS} in all, got {np.abs(array).max()}")
+    if np.abs(array).max() * array.size > MAX_TOTAL_WEIGHT:
+        raise ValueError(f"weights must be at most {MAX_TOTAL_WEIGHT} in total, got {np.abs(array).max()}")
     return Weights((array.shape[0], array.shape[1]), array.tobytes())
 
 
 @kept(64, lambda found: found[0].nbytes)
 def computed_weights(weights: Weights, dtype: np.dtype[Any]) -> tuple[Array, int]:
-    """The weights turned by 180 degrees, in the type that an image of ``dtype`` is computed in, and the places that
-    sums are shifted down by: for bytes int32 numbers of 16 bits where they are good enough, else float32 or float64."""
+    """Return the weights rotated by 180 degrees, in the dtype used for ``dtype`` images, and the right shift of sums.
+
+    For bytes, 16-bit fixed-point weights in int32 if they are precise enough, otherwise float32 or float64."""
     turned = np.ascontiguousarray(weights.array()[::-1, ::-1])
     if dtype.kind == "f":
         return turned.astype(dtype), 0
@@ -844,17 +845,18 @@ def computed_weights(weights: Weights, dtype: np.dtype[Any]) -> tuple[Array, int
     total = float(np.abs(turned).sum()) * max(limits.max, -limits.min)
     if dtype == UINT8:
         whole, shift = _whole(turned)
-        if np.abs(whole / 2.0**shift - turned).sum() * 255 <= GREATEST_ERROR:
+        if np.abs(whole / 2.0**shift - turned).sum() * 255 <= MAX_ERROR:
             return whole.astype(np.int32), shift
     exact = bool((turned == np.rint(turned)).all()) and total <= 1 << 24
-    if exact or _roundings(turned, dtype) * total * 2.0**-24 <= GREATEST_ERROR:
+    if exact or _roundings(turned, dtype) * total * 2.0**-24 <= MAX_ERROR:
         return turned.astype(FLOAT32), 0
     return turned, 0
 
 
 def _roundings(weights: Array, dtype: np.dtype[Any]) -> int:
-    """How often a value is rounded on its way into a sum of float32: with its weight, and at each addition. Of 16-bit
-    pixels, the rows of a large window are added up first."""
+    """Return the number of roundings of a term in a float32 sum: one by its weight and one per addition.
+
+    For 16-bit pixels and large windows, each row is summed before the rows are added."""
     is_tap = weights != 0
     if dtype.itemsize == 1 or weights.size <= FEW_WEIGHTS:
         return int(np.count_nonzero(is_tap)) + 2
@@ -862,9 +864,10 @@ def _roundings(weights: Array, dtype: np.dtype[Any]) -> int:
 
 
 def _whole(weights: Array) -> tuple[Array, int]:
-    """Whole numbers of 16 bits that are the weights times a power of two, and its exponent: the first for which that is
-    exact, else the greatest; then they sum up as the weights do, so that results are not biased. Zeros if sums of
-    bytes do not fit 32 bits."""
+    """Return the weights times a power of two as 16-bit integers, and its exponent.
+
+    The exponent is the first that makes them exact, otherwise the largest possible; the rounded weights then keep their
+    sum, so that results are not biased. Zeros if sums of bytes do not fit 32 bits."""
     magnitudes = np.abs(weights)
     room = min(32766 / max(magnitudes.max(), 1e-300), ((1 << 23) - 2 * weights.size) / max(magnitudes.sum(), 1e-300))
     if room < 1:
@@ -883,12 +886,12 @@ def _whole(weights: Array) -> tuple[Array, int]:
 
 @kept(64, lambda found: 0 if found is None else sum(len(weights.content) for weights in found))
 def separated(weights: Weights) -> tuple[Weights, Weights] | None:
-    """A column and a row whose product is all weights, to the last bits of float64, if there are such and two passes
-    are faster."""
+    """Return a column and a row whose outer product is the weights, to the last bits of float64.
+
+    None if the weights are not separable or two passes are not faster."""
     rows, cols = weights.shape
     array = weights.array()
-    greatest = np.abs(array).max()
-    if rows * cols <= 4 * (rows + cols) or greatest == 0:
+    if rows * cols <= 4 * (rows + cols) or np.abs(array).max() == 0:
         return None
     row, col = np.unravel_index(np.abs(array).argmax(), array.shape)
     down, along = array[:, col], array[row] / array[row, col]
@@ -898,10 +901,10 @@ def separated(weights: Weights) -> tuple[Weights, Weights] | None:
 
 
 MOST_SIDE = 511  # of the window of `bilateral`
-HALVINGS = math.sqrt(math.log2(math.e) / 2)  # a difference of one sigma, squared
-TERMS = {UINT8: 4, FLOAT64: 11}  # of a power of two, else 6; as in the kernels
+HALVINGS = math.sqrt(math.log2(math.e) / 2)  # squared, the halvings of a weight at a difference of one sigma
+TERMS = {UINT8: 4, FLOAT64: 11}  # of the polynomial for powers of two, 6 for other dtypes; as in the kernels
 NEGLIGIBLE = {FLOAT32: 40.0, FLOAT64: 80.0}  # halvings of a weight after which it is left out
-GREATEST_SIGMA = {FLOAT32: 1e38, FLOAT64: 1e300}
+MAX_SIGMA = {FLOAT32: 1e38, FLOAT64: 1e300}
 
 
 @register(
@@ -923,27 +926,27 @@ def bilateral(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
-    """Smooth areas and keep edges: a mean of the window around each pixel, weighted by distance and likeness.
+    """Denoise with a bilateral filter, which preserves edges: a mean weighted by distance and colour difference.
 
     A pixel at distance s whose value differs by d has the weight
     ``exp(-s**2 / (2 * sigma_spatial**2) - d**2 / (2 * sigma_color**2))``. All channels are filtered together, so that
-    no colour appears that the neighbourhood does not have: d is the Euclidean distance of the colours.
+    edges get no false colours: d is the Euclidean distance of the colours.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
     sigma_color : number > 0
-        Standard deviation of likeness, in units of the image's own values: 25 for bytes is 0.1 for floats in [0, 1].
+        Standard deviation of the colour difference, in the image's units: 25 for bytes is 0.1 for floats in [0, 1].
     sigma_spatial : number > 0
-        Standard deviation of distance in pixels.
+        Standard deviation of the distance, in pixels.
     window : odd positive int, at most 511
         Side of the square window in pixels. None: ``max(5, 2 * ceil(3 * sigma_spatial) + 1)``.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape and dtype. Constants stay exactly. A pixel that is NaN or infinite stays as it is, and is
-    left out of the means of others, as are all whose distance of colours is not finite.
+    array of the same shape and dtype. A constant image is unchanged. NaN and infinite pixels are unchanged and left out
+    of the means of others, as are pixels whose colour distance is not finite.
 
     Raises
     ------
@@ -956,9 +959,9 @@ def bilateral(
 
     Notes
     -----
-    Differs from `skimage.restoration.denoise_bilateral` in the unit of ``sigma_color``, which is that of images scaled
-    to [0, 1] there, and in the border, which is "constant" there. The window of OpenCV's ``bilateralFilter`` is round,
-    and its d is the sum of the channels' differences.
+    Differs from `skimage.restoration.denoise_bilateral`, where ``sigma_color`` applies to images scaled to [0, 1] and
+    the default border mode is "constant". OpenCV's ``bilateralFilter`` has a round window, and its d is the sum of the
+    channels' differences.
 
     Examples
     --------
@@ -981,7 +984,7 @@ def _positive(name: str, value: Any) -> float:
 
 
 def _side(window: Any, sigma: float) -> int:
-    """The side of the window of `bilateral`."""
+    """Return the side of the window of `bilateral`."""
     if window is None:
         side = max(5, 2 * math.ceil(3 * min(sigma, MOST_SIDE)) + 1)
         if side > MOST_SIDE:
@@ -998,10 +1001,10 @@ def plan_bilateral(image: Value, sigma_color: float, sigma_spatial: float, side:
     places, exponents = near_places(side, sigma_spatial, real)
     if not len(places):
         return copied(image)
-    most = GREATEST_SIGMA[real]
-    # Of a sigma below this whole numbers that differ have no weight, and their differences are finite in its units.
-    least = 1 / most if image.dtype.kind == "f" else 1e-3
-    scale = min(max(sigma_color, least), most) / HALVINGS
+    high = MAX_SIGMA[real]
+    # Below this sigma, integers that differ have no weight, and their differences stay finite in its units.
+    low = 1 / high if image.dtype.kind == "f" else 1e-3
+    scale = min(max(sigma_color, low), high) / HALVINGS
     return window(
         "bilateral",
         image,
@@ -1020,8 +1023,7 @@ def plan_bilateral(image: Value, sigma_color: float, sigma_spatial: float, side:
 
 @kept(64, lambda found: found[0].nbytes + found[1].nbytes)
 def near_places(side: int, sigma: float, dtype: np.dtype[Any]) -> tuple[Array, Array]:
-    """Rows and columns of a window, without its centre and what is too far away to count, and how often the distance
-    halves each one's weight."""
+    """Return the places of a window that count, without its centre, and how often the distance halves their weights."""
     offsets = np.indices((side, side)).reshape(2, -1).T - side // 2
     with np.errstate(over="ignore"):
         halvings = np.square(offsets / sigma * HALVINGS).sum(axis=1)
@@ -1031,24 +1033,24 @@ def near_places(side: int, sigma: float, dtype: np.dtype[Any]) -> tuple[Array, A
 
 @cache
 def powers_of_half(terms: int, dtype: np.dtype[Any]) -> Array:
-    """Coefficients of a polynomial that is ``2 ** -x`` for -0.5 <= x <= 0.5, to the precision that its terms have."""
+    """Return the coefficients of a polynomial that approximates ``2 ** -x`` for -0.5 <= x <= 0.5."""
     found = np.polynomial.Chebyshev.interpolate(lambda x: 2.0**-x, terms - 1, (-0.5, 0.5))
     return found.convert(kind=np.polynomial.Polynomial).coef.astype(dtype)
 
 
 MOST_PATCH, MOST_DISTANCE = 127, 64  # of `denoise_nl_means`
-FARTHEST = 5.0  # the distance of patches after which they have no weight
-TERMS_OF_EXP = {FLOAT32: 6, FLOAT64: 8}  # of its polynomial, and how often that is squared, as in the kernels
+FARTHEST = 5.0  # distance between patches above which they have no weight
+TERMS_OF_EXP = {FLOAT32: 6, FLOAT64: 8}  # of its polynomial, which is squared this many times, as in the kernels
 SQUARINGS = {FLOAT32: 3, FLOAT64: 5}
-STRENGTHS = {FLOAT32: (1e-33, 1e33), FLOAT64: (1e-140, 1e140)}  # of floats; others are taken for these
+STRENGTHS = {FLOAT32: (1e-33, 1e33), FLOAT64: (1e-140, 1e140)}  # of floats; others are clipped to this range
 STRENGTHS_OF_INTEGERS = 1e-4, 1e9
-NARROW, WIDE = np.dtype(np.int32), np.dtype(np.int64)  # what sums of squared differences are made in
-GREATEST_SUM = {NARROW: 0.999 * 2**31, WIDE: 0.999 * 2.0**62}
-GREATEST_ERROR_OF_PATCHES = 2e-5  # of the exponents of floats, if NARROW sums are to do
+NARROW, WIDE = np.dtype(np.int32), np.dtype(np.int64)  # dtypes of sums of squared differences
+MAX_SUM = {NARROW: 0.999 * 2**31, WIDE: 0.999 * 2.0**62}
+MAX_ERROR_OF_PATCHES = 2e-5  # of the exponents of floats, for NARROW sums
 
 
 class Patches(NamedTuple):
-    """What `denoise_nl_means` compares: patches of a side, up to a distance, with a strength and a noise."""
+    """Parameters of `denoise_nl_means`: side and distance of the patches in pixels, strength and noise."""
 
     side: int
     distance: int
@@ -1075,33 +1077,33 @@ def denoise_nl_means(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> SameImage:
-    """Denoise by non-local means: average pixels whose surroundings are alike.
+    """Denoise by non-local means: average pixels with similar neighbourhoods.
 
-    Each pixel becomes the mean of those up to ``patch_distance`` rows and columns away. The weight of a pixel is
-    ``exp(-max(D - 2 * sigma**2 * n, 0) / (h**2 * patch_size**2))``: D is the sum of the squared differences between the
-    ``n`` pixels of the patches around the two, in all channels, divided by the number of channels. Weights below
-    ``exp(-5)`` are left out.
+    Each pixel becomes the weighted mean of the pixels up to ``patch_distance`` rows and columns away. The weight of a
+    pixel is ``exp(-max(D - 2 * sigma**2 * n, 0) / (h**2 * patch_size**2))``, where D is the sum of the squared
+    differences between the ``n`` pixels of the two patches, over all channels, divided by the number of channels.
+    Weights below ``exp(-5)`` are left out.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
     patch_size : int from 2 to 127
-        Side of the patches in pixels; an even one counts as the odd one above. The time does not depend on it.
+        Side of the patches in pixels; an even size is rounded up to the next odd one. It does not affect the run time.
     patch_distance : int from 0 to 64
-        How far the search window reaches from the pixel, in pixels.
+        Radius of the search window, in pixels.
     h : number > 0
-        Strength, in units of the image's own values: the standard deviation of the noise or a little less. With
-        ``sigma``, 0.8 times that.
+        Filter strength, in the image's units: the standard deviation of the noise or slightly less; with ``sigma``, 0.8
+        times that.
     fast_mode : True
-        All pixels of a patch count alike. False, where they count by a Gaussian, is not implemented.
+        All pixels of a patch have the same weight. False, which weights them by a Gaussian, is not implemented.
     sigma : number >= 0
-        Standard deviation of the noise, in units of the image's own values: expected differences do not count.
+        Standard deviation of the noise, in the image's units; the differences it causes are subtracted.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
-    array of the same shape and dtype. Constants stay exactly. Differences of integers are summed up exactly. A pixel
-    whose patch has NaN or infinity stays as it is, and is left out of the means of others.
+    array of the same shape and dtype. A constant image is unchanged. Squared differences of integers are summed
+    exactly. A pixel whose patch has NaN or infinity is unchanged, and left out of the means of others.
 
     Raises
     ------
@@ -1112,17 +1114,17 @@ def denoise_nl_means(
     .. [1] A. Buades, B. Coll, J.-M. Morel, "A Non-Local Algorithm for Image Denoising", IEEE Conference on Computer
        Vision and Pattern Recognition, 2005, vol. 2, 60-65.
     .. [2] J. Darbon, A. Cunha, T. F. Chan, S. Osher, G. J. Jensen, "Fast Nonlocal Filtering Applied to Electron
-       Cryomicroscopy", IEEE International Symposium on Biomedical Imaging, 2008, 1331-1334: sums of patches for one
-       shift after the other.
+       Cryomicroscopy", IEEE International Symposium on Biomedical Imaging, 2008, 1331-1334: sums over patches, shift by
+       shift.
     .. [3] J. Froment, "Parameter-Free Fast Pixelwise Non-Local Means Denoising", Image Processing On Line 4, 2014,
        300-326.
 
     Notes
     -----
     As in `skimage.restoration.denoise_nl_means`, the border is mirrored (mode "mirror"), and the first row and column
-    of each patch do not count: ``n`` is ``(patch_size - 1)**2``. Differs from it in the units of ``h`` and ``sigma``,
-    which are those of images scaled to [0, 1] there unless ``preserve_range=True``, in the dtype of the result, and in
-    the exponential function, which is an approximation there.
+    of each patch do not count: ``n`` is ``(patch_size - 1)**2``. Differs from it in the dtype of the result, in the
+    units of ``h`` and ``sigma``, which apply to images scaled to [0, 1] there unless ``preserve_range=True``, and in
+    the exponential function, which scikit-image approximates.
 
     Examples
     --------
@@ -1167,14 +1169,14 @@ def plan_nl_means(image: Value, patches: Patches) -> Value:
 
 
 class Sums(NamedTuple):
-    """How squared differences times ``factor`` are summed up over patches: as integers of ``dtype``.
+    """How differences times ``factor``, squared, are summed over patches: as integers of ``dtype``.
 
     Attributes
     ----------
-    most : the largest sum that has a weight
-    expected : the sum that noise alone makes
-    unit : the sum for which a weight is 1 / e
-    cap : a difference that has no weight
+    most : the largest sum with a nonzero weight
+    expected : the sum expected from noise alone
+    unit : the sum for which the weight is 1 / e
+    cap : a difference that makes the weight 0
     """
 
     dtype: np.dtype[Any]
@@ -1188,26 +1190,26 @@ class Sums(NamedTuple):
 def _sums_of_patches(image: Value, patches: Patches, real: np.dtype[Any]) -> Sums:
     channels = max(image.channels, 1)
     pixels = (patches.side - 1) ** 2 * channels
-    least, greatest = STRENGTHS[real] if image.dtype.kind == "f" else STRENGTHS_OF_INTEGERS
-    h, sigma = min(max(patches.h, least), greatest), min(patches.sigma, greatest)
+    low, high = STRENGTHS[real] if image.dtype.kind == "f" else STRENGTHS_OF_INTEGERS
+    h, sigma = min(max(patches.h, low), high), min(patches.sigma, high)
     unit = channels * (patches.side * h) ** 2
     expected = 2 * sigma**2 * pixels
     farthest = FARTHEST * unit + expected
     if image.dtype.kind == "f":
-        error = farthest / unit * pixels**2 / GREATEST_SUM[NARROW]
-        dtype = NARROW if real == FLOAT32 and error < GREATEST_ERROR_OF_PATCHES else WIDE
-        most = int(GREATEST_SUM[dtype] / pixels)
+        error = farthest / unit * pixels**2 / MAX_SUM[NARROW]
+        dtype = NARROW if real == FLOAT32 and error < MAX_ERROR_OF_PATCHES else WIDE
+        most = int(MAX_SUM[dtype] / pixels)
         squared = most / farthest
         return Sums(dtype, math.sqrt(squared), most, expected * squared, unit * squared, math.sqrt(1.0001 * most + 2))
     largest = int(np.iinfo(image.dtype).max) - int(np.iinfo(image.dtype).min)
     most = min(int(farthest), pixels * largest**2)
     cap = min(largest, math.isqrt(most) + 1)
-    dtype = NARROW if pixels * cap**2 <= GREATEST_SUM[NARROW] else WIDE
+    dtype = NARROW if pixels * cap**2 <= MAX_SUM[NARROW] else WIDE
     return Sums(dtype, 1.0, most, min(expected, float(most)), unit, float(cap))
 
 
 @cache
 def powers_of_e(end: float, dtype: np.dtype[Any]) -> Array:
-    """Coefficients of a polynomial that is ``exp(-x)`` for 0 <= x <= end."""
+    """Return the coefficients of a polynomial that approximates ``exp(-x)`` for 0 <= x <= end."""
     found = np.polynomial.Chebyshev.interpolate(lambda x: np.exp(-x), TERMS_OF_EXP[dtype] - 1, (0, end))
     return found.convert(kind=np.polynomial.Polynomial).coef.astype(dtype)

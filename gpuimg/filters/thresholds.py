@@ -1,8 +1,8 @@
-"""Thresholds that are chosen by a histogram.
+"""Thresholds computed from a histogram.
 
-Integers have a bin for each value from the image's minimum to its maximum, floats a number of equal bins, as in
-scikit-image. What chooses gets the counts of the bins, of which neither the first nor the last is empty, and returns
-the last bin of the dark class.
+As in scikit-image, integers have a bin for each value from the image's minimum to its maximum, floats a number of equal
+bins. A criterion takes the counts of the bins, of which neither the first nor the last is empty, and returns the last
+bin of the dark class.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from gpuimg.typing import Backend, ImageLike
 
 MOST_BINS = 1 << 20
 MOST_CLASSES = 256
-BINS_AT_ONCE = 1 << 13  # whose tables stay in the caches
-LEVELS = 1 << 16  # that threshold_li rounds floats to
+BINS_AT_ONCE = 1 << 13  # tables of this size stay in the caches
+LEVELS = 1 << 16  # to which threshold_li rounds floats
 LI_TOLERANCE = 1e-3  # of a level
 
 
@@ -50,13 +50,13 @@ def threshold_otsu(
     backend: Backend | None = None,
     out: None = None,
 ) -> Any:
-    """Return the threshold by Otsu's method.
+    """Compute the threshold by Otsu's method.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array; all channels together
     nbins : int
-        Number of equal bins from the minimum to the maximum of a float image; integers have a bin for each value.
+        Number of equal bins from the minimum to the maximum of a float image; integers have one bin for each value.
     axes, alpha, backend : see `gpuimg.filters`
     out : must be None: the result is one number
 
@@ -70,7 +70,7 @@ def threshold_otsu(
 
     Notes
     -----
-    The threshold maximises the variance between the two classes [1]_. For a constant image it is its value.
+    The threshold maximises the variance between the two classes [1]_. For a constant image it is the image's value.
 
     References
     ----------
@@ -93,7 +93,7 @@ def otsu(counts: Array, centers: Array) -> Any:
     if len(counts) == 1:
         return 0
     occurs = counts != 0
-    if 2 * np.count_nonzero(occurs) < len(counts):  # the criterion is the same from one value to the next that occurs
+    if 2 * np.count_nonzero(occurs) < len(counts):  # the criterion is constant between values that occur
         present = np.flatnonzero(occurs)
         return present[otsu(counts[present], centers[present])]
     pixels, moment = counts.sum(), (counts * centers).sum()
@@ -125,13 +125,13 @@ def threshold_yen(
     backend: Backend | None = None,
     out: None = None,
 ) -> Any:
-    """Return the threshold by Yen's method.
+    """Compute the threshold by Yen's method.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array; all channels together
     nbins : int
-        Number of equal bins from the minimum to the maximum of a float image; integers have a bin for each value.
+        Number of equal bins from the minimum to the maximum of a float image; integers have one bin for each value.
     axes, alpha, backend : see `gpuimg.filters`
     out : must be None: the result is one number
 
@@ -145,7 +145,8 @@ def threshold_yen(
 
     Notes
     -----
-    The threshold maximises the correlation of the two classes' histograms [1]_. For a constant image it is its value.
+    The threshold maximises the correlation of the two classes' histograms [1]_. For a constant image it is the image's
+    value.
 
     Differs from `skimage.filters.threshold_yen` for constant images of floats.
 
@@ -166,7 +167,7 @@ def threshold_yen(
 
 
 def yen(counts: Array, _centers: Array) -> Any:
-    """Return the last bin of the dark class by Yen's criterion, in float32 as scikit-image: bins are often as good."""
+    """Return the last bin of the dark class by Yen's criterion, in float32 as in scikit-image, as ties are common."""
     if len(counts) == 1:
         return 0
     weights = counts.astype(np.float32)
@@ -187,13 +188,13 @@ def threshold_triangle(
     backend: Backend | None = None,
     out: None = None,
 ) -> Any:
-    """Return the threshold by the triangle algorithm.
+    """Compute the threshold by the triangle algorithm.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array; all channels together
     nbins : int
-        Number of equal bins from the minimum to the maximum of a float image; integers have a bin for each value.
+        Number of equal bins from the minimum to the maximum of a float image; integers have one bin for each value.
     axes, alpha, backend : see `gpuimg.filters`
     out : must be None: the result is one number
 
@@ -208,7 +209,7 @@ def threshold_triangle(
     Notes
     -----
     The threshold is the bin that lies farthest below the line from the histogram's peak to the end of its longer tail
-    [1]_. It suits images with a few bright objects, or a few dark ones. For a constant image it is its value.
+    [1]_. It suits images with few bright or few dark objects. For a constant image it is the image's value.
 
     References
     ----------
@@ -254,7 +255,7 @@ def threshold_multiotsu(
     backend: Backend | None = None,
     out: None = None,
 ) -> Any:
-    """Return the thresholds between several classes by Otsu's method.
+    """Compute the thresholds between several classes by Otsu's method.
 
     Parameters
     ----------
@@ -262,35 +263,34 @@ def threshold_multiotsu(
     classes : int from 2 to 256
         Number of classes.
     nbins : int
-        Number of equal bins from the minimum to the maximum of a float image; integers have a bin for each value.
+        Number of equal bins from the minimum to the maximum of a float image; integers have one bin for each value.
     axes, alpha, backend : see `gpuimg.filters`
-    out : must be None: the result is a few numbers
+    out : must be None: the result is an array of thresholds
 
     Returns
     -------
-    (classes - 1,) array of the image's dtype, in ascending order; a class has the values above a threshold up to the
-    next one: ``numpy.digitize(image, thresholds, right=True)``
+    (classes - 1,) array of the image's dtype, in ascending order; a class holds the values above a threshold up to and
+    including the next one: ``numpy.digitize(image, thresholds, right=True)``
 
     Raises
     ------
-    ValueError : the image is empty or has values in fewer bins than there are classes, or a float image holds NaN or
-        infinity
+    ValueError : the image is empty, has fewer non-empty bins than ``classes``, or is a float image with NaN or infinity
 
     Notes
     -----
     The thresholds maximise the variance between the classes [1]_: the sum over classes of the squared sum of their
-    values, divided by their number. scikit-image tries all thresholds. Here the best one above each bin is found by
-    dynamic programming; as it rises with the bin, each is sought between those of two others [2]_. B bins take a time
-    of order ``classes * B * log(B)``.
+    values, divided by their number. scikit-image tries all combinations of thresholds. Here the best threshold above
+    each bin is found by dynamic programming; as it increases with the bin, each search is bounded by the results of two
+    others [2]_. The run time for B bins is O(``classes * B * log(B)``).
 
     References
     ----------
     .. [1] P.-S. Liao, T.-S. Chen, P.-C. Chung, "A fast algorithm for multilevel thresholding", Journal of Information
        Science and Engineering 17(5), 2001, 713-727.
     .. [2] H. Wang, M. Song, "Ckmeans.1d.dp: optimal k-means clustering in one dimension by dynamic programming", The R
-       Journal 3(2), 2011, 29-33, in the variant by divide and conquer of its later versions.
-    .. [3] `skimage.filters.threshold_multiotsu`, which adds up in float32: where others are as good but for rounding,
-       it may return those.
+       Journal 3(2), 2011, 29-33, in the divide-and-conquer variant of its later versions.
+    .. [3] `skimage.filters.threshold_multiotsu`, which sums in float32: where several thresholds are equal up to
+       rounding, it may return others.
 
     Examples
     --------
@@ -311,12 +311,12 @@ def multiotsu(classes: int, counts: Array, _centers: Array) -> Array:
     """Return the last bin of each class but the last."""
     present = np.flatnonzero(counts)
     if len(present) < classes:
-        raise ValueError(f"classes must be at most {len(present)}, as many as bins have values, got {classes}")
+        raise ValueError(f"classes must be at most {len(present)}, the number of non-empty bins, got {classes}")
     numbers = np.concatenate(([0], np.cumsum(counts[present])))
     sums = np.concatenate(([0], np.cumsum(counts[present] * present)))
 
     def score(first: Array, end: Array) -> Array:
-        """What a class from one bin to before another adds to the variance."""
+        """Return the variance contributed by a class from one bin up to, not including, another."""
         total: Array = (sums[end] - sums[first]).astype(np.float64)
         return total**2 / (numbers[end] - numbers[first])
 
@@ -332,13 +332,13 @@ def multiotsu(classes: int, counts: Array, _centers: Array) -> Array:
 
 
 def _best_ends(score: Callable[[Array, Array], Array], rest: Array, count: int) -> tuple[Array, Array]:
-    """For each of ``count`` bins, the end of the class that begins there, and the best sum of its score and that of the
-    ``rest`` from its end on.
+    """Return, for each of ``count`` bins, the best end of the class that begins there, and the best total score.
 
-    Every second bin is done after those between which it lies, whose ends are the bounds of its own.
+    The total is the score of the class plus the ``rest`` from its end on. Every second bin is done after its two
+    neighbours, whose ends bound its end.
     """
     step = 1 << count.bit_length()
-    ends = np.full(count + step + 1, count)  # shifted by one, with bounds before the first and behind the last bin
+    ends = np.full(count + step + 1, count)  # shifted by one, with bounds before the first and after the last bin
     ends[0] = 1
     best = np.empty(count)
     while step := step // 2:
@@ -366,16 +366,16 @@ def threshold_li(
     backend: Backend | None = None,
     out: None = None,
 ) -> Any:
-    """Return the threshold by Li's iterative method of minimum cross entropy.
+    """Compute the threshold by Li's iterative minimum cross-entropy method.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array; all channels together
     tolerance : number, optional
-        The iteration ends with a step no longer than this. By default 0.5 for integers; floats are iterated until the
-        threshold stays. 0 is the default too.
+        The iteration stops when the threshold changes by no more than this. By default 0.5 for integers; floats iterate
+        until the threshold is stationary. 0 selects the default.
     initial_guess : number between the image's minimum and maximum, optional
-        The threshold to begin with, by default the mean. Where there are several local minima, it decides between them.
+        Initial threshold, by default the mean. If there are several local minima, it selects one of them.
     axes, alpha, backend : see `gpuimg.filters`
     out : must be None: the result is one number
 
@@ -390,12 +390,12 @@ def threshold_li(
 
     Notes
     -----
-    The threshold minimises the cross entropy of the image and that with each class made its mean [1]_, by a fixed-point
-    iteration [2]_. For a constant image it is its value.
+    The threshold minimises the cross-entropy between the image and the image with each class replaced by its mean
+    [1]_, by fixed-point iteration [2]_. For a constant image it is the image's value.
 
-    Differs from `skimage.filters.threshold_li` for floats, which iterates over the pixels: here they are counted in one
-    pass, as rounded to 65536 levels from the minimum to the maximum. It also leaves out NaN and infinity, and takes
-    functions as ``initial_guess``.
+    Differs from `skimage.filters.threshold_li` for floats: scikit-image iterates over the pixels; here they are counted
+    in one pass, rounded to 65536 levels from the minimum to the maximum. scikit-image also ignores NaN and infinity,
+    and accepts a function as ``initial_guess``.
 
     References
     ----------
@@ -421,7 +421,7 @@ def threshold_li(
 
 
 def plan_threshold_li(image: Value, tolerance: float, guess: float | None) -> Small:
-    """Floats are counted in bins around levels, the first and the last of which are the minimum and the maximum."""
+    """Count floats in bins centred on levels, from the minimum to the maximum; count integers by value."""
     if image.dtype.kind == "f":
         extrema = plan_extrema(image)
         edges = host(_edges_of_levels, extrema)
@@ -470,10 +470,10 @@ def _inside(guess: float, low: Fraction, high: Fraction) -> Fraction:
 
 
 def li(counts: Array, tolerance: float, start: float | None) -> float:
-    """Return the threshold by Li's criterion, counted in bins from the first one."""
+    """Return the threshold by Li's criterion, in units of bins from the first one."""
     numbers, sums = np.cumsum(counts), np.cumsum(counts * np.arange(len(counts)))
     threshold = sums[-1] / numbers[-1] if start is None else start
-    for _ in counts:  # each step but the last passes a bin, all in one direction
+    for _ in counts:  # each step but the last passes a bin, always in the same direction
         last = int(threshold)
         dark = sums[last] / numbers[last]
         bright = (sums[-1] - sums[last]) / (numbers[-1] - numbers[last])
@@ -488,7 +488,7 @@ def li(counts: Array, tolerance: float, start: float | None) -> float:
 def _accepted(name: str, image: Any, axes: str | None, alpha: bool | None, out: Any) -> images.Source:
     source = images.accept(image, axes=axes, alpha=alpha, together=True)
     if out is not None:
-        raise TypeError(f"out must be None: {name} returns no image")
+        raise TypeError(f"out must be None for {name}, which returns no image, got {type(out).__name__}")
     if source.array.size == 0:
         raise ValueError(f"image must not be empty, got shape {source.shape}")
     return source
@@ -499,7 +499,7 @@ def _bins(nbins: Any) -> int:
 
 
 def plan_chosen(image: Value, choose: Callable[[Array, Array], Any], nbins: int) -> Small:
-    """The threshold or thresholds that a function chooses by the counts and the centres of bins."""
+    """Compute the threshold or thresholds that ``choose`` returns for the counts and centres of bins."""
     if image.dtype.kind == "f":
         extrema = plan_extrema(image)
         edges, counts = plan_float_counts(image, nbins, extrema)
@@ -508,7 +508,7 @@ def plan_chosen(image: Value, choose: Callable[[Array, Array], Any], nbins: int)
 
 
 def _occupied(dtype: np.dtype[Any], counts: Array) -> tuple[Array, Array]:
-    """The counts of all channels together from the minimum to the maximum, and these values."""
+    """Return the counts of all channels together from the minimum to the maximum, and these values."""
     total = summed_channels(counts)
     occurs = total != 0
     first, last = int(occurs.argmax()), len(total) - int(occurs[::-1].argmax())
@@ -539,6 +539,6 @@ def _chosen_center(
     if extrema[0] == extrema[1]:  # a constant image, whose bins lie around the value
         return dtype.type(extrema[0])
     levels = centers_of(edges)[chosen].astype(dtype)
-    # Rounded up to the next edge, one could be the least value of the class above.
+    # A level rounded up to the next edge could be the minimum of the class above.
     below = np.nextafter(levels, dtype.type(-np.inf))
     return np.where(levels < edges[chosen + 1], levels, below)[()]

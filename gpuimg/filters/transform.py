@@ -21,9 +21,9 @@ from gpuimg.typing import Backend, GridOrder, ImageLike, Mode, Out, SameImage, W
 Array = np.ndarray[Any, Any]
 ONE = 1 << 14  # the sum of the fixed-point weights of uint8 images
 LONGEST_SIDE = 1 << 31
-TILE_SIDE = 1 << 16  # rows or columns of a result whose tables are made at once
-TILE_TAPS = 1 << 20  # samples in these tables, if there is more than one row or column
-MOST_TAPS = 1 << 21  # of an output sample: where a side shrinks, tables have a weight for each input sample
+TILE_SIDE = 1 << 16  # maximum rows or columns of a result per table
+TILE_TAPS = 1 << 20  # maximum samples in a table of more than one row or column
+MOST_TAPS = 1 << 21  # of an output sample: if a side shrinks, tables have a weight for each input sample
 CONSTANT = images.MODES["constant"].code
 OVERSHOOT = 0.5  # more than the sum of the negative weights of `KERNELS`
 
@@ -34,7 +34,7 @@ class Axis(NamedTuple):
     Attributes
     ----------
     samples : (length, taps) int64, input samples, folded at the edges
-    weights : (length, taps) float64, each row sums to 1; none is zero
+    weights : (length, taps) float64, each row sums to 1; all nonzero
     fixed : (length, taps) int32, the same in 16384ths
     reach : int, see `_reach`
     """
@@ -46,14 +46,14 @@ class Axis(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """An interpolating function of the distance in samples, which is 0 from ``radius`` on."""
+    """An interpolation kernel: a function of the distance in samples, 0 from ``radius``."""
 
     radius: int
     function: Callable[[Array], Array]
 
 
 def _cubic(distance: Array) -> Array:
-    """Cubic convolution by Keys with a = -1/2."""
+    """Keys' cubic convolution kernel with a = -1/2."""
     distance = np.abs(distance)
     near = (1.5 * distance - 2.5) * distance**2 + 1
     far = ((2.5 - 0.5 * distance) * distance - 4) * distance + 2
@@ -61,7 +61,7 @@ def _cubic(distance: Array) -> Array:
 
 
 def _lanczos(distance: Array) -> Array:
-    """A sinc, windowed by the main lobe of one that is three times as wide."""
+    """Lanczos kernel: a sinc, windowed by the main lobe of a sinc three times as wide."""
     values = np.sinc(distance) * np.sinc(distance / 3)
     return np.where(distance % 1 == 0, distance == 0, np.where(np.abs(distance) < 3, values, 0))
 
@@ -69,31 +69,30 @@ def _lanczos(distance: Array) -> Array:
 KERNELS: dict[Any, Kernel] = {3: Kernel(2, _cubic), "lanczos": Kernel(3, _lanczos)}
 
 Pair = tuple[int, int]
-Part = tuple[int, int, int]  # of a side of a result: its first and last sample, and the length of the whole
+Part = tuple[int, int, int]  # of a side of a result: first sample, end, and length of the whole side
 
 
 @kept(32, lambda axis: sum(table.nbytes for table in axis[:3]))
 def resampling(length: int, part: Part, order: GridOrder, smooth: bool) -> Axis:
-    """The samples and weights that turn ``length`` samples into a part of others."""
+    """Return the samples and weights that resample ``length`` samples to a part of a side."""
     first, last, wanted = part
     return table(*interpolation(np.arange(first, last), length, wanted, order, smooth))
 
 
 def table(index: Array, weights: Array) -> Axis:
-    """The tables of an axis from its samples and their weights, of which some may be 0."""
+    """Build the tables of an axis from its samples and their weights, some of which may be 0."""
     index, weights, fixed = _shared(*map(np.ascontiguousarray, (index, weights)))
     return Axis(index, weights, fixed, _reach(index))
 
 
 def interpolation(places: Array, length: int, wanted: int, order: GridOrder, smooth: bool) -> tuple[Array, Array]:
-    """The samples and weights of some places among the ``wanted`` ones that ``length`` samples become.
+    """Return the samples and weights for some of the ``wanted`` places to which ``length`` samples are resampled.
 
-    Pixel centres lie at half coordinates; beyond the edge the samples are mirrored
-    about the last one, which scikit-image's resize calls "reflect".
-    With ``smooth``, the anti-aliasing Gaussian and the interpolation are one set of weights; cubic and Lanczos kernels
-    are as much wider as the side shrinks.
+    Pixel centres lie at half coordinates; beyond the edge, samples are mirrored about the last one, which
+    scikit-image's resize calls "reflect". With ``smooth``, the anti-aliasing Gaussian and the interpolation are merged
+    into one set of weights; cubic and Lanczos kernels widen by the factor by which the side shrinks.
     """
-    middles = (2 * places + 1) * length  # in whole units: 2 * wanted an input sample
+    middles = (2 * places + 1) * length  # in integer units of 1 / (2 * wanted) input sample
     if order in KERNELS:
         index, weights = _convolved(KERNELS[order], middles, length, wanted, smooth)
     else:
@@ -107,7 +106,7 @@ def interpolation(places: Array, length: int, wanted: int, order: GridOrder, smo
 
 
 def _interpolated(order: GridOrder, middles: Array, wanted: int) -> tuple[Array, Array]:
-    """Weights of the nearest sample, or of the two nearest."""
+    """Return the weights of the nearest sample, or of the two nearest."""
     if order == 0:
         return middles[:, None] // (2 * wanted), np.ones((len(middles), 1))
     before, rest = np.divmod(middles - wanted, 2 * wanted)
@@ -116,27 +115,27 @@ def _interpolated(order: GridOrder, middles: Array, wanted: int) -> tuple[Array,
 
 
 def _convolved(kernel: Kernel, middles: Array, length: int, wanted: int, smooth: bool) -> tuple[Array, Array]:
-    """Weights by an interpolating kernel."""
+    """Return the weights of an interpolation kernel."""
     width = max(length, wanted) if smooth else wanted  # of the kernel, in units of 1 / wanted
     reach = -(-kernel.radius * width // wanted)
     before, rest = np.divmod(middles - wanted, 2 * wanted)
     offsets = np.arange(1 - reach, reach + 1)
 
     def weights_of(rest: Array) -> Array:
-        # A quotient of whole numbers: where the kernel is 0, the distance is exact.
+        # A quotient of integers: where the kernel is 0, the distance is exact.
         return kernel.function((offsets * (2 * wanted) - rest[:, None]) / (2 * width))
 
-    # The least and the greatest rest in the whole side tell which weights are 0 all along it: in every part the same.
+    # The minimum and maximum remainder of the whole side tell which weights are always 0: the same for every part.
     unit = 2 * math.gcd(length, wanted)
-    least = (length - wanted) % unit
-    used = weights_of(np.array([least, 2 * wanted - unit + least])).any(axis=0)
+    minimum = (length - wanted) % unit
+    used = weights_of(np.array([minimum, 2 * wanted - unit + minimum])).any(axis=0)
     weights = weights_of(rest)
     weights /= weights.sum(axis=1, keepdims=True)
     return before[:, None] + offsets[used], weights[:, used]
 
 
 def _smoothed(index: Array, weights: Array, sigma: float) -> tuple[Array, Array]:
-    """Weights of Gaussian smoothing followed by interpolation."""
+    """Return the weights of Gaussian smoothing followed by interpolation."""
     radius = int(4.0 * sigma + 0.5)
     bell = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     bell /= bell.sum()
@@ -156,15 +155,15 @@ def mirrored(index: Array, length: int) -> Array:
 
 
 def _reach(index: Array) -> int:
-    """How far apart the samples of up to 129 neighbours lie: the most of 256, each 128."""
+    """Return an upper bound of the span of samples of up to 129 neighbours: the maximum of 256, in steps of 128."""
     starts = range(0, max(len(index) - 128, 1), 128)
     return max(int(np.ptp(index[start : start + 256])) + 1 for start in starts)
 
 
 def _shared(index: Array, weights: Array) -> tuple[Array, Array, Array]:
-    """Add fixed-point weights whose rows sum to exactly one; their sums are rounded, so that errors do not add up.
+    """Add fixed-point weights whose rows sum to exactly one; their running sums are rounded, so errors do not add up.
 
-    What has no weight must not be read, for it may be NaN: those taps have a share of the sample of the largest weight.
+    Samples of weight 0 must not be read, as they may be NaN: those taps share the sample of the largest weight.
     """
     fixed = np.diff(np.rint(np.cumsum(weights, axis=1) * ONE), axis=1, prepend=0).astype(np.int32)
     largest = np.argmax(weights, axis=1)
@@ -179,7 +178,7 @@ ORDERS, GRID_ORDERS = get_args(typing.Order), get_args(GridOrder)
 
 
 def checked_order(order: Any, known: tuple[Any, ...]) -> Any:
-    """Check an order of interpolation, one of those known."""
+    """Check an order of interpolation."""
     value = order if isinstance(order, str) else images.whole("order", order, low=-(1 << 40))
     if value not in known:
         raise ValueError(f"order must be {' or '.join(map(repr, known))}, got {order!r}")
@@ -189,7 +188,7 @@ def checked_order(order: Any, known: tuple[Any, ...]) -> Any:
 def accept_sampled(
     image: Any, order: Any, axes: str | None, alpha: bool | None, orders: tuple[Any, ...] = ORDERS
 ) -> tuple[images.Source, Any]:
-    """Check an image and the order of interpolation: pixels of any dtype are moved, and those of real ones mixed."""
+    """Check an image and the order of interpolation: order 0 takes any dtype, the others only real ones."""
     order = checked_order(order, orders)
     return images.accept(image, images.DTYPES if order else images.MOVED, axes=axes, alpha=alpha), order
 
@@ -251,35 +250,34 @@ def resize(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
-        With order 0 and without smoothing: of any dtype of 1, 2, 4 or 8 bytes, masks and labels among them.
+        With order 0 and without smoothing, any dtype of 1, 2, 4 or 8 bytes, including masks and labels.
     output_shape : (rows, columns), positive ints
-        The channels may follow if they are the image's.
+        A third entry must be the image's number of channels.
     order : {0, 1, 3, "lanczos"}
         0: nearest neighbour, 1: bilinear interpolation, 3: bicubic interpolation (cubic convolution with a = -1/2),
-        "lanczos": Lanczos interpolation with three lobes, which is no polynomial and has no number.
+        "lanczos": Lanczos interpolation with three lobes.
     anti_aliasing : bool, optional
-        Whether to smooth each axis that shrinks: orders 0 and 1 by a Gaussian of ``sigma = (factor - 1) / 2`` before,
-        the others by a kernel that is wider by the factor. None: when an axis shrinks, but never with order 0.
+        Smooth each axis that shrinks: orders 0 and 1 first apply a Gaussian of ``sigma = (factor - 1) / 2``, the others
+        widen the kernel by the factor. None: True if an axis shrinks and the order is not 0.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
     -------
     array of the new shape and the image's dtype; the values are not rescaled. uint8: within 1 of the exact value, or 2
-    where a side shrinks by thousands.
-    Orders 0 and 1 stay in the range of the image; 3 and "lanczos" may overshoot beside edges, where integers saturate.
-    Colours are weighed by alpha where there is an alpha channel.
+    where a side shrinks by thousands. Orders 0 and 1 stay in the range of the image; 3 and "lanczos" may overshoot near
+    edges, where integers saturate. With an alpha channel, colours are weighted by alpha.
 
     Raises
     ------
-    ValueError : a side of ``output_shape`` is not positive, ``order`` is none of these, or the image is empty;
-        or a side that is smoothed shrinks by more than 524288 ("lanczos": 349525)
+    ValueError : a side of ``output_shape`` is not positive, ``order`` is not one of these, the image is empty, or a
+        side that is smoothed shrinks by a factor above 524288 ("lanczos": 349525)
     TypeError : the dtype can only be resized with order 0 and without ``anti_aliasing``
 
     Notes
     -----
-    Differs from `skimage.transform.resize` with order 3, which is not a spline but the kernel that Pillow and most
-    programs call bicubic: it needs no prefilter, is widened when it shrinks, and its results are not clipped to the
-    range of the image. From Pillow it differs at edges, which are mirrored.
+    Differs from `skimage.transform.resize` with order 3, which is not a spline here but the kernel that Pillow and most
+    programs call bicubic: it needs no prefilter, is widened for downsampling, and results are not clipped to the range
+    of the image. Differs from Pillow at edges, which are mirrored here.
 
     References
     ----------
@@ -323,15 +321,15 @@ def rescale(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
-        With order 0 and without smoothing: of any dtype of 1, 2, 4 or 8 bytes, masks and labels among them.
+        With order 0 and without smoothing, any dtype of 1, 2, 4 or 8 bytes, including masks and labels.
     scale : number > 0, or two of them for rows and columns
-        0.5 halves each side. Sides are rounded half to even, and have one pixel at least.
+        0.5 halves each side. Sides are rounded half to even, and are at least one pixel.
     order : {0, 1, 3, "lanczos"}
         0: nearest neighbour, 1: bilinear interpolation, 3: bicubic interpolation (cubic convolution with a = -1/2),
-        "lanczos": Lanczos interpolation with three lobes, which is no polynomial and has no number.
+        "lanczos": Lanczos interpolation with three lobes.
     anti_aliasing : bool, optional
-        Whether to smooth each axis that shrinks: orders 0 and 1 by a Gaussian of ``sigma = (factor - 1) / 2`` before,
-        the others by a kernel that is wider by the factor. None: when an axis shrinks, but never with order 0.
+        Smooth each axis that shrinks: orders 0 and 1 first apply a Gaussian of ``sigma = (factor - 1) / 2``, the others
+        widen the kernel by the factor. None: True if an axis shrinks and the order is not 0.
     axes, alpha, backend, out : see `gpuimg.filters`
 
     Returns
@@ -340,8 +338,8 @@ def rescale(
 
     Raises
     ------
-    ValueError : ``scale`` is not positive and finite, or the result is too large; ``order`` is none of these;
-        or a side that is smoothed shrinks by more than 524288 ("lanczos": 349525)
+    ValueError : ``scale`` is not positive and finite, the result is too large, ``order`` is not one of these, or a side
+        that is smoothed shrinks by a factor above 524288 ("lanczos": 349525)
     TypeError : the dtype can only be resized with order 0 and without ``anti_aliasing``
 
     References
@@ -382,7 +380,7 @@ def run_in_tiles(
     backend: Backend | None,
     out: Any,
 ) -> Any:
-    """Run a plan of parts of a result, one after the other where there are several: without tables for the whole."""
+    """Run a plan for each part of a result, one after the other, so that no tables for the whole are needed."""
     if len(rows) + len(cols) == 2:
         return run(plan, source, *rows, *cols, *parameters, alpha="weighed", backend=backend, out=out)
     axes, stack = source.axes, (slice(None),) * len(source.stack)
@@ -419,7 +417,7 @@ def run_in_tiles(
 
 
 def _parts(length: int, side: int, order: GridOrder, smooth: bool) -> list[Part]:
-    """The parts of a side of a result, each with tables that are not too large; ``length`` is the image's side."""
+    """Split a side of a result so that the tables of each part are not too large; ``length`` is the image's side."""
     factor = length / max(side, 1)
     width = 2 * KERNELS[order].radius if order in KERNELS else 4  # of the kernel, in output samples
     most = MOST_TAPS // width
@@ -431,7 +429,7 @@ def _parts(length: int, side: int, order: GridOrder, smooth: bool) -> list[Part]
 
 
 def parts_of(side: int, taps: float) -> list[Part]:
-    """The parts of a side of a result that is made of so many samples each."""
+    """Split a side of a result, each sample of which has ``taps`` input samples."""
     size = min(TILE_SIDE, max(1, int(TILE_TAPS / max(taps, 1))))
     return [(first, min(first + size, side), side) for first in range(0, max(side, 1), size)]
 
@@ -445,7 +443,7 @@ def plan_resize(image: Value, rows: Part, cols: Part, order: GridOrder, smooth: 
 
 
 def plan_sums(image: Value, down: Axis, along: Axis, order: GridOrder) -> Value:
-    """Weighted sums of rows, then of columns."""
+    """Compute weighted sums of rows, then of columns."""
     shape = (len(down.samples), len(along.samples), *image.shape[2:])
     if down.weights.shape[1] == along.weights.shape[1] == 1:
         pick = partial(resample, "pick", shape=shape, work=3.0, i0=down.samples, i1=along.samples)
@@ -467,7 +465,7 @@ def plan_sums(image: Value, down: Axis, along: Axis, order: GridOrder) -> Value:
 
 
 def _checked_widths(name: str, value: Any) -> tuple[Pair, Pair]:
-    """Widths at an image's edges: one for all, (before, after), or two such pairs, of rows and of columns.
+    """Check widths at an image's edges: one for all, (before, after), or two such pairs, for rows and for columns.
 
     They broadcast as in `numpy.pad`.
     """
@@ -485,7 +483,7 @@ def _checked_widths(name: str, value: Any) -> tuple[Pair, Pair]:
 
 
 def _corner(image: Any) -> tuple[Pair, Pair]:
-    """An example of what to crop."""
+    """Return an example of widths to crop."""
     rows, cols = image.shape[:2]
     return (rows // 3, rows // 4), (cols // 2, 0)
 
@@ -514,10 +512,10 @@ def pad(
     ----------
     image : (H, W) or (H, W, C) array of any dtype of 1, 2, 4 or 8 bytes: bool, integers, floats, complex64
     pad_width : int, (before, after) or ((top, bottom), (left, right)), ints >= 0
-        Rows and columns to add: one number at every edge, a pair before and after along both axes, or a pair for the
-        rows and one for the columns. It may exceed the image's extent. Channels are not padded.
+        Rows and columns to add: one number for every edge, a pair (before, after) for both axes, or one pair for rows
+        and one for columns. Widths may exceed the image's extent. Channels are not padded.
     mode, cval, axes, backend, out : see `gpuimg.filters`
-        The mode says what is added; "constant" by default.
+        The mode selects the values that are added.
 
     Returns
     -------
@@ -525,14 +523,14 @@ def pad(
 
     Raises
     ------
-    ValueError : ``pad_width`` is negative or none of these, ``mode`` is none of these, or the image is empty and the
-        result is not
+    ValueError : ``pad_width`` is negative or not one of these forms, ``mode`` is not one of these, or the image is
+        empty and the result is not
 
     Notes
     -----
-    Differs from `numpy.pad` in the names of modes, which are SciPy's, as everywhere here: "reflect" is NumPy's
-    "symmetric", "mirror" is NumPy's "reflect", "nearest" is NumPy's "edge"; "wrap" and "constant" are the same.
-    ``cval`` is one number, NumPy's ``constant_values``.
+    Modes have SciPy's names, as in all of gpuimg, not those of `numpy.pad`: "reflect" is NumPy's "symmetric", "mirror"
+    is NumPy's "reflect", "nearest" is NumPy's "edge"; "wrap" and "constant" are the same. ``cval`` is NumPy's
+    ``constant_values``, a single number.
 
     References
     ----------
@@ -569,8 +567,8 @@ def crop(
     ----------
     image : (H, W) or (H, W, C) array of any dtype of 1, 2, 4 or 8 bytes: bool, integers, floats, complex64
     crop_width : int, (before, after) or ((top, bottom), (left, right)), ints >= 0
-        Rows and columns to remove: one number at every edge, a pair before and after along both axes, or a pair for
-        the rows and one for the columns.
+        Rows and columns to remove: one number for every edge, a pair (before, after) for both axes, or one pair for
+        rows and one for columns.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -579,12 +577,11 @@ def crop(
 
     Raises
     ------
-    ValueError : ``crop_width`` is negative or none of these, or leaves no row or no column
+    ValueError : ``crop_width`` is negative or not one of these forms, or leaves no row or no column
 
     Notes
     -----
-    Differs from `skimage.util.crop` in that channels are not cropped, and in that it copies: scikit-image
-    returns a view.
+    Differs from `skimage.util.crop`, which also crops channels and returns a view.
 
     References
     ----------
@@ -604,7 +601,9 @@ def crop(
     down, along = _checked_widths("crop_width", crop_width)
     for extent, width in zip(source.shape, (down, along), strict=False):
         if any(width) and sum(width) >= extent:
-            raise ValueError(f"crop_width must leave a row and a column of the shape {source.shape}, got {crop_width}")
+            raise ValueError(
+                f"crop_width must leave at least one row and column of the shape {source.shape}, got {crop_width}"
+            )
     return run(plan_crop, source, down, along, backend=backend, out=out)
 
 
@@ -621,7 +620,7 @@ def plan_crop(image: Value, down: Pair, along: Pair) -> Value:
 
 
 def _part(image: Value, first: Pair, shape: tuple[int, ...], mode: int = CONSTANT, cval: float = 0) -> Value:
-    """A part of an image from its pixel ``first`` on; it may reach beyond the edges."""
+    """Extract a part of an image, starting at pixel ``first``; it may extend beyond the edges."""
     if 0 in image.shape:  # nothing is computed
         return Value(shape, image.dtype)
     row, col = first
@@ -648,7 +647,7 @@ def flip(
     ----------
     image : (H, W) or (H, W, C) array of any dtype of 1, 2, 4 or 8 bytes: bool, integers, floats, complex64
     axis : 0, 1 or (0, 1)
-        0 (or -2) flips vertically, 1 (or -1) horizontally, both rotate by 180 degrees.
+        0 (or -2) flips vertically, 1 (or -1) horizontally, (0, 1) rotates by 180 degrees.
     axes, backend, out : see `gpuimg.filters`
 
     Returns
@@ -657,7 +656,7 @@ def flip(
 
     Raises
     ------
-    ValueError : ``axis`` is none of these
+    ValueError : ``axis`` is not one of these
 
     Notes
     -----
@@ -699,7 +698,7 @@ def rot90(
     ----------
     image : (H, W) or (H, W, C) array of any dtype of 1, 2, 4 or 8 bytes: bool, integers, floats, complex64
     k : int
-        Number of rotations by 90 degrees; negative ones are clockwise.
+        Number of rotations by 90 degrees; negative numbers rotate clockwise.
     axes, backend, out : see `gpuimg.filters`
 
     Returns

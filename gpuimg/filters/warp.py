@@ -1,4 +1,4 @@
-"""Geometric transforms that sample an image anywhere: by a matrix, by an angle, at given coordinates."""
+"""Geometric transforms that sample an image by a matrix, by an angle, or at given coordinates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gpuimg.typing import Backend, ImageLike, MatrixLike, Mode, Order, Out
 
 Array = np.ndarray[Any, Any]
 Matrix = tuple[float, ...]  # three rows of three
-INTERPOLATING = {1: ("linear", 6.0), 3: ("cubic", 15.0)}  # by order: the end of the kernels' names, and their work
+INTERPOLATING = {1: ("linear", 6.0), 3: ("cubic", 15.0)}  # by order: suffix of the kernels' names, and their work
 REAL = frozenset(dtype for dtype in images.KNOWN if dtype.kind in "uif")
 
 
@@ -40,7 +40,7 @@ def _checked_matrix(matrix: Any) -> Matrix:
 
 
 def _sampled(name: str, image: Value, shape: tuple[int, ...], order: int, edge: Edge, **where: Any) -> Value:
-    """An image of samples by the kernels of this name."""
+    """Sample an image with the kernels of this name."""
     mode, cval = edge
     if order:
         kernel, work = INTERPOLATING[order]
@@ -78,15 +78,15 @@ def warp(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
-        With order 0: of any dtype of 1, 2, 4 or 8 bytes, masks and labels among them.
+        With order 0, any dtype of 1, 2, 4 or 8 bytes, including masks and labels.
     matrix : (3, 3) array of finite numbers
         Maps output coordinates (column, row, 1) to ``(scale * column, scale * row, scale)`` of the input; pixel centres
-        are whole numbers. To apply a transform to the image itself, pass its inverse.
+        are at integer coordinates. To move the image by a transform, pass its inverse.
     output_shape : (rows, columns), optional
-        None: the image's. The channels may follow if they are the image's.
+        None: the image's. A third entry must be the image's number of channels.
     order : {0, 1, 3}
         0: nearest neighbour, halves up; 1: bilinear interpolation; 3: bicubic interpolation (cubic convolution with
-        a = -1/2), which may overshoot beside edges, where integers saturate.
+        a = -1/2), which may overshoot near edges, where integers saturate.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`
         A sample between the border and the constant is interpolated between both, as in scikit-image and OpenCV; SciPy
         calls this "grid-constant", and "wrap" "grid-wrap".
@@ -94,18 +94,18 @@ def warp(
     Returns
     -------
     array of the output shape and the image's dtype; the values are not rescaled. Integers: within 1 of the exact value.
-    Where the coordinates are not numbers (0 / 0), it is ``cval``, or 0 in other modes.
+    Samples at NaN coordinates (0 / 0) are ``cval``, or 0 in modes other than "constant".
 
     Raises
     ------
     ValueError : ``matrix`` is not 3x3 or not finite, a side of ``output_shape`` is not positive, ``order`` or ``mode``
-        is none of these, or the image is empty and the output is not
+        is not one of these, or the image is empty and the output is not
     TypeError : the dtype can only be warped with order 0
 
     Notes
     -----
     Differs from `skimage.transform.warp`, whose ``preserve_range`` is false and ``clip`` true by default; ``matrix`` is
-    its ``inverse_map``. Order 3 weighs the 4 x 4 pixels around each sample by the kernel of `gpuimg.resize`, without
+    its ``inverse_map``. Order 3 weights the 4 x 4 pixels around each sample by the kernel of `gpuimg.resize`, without
     prefilter, as scikit-image does for a matrix (a = -1/2, the Catmull-Rom spline). OpenCV's ``INTER_CUBIC`` has
     a = -3/4, which is sharper and overshoots more; SciPy's order 3 is a cubic B-spline with a prefilter.
 
@@ -163,30 +163,30 @@ def rotate(
     backend: Backend | None = None,
     out: Out | None = None,
 ) -> Any:
-    """Rotate an image by any angle, counterclockwise.
+    """Rotate an image counterclockwise by any angle.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
-        With order 0: of any dtype of 1, 2, 4 or 8 bytes, masks and labels among them.
+        With order 0, any dtype of 1, 2, 4 or 8 bytes, including masks and labels.
     angle : number
-        In degrees.
+        Angle in degrees.
     resize : bool
-        Whether the result is as large as the whole rotated image, or else as the image.
+        True: the result has the size of the whole rotated image. False: the size of the image.
     center : (column, row), optional
-        The point that is rotated about. None: the image's centre.
+        Centre of rotation. None: the image's centre.
     order : {0, 1, 3}
         0: nearest neighbour, halves up; 1: bilinear interpolation; 3: bicubic interpolation, as in `warp`.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`; as in `warp`
 
     Returns
     -------
-    array of the image's dtype; the values are not rescaled. Multiples of 90 degrees are exact where the result has the
-    shape of `rot90`'s.
+    array of the image's dtype; the values are not rescaled. Multiples of 90 degrees are exact if the result has the
+    same shape as that of `rot90`.
 
     Raises
     ------
-    ValueError : ``angle`` or ``center`` is not finite, or ``order`` or ``mode`` is none of these
+    ValueError : ``angle`` or ``center`` is not finite, or ``order`` or ``mode`` is not one of these
     TypeError : the dtype can only be rotated with order 0
 
     Notes
@@ -244,7 +244,7 @@ def plan_rotate(
 
 
 def _grid(axis: int, scale: float) -> Any:
-    """An example of coordinates: the image turned a little and enlarged."""
+    """Return an example of coordinates: the image slightly rotated and enlarged."""
 
     def make(image: Any) -> Array:
         rows, cols = np.indices(image.shape[:2], np.float64)
@@ -280,10 +280,10 @@ def remap(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array of uint8, uint16, int16, float32 or float64
-        With order 0: of any dtype of 1, 2, 4 or 8 bytes, masks and labels among them.
+        With order 0, any dtype of 1, 2, 4 or 8 bytes, including masks and labels.
     rows, cols : (h, w) arrays of real numbers
-        The row and the column of each output pixel's sample; pixel centres are whole numbers. With a stack of images,
-        either of them may have the axes of the image without its channels: coordinates for each image.
+        Row and column of each output pixel's sample; pixel centres are at integer coordinates. For a stack of images,
+        either may have the image's axes without the channels: separate coordinates for each image.
     order : {0, 1, 3}
         0: nearest neighbour, halves up; 1: bilinear interpolation; 3: bicubic interpolation, as in `warp`.
     mode, cval, axes, alpha, backend, out : see `gpuimg.filters`; as in `warp`
@@ -291,18 +291,18 @@ def remap(
     Returns
     -------
     (h, w) or (h, w, C) array of the image's dtype; the values are not rescaled. Integers: within 1 of the exact value.
-    Where a coordinate is NaN, it is ``cval``, or 0 in other modes.
+    Samples at NaN coordinates are ``cval``, or 0 in modes other than "constant".
 
     Raises
     ------
-    ValueError : ``rows`` and ``cols`` differ in shape or are empty, or ``order`` or ``mode`` is none of these
+    ValueError : ``rows`` and ``cols`` differ in shape or are empty, or ``order`` or ``mode`` is not one of these
     TypeError : the dtype can only be sampled with order 0, or the coordinates are not real numbers
 
     Notes
     -----
-    Differs from `scipy.ndimage.map_coordinates` in that one array of rows and one of columns serve all channels, the
-    default order is 1, and order 3 is cubic convolution, not a B-spline. From `cv2.remap` with ``INTER_CUBIC`` it
-    differs in the kernel, see `warp`.
+    Differs from `scipy.ndimage.map_coordinates` in that all channels share the coordinates, the default order is 1, and
+    order 3 is cubic convolution, not a B-spline. Differs from `cv2.remap` with ``INTER_CUBIC`` in the kernel, see
+    `warp`.
 
     References
     ----------
@@ -328,7 +328,7 @@ def remap(
 
 
 def _coordinates(name: str, given: Any, source: images.Source) -> Any:
-    """Coordinates for each image of a source, as floats."""
+    """Check coordinates and return them as floats, for each image of a source."""
     letters = None if source.axes is None else source.axes.given.replace("C", "")
     each = letters is not None and getattr(given, "ndim", 2) == len(letters)
     found = images.accept(given, REAL, axes=letters if each else None, name=name)

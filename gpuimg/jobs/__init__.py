@@ -1,1 +1,1 @@
-"""Filters as jobs that run beside the program: futures that can be awaited and really be cancelled."""
+"""Filters as background jobs: futures that can be awaited, and cancelled while they run."""

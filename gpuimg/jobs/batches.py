@@ -15,20 +15,20 @@ from gpuimg.jobs.chains import Chain, chain, conversion, filter_of, planned_step
 from gpuimg.jobs.pool import Pool
 from gpuimg.jobs.streams import stream
 
-# Of the image files in a folder; an NPY file may hold anything.
+# Suffixes of the image files in a folder; an NPY file may hold anything.
 READABLE = tuple([suffix for form in FORMATS if form.name != "NPY" for suffix in form.suffixes])
 WRITABLE = tuple([suffix for form in FORMATS if form.write for suffix in form.suffixes])
 
 
 class Done(NamedTuple):
-    """What became of a file.
+    """The outcome for one file.
 
     Attributes
     ----------
     source, target : the files
-    error : what went wrong in one line; empty if nothing did
-    seconds : for reading, filtering and writing
-    exists : whether nothing was done since the target is there already, and not to be replaced
+    error : the error in one line; empty on success
+    seconds : time for reading, filtering and writing
+    exists : whether the file was skipped because the target exists and is not to be replaced
     """
 
     source: Path
@@ -39,9 +39,9 @@ class Done(NamedTuple):
 
 
 def image_files(paths: Iterable[str | os.PathLike[str]], suffix: str | None = None) -> Iterator[Path]:
-    """The files among paths, and the image files in folders, by name; not those in their folders.
+    """Return the files among paths, and the image files in folders, sorted by name, without subfolders.
 
-    Of files in folders, those that can be written in their own format, or else are given another ``suffix``.
+    Of files in folders, only those whose format can be written, unless another ``suffix`` is given.
     """
     known = set(READABLE) if suffix is not None else {*READABLE} & {*WRITABLE}
     for path in map(Path, paths):
@@ -70,32 +70,33 @@ def map_files(
 ) -> list[Done]:
     """Run a filter over image files and save the results under the same names in a folder.
 
-    A file that cannot be read, filtered or written is reported, and the others go on.
+    An error in one file is reported, and the other files are still processed.
 
     Parameters
     ----------
-    paths : files, and folders whose image files are taken
-    filter : a filter, its name, what `chain` returns, or a plain function of an image that calls filters. A filter or a
-        chain filters all pages of a file; a plain function gets no file of several pages
-    out : the folder; it is made if it is not there
-    jobs : how many files at a time, by default one for each processor
-    overwrite : whether files that are there may be replaced
-    progress : called with what became of each file, in their order
+    paths : files, and folders whose image files are processed
+    filter : a filter, its name, the result of `chain`, or a plain function of an image that calls filters. A filter or
+        a chain processes all pages of a file; files of several pages are an error for a plain function
+    out : output folder; created if missing
+    jobs : number of files processed in parallel, by default one per processor
+    overwrite : whether to replace existing files
+    progress : called with the `Done` of each file, in order
     max_pixels, max_bytes : limits of the files, as for `open_image`
-    metadata : whether the results keep what the files say of their images, as far as their format holds it
-    quality, compression, subsampling : of the results, as for `save_image`; a file whose format has none is reported
-    suffix : of the results in place of their own, such as ".png", which says the format. Folders then give files of
-        formats that are read only, too. Of files whose results would have one name, all but the first are reported
-    **params : of the filter
+    metadata : whether the results keep the files' metadata, if their format supports it
+    quality, compression, subsampling : as for `save_image`; an error for files whose format does not have them
+    suffix : suffix of the results, such as ".png", which selects the format; by default that of each file. With it,
+        files in folders may also have read-only formats. If several results would have one name, all but the first are
+        errors
+    **params : parameters of the filter
 
     Returns
     -------
-    list of Done : source, target, error, seconds and exists of each file, in their order
+    list of Done : source, target, error, seconds and exists of each file, in order
 
     Raises
     ------
-    OSError : the folder cannot be made
-    TypeError, ValueError : the filter is none, or ``suffix`` is not one that `save_image` knows
+    OSError : the folder cannot be created
+    TypeError, ValueError : ``filter`` is not a filter, or ``suffix`` is not supported by `save_image`
 
     Warns
     -----
@@ -133,12 +134,12 @@ def map_files(
 def _with_targets(
     paths: Iterable[str | os.PathLike[str]], folder: Path, suffix: str | None
 ) -> Iterator[tuple[Path, Path, str]]:
-    """Each file with its target, and what is wrong with that; the first of several of one name has it."""
+    """Return each file with its target, and an error if an earlier file has the same target."""
     taken: dict[Path, Path] = {}
     for source in image_files(paths, suffix):
         target = folder / (source.name if suffix is None else source.stem + suffix)
         first = taken.setdefault(target, source)
-        yield source, target, "" if first is source else f"{first} is saved as {target.name}, too"
+        yield source, target, "" if first is source else f"{first} is also saved as {target.name}"
 
 
 def _one_file(
@@ -158,11 +159,11 @@ def _one_file(
             _check(source, target, saving)
             exists = target.exists() and not overwrite
             if exists:
-                raise ValueError(f"{target} is there already")
+                raise ValueError(f"{target} already exists")
             image, is_stack, has_alpha, found, left_out = open_pages(source, **limits, metadata=keeping)
             warn_left_out(source, left_out, "not read:")
             if is_stack and not isinstance(filter, Chain):
-                raise ValueError("the file has several pages, which a plain function is not called with")
+                raise ValueError("the file has several pages, which a plain function does not support")
             if isinstance(filter, Chain):
                 _check_result(filter, image, target, is_stack, has_alpha)
                 params = {**params, "alpha": has_alpha or None}
@@ -180,7 +181,7 @@ def _check(source: Path, target: Path, saving: dict[str, Any]) -> None:
 
 
 def _check_result(chain: Chain, image: Any, target: Path, is_stack: bool, has_alpha: bool) -> None:
-    """Raise before anything is computed, where a chain makes what the target cannot hold."""
+    """Raise, before computing, if the target's format cannot hold the result of a chain."""
     *_, (entry, made) = planned_steps(chain, image, is_stack=is_stack, has_alpha=has_alpha)
     if len(made) != 1:
         raise ValueError(f"{entry.name} returns {len(made) or 'no'} image{'s' if made else ''}; a file holds one")

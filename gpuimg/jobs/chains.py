@@ -1,4 +1,4 @@
-"""Several filters as one."""
+"""Chains of filters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Step: TypeAlias = "str | Callable[..., Any] | tuple[str | Callable[..., Any], Ma
 
 
 class Chain:
-    """Filters that run one after the other, each on what the one before made; see `chain`."""
+    """Filters that run one after the other, each on the result of the previous one; see `chain`."""
 
     __slots__ = ("steps",)
 
@@ -29,9 +29,9 @@ class Chain:
         self.steps = steps
 
     def __call__(self, image: Any, /, *, axes: str | None = None, alpha: bool | None = None, **common: Any) -> Any:
-        """Run all filters; ``common`` goes to each of them, for example ``backend="single"``.
+        """Run all filters; ``common`` is passed to each of them, for example ``backend="single"``.
 
-        ``alpha`` says whether the image has an alpha channel; filters see it as long as it is there.
+        ``alpha`` tells whether the image has an alpha channel; it is passed to filters as long as the channel exists.
         """
         for entry, params in self.steps:
             result = entry.function(image, **known_arguments(entry, params, alpha=alpha, axes=axes), **common)
@@ -39,7 +39,7 @@ class Chain:
         return image
 
     def of_pages(self, pages: Any, /, *, alpha: bool | None = None, **common: Any) -> tuple[Any, str]:
-        """Run all filters over a stack of images, (N, H, W) or (N, H, W, C); returns the results and their axes."""
+        """Run all filters over a stack of images, (N, H, W) or (N, H, W, C); return the results and their axes."""
         for entry, params in self.steps:
             axes = axes_of_pages(np.ndim(pages))
             result = entry.function(pages, **known_arguments(entry, params, alpha=alpha, axes=axes), **common)
@@ -47,7 +47,7 @@ class Chain:
         return pages, axes_of_pages(np.ndim(pages))
 
     def texts(self) -> list[str]:
-        """The steps as texts that `gpuimg.jobs.texts.read_step` reads, the same for all ways to write the chain."""
+        """Return the steps as normalised strings for `gpuimg.jobs.texts.read_step`."""
         return [write_step(entry.name, params) for entry, params in self.steps]
 
     def __len__(self) -> int:
@@ -60,15 +60,15 @@ class Chain:
 def planned_steps(
     chain: Chain, image: Any, *, is_stack: bool, has_alpha: bool
 ) -> Iterator[tuple[Filter, tuple[Value, ...]]]:
-    """Each filter of a chain with the images that it would make, before anything is computed.
+    """Yield each filter of a chain with the shapes and dtypes of its results, without computing them.
 
     Raises
     ------
-    TypeError, ValueError : a step's arguments are wrong or it does not take what the step before makes; names the step
+    TypeError, ValueError : a step's arguments are wrong, or it does not accept the previous result; names the step
     """
     value = Value(image.shape, image.dtype)
     for number, (entry, params) in enumerate(chain.steps):
-        # Zeros that nothing is written to take no memory.
+        # Zeros that are never written to take no memory.
         before = np.zeros(value.shape, value.dtype) if number else image
         axes = axes_of_pages(before.ndim) if is_stack else None
         given = known_arguments(entry, params, alpha=has_alpha or None, axes=axes)
@@ -84,7 +84,7 @@ def planned_steps(
 
 
 def conversion(dtype: np.dtype[Any]) -> str:
-    """What to add to a chain so that any format holds its result."""
+    """Return a suggestion to convert the result of a chain to a dtype that the format holds."""
     if dtype.name in ("uint16", "int16", "float32", "float64"):
         added = "add -f astype:dtype=uint8,scale=True"
         if dtype.kind == "f":
@@ -98,7 +98,7 @@ def conversion(dtype: np.dtype[Any]) -> str:
 def known_arguments(
     entry: Filter, params: Mapping[str, Any], *, alpha: bool | None = None, axes: str | None = None
 ) -> dict[str, Any]:
-    """A filter's arguments: the parameters of a step and what is known of the image."""
+    """Return a filter's arguments: the parameters of a step, and those derived from the image."""
     known: dict[str, Any] = {"axes": axes} if axes else {}
     if alpha is not None and entry.alpha != "channel":
         known["alpha"] = alpha
@@ -106,7 +106,7 @@ def known_arguments(
 
 
 def has_alpha_still(image: Any, result: Any, axes: str | None = None) -> bool:
-    """Whether the result of a filter has the alpha channel that its image has: as many channels."""
+    """Return whether the result of a filter keeps the image's alpha channel: it has as many channels."""
     return _channels(result, axes) == _channels(image, axes)
 
 
@@ -118,7 +118,7 @@ def _channels(image: Any, axes: str | None) -> int:
 
 
 def chain(*steps: Step) -> Chain:
-    """Make one function of several filters.
+    """Combine several filters into one function.
 
     Parameters
     ----------
@@ -126,8 +126,8 @@ def chain(*steps: Step) -> Chain:
 
     Returns
     -------
-    Chain : called with an image it returns what the last filter makes; `submit` and `stream` take it as they take a
-        filter. Parameters that it is called with, such as ``backend``, go to all its filters.
+    Chain : called with an image, it returns the result of the last filter; `submit` and `stream` take it like a filter.
+        Parameters of the call, such as ``backend``, are passed to all filters.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def _parameters(function: Callable[..., Any]) -> list[str]:
 
 
 def filter_of(given: Any) -> Filter | None:
-    """The filter of a name or a function, None for another function."""
+    """Return the filter for a name or a function; None for other functions."""
     if isinstance(given, str):
         return filter_named(given)
     found = all_filters().get(getattr(given, "__name__", ""))

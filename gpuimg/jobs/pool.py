@@ -26,25 +26,25 @@ from gpuimg.memory import machine_memory
 from gpuimg.run import on_streams_of
 
 QUEUED = 1000
-IDLE_SECONDS = 5.0  # after which a thread without work ends
+IDLE_SECONDS = 5.0  # after which an idle thread ends
 
 
 class QueueFull(GpuimgError):
-    """A pool has no place left for another job."""
+    """Raised when a pool's queue is full."""
 
 
 class Seconds(NamedTuple):
-    """How long a job has waited, and how long it has run."""
+    """Seconds that a job has waited, and seconds that it has run."""
 
     queued: float
     running: float
 
 
 class Job(Future):  # type: ignore[type-arg]
-    """A filter's result to come: a `concurrent.futures.Future` that can also be awaited.
+    """The future result of a filter: a `concurrent.futures.Future` that can also be awaited.
 
-    ``await job`` gives the result in any asyncio loop, and in coroutines of Tornado's; cancelling the task that awaits
-    cancels the job. An error is raised where the result is taken, with its traceback.
+    ``await job`` returns the result in any asyncio loop, and in Tornado coroutines; cancelling the task that awaits
+    cancels the job. Errors are raised where the result is retrieved, with their traceback.
     """
 
     def __init__(self, call: Callable[[], Any], *, nbytes: int, steps: int, deadline: float | None) -> None:
@@ -61,20 +61,20 @@ class Job(Future):  # type: ignore[type-arg]
         self._deadline = None if deadline is None else self._submitted + deadline
         self._watch.deadline = self._deadline
 
-    # ------------------------------------------------------------ what users ask
+    # ------------------------------------------------------------ public interface
 
     def __await__(self) -> Generator[Any, None, Any]:
         return asyncio.wrap_future(self).__await__()
 
     def cancel(self) -> bool:
-        """Cancel the job: one that waits is dropped; one that runs stops before its next band of rows.
+        """Cancel the job: a waiting job is dropped; a running job stops before its next band of rows.
 
-        `result` raises `CancelledError` once it has really stopped; an array that was given as ``out`` holds anything
-        then.
+        `result` raises `CancelledError` once the job has stopped; the contents of an array passed as ``out`` are then
+        undefined.
 
         Returns
         -------
-        bool : False if it is too late, since the job has ended
+        bool : False if the job has already ended
         """
         if super().cancel():
             pool, self._call = self._pool, None
@@ -89,8 +89,8 @@ class Job(Future):  # type: ignore[type-arg]
     def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
         """Call a function with the job once it has ended.
 
-        It is called in the thread that ran the job; or, where it is added in an asyncio loop, in that loop. At once if
-        the job has ended.
+        It is called in the thread that ran the job or, if added in an asyncio loop, in that loop; immediately if the
+        job has ended.
         """
         try:
             loop = asyncio.get_running_loop()
@@ -100,11 +100,11 @@ class Job(Future):  # type: ignore[type-arg]
         super().add_done_callback(fn if self.done() else partial(_call_in, loop, fn))
 
     def cancelled(self) -> bool:
-        """Whether the job was cancelled and has stopped."""
+        """Return whether the job was cancelled and has stopped."""
         return super().cancelled() or (self._was_stopped and self.done())
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """The error that the job ended with, or None."""
+        """Return the exception with which the job ended, or None."""
         found = super().exception(timeout)
         if isinstance(found, CancelledError) and self._was_stopped:
             raise found
@@ -112,19 +112,19 @@ class Job(Future):  # type: ignore[type-arg]
 
     @property
     def progress(self) -> float:
-        """How much of the work is done, from 0 to 1. Several filters count the same each."""
+        """Fraction of the work that is done, from 0 to 1; all filters count the same."""
         if self.done():
             return self._watch.progress if self._was_stopped or self._began is None else 1.0
         return self._watch.progress if self._began is not None else 0.0
 
     @property
     def where(self) -> tuple[str, str] | None:
-        """The backend that the job's last filter ran on, and what that runs on; None before one has begun."""
+        """The backend that ran the job's last filter, and its device; None before a filter has begun."""
         return place_of(self._watch.where) if self._watch.where else None
 
     @property
     def seconds(self) -> Seconds:
-        """How long the job has waited in its queue and how long it has run, until now or until its end."""
+        """Seconds that the job has waited in the queue and seconds that it has run, until now or its end."""
         now = time.monotonic()
         end = self._ended if self._ended is not None else now
         began = self._began if self._began is not None else end
@@ -136,13 +136,13 @@ class Job(Future):  # type: ignore[type-arg]
         )
         return f"<gpuimg.Job {state}, {self.progress:.0%}>"
 
-    # ------------------------------------------------------------ what the pool does
+    # ------------------------------------------------------------ for the pool
 
     def _is_late(self) -> bool:
         return self._deadline is not None and time.monotonic() > self._deadline
 
     def _run(self, processors: int) -> Callable[[], None]:
-        """Do the work; returns what tells the result to those who wait for it."""
+        """Do the work; return a function that delivers the result to those waiting for it."""
         self._began = time.monotonic()
         self._watch.processors = processors
         call, self._call = self._call, None
@@ -165,10 +165,10 @@ class Job(Future):  # type: ignore[type-arg]
                 return partial(self._end_early, TimeoutError(self._lateness()), error)
             return partial(self.set_result, result) if error is None else partial(self.set_exception, error)
         finally:
-            del self, call, error  # the error's traceback holds this frame, and all frames the job's images
+            del self, call, error  # the error's traceback references this frame, and with it the job's images
 
     def _end_early(self, told: BaseException, _held: Any) -> None:
-        """Tell that the work has stopped; its memory, which ``_held`` holds and takes long to go, goes after that."""
+        """Report that the work has stopped; its memory, held by ``_held``, is freed afterwards, which takes long."""
         self.set_exception(told)
 
     def _lateness(self) -> str:
@@ -181,7 +181,7 @@ class Job(Future):  # type: ignore[type-arg]
 
 
 class _Waiting:
-    """A job that waits for a place in the queue, and who is told when it has one."""
+    """A job that waits for a place in the queue, and the callback for when it has one."""
 
     __slots__ = ("job", "tell")
 
@@ -195,17 +195,18 @@ class Pool:
 
     Parameters
     ----------
-    running : how many jobs run at a time, by default one for each processor. They share the processors: one job alone
-        uses all of them
-    queued : how many more may wait; 0 for none
-    queued_bytes : bytes of pixels that the images of waiting jobs may have, by default an eighth of the machine's
-        memory. A single larger image is taken when no other waits
-    processors : how many the jobs share, by default all; or a function that returns this whenever a job begins
-    niceness : added to that of the threads, 0 to 19: the more, the more what else the program and the machine do comes
-        first. On Linux; other systems know none of single threads
+    running : maximum number of jobs that run at the same time, by default one per processor. They share the processors:
+        a single job uses all of them
+    queued : maximum number of waiting jobs
+    queued_bytes : maximum bytes of pixels of waiting jobs, by default an eighth of the machine's memory. A single
+        larger image is accepted if no other job waits
+    processors : number of processors that the jobs share, by default all; or a function that returns it, called
+        whenever a job begins
+    niceness : increase of the threads' niceness, 0 to 19; higher values favour other work of the program and the
+        machine. Linux only; other systems do not support it for threads
 
-    A pool is a context manager, also an asynchronous one, that waits for its jobs at the end. At the end of the program
-    jobs are waited for, too. In a forked process a pool is empty.
+    A pool is a context manager, also asynchronous, which waits for its jobs on exit. At the end of the program, jobs
+    are waited for as well. In a forked process, a pool is empty.
 
     Examples
     --------
@@ -249,25 +250,25 @@ class Pool:
 
     @property
     def processors(self) -> int:
-        """How many processors the jobs share."""
+        """Number of processors that the jobs share."""
         return max(self._processors(), 1) if callable(self._processors) else self._processors
 
     @property
     def waiting(self) -> int:
-        """How many jobs wait in the queue."""
+        """Number of jobs in the queue."""
         return len(self._queue)
 
     # ------------------------------------------------------------ submitting
 
     def submit(self, filter: Any, image: Any, /, *, deadline: float | None = None, **params: Any) -> Job:
-        """Run a filter beside the program; waits for a place while the queue is full.
+        """Run a filter in the background; wait for a place while the queue is full.
 
         Parameters
         ----------
-        filter : a filter, its name, what `chain` returns, or a plain function of an image that calls filters
-        image : as the filter takes it; it must not be changed until the job has ended
-        deadline : seconds from now after which the job is not begun any more, or stopped; its result is a TimeoutError
-        **params : of the filter
+        filter : a filter, its name, the result of `chain`, or a plain function of an image that calls filters
+        image : image for the filter; it must not be changed until the job has ended
+        deadline : seconds from now after which the job is stopped, or no longer started, and raises a TimeoutError
+        **params : parameters of the filter
 
         Returns
         -------
@@ -289,7 +290,7 @@ class Pool:
         return job
 
     def submit_nowait(self, filter: Any, image: Any, /, *, deadline: float | None = None, **params: Any) -> Job:
-        """As `submit`, but raise `QueueFull` instead of waiting."""
+        """Submit a job like `submit`, but raise `QueueFull` instead of waiting."""
         job = _job(filter, image, params, deadline)
         if self._enter(job, None) is not None:
             with self._lock:
@@ -298,7 +299,7 @@ class Pool:
         return job
 
     async def submit_async(self, filter: Any, image: Any, /, *, deadline: float | None = None, **params: Any) -> Job:
-        """As `submit`, but wait without holding up the loop."""
+        """Submit a job like `submit`, but wait without blocking the loop."""
         job = _job(filter, image, params, deadline)
         loop = asyncio.get_running_loop()
         ready = loop.create_future()
@@ -317,13 +318,13 @@ class Pool:
         return job
 
     def _enter(self, job: Job, tell: Callable[[], None] | None) -> _Waiting | None:
-        """Put a job into the queue; or, where that is full, among those that wait unless ``tell`` is None."""
+        """Put a job in the queue; if that is full, let it wait for a place unless ``tell`` is None."""
         waiting = _Waiting(job, tell or _nothing)
         with self._lock:
             if self._is_closed:
                 raise RuntimeError("the pool is closed")
             job._pool = self
-            # A job's callback may submit: to wait for a place in the thread that makes places would last for ever.
+            # A job's callback may submit: waiting for a place in the thread that frees places would deadlock.
             if threading.current_thread() in self._threads or (not self._waiting and self._fits(job)):
                 self._admit(job)
                 return None
@@ -358,7 +359,7 @@ class Pool:
                     raise
 
     def _make_place(self) -> list[Callable[[], None]]:
-        """Let those in who wait for a place, as far as there is one; returns what tells them."""
+        """Move jobs that wait for a place into the queue, as far as it has places; return their callbacks."""
         told = []
         while self._waiting and self._fits(self._waiting[0].job):
             waiting = self._waiting.popleft()
@@ -367,13 +368,13 @@ class Pool:
         return told
 
     def _leave(self, waiting: _Waiting) -> None:
-        """Give up to wait for a place."""
+        """Stop waiting for a place."""
         with self._lock, suppress(ValueError):
             self._waiting.remove(waiting)
         waiting.job.cancel()
 
     def _forget(self, job: Job) -> None:
-        """Drop a job that was cancelled while it waited."""
+        """Remove a job that was cancelled while waiting."""
         with self._lock:
             if job in self._queue:
                 self._queue.remove(job)
@@ -385,7 +386,7 @@ class Pool:
     # ------------------------------------------------------------ running
 
     def _turn(self) -> tuple[Job, int] | None:
-        """The next job and how many processors it gets; None when this thread is to end."""
+        """Return the next job and its number of processors; None when this thread is to end."""
         while True:
             with self._lock:
                 while not self._queue:
@@ -424,7 +425,7 @@ class Pool:
     # ------------------------------------------------------------ closing
 
     def close(self, *, cancel: bool = False) -> None:
-        """Take no more jobs and wait for those that there are, or with ``cancel`` until they have stopped."""
+        """Accept no more jobs and wait for the remaining ones, or with ``cancel`` until they have stopped."""
         self._close(cancel)
         me = threading.current_thread()
         with self._lock:
@@ -445,7 +446,7 @@ class Pool:
             job.cancel()
 
     async def aclose(self, *, cancel: bool = False) -> None:
-        """`close` without holding up the loop."""
+        """Close the pool without blocking the loop."""
         self._close(cancel)
         await asyncio.get_running_loop().run_in_executor(None, partial(self.close, cancel=cancel))
 
@@ -463,7 +464,7 @@ class Pool:
 
 
 def _work(reference: weakref.ref[Pool], niceness: int) -> None:
-    """What a pool's thread does; while it waits it holds the pool no longer than `IDLE_SECONDS`."""
+    """Run jobs in a pool's thread; while idle, it references the pool no longer than `IDLE_SECONDS`."""
     be_nice(niceness)
     while True:
         pool = reference()
@@ -472,7 +473,7 @@ def _work(reference: weakref.ref[Pool], niceness: int) -> None:
             return
         job, processors = turn
         tell = job._run(processors)
-        pool._ended(job)  # first, so that who is told finds the place free
+        pool._ended(job)  # first, so that callbacks find the place free
         tell()
         job._watch.held = None
         del pool, turn, job, tell
@@ -499,14 +500,14 @@ def _nothing() -> None:
     pass
 
 
-def _count(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+def _count(name: str, value: Any, minimum: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
     return value
 
 
 def _job(filter: Any, image: Any, params: dict[str, Any], deadline: float | None) -> Job:
-    """A job that runs a filter, a chain or a function on an image."""
+    """Create a job that runs a filter, a chain or a function on an image."""
     found = None if isinstance(filter, Chain) else filter_of(filter)
     function = filter if found is None else found.function
     if not callable(function):
@@ -518,7 +519,7 @@ def _job(filter: Any, image: Any, params: dict[str, Any], deadline: float | None
 
 
 def _given(filter: Any, params: dict[str, Any]) -> Iterator[Any]:
-    """What a job's filters get besides its image."""
+    """Return the arguments of a job's filters, other than the image."""
     steps = [each for _, each in filter.steps] if isinstance(filter, Chain) else []
     for each in (params, *steps):
         for value in each.values():
@@ -526,7 +527,7 @@ def _given(filter: Any, params: dict[str, Any]) -> Iterator[Any]:
 
 
 def _nbytes(image: Any) -> int:
-    """Bytes of an image's pixels, 0 if it does not say."""
+    """Return the bytes of an image's pixels, 0 if unknown."""
     nbytes = getattr(image, "nbytes", None)
     if isinstance(nbytes, int):
         return nbytes
@@ -542,7 +543,7 @@ _lock = threading.Lock()
 
 
 def default_pool() -> Pool:
-    """The pool for jobs that name none, made at first use."""
+    """Return the default pool, created at first use."""
     global _default
     with _lock:
         if _default is None or _default._is_closed:
@@ -551,19 +552,19 @@ def default_pool() -> Pool:
 
 
 def submit(filter: Any, image: Any, /, *, pool: Pool | None = None, **params: Any) -> Job:
-    """Run a filter beside the program, in threads.
+    """Run a filter in the background, in a thread.
 
     Parameters
     ----------
-    filter : a filter, its name, what `chain` returns, or a plain function of an image that calls filters
-    image : as the filter takes it; it must not be changed until the job has ended
-    pool : where to run it, by default in a pool of the package's
-    **params : of the filter
+    filter : a filter, its name, the result of `chain`, or a plain function of an image that calls filters
+    image : image for the filter; it must not be changed until the job has ended
+    pool : the pool that runs it, by default a shared one
+    **params : parameters of the filter
 
     Returns
     -------
-    Job : a `concurrent.futures.Future` that can also be awaited. ``cancel`` stops it, also while it runs; ``progress``
-        says how far it is
+    Job : a `concurrent.futures.Future` that can also be awaited. ``cancel`` stops it, even while it runs; ``progress``
+        is the fraction of the work that is done
 
     Raises
     ------
@@ -587,7 +588,7 @@ def _finish_all() -> None:
 
 
 def _forget_all() -> None:
-    """In a forked process: the threads are the parent's, and so are the jobs."""
+    """Empty the pools in a forked process: threads and jobs belong to the parent."""
     global _lock
     _lock = threading.Lock()
     for pool in list(_pools):

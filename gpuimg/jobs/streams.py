@@ -1,4 +1,4 @@
-"""One filter over many images, some of them at a time."""
+"""One filter over many images, several of them in parallel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gpuimg.jobs.pool import Job, Pool, default_pool
 
 
 class Stream:
-    """The results of a filter over many images, in their order; see `stream`."""
+    """The results of a filter over many images, in order; see `stream`."""
 
     def __init__(
         self, images: Iterable[Any] | AsyncIterable[Any], filter: Any, params: dict[str, Any], pool: Pool, ahead: int
@@ -36,12 +36,12 @@ class Stream:
     def __next__(self) -> Any:
         if self._begun is None:
             if not isinstance(self._images, Iterable):
-                raise TypeError("these images come asynchronously: use 'async for'")
+                raise TypeError("images is an asynchronous iterable: use 'async for'")
             self._begun = self._results(iter(self._images))
         return next(self._begun)
 
     def close(self) -> None:
-        """Stop the jobs that are under way; no more results follow."""
+        """Stop the running jobs and end the stream."""
         if self._begun is not None:
             self._begun.close()
 
@@ -71,7 +71,7 @@ class Stream:
         return await anext(self._begun_async)
 
     async def aclose(self) -> None:
-        """Stop the jobs that are under way; no more results follow."""
+        """Stop the running jobs and end the stream."""
         if self._begun_async is not None:
             await self._begun_async.aclose()
 
@@ -104,7 +104,7 @@ class Stream:
 
 
 class _Feed:
-    """Reads images and submits them, a bounded number before their results were taken."""
+    """Reads and submits images, a bounded number ahead of the results."""
 
     def __init__(self, pool: Pool, filter: Any, params: dict[str, Any], ahead: int) -> None:
         self._pool = pool
@@ -115,7 +115,7 @@ class _Feed:
         self.places = Semaphore(ahead)
 
     def read(self, images: Iterator[Any], put: Callable[[Job | None], object]) -> None:
-        """Submit one image after the other, put each one's job and at last None; an error is put as a job."""
+        """Submit the images and put their jobs, then None; an error is put as a failed job."""
         try:
             while self._is_there_place():
                 image = next(images, _END)
@@ -137,7 +137,7 @@ class _Feed:
     async def read_async(
         self, images: AsyncIterator[Any], places: asyncio.Semaphore, put: Callable[[Job | None], object]
     ) -> None:
-        """`read` for images that come asynchronously."""
+        """Read as `read` does, from an asynchronous iterable."""
         try:
             while await places.acquire():
                 image = await anext(images, _END)
@@ -151,7 +151,7 @@ class _Feed:
         put(None)
 
     def stop(self) -> None:
-        """Read no more, and cancel what is under way."""
+        """Stop reading, and cancel the running jobs."""
         self._is_stopped = True
         self.places.release()
         for job in list(self._jobs):
@@ -162,7 +162,7 @@ _END = object()
 
 
 def _failed(error: BaseException) -> Job:
-    """A job that has ended with an error."""
+    """Return a job that has ended with an error."""
     job = Job(_nothing, nbytes=0, steps=0, deadline=None)
     job.set_exception(error)
     return job
@@ -181,20 +181,20 @@ def stream(
     ahead: int | None = None,
     **params: Any,
 ) -> Stream:
-    """Run a filter over many images; reading them, computing and what is done with the results overlap.
+    """Run a filter over many images, overlapping reading, computing and the use of the results.
 
     Parameters
     ----------
-    images : any iterable of images, or an asynchronous one; read in a thread of its own, or in the loop
-    filter : a filter, its name, what `chain` returns, or a plain function of an image that calls filters
-    pool : where to run it, by default in a pool of the package's
-    ahead : how many images at most are read and worked on before their turn, by default one more than run at a time
-    **params : of the filter
+    images : an iterable of images, read in a separate thread, or an asynchronous iterable, read in the loop
+    filter : a filter, its name, the result of `chain`, or a plain function of an image that calls filters
+    pool : the pool that runs it, by default a shared one
+    ahead : maximum number of images read and computed ahead, by default one more than run in parallel
+    **params : parameters of the filter
 
     Returns
     -------
-    Stream : an iterator and an asynchronous iterator over the results, in the order of the images. An error is raised
-        where its result would be; the stream ends with it. ``close`` or ``aclose`` stops the jobs under way
+    Stream : an iterator and asynchronous iterator over the results, in the order of the images. An error is raised in
+        place of its result, and ends the stream. ``close`` or ``aclose`` stops the running jobs
 
     Examples
     --------

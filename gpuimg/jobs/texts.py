@@ -1,9 +1,9 @@
-"""A step of a chain as a text, ``gaussian:sigma=2,mode=nearest``: on the command line, and wherever there is no Python.
+"""Steps of a chain as strings, such as ``gaussian:sigma=2,mode=nearest``, for the command line and the service.
 
 Values are numbers, words, quoted strings, None, True, False, and tuples and lists of them; a footprint may be
-``disk(3)``, ``square(3)`` or ``diamond(3)``. An image is the name of its file, quoted where it has a space, a comma, an
-equals sign, a bracket or a quote. Nothing is evaluated or opened. A text of any kind is read in time proportional to
-its length or refused in one sentence.
+``disk(3)``, ``square(3)`` or ``diamond(3)``. An image is the name of its file, quoted if it contains a space, a comma,
+an equals sign, a bracket or a quote. Nothing is evaluated or opened. Any string is read in time proportional to its
+length, or rejected with a one-line error.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from gpuimg.filters import all_filters, filter_named
 from gpuimg.footprints import diamond, disk, square
 from gpuimg.registry import Filter
 
-NOT_PARAMETERS = ("axes", "alpha", "backend", "out")  # of a filter, but not of a step: who runs the chain sets them
+NOT_PARAMETERS = ("axes", "alpha", "backend", "out")  # of a filter, but not of a step: set by the caller of the chain
 MAX_TEXT = 20_000  # characters
 MAX_NUMBER = 40  # characters
 MAX_DEPTH = 8  # brackets within brackets
-MAX_REACH = 49  # of a footprint by its name, so that its pixels are a text that can be read
+MAX_REACH = 49  # of a named footprint, so that its pixels fit a step that can be read
 
 FOOTPRINTS = {"disk": disk, "square": square, "diamond": diamond}
 
@@ -41,18 +41,18 @@ KINDS = "must be a number, a word, None, True, False or a tuple or list of them"
 
 
 def read_step(text: str) -> tuple[str, dict[str, Any]]:
-    """Read the text of a step.
+    """Parse a step.
 
     Parameters
     ----------
-    text : a filter's name; after a colon its parameters, ``name=value`` with commas between. Values without names come
-        first and go to the filter's parameters in order, as in Python: ``clip:50,200`` is ``clip:min=50,max=200``.
-        Where a parameter takes several numbers, those that follow belong to it: ``resize:480,640`` is
-        ``resize:output_shape=(480,640)``. In a quoted string a backslash stands before a quote or another backslash
+    text : a filter's name, followed by a colon and its parameters, ``name=value``, separated by commas. Values without
+        names come first and are assigned to the filter's parameters in order, as in Python: ``clip:50,200`` is
+        ``clip:min=50,max=200``. A parameter of several numbers takes the numbers that follow: ``resize:480,640`` is
+        ``resize:output_shape=(480,640)``. In a quoted string, a backslash escapes a quote or another backslash
 
     Returns
     -------
-    The filter's name and its parameters, as `gpuimg.chain` takes them. Images are what the text names them by
+    The filter's name and its parameters, as for `gpuimg.chain`. Images are returned as file names
 
     Raises
     ------
@@ -77,20 +77,20 @@ def read_step(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def write_step(name: str, params: Mapping[str, Any]) -> str:
-    """Write a step as a text that `read_step` reads: defaults left out, parameters in the order of the signature.
+    """Format a step for `read_step`, without defaults, with parameters in the order of the signature.
 
     Parameters
     ----------
-    name : of a filter
-    params : of the filter; arrays are written as lists
+    name : name of a filter
+    params : parameters of the filter; arrays are written as lists
 
     Returns
     -------
-    str : one text for all ways to write the step
+    str : the normalised step
 
     Raises
     ------
-    ValueError : no text holds a value, for example an image
+    ValueError : a value, such as an image, cannot be written
 
     Examples
     --------
@@ -110,14 +110,14 @@ def write_step(name: str, params: Mapping[str, Any]) -> str:
 
 
 def parameters(entry: Filter) -> Mapping[str, inspect.Parameter]:
-    """What can be set in a step: the function's parameters without the image and what stands in `NOT_PARAMETERS`."""
+    """Return the parameters of a step: the function's, without the image and those in `NOT_PARAMETERS`."""
     return _parameters(entry.function)
 
 
 @cache
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     signature = list(inspect.signature(function).parameters.values())[1:]
-    # The weight of `blend` has the name of an argument that says what an image is.
+    # The weight of `blend` has the name of an argument that other filters use for alpha channels.
     kept = [each for each in signature if each.name not in NOT_PARAMETERS or each.kind != each.KEYWORD_ONLY]
     return MappingProxyType({each.name: each for each in kept})
 
@@ -134,7 +134,7 @@ def _check_names(entry: Filter, params: Mapping[str, Any]) -> None:
 
 
 def _taken_by(entry: Filter, name: str) -> str:
-    """Which filter of the same family takes a parameter, if there is one only: resize has no scale, rescale has."""
+    """Suggest the filter of the same family that takes a parameter, if there is only one: rescale for scale."""
     family = [each for each in all_filters().values() if each.family == entry.family]
     takers = [each.name for each in family if name in parameters(each)]
     return f"; {takers[0]} takes {name}" if len(takers) == 1 else ""
@@ -167,7 +167,7 @@ def _read(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _pairs(arguments: str, known: Mapping[str, inspect.Parameter]) -> dict[str, list[str]]:
-    """The tokens of each parameter's value; a `ValueError` where it is written otherwise."""
+    """Split tokens into parameters and their values; raise a `ValueError` if they are malformed."""
     pairs: dict[str, list[str]] = {}
     unnamed = [each for each in known.values() if each.kind != each.KEYWORD_ONLY] or list(known.values())[:1]
     key, is_whole = "", True
@@ -190,12 +190,12 @@ def _pairs(arguments: str, known: Mapping[str, inspect.Parameter]) -> dict[str, 
 
 
 def _takes_one(parameter: inspect.Parameter) -> bool:
-    """Whether a parameter takes one number at most, or an image."""
+    """Return whether a parameter takes at most one number, or an image."""
     return set(parameter.annotation.split(" | ")) <= TAKES_ONE
 
 
 def _is_alone(piece: list[str], known: Mapping[str, inspect.Parameter]) -> bool:
-    """Whether a piece is a value without a name."""
+    """Return whether a piece is a value without a name."""
     if not piece or "=" in piece or piece[0] in known:
         return False
     return len(piece) == 1 or piece[0] in CLOSING or piece[0] in FOOTPRINTS
@@ -211,18 +211,18 @@ def _is_number(piece: list[str]) -> bool:
 
 
 def _is_file(tokens: list[str]) -> bool:
-    """Whether an image's value is the name of a file without quotes."""
+    """Return whether the value of an image is an unquoted file name."""
     (token, *rest) = tokens
     return not (rest or token[0] in "([,=])'\"" or token in CONSTANTS or WRITTEN_NUMBER.fullmatch(token))
 
 
 def _enclosed(value: list[str]) -> list[str]:
-    """Numbers with commas between as a tuple."""
+    """Enclose comma-separated numbers as a tuple."""
     return ["(", *value, ")"] if value[1:2] == [","] else value
 
 
 def _pieces(arguments: str) -> list[list[str]]:
-    """The tokens between the commas that stand in no brackets."""
+    """Split tokens at commas outside brackets."""
     pieces: list[list[str]] = [[]]
     closings: list[str] = []
     for token in _tokens(arguments.strip()):
@@ -271,7 +271,7 @@ def _value(tokens: list[str]) -> Any:
 
 
 def _next(left: list[str], depth: int) -> Any:
-    """Take a value from the end of the tokens that are left, whose brackets are in pairs."""
+    """Pop a value from the end of the remaining tokens, whose brackets are balanced."""
     token = left.pop()
     if token in CLOSING:
         return _sequence(left, CLOSING[token], depth + 1)
@@ -324,8 +324,8 @@ def _default(entry: Filter, parameter: inspect.Parameter) -> str:
 
 def _written(entry: Filter, parameter: inspect.Parameter, value: Any) -> str:
     if entry.is_image(parameter.name, value) and not isinstance(value, str):
-        raise ValueError(f"{entry.name}: {parameter.name} is an image, which has no text")
-    # A type alias hides the floats in it, for annotations are texts here.
+        raise ValueError(f"{entry.name}: {parameter.name} is an image, which cannot be written as text")
+    # A type alias hides its floats, as annotations are strings here.
     takes_floats = any(word in parameter.annotation for word in ("float", "Sigma"))
     try:
         return _text_of(value, takes_floats)
@@ -354,11 +354,11 @@ def _text_of(value: Any, takes_floats: bool) -> str:
     raise TypeError
 
 
-# Results that are no images ------------------------------------------------------------------------------------------
+# Results that are not images -----------------------------------------------------------------------------------------
 
 
 def plain(result: Any) -> Any:
-    """Arrays and NumPy's numbers as lists and numbers for JSON, which has no infinities: None, as for NaN."""
+    """Convert arrays and NumPy scalars to lists and numbers for JSON; NaN and infinities to None."""
     if hasattr(result, "_asdict"):
         return {name: plain(part) for name, part in result._asdict().items()}
     if isinstance(result, tuple | list):

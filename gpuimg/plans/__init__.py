@@ -1,5 +1,5 @@
-"""What is to be done, without pixels: values, nodes, and the graph that they make.
+"""Computations without pixels: values, nodes, and the graph that they form.
 
-A filter's plan is a function of `Value` objects and plain parameters that returns the value that it makes. It is called
-once for each combination of parameters, shapes and dtypes; how the graph is run is the business of the backends.
+A filter's plan is a function of `Value` objects and plain parameters that returns the resulting value. It is called
+once for each combination of parameters, shapes and dtypes; the backends run the graph.
 """

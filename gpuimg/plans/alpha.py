@@ -1,12 +1,12 @@
-"""Filters of images with an alpha channel, made of their plans for images without one.
+"""Plans for images with an alpha channel, derived from the plans for images without one.
 
 The last of two or four channels is alpha: straight, not premultiplied. A filter treats it in one of four ways:
 
-- "channel": as it treats every other channel.
-- "kept": the colours are filtered, alpha stays. Where the result has another dtype or shape, alpha is dropped.
+- "channel": like any other channel.
+- "kept": the colours are filtered, alpha is unchanged. If the result has another dtype or shape, alpha is dropped.
 - "weighed": colours are averaged with alpha as their weight: multiplied by it, filtered, divided by the filtered alpha.
-  Alpha is filtered like a channel. Where the result's alpha is 0, and where everything that a pixel is made of is
-  opaque, the colours are those of the filter without weights; it alone runs where the whole image is opaque.
+  Alpha is filtered like a channel. Where the result's alpha is 0, and where all input pixels of a result are opaque,
+  the colours are those of the filter without weights; for an opaque image only that filter runs.
 - "dropped": the colours are filtered, and the result has no alpha.
 """
 
@@ -29,8 +29,8 @@ from gpuimg.typing import Treatment
 
 CONSTANT = images.MODES["constant"].code
 COUNTS = np.dtype(np.int64)
-# A constant colour stays exactly: float32 does for bytes, float64 for the rest. By less than this alpha may differ from
-# the maximum by rounding, and a colour not visibly if what differs more is taken for opaque.
+# A constant colour must not change: float32 suffices for bytes, float64 for other dtypes. Alpha may differ from the
+# maximum by less than this through rounding; taking slightly larger differences for opaque changes no colour visibly.
 OPAQUE_WITHIN = {FLOAT32: 2.0**-16, FLOAT64: 2.0**-32}
 MIXING = ("bilateral", "nl_means")  # kernels that filter all channels together
 MOVING = ("pick", "flip", "transpose", "warp_nearest", "remap_nearest")  # kernels that compute nothing
@@ -38,7 +38,7 @@ MOVING = ("pick", "flip", "transpose", "warp_nearest", "remap_nearest")  # kerne
 
 @cache
 def with_alpha(plan: Plan, treatment: Treatment) -> Plan:
-    """The plan for images with an alpha channel of a filter whose plan for others this is."""
+    """Return the plan for images with an alpha channel, given a filter's plan for other images."""
     return plan if treatment == "channel" else partial(TREATMENTS[treatment], plan)
 
 
@@ -56,12 +56,12 @@ def _is_like(made: Value, image: Value) -> bool:
 
 
 def _mixes_channels(node: AnyNode) -> bool:
-    """Whether what becomes of a channel depends on the others; histograms are of each channel, as tables are."""
+    """Return whether the result of a channel depends on other channels; histograms and tables are per channel."""
     return getattr(node, "kernel", "") in MIXING or (isinstance(node, Fold) and node.kernel != "histogram")
 
 
 def _with_alpha_of(image: Value, colors: Value) -> Value:
-    """The colours of one image and the alpha of another."""
+    """Combine the colours of one image with the alpha of another."""
     plain = np.dtype(f"u{image.dtype.itemsize}")
     return view(point("colors", view(colors, plain), work=0.5, other=view(image, plain)), image.dtype)
 
@@ -80,12 +80,12 @@ def plan_weighed(plan: Plan, image: Value, *rest: Hashable) -> AnyValue | tuple[
         raise ValueError("cval must be 0 for images with an alpha channel")
     most = 1.0 if image.dtype.kind == "f" else float(images.limits(image.dtype)[1])
     real = FLOAT32 if image.dtype == UINT8 and not any(map(_sums_beyond_float32, nodes)) else FLOAT64
-    # Integers are opaque all around where their alpha comes out as the maximum. Not so floats, which may be above it,
-    # as may sums with negative weights; and not where there may be nothing beyond a border: another channel tells.
+    # Integers whose filtered alpha is the maximum have only opaque inputs. Floats may exceed it, as may sums with
+    # negative weights, and constant borders have no alpha: in these cases an additional channel is filtered.
     is_told_by_alpha = image.dtype.kind != "f" and all(map(_is_mean_of_pixels, nodes))
     wide = _with_channels(image, image.channels + (not is_told_by_alpha))
     limit = most * (1 - OPAQUE_WITHIN[real])
-    # From bytes to floats, "resample" multiplies by alpha itself.
+    # From bytes to floats, the kernel "resample" multiplies by alpha.
     is_done = is_told_by_alpha and real == FLOAT32 and _is_resampled(image, plain)
     inputs = tuple([given for given in rest if isinstance(given, Value | Small)])
 
@@ -105,7 +105,7 @@ def plan_weighed(plan: Plan, image: Value, *rest: Hashable) -> AnyValue | tuple[
 
 
 def _sums_beyond_float32(node: AnyNode) -> bool:
-    """Whether sums of bytes times bytes, whose order depends on the backend, may be inexact in float32."""
+    """Return whether sums of products of bytes, whose order depends on the backend, may be inexact in float32."""
     if not isinstance(node, Window) or node.kernel != "uniform":
         return False
     area = (2 * node.reach[0] + 1) * (2 * node.reach[1] + 1)
@@ -113,7 +113,7 @@ def _sums_beyond_float32(node: AnyNode) -> bool:
 
 
 def _in_type(filtered: Value, dtype: np.dtype[Any]) -> Value:
-    """What a filter's last node makes, in another type."""
+    """Change the dtype of the result of a filter's last node."""
     if filtered.dtype == dtype:
         return filtered
     node = filtered.node
@@ -123,7 +123,7 @@ def _in_type(filtered: Value, dtype: np.dtype[Any]) -> Value:
 
 
 def _border_of(node: AnyNode) -> Argument | None:
-    """The constant that surrounds what a node reads or makes, as a number or its bits; None where there is none."""
+    """Return the constant beyond the borders of a node's image, as a number or its bits; None without one."""
     if isinstance(node, Window) and node.edge[0] == CONSTANT:
         return node.edge[1]
     if isinstance(node, Resample) and node.kernel == "pad":
@@ -133,7 +133,7 @@ def _border_of(node: AnyNode) -> Argument | None:
 
 
 def _is_mean_of_pixels(node: AnyNode) -> bool:
-    """Whether samples beyond the borders are known to be those of other pixels, and no weight is negative."""
+    """Return whether samples beyond the borders repeat pixels of the image, and no weight is negative."""
     if isinstance(node, Window):
         return _border_of(node) is None
     if not isinstance(node, Resample) or node.kernel != "resample":
@@ -157,23 +157,23 @@ TREATMENTS = {"kept": plan_kept, "weighed": plan_weighed, "dropped": plan_droppe
 
 
 def channels(image: Value, first: int, count: int) -> Value:
-    """Some neighbouring channels; one of them is an image (H, W)."""
+    """Extract consecutive channels; a single channel is an image (H, W)."""
     shape = _with_channels(image, count)
     return moved(image, partial(point, "channels", shape=shape, work=0.5, first=first, count=count))
 
 
 def colors_of(other: Value, image: Value) -> Value:
-    """The channels of a second image that go with those of the first, which may have lost its alpha."""
+    """Extract the channels of a second image that the first one has, which may have lost its alpha."""
     return channels(other, 0, image.channels) if image.channels < other.channels else other
 
 
 def each_channel(image: Value, plan: Callable[[Value], Value]) -> Value:
-    """The channels of an image, each as a plan makes it of this channel alone."""
+    """Apply a plan to each channel of an image."""
     return reduce(append, [plan(channels(image, place, 1)) for place in range(image.channels)])
 
 
 def append(image: Value, other: Value) -> Value:
-    """The channels of an image and behind them the last channel of another."""
+    """Append the last channel of another image to the channels of an image."""
     plain = np.dtype(f"u{image.dtype.itemsize}")
     joined = point(
         "append",

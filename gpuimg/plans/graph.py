@@ -1,4 +1,4 @@
-"""The graph of a plan: its nodes in order, which of them run together, and when each value is last used."""
+"""The graph of a plan: its nodes in order, grouped to run together, and the last use of each value."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ AnyValue: TypeAlias = Value | Small
 Plan: TypeAlias = "Callable[..., AnyValue | tuple[AnyValue, ...]]"
 
 
-GRAPHS_KEPT = 128  # as far as their tables, as long as an image has rows and columns, are not too large together
-NEVER = 1 << 60  # later than any group
+GRAPHS_KEPT = 128  # fewer if their tables, which may have an entry for each row and column, are too large
+NEVER = 1 << 60  # after the last group
 
 
 class Group(NamedTuple):
@@ -25,12 +25,12 @@ class Group(NamedTuple):
 
     Attributes
     ----------
-    nodes : one node; or several that can run some rows at a time, the last of which makes the only values that are used
-        outside
-    is_filled : whether an executor fills memory for them
+    nodes : one node; or several that can run a band of rows at a time, of which only the last makes values that are
+        used outside the group
+    is_filled : whether an executor allocates memory for these values
     makes : these values
-    targets : for each of them, which of the graph's results has the same memory; None: neither of them
-    in_place : for each image that the last node changes, whether that may be done in place
+    targets : for each of these values, which of the graph's results has the same memory; None: no result
+    in_place : for each image that the last node changes, whether it may be changed in place
     expired : values that are not used afterwards
     """
 
@@ -44,23 +44,23 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Graph:
-    """What a plan made of its inputs.
+    """The nodes of a plan.
 
     Attributes
     ----------
     inputs, results : values
     is_single : whether the plan returned one value, not a tuple
-    written : for each result, whether a group makes it in the memory that is given for it
-    kept : for each result, whether it is the input of the same place, changed in place
+    written : for each result, whether a group writes it to the memory given for it
+    kept : for each result, whether it is the input of the same index, changed in place
     nodes : in an order in which they can run
-    chained : groups of nodes that run some rows at a time
+    chained : groups of nodes that run a band of rows at a time
     separate : each node as a group
     kernels : in the order of their nodes, those of loops once
-    only : the node whose results are those of the graph, or views of them, where that is all there is to do
-    read : the values that it reads, inputs or views of them, and their numbers among the inputs
+    only : the only node besides views, if its results are those of the graph; otherwise None
+    read : the values that the only node reads, inputs or views of them, and their indices among the inputs
     made_as : shapes and dtypes of the results, if there is an only node
-    jobs : what it amounts to for the cost rule; see `gpuimg.choosing.job_of`
-    direct : on the CPU, worked out at the first run if the graph is one call; see `gpuimg.backend.calls.Direct`
+    jobs : inputs of the cost model; see `gpuimg.choosing.job_of`
+    direct : cached by the CPU backends at the first run if the graph is one call; see `gpuimg.backend.calls.Direct`
     """
 
     inputs: tuple[AnyValue, ...]
@@ -86,7 +86,7 @@ def _kernels(node: AnyNode) -> tuple[str, ...]:
 
 
 def _table_bytes(graph: Graph) -> int:
-    """Bytes of the arrays among the arguments of a graph's kernels."""
+    """Return the size in bytes of the arrays among the arguments of a graph's kernels."""
     total = 0
     for node in graph.nodes:
         if isinstance(node, Loop):
@@ -98,7 +98,7 @@ def _table_bytes(graph: Graph) -> int:
 
 @kept(GRAPHS_KEPT, _table_bytes)
 def graph_of(plan: Plan, specs: tuple[Spec, ...], tables: int, parameters: tuple[Hashable, ...]) -> Graph:
-    """The graph of a plan for images of these shapes and dtypes, some tables, and parameters."""
+    """Return the graph of a plan for images of these shapes and dtypes, a number of tables, and parameters."""
     inputs: tuple[AnyValue, ...] = (
         *[Value(shape, _plain(dtype)) for shape, dtype in specs],
         *[Small(index=index) for index in range(tables)],
@@ -107,12 +107,12 @@ def graph_of(plan: Plan, specs: tuple[Spec, ...], tables: int, parameters: tuple
 
 
 def _plain(given: Any) -> Any:
-    """A dtype without its metadata, which is not compared: it would get into the results for other images."""
+    """Strip a dtype's metadata, which is ignored by comparisons and would appear in the results for other images."""
     return np.dtype(given.str) if isinstance(given, np.dtype) and given.metadata else given
 
 
 def made_graph(inputs: tuple[AnyValue, ...], made: AnyValue | tuple[AnyValue, ...], owned: int = 0) -> Graph:
-    """The graph that makes one or several values of the inputs, the first ``owned`` of which may be overwritten."""
+    """Build the graph that computes values from inputs, the first ``owned`` of which may be overwritten."""
     results = made if isinstance(made, tuple) else (made,)
     if len(set(results)) < len(results):
         raise TypeError("a plan must not return the same value twice")
@@ -132,9 +132,8 @@ def made_graph(inputs: tuple[AnyValue, ...], made: AnyValue | tuple[AnyValue, ..
 
 
 def _only(groups: tuple[Group, ...], results: tuple[AnyValue, ...]) -> Node | None:
-    """The only node of a graph besides views, where all that it makes are the results in their order, and it changes no
-    image."""
-    group = _besides_views(groups)
+    """Return the only node besides views, if its results are those of the graph, in order, and it changes no image."""
+    group = _only_filled(groups)
     if group is not None:
         (node,) = group.nodes
         made = [root_of(result) for result in results]
@@ -144,13 +143,13 @@ def _only(groups: tuple[Group, ...], results: tuple[AnyValue, ...]) -> Node | No
 
 
 def only_group(graph: Graph) -> Group | None:
-    """The group that a graph consists of, besides views, if it reads images and makes results in the given memory."""
-    group = _besides_views(graph.chained)
+    """Return the only group besides views, if it changes no image and writes all results to the given memory."""
+    group = _only_filled(graph.chained)
     return group if group is not None and all(graph.written) and None not in group.targets else None
 
 
-def _besides_views(groups: tuple[Group, ...]) -> Group | None:
-    """The only group besides views, if memory is filled for it and it changes no image."""
+def _only_filled(groups: tuple[Group, ...]) -> Group | None:
+    """Return the only group that is not a view, if memory is allocated for it and it changes no image."""
     others = [group for group in groups if not _is_plain_view(group)]
     return others[0] if len(others) == 1 and others[0].is_filled and not others[0].in_place else None
 
@@ -168,17 +167,17 @@ def loop(
     rounds: float = 2.0,
     begins: Small | None = None,
 ) -> tuple[Value, ...]:
-    """Repeat a plan on its results until it says stop.
+    """Repeat a plan on its results until it returns 0.
 
     Parameters
     ----------
     body : called with values like those of ``state`` and ``constants``; returns a new state of the same shapes and
-        dtypes, and a `Small`: 0 stops
+        dtypes, and a `Small`: 0 ends the loop
     state : the values before the first round; each round may overwrite them
     constants : further values that the body reads
-    limit : the most rounds; more raise an error when the graph is run
-    rounds : how many the cost rule reckons with
-    begins : a number: 0 means not even one round
+    limit : maximum number of rounds; exceeding it raises an error when the graph is run
+    rounds : number of rounds assumed by the cost model
+    begins : a number; 0 skips the loop
 
     Returns
     -------
@@ -188,7 +187,7 @@ def loop(
     others = tuple([_like(value, number) for number, value in enumerate(constants)])
     made = body(*own, *others)
     if not isinstance(made, tuple) or len(made) != len(state) + 1 or not isinstance(made[-1], Small):
-        raise TypeError(f"the body of a loop over {len(state)} values must return as many and a small one")
+        raise TypeError(f"the body of a loop over {len(state)} values must return as many values and a Small")
     for before, after in zip(state, made[:-1], strict=True):
         if not isinstance(after, Value) or (after.shape, after.dtype) != (before.shape, before.dtype):
             raise TypeError(f"the body of a loop must keep the state's shape {before.shape} and dtype {before.dtype}")
@@ -201,7 +200,7 @@ def _like(value: AnyValue, number: int) -> AnyValue:
 
 
 def _in_order(value: AnyValue, seen: set[AnyNode]) -> Iterator[AnyNode]:
-    """The node that makes a value, behind all that it depends on, without those that were seen."""
+    """Yield the node that makes a value, after all nodes that it depends on, except those already seen."""
     node = value.node
     if node is not None and node not in seen:
         seen.add(node)
@@ -211,12 +210,12 @@ def _in_order(value: AnyValue, seen: set[AnyNode]) -> Iterator[AnyNode]:
 
 
 def all_nodes(value: AnyValue) -> tuple[AnyNode, ...]:
-    """All nodes that a value is made by, in an order in which they can run."""
+    """Return all nodes that compute a value, in an order in which they can run."""
     return tuple(_in_order(value, set()))
 
 
 def operands(node: AnyNode) -> list[AnyValue]:
-    """The values that a node reads."""
+    """Return the values that a node reads."""
     if isinstance(node, View):
         return [node.image, *node.after]
     if isinstance(node, Loop):
@@ -226,7 +225,7 @@ def operands(node: AnyNode) -> list[AnyValue]:
 
 
 def _uses(nodes: tuple[AnyNode, ...]) -> dict[AnyNode, set[AnyNode]]:
-    """For each node, the nodes that read what it makes."""
+    """Return, for each node, the nodes that read its results."""
     found: dict[AnyNode, set[AnyNode]] = {node: set() for node in nodes}
     for node in nodes:
         for value in operands(node):
@@ -238,7 +237,7 @@ def _uses(nodes: tuple[AnyNode, ...]) -> dict[AnyNode, set[AnyNode]]:
 def _grouped(
     nodes: tuple[AnyNode, ...], uses: dict[AnyNode, set[AnyNode]], results: tuple[AnyValue, ...]
 ) -> list[tuple[AnyNode, ...]]:
-    """Groups of nodes in an order in which they can run."""
+    """Group nodes, in an order in which the groups can run."""
     kept = {value.node for value in results}
     groups: dict[AnyNode, set[AnyNode]] = {}
     taken: set[AnyNode] = set()
@@ -255,7 +254,7 @@ def _grouped(
 
 
 def _joins(node: AnyNode, members: set[AnyNode], uses: dict[AnyNode, set[AnyNode]]) -> bool:
-    """Whether a node can run with a group that reads what it makes, some rows at a time."""
+    """Return whether a node can run with a group that reads its result, a band of rows at a time."""
     readers = uses[node]
     if not readers or not readers <= members or not _is_banded(node) or len(node.results) > 1:  # type: ignore[union-attr]
         return False
@@ -277,7 +276,7 @@ def _is_banded(node: AnyNode) -> bool:
 
 
 def changed_by(node: AnyNode) -> tuple[Value, ...]:
-    """The images that a node changes in place, if their memory is free."""
+    """Return the images that a node changes in place, if their memory is free."""
     if isinstance(node, Loop):
         return node.state
     return (node.image,) if isinstance(node, Parts) and node.changes else ()
@@ -287,14 +286,14 @@ Members: TypeAlias = "Sequence[tuple[AnyNode, ...]]"
 
 
 class _Order(NamedTuple):
-    """Groups of nodes in the order in which they run, and the number of the group in which each value is last used."""
+    """Groups of nodes in the order in which they run, and the index of the last group that uses each value."""
 
     members: Members
     ends: dict[AnyValue, int]
 
 
 def _last_uses(members: Members, results: tuple[AnyValue, ...]) -> dict[AnyValue, int]:
-    """The group in which each value is last used, without those that are made and used inside of a group."""
+    """Return the group in which each value is last used, except values made and used inside a group."""
     inner = {node for nodes in members for node in nodes[:-1]}
     ends: dict[AnyValue, int] = {}
     for number, nodes in enumerate(members):
@@ -304,18 +303,18 @@ def _last_uses(members: Members, results: tuple[AnyValue, ...]) -> dict[AnyValue
 
 
 def root_of(value: AnyValue) -> AnyValue:
-    """The value whose memory a view shows."""
+    """Return the value whose memory a view shares."""
     while isinstance(value.node, View):
         value = value.node.image
     return value
 
 
 class _Memory:
-    """Which images may be changed in place, and which nodes make the memory of results.
+    """Which images may be changed in place, and which nodes write to the memory of results.
 
     Attributes
     ----------
-    targets : by a node and the place of what it makes, the result that lies in that memory
+    targets : by node and index of its result, the graph's result in that memory
     """
 
     def __init__(self, results: tuple[AnyValue, ...], owned: tuple[AnyValue, ...], orders: Sequence[_Order]) -> None:
@@ -334,7 +333,7 @@ class _Memory:
         return self._in_place.get(node, ())
 
     def _changes(self, members: Members, ends: dict[AnyValue, int]) -> dict[AnyNode, tuple[bool, ...]]:
-        """For each node that changes images, whether it owns them and nothing reads them afterwards."""
+        """Return, for each node that changes images, whether it owns them and nothing reads them afterwards."""
         found = {}
         for number, nodes in enumerate(members):
             node = nodes[-1]
@@ -351,7 +350,7 @@ class _Memory:
         return {node: changes for node, changes in found.items() if changes}
 
     def origin(self, value: AnyValue) -> AnyValue | None:
-        """The value whose memory a value lies in; None where that is not known before the graph is run."""
+        """Return the value whose memory a value shares; None if unknown before the graph is run."""
         value = root_of(value)
         while isinstance(value, Value) and value.node is not None:
             node, place = value.node, value.index
@@ -364,7 +363,7 @@ class _Memory:
 
 
 def _groups(order: _Order, memory: _Memory) -> tuple[Group, ...]:
-    """Groups in this order, with what each makes and uses for the last time."""
+    """Return the groups in this order, with the values that each makes and uses for the last time."""
     members, ends = order
     used = {(value.node, value.index): value for value in ends}
     groups = []
@@ -387,12 +386,12 @@ def _groups(order: _Order, memory: _Memory) -> tuple[Group, ...]:
 
 
 def _unused(node: AnyNode, place: int) -> AnyValue:
-    """A result that nothing reads."""
+    """Return a value for a result that nothing reads."""
     return Value(*node.results[place], node, place) if isinstance(node, Node) else Small(index=place)
 
 
 def _count(node: AnyNode) -> int:
-    """How many results a node has."""
+    """Return the number of results of a node."""
     if isinstance(node, Node):
         return len(node.results)
     return len(node.state) if isinstance(node, Loop) else node.count if isinstance(node, Host) else 1

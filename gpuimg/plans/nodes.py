@@ -1,12 +1,12 @@
-"""Nodes: the kinds of work that a graph consists of.
+"""Nodes: the kinds of work of which a graph consists.
 
 A kernel sees an image as flat rows: ``(H, W, C)`` becomes ``(H, W * C)``, so that horizontally neighbouring pixels are
 ``C`` elements apart. A node's keyword arguments are matched with the kernel's parameters by name: numbers, arrays,
-other images, and what folds return. The parameters ``step`` (the channels), ``mode`` and ``cval`` are filled in.
+other images, and results of folds. The parameters ``step`` (the channels), ``mode`` and ``cval`` are filled in.
 
-A node with several results names the kernel's parameters that the further ones are written to, with their dtypes and,
-where that is not the first one's, their shapes: ``results={"direction": dtype}`` or ``{"changed": (shape, dtype)}``.
-All of them are the `Value.results` of the value that is returned.
+A node with several results names the kernel's parameters to which the further results are written, with their dtypes
+and, unless it is that of the first result, their shapes: ``results={"direction": dtype}`` or
+``{"changed": (shape, dtype)}``. `Value.results` of the returned value are all results.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WRAP = MODES["wrap"].code
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where a kernel takes the memory of a further result; ``index`` counts from 1."""
+    """Placeholder among a kernel's arguments for the memory of a further result; ``index`` counts from 1."""
 
     index: int
 
@@ -49,14 +49,14 @@ class Node:
     image : the image that is read
     arguments : in the order of the kernel's parameters
     shape, dtype : of the first result
-    work : operations an element relative to a simple one; the cost rule's guess before it has measured
+    work : operations per element relative to a simple kernel; the cost model's guess before it has measured
     results : shape and dtype of each result
-    effort : elements times work, those of a window's halo included, which every band of rows begins with
-    pieces : into how many pieces the work can be divided, by default the rows of the result
-    reach_rows : rows of the image needed above an output row and below
+    effort : elements times work, including a window's halo, with which every band of rows begins
+    pieces : number of pieces into which the work can be divided, by default the rows of the result
+    reach_rows : rows of the image needed above and below an output row
     is_constant : whether the arguments are the same in every run: numbers and arrays
-    is_prepared : whether all arguments but images are
-    calls : on the CPU, worked out at the first one; see `gpuimg.backend.calls`
+    is_prepared : whether all arguments except images are the same in every run
+    calls : cached by the CPU backends at the first call; see `gpuimg.backend.calls`
     """
 
     kernel: str
@@ -87,7 +87,7 @@ class Node:
 
     @property
     def halo(self) -> tuple[int, int] | None:
-        """Rows and columns of input needed around an output pixel; None where rows are not 1:1."""
+        """Rows and columns of input needed around an output pixel; None if rows are not 1:1."""
         return None
 
     def _pieces(self) -> int:
@@ -96,7 +96,7 @@ class Node:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Point(Node):
-    """Each pixel independently."""
+    """Work on each pixel independently."""
 
     @property
     def halo(self) -> tuple[int, int]:
@@ -105,7 +105,7 @@ class Point(Node):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Window(Node):
-    """Each pixel from a bounded neighbourhood; ``edge`` is the border mode's number and its constant."""
+    """Work on a bounded neighbourhood of each pixel; ``edge`` is the border mode's number and its constant."""
 
     reach: tuple[int, int]
     edge: Edge
@@ -116,21 +116,21 @@ class Window(Node):
 
     @property
     def wraps(self) -> bool:
-        """Whether the first and last rows need those at the other end."""
+        """Whether the first and last rows need rows at the other end."""
         return self.edge[0] == WRAP and self.reach[0] > 0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Resample(Node):
-    """Rows that are not 1:1 with those of the image."""
+    """Work whose output rows are not 1:1 with those of the image."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Parts(Node):
-    """Work on a whole image in ``count`` independent parts, in any order and at once.
+    """Work on a whole image in ``count`` independent parts, in any order or in parallel.
 
-    The kernel gets the numbers [top, bottom) of the parts to do. With ``changes`` it works on its image, which it gets
-    as ``src`` and as ``dst``.
+    The kernel gets the indices [top, bottom) of the parts to compute. With ``changes`` it changes its image, which is
+    passed as both ``src`` and ``dst``.
     """
 
     count: int
@@ -142,15 +142,14 @@ class Parts(Node):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Fold(Node):
-    """A small array: a partial one of each slab of rows, combined by addition or as minima and maxima."""
+    """Reduction to a small array: one of each slab of rows, combined by addition or as minima and maxima."""
 
     combine: Literal["sum", "minmax"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Host:
-    """A pure function of small arrays, or of whole images, called on the host; it returns as many results as ``count``
-    says."""
+    """A pure function of small arrays, or of whole images, called on the host, with ``count`` results."""
 
     function: Callable[..., Any]
     arguments: tuple[Small | Value, ...]
@@ -159,7 +158,7 @@ class Host:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class View:
-    """The same memory under another dtype of the same size, once the numbers in ``after`` have been made."""
+    """The same memory under another dtype of the same size, available once ``after`` have been computed."""
 
     image: Value
     dtype: np.dtype[Any]
@@ -168,16 +167,16 @@ class View:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Loop:
-    """A graph that is repeated on its results until it says stop.
+    """A graph that is repeated on its results until it returns 0.
 
     Attributes
     ----------
-    body : its inputs are the state and the constants, its results the new state and a number: 0 stops
+    body : its inputs are the state and the constants, its results the new state and a number; 0 ends the loop
     state : values before the first round
     constants : values that are the same in every round
-    limit : the most rounds; more are an error
-    rounds : how many the cost rule reckons with
-    begins : a number: 0 means not even one round
+    limit : maximum number of rounds; exceeding it is an error
+    rounds : number of rounds assumed by the cost model
+    begins : a number; 0 skips the loop
     """
 
     body: Graph
@@ -192,25 +191,25 @@ AnyNode: TypeAlias = Node | Host | View | Loop
 
 
 def listing(function: Callable[..., Any], *images: Value | Small) -> Small:
-    """Call a pure function of whole images that returns a list of places in them, as rows of an array."""
+    """Call a pure function of whole images that returns an array of coordinates, one row for each place."""
     return Small(Host(function, images, 1), listed=True)
 
 
 def lent(image: Value) -> Small:
-    """An image for a host function that reads a part of it only: it may lie on a device, and is not copied."""
+    """Pass an image to a host function that reads only a part of it: it may be on a device, and is not copied."""
     return Small(View(image, image.dtype, ()))
 
 
 def on_host(array: Any) -> np.ndarray[Any, Any]:
-    """An array of the device's as NumPy's."""
+    """Convert an array, possibly on a device, to a NumPy array."""
     return array if isinstance(array, np.ndarray) else np.asarray(array.get())
 
 
 def view(image: Value, dtype: np.dtype[Any], after: tuple[Small, ...] = ()) -> Value:
-    """Take an image's elements for another dtype of the same size.
+    """View an image as another dtype of the same size.
 
-    ``after`` are numbers that must have been made before the image is used, such as those of a host function that
-    raises an error for some images.
+    ``after`` are numbers that must be computed before the image is used, such as results of a host function that raises
+    an error for some images.
     """
     if image.dtype == dtype and not after:
         return image
@@ -218,14 +217,14 @@ def view(image: Value, dtype: np.dtype[Any], after: tuple[Small, ...] = ()) -> V
 
 
 def moved(image: Value, move: Callable[[Value], Value]) -> Value:
-    """Move pixels as unsigned integers of their size: a few kernels serve all dtypes."""
+    """Move pixels as unsigned integers of their size, so that few kernels serve all dtypes."""
     if image.dtype.kind in "bu":
         return move(image)
     return view(move(view(image, np.dtype(f"u{image.dtype.itemsize}"))), image.dtype)
 
 
 def copied(image: Value) -> Value:
-    """The same pixels in memory of their own."""
+    """Copy an image."""
     return moved(image, lambda pixels: point("flip", pixels, work=0.5, vertical=0, horizontal=0))
 
 
@@ -240,7 +239,7 @@ def point(
     results: Results | None = None,
     **arguments: Argument,
 ) -> Value:
-    """Compute each pixel from the same pixel of one or several images."""
+    """Compute each pixel from the corresponding pixels of one or several images."""
     spec = shape or image.shape, dtype or image.dtype
     return _made(Point(kernel, image, _ordered(kernel, image, arguments, results), *spec, work, _all(spec, results)))
 
@@ -307,7 +306,7 @@ def change(
     results: Results | None = None,
     **arguments: Argument,
 ) -> Value:
-    """Change an image in independent parts; it is copied first where something else reads it."""
+    """Change an image in independent parts; it is copied first if something else reads it."""
     ordered = _ordered(kernel, image, arguments, results)
     spec = image.shape, image.dtype
     return _made(Parts(kernel, image, ordered, *spec, work, _all(spec, results), count, True))
@@ -330,7 +329,7 @@ def fold(
 
 
 def host(function: Callable[..., Any], *arguments: Small | Value, count: int = 1) -> Any:
-    """Call a pure function of small arrays, or of whole images; returns a `Small`, or a tuple of ``count`` of them."""
+    """Call a pure function of small arrays, or of whole images; return a `Small`, or a tuple of ``count`` of them."""
     node = Host(function, arguments, count)
     return Small(node) if count == 1 else tuple(Small(node, index) for index in range(count))
 
@@ -341,13 +340,13 @@ def _made(node: Node) -> Value:
 
 
 def _all(first: Spec, results: Results | None) -> tuple[Spec, ...]:
-    """Shape and dtype of each result."""
+    """Return the shape and dtype of each result."""
     more = [spec if isinstance(spec, tuple) else (first[0], spec) for spec in (results or {}).values()]
     return (first, *more)
 
 
 def _ordered(kernel: str, image: Value, given: Mapping[str, Argument], results: Results | None) -> tuple[Argument, ...]:
-    """Arguments in the order of the kernel's parameters."""
+    """Sort arguments in the order of the kernel's parameters."""
     wanted = kernels.parameters(kernel)
     known = {**given, **{name: Output(index) for index, name in enumerate(results or (), 1)}}
     if "step" in wanted:

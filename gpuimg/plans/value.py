@@ -18,10 +18,10 @@ class Value:
     Attributes
     ----------
     shape : (H, W) or (H, W, C)
-    dtype : of the elements
-    node : that makes it; None for an input of the graph
-    index : its place among the node's results
-    others : the node's further results, where this is the first
+    dtype : dtype of the elements
+    node : the node that computes it; None for an input of the graph
+    index : its index among the node's results
+    others : the node's further results, if this is the first
     """
 
     shape: tuple[int, ...]
@@ -32,7 +32,7 @@ class Value:
 
     @property
     def results(self) -> tuple[Value, ...]:
-        """All results of a node whose first this is."""
+        """All results of the node whose first result this is."""
         return (self, *self.others)
 
     @property
@@ -42,13 +42,13 @@ class Value:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Small:
-    """A number or a small array on the host: what a fold or a host function returns, or a table given with the image.
+    """A number or a small array on the host: the result of a fold or host function, or a table given with the image.
 
     Attributes
     ----------
-    node : that makes it; None for an input of the graph
-    index : its place among the node's results
-    listed : whether its rows are a list, as long as an image's pixels make it, of places in the image
+    node : the node that computes it; None for an input of the graph
+    index : its index among the node's results
+    listed : whether its rows are coordinates in the image, of which there may be any number
     """
 
     node: Node | Host | View | None = None

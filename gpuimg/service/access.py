@@ -1,4 +1,4 @@
-"""Which names the service answers to, and whose web pages may send it work."""
+"""Access rules: accepted Host headers and origins of web pages."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Access:
-    """What a request's Host and Origin headers may say.
+    """Accepted Host and Origin headers.
 
     Attributes
     ----------
-    hosts : names in Host headers, without a port; empty for any. A page whose name is made to point to this computer
-        (DNS rebinding) sends its own name
-    origins : of web pages that may send requests beside the service's own, such as ``https://images.example.com``
+    hosts : accepted names in Host headers, without a port; empty for any. They protect against DNS rebinding, where a
+        page's name is made to point to this computer
+    origins : origins of other web pages that may send requests, such as ``https://images.example.com``
 
     Examples
     --------
@@ -34,11 +34,11 @@ class Access:
     origins: tuple[str, ...] = ()
 
     def knows(self, host: str) -> bool:
-        """Whether a Host header names this service."""
+        """Return whether a Host header names this service."""
         return not self.hosts or _name(host) in self.hosts
 
     def takes(self, origin: str | None, host: str) -> bool:
-        """Whether a page of this origin, None for what is no page, may send work to the service at ``host``."""
+        """Return whether a page of this origin, None without a page, may send requests to the service at ``host``."""
         if origin is None or origin in self.origins:
             return True
         scheme, _, place = origin.lower().partition("://")
@@ -48,12 +48,12 @@ class Access:
 
 
 def access(bound: str, names: Sequence[str], origins: Sequence[str]) -> Access:
-    """What a service takes that listens on an address.
+    """Return the access rules for a service that listens on an address.
 
     Parameters
     ----------
-    bound : the address or name it listens on; an empty one is every address
-    names : of the service; if there are none, a service on loopback takes those of loopback, another one any
+    bound : address or name on which it listens; empty for all addresses
+    names : accepted names; if empty, those of loopback for a service on loopback, otherwise any
     origins : see `Access`
 
     Raises
@@ -82,7 +82,7 @@ def access(bound: str, names: Sequence[str], origins: Sequence[str]) -> Access:
 
 
 def _name(host: str) -> str:
-    """A Host header without its port, in lower case."""
+    """Return a Host header without its port, in lower case."""
     name, colon, port = host.lower().rpartition(":")
     found = name if colon and port.isdigit() and not name.endswith(":") else host.lower()
     return found.removesuffix(".")

@@ -1,4 +1,4 @@
-"""The HTTP interface: requests in, answers out, and nothing on the loop that takes long."""
+"""The HTTP interface: request handlers, with no long work on the event loop."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from gpuimg.service.schema import all_schemas, media_types, openapi
 
 log = logging.getLogger("gpuimg.service")
 
-LINGER_SECONDS = 10.0  # for the rest of a body that is refused: who still sends might lose the answer
+LINGER_SECONDS = 10.0  # for reading the rest of a rejected body: a client still sending might lose the answer
 ANY_LENGTH = 1 << 60
-# A client may take so long to read an answer, and a second more for so many bytes.
+# Time for a client to read an answer, and bytes for each additional second.
 SENDING_SECONDS, SENDING_RATE = 60.0, 100_000
 COPIED_BYTES = 1 << 16
 CACHED_SECONDS = 365 * 24 * 3600
 QUERY = ("f", "axes")
 
-# What the server takes of any request; images may be larger and slower, see `Apply`.
+# Limits of the server for any request; images may be larger and slower, see `Apply`.
 SERVER_OPTIONS: dict[str, Any] = {
     "max_header_size": 1 << 16,
     "max_body_size": 1 << 16,
@@ -43,7 +43,7 @@ SERVER_OPTIONS: dict[str, Any] = {
 
 
 class Base(web.RequestHandler):
-    """What all handlers share: access, errors as problems, headers."""
+    """Base of all handlers: access, errors as problems, headers."""
 
     needs_token = True
 
@@ -112,11 +112,11 @@ class Base(web.RequestHandler):
         return None
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> asyncio.Future[None]:
-        """Send the answer; a client that does not read it in time is cut off."""
+        """Send the answer; close the connection of a client that does not read it in time."""
         stream = cast(Any, self.request.connection).stream
         nbytes = len(chunk) if isinstance(chunk, bytes) else 0
         if nbytes > COPIED_BYTES and self.request.method != "HEAD":
-            # Tornado would join the headers and the body, which takes long.
+            # Tornado would concatenate the headers and the body, which is slow.
             self.set_header("Content-Length", nbytes)
             self.flush()
         sent = super().finish(chunk)
@@ -139,7 +139,7 @@ class Base(web.RequestHandler):
 
 
 def _problem_of(status: int, error: BaseException | None) -> Problem:
-    """What Tornado refuses by itself, and what went wrong here."""
+    """Return the problem for an error of Tornado or of the service."""
     if isinstance(error, web.HTTPError):
         details = {404: "there is nothing at this address", 405: "this method is not known here"}
         return Problem(status, details.get(status, error.log_message or "the request is not understood"))
@@ -152,14 +152,14 @@ class NotFound(Base):
 
 
 class Read(Base):
-    """An address that is only read."""
+    """Base of read-only handlers."""
 
     def head(self, *path: str) -> Any:
         return cast(Any, self).get(*path)
 
 
 class Healthy(Read):
-    """Alive: the loop answers."""
+    """Liveness: the event loop responds."""
 
     needs_token = False
 
@@ -168,7 +168,7 @@ class Healthy(Read):
 
 
 class Ready(Read):
-    """Whether requests should be sent here."""
+    """Readiness: requests should be sent here."""
 
     needs_token = False
 
@@ -216,7 +216,7 @@ class Info(Read):
 
 @web.stream_request_body
 class Apply(Base):
-    """`POST /v1/apply`: a body that is an image file, and what is made of it."""
+    """`POST /v1/apply`: run filters over the image file in the body."""
 
     def initialize(self) -> None:
         self.refused: Problem | None = None
@@ -249,7 +249,7 @@ class Apply(Base):
             self._refuse(_problem_of(error.status_code, error))
 
     def _check_head(self) -> None:
-        """Refuse what can be refused before the body is read."""
+        """Reject invalid requests before the body is read."""
         limits = self.service.limits
         headers = self.request.headers
         if headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -259,7 +259,7 @@ class Apply(Base):
             raise over("body_bytes", limits.body_bytes, length, "bytes of the body")
         if self.service.reading >= limits.reading:
             raise busy("as many bodies as may are being read")
-        if not self.service.cache.keeps:  # else the result may be there, for which the body must be known
+        if not self.service.cache.keeps:  # otherwise the result may be cached, for which the body must be read
             self.service.check_wait()
         accept = headers.get("Accept", "*/*")
         self.query = self.service.query(self.get_arguments("f"), accept, self.get_arguments("axes"))
@@ -271,18 +271,18 @@ class Apply(Base):
         self._until(limits.reading_seconds, Problem(408, "the body did not arrive in time"))
 
     def _length(self) -> int:
-        """What the body's length is said to be; 0 where that is not known, or not a number and Tornado refuses it."""
+        """Return the declared length of the body; 0 if unknown, or not a number, which Tornado rejects."""
         found = self.request.headers.get("Content-Length", "")
         return int(found) if re.fullmatch("[0-9]{1,18}", found) else 0
 
     def _allow(self, seconds: float) -> None:
-        """Let the body be of any length, as far as Tornado is concerned, and take so long."""
+        """Lift Tornado's limit on the body's length, and set the time limit for reading it."""
         connection = cast(Any, self.request.connection)
         connection.set_max_body_size(ANY_LENGTH)
         connection.set_body_timeout(seconds + 2 * LINGER_SECONDS)  # what remains of a request that was answered late
 
     def _admit(self, nbytes: int) -> None:
-        """Count bytes of the body among those that the service holds."""
+        """Reserve memory for bytes of the body."""
         service = self.service
         if service.held_bytes + nbytes > max(service.limits.received_bytes, service.limits.body_bytes):
             raise busy("the bodies and answers of other requests take the memory that there is for them")
@@ -290,7 +290,7 @@ class Apply(Base):
         self.admitted += nbytes
 
     def _until(self, seconds: float, problem: Problem) -> None:
-        """Refuse the request if it is still being read then."""
+        """Reject the request if it is still being read at this time."""
         if self.late is not None:
             self.late.cancel()
         self.late = asyncio.get_running_loop().call_later(seconds, self._too_late, problem)
@@ -303,7 +303,7 @@ class Apply(Base):
             self.finish()
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer at once, but read on for a while: a connection closed before might take the answer with it."""
+        """Answer immediately, but read on for a while: closing the connection earlier might lose the answer."""
         self.refused = problem
         self._release()
         self.set_header("Connection", "close")
@@ -376,7 +376,7 @@ class Apply(Base):
         self.finish(reply.answer.body)
 
     def on_connection_close(self) -> None:
-        """The client is gone: its work ends too, unless others wait for it."""
+        """Stop the work of a client that has disconnected, unless others wait for it."""
         self.is_gone = True
         if self.task is not None:
             self.task.cancel()
@@ -387,7 +387,7 @@ class Apply(Base):
         self._let_go()
 
     def _release(self) -> None:
-        """Let go of the body's memory."""
+        """Release the body's memory."""
         self._end_reading()
         self.body = Body()
         self.service.held_bytes -= self.admitted
@@ -408,13 +408,13 @@ class Apply(Base):
 
 
 def _matches(header: str, asked: str) -> bool:
-    """Whether an If-None-Match header names a result."""
+    """Return whether an If-None-Match header names a result."""
     names = [each.strip().removeprefix("W/") for each in header.split(",")]
     return f'"{asked}"' in names or "*" in names
 
 
 class Results(Read):
-    """`GET /v1/results/...`: what a request made before, as long as it is kept."""
+    """`GET /v1/results/...`: a cached result of an earlier request."""
 
     async def get(self, asked: str) -> None:
         answer = await self.service.cache.get(asked)
@@ -430,7 +430,7 @@ class Results(Read):
 
 
 class Page(Read):
-    """The page and what belongs to it."""
+    """The web page and its files."""
 
     needs_token = False
 
@@ -466,13 +466,13 @@ def _page_files() -> dict[str, tuple[bytes, str]]:
 
 
 def make_app(service: Service, prefix: str = "", **settings: Any) -> web.Application:
-    """The service as a Tornado application, to be run by itself or within another.
+    """Create the service as a Tornado application, standalone or within another.
 
     Parameters
     ----------
-    service : what answers
-    prefix : begins every path, such as ``/images``; for an application that is within another
-    **settings : of `tornado.web.Application`
+    service : the service that answers the requests
+    prefix : prefix of every path, such as ``/images``, for an application within another
+    **settings : settings of `tornado.web.Application`
 
     Raises
     ------

@@ -12,18 +12,18 @@ from gpuimg.files.pieces import PIECE, Memory
 
 
 class Body(io.RawIOBase):
-    """A request's body as a file: it is appended to while it arrives, then read.
+    """A request's body as a file: appended to while it arrives, then read.
 
-    Other threads run while bytes are copied, and whoever reads looks whether the work is to end.
+    Other threads can run while bytes are copied, and readers check whether the work is to stop.
 
     Parameters
     ----------
-    data : the whole body, if it is there
-    expected : its length, if that is known; no memory is taken before the bytes are there
+    data : the whole body, if it has arrived
+    expected : its length, if known; memory is allocated only as bytes arrive
 
     Attributes
     ----------
-    reads : how often it may be read still; None: without a bound
+    reads : remaining number of reads; None: unlimited
     """
 
     def __init__(self, data: bytes = b"", expected: int = 0) -> None:
@@ -37,7 +37,7 @@ class Body(io.RawIOBase):
         return self._length
 
     def append(self, chunk: bytes) -> None:
-        """Add what has arrived."""
+        """Append bytes that have arrived."""
         end = self._length + len(chunk)
         if end > self._data.size:
             larger = np.empty(max(end, 2 * self._data.size), np.uint8)
@@ -47,7 +47,7 @@ class Body(io.RawIOBase):
         self._length = end
 
     def getbuffer(self) -> memoryview:
-        """All bytes, not copied."""
+        """Return all bytes without copying."""
         return memoryview(self._data[: self._length])  # type: ignore[arg-type]
 
     def readable(self) -> bool:
@@ -88,7 +88,7 @@ class Body(io.RawIOBase):
 
 
 class Encoded(Memory):
-    """An answer's body as a file; whoever writes it looks whether the work is to end."""
+    """An answer's body as a file; writing checks whether the work is to stop."""
 
     def write(self, data: Any, /) -> int:
         stopping.look()

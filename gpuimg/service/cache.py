@@ -1,4 +1,4 @@
-"""Results by content: kept in memory, shared by the requests in flight, and by all workers where there is a Redis."""
+"""Cache of results by content: in memory, shared by requests in flight, and by all workers through Redis."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ from cachetools import LRUCache
 
 from gpuimg import __version__
 
-ENTRY_BYTES = 400  # what an answer takes besides its body: its key, its type, its places in two tables
+ENTRY_BYTES = 400  # bytes of an answer in addition to its body: its key, its type, its entries in two tables
 
 
 class Answer(NamedTuple):
-    """What answers a request again: the encoded image and its media type."""
+    """A cached answer: the encoded image and its media type."""
 
     body: bytes
     content_type: str
 
 
 class Lease(Protocol):
-    """One request's dealings with a cache that several workers share. No method raises, whatever happens there."""
+    """One request's access to a cache shared by several workers. No method raises."""
 
     async def find(self) -> Answer | None:
-        """The answer, or None: this request is to compute it."""
+        """Return the answer, or None if this request is to compute it."""
 
     async def settle(self, answer: Answer | None) -> None:
-        """Keep what was computed, and let those go on that wait for it; None: nothing was computed."""
+        """Store the computed answer, None if there is none, and release those waiting for it."""
 
 
 class Remote(Protocol):
-    """A cache that several workers share, such as `gpuimg.service.remote.Redis`."""
+    """A cache shared by several workers, such as `gpuimg.service.remote.Redis`."""
 
     def lease(self, key: str) -> Lease:
-        """What one request asks for its key."""
+        """Return a lease of a key for one request."""
 
     async def find(self, key: str) -> Answer | None:
-        """The answer if it is there; it raises nothing."""
+        """Return the answer if it is cached; never raises."""
 
     async def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
 
 
 def key(digest: bytes, chain: str, media_type: str) -> str:
-    """Name an answer by everything that it depends on.
+    """Return the key of an answer, which depends on everything that determines the answer.
 
     Parameters
     ----------
-    digest : the SHA-256 of the request's body
-    chain : the filters and their parameters, in their normal form
-    media_type : what the result is encoded as
+    digest : SHA-256 of the request's body
+    chain : the filters and their parameters, normalised
+    media_type : media type of the result
 
     Returns
     -------
-    str : 64 hexadecimal digits; other ones for another version of gpuimg
+    str : 64 hexadecimal digits, different for each version of gpuimg
 
     Examples
     --------
@@ -71,12 +71,12 @@ def key(digest: bytes, chain: str, media_type: str) -> str:
 
 
 class Cache:
-    """Answers that need no second computation, for the coroutines of one event loop.
+    """A cache of answers, for the coroutines of one event loop.
 
     Parameters
     ----------
-    nbytes : how much memory the answers may take, in bytes: the least recently used are dropped, and one that takes
-        more than a quarter is not kept. 0: none is kept; identical requests in flight are still computed once
+    nbytes : maximum memory of the answers in bytes: the least recently used are dropped, and an answer larger than a
+        quarter is not cached. 0: nothing is cached; identical requests in flight are still computed once
     remote : a cache shared with other workers
 
     Raises
@@ -107,32 +107,32 @@ class Cache:
 
     @property
     def used(self) -> int:
-        """How much memory the answers take, in bytes."""
+        """Memory of the cached answers in bytes."""
         return int(self._kept.currsize)
 
     @property
     def keeps(self) -> bool:
-        """Whether it keeps answers, here or with others."""
+        """Whether answers are cached, here or remotely."""
         return self._kept.maxsize > 0 or self._remote is not None
 
     async def get_or_make(self, key: str, make: Callable[[], Awaitable[Answer]]) -> tuple[Answer, str]:
-        """Give the answer of a key, computed at most once however many ask for it.
+        """Return the answer for a key, computing it at most once for concurrent requests.
 
         Parameters
         ----------
-        key : the name of the answer, from `key`
-        make : computes the answer. It runs in the caller's own task: cancelling that task cancels it, and the next one
-            that waits for the same answer calls its own ``make`` instead
+        key : key of the answer, from `key`
+        make : computes the answer. It runs in the caller's task: cancelling that task cancels it, and the next task
+            that waits for the same answer then calls its ``make``
 
         Returns
         -------
         Answer
-        str : where it comes from: ``"hit"`` (this process kept it), ``"remote"`` (the remote cache did), ``"joined"``
-            (a request in flight) or ``"made"``
+        str : source of the answer: ``"hit"`` (this cache), ``"remote"`` (the remote cache), ``"joined"`` (a request in
+            flight) or ``"made"``
 
         Raises
         ------
-        Exception : what ``make`` raised, to everybody who waited for it; it is not kept
+        Exception : raised by ``make``, in all tasks that waited for it; it is not cached
         """
         while True:
             kept = self._kept.get(key)
@@ -149,7 +149,7 @@ class Cache:
                 del shared  # an error's traceback holds this frame
 
     async def get(self, key: str) -> Answer | None:
-        """Give the answer of a key if it is kept, here or in the remote cache."""
+        """Return the answer for a key if it is cached, here or remotely."""
         answer = self._kept.get(key)
         if answer is None and self._remote is not None:
             answer = await self._remote.find(key)
@@ -158,7 +158,7 @@ class Cache:
         return answer
 
     async def close(self) -> None:
-        """Finish what is still being sent to the remote cache, and leave it."""
+        """Finish sending to the remote cache, and close it."""
         remote, self._remote = self._remote, None
         if self._tasks:
             await asyncio.wait(self._tasks)
@@ -166,13 +166,13 @@ class Cache:
             await remote.close()
 
     async def _lead(self, key: str, make: Callable[[], Awaitable[Answer]]) -> tuple[Answer, str]:
-        """Give the answer to all who wait for it."""
+        """Compute the answer and deliver it to all tasks that wait for it."""
         shared = self._in_flight[key] = asyncio.get_running_loop().create_future()
         try:
             answer, how = await self._find_or_make(key, make)
         except Exception as error:
             shared.set_exception(error)
-            shared.exception()  # perhaps nobody waits
+            shared.exception()  # mark as retrieved, in case no task waits
             raise
         except BaseException:
             shared.cancel()
@@ -196,7 +196,7 @@ class Cache:
             made = await make()
             return made, "made"
         finally:
-            # In a task of its own: the answer does not wait for it, and a cancelled request lets its lock go.
+            # In a separate task: the answer does not wait for it, and a cancelled request releases its lock.
             self._start(lease.settle(made))
 
     def _keep(self, key: str, answer: Answer) -> None:

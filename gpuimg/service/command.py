@@ -1,4 +1,4 @@
-"""`gpuimg serve`: one process, or a supervisor and its workers, out of settings."""
+"""`gpuimg serve`: one process, or a supervisor and its workers, according to settings."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ from gpuimg.warming import warmup
 log = logging.getLogger("gpuimg.service")
 
 DEVICES = "CUDA_VISIBLE_DEVICES"
-SWITCH_SECONDS = 0.0005  # that a thread may keep Python to itself: the loop must not wait for decoders and encoders
+SWITCH_SECONDS = 0.0005  # for which a thread may hold the interpreter: the loop must not wait for decoders and encoders
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What `gpuimg serve` was asked for.
+    """Settings of `gpuimg serve`.
 
     Attributes
     ----------
-    cache_bytes : of memory for results, in each worker
-    cache_url : of a Redis that workers and machines share; empty for none
-    cache_seconds : that a result is kept there
-    cache_entry : bytes of the largest result that is kept there
-    host_names : that Host headers may have; empty for those of loopback where ``host`` is one, otherwise any
-    origins : of web pages that may send requests, beside the service's own
-    token_file : holds the token that clients must send; empty for none
+    cache_bytes : memory for cached results, in each worker
+    cache_url : URL of a Redis shared by workers and machines; empty for none
+    cache_seconds : seconds that a result is kept in Redis
+    cache_entry : maximum bytes of a result in Redis
+    host_names : accepted names in Host headers; empty for loopback names if ``host`` is loopback, otherwise any
+    origins : origins of other web pages that may send requests
+    token_file : file with the token that clients must send; empty for none
     is_warmed : whether filters are compiled before the service is ready
     """
 
@@ -75,16 +75,16 @@ def run(settings: Settings, command: Sequence[str], say: Callable[[str], None]) 
 
     Parameters
     ----------
-    command : starts a worker, which calls this function with the same settings
-    say : shows a line to who started the service
+    command : command line that starts a worker, which calls this function with the same settings
+    say : function that prints a line
 
     Returns
     -------
-    int : the exit code
+    int : exit code
 
     Raises
     ------
-    ServeError : the port, the token or the cache cannot be used as asked for
+    ServeError : the port, the token or the cache cannot be used
     """
     parent = inherited()
     _log_to_stderr()
@@ -125,7 +125,7 @@ async def _serve(
     parent: Parent | None,
     say: Callable[[str], None],
 ) -> None:
-    """What one process does."""
+    """Run one process of the service."""
     _quiet()
     service = Service(
         limits=settings.limits,
@@ -155,7 +155,7 @@ async def _serve(
 
 
 def _log_to_stderr() -> None:
-    """Log what operators want to know; what decoders say of a client's file is not among it."""
+    """Log messages for operators to stderr, without decoders' messages about clients' files."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     log.setLevel(logging.INFO)
     for name in ("tifffile", "PIL"):
@@ -163,12 +163,12 @@ def _log_to_stderr() -> None:
 
 
 def _quiet() -> None:
-    """Let clients not fill the logs: Pillow words its warnings by what is in a file."""
+    """Suppress warnings, so that clients cannot fill the logs: Pillow's contain text from files."""
     warnings.filterwarnings("ignore", module=r"PIL\.|tifffile")
 
 
 def _warm(service: Service, say: Callable[[str], None]) -> None:
-    """Compile what is not compiled yet, once for all workers and those that take their place."""
+    """Compile filters that are not compiled yet, once for all workers and their successors."""
     be_nice(NICENESS)  # as the threads that filters share will be, which start here
     folder = os.environ.get(FOLDER)
     if folder is None:
@@ -184,7 +184,7 @@ def _warm(service: Service, say: Callable[[str], None]) -> None:
 
 
 def _compile() -> None:
-    """Compile all filters; one that fails will say so when it is used."""
+    """Compile all filters; a filter that fails raises its error when it is used."""
     try:
         warmed = warmup()
     except (GpuimgError, OSError) as error:
@@ -195,7 +195,7 @@ def _compile() -> None:
 
 
 def read_token(name: str) -> str:
-    """The token in a file, without the white space around it."""
+    """Read the token from a file, without surrounding white space."""
     if not name:
         return ""
     try:
@@ -211,7 +211,7 @@ def read_token(name: str) -> str:
 
 
 def access_of(settings: Settings) -> Access:
-    """The names that the service answers to."""
+    """Return the access rules for the settings."""
     try:
         return access(settings.host, settings.host_names, settings.origins)
     except ValueError as error:
@@ -219,7 +219,7 @@ def access_of(settings: Settings) -> Access:
 
 
 def remote_of(settings: Settings) -> Remote | None:
-    """The cache that workers share."""
+    """Return the cache shared by the workers."""
     if not settings.cache_url:
         return None
     try:
@@ -233,9 +233,9 @@ def remote_of(settings: Settings) -> Remote | None:
 
 
 def worker_count(backend: Backend) -> int:
-    """How many workers there are where nothing is said: one for each GPU, or two that share the processors.
+    """Return the default number of workers: one per GPU, or two that share the processors.
 
-    With two, Python that runs in one holds up half of the requests only.
+    With two, Python code running in one worker delays only half of the requests.
     """
     if os.name != "posix":
         return 1
@@ -244,7 +244,7 @@ def worker_count(backend: Backend) -> int:
 
 
 def devices_of(slot: int) -> dict[str, str]:
-    """The variables that give a worker one GPU of those there are."""
+    """Return the environment variables that assign one GPU to each worker."""
     count = gpu_count()
     given = os.environ.get(DEVICES)
     names = [str(number) for number in range(count)] if given is None else given.split(",")[:count]
@@ -252,5 +252,5 @@ def devices_of(slot: int) -> dict[str, str]:
 
 
 def worker_command(arguments: Sequence[str], workers: int) -> list[str]:
-    """Starts one of these workers with the arguments that this process was started with."""
+    """Return the command that starts a worker with this process's arguments."""
     return [sys.executable, "-P", "-m", "gpuimg", *arguments, "--workers", str(workers)]

@@ -1,4 +1,4 @@
-"""What a process of the service does with a request, whichever framework brought it."""
+"""The service's handling of a request, independent of the web framework."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ from gpuimg.typing import Backend
 log = logging.getLogger("gpuimg.service")
 
 HASHED_AT_ONCE = 1 << 16  # bytes
-NICENESS = 10  # of the threads that work: the loop, and who sends and takes images, come first
+NICENESS = 10  # of the worker threads: the event loop and clients on this machine come first
 READ = 2.0  # times as long as others, a request may wait whose body was read for it
 LEFT = 0.1  # of the seconds that a work was expected to take, where it takes longer
 
 
 class Query(NamedTuple):
-    """What is to be done with an image: filters, formats of the answer, best first, and the axes of a stack."""
+    """A parsed request: filters, formats of the answer in order of preference, and the axes of a stack."""
 
     chain: Chain | None
     formats: Sequence[Format | None]
     axes: str
 
     def key(self, digest: bytes) -> str:
-        """Names the result for a body with this SHA-256 digest; equal for all ways to write the query."""
+        """Return the key of the result for a body with this SHA-256 digest; equivalent queries have equal keys."""
         texts = self.chain.texts() if self.chain is not None else []
         formats = [form.name if form is not None else "*" for form in self.formats]
         return key(digest, f"{self.axes}|{'|'.join(texts)}", ",".join(formats))
 
 
 class Expected(NamedTuple):
-    """The seconds that a job is expected to wait, and to run."""
+    """Expected seconds of waiting and of running of a job."""
 
     wait: float
     run: float
@@ -62,9 +62,9 @@ class Reply(NamedTuple):
 
     Attributes
     ----------
-    how : what the cache did: "hit", "remote", "joined", "made"
-    seconds : of the parts ``queue``, ``decode``, ``compute`` and ``encode``, if it was made for this request
-    steps : the filters that ran for this request
+    how : source of the result: "hit", "remote", "joined", "made"
+    seconds : time of the parts ``queue``, ``decode``, ``compute`` and ``encode``, if computed for this request
+    steps : filters that ran for this request
     """
 
     answer: Answer
@@ -76,20 +76,20 @@ class Reply(NamedTuple):
 
 @dataclass
 class Service:
-    """What requests of one process share; made in the event loop that uses it.
+    """The state shared by the requests of one process; create it in the event loop that uses it.
 
     Attributes
     ----------
-    limits : what it takes on
-    token : that clients must send, empty for none
-    access : the names it answers to, and whose web pages may send it work
-    cache : of results
-    backend : where filters run
-    loads : what all processes of the service carry; those that run jobs share the processors
+    limits : limits of requests
+    token : token that clients must send; empty for none
+    access : accepted Host headers and origins
+    cache : cache of results
+    backend : backend that runs the filters
+    loads : loads of all processes of the service; those that run jobs share the processors
     is_draining : whether it is about to end
     is_warm : whether the filters are compiled
-    held_bytes : of the bodies and the answers that it holds for clients
-    reading : requests whose bodies are being read
+    held_bytes : bytes of bodies and answers held for clients
+    reading : number of requests whose bodies are being read
 
     Examples
     --------
@@ -130,18 +130,18 @@ class Service:
         self.metrics.places.set(limits.running)
 
     def _processors(self) -> int:
-        """What this process's jobs get now; rounded up, as a processor without work is the greater loss."""
+        """Return the processors for this process's jobs; rounded up, as an idle processor costs more."""
         return -(-self.limits.processors // max(self.loads.processes_at_work(), 1))
 
     async def close(self) -> None:
-        """Wait for what runs, and end all threads and connections."""
+        """Wait for running work, and end all threads and connections."""
         await self.pool.aclose()
         await self.cache.close()
         self.hashers.shutdown(wait=False, cancel_futures=True)
         self.readers.shutdown(wait=False, cancel_futures=True)
 
     def query(self, steps: Sequence[str], accept: str = "*/*", axes: Sequence[str] = ()) -> Query:
-        """Read what a client asks for; raises a `Problem` that names what is wrong."""
+        """Parse a client's request; raise a `Problem` if it is invalid."""
         return Query(read_chain(steps, self.limits.steps), read_accept(accept), read_axes(axes))
 
     async def apply(self, body: bytes, steps: Sequence[str], accept: str = "*/*") -> Reply:
@@ -151,11 +151,11 @@ class Service:
         ----------
         body : the file
         steps : filters and their parameters, such as ``gaussian:sigma=2``
-        accept : an HTTP Accept header, which picks the format of the result
+        accept : an HTTP Accept header, which selects the format of the result
 
         Raises
         ------
-        Problem : says what is wrong, and with which HTTP status
+        Problem : the error and its HTTP status
         """
         query = self.query(steps, accept)
         if len(body) > self.limits.body_bytes:
@@ -164,7 +164,7 @@ class Service:
         return await self.reply(file, await self.digest(file), query)
 
     async def digest(self, body: Body) -> bytes:
-        """The SHA-256 digest of a body; of a large one it is computed beside the loop."""
+        """Return the SHA-256 digest of a body; large bodies are hashed in a thread."""
 
         def compute() -> bytes:
             return hashlib.sha256(body.getbuffer()).digest()
@@ -174,7 +174,7 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self.hashers, compute)
 
     async def reply(self, body: Body, digest: bytes, query: Query) -> Reply:
-        """The result for a body whose SHA-256 digest is known. Cancelling stops the work unless others wait for it."""
+        """Return the result for a body with this digest; cancelling stops the work unless others wait for it."""
         made: list[Made] = []
         seconds: dict[str, float] = {}
         asked = query.key(digest)
@@ -188,8 +188,8 @@ class Service:
         return Reply(answer, asked, how, seconds, made[0].steps if made else [])
 
     async def _make(self, body: Body, query: Query, seconds: dict[str, float]) -> Made:
-        """Compute what the cache does not have."""
-        # At the deadline the client is told, even if what runs then looks at nothing for a while.
+        """Compute a result that is not cached."""
+        # The client is answered at the deadline, even if the running work does not check it for a while.
         try:
             async with asyncio.timeout(self.limits.seconds):
                 return await self._compute(body, query, seconds)
@@ -198,7 +198,7 @@ class Service:
             raise Problem(504, late, limit="seconds") from None
 
     async def _compute(self, body: Body, query: Query, seconds: dict[str, float]) -> Made:
-        # Where nothing is kept, that was asked before the body was read; now that it is here, it may wait longer.
+        # Without a cache, this was checked before the body was read; after that, the request may wait longer.
         patience = 1.0 if self.cache.keeps else READ
         self.check_wait(patience)
         end = time.monotonic() + self.limits.seconds
@@ -206,7 +206,7 @@ class Service:
         try:
             request = await asyncio.get_running_loop().run_in_executor(self.readers, self._read, body, query, watch)
         finally:
-            watch.stop()  # a header is read no longer than somebody waits for it
+            watch.stop()  # a header is read only while a request waits for it
         planned = self.check_wait(patience)
         self.loads.jobs += 1
         try:
@@ -239,8 +239,8 @@ class Service:
         return made
 
     def check_wait(self, patience: float = 1.0) -> float:
-        """Refuse a request that would wait too long for its turn, ``patience`` times as long as any may; returns the
-        seconds by what the jobs are expected to take."""
+        """Raise if the expected wait exceeds ``patience`` times the limit; return the seconds that the jobs ahead are
+        expected to take."""
         if len(self.jobs) < self.limits.running:
             return 0.0
         running, waiting = [], []
@@ -270,7 +270,7 @@ class Service:
 
 
 def _parts(request: Request) -> list[Part]:
-    """What is to be done for a request, as far as it is known beforehand."""
+    """Return the parts of the work for a request, as far as known in advance."""
     own = request.image.format
     wanted = request.formats[0] if request.formats else None
     steps = request.chain.steps if request.chain is not None else ()
@@ -282,7 +282,7 @@ def _parts(request: Request) -> list[Part]:
 
 
 def _taken(request: Request, made: Made) -> list[tuple[Part, float]]:
-    """What was done for a request, and the seconds that it took."""
+    """Return the parts of the work that were done for a request, and their seconds."""
     return [
         (("decode", request.image.format.name), made.seconds["decode"]),
         *[(("filter", step.name), step.seconds) for step in made.steps],

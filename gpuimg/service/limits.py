@@ -1,4 +1,4 @@
-"""What one process of the service takes on."""
+"""Limits of one process of the service."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ from gpuimg.files import FORMATS
 from gpuimg.machine import processor_count
 from gpuimg.memory import machine_memory
 
-# Strangers' files go through few decoders.
+# Untrusted files are passed to few decoders.
 SERVED = tuple([form for form in FORMATS if form.name in ("TIFF", "PNG", "JPEG", "NPY")])
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of a request, and of all requests at once.
+    """Limits of a request, and of all requests together.
 
     Attributes
     ----------
-    body_bytes : of a request
-    received_bytes : of the bodies of all requests that are being read or worked on, and of the answers being sent
-    reading : requests whose bodies are being read at a time; more are refused before theirs is
-    pixels : of an image, or of a page of a stack; also of each step's result
-    decoded_bytes : of an image's pixels, all pages together; also of each step's result
-    steps : filters in a request
+    body_bytes : maximum bytes of a request's body
+    received_bytes : maximum bytes of the bodies of all requests being read or processed, and of answers being sent
+    reading : maximum number of requests whose bodies are being read; further ones are rejected before reading
+    pixels : maximum pixels of an image, of a page of a stack, and of each step's result
+    decoded_bytes : maximum bytes of an image's pixels, all pages together, and of each step's result
+    steps : maximum number of filters in a request
     formats : names of the file formats that are read and written
-    running : requests that are worked on at a time
-    processors : that the filters of those share, with those of other workers that have any
-    working_bytes : decoded bytes of those, each with the result of its present step; one alone may have more
-    queued : requests that wait for that
-    queued_bytes : decoded bytes of those that wait
-    waiting_seconds : that a request may be expected to wait, by how long the last ones took
-    seconds : from a request's end of reading to its answer
-    header_seconds : for a file's header to be read, by one of few threads
-    reading_seconds : for a request's body to arrive
+    running : maximum number of requests processed at the same time
+    processors : processors shared by their filters, and by those of other workers with running jobs
+    working_bytes : maximum decoded bytes of running requests, including their current results; a single request may
+        exceed it
+    queued : maximum number of waiting requests
+    queued_bytes : maximum decoded bytes of waiting requests
+    waiting_seconds : maximum expected wait of a request, estimated from recent requests
+    seconds : time limit from the end of reading a request to its answer
+    header_seconds : time limit for reading a file's header, in one of few threads
+    reading_seconds : time limit for receiving a request's body
     """
 
     body_bytes: int = 256 << 20
@@ -56,7 +57,7 @@ class Limits:
 
     @classmethod
     def of_one_of(cls, workers: int, **given: Any) -> Limits:
-        """What one of several workers takes on: where nothing is given, they share memory."""
+        """Return the limits of one of several workers, which share the memory by default."""
         whole = cls()
         shared = {
             "running": max(whole.running // workers, 1),

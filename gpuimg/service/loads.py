@@ -1,5 +1,5 @@
-"""What each worker of a service carries, in memory that they share: by it they take equal parts of the connections, and
-one that has work while the others have none gets all processors."""
+"""Loads of the workers of a service, in shared memory: used to balance connections between the workers, and to let one
+use all processors while the others are idle."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import mmap
 import os
 import tempfile
 
-CLOSED = -1  # in the place of connections: none is accepted
+CLOSED = -1  # in place of a number of connections: none is accepted
 
 
 class Loads:
-    """How many connections and running jobs each process of a service has.
+    """Numbers of connections and running jobs of each process of a service.
 
-    A process writes the numbers of its own place only. What it reads of the others may be outdated by a moment, which
-    costs some of the balance and nothing else.
+    A process writes only the numbers of its place. Those of others may be slightly outdated, which only affects the
+    balance.
 
     Parameters
     ----------
-    places : of processes that may run at the same time
-    place : this process's
-    file : descriptor of the memory that `create` made; -1 for a process that is by itself
+    places : maximum number of processes at the same time
+    place : place of this process
+    file : descriptor of the memory from `create`; -1 for a single process
 
     Examples
     --------
@@ -41,7 +41,7 @@ class Loads:
 
     @staticmethod
     def create(places: int) -> int:
-        """Make the memory for so many places, all of them empty; returns its file descriptor."""
+        """Create the memory for a number of places, all empty; return its file descriptor."""
         with tempfile.TemporaryFile() as file:
             file.truncate(_nbytes(places))
             descriptor = os.dup(file.fileno())
@@ -52,7 +52,7 @@ class Loads:
 
     @property
     def connections(self) -> int:
-        """How many connections this process has; `CLOSED` if it accepts none."""
+        """Number of connections of this process; `CLOSED` if it accepts none."""
         return self._connections[self._place]
 
     @connections.setter
@@ -61,7 +61,7 @@ class Loads:
 
     @property
     def jobs(self) -> int:
-        """How many jobs this process runs."""
+        """Number of jobs that this process runs."""
         return self._jobs[self._place]
 
     @jobs.setter
@@ -69,15 +69,15 @@ class Loads:
         self._jobs[self._place] = count
 
     def fewest_connections(self) -> int:
-        """What the process has that has the fewest, of those that accept any; `CLOSED` if there is none."""
+        """Return the minimum number of connections of the processes that accept any; `CLOSED` if none does."""
         return min((count for count in self._connections if count != CLOSED), default=CLOSED)
 
     def processes_at_work(self) -> int:
-        """How many processes run jobs."""
+        """Return the number of processes that run jobs."""
         return sum(count > 0 for count in self._jobs)
 
     def empty(self, place: int) -> None:
-        """Forget a process that has ended."""
+        """Clear the place of a process that has ended."""
         self._connections[place], self._jobs[place] = CLOSED, 0
 
 

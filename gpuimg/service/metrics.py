@@ -1,8 +1,8 @@
-"""What the service counts, for Prometheus; right over several workers and their restarts.
+"""Prometheus metrics of the service, correct for several workers and across restarts.
 
-Each worker keeps its numbers in files of its own, and whichever worker is asked adds them up. The files are named by a
-worker's place and whether it is the odd or the even one there, so that a new worker goes on where the last but one
-stopped, and their number does not grow.
+Each worker keeps its metrics in separate files, and the worker that is asked adds them up. The files are named by a
+worker's place and the parity of its number there, so that a new worker continues the files of the one before the last,
+and the number of files does not grow.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0)
 
 
 def _share_files(place: str) -> bool:
-    """Keep the numbers in files, if there is a folder for them; called before any number is made."""
+    """Keep the metrics in files, if there is a folder for them; to be called before any metric is created."""
     folder = os.environ.get(FOLDER)
     if not folder or not place:
         return False
@@ -34,18 +34,18 @@ def _share_files(place: str) -> bool:
 
 
 def forget(folder: str, place: str) -> None:
-    """Remove what holds no longer when a worker has ended: how much it has in progress."""
+    """Remove the gauges of a worker that has ended."""
     for path in Path(folder).glob(f"gauge_*_{place}.db"):
         with suppress(OSError):
             path.unlink()
 
 
 class Metrics:
-    """The numbers of one process.
+    """The metrics of one process.
 
     Parameters
     ----------
-    place : names a worker's files; empty for a process that is by itself
+    place : name of a worker's files; empty for a single process
     """
 
     def __init__(self, place: str = "") -> None:
@@ -71,7 +71,7 @@ class Metrics:
         self.filter_seconds = counter("gpuimg_filter_seconds", "Seconds of filters.", ["filter", "backend"])
 
     def made(self, made: Made, job_seconds: Mapping[str, float]) -> None:
-        """Count what a work took."""
+        """Record the times of a job."""
         for part, seconds in {**job_seconds, **made.seconds}.items():
             if part != "running":
                 self.seconds.labels(part).observe(seconds)
@@ -82,7 +82,7 @@ class Metrics:
             self.filter_seconds.labels(step.name, step.backend).inc(step.seconds)
 
     def text(self) -> bytes:
-        """All numbers, of all workers, in Prometheus' format."""
+        """Return the metrics of all workers in Prometheus' format."""
         if not self._is_shared:
             return generate_latest(self._registry)
         every = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""Errors as a client sees them: problem details for HTTP (M. Nottingham and others, RFC 9457, 2023)."""
+"""Errors for clients: problem details for HTTP (M. Nottingham and others, RFC 9457, 2023)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ MEDIA_TYPE = "application/problem+json"
 
 
 def retry_after(seconds: float = 1.0) -> dict[str, str]:
-    """The header that says when to try again."""
+    """Return the Retry-After header."""
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
 class Problem(Exception):
-    """Why a request is refused.
+    """The reason for rejecting a request.
 
     Attributes
     ----------
-    status : the HTTP status code
+    status : HTTP status code
     detail : one sentence
-    members : what a program may want to know: ``parameter``, ``rule``, ``value``, ``limit``
-    headers : of the answer
+    members : machine-readable details: ``parameter``, ``rule``, ``value``, ``limit``
+    headers : headers of the answer
     """
 
     def __init__(self, status: int, detail: str, *, headers: dict[str, str] | None = None, **members: Any) -> None:
@@ -39,11 +39,11 @@ class Problem(Exception):
 
 
 def over(limit: str, most: int, found: int, unit: str, *, status: int = 413, **members: Any) -> Problem:
-    """A limit is exceeded."""
+    """Return the problem for an exceeded limit."""
     detail = f"{found} {unit} are over the limit of {most}"
     return Problem(status, detail, limit=limit, rule=f"at most {most} {unit}", value=found, **members)
 
 
 def busy(why: str, seconds: float = 1.0, **members: Any) -> Problem:
-    """The service has no place at the moment, but may have one in some seconds."""
+    """Return the problem for a busy service, which may accept the request in a few seconds."""
     return Problem(503, f"the service is busy: {why}", headers=retry_after(seconds), **members)

@@ -1,4 +1,4 @@
-"""A Redis that keeps answers for several workers: where it fails they are computed, which is slower and never wrong."""
+"""A Redis cache of answers for several workers; if it fails, answers are computed, which is slower but always right."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ log = logging.getLogger("gpuimg")
 PREFIX = "gpuimg:"
 MAGIC = b"gpuimg 1"  # the framing's version
 HEADER = struct.Struct(f">{len(MAGIC)}s32sH")  # magic, SHA-256, length of the media type
-TOO_LARGE = b"gpuimg 1 too large"  # in an answer's place: nobody is to wait for it
+TOO_LARGE = b"gpuimg 1 too large"  # in place of an answer: other workers must not wait for it
 CONNECTIONS = 8
-RATE = 16e6  # bytes a second: what large values get beyond the time-out, since the event loop has more to do
-FAILURES = 5  # in a row, after which Redis is left alone for a while
+RATE = 16e6  # bytes per second of additional time for large values, since the event loop has more to do
+FAILURES = 5  # consecutive failures after which Redis is not used for a while
 FIRST_REST, LONGEST_REST = 0.25, 30.0  # seconds
 FIRST_POLL, LONGEST_POLL = 0.01, 0.1  # seconds
 UNLOCK = 'if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) end return 0'
 
 
 class Redis:
-    """A Redis server as a cache of answers: each command is given up after a short time, and no error leaves it.
+    """A Redis server as a cache of answers: each command has a short time-out, and no errors are raised.
 
-    After a few failures in a row Redis is left alone for a while, which gets longer with every further failure; then a
+    After a few consecutive failures Redis is not used for a while, which grows with every further failure; then a
     single request tries it again. One line is logged when it fails and one when it works again.
 
     Parameters
     ----------
     url : ``redis://``, ``rediss://`` (TLS) or ``unix://``, with the password and the database if needed
-    max_bytes : the largest body that is kept or taken, in bytes
-    seconds : how long an answer is kept
-    timeout : seconds for each command, with connecting where that is needed; large values get some more
-    lock_seconds : how long a worker waits for another one that computes the same answer
+    max_bytes : maximum size of a cached body, in bytes
+    seconds : time that an answer is kept, in seconds
+    timeout : seconds for each command, including connecting if needed; large values get more
+    lock_seconds : maximum time that a worker waits for another one that computes the same answer
 
     Raises
     ------
-    ValueError : ``url`` cannot be understood, or a number is out of its range
+    ValueError : ``url`` is invalid, or a number is out of its range
 
     Examples
     --------
@@ -88,29 +88,29 @@ class Redis:
 
     @property
     def is_up(self) -> bool:
-        """Whether Redis is asked at all, since it has not just failed several times in a row."""
+        """Whether Redis is used; False for a while after several consecutive failures."""
         return not self._breaker.is_open
 
     def lease(self, key: str) -> _Lease:
-        """What one request asks for its key; see `gpuimg.service.cache.Lease`."""
+        """Return a lease of a key for one request; see `gpuimg.service.cache.Lease`."""
         return _Lease(self, PREFIX + key)
 
     async def find(self, key: str) -> Answer | None:
-        """The answer if Redis has it, without waiting for one that is being computed."""
+        """Return the answer if Redis has it, without waiting for one that is being computed."""
         with suppress(_Unusable):
             return await self.read(PREFIX + key)
         return None
 
     async def close(self) -> None:
-        """Wait for the commands under way and end all connections."""
+        """Wait for pending commands and close all connections."""
         self._is_closed = True
         if self._commands:
             await asyncio.wait(self._commands)
-        with suppress(RedisError, OSError):  # a connection that was broken already
+        with suppress(RedisError, OSError):  # the connection was already broken
             await self._pool.disconnect()
 
     async def read(self, key: str) -> Answer | None:
-        """The answer that Redis has; None: none, or something that is not one."""
+        """Return the answer in Redis; None if there is none or it is invalid."""
         try:
             nbytes = await self._ask("STRLEN", key)
             if not isinstance(nbytes, int) or not 0 < nbytes <= HEADER.size + 0xFFFF + self._max_bytes:
@@ -132,7 +132,7 @@ class Redis:
             log.info("Redis at %s keeps answers again", self.address)
 
     async def lock(self, key: str, token: str) -> bool:
-        """Whether the lock was free; now it is this token's."""
+        """Acquire the lock for a token; return whether it was free."""
         return await self._set(f"{key}:lock", token, self.lock_seconds, "NX") is True
 
     async def unlock(self, key: str, token: str) -> None:
@@ -149,12 +149,12 @@ class Redis:
             raise
 
     async def _ask(self, *command: Any, nbytes: int = 0) -> Any:
-        """What Redis answers, as the client library reads it; ``nbytes`` go to it or come from it.
+        """Run a command that transfers ``nbytes``, and return the response as parsed by the client library.
 
         Raises
         ------
-        _Unusable : Redis does not work, or is left alone for the moment
-        _Refused : it works, and answered with an error
+        _Unusable : Redis does not work, or is not used at the moment
+        _Refused : Redis responded with an error
         """
         try:
             async with asyncio.timeout(self._limit(self._max_bytes)):
@@ -165,7 +165,7 @@ class Redis:
         if ticket is None:
             self._slots.release()
             raise _Unusable
-        # Not in this task: cancelling it in the middle of a command would cost the connection.
+        # Not in this task: cancelling it during a command would close the connection.
         task = asyncio.get_running_loop().create_task(self._attempt(ticket, command, self._limit(nbytes)))
         self._commands.add(task)
         task.add_done_callback(self._end)
@@ -182,7 +182,7 @@ class Redis:
         self._slots.release()
 
     async def _attempt(self, ticket: int, command: tuple[Any, ...], limit: float) -> Any:
-        """What Redis answers, or the error, which is not raised: perhaps nobody waits for it any more."""
+        """Return the response or the error, which is not raised, as the caller may have been cancelled."""
         try:
             async with asyncio.timeout(limit):
                 found = await self._client.execute_command(*command)
@@ -192,7 +192,7 @@ class Redis:
             if command[0] in ("STRLEN", "GET") and not found.is_wrong_type:
                 self._fail(ticket, error)
                 return found
-        except Exception as error:  # a server that is none makes the client library raise anything
+        except Exception as error:  # if the server is not Redis, the client library may raise any error
             self._fail(ticket, error)
             return _Unusable()
         if self._breaker.succeed(ticket):
@@ -205,7 +205,7 @@ class Redis:
 
 
 class _Lease:
-    """One request's dealings with Redis: it finds the answer, or the right to compute it while others wait."""
+    """One request's access to Redis: it finds the answer, or gets the lock to compute it while others wait."""
 
     def __init__(self, remote: Redis, key: str) -> None:
         self._remote = remote
@@ -228,7 +228,7 @@ class _Lease:
                 await self._remote.unlock(self._key, self._token)
 
     async def _read_or_lock(self) -> Answer | None:
-        """The answer; None: nobody else computes it, or takes too long."""
+        """Return the answer; None if no other worker computes it, or takes too long."""
         end = time.monotonic() + self._remote.lock_seconds
         pause = FIRST_POLL
         while True:
@@ -257,10 +257,10 @@ class _Lease:
 
 
 class _Breaker:
-    """Counts failures in a row; after some of them it lets one attempt through at growing intervals.
+    """A circuit breaker: after several consecutive failures it allows single attempts at growing intervals.
 
-    Every attempt has a ticket. Those from before the last change of state count no more: of a hundred that fail at the
-    same time, five open it and none of the others makes the rest longer.
+    Every attempt has a ticket. Tickets from before the last change of state are ignored: of a hundred attempts that
+    fail at the same time, five open the breaker and the others do not prolong the pause.
     """
 
     def __init__(self) -> None:
@@ -272,7 +272,7 @@ class _Breaker:
         return self._rest > 0
 
     def enter(self) -> int | None:
-        """A ticket for an attempt; None: not now."""
+        """Return a ticket for an attempt; None if none is allowed now."""
         if self.is_open:
             if time.monotonic() < self._until:
                 return None
@@ -280,14 +280,14 @@ class _Breaker:
         return self._ticket
 
     def succeed(self, ticket: int) -> bool:
-        """Count a success; True: it ends the rest."""
+        """Count a success; return whether it ends the pause."""
         if ticket != self._ticket:
             return False
         was_open, self._failures, self._rest = self.is_open, 0, 0.0
         return was_open
 
     def fail(self, ticket: int) -> bool:
-        """Count a failure; True: a rest begins that was none before."""
+        """Count a failure; return whether it begins a pause."""
         if ticket != self._ticket:
             return False
         self._failures += 1
@@ -304,24 +304,24 @@ class _Breaker:
 
 
 class _Unusable(Exception):
-    """Redis is of no use to this request."""
+    """Redis is not available for this request."""
 
 
 class _Refused(_Unusable):
-    """Redis answered with an error."""
+    """Redis responded with an error."""
 
     is_wrong_type = False
 
 
 def frame(key: str, answer: Answer) -> bytes:
-    """An answer as one value: magic, checksum, length of the media type, media type, body."""
+    """Encode an answer as one value: magic, checksum, length of the media type, media type, body."""
     media_type = answer.content_type.encode("latin-1", "replace")
     content = media_type + answer.body
     return HEADER.pack(MAGIC, _checksum(key, len(media_type), content), len(media_type)) + content
 
 
 def unframe(key: str, value: object) -> Answer | None:
-    """The answer in a value; None: the value is damaged, another key's, or somebody else's."""
+    """Decode the answer in a value; None if the value is damaged, of another key, or not an answer."""
     if not isinstance(value, bytes) or len(value) < HEADER.size:
         return None
     magic, checksum, length = HEADER.unpack_from(value)
@@ -338,7 +338,7 @@ def _checksum(key: str, length: int, content: bytes | memoryview) -> bytes:
 
 
 def _connect_to(url: str, timeout: float) -> tuple[redis.ConnectionPool, str]:
-    """A pool of connections that are yet to be made, and where they go, without credentials."""
+    """Return a pool of connections, not yet opened, and their address without credentials."""
     try:
         parts = urlsplit(url)
         if "@" in parts.path + parts.query or parts.fragment:
@@ -355,7 +355,7 @@ def _connect_to(url: str, timeout: float) -> tuple[redis.ConnectionPool, str]:
         }
         pool = redis.ConnectionPool(**options)
         pool.make_connection()  # refuses unknown options; connects to nothing
-    except (ValueError, TypeError, AttributeError, RedisError):  # they may say the password
+    except (ValueError, TypeError, AttributeError, RedisError):  # they may contain the password
         raise ValueError(
             "url must be redis://, rediss:// or unix:// with options that redis-py knows, "
             "and user name and password percent-encoded"
@@ -364,7 +364,7 @@ def _connect_to(url: str, timeout: float) -> tuple[redis.ConnectionPool, str]:
 
 
 def _reason(error: Exception) -> str:
-    """What kind of error it is; no text from the server, which may repeat what it was sent."""
+    """Return the kind of an error, without text from the server, which may repeat data sent to it."""
     cause = error.__cause__ or error.__context__
     if isinstance(cause, OSError) and cause.strerror:
         return f"{type(error).__name__}, {cause.strerror}"

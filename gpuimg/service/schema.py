@@ -1,4 +1,4 @@
-"""The filters' parameters as JSON Schema, with bounds on what a client may ask for, and the OpenAPI document."""
+"""The filters' parameters as JSON Schema, with bounds for clients, and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Schema = dict[str, Any]
 MOST_TABLE = 1 << 16  # entries of a lookup table
 LONGEST_SIDE = 65535
 
-# Bounds by a parameter's name, and what a slider offers: (minimum, maximum), (first, last, step).
+# Bounds by a parameter's name, and the range of its slider: (minimum, maximum), (first, last, step).
 BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("sigma", "radius", "low_sigma", "high_sigma"), (0, 200)),
     **dict.fromkeys(("sigma_color", "sigma_spatial"), (1e-3, 1e5)),
@@ -74,8 +74,8 @@ STRING: Schema = {"type": "string"}
 NULL: Schema = {"type": "null"}
 
 
-def _list_of(items: Schema, least: int, most: int) -> Schema:
-    return {"type": "array", "items": items, "minItems": least, "maxItems": most}
+def _list_of(items: Schema, low: int, high: int) -> Schema:
+    return {"type": "array", "items": items, "minItems": low, "maxItems": high}
 
 
 def _one_or_two(each: Schema) -> Schema:
@@ -92,7 +92,7 @@ PAIR = _list_of(NUMBER, 2, 2)
 PAIR_OF_INTEGERS = _list_of(INTEGER, 2, 2)
 DTYPE_NAMES = tuple([dtype.name for dtype in (BOOL, *DTYPES)])
 
-# By the annotation, as it stands in the source.
+# By the annotation, as written in the source.
 KINDS: dict[str, Schema] = {
     "float": NUMBER,
     "float | None": {"anyOf": [NUMBER, NULL]},
@@ -136,7 +136,7 @@ KINDS: dict[str, Schema] = {
 
 
 def _bounded(schema: Schema, bounds: tuple[float, float]) -> Schema:
-    """A schema whose numbers have a minimum and a maximum."""
+    """Add a minimum and a maximum to the numbers of a schema."""
     low, high = bounds
     if schema.get("type") in ("integer", "number"):
         return {**schema, "minimum": low, "maximum": high}
@@ -148,7 +148,7 @@ def _bounded(schema: Schema, bounds: tuple[float, float]) -> Schema:
 
 
 def parameter_schema(entry: Filter, parameter: inspect.Parameter) -> Schema:
-    """What a parameter may be."""
+    """Return the schema of a parameter."""
     schema = dict(KINDS[str(parameter.annotation)])
     bounds = BOUNDS.get(f"{entry.name}.{parameter.name}", BOUNDS.get(parameter.name))
     if bounds is not None:
@@ -163,7 +163,7 @@ def parameter_schema(entry: Filter, parameter: inspect.Parameter) -> Schema:
 
 @cache
 def filter_schema(name: str) -> Schema:
-    """A filter, as `GET /v1/filters` describes it."""
+    """Return the description of a filter for `GET /v1/filters`."""
     entry = all_filters()[name]
     known = parameters(entry)
     text = (inspect.getdoc(entry.function) or "").strip()
@@ -186,7 +186,7 @@ def filter_schema(name: str) -> Schema:
 
 
 def _images_made(entry: Filter) -> int:
-    """How many images a filter returns."""
+    """Return the number of images that a filter returns."""
     image = np.ones((8, 8, 3) if entry.color else (8, 8), entry.dtypes[0])
     return len(planned_results(entry.function, image, arguments(entry.examples[0], image)))
 
@@ -196,7 +196,7 @@ def all_schemas() -> list[Schema]:
 
 
 def check_step(name: str, params: Mapping[str, Any]) -> None:
-    """Raise a `Problem` where a step's parameters are not as the schema says."""
+    """Raise a `Problem` if a step's parameters do not match the schema."""
     entry = all_filters()[name]
     if entry.images:
         raise Problem(422, f"{name} takes a second image, which a request cannot hold", parameter=f"f={name}")
@@ -231,14 +231,14 @@ def _fits(value: Any, schema: Schema) -> bool:
 
 
 def _rule(schema: Schema) -> str:
-    """A schema in words."""
+    """Describe a schema in words."""
     if "anyOf" in schema:
         return " or ".join(map(_rule, schema["anyOf"]))
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
     if schema["type"] == "array":
-        least, most = schema["minItems"], schema["maxItems"]
-        count = str(least) if least == most else f"{least} to {most}"
+        low, high = schema["minItems"], schema["maxItems"]
+        count = str(low) if low == high else f"{low} to {high}"
         return f"a list of {count}, each {_rule(schema['items'])}"
     names = {"integer": "a whole number", "number": "a number", "null": "None", "boolean": "True or False"}
     words = names[schema["type"]]
@@ -251,7 +251,7 @@ def _rule(schema: Schema) -> str:
 
 
 def media_types() -> dict[str, str]:
-    """Of the file formats, by name."""
+    """Return the media types of the file formats, by name."""
     return {form.name: form.media_type for form in SERVED}
 
 
@@ -286,13 +286,13 @@ def _json(schema: Schema) -> Schema:
 
 
 def _problems(**described: str) -> Schema:
-    """Answers that are problems, by status: ``_404="no such result"``."""
+    """Return the error responses, by status: ``_404="no such result"``."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {code[1:]: _answer(words, content) for code, words in described.items()}
 
 
 def _got(summary: str, schema: Schema, *, is_open: bool = False) -> Schema:
-    """An address that is only read."""
+    """Return the description of a read-only path."""
     refused = _problems(_421=MISDIRECTED, **{} if is_open else {"_401": "no valid token"})
     operation = {
         "summary": summary,
@@ -379,7 +379,7 @@ def _results() -> Schema:
 
 @cache
 def openapi() -> Schema:
-    """The interface as an OpenAPI 3.1 document."""
+    """Return the interface as an OpenAPI 3.1 document."""
     ready = _got("Whether requests should be sent here", OBJECT, is_open=True)
     ready["get"]["responses"] |= _problems(_503="not warm yet, or about to end")
     numbers = _got("Numbers for Prometheus", {})

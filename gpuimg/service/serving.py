@@ -1,4 +1,4 @@
-"""What one process of the service does: listen, answer, and finish what it has admitted when it is told to end."""
+"""One process of the service: listen, answer, and finish accepted requests on shutdown."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ try:
 except ModuleNotFoundError as error:
     raise ServeError(f"the service needs {error.name}: {remedy('serve')}") from error
 
-BACKLOG = 1024  # connections that wait to be accepted; the system may allow fewer
+BACKLOG = 1024  # backlog of the listening sockets; the system may allow fewer
 ACCEPTED_AT_ONCE = 128
-SPARE_FILES = 64  # that a process may open besides its connections
+SPARE_FILES = 64  # reserved for files other than connections
 MOST_FILES = 1 << 16
-PAUSE_SECONDS = 0.5  # without accepting, when the system has no file or memory for a connection
-TURN_SECONDS = 0.005  # that a connection is left to the workers that have fewer
+PAUSE_SECONDS = 0.5  # pause in accepting, when the system has no file or memory for a connection
+TURN_SECONDS = 0.005  # for which a connection is left to workers with fewer
 
 _log = logging.getLogger("gpuimg.service")
 
@@ -51,9 +51,9 @@ def listen(host: str, port: int) -> list[socket.socket]:
     Parameters
     ----------
     host
-        Name or address, IPv4 or IPv6; "" for all of this machine's.
+        Name or address, IPv4 or IPv6; "" for all addresses of this machine.
     port
-        From 0 to 65535; 0 takes one that is free.
+        From 0 to 65535; 0 for any free port.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
 def _bind(
     addresses: Sequence[tuple[int, tuple[Any, ...]]], port: int, failed: contextlib.ExitStack
 ) -> list[socket.socket]:
-    """One socket per address, all on one port."""
+    """Bind one socket per address, all on one port."""
     bound: list[socket.socket] = []
     for family, address in addresses:
         each = failed.enter_context(socket.socket(family, socket.SOCK_STREAM))
@@ -99,7 +99,7 @@ def _bind(
         if os.name == "posix":  # on Windows it would share a port that is in use
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a socket of its own
+            each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a separate socket
         try:
             each.bind((address[0], port, *address[2:]))
         except OSError as error:
@@ -116,14 +116,14 @@ def _bind(
 
 
 def url(host: str, sockets: Sequence[socket.socket]) -> str:
-    """The address that ``sockets`` listen on, to be shown.
+    """Return the URL of ``sockets`` for display.
 
     Parameters
     ----------
     host
-        As given to `listen`.
+        As passed to `listen`.
     sockets
-        What it returned.
+        As returned by `listen`.
 
     Returns
     -------
@@ -162,24 +162,24 @@ async def serve(
     on_end: Callable[[], Awaitable[object]] | None = None,
     **options: Any,
 ) -> None:
-    """Answer requests until SIGTERM or SIGINT, then finish those that were admitted; in the main thread.
+    """Answer requests until SIGTERM or SIGINT, then finish the accepted ones; in the main thread.
 
-    From the signal on ``app.settings["draining"]`` is true and no connection is accepted; answers carry
-    ``Connection: close``. A second signal ends the process at once; under a supervisor it does nothing, as some
-    signal every process of a service. SIGHUP, which replaces workers, does nothing to a process without a supervisor.
+    After the signal, ``app.settings["draining"]`` is true, no connections are accepted, and answers carry
+    ``Connection: close``. A second signal ends the process immediately; under a supervisor it is ignored, as some
+    tools signal every process of a service. SIGHUP, which replaces workers, is ignored without a supervisor.
 
     Parameters
     ----------
     app
-        What answers.
+        The Tornado application.
     sockets
-        Where to listen; closed at the end.
+        Listening sockets; closed at the end.
     parent
-        The supervisor, if there is one. When it ends, so does this process.
+        The supervisor, if any. When it ends, so does this process.
     drain_seconds
-        How long admitted requests may take after the signal; what is left then is cut off.
+        Time limit for accepted requests after the signal; then their connections are closed.
     idle_seconds
-        How long a connection without a request is kept open after the signal: a request may be on its way.
+        Time that idle connections are kept open after the signal: a request may be on its way.
     on_ready
         Called when requests are answered.
     on_drain
@@ -187,7 +187,7 @@ async def serve(
     on_end
         Awaited after the last answer.
     **options
-        Of `tornado.httpserver.HTTPServer`, such as ``max_body_size``.
+        Options of `tornado.httpserver.HTTPServer`, such as ``max_body_size``.
     """
     server = Server(app, loads=parent.loads if parent is not None else None, **options)
     app.settings["draining"] = False
@@ -245,12 +245,12 @@ def _signals(tell: Callable[[], None], repeated: bool) -> Iterator[None]:
 
 
 def _explain(number: int, _: object) -> None:
-    """Say why a process without a supervisor goes on."""
+    """Log why a process without a supervisor does not restart."""
     _log.warning("%s does nothing: one process cannot restart without a pause", signal.Signals(number).name)
 
 
 def most_connections() -> int:
-    """How many connections the process has files for; lets it open as many as the system permits."""
+    """Raise the process's limit of open files to the maximum, and return how many connections it allows."""
     try:
         import resource
     except ModuleNotFoundError:  # Windows
@@ -265,7 +265,7 @@ def most_connections() -> int:
 
 
 class _Closing(OutputTransform):
-    """Tells clients that their connection ends with this answer, once the server drains."""
+    """Adds ``Connection: close`` to answers while the server drains."""
 
     def __init__(self, request: HTTPServerRequest) -> None:
         self._params = cast(Any, request.server_connection).params
@@ -279,14 +279,14 @@ class _Closing(OutputTransform):
 
 
 class Server(HTTPServer):
-    """An HTTP server that can finish what it has admitted.
+    """An HTTP server that can finish accepted requests on shutdown.
 
     Takes the arguments of `tornado.httpserver.HTTPServer`, and
 
-    connections : how many it has at most. One more closes the oldest that awaits a request; if there is none, it waits
-        to be accepted
-    loads : what all processes carry that accept from the same sockets. One that has more connections than another
-        leaves the next to that for a moment
+    connections : maximum number of connections. A further one closes the oldest idle connection; if there is none, it
+        waits to be accepted
+    loads : loads of all processes that accept from the same sockets. A process with more connections than another
+        briefly leaves the next one to it
     """
 
     def initialize(self, *args: Any, connections: int | None = None, loads: Loads | None = None, **kwargs: Any) -> None:
@@ -301,14 +301,14 @@ class Server(HTTPServer):
         self._idle_seconds: float | None = None  # set while it drains
 
     async def drain(self, seconds: float, idle_seconds: float) -> None:
-        """Accept no more, and return when all connections have ended.
+        """Stop accepting, and return when all connections have ended.
 
         Parameters
         ----------
         seconds
-            After which connections are cut off.
+            Time after which connections are closed.
         idle_seconds
-            After which connections without a request are closed.
+            Time after which idle connections are closed.
         """
         self._pause()
         self._accept_waiting()
@@ -326,9 +326,9 @@ class Server(HTTPServer):
                 await self.close_all_connections()
 
     def _accept_waiting(self) -> None:
-        """Accept the connections that clients have by now; closing the socket would reset them."""
+        """Accept the pending connections, which closing the socket would reset."""
         for listener in self._listeners:
-            with contextlib.suppress(OSError):  # among them BlockingIOError: that was all
+            with contextlib.suppress(OSError):  # including BlockingIOError: no more connections
                 while True:
                     self._take(listener)
 
@@ -338,7 +338,7 @@ class Server(HTTPServer):
         self.handle_stream(stream, address)
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
-        # Not as Tornado does it: where a process has no file left it would try again at once, for ever, and log it.
+        # Unlike Tornado, which retries and logs endlessly if the process has no file descriptors left.
         self._listeners = list(sockets)
         for listener in self._listeners:
             self._sockets[listener.fileno()] = listener
@@ -351,14 +351,14 @@ class Server(HTTPServer):
             self._loads.connections = self._count
 
     def _take_turn(self) -> None:
-        """Take a connection that was left to others and that none of them took."""
+        """Accept a connection that was left to other processes and that none of them accepted."""
         self._resume()
         if self._is_accepting:
             for listener in self._listeners:
                 self._accept(listener, is_turn=True)
 
     def _accept(self, listener: socket.socket, is_turn: bool = False) -> None:
-        """Take the connections that wait, as far as there is room and it is this process's turn."""
+        """Accept waiting connections, up to the limit, if it is this process's turn."""
         for _ in range(ACCEPTED_AT_ONCE):
             if not is_turn and self._loads.connections > self._loads.fewest_connections():
                 self._pause()
@@ -386,7 +386,7 @@ class Server(HTTPServer):
                 idle.close_idle()
 
     def _oldest_idle(self) -> _Request | None:
-        """What the oldest of the connections without a request awaits."""
+        """Return the awaited request of the oldest idle connection."""
         return next((each for each in self._requests.values() if each.is_idle), None)
 
     def _pause(self) -> None:
@@ -430,7 +430,7 @@ class _Request(HTTPMessageDelegate):
 
     Attributes
     ----------
-    is_idle : whether it is awaited, on a connection that is not closed yet
+    is_idle : whether it is awaited, on an open connection
     """
 
     def __init__(self, delegate: HTTPMessageDelegate, stream: IOStream) -> None:
@@ -439,7 +439,7 @@ class _Request(HTTPMessageDelegate):
         self.is_idle = True
 
     def expire(self, seconds: float) -> None:
-        """Close the connection then, unless the request has begun."""
+        """Close the connection at this time, unless the request has begun."""
         asyncio.get_running_loop().call_later(seconds, self.close_idle)
 
     def close_idle(self) -> None:

@@ -1,4 +1,4 @@
-"""One request without HTTP: from an image file's bytes through a chain of filters to another's. Runs in a pool."""
+"""The work of one request, without HTTP: decode an image file, run a chain of filters, encode the result; in a pool."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class StepTime(NamedTuple):
 
 
 class Made(NamedTuple):
-    """An answer and what it took.
+    """An answer and its costs.
 
     Attributes
     ----------
-    seconds : of ``decode``, ``compute`` and ``encode``
+    seconds : seconds of ``decode``, ``compute`` and ``encode``
     steps : the filters that ran
-    pixels : of the image, all pages together
+    pixels : number of pixels of the image, all pages together
     """
 
     answer: Answer
@@ -54,11 +54,11 @@ class Made(NamedTuple):
     pixels: int
 
 
-# Reading what a client asks for ------------------------------------------------------------------------------------
+# Parsing of requests -----------------------------------------------------------------------------------------------
 
 
 def read_chain(texts: Sequence[str], most: int) -> Chain | None:
-    """The chain that a request asks for; None for no filter at all."""
+    """Parse the chain of a request; None without filters."""
     if len(texts) > most:
         raise over("steps", most, len(texts), "filters", status=422, parameter="f")
     try:
@@ -77,7 +77,7 @@ def _read_checked(number: int, text: str) -> tuple[str, dict[str, Any]]:
 
 @contextmanager
 def _at_step(number: int) -> Iterator[None]:
-    """Say in a problem which step it concerns."""
+    """Add to problems the step that they concern."""
     try:
         yield
     except Problem as problem:
@@ -88,7 +88,7 @@ def _at_step(number: int) -> Iterator[None]:
 
 
 def read_accept(header: str) -> list[Format | None]:
-    """The formats of an Accept header, best first; None stands for the format of the request's image.
+    """Parse the formats of an Accept header, in order of preference; None is the format of the request's image.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def read_accept(header: str) -> list[Format | None]:
 
 
 def read_axes(given: Sequence[str]) -> str:
-    """What the axes of an NPY file are, such as "NYX"; "" where that is not said."""
+    """Parse the axes of an NPY file, such as "NYX"; "" if not given."""
     if not given:
         return ""
     rule = "letters out of T, Z, N, Y, X and C, each once, with Y and X among them"
@@ -138,11 +138,11 @@ def _quality(settings: Sequence[str]) -> float:
 # Before the work ---------------------------------------------------------------------------------------------------
 
 
-HEADER_READS = 100_000  # a header of thousands of segments takes that many; more would only keep a thread busy
+HEADER_READS = 100_000  # enough for a header of thousands of segments; more would only keep a thread busy
 
 
 class Room:
-    """The bytes of pixels that works in several threads may hold together; one alone may hold any number."""
+    """A limit on the bytes of pixels of jobs in several threads together; a single job may exceed it."""
 
     def __init__(self, nbytes: int) -> None:
         self._most = nbytes
@@ -151,7 +151,7 @@ class Room:
 
     @contextmanager
     def entered(self, nbytes: int) -> Iterator[Callable[[int], None]]:
-        """Hold bytes, as soon as there is room; gives a function that holds another number of them, or raises."""
+        """Reserve bytes, as soon as there is room; yield a function that changes their number, or raises."""
         work = object()
         with self._changed:
             while not self._has_room(work, nbytes):
@@ -167,7 +167,7 @@ class Room:
 
     def _hold(self, work: object, nbytes: int) -> None:
         with self._changed:
-            if not self._has_room(work, nbytes):  # to wait with bytes held might last for ever
+            if not self._has_room(work, nbytes):  # waiting while holding bytes might deadlock
                 raise busy("the images of other requests take the memory that there is for them")
             self._held[work] = nbytes
             self._changed.notify_all()
@@ -178,12 +178,12 @@ class Room:
 
 
 class Request:
-    """An image file and what is to be done with it; the header is read, the pixels are not.
+    """An image file, with its header read, and the filters to run.
 
     Attributes
     ----------
-    nbytes : what the pixels take decoded, by which a pool bounds its queue
-    room : what it shares with others
+    nbytes : bytes of the decoded pixels, by which a pool limits its queue
+    room : the limit shared with other requests
     """
 
     def __init__(
@@ -215,7 +215,7 @@ def _file_problems() -> Iterator[None]:
     try:
         yield
     except ImageFileError as error:
-        detail = one_line(error).partition(";")[0]  # what follows is for who calls from Python
+        detail = one_line(error).partition(";")[0]  # the rest is for Python callers
         status = 413 if "over the limit" in detail else 415 if ": not a " in detail else 422
         raise Problem(status, detail) from error
 
@@ -267,19 +267,19 @@ def _perform(request: Request, hold: Callable[[int], None]) -> Made:
 
 
 def _kept(metadata: ImageMetadata) -> ImageMetadata:
-    """The metadata that an answer keeps: what the colours and the size are, nothing of who took the picture where."""
+    """Return the metadata for an answer: colour profile and resolution, but nothing about person, place or device."""
     return ImageMetadata(icc_profile=metadata.icc_profile, resolution=metadata.resolution)
 
 
 def encoded(image: Any, name: str) -> bytes:
-    """An image as a file of a format: "PNG", "JPEG", "TIFF", "NPY"."""
+    """Encode an image in a file format: "PNG", "JPEG", "TIFF", "NPY"."""
     written = BytesIO()
     write_image(written, next(form for form in SERVED if form.name == name), image)
     return written.getvalue()
 
 
 def _check_axes(axes: str, shape: tuple[int, ...]) -> None:
-    """Refuse axes that an image does not have."""
+    """Raise if an image does not have the axes."""
     try:
         check_axes(axes, shape, name="the image")
     except (TypeError, ValueError) as error:
@@ -287,7 +287,7 @@ def _check_axes(axes: str, shape: tuple[int, ...]) -> None:
 
 
 class _Clock:
-    """The seconds of the parts of a work."""
+    """Measures the seconds of the parts of a job."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -300,7 +300,7 @@ class _Clock:
 
 
 def _backend() -> str:
-    """Where the last filter ran."""
+    """Return the backend of the last filter."""
     watch = stopping.watch()
     return watch.where if watch is not None else ""
 
@@ -314,7 +314,7 @@ def _step_problems(entry: Filter) -> Iterator[None]:
 
 
 def _checked_result(entry: Filter, image: Any, params: dict[str, Any], limits: Limits) -> tuple[Value, ...]:
-    """Refuse what a step would make before it does; returns the image, () for numbers."""
+    """Check the result of a step before computing it; return the image, () for numbers."""
     made = planned_results(entry.function, image, params)
     if len(made) > 1:
         raise Problem(422, f"{entry.name} makes {len(made)} images, and an answer holds one", filter=entry.name)
@@ -324,7 +324,7 @@ def _checked_result(entry: Filter, image: Any, params: dict[str, Any], limits: L
 
 
 def _sides(shape: tuple[int, ...], axes: str) -> dict[str, int]:
-    """The extents of an image or a stack by the letters of their axes."""
+    """Return the extents of an image or a stack by the letters of their axes."""
     letters = axes or "YXC"
     return dict(zip(letters if len(letters) <= len(shape) else letters.replace("C", ""), shape, strict=False))
 
@@ -353,11 +353,11 @@ def _as_json(
 
 
 def _format_for(request: Request, image: Any, axes: str) -> Format:
-    """The first of the formats that were asked for which holds an image."""
+    """Return the first requested format that can hold an image."""
     own = request.image.format
     reasons = []
     for wanted in request.formats:
-        # Where the format is left open, TIFF holds what others do not.
+        # If the client accepts any format, TIFF holds images that others cannot.
         for form in [wanted] if wanted is not None else [own, *SERVED[1:2], *SERVED[:1]]:
             misfit = _misfit(form, request, image, axes)
             if misfit is None:
@@ -376,7 +376,7 @@ def _format_for(request: Request, image: Any, axes: str) -> Format:
 
 
 def _misfit(form: Format, request: Request, image: Any, axes: str) -> str | None:
-    """Why a format does not do for a result; None if it does."""
+    """Return why a format cannot hold a result; None if it can."""
     if form.name not in request.limits.formats:
         return f"{form.name} files are not written here"
     try:

@@ -1,9 +1,9 @@
-"""Several processes that answer on one port: a supervisor, and what a worker knows of it.
+"""Several processes that answer on one port: a supervisor and its workers.
 
-The supervisor holds the listening sockets, and all workers accept from them: no connection waits for one that hangs or
-starts anew. (With SO_REUSEPORT the kernel would deal connections by chance, also to those.) Workers see each other's
-loads in shared memory and take equal parts. Two pipes tie a worker to its supervisor: the worker's event loop writes a
-line a second to one, and standard input ends with the supervisor.
+The supervisor holds the listening sockets, from which all workers accept: no connection waits for a worker that hangs
+or restarts. (With SO_REUSEPORT, the kernel would distribute connections randomly, also to those.) Workers balance
+connections by each other's loads in shared memory. Two pipes connect a worker to its supervisor: the worker's event
+loop writes a line per second to one, and standard input ends with the supervisor.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _log = logging.getLogger("gpuimg.service")
 
 @dataclass(frozen=True)
 class Times:
-    """How long the supervisor waits, all in seconds.
+    """Time-outs of the supervisor, in seconds.
 
     Attributes
     ----------
-    start : until a new worker is ready; after that it is killed
-    silence : between two signs of life of a ready worker; after that it is killed
-    drain : that a worker may take for the requests it has admitted
-    grace : that it may take to end after that; after that it is killed
-    quick : a worker that lived shorter than this is replaced after a delay
-    first_delay, longest_delay : the delay after the first such death, doubled with each further one, and its limit
+    start : time until a new worker is ready; then it is killed
+    silence : time between heartbeats of a ready worker; then it is killed
+    drain : time for a worker to finish accepted requests
+    grace : time to exit after that; then it is killed
+    quick : a worker that ends earlier than this is replaced after a delay
+    first_delay, longest_delay : the delay after the first such exit, doubled with each further one, and its limit
     """
 
     start: float = 60.0
@@ -56,7 +56,7 @@ class Times:
     longest_delay: float = 30.0
 
     def delay(self, deaths: int) -> float:
-        """The delay before the next start after so many quick deaths in a row."""
+        """Return the delay before the next start after a number of consecutive quick exits."""
         return min(self.first_delay * 2.0 ** min(deaths - 1, 60), self.longest_delay) if deaths else 0.0
 
 
@@ -72,22 +72,22 @@ def supervise(
 ) -> int:
     """Run workers until a signal ends them all; POSIX only, in the main thread.
 
-    A dead worker is replaced at once, after a growing delay if it did not live long. A worker whose event loop is
-    silent is killed and replaced. SIGHUP replaces the workers one after the other; each admits requests until its
-    successor is ready. SIGTERM and SIGINT let all workers finish what they have admitted; a second one kills them.
+    A worker that has ended is replaced, immediately or, if it ended early, after a growing delay. A worker whose event
+    loop is silent is killed and replaced. SIGHUP replaces the workers one after the other; each accepts requests until
+    its successor is ready. SIGTERM and SIGINT let all workers finish accepted requests; a second one kills them.
 
     Parameters
     ----------
     command
-        Starts a worker, which calls `inherited` to learn what it is given.
+        Command line that starts a worker, which calls `inherited`.
     sockets
-        Where all workers listen. They are closed when the workers are told to end.
+        Listening sockets of all workers. They are closed when the workers are told to end.
     count
-        How many workers there are.
+        Number of workers.
     environments
-        Per worker the variables that it gets beside this process's.
+        Additional environment variables of each worker.
     times
-        How long to wait for what; ``drain`` is what the workers pass to `gpuimg.service.serving.serve`.
+        Time-outs; the workers pass ``drain`` to `gpuimg.service.serving.serve`.
     on_ready
         Called once, when every worker has been ready for the first time.
     on_death
@@ -105,7 +105,7 @@ def supervise(
 
 @dataclass(eq=False)
 class _Worker:
-    """A process; at ``deadline`` it is killed, and ``late`` says why."""
+    """A worker process; it is killed at ``deadline``, for the reason ``late``."""
 
     slot: _Slot
     place: int
@@ -123,7 +123,7 @@ class _Worker:
 
 @dataclass(eq=False)
 class _Slot:
-    """A place for one worker; in a rolling restart the next one starts beside it, and the old one ends beside it."""
+    """A place for one worker; in a rolling restart, the old and the new worker overlap."""
 
     index: int
     environment: Mapping[str, str]
@@ -176,7 +176,7 @@ class _Supervisor:
         return self._code
 
     def _wait(self, wakeup: int) -> None:
-        """Take what comes from the workers and by signals, then what is due."""
+        """Handle messages of the workers and signals, then deadlines."""
         due = min((*(worker.deadline for worker in self._workers), *(slot.start_at for slot in self._slots)))
         timeout = None if due == math.inf else max(0.0, due - time.monotonic())
         for key, _ in self._selector.select(timeout):
@@ -203,7 +203,7 @@ class _Supervisor:
             self._restarts = deque(self._slots)
 
     def _listen(self, worker: _Worker) -> None:
-        """Take a sign of life."""
+        """Handle a worker's heartbeat."""
         said = _read(worker.pipe)
         if said is None:
             self._selector.unregister(worker.pipe)  # it has ended, or is about to
@@ -222,7 +222,7 @@ class _Supervisor:
             worker.late = f"its event loop has been silent for {self._times.silence:g} s"
 
     def _forgive(self) -> None:
-        """The supervisor itself was stopped, and maybe its workers with it: their silence says nothing."""
+        """Extend the workers' deadlines after the supervisor was suspended, possibly together with them."""
         for worker in self._workers:
             self._trust(worker)
 
@@ -254,7 +254,7 @@ class _Supervisor:
         files = f"{end}:{self._memory}:{','.join(map(str, sockets))}"
         given = f"{slot.index}:{place}:{len(self._slots)}:{files}"
         try:
-            # Its own process group: a Ctrl-C is for the supervisor, which lets the workers finish.
+            # A separate process group: Ctrl-C is for the supervisor, which lets the workers finish.
             process = subprocess.Popen(
                 self._command,
                 bufsize=0,
@@ -285,7 +285,7 @@ class _Supervisor:
         _log.error("%s; next start in %g s", why, delay)
 
     def _bury(self, worker: _Worker) -> None:
-        """Replace a worker that has ended, unless it was to end."""
+        """Replace a worker that has ended, unless it was told to."""
         self._forget(worker)
         slot, lived = worker.slot, time.monotonic() - worker.started
         why = f"{worker} {_how(worker.process.returncode)} {lived:.1f} s after its start"
@@ -348,7 +348,7 @@ class _Supervisor:
         _log.error("%s; no further worker is restarted, the old ones go on", why)
 
     def _dismiss(self, worker: _Worker) -> None:
-        """Let a worker finish what it has admitted, and end."""
+        """Let a worker finish accepted requests and end."""
         if not worker.is_leaving:
             worker.is_leaving = True
             seconds = self._times.drain + self._times.grace
@@ -365,7 +365,7 @@ class _Supervisor:
             self._dismiss(worker)
         for slot in self._slots:
             slot.start_at = math.inf
-        for each in self._sockets:  # the workers close theirs: whoever comes now is refused, not kept waiting
+        for each in self._sockets:  # the workers close theirs too: new connections are refused, not kept waiting
             each.close()
 
     def _kill_all(self) -> None:
@@ -385,7 +385,7 @@ def _name(place: int) -> str:
 
 
 def _how(code: int) -> str:
-    """How a process ended."""
+    """Describe how a process ended."""
     if code >= 0:
         return f"exited with code {code}"
     try:
@@ -395,7 +395,7 @@ def _how(code: int) -> str:
 
 
 def _read(fd: int) -> bytes | None:
-    """What there is to read; None at the end of a pipe."""
+    """Read available bytes; None at the end of a pipe."""
     try:
         return os.read(fd, 65536) or None
     except BlockingIOError:
@@ -404,7 +404,7 @@ def _read(fd: int) -> bytes | None:
 
 @contextlib.contextmanager
 def _signals(numbers: Iterable[int]) -> Iterator[int]:
-    """A file descriptor that yields the numbers of signals as bytes."""
+    """Return a file descriptor from which the numbers of signals are read as bytes."""
     with contextlib.ExitStack() as after:
         wakeup, end = os.pipe()
         for fd in (wakeup, end):
@@ -412,7 +412,7 @@ def _signals(numbers: Iterable[int]) -> Iterator[int]:
             after.callback(os.close, fd)
         after.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(end))
         for number in numbers:
-            # A handler has to be there, or the number is not written.
+            # Without a handler, the number is not written.
             after.callback(signal.signal, number, signal.signal(number, lambda *_: None))
         yield wakeup
 
@@ -421,14 +421,14 @@ def _signals(numbers: Iterable[int]) -> Iterator[int]:
 
 
 class Parent:
-    """A worker's supervisor, as the worker sees it.
+    """A worker's view of its supervisor.
 
     Attributes
     ----------
-    slot : the worker's place, counted from 0
-    place : differs from that of all workers that may run at the same time; there are two a slot
-    loads : what the workers carry
-    sockets : where it listens
+    slot : the worker's slot, counted from 0
+    place : unique among all workers that may run at the same time; there are two per slot
+    loads : loads of the workers
+    sockets : listening sockets
     """
 
     def __init__(self, slot: int, place: int, slots: int, pipe: int, memory: int, sockets: Sequence[int]) -> None:
@@ -443,7 +443,7 @@ class Parent:
             os.set_inheritable(fd, False)
 
     def beat(self, word: bytes = ALIVE) -> None:
-        """Give a sign of life."""
+        """Send a heartbeat."""
         with contextlib.suppress(BlockingIOError, BrokenPipeError):  # it is stopped, or gone
             os.write(self._pipe, word)
 
@@ -462,7 +462,7 @@ class Parent:
 
 
 def inherited() -> Parent | None:
-    """What a supervisor has given to this process; None if it has none. To be called once.
+    """Return what this process has inherited from its supervisor; None without one. Call it once.
 
     Returns
     -------
