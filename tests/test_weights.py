@@ -5,8 +5,10 @@ import pytest
 
 import gpuimg
 from tests.conftest import assert_same
+from tests.oracles import NUMPY_MODES
 
 FLOATS = pytest.mark.parametrize("dtype", ["float32", "float64"])
+PIXELS = pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
 BAD = pytest.mark.parametrize("bad", [np.nan, np.inf])
 
 
@@ -190,3 +192,39 @@ def test_the_range_of_a_resized_image_may_be_infinite(dtype, backend):
     assert (found[9] == np.inf).all()
     assert found[20].min() == -np.inf
     assert_same(found[25:], np.ones((5, 45), dtype))
+
+
+@PIXELS
+def test_rows_smoothed_together_are_those_smoothed_alone(dtype, backend):
+    """Many rows at a time stand side by side, a single one does not."""
+    random = np.random.default_rng(7)
+    for shape in ((40, 333), (67, 41, 3)):
+        image = (random.random(shape) * 250).astype(dtype)
+        found = gpuimg.gaussian(image, (0, 5), backend=backend)
+        for row in (0, 17, 31, 32, 39):
+            assert_same(found[row : row + 1], gpuimg.gaussian(image[row : row + 1], (0, 5), backend=backend))
+
+
+@PIXELS
+@pytest.mark.parametrize("mode", ["reflect", "nearest", "mirror", "wrap"])
+@pytest.mark.parametrize("sigma", [(8, 2), (8, 5)])
+def test_strips_of_wide_images(dtype, mode, sigma):
+    random = np.random.default_rng(7)
+    rows, reach = 40, 20
+    for step, cols in ((1, 9601), (3, 3201)):
+        image = (random.random((rows, cols, step)) * 250).astype(dtype)
+        found = gpuimg.gaussian(image, sigma, mode=mode, backend="single")
+        padded = np.pad(image, ((0, 0), (reach, reach), (0, 0)), NUMPY_MODES[mode])
+        for first in range(0, cols, 260):
+            part = padded[:, first : first + 260 + 2 * reach]
+            expected = gpuimg.gaussian(np.ascontiguousarray(part), sigma, mode=mode, backend="single")
+            assert_same(found[:, first : first + 260], expected[:, reach:-reach])
+
+
+@PIXELS
+def test_strips_beside_a_constant(dtype):
+    image = (np.random.default_rng(7).random((40, 9601)) * 250).astype(dtype)
+    options = {"sigma": (8, 5), "mode": "constant", "cval": 7, "backend": "single"}
+    found = gpuimg.gaussian(image, **options)
+    assert_same(found[:, :300], gpuimg.gaussian(np.ascontiguousarray(image[:, :320]), **options)[:, :300])
+    assert_same(found[:, -300:], gpuimg.gaussian(np.ascontiguousarray(image[:, -320:]), **options)[:, -300:])

@@ -277,10 +277,10 @@ def _pair_weigher(blocks):
 
 
 _weigh_blocks = _weigher(ACCUMULATORS)
-_weigh_block = _weigher(1)
+weigh_block = _weigher(1)
 _weigh_single = _weigher(1, single=True)
 _weigh_two_blocks = _pair_weigher(ACCUMULATORS // 2)
-_weigh_two_block = _pair_weigher(1)
+weigh_two_block = _pair_weigher(1)
 
 
 @kernel
@@ -305,10 +305,10 @@ def weigh(addresses, source, at, weights, radius, offset, target, stop):
             _weigh_blocks(addresses, source, at + x, weights, radius, offset, target, x)
             x += ACCUMULATORS * pixels
     while x + pixels <= count:
-        _weigh_block(addresses, source, at + x, weights, radius, offset, target, x)
+        weigh_block(addresses, source, at + x, weights, radius, offset, target, x)
         x += pixels
     if x < count and count >= pixels:  # again some that are done, instead of single ones
-        _weigh_block(addresses, source, at + count - pixels, weights, radius, offset, target, count - pixels)
+        weigh_block(addresses, source, at + count - pixels, weights, radius, offset, target, count - pixels)
         x = count
     while x < count:
         _weigh_single(addresses, source, at + x, weights, radius, offset, target, x)
@@ -335,5 +335,5 @@ def weigh_two(addresses, source, at, weights, radius, offset, targets, stop):
             x += at_once
     while x < count:
         begin = min(x, count - pixels)
-        _weigh_two_block(addresses, source, at + begin, weights, radius, offset, targets, begin)
+        weigh_two_block(addresses, source, at + begin, weights, radius, offset, targets, begin)
         x = begin + pixels

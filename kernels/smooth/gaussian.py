@@ -9,7 +9,8 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from gpuimg.kernels.lib.borders import CONSTANT, kernel
+from gpuimg.kernels.lib.addresses import is_set
+from gpuimg.kernels.lib.borders import CONSTANT, WRAP, kernel
 from gpuimg.kernels.lib.numbers import rounding
 from gpuimg.kernels.lib.rows import (
     edge_columns,
@@ -18,12 +19,20 @@ from gpuimg.kernels.lib.rows import (
     pixels_at_once,
     row_addresses,
     weigh,
+    weigh_block,
     weigh_two,
+    weigh_two_block,
 )
+from gpuimg.kernels.transform.transpose import block_side, turn_square
 
 ROWS_AT_ONCE = 8
-LINES_BYTES = 1 << 18  # unfinished rows should stay in the second-level cache
-PIECE_BYTES = 1 << 14
+PIECE_BYTES = 1 << 14  # of source rows summed at a time, but at least eight vectors of each
+LINE_BYTES = 64
+TURNED_FROM = 16  # radius from which sums along rows are made of several rows side by side
+WHOLE_BYTES = 3 << 18  # of source rows and sums: as much stays in the second-level cache, more is done in strips of
+STRIP_BYTES = 1 << 19  # and of at least
+MIN_STRIP = 1024  # elements
+TURNED_PIECE = 256  # elements of a row that are turned at a time
 
 
 @kernel
@@ -65,35 +74,151 @@ def smooth_doubles(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1
 
 @kernel
 def convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, down, along, o0, o1, outside):
-    width = src.shape[1]
-    length = width + 2 * r1 * step
-    at_once = min(max(1, LINES_BYTES // (length * down.itemsize)), ROWS_AT_ONCE, bottom - top)
-    lines = np.empty((at_once, length), down.dtype)
+    """Strip by strip, each from the first row to the last, so that source rows stay in the second-level cache until
+    all sums that they are part of are made."""
+    width, halo = src.shape[1], r1 * step
+    side = max(pixels_at_once(down, down), block_side(down), block_side(dst))
+    turned = r1 >= TURNED_FROM and bottom - top >= side and width >= side
+    at_once = min(side if turned else ROWS_AT_ONCE, bottom - top)
+    held = (2 * r0 + at_once) * src.itemsize + at_once * down.itemsize
+    longest = max(width if held * width < WHOLE_BYTES else STRIP_BYTES // held, 4 * halo, MIN_STRIP)
+    strips = (width // step + longest // step - 1) // (longest // step)
+    length = (width // step + strips - 1) // strips * step
+    lines = np.empty((at_once, length + 2 * halo), down.dtype)
     border = np.full(width if mode == CONSTANT else 0, src.dtype.type(cval))
     columns = edge_columns(r1, r1, width // step, mode)
-    rows, shifts = np.empty(2 * r0 + at_once, np.int64), np.empty(2 * r1 + 1, np.int64)
-    for first in range(top, bottom, at_once):
-        count = min(at_once, bottom - first)
-        row_addresses(src, first - r0, mode, border, rows[: 2 * r0 + count])
-        weigh_columns(src, rows, down, r0, o0, lines[:count, r1 * step : r1 * step + width], stop)
-        for slot in range(count):
-            line = lines[slot]
-            pad_edges(line, width, columns, r1, step, outside)
-            neighbour_addresses(line, step, shifts)
-            weigh(shifts, line, 0, along, r1, o1, dst[first + slot], stop)
+    rows, shifts = np.empty(2 * r0 + at_once, np.int64), np.empty(2 * r1 + 2, np.int64)
+    piece = min(width // step // strips * step, max(TURNED_PIECE, 2 * halo)) if turned else 0
+    tile, results = aligned(piece + 2 * halo if turned else 0, side, down), aligned(piece, side, dst)
+    for strip in range(strips):
+        start, end = width // step * strip // strips * step, width // step * (strip + 1) // strips * step
+        for first in range(top, bottom, at_once):
+            count = min(at_once, bottom - first)
+            row_addresses(src, first - r0, mode, border, rows[: 2 * r0 + count])
+            sums = lines[:count, : end - start + 2 * halo]
+            padded_columns(src, rows, start - halo, down, r0, o0, sums, stop, step, mode, columns, outside)
+            if turned and count == side:
+                neighbour_addresses(tile.reshape(-1), step * side, shifts)
+                for at in range(start, end, piece):
+                    if is_set(stop):
+                        return
+                    begin = min(at, end - piece)
+                    turn(lines, 0, begin - start, tile, 0, 0, side, len(tile))
+                    weigh_turned(shifts, tile, step, along, r1, o1, results)
+                    turn(results, 0, 0, dst, first, begin, piece, side)
+            else:
+                for slot in range(count):
+                    neighbour_addresses(sums[slot], step, shifts)
+                    weigh(shifts, sums, 0, along, r1, o1, dst[first + slot, start:end], stop)
 
 
 @kernel
-def weigh_columns(src, rows, weights, radius, offset, lines, stop):
+def padded_columns(src, rows, first, weights, radius, offset, lines, stop, step, mode, columns, outside):
+    """The sums down the columns from ``first`` on, of which some may lie beyond the edge."""
+    width = src.shape[1]
+    last = first + lines.shape[1]
+    before, after = max(-first, 0), max(last - width, 0)
+    inner = lines[:, before : lines.shape[1] - after]
+    weigh_columns(src, rows, first + before, weights, radius, offset, inner, stop)
+    if before > 0 and after > 0:
+        for slot in range(len(lines)):
+            pad_edges(lines[slot], width, columns, columns.size // 2, step, outside)
+    elif before > 0:
+        pad_columns(
+            src,
+            rows,
+            columns[: columns.size // 2],
+            -first,
+            weights,
+            radius,
+            offset,
+            lines,
+            0,
+            stop,
+            step,
+            mode,
+            outside,
+        )
+    elif after > 0:
+        pad_columns(
+            src,
+            rows,
+            columns[columns.size // 2 :],
+            -first,
+            weights,
+            radius,
+            offset,
+            lines,
+            lines.shape[1] - after,
+            stop,
+            step,
+            mode,
+            outside,
+        )
+
+
+@kernel
+def pad_columns(src, rows, columns, origin, weights, radius, offset, lines, to, stop, step, mode, outside):
+    """The sums beyond one edge, at ``to`` and after that; those of column 0 would be at ``origin``."""
+    if mode == WRAP:
+        out = lines[:, to : to + columns.size * step]
+        weigh_columns(src, rows, columns[0] * step, weights, radius, offset, out, stop)
+        return
+    for line in lines:
+        for place in range(columns.size):
+            source = origin + columns[place] * step
+            for channel in range(step):
+                line[to + place * step + channel] = outside if columns[place] < 0 else line[source + channel]
+
+
+@kernel
+def aligned(rows, cols, like):
+    """An array of the dtype of ``like`` that begins a cache line."""
+    size, more = rows * cols, LINE_BYTES // like.itemsize
+    held = np.empty(size + more, like.dtype)
+    begin = -held.ctypes.data % LINE_BYTES // like.itemsize
+    return held[begin : begin + size].reshape((rows, cols))
+
+
+@kernel
+def turn(src, row, col, dst, out_row, out_col, rows, cols):
+    """Copy a rectangle, its columns as rows; at least a square a side."""
+    side = block_side(src)
+    for at in range(0, rows, side):
+        top = min(at, rows - side)
+        for x in range(0, cols, side):
+            left = min(x, cols - side)
+            turn_square(src, row + top, 1, col + left, dst, out_row + left, 1, out_col + top)
+
+
+@kernel
+def weigh_turned(shifts, tile, step, weights, radius, offset, results):
+    """The sums along rows that stand side by side: each vector holds a column of them, so none is read unaligned."""
+    size, side = results.shape
+    line, out = tile.reshape(-1), results.reshape(-1)
+    pixels, reach = pixels_at_once(tile, weights), step * side
+    place = 0
+    while place + 2 * step <= size:
+        begin = place * side
+        targets = out[begin : begin + reach], out[begin + reach : begin + 2 * reach]
+        for at in range(0, reach, pixels):
+            weigh_two_block(shifts, line, begin + at, weights, radius, offset, targets, at)
+        place += 2 * step
+    for at in range(place * side, size * side, pixels):
+        weigh_block(shifts, line, at, weights, radius, offset, out, at)
+
+
+@kernel
+def weigh_columns(src, rows, first, weights, radius, offset, lines, stop):
     """The sums down the columns for neighbouring rows."""
     count, width = lines.shape
     pixels = pixels_at_once(src, weights)
-    piece = max(PIECE_BYTES // ((2 * radius + count) * src.itemsize) // (4 * pixels), 1) * 4 * pixels
+    piece = max(PIECE_BYTES // ((2 * radius + count) * src.itemsize) // (4 * pixels), 2) * 4 * pixels
     for start in range(0, width, piece):
         begin = max(0, min(start, width - pixels))
         end = min(start + piece, width)
         for slot in range(0, count - 1, 2):
             targets = lines[slot, begin:end], lines[slot + 1, begin:end]
-            weigh_two(rows[slot:], src, begin, weights, radius, offset, targets, stop)
+            weigh_two(rows[slot:], src, first + begin, weights, radius, offset, targets, stop)
         if count % 2:
-            weigh(rows[count - 1 :], src, begin, weights, radius, offset, lines[count - 1, begin:end], stop)
+            weigh(rows[count - 1 :], src, first + begin, weights, radius, offset, lines[count - 1, begin:end], stop)

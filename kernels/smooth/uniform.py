@@ -11,7 +11,7 @@ from numba import types
 from numba.extending import overload
 
 from gpuimg.kernels.lib.addresses import is_set
-from gpuimg.kernels.lib.borders import fold, kernel
+from gpuimg.kernels.lib.borders import CONSTANT, fold, kernel
 from gpuimg.kernels.lib.numbers import constant_kept
 from gpuimg.kernels.lib.rows import edge_columns, pad_edges
 from gpuimg.kernels.lib.spans import load_span
@@ -21,6 +21,7 @@ FITS_INT32 = 1 << 31
 PIECE = 1024  # elements of a row that are summed at a time, in the first-level cache
 FITS_FLOAT64 = 1 << 53
 REPEATS = 4  # of an image in a window, from which on rows are weighed by how often they are in it
+FEW = 3  # rows, whose sums are made of the source's rows themselves
 TERMS = 32  # that are added one after the other
 SCRATCH_BYTES = 1 << 18  # rows of sums should stay in the second-level cache
 
@@ -29,7 +30,9 @@ def variant(src, step, mode, cval, n0, n1):
     """The numbers to sum in: the shortest that hold all sums."""
     if src.dtype.kind == "f":
         rows, cols = src.shape[0], src.shape[1] // step
-        return "fill_repeats" if n0 > REPEATS * rows or n1 > REPEATS * cols else "fill_floats"
+        if n0 > REPEATS * rows or n1 > REPEATS * cols:
+            return "fill_repeats"
+        return "fill_floats" if n0 > FEW else "fill_few"
     brightest = 255 if src.itemsize == 1 else FITS_UINT16 - 1
     bound = n0 * n1 * brightest
     if bound < FITS_UINT16 and plain_quotient(n0 * n1, bound)[0]:
@@ -303,6 +306,45 @@ def fill_floats(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
             if target >= top:
                 out = dst[target, first * step : (first + wanted) * step]
                 add_neighbours(line, spare, step, n1, src[target, first * step :], out, n0)
+
+
+@kernel
+def fill_few(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
+    """The same sums as those of `fill_floats`, for windows of up to `FEW` rows."""
+    rows, width = src.shape
+    before = n1 // 2
+    columns = edge_columns(before, n1 - before - 1, width // step, mode)
+    line = np.empty(width + (n1 - 1) * step, src.dtype)
+    inner = line[before * step : before * step + width]
+    spare = spare_for(width, step, n1, src.dtype.type(0))
+    constant = np.full((FEW, 1), cval, src.dtype)
+    outside = np.empty((1, 1), src.dtype)
+    add_few(constant, 0, 1, 2, n0, outside[0])
+    loaded = np.empty((FEW if mode == CONSTANT else 0, width), src.dtype)
+    for row in range(top, bottom):
+        if is_set(stop):
+            return
+        first = row - n0 // 2
+        if mode == CONSTANT and (first < 0 or first + n0 > rows):
+            for place in range(n0):
+                load_span(src, first + place, 0, width // step, loaded[place], step, mode, cval)
+            add_few(loaded, 0, 1, 2, n0, inner)
+        else:
+            second, third = fold(first + 1, rows, mode), fold(first + 2, rows, mode)
+            add_few(src, fold(first, rows, mode), second, third, n0, inner)
+        pad_edges(line, width, columns, before, step, outside[0, 0])
+        add_neighbours(line, spare, step, n1, src[row], dst[row], n0)
+
+
+@kernel
+def add_few(values, first, second, third, count, out):
+    """The sum of the first ``count`` of three rows."""
+    if count == 1:
+        out[:] = values[first]
+    elif count == 2:
+        add_two(values[first], values[second], out)
+    else:
+        add_three(values[first], values[second], values[third], out)
 
 
 @kernel
