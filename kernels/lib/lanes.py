@@ -120,17 +120,20 @@ def lanes(_context, array):
 
 @intrinsic
 def add_bins(_context, bins, at, more, plus, less, minus):
-    """``bins[at : at + 16] += more[plus : plus + 16] - less[minus : minus + 16]``."""
+    """``bins[at : at + 16] += more[plus : plus + 16] - less[minus : minus + 16]``, of which ``bins`` may be wider."""
 
     def build(context, builder, signature, arguments):
         counts, at, added, plus, removed, minus = arguments
-        size = context.get_abi_sizeof(context.get_data_type(bins.dtype))
-        vector = ir.VectorType(context.get_data_type(bins.dtype), BINS)
-        target = _address(context, builder, bins, counts, at)
-        total = _load(builder, target, vector, size)
-        total = builder.add(total, _load(builder, _address(context, builder, more, added, plus), vector, size))
-        total = builder.sub(total, _load(builder, _address(context, builder, less, removed, minus), vector, size))
-        _store(builder, total, target, size)
+        wide = ir.VectorType(context.get_data_type(bins.dtype), BINS)
+
+        def loaded(kind, array, index):
+            vector = ir.VectorType(context.get_data_type(kind.dtype), BINS)
+            held = _load(builder, _address(context, builder, kind, array, index), vector, kind.dtype.bitwidth // 8)
+            return builder.zext(held, wide) if vector != wide else held
+
+        total = builder.add(loaded(bins, counts, at), loaded(more, added, plus))
+        total = builder.sub(total, loaded(less, removed, minus))
+        _store(builder, total, _address(context, builder, bins, counts, at), bins.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.none(bins, types.int64, more, types.int64, less, types.int64), build
@@ -150,3 +153,24 @@ def bins_within(_context, bins, at, limit):
         return builder.zext(builder.ctpop(mask), ir.IntType(64))
 
     return types.int64(bins, types.int64, bins.dtype), build
+
+
+@intrinsic
+def within_window(_context, rows, cols, at, row, col, n0, n1):
+    """A bit for each of 64 places from ``at`` on, of which ``rows`` and ``cols`` are bytes: whether it is in the window
+    of ``n0`` by ``n1`` pixels that begins at ``row`` and ``col``."""
+
+    def build(context, builder, signature, arguments):
+        byte, vector = ir.IntType(8), ir.VectorType(ir.IntType(8), 64)
+        at = arguments[2]
+
+        def inside(kind, array, first, size):
+            held = _load(builder, _address(context, builder, kind, array, at), vector, 1)
+            away = builder.sub(held, _splat(builder, builder.trunc(first, byte), 64))
+            return builder.icmp_unsigned("<", away, _splat(builder, builder.trunc(size, byte), 64))
+
+        by_row = inside(rows, arguments[0], arguments[3], arguments[5])
+        by_col = inside(cols, arguments[1], arguments[4], arguments[6])
+        return builder.bitcast(builder.and_(by_row, by_col), ir.IntType(64))
+
+    return types.uint64(rows, cols, *[types.int64] * 5), build

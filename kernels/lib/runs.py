@@ -8,10 +8,12 @@ an earlier run of the same component, or its own where it is the first one, the 
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gpuimg.images import RUNS_HEADER
 from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.target import HAS_AVX512, has
 
 COUNT, LAST_ROW, ROOTS = 0, 1, 2  # in the header: the end of the runs, the first of the last row, the number of roots
 HEADER = RUNS_HEADER
@@ -50,6 +52,41 @@ def lowest_bit(_context, bits):
 def bits_set(_context, bits):
     """How many bits are set."""
     return types.int64(types.uint64), lambda _context, builder, _signature, arguments: builder.ctpop(arguments[0])
+
+
+@intrinsic
+def spread_bits(_context, bits, places):
+    """The lowest bits of ``bits``, each at the next place that is set in ``places``."""
+
+    def build(_context, builder, _signature, arguments):
+        word = ir.IntType(64)
+        kind = ir.FunctionType(word, [word, word])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.bmi.pdep.64"), arguments)
+
+    return types.uint64(types.uint64, types.uint64), build
+
+
+@kernel
+def bit_by_halves(bits, count):
+    """The place of the bit that ``count`` others that are set come before."""
+    place = 0
+    for half in (32, 16, 8, 4, 2, 1):
+        lower = bits_set(bits & ((np.uint64(1) << np.uint64(half)) - np.uint64(1)))
+        above = count >= lower
+        count -= lower if above else 0
+        bits >>= np.uint64(half if above else 0)
+        place += half if above else 0
+    return place
+
+
+@kernel
+def bit_by_spreading(bits, count):
+    """The same in three instructions."""
+    return lowest_bit(spread_bits(np.uint64(1) << np.uint64(count), bits))
+
+
+# Without a branch on the bits. Older processors that have the instruction take hundreds of cycles for it.
+nth_bit = bit_by_spreading if HAS_AVX512 and has("bmi2") else bit_by_halves
 
 
 @kernel

@@ -22,14 +22,10 @@ def select_by_histograms(src, dst, top, bottom, stop, step, mode, cval, n0, n1, 
     cols = src.shape[1] // step
     wanted = min(cols, max(STRIP - n1, n1))
     columns = np.empty(wanted + n1 - 1, np.int64)
-    # What one value of a bin adds to the cumulative counts.
-    steps = np.empty(BINS * BINS, np.uint32)
-    for index in range(steps.size):
-        steps[index] = index % BINS >= index // BINS
-    nothing = np.empty(BINS, steps.dtype)
-    nothing[:] = 0
+    steps, nothing = steps_of(np.uint32), np.zeros(BINS, np.uint32)
     coarse = np.empty(columns.size * BINS, steps.dtype)
     fine = np.empty(columns.size * BINS * BINS, steps.dtype)
+    total, inner = np.empty(BINS, steps.dtype), np.empty(BINS * BINS, steps.dtype)
     for first in range(0, cols, wanted):
         size = min(wanted, cols - first)
         within = columns[: size + n1 - 1]
@@ -43,7 +39,17 @@ def select_by_histograms(src, dst, top, bottom, stop, step, mode, cval, n0, n1, 
                     return
                 if row > top:
                     move_columns(src, row - n0 // 2 - 1, n0, within, mode, np.uint8(cval), steps, nothing, coarse, fine)
-                select_row(coarse, fine, within.size, n1, rank, dst[row, first * step + channel :], step)
+                out = dst[row, first * step + channel :]
+                select_row(coarse, fine, within.size, n1, rank, total, inner, out, step, None)
+
+
+@kernel
+def steps_of(dtype):
+    """What one value of a bin adds to the cumulative counts."""
+    steps = np.empty(BINS * BINS, dtype)
+    for index in range(steps.size):
+        steps[index] = index % BINS >= index // BINS
+    return steps
 
 
 @kernel
@@ -83,13 +89,13 @@ def move_columns(src, oldest, n0, columns, mode, cval, steps, nothing, coarse, f
 
 
 @kernel
-def select_row(coarse, fine, size, n1, rank, out, step):
-    """One row of results, ``step`` elements apart, from the histograms of ``size`` columns."""
-    limit = coarse.dtype.type(rank)
-    total = np.zeros(BINS, coarse.dtype)
-    inner = np.zeros(BINS * BINS, coarse.dtype)
+def select_row(coarse, fine, size, n1, rank, total, inner, out, step, before):
+    """One row of results, ``step`` elements apart, from the histograms of ``size`` columns; if wanted also how many of
+    the same bin come ``before`` each. ``total`` and ``inner`` are room for the window's histogram."""
+    limit = total.dtype.type(rank)
     valid = np.full(BINS, -n1, np.int64)  # for which pixel the fine bins of a coarse one are right
     nothing = np.zeros(BINS, coarse.dtype)
+    total[:] = 0
     for x in range(n1 - 1):
         add_bins(total, 0, coarse, x * BINS, nothing, 0)
     for x in range(size - n1 + 1):
@@ -104,6 +110,9 @@ def select_row(coarse, fine, size, n1, rank, out, step):
             for col in range(valid[high], x):
                 add_bins(inner, high * BINS, fine, (begin + col + n1) * BINS, fine, (begin + col) * BINS)
         valid[high] = x
-        below = total[high - 1] if high > 0 else nothing[0]
-        out[x * step] = high * BINS + bins_within(inner, high * BINS, coarse.dtype.type(limit - below))
+        left = limit - (total[high - 1] if high > 0 else total.dtype.type(0))
+        low = bins_within(inner, high * BINS, total.dtype.type(left))
+        out[x * step] = high * BINS + low
+        if before is not None:
+            before[x] = left - inner[high * BINS + low - 1] if low > 0 else left
         add_bins(total, 0, nothing, 0, coarse, x * BINS)

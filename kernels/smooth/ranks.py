@@ -1,6 +1,6 @@
 """Values of a rank in windows of wide types: the values of a tile are replaced by their places in its order, and a set
 of places, one bit each, slides over the tile: Huang's moving window [1] with Suomela's sets in place of histograms [2].
-What a pixel costs grows with the shorter side of the window, not with its area.
+What a pixel costs grows with the shorter side of the window, not with its area. Tiles without NaN: see `buckets`.
 
 .. [1] T. Huang, G. Yang, G. Tang, "A fast two-dimensional median filtering algorithm", IEEE Transactions on Acoustics,
    Speech, and Signal Processing 27(1), 1979, 13-18.
@@ -13,8 +13,9 @@ from numba.extending import overload
 
 from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import kernel
-from gpuimg.kernels.lib.runs import WORD, bits_set, lowest_bit
+from gpuimg.kernels.lib.runs import WORD, bits_set, nth_bit
 from gpuimg.kernels.lib.spans import load_span
+from gpuimg.kernels.smooth.buckets import FARTHEST, ROWS, select_by_buckets
 
 TILE = 64  # pixels on a side at most, or half as many as the window has
 LOOK = 1 << 16  # values between looks at the stop flag
@@ -95,9 +96,11 @@ def select_by_ranks(src, dst, top, bottom, stop, step, mode, cval, n0, n1, rank)
     by_rows = n1 < n0  # moving along the longer side changes fewer values
     high, wide = even_part(bottom - top, max(TILE, n0 // 2)), even_part(cols, max(TILE, n1 // 2))
     most = (high + n0 - 1) * (wide + n1 - 1)
+    room = max(most, ROWS * (wide + n1 - 1))
+    by_buckets = isinstance(rank, int) and max(high + n0, wide + n1) <= FARTHEST + 1
     line = np.empty((wide + n1 - 1) * step, src.dtype)
     values = np.empty(most, src.dtype)
-    places, spare = np.empty(most, np.uint32), np.empty(most, np.uint32)
+    places, spare = np.empty(room, np.uint32), np.empty(room, np.uint32)
     members = np.empty((most + WORD - 1) // WORD, np.uint64)
     for row in range(top, bottom, high):
         for col in range(0, cols, wide):
@@ -112,9 +115,13 @@ def select_by_ranks(src, dst, top, bottom, stop, step, mode, cval, n0, n1, rank)
                 order, ordinals = sort_order(values, places, spare, count, stop)
                 if is_set(stop):
                     return
+                out = dst[row : row + down, col * step + channel :]
+                if by_buckets and count_numbers(values, order[:count]) == count:
+                    tile = down, along, n0, n1
+                    select_by_buckets(values, order, ordinals, tile, by_rows, rank, out, step, stop)
+                    continue
                 for index in range(count):
                     ordinals[order[index]] = index
-                out = dst[row : row + down, col * step + channel :]
                 tile = (down, along, n0, n1) if by_rows else (along, down, n1, n0)
                 slide(values, order[:count], ordinals, members, tile, rank, out, by_rows, step, stop)
 
@@ -235,10 +242,7 @@ def word_of(members, here, below, wanted):
 @kernel
 def value_of(values, order, members, here, below, wanted):
     """The value of the member in word ``here`` that ``wanted`` others come before."""
-    word = members[here]
-    for _ in range(wanted - below):
-        word &= word - np.uint64(1)
-    return values[order[here * WORD + lowest_bit(word)]]
+    return values[order[here * WORD + nth_bit(members[here], wanted - below)]]
 
 
 def place_among(rank, numbers):
