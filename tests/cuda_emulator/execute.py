@@ -226,7 +226,7 @@ class Block:
         if text.startswith("0x"):
             return self.raw(text).view(F32)
         numbers = {"+INF": np.inf, "INF": np.inf, "+QNAN": np.nan, "QNAN": np.nan}
-        return np.full(self.threads, numbers.get(text, None) or float(text), kind)
+        return np.full(self.threads, numbers.get(text) or float(text), kind)
 
     def set(self, text: str, value: np.ndarray, chosen: np.ndarray, more: int = 0) -> None:
         place = self._file(text)
@@ -260,7 +260,7 @@ class Block:
 
     def _work(self, one: Instruction, parts: list[str], operands: list[str], chosen: np.ndarray) -> None:
         kind = parts[0]
-        if kind in ("LDG", "LDS", "STG", "STS"):
+        if kind in ("LDG", "LDS", "STG", "STS", "LD", "ST"):
             self._moves(parts, operands, chosen)
             return
         uniform = kind.startswith("U") and kind != "U"
@@ -555,7 +555,9 @@ class Block:
     def do_mufu(self, parts: list[str], operands: list[str], chosen: np.ndarray) -> None:
         if parts[1] == "RCP64H":
             number = re.fullmatch(r"-?[0-9.]+", operands[1])
-            high = self.real(operands[1], F64) if number else (self.integer(operands[1]).astype(U64) << U64(32)).view(F64)
+            high = (
+                self.real(operands[1], F64) if number else (self.integer(operands[1]).astype(U64) << U64(32)).view(F64)
+            )
             self.set(operands[0], ((1 / high).view(U64) >> U64(32)).astype(U32), chosen)
             return
         a = self.real(operands[1])

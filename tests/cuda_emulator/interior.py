@@ -70,8 +70,12 @@ class Case(NamedTuple):
 
 
 NUMPY = {
-    **{"unsigned char": "uint8", "unsigned short": "uint16", "short": "int16", "int": "int32"},
-    **{"float": "float32", "double": "float64"},
+    "unsigned char": "uint8",
+    "unsigned short": "uint16",
+    "short": "int16",
+    "int": "int32",
+    "float": "float32",
+    "double": "float64",
 }
 # The radii that are counted: of the Gaussian's kernels those that fit, by what a thread holds.
 RADII = (1, 2, 3, 6)
@@ -93,8 +97,10 @@ def cases(stem: str, name: str) -> dict[int, Case]:
         radii = (int(chosen[-1]) // 2,)
     elif stem == "uniform" and base in ("near", "bytes") and name != "near<unsigned char, int>":
         radii = RADII if chosen[0] in ("short", "unsigned short") else RADII[2:]
+    elif base == "few_convolve":
+        radii = (int(chosen[-1]) // 2,)
     elif base == "near_convolve" and chosen in (["unsigned char", "int"], *(_WEIGHED)):
-        radii = (1, 2)
+        radii = (1, 2) if chosen[0] == "double" else (3,)
     dtype = np.dtype(NUMPY.get(chosen[0], "uint8"))
     return {radius: Case(partial(_CALLS[stem], radius), dtype) for radius in radii}
 
@@ -142,6 +148,8 @@ def instructions(code: Code, name: str, case: Case) -> float:
     block = Block(code, launch, (across, down), memory)
     issued = block.run()
     stored = memory.written(target)
-    compare = np.testing.assert_array_equal if target.dtype.kind != "f" else partial(np.testing.assert_allclose, rtol=1e-5)
+    compare = (
+        np.testing.assert_array_equal if target.dtype.kind != "f" else partial(np.testing.assert_allclose, rtol=1e-5)
+    )
     compare(np.asarray(target)[stored], wanted.reshape(target.shape)[stored])
     return issued * 32 / int(stored.sum())
