@@ -17,7 +17,7 @@ instructions
     instruction of a block on the way counts, whatever its predicate. Folds of an image into a few numbers (`FOLDS`)
     count by loaded elements.
 radius_1, radius_2, ...
-    where threads of a block wait for each other: those that warps issue for each pixel of an interior block, whose
+    where threads of a block wait for each other, and of small convolutions: those that warps issue for each pixel of an interior block, whose
     machine code is executed as the launch code launches it, for windows of that radius (`interior.cases`). Every
     instruction counts, those of idle threads, of prologues and of values around the tile too.
 turn
@@ -137,12 +137,12 @@ def _attributes(section: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _counted(stem: str, name: str, code: Code) -> dict[str, float]:
-    figure = None if stem in BY_DATA else _instructions(stem, name, code)
-    if figure is not None:
-        return {"instructions": round(figure, 2)}
     cases = interior.cases(stem, name)
     if cases:
         return {f"radius_{radius}": round(interior.instructions(code, name, case), 2) for radius, case in cases.items()}
+    figure = None if stem in BY_DATA else _instructions(stem, name, code)
+    if figure is not None:
+        return {"instructions": round(figure, 2)}
     innermost = [head for head, body in code.loops.items() if code.inner(head) == body]
     turns = [way for head in innermost for way in code.ways(head, ("LDG", "LDS")) if way.loaded]
     most = max(turns, key=lambda way: (way.loaded, -way.instructions), default=None)
@@ -257,7 +257,7 @@ GOALS = {
     "derivative": ("3x3", 1, 1, 2.0, 1.0),
     "gradient": ("3x3", 1, 2, 2.0, 1.0),
     "laplace": ("3x3", 1, 1, 2.0, 1.0),
-    "convolve few_convolve": ("3x3 weights", 1, 1, 2.0, 1.0),
+    "convolve few_convolve": ("few weights", 1, 1, 2.0, 1.0),
     "convolve near_convolve": ("weights", 1, 1, 2.0, 1.0),
     **dict.fromkeys(SEPARABLE, ("separable", 1, 1, 2.0, 1.0)),
     "median_tiles nine": ("median 3", 1, 1, 1.5, 1.5),
