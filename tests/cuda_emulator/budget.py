@@ -17,9 +17,9 @@ instructions
     instruction of a block on the way counts, whatever its predicate. Folds of an image into a few numbers (`FOLDS`)
     count by loaded elements.
 radius_1, radius_2, ...
-    where threads of a block wait for each other, and of small convolutions: those that warps issue for each pixel of an interior block, whose
-    machine code is executed as the launch code launches it, for windows of that radius (`interior.cases`). Every
-    instruction counts, those of idle threads, of prologues and of values around the tile too.
+    where threads of a block wait for each other, and of small convolutions: those that warps issue for each pixel of an
+    interior block, whose machine code is executed as the launch code launches it, for windows of that radius
+    (`interior.cases`). Every instruction counts, those of idle threads, of prologues and of values around the tile too.
 turn
     where there is none of these: those of a turn of a loop without others inside, the one that loads most bytes
     (from global and shared memory) of all such turns.
