@@ -1,19 +1,26 @@
 """The machine code of CUDA kernels keeps to its budget in cuda_budget.toml: instructions, registers, what fits."""
 
+import re
+
+import numpy as np
 import pytest
 
 from gpuimg import kernels
 from gpuimg.backend.device import instances
-from tests.cuda_emulator import budget, nvrtc
-from tests.cuda_emulator.sass import Code, Way
+from tests.cuda_emulator import budget, interior, nvrtc
+from tests.cuda_emulator.execute import Block, Launch, Memory
+from tests.cuda_emulator.sass import Code, Way, disassembled
 
 STEMS = [stem for stem in kernels.names("cuda") if instances(stem)]
 
 
-@pytest.mark.skipif(nvrtc.compiler() is None, reason="NVRTC's wheel (nvidia-cuda-nvrtc) is not installed")
-@pytest.mark.skipif(
-    nvrtc.wheel_file("*/bin/nvdisasm*") is None, reason="the wheel nvidia-cuda-nvdisasm is not installed"
+needs_compiler = pytest.mark.skipif(
+    nvrtc.compiler() is None or nvrtc.wheel_file("*/bin/nvdisasm*") is None,
+    reason="the wheels nvidia-cuda-nvrtc and nvidia-cuda-nvdisasm are not installed",
 )
+
+
+@needs_compiler
 @pytest.mark.parametrize("stem", STEMS)
 def test_kernels_keep_to_their_budget(stem):
     lines = budget.differences(stem, budget.measured(stem), budget.budget().get(stem, {}))
@@ -74,6 +81,60 @@ def test_a_turn_of_a_loop_is_counted_on_each_way():
 
 def test_ways_outside_loops_enter_none():
     assert Code(LOOP.splitlines()).ways(-1) == [Way(0, 0, 2)], "the store behind the loop comes after it"
+
+
+# A thread stores its number in shared memory, waits, then adds those of three threads from its own on, in a loop, and
+# stores the sum. The last warp of two leaves before the loop.
+STAGES = """
+.text.kernel:
+        /*0000*/                   S2R R0, SR_TID.X ;
+        /*0010*/                   ULDC.64 UR4, c[0x0][0x210] ;
+        /*0020*/                   SHF.L.U32 R1, R0, 0x2, RZ ;
+        /*0030*/                   STS [R1+0x400], R0 ;
+        /*0040*/                   BAR.SYNC.DEFER_BLOCKING 0x0 ;
+        /*0050*/                   ISETP.GT.AND P0, PT, R0, 0x1f, PT ;
+        /*0060*/               @P0 EXIT ;
+        /*0070*/                   MOV R2, RZ ;
+        /*0080*/                   MOV R3, RZ ;
+.L_x_0:
+        /*0090*/                   LEA R4, R2, R1, 0x2 ;
+        /*00a0*/                   LDS R4, [R4+0x400] ;
+        /*00b0*/                   IADD3 R2, R2, 0x1, RZ ;
+        /*00c0*/                   IADD3 R3, R3, R4, RZ ;
+        /*00d0*/                   ISETP.GE.AND P0, PT, R2, 0x3, PT ;
+        /*00e0*/              @!P0 BRA `(.L_x_0) ;
+        /*00f0*/                   IADD3 R6, P1, R1, UR4, RZ ;
+        /*0100*/                   IADD3.X R7, RZ, UR5, RZ, P1, !PT ;
+        /*0110*/                   STG.E desc[UR6][R6.64], R3 ;
+        /*0120*/                   EXIT ;
+"""
+
+
+def test_executed_instructions_are_those_that_warps_issue():
+    sums = np.zeros(32, np.int32)
+    launch = Launch("stages", "stages", (1, 1), (64, 1), np.array([sums.ctypes.data], np.uint64))
+    block = Block(Code(STAGES.splitlines()), launch, (0, 0), Memory([sums]))
+    # Seven until the second warp ends, then of the first one two, three turns of six, and four.
+    assert block.run() == 2 * 7 + 2 + 3 * 6 + 4
+    np.testing.assert_array_equal(sums, 3 * np.arange(32) + 3)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("stem", "name"), [("minimum", "near<unsigned char, unsigned char>"), ("gaussian", "near<float, 4>")]
+)
+def test_one_more_load_leaves_the_budget_of_a_kernel_that_waits(stem, name):
+    result = nvrtc.compile_kernel(stem, budget.ARCHITECTURE)
+    lines = disassembled(result.cubin)[result.mangled[name]]
+    loads = re.compile(r"(LD[GS]\S* )R\d+")
+    twice = [text for line in lines for text in ([loads.sub(r"\1RZ", line)] if loads.search(line) else []) + [line]]
+    radius, case = next(iter(interior.cases(stem, name).items()))
+    allowed = {f"radius_{radius}": budget.budget()[stem][name][f"radius_{radius}"]}
+    found = {f"radius_{radius}": interior.instructions(Code(lines), name, case)}
+    assert budget.differences(stem, {name: found}, {name: allowed}) == []
+    found = {f"radius_{radius}": interior.instructions(Code(twice), name, case)}
+    (line,) = budget.differences(stem, {name: found}, {name: allowed})
+    assert line.startswith(f"{name}: {found[f'radius_{radius}']} radius_{radius}, in the budget")
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def _put(pattern: str, letter: str, text: str) -> str:
     return re.sub(rf"\b{letter}\b", text, pattern)
 
 
-_KERNEL = re.compile(
+KERNEL = re.compile(
     r"(?:template\s*<(?P<types>[^>]*)>\s*)?(?:extern\s+\"C\"\s*)?__global__\s+(?:__launch_bounds__\([^)]*\)\s*)?"
     r"void\s+(?:__launch_bounds__\([^)]*\)\s*)?(?P<name>\w+)\s*\((?P<parameters>[^)]*)\)"
 )
@@ -179,7 +179,7 @@ _KERNEL = re.compile(
 def parameters(stem: str, name: str) -> tuple[str, ...]:
     """The types of an instance's parameters as `Gpu.pack` names them; ``"?*"`` for a pointer to some other type."""
     base, _, chosen = name.rstrip(">").partition("<")
-    for kernel in _KERNEL.finditer(source(stem)):
+    for kernel in KERNEL.finditer(source(stem)):
         if kernel["name"] != base:
             continue
         names = [part.split()[-1] for part in (kernel["types"] or "").split(",") if part.strip()]
@@ -288,7 +288,7 @@ def check_names(stem: str) -> None:
 
 def _own_names(stem: str, wanted: Sequence[str]) -> tuple[str, ...]:
     """The names of a kernel's parameters without the extents that follow each array."""
-    kernel = next(found for found in _KERNEL.finditer(source(stem)) if found["name"] == stem)
+    kernel = next(found for found in KERNEL.finditer(source(stem)) if found["name"] == stem)
     names: list[str] = []
     is_extent = False
     for text in kernel["parameters"].split(",")[IMAGES_AND_ROWS:]:

@@ -160,15 +160,68 @@ template <int N>
 __device__ __forceinline__ unsigned adjacent(const unsigned* at, int offset) {
   at += offset / 4;
   const int bits = offset % 4 * 8;
-  const unsigned second = at[1];
-  const unsigned low = __funnelshift_r(at[0], second, bits), high = __funnelshift_r(second, at[2], bits);
+  unsigned low = __funnelshift_r(at[0], at[1], bits), high = __funnelshift_r(at[1], at[2], bits);
+  const unsigned before = low << 8;
   unsigned shared = low, last = 0;
 #pragma unroll
   for (int k = 1; k < N; ++k) {
-    last = k < 4 ? __funnelshift_r(low, high, 8 * k) : high;
+    if (k % 4 == 0) {
+      low = high;
+      if (k + 1 < N) high = __funnelshift_r(at[k / 4 + 1], at[k / 4 + 2], bits);
+    }
+    last = k % 4 == 0 ? low : __funnelshift_r(low, high, 8 * (k % 4));
     if (k < N - 1) shared = __vminu2(shared, last);
   }
-  return __byte_perm(__vminu2(shared, low << 8), __vminu2(shared, last), 0x7351);
+  return __byte_perm(__vminu2(shared, before), __vminu2(shared, last), 0x7351);
+}
+
+// The minima of N neighbours from `offset` on; of two elements of a word they lie side by side.
+template <int N, typename T>
+__device__ __forceinline__ WordOf<T> neighbouring(const WordOf<T>* at, int offset, int apart) {
+  if constexpr (Words<T>::elements == 1) {
+    Lanes<T> best(at[offset]);
+#pragma unroll
+    for (int k = 1; k < N; ++k) best.lower(Lanes<T>(at[offset + k * apart]));
+    return best.word();
+  } else {
+    at += offset / 2;
+    const int bits = offset % 2 * 16;
+    WordOf<T> low = __funnelshift_r(at[0], at[1], bits);
+    Lanes<T> best(low);
+#pragma unroll
+    for (int k = 1; k < N; k += 2) {
+      const WordOf<T> high = __funnelshift_r(at[k / 2 + 1], at[k / 2 + 2], bits);
+      best.lower(Lanes<T>(__funnelshift_r(low, high, 16)));
+      if (k + 1 < N) best.lower(Lanes<T>(high));
+      low = high;
+    }
+    return best.word();
+  }
+}
+
+// Calls call(Count<N>()) for the one of the given sizes that `n` is; returns whether it is one of them.
+template <int N, int... OTHERS, typename Call>
+__device__ __forceinline__ bool with_size(int n, Call call) {
+  if (n == N) {
+    call(Count<N>());
+    return true;
+  }
+#if defined(__CUDA_ARCH__)
+  asm("" : "+r"(n));  // else the compiler looks up where to go in a table
+#endif
+  if constexpr (sizeof...(OTHERS) > 0)
+    return with_size<OTHERS...>(n, call);
+  else
+    return false;
+}
+
+// Of the sizes for which registers hold windows of T.
+template <typename T, typename Call>
+__device__ __forceinline__ bool with_held(int n, Call call) {
+  if constexpr (sizeof(T) < 8)
+    return with_size<3, 5, 7, 13>(n, call);
+  else
+    return with_size<3, 5, 7>(n, call);
 }
 
 // Small windows in one go: the block's strip, minima down its columns, then along its rows, a warp for each. A strip
@@ -187,39 +240,40 @@ __global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, lon
     const int count = int(min(height, bottom - first)), down = int(n0);
     load_strip<T>(src, rows, cols, step, mode, cval, first - above, place.left, count + down - 1, turn, strip);
     W* const column = strip + threadIdx.x;
-    if (down >= 16)
-      lower_far<T, 16>(column, down, count);
-    else if (down >= 8)
-      lower_far<T, 8>(column, down, count);
-    else if (down == 5)
-      lower_column<T, 5>(column, count);
-    else if (down >= 4)
-      lower_far<T, 4>(column, down, count);
-    else if (down == 3)
-      lower_column<T, 3>(column, count);
-    else if (down == 2)
-      lower_column<T, 2>(column, count);
+    if (!with_held<T>(down, [=](auto rows_of) { lower_column<T, rows_of.value>(column, count); })) {
+      if (down >= 16)
+        lower_far<T, 16>(column, down, count);
+      else if (down >= 8)
+        lower_far<T, 8>(column, down, count);
+      else if (down >= 4)
+        lower_far<T, 4>(column, down, count);
+      else if (down == 2)
+        lower_column<T, 2>(column, count);
+    }
     __syncthreads();
     const auto rows_by = [&](auto prepare, auto pick) {
       each_row(place, strip, count, dst + first * cols, cols, int(words), left * step, prepare, pick);
     };
     const auto nothing = [](W*) {};
-    const auto three = [=](const W* at, int offset) {
-      Lanes<T> best(strip_word<T>(at, offset));
-      best.lower(Lanes<T>(strip_word<T>(at, offset + apart)));
-      best.lower(Lanes<T>(strip_word<T>(at, offset + 2 * apart)));
-      return best.word() ^ turn;
-    };
     bool done = false;
-    if constexpr (SameType<T, unsigned char>::value) {
-      done = apart == 1 && (taps == 3 || taps == 5);
-      if (done && taps == 3)
-        rows_by(nothing, [=](const W* at, int offset) { return adjacent<3>(at, offset) ^ turn; });
-      else if (done)
-        rows_by(nothing, [=](const W* at, int offset) { return adjacent<5>(at, offset) ^ turn; });
+    if (Words<T>::elements == 1 || apart == 1) {
+      done = with_held<T>(taps, [=](auto neighbours) {
+        constexpr int COUNT = decltype(neighbours)::value;
+        rows_by(nothing, [=](const W* at, int offset) {
+          if constexpr (SameType<T, unsigned char>::value)
+            return adjacent<COUNT>(at, offset) ^ turn;
+          else
+            return neighbouring<COUNT, T>(at, offset, apart) ^ turn;
+        });
+      });
     }
     if (!done && taps == 3) {
-      rows_by(nothing, three);
+      rows_by(nothing, [=](const W* at, int offset) {
+        Lanes<T> best(strip_word<T>(at, offset));
+        best.lower(Lanes<T>(strip_word<T>(at, offset + apart)));
+        best.lower(Lanes<T>(strip_word<T>(at, offset + 2 * apart)));
+        return best.word() ^ turn;
+      });
     } else if (!done && taps <= 5) {
       rows_by(nothing, [=](const W* at, int offset) {
         Lanes<T> best(strip_word<T>(at, offset));

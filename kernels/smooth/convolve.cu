@@ -8,8 +8,12 @@
 // instances: near_convolve<float, float>; near_convolve<double, double>
 // instances: convolve<unsigned short, float, true>; convolve<short, float, true>
 // instances: near_convolve<unsigned short, float, true>; near_convolve<short, float, true>
+// instances: few_convolve<unsigned char, int, 3>; few_convolve<unsigned short, float, 3>
+// instances: few_convolve<short, float, 3>; few_convolve<float, float, 3>; few_convolve<unsigned char, int, 5>
+// instances: few_convolve<unsigned short, float, 5>; few_convolve<short, float, 5>; few_convolve<float, float, 5>
 #include "borders.cuh"
 #include "columns.cuh"
+#include "few_convolve.cuh"
 #include "numbers.cuh"
 
 // Weighted sums of windows, in the type of the weights, row by row as on the CPU; a weight of zero is no tap. Sums of
@@ -151,6 +155,17 @@ __global__ void __launch_bounds__(256, BLOCKS<A>)
       if (x < cols) dst[row * cols + x] = finished<T>(ROWS ? sums[j][k] : totals[j][k], int(shift));
     }
   }
+}
+
+// Windows of N by N pixels of one channel.
+template <typename T, typename A, int N>
+__global__ void __launch_bounds__(256, 2)
+    few_convolve(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
+                 long long top, long long bottom, long long mode, double cval, const A* weights, long long height,
+                 long long width, long long shift) {
+  const int down = int(shift);
+  few_sums<N>(src, rows, cols, dst, top, bottom, mode, cval, weights,
+              [=](A total) { return finished<T>(total, down); });
 }
 
 // Windows too wide for shared memory.

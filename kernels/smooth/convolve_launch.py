@@ -6,21 +6,40 @@ from gpuimg.kernels.smooth.row_sums import are_by_rows
 WIDTH, HEIGHT = 128, 32  # of a block's results
 THREADS, ROWS_OF_ZEROS = 256, 6
 SHARED_BYTES = 46 << 10
+# As in few_convolve.cuh: windows of one channel that are held in registers.
+FEW = {
+    (types, size)
+    for types in ("unsigned char, int", "unsigned short, float", "short, float", "float, float")
+    for size in (3, 5)
+}
+FEW_BLOCK, FEW_WIDTH, FEW_HEIGHT = (32, 8), 32 * 4, 8 * 8
+WIDEST = 1 << 28  # rows of fewer elements have a pitch of 32 bits
 
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, weights, shift):
     high, wide = weights.shape
+    types = f"{gpu.ctype(src.dtype)}, {gpu.ctype(weights.dtype)}"
+    if step == 1 and (types, high) in FEW and high == wide and src.shape[1] < WIDEST:
+        few = gpu.kernel("convolve", f"few_convolve<{types}, {high}>")
+        for first, last in parts(top, bottom, FEW_HEIGHT):
+            grid = -(-src.shape[1] // FEW_WIDTH), -(-(last - first) // FEW_HEIGHT)
+            few(grid, FEW_BLOCK, (src, dst, first, last, mode, cval, weights, shift))
+        return
     by_rows = ", true" if are_by_rows(src.dtype, weights) else ""
-    kinds = f"<{gpu.ctype(src.dtype)}, {gpu.ctype(weights.dtype)}{by_rows}>"
+    kinds = f"<{types}{by_rows}>"
     filled, fitting = WIDTH + (wide - 1) * step, SHARED_BYTES // weights.dtype.itemsize
     part = min(high, (fitting - (HEIGHT - 1) * filled - ROWS_OF_ZEROS * wide) // (filled + wide))
     if part < 1:
         gpu.fill_rows("convolve", f"convolve{kinds}", src, dst, top, bottom, step, mode, cval, weights, shift)
         return
     shared = ((HEIGHT + part - 1) * filled + (part + ROWS_OF_ZEROS) * wide) * weights.dtype.itemsize
-    most = GREATEST_GRID * HEIGHT
-    for first in range(top, bottom, most):
-        last = min(first + most, bottom)
+    for first, last in parts(top, bottom, HEIGHT):
         grid = -(-src.shape[1] // WIDTH), -(-(last - first) // HEIGHT)
         args = (src, dst, first, last, step, mode, cval, weights, shift, part)
         gpu.kernel("convolve", f"near_convolve{kinds}")(grid, (THREADS, 1), args, shared)
+
+
+def parts(top, bottom, height):
+    """Rows of as many blocks as a grid may have, each ``height`` rows high."""
+    for first in range(top, bottom, GREATEST_GRID * height):
+        yield first, min(first + GREATEST_GRID * height, bottom)

@@ -65,6 +65,23 @@ __device__ __forceinline__ void spread_nan(const T* src, long long rows, long lo
   }
 }
 
+// Two bytes in the upper halves of their lanes, each with the byte before it in the lower half, which only decides
+// between equal ones: these are words of the image as they stand, from the byte before the first one on.
+struct Adjacent {
+  const unsigned* words;  // aligned, of which the second one holds the tile's columns
+
+  // The pairs of a row of windows of SIZE values: bytes j and j + 2.
+  template <int SIZE, int COUNT>
+  __device__ __forceinline__ void pairs(Pair<false> (&v)[COUNT]) const {
+    const unsigned from[] = {__ldg(words), __ldg(words + 1), __ldg(words + 2)};
+#pragma unroll
+    for (int j = 0; j < COUNT; ++j) {
+      const int first = 4 - SIZE / 2 + j - 1;
+      v[j].bits = first % 4 ? __funnelshift_r(from[first / 4], from[first / 4 + 1], 8 * (first % 4)) : from[first / 4];
+    }
+  }
+};
+
 // Fill rows `row` and `row` + 1 of a tile and return whether values may be NaN; lines(i) reads row i of the windows,
 // network(values, results) finds their values, in the order that network.turned(value) gives them.
 template <int SIZE, int P, typename T, typename Lines, typename Network>
@@ -73,20 +90,28 @@ __device__ __forceinline__ bool fill_pair(T* dst, long long cols, const Tile<P, 
   typedef Lanes<T> L;
   constexpr int COLUMNS = Tile<P, T>::COLUMNS;
   typename L::V v[SIZE + 1][P + SIZE - 1], out[2][P];
+  constexpr bool WORDS = SameType<decltype(lines(0)), Adjacent>::value;
   T doubt = T(0);
 #pragma unroll
   for (int i = 0; i < SIZE + 1; ++i) {
-    typename L::Raw c[COLUMNS + SIZE - 1];
     const auto line = lines(i);
+    if constexpr (WORDS) {
+      line.template pairs<SIZE>(v[i]);
 #pragma unroll
-    for (int j = 0; j < COLUMNS + SIZE - 1; ++j) {
-      c[j] = line(j);
-      // Becomes NaN if the value is NaN or infinite.
-      if constexpr (SameType<T, float>::value) doubt = __fmaf_rn(c[j], 0.0f, doubt);
-      if constexpr (SameType<T, double>::value) doubt = __fma_rn(c[j], 0.0, doubt);
+      for (int j = 0; j < P + SIZE - 1; ++j) v[i][j] = network.turned(v[i][j]);
+      continue;
+    } else {
+      typename L::Raw c[COLUMNS + SIZE - 1];
+#pragma unroll
+      for (int j = 0; j < COLUMNS + SIZE - 1; ++j) {
+        c[j] = line(j);
+        // Becomes NaN if the value is NaN or infinite.
+        if constexpr (SameType<T, float>::value) doubt = __fmaf_rn(c[j], 0.0f, doubt);
+        if constexpr (SameType<T, double>::value) doubt = __fma_rn(c[j], 0.0, doubt);
+      }
+#pragma unroll
+      for (int j = 0; j < P + SIZE - 1; ++j) v[i][j] = network.turned(L::joined(c[j], c[j + COLUMNS - P]));
     }
-#pragma unroll
-    for (int j = 0; j < P + SIZE - 1; ++j) v[i][j] = network.turned(L::joined(c[j], c[j + COLUMNS - P]));
   }
   network(v, out);
   T* const to = dst + row * cols + tile.x;
@@ -95,7 +120,13 @@ __device__ __forceinline__ bool fill_pair(T* dst, long long cols, const Tile<P, 
     if (y >= count) continue;
     Pack<T, COLUMNS> pixels;
 #pragma unroll
-    for (int k = 0; k < COLUMNS; ++k) pixels.v[k] = L::value(network.turned(out[y][k % P]), k / P);
+    for (int k = 0; k < COLUMNS; ++k) {
+      const auto found = network.turned(out[y][k % P]);
+      if constexpr (WORDS)
+        pixels.v[k] = T(found.bits >> (16 * (k / P) + 8));
+      else
+        pixels.v[k] = L::value(found, k / P);
+    }
     if (tile.wide && address_of(to + y * cols) % sizeof(pixels) == 0) {
       store_aligned<T, COLUMNS>(to + y * cols, pixels);
     } else {
@@ -107,14 +138,23 @@ __device__ __forceinline__ bool fill_pair(T* dst, long long cols, const Tile<P, 
   return is_nan(doubt);
 }
 
-// Fill a tile inside the image. STEP: how far pixels lie apart, 0 where only `step` tells.
-template <int SIZE, int STEP, int P, typename T, typename Network>
+// Fill a tile inside the image. STEP: how far pixels lie apart, 0 where only `step` tells. WORDS: bytes are read in
+// aligned words.
+template <int SIZE, int STEP, bool WORDS, int P, typename T, typename Network>
 __device__ __forceinline__ bool fill_inside(const T* src, long long cols, T* dst, const Tile<P, T>& tile,
                                             long long step, Network network) {
   const int apart = STEP ? STEP : int(step);
   const T* first = src + (tile.row - SIZE / 2) * cols + tile.x - SIZE / 2 * apart;
   const unsigned int pitch = (unsigned int)cols * sizeof(T);
   bool doubt = false;
+  if constexpr (WORDS) {
+    const unsigned* const words = reinterpret_cast<const unsigned*>(first + SIZE / 2 - 4);
+#pragma unroll(SIZE == 3 ? Tile<P, T>::ROWS / 2 : 1)
+    for (int k = 0; k < Tile<P, T>::ROWS; k += 2)
+      fill_pair<SIZE>(dst, cols, tile, tile.row + k, 2, step,
+                      [=](int i) { return Adjacent{rows_below(words, k + i, pitch)}; }, network);
+    return false;
+  }
 #pragma unroll(SIZE == 3 ? Tile<P, T>::ROWS / 2 : 1)
   for (int k = 0; k < Tile<P, T>::ROWS; k += 2) {
     const auto lines = [=](int i) {
@@ -166,10 +206,12 @@ __device__ __forceinline__ void fill_tile(const T* src, long long rows, long lon
   if (tile.row < HALF || tile.row + ROWS + HALF > rows || tile.row + ROWS > bottom || tile.first < HALF ||
       tile.x + (COLUMNS - 1 + HALF) * step >= cols)
     doubt = fill_beyond<SIZE>(src, rows, cols, dst, tile, bottom, step, mode, cval, network);
+  else if (sizeof(T) == 1 && step == 1 && ((address_of(src) | (unsigned long long)cols) & 3) == 0)
+    doubt = fill_inside<SIZE, 1, sizeof(T) == 1>(src, cols, dst, tile, step, network);
   else if (step == 1)
-    doubt = fill_inside<SIZE, 1>(src, cols, dst, tile, step, network);
+    doubt = fill_inside<SIZE, 1, false>(src, cols, dst, tile, step, network);
   else
-    doubt = fill_inside<SIZE, 0>(src, cols, dst, tile, step, network);
+    doubt = fill_inside<SIZE, 0, false>(src, cols, dst, tile, step, network);
   if (doubt) spread_nan<SIZE>(src, rows, cols, dst, tile, bottom, step, mode, cval);
 }
 

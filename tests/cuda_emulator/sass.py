@@ -71,13 +71,13 @@ class Code:
 
     def __init__(self, lines: list[str]) -> None:
         self.blocks: list[list[Instruction]] = [[]]
-        self._labels: dict[str, int] = {}
+        self.labels: dict[str, int] = {}
         for line in lines:
             label = _LABEL.match(line)
             found = _INSTRUCTION.search(line)
             if label:
                 self._start()
-                self._labels[label[1]] = len(self.blocks) - 1
+                self.labels[label[1]] = len(self.blocks) - 1
             elif found:
                 instruction = Instruction((found[2] or "") + (found[3] or ""), found[4], found[5])
                 self.blocks[-1].append(instruction)
@@ -102,7 +102,7 @@ class Code:
             return self._joined(number, last.operands)
         if kind not in ("BRA", "BRX", "JMP"):
             return after
-        target = self._labels.get(last.target)
+        target = self.labels.get(last.target)
         # A second predicate or a uniform one among the operands is a condition too.
         conditional = last.condition or not last.operands.startswith("`")
         return tuple(dict.fromkeys((*(after if conditional else ()), *(() if target is None else (target,)))))
@@ -112,7 +112,7 @@ class Code:
         for block in reversed(self.blocks[: number + 1]):
             for instruction in reversed(block):
                 if instruction.opcode.startswith("BSSY") and instruction.operands.split(",")[0] == barrier:
-                    return (self._labels[instruction.target],)
+                    return (self.labels[instruction.target],)
         return (number + 1,)
 
     @cached_property
