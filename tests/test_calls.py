@@ -30,6 +30,13 @@ def name(request):
     return request.param
 
 
+@pytest.fixture
+def interruptible():
+    """Work that somebody may stop, which short calls are not."""
+    with stopping.interrupted_by(stopping.Watch()):
+        yield
+
+
 def test_the_same_call_in_several_threads(name):
     def many(image):
         return [gpuimg.invert(image, backend=name) for _ in range(200)]
@@ -40,6 +47,7 @@ def test_the_same_call_in_several_threads(name):
                 np.testing.assert_array_equal(result, 255 - image)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_call_within_the_same_call(monkeypatch):
     """A signal's handler may filter an image too."""
     real, inner = Single.call, []
@@ -56,6 +64,7 @@ def test_a_call_within_the_same_call(monkeypatch):
     np.testing.assert_array_equal(inner[0], 255 - IMAGES[1])
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_call_after_one_that_failed(monkeypatch):
     real, failed = Single.call, []
 

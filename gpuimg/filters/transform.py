@@ -15,7 +15,7 @@ from gpuimg.keeping import kept
 from gpuimg.plans.nodes import Edge, moved, point, resample
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
-from gpuimg.run import new_result, run
+from gpuimg.run import new_result, at_once, run
 from gpuimg.typing import Backend, GridOrder, ImageLike, Mode, Out, SameImage, Widths
 
 Array = np.ndarray[Any, Any]
