@@ -471,6 +471,10 @@ def threshold(
     >>> gpuimg.threshold(image, np.array([[98, 100, 102]], np.uint8))
     array([[ True, False, False]])
     """
+    if axes is None and alpha is None and (type(value) is float or type(value) is int):
+        made = at_once(plan_threshold, image, (float(value),), backend, out)
+        if made is not None:
+            return made
     source = images.accept(image, axes=axes, alpha=alpha)
     limit = images.operand("value", value, source, {source.array.dtype, FLOAT32, FLOAT64})
     if isinstance(limit, float):
