@@ -80,6 +80,8 @@ def is_alone(name: str, graph: Graph) -> bool:
     """Whether a graph that has run on the CPU is done by one thread for this backend: waking others takes time too."""
     if name == "single":
         return True
+    if name not in ("multicore", "auto"):
+        return False
     known = figures()
     found = graph.alone.get(name)
     if found is None or found[0] is not known or found[1] != known.revision:
@@ -91,7 +93,7 @@ def _pays_alone(name: str, graph: Graph, known: Figures) -> bool:
     job = job_of(graph, False)
     if name == "auto":
         return _ranked(job, known, known.revision)[0].backend == "single"
-    if name != "multicore" or sum([step.elements for step in job.steps]) > ALONE_UP_TO:
+    if sum([step.elements for step in job.steps]) > ALONE_UP_TO:
         return False
     return dispatch.choose(job, known, IN_PROCESS)[0].backend == "single"
 

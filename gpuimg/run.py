@@ -140,12 +140,17 @@ def _filled_at_once(
     """The result of one short call in this thread, as `run` has it, without what longer work and other kinds of array
     need; None where it is not to be had so."""
     graph, fill, shape, dtype = quick
-    if backend != "single" and not is_alone(dispatch.requested(backend), graph):
-        return None
+    if backend != "single":
+        name = backend if type(backend) is str else dispatch.requested(backend)
+        if not is_alone(name, graph):
+            return None
     if PLANNING.get() or log.isEnabledFor(DEBUG):
         return None
     if out is None:
-        out = empty(shape, dtype)
+        try:
+            out = empty(shape, dtype)
+        except MemoryError:  # `run` lets go of what is kept for later results
+            return None
     elif type(out) is not ndarray or out.shape != shape or out.dtype != dtype or not out.flags.carray:
         return None
     return out if fill(out, image, *others) == DONE else None

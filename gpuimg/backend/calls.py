@@ -41,6 +41,9 @@ FLAG, IMAGE, RESULT = 0, 1 + SRC_SLOT, 1 + DST_SLOT
 RESULT_ROWS = RESULT + 1
 _c_char = ctypes.c_char.from_buffer
 _addressof = ctypes.addressof
+# Elements times work, about 10 microseconds; for less, to let other Python threads run and to wait for them afterwards
+# takes longer than the work.
+RELEASED_FROM = 1 << 14
 Form: TypeAlias = "type | tuple[np.dtype[Any], int]"  # of a number; an array's dtype and dimensions
 
 
@@ -167,7 +170,8 @@ def _quick(graph: Graph, node: Node, call: Call) -> Quick | None:
     if _nbytes(shape, dtype) >= SMALLEST:
         return None
     sizes = [_nbytes(shape, dtype), *[_nbytes(image.shape, image.dtype) for image in images]]
-    fill = function_of(call.task.code.address, call.task.rows, call.content, list(zip(words, sizes, strict=True)))
+    arrays, releases = list(zip(words, sizes, strict=True)), node.effort >= RELEASED_FROM
+    fill = function_of(call.task.code.address, call.task.rows, call.content, arrays, releases)
     return None if fill is None else Quick(fill, shape, dtype)
 
 

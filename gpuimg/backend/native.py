@@ -26,7 +26,6 @@ DATA_OFFSET = 16  # of an array's address, behind the fields of all objects
 METH_FASTCALL = 0x0080
 # Words of a function's record, behind which the arrays' places and bytes stand, then the content of the slots.
 ENTRY, BOTTOM, SAVE_THREAD, RESTORE_THREAD, NEW_NUMBER, ARRAYS, WORDS, HEADER = range(8)
-RELEASED_FROM = 1 << 15  # bytes of a result, below which letting other threads run takes longer than the work
 
 
 # Compiled by Numba; the names it uses are set in `compile_call`.
@@ -119,7 +118,7 @@ def _address(name: str) -> int:
 
 
 def function_of(
-    entry: int, bottom: int, content: bytes, arrays: Sequence[tuple[int, int]]
+    entry: int, bottom: int, content: bytes, arrays: Sequence[tuple[int, int]], releases: bool
 ) -> Callable[..., int] | None:
     """A Python function of arrays that calls compiled code once.
 
@@ -129,6 +128,7 @@ def function_of(
     bottom : the row behind the last one
     content : of the slots, in front of which the flag's address lies, which is replaced by that of one never set
     arrays : the places of the arrays' addresses among these words, and their bytes; first that of the result
+    releases : whether other Python threads may run meanwhile
 
     Returns
     -------
@@ -139,7 +139,6 @@ def function_of(
     words[0] = UNSET
     if not is_usable() or words.size > MOST_WORDS:
         return None
-    releases = arrays[0][1] >= RELEASED_FROM
     header = np.zeros(HEADER, np.int64)
     header[[ENTRY, BOTTOM, ARRAYS, WORDS]] = entry, bottom, len(arrays), words.size
     header[NEW_NUMBER] = _address("PyLong_FromLongLong")

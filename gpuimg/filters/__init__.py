@@ -5,7 +5,8 @@ filters share:
 
 backend : {None, "auto", "cuda", "multicore", "processes", "single"}
     Where to run. None: what `gpuimg.use_backend` or the variable ``GPUIMG_BACKEND`` says, otherwise "auto", the minimum
-    predicted time on this machine. A backend requested by name runs there or raises `gpuimg.BackendUnavailable`.
+    predicted time on this machine. A backend requested by name runs there or raises `gpuimg.BackendUnavailable`;
+    "multicore" does a small image on one thread where waking the others takes longer.
 out : ndarray
     Array for the result, of its shape and dtype, with any memory layout; it may overlap the image. It is returned.
     A filter that returns several images takes a tuple of arrays, none of which may overlap another.
