@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from gpuimg import dispatch, memory, stopping
-from gpuimg.backend.base import Backend, speed_key
+from gpuimg.backend.base import WORTH_LEARNING, Backend, speed_key
 from gpuimg.backend.walk import Bound
 from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning, NoScratch, warn
@@ -73,6 +73,31 @@ def _steps(graph: Graph, rounds: float = 1.0) -> Iterator[Step]:
             yield Step(speed_key(node.kernel, image.dtype, node.dtype), elements, nbytes, node.work * rounds)
 
 
+ALONE_UP_TO = WORTH_LEARNING  # elements of the nodes of a graph that one thread may do where all cores are asked for
+
+
+def is_alone(name: str, graph: Graph) -> bool:
+    """Whether a graph that has run on the CPU is done by one thread for this backend: waking others takes time too."""
+    if name == "single":
+        return True
+    if name not in ("multicore", "auto"):
+        return False
+    known = figures()
+    found = graph.alone.get(name)
+    if found is None or found[0] is not known or found[1] != known.revision:
+        found = graph.alone[name] = known, known.revision, _pays_alone(name, graph, known)
+    return found[2]
+
+
+def _pays_alone(name: str, graph: Graph, known: Figures) -> bool:
+    job = job_of(graph, False)
+    if name == "auto":
+        return _ranked(job, known, known.revision)[0].backend == "single"
+    if sum([step.elements for step in job.steps]) > ALONE_UP_TO:
+        return False
+    return dispatch.choose(job, known, IN_PROCESS)[0].backend == "single"
+
+
 def run_on(name: str, source: Source, bound: Bound, call: Call) -> Any:
     """Call a function with the backend of this name, or with the fastest one for "auto"."""
     if source.on_device:
@@ -81,6 +106,8 @@ def run_on(name: str, source: Source, bound: Bound, call: Call) -> Any:
         name = "cuda"
     if name == "auto":
         return _run_auto(job_for(source, bound.graph), bound, call)
+    if name == "multicore" and source.axes is None and local.stopper is None and is_alone(name, bound.graph):
+        name = "single"
     if not (bound.graph.direct and name in IN_PROCESS):  # a graph that has run directly is compiled
         reason = refusal(name, bound)
         if reason is not None:

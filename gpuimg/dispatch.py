@@ -114,19 +114,14 @@ def requested(backend: Backend | None) -> Backend:
     chosen = _chosen.get()
     if chosen is not None:
         return chosen
-    named = _variable()
+    known = getattr(os.environ, "_data", None)
+    if type(known) is dict and _key not in known:  # `os.environ` itself takes ten times as long to say so
+        return "auto"
+    named = os.environ.get(VARIABLE)
     return check_name(named, f"the variable {VARIABLE}") if named else "auto"
 
 
 _key: Any = getattr(os.environ, "encodekey", str)(VARIABLE)  # the key of the variable in `os.environ`
-
-
-def _variable() -> str | None:
-    """Return the current value of the variable."""
-    known = getattr(os.environ, "_data", None)
-    if type(known) is dict and _key not in known:  # asking `os.environ` takes ten times as long
-        return None
-    return os.environ.get(VARIABLE)
 
 
 @contextmanager

@@ -217,13 +217,19 @@ def accept(
     ValueError : the shape is not that of an image, or ``axes`` does not fit it
     """
     array: Any
-    if type(image) is np.ndarray and image.flags.c_contiguous and image.flags.aligned and image.dtype.isnative:
+    if (
+        type(image) is np.ndarray
+        and (flags := image.flags).c_contiguous
+        and flags.aligned
+        and (dtype := image.dtype).isnative
+    ):
         array, source = image, tuple.__new__(Source, (image, None, False, None, False))  # in half the time of `Source`
     else:
         source = _convert(image, name)
         array = source.array
-    if array.dtype not in dtypes:
-        raise TypeError(_wrong_dtype(name, array.dtype, dtypes))
+        dtype = array.dtype
+    if dtype not in dtypes:
+        raise TypeError(_wrong_dtype(name, dtype, dtypes))
     if alpha is not None:
         source = source if source.has_alpha is alpha else _with_alpha(source, alpha)
     if axes is not None:

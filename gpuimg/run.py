@@ -8,19 +8,23 @@ from contextlib import ExitStack
 from contextvars import ContextVar
 from functools import partial
 from itertools import combinations
+from logging import DEBUG
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy import empty, ndarray
 
 from gpuimg import dispatch
 from gpuimg.backend.base import Backend
 from gpuimg.backend.walk import Bound, Outs, bound_to
-from gpuimg.choosing import run_on
+from gpuimg.choosing import is_alone, log, run_on
 from gpuimg.images import Source, check_out, contiguous, copied_to, device_of, given_shape, lies_on_device
+from gpuimg.kernels import DONE
 from gpuimg.memory import copy_pixels, new_array
 from gpuimg.plans.alpha import with_alpha
 from gpuimg.plans.graph import AnyValue, Graph, Plan, graph_of
 from gpuimg.plans.value import Small, Value
+from gpuimg.stopping import local
 from gpuimg.typing import Backend as BackendName
 from gpuimg.typing import Treatment
 
@@ -66,7 +70,17 @@ def run(
     ------
     BackendUnavailable : a backend asked for by name cannot run here
     """
-    array, restore, _, axes, has_alpha = source
+    array, restore, on_device, axes, has_alpha = source
+    key = None
+    if local.stopper is None and restore is None and axes is None and not (has_alpha or on_device or tables):
+        key = plan, array.shape, array.dtype, parameters
+        if others:
+            key = (*key, *[(each.shape, each.dtype) for each in others])
+        quick = _quick.get(key)
+        if quick is not None:
+            result = _filled_at_once(quick, array, others, backend, out)
+            if result is not None:
+                return result
     if has_alpha:
         plan = with_alpha(plan, alpha)
     if axes is not None:
@@ -79,7 +93,10 @@ def run(
         bound = _new(Bound, (graph, (array,)))
     if PLANNING.get():
         raise Planned(source, bound)
-    name, on = dispatch.requested(backend), bound.on
+    name = dispatch.requested(backend)
+    if key is not None and graph.direct and graph.direct[0].quick is not None:
+        _keep(key, graph)
+    on = bound.on
     outs = None
     if out is not None:
         outs = _checked_outs(out, source, graph)
@@ -94,6 +111,66 @@ def run(
         return result if outs is None else _moved(result, outs[0])
     results = [_handed(restore, value, result) for value, result in zip(graph.results, made, strict=True)]
     return tuple(results if outs is None else map(_moved, results, outs))
+
+
+class _Quick(NamedTuple):
+    """A graph that is one short call, and what that needs; see `gpuimg.backend.calls.Quick`."""
+
+    graph: Graph
+    fill: Callable[..., int]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+QUICK_KEPT = 256
+_quick: dict[Any, _Quick] = {}  # by plan, parameters, shapes and dtypes of the images
+
+
+def _keep(key: Hashable, graph: Graph) -> None:
+    """Keep a graph for `at_once`, unless it holds a table."""
+    if not any(isinstance(each, ndarray) for each in graph.only.arguments):  # type: ignore[union-attr]
+        if len(_quick) >= QUICK_KEPT:
+            _quick.clear()
+        _quick[key] = _Quick(graph, *graph.direct[0].quick)
+
+
+def _filled_at_once(
+    quick: _Quick, image: Any, others: tuple[Any, ...], backend: BackendName | None, out: Any
+) -> Any | None:
+    """The result of one short call in this thread, as `run` has it, without what longer work and other kinds of array
+    need; None where it is not to be had so."""
+    graph, fill, shape, dtype = quick
+    if backend != "single":
+        name = backend if type(backend) is str else dispatch.requested(backend)
+        if not is_alone(name, graph):
+            return None
+    if PLANNING.get() or log.isEnabledFor(DEBUG):
+        return None
+    if out is None:
+        try:
+            out = empty(shape, dtype)
+        except MemoryError:  # `run` lets go of what is kept for later results
+            return None
+    elif type(out) is not ndarray or out.shape != shape or out.dtype != dtype or not out.flags.carray:
+        return None
+    return out if fill(out, image, *others) == DONE else None
+
+
+def at_once(
+    plan: Plan, image: Any, parameters: tuple[Hashable, ...], backend: BackendName | None, out: Any | None
+) -> Any | None:
+    """The result of a plan that `run` has run before, on one image of the same shape and dtype and with the same
+    parameters, if it is one short call; None otherwise, and then `run` does it.
+
+    For plans that one filter has, which checks images by their shapes and dtypes only: these have been checked.
+    """
+    if type(image) is not ndarray:
+        return None
+    quick = _quick.get((plan, image.shape, image.dtype, parameters))
+    flags = image.flags
+    if quick is None or local.stopper is not None or not (flags.c_contiguous and flags.aligned):
+        return None
+    return _filled_at_once(quick, image, (), backend, out)
 
 
 class _Each(NamedTuple):

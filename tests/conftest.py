@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import gpuimg
-from gpuimg import machine
+from gpuimg import choosing, machine
 from gpuimg.backend import processes
 from gpuimg.plans.graph import graph_of
 from gpuimg.registry import arguments
@@ -79,6 +79,14 @@ def pytest_runtest_makereport(item):
         if not any(known in reason for known in MAY_BE_MISSING):
             report.outcome = "failed"
             report.longrepr = f"skipped where nothing may be skipped: {reason}"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _shared():
+    """What is asked for on all cores is shared out, however small the images of tests are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choosing, "ALONE_UP_TO", 0)
+        yield
 
 
 @pytest.fixture

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
 
 import gpuimg
-from gpuimg import stopping
+from gpuimg import choosing, stopping
+from gpuimg import run as running
 from gpuimg.backend.calls import FLAG, slots_for
 from gpuimg.backend.single import Single
 from gpuimg.backend.walk import Bound
 from gpuimg.errors import NoScratch
 from gpuimg.filters.exposure import plan_invert, plan_rescale_intensity
+from gpuimg.machine import Figures
 from gpuimg.plans.graph import graph_of, made_graph
 from gpuimg.plans.nodes import Fold, host, point
 from gpuimg.plans.value import Value
@@ -30,6 +33,13 @@ def name(request):
     return request.param
 
 
+@pytest.fixture
+def interruptible():
+    """Work that somebody may stop, which short calls are not."""
+    with stopping.interrupted_by(stopping.Watch()):
+        yield
+
+
 def test_the_same_call_in_several_threads(name):
     def many(image):
         return [gpuimg.invert(image, backend=name) for _ in range(200)]
@@ -40,6 +50,7 @@ def test_the_same_call_in_several_threads(name):
                 np.testing.assert_array_equal(result, 255 - image)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_call_within_the_same_call(monkeypatch):
     """A signal's handler may filter an image too."""
     real, inner = Single.call, []
@@ -56,6 +67,7 @@ def test_a_call_within_the_same_call(monkeypatch):
     np.testing.assert_array_equal(inner[0], 255 - IMAGES[1])
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_call_after_one_that_failed(monkeypatch):
     real, failed = Single.call, []
 
@@ -175,6 +187,129 @@ def test_a_graph_that_was_prepared_while_it_was_watched():
         assert len(graph.direct) == 1
         np.testing.assert_array_equal(gpuimg.invert(image, backend="single"), 255 - image)
     assert watch.where == "single"
+
+
+def calls_at_once(monkeypatch):
+    """The native calls from now on."""
+    seen = []
+    real = running._filled_at_once
+
+    def noted(*given):
+        result = real(*given)
+        seen.append(result is not None)
+        return result
+
+    monkeypatch.setattr(running, "_filled_at_once", noted)
+    return seen
+
+
+AT_ONCE = {
+    "invert": ({}, lambda image: 255 - image),
+    "threshold": ({"value": 90}, lambda image: image > 90),
+    "flip": ({"axis": -1}, lambda image: image[:, ::-1]),
+    "rot90": ({"k": 1}, np.rot90),
+    "crop": ({"crop_width": 4}, lambda image: image[4:-4, 4:-4]),
+    "pad": ({"pad_width": 5}, lambda image: np.pad(image, 5)),
+}
+
+
+@pytest.mark.parametrize("called", sorted(AT_ONCE))
+def test_short_calls_at_once(called, monkeypatch):
+    params, expected = AT_ONCE[called]
+    function = partial(getattr(gpuimg, called), **params, backend="single")
+    function(IMAGES[0])
+    function(IMAGES[0])
+    seen = calls_at_once(monkeypatch)
+    for image in IMAGES:
+        image = image.copy()
+        image.flags.writeable = image[0, 0] > 100
+        np.testing.assert_array_equal(function(image), expected(image), strict=True)
+    out = np.empty_like(expected(IMAGES[0]), order="C")
+    for image in IMAGES:
+        assert function(image, out=out) is out
+        np.testing.assert_array_equal(out, expected(image), strict=True)
+    assert seen == 2 * len(IMAGES) * [True]
+
+
+@pytest.mark.parametrize("shift", [-9, 0, 9])
+def test_a_result_in_the_memory_of_the_image(shift, monkeypatch):
+    memory = np.empty(IMAGES[0].size + 20, np.uint8)
+    image, out = (memory[first : first + IMAGES[0].size].reshape(SHAPE) for first in (9, 9 + shift))
+    seen = calls_at_once(monkeypatch)
+    for each in IMAGES:
+        image[...] = each
+        assert gpuimg.flip(image, 0, backend="single", out=out) is out
+        np.testing.assert_array_equal(out, each[::-1])
+    assert not any(seen)
+
+
+def test_a_result_behind_the_image_and_before_it(monkeypatch):
+    size = IMAGES[0].size
+    memory = np.empty(2 * size, np.uint8)
+    gpuimg.flip(IMAGES[0], 0, backend="single")
+    seen = calls_at_once(monkeypatch)
+    for first in (0, size):
+        image, out = (memory[begin : begin + size].reshape(SHAPE) for begin in (first, size - first))
+        image[...] = IMAGES[1]
+        gpuimg.flip(image, 0, backend="single", out=out)
+        np.testing.assert_array_equal(out, IMAGES[1][::-1])
+    assert seen[-1]
+
+
+@pytest.mark.parametrize(
+    "out", [np.empty(SHAPE, np.int8), np.empty((67, 41), np.uint8), np.broadcast_to(np.uint8(0), SHAPE), [1, 2]]
+)
+def test_memory_that_does_not_fit_a_short_call(out):
+    gpuimg.invert(IMAGES[0], backend="single")
+    with pytest.raises((TypeError, ValueError), match=r"^out must"):
+        gpuimg.invert(IMAGES[0], backend="single", out=out)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda image: np.asfortranarray(image),
+        lambda image: image[:, ::-1],
+        lambda image: np.repeat(image, 2, axis=1)[:, ::2],
+        lambda image: image.view(type("Image", (np.ndarray,), {})),
+    ],
+)
+def test_images_of_other_kinds_between_short_calls(make):
+    for image in IMAGES:
+        np.testing.assert_array_equal(gpuimg.invert(image, backend="single"), 255 - image)
+        np.testing.assert_array_equal(gpuimg.invert(make(image), backend="single"), 255 - make(image))
+
+
+def test_other_orders_of_bytes_between_short_calls():
+    for image in IMAGES:
+        wide = image.astype(np.uint16)
+        np.testing.assert_array_equal(gpuimg.invert(wide, backend="single"), 65535 - wide)
+        np.testing.assert_array_equal(gpuimg.invert(wide.astype(">u2"), backend="single"), 65535 - wide)
+
+
+def test_arguments_are_checked_before_short_calls():
+    gpuimg.invert(IMAGES[0], backend="single")
+    for wrong in ({"alpha": 0}, {"backend": "none"}, {"axes": "XYZ"}):
+        with pytest.raises((TypeError, ValueError)):
+            gpuimg.invert(IMAGES[0], **{"backend": "single", **wrong})
+    gpuimg.rot90(IMAGES[0], 1, backend="single")
+    with pytest.raises(TypeError, match="k must be a whole number"):
+        gpuimg.rot90(IMAGES[0], True, backend="single")
+
+
+@pytest.mark.parametrize(
+    ("threads", "most", "alone"), [(1e-3, 1 << 20, True), (1e-9, 1 << 20, False), (1e-3, 0, False)]
+)
+def test_short_work_for_all_cores_is_done_by_one_thread_where_that_is_faster(threads, most, alone, monkeypatch):
+    known = Figures(single_call=2e-6, multicore_call=threads, multicore_speedup=2.0)
+    monkeypatch.setattr(choosing, "figures", lambda: known)
+    monkeypatch.setattr(choosing, "ALONE_UP_TO", most)
+    graph = made_graph((image := Value(SHAPE, np.dtype("u1")),), plan_invert(image))
+    assert choosing.is_alone("multicore", graph) is alone
+    assert choosing.is_alone("single", graph)
+    assert not choosing.is_alone("processes", graph)
+    known.multicore_call, known.revision = 2e-3 - threads, known.revision + 1
+    assert choosing.is_alone("multicore", graph) is (most > 0)
 
 
 def test_the_arrays_of_a_call_are_let_go_of():

@@ -56,6 +56,7 @@ LAYERS = [
     ("gpuimg.backend.prepared",),
     ("gpuimg.backend.chain", "gpuimg.backend.stages"),
     ("gpuimg.backend.calls", "gpuimg.backend.device", "gpuimg.backend.driver"),
+    ("gpuimg.backend.native",),
     ("gpuimg.backend.base", "gpuimg.backend.compiled"),
     ("gpuimg.backend.walk", "gpuimg.backend.compiling"),
     ("gpuimg.backend.jit_fast",),

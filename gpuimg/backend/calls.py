@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from gpuimg.backend import walk as walking
-from gpuimg.backend.base import Array
+from gpuimg.backend.base import WORTH_LEARNING, Array
 from gpuimg.backend.compiled import (
     DST_SLOT,
     SRC_SLOT,
@@ -28,6 +28,7 @@ from gpuimg.backend.compiled import (
     new_task,
     prepare,
 )
+from gpuimg.backend.native import function_of
 from gpuimg.backend.walk import Lookup, Outs, flat
 from gpuimg.memory import SMALLEST, new_array
 from gpuimg.plans.graph import Graph
@@ -40,6 +41,9 @@ FLAG, IMAGE, RESULT = 0, 1 + SRC_SLOT, 1 + DST_SLOT
 RESULT_ROWS = RESULT + 1
 _c_char = ctypes.c_char.from_buffer
 _addressof = ctypes.addressof
+# Elements times work, about 10 microseconds; for less, to let other Python threads run and to wait for them afterwards
+# takes longer than the work.
+RELEASED_FROM = 1 << 14
 Form: TypeAlias = "type | tuple[np.dtype[Any], int]"  # of a number; an array's dtype and dimensions
 
 
@@ -99,6 +103,20 @@ def _new_call(node: Node, value_of: Lookup, results: Sequence[Array], rows: int)
     return node.calls[0]  # type: ignore[no-any-return]
 
 
+class Quick(NamedTuple):
+    """A graph that is one short call which makes one image.
+
+    Attributes
+    ----------
+    fill : takes the result's array and those that the graph is run on; see `gpuimg.backend.native.function_of`
+    shape, dtype : of the result
+    """
+
+    fill: Callable[..., int]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
 class Direct(NamedTuple):
     """A graph that is one call.
 
@@ -107,6 +125,7 @@ class Direct(NamedTuple):
     image : the place of the node's image among the arrays that the graph is run on
     others, varying : those of further images, and of what varies
     memory : functions that make memory for the results
+    quick : how one thread does it at once, if the call is short and has nothing but images that vary
     """
 
     node: Node
@@ -114,6 +133,7 @@ class Direct(NamedTuple):
     others: tuple[int, ...]
     varying: tuple[int, ...]
     memory: tuple[Callable[[], Array], ...]
+    quick: Quick | None
 
     def results(self, outs: Outs) -> tuple[Array, ...]:
         """Memory for the results: the caller's, where there is some."""
@@ -130,13 +150,38 @@ def direct_calls(graph: Graph) -> list[Direct]:
     (call,), places = node.calls, dict(graph.read)
     others = tuple([places[value] for _, value in call.images])
     varying = tuple([places[small] for _, small, _ in call.varying])
-    return [Direct(node, places[node.image], others, varying, tuple([_memory(*spec) for spec in graph.made_as]))]
+    memory = tuple([_memory(*spec) for spec in graph.made_as])
+    return [Direct(node, places[node.image], others, varying, memory, _quick(graph, node, call))]
+
+
+def _quick(graph: Graph, node: Node, call: Call) -> Quick | None:
+    images = (node.image, *[value for _, value in call.images])
+    places = dict(graph.read)
+    if (
+        call.varying
+        or call.outputs
+        or call.task.elements > WORTH_LEARNING
+        or not graph.is_single
+        or [places[image] for image in images] != list(range(len(graph.inputs)))
+    ):
+        return None
+    (shape, dtype) = graph.made_as[0]
+    words = (RESULT, IMAGE, *[place for place, _ in call.images])
+    if _nbytes(shape, dtype) >= SMALLEST:
+        return None
+    sizes = [_nbytes(shape, dtype), *[_nbytes(image.shape, image.dtype) for image in images]]
+    arrays, releases = list(zip(words, sizes, strict=True)), node.effort >= RELEASED_FROM
+    fill = function_of(call.task.code.address, call.task.rows, call.content, arrays, releases)
+    return None if fill is None else Quick(fill, shape, dtype)
+
+
+def _nbytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    return math.prod(shape) * dtype.itemsize
 
 
 def _memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Callable[[], Array]:
     """A function that makes memory for a result, without asking for its size each time."""
-    nbytes = math.prod(shape) * dtype.itemsize
-    return partial(np.empty if nbytes < SMALLEST else new_array, shape, dtype)
+    return partial(np.empty if _nbytes(shape, dtype) < SMALLEST else new_array, shape, dtype)
 
 
 def slots_for(

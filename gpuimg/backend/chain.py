@@ -220,7 +220,7 @@ class InProcess(CpuBackend):
             return made
         # As the walk does it, without what it does for several nodes and for those who watch.
         direct = graph.direct[0]
-        node, image, others, varying, memory = direct
+        node, image, others, varying, memory, _ = direct
         if outs is not None:
             made = direct.results(outs)
         else:

@@ -9,12 +9,15 @@ from contextlib import suppress
 
 from gpuimg.backend.compiled import compile_here
 from gpuimg.backend.driver import compile_loop
+from gpuimg.backend.native import compile_call
 
 
 def compile_task(task: list[str]) -> None:
-    """Compile a kernel, named with its form and function, or the parallel loop, which has no more names."""
+    """Compile a kernel, named with its form and function, or what calls all kernels, which has no more names."""
     if task == ["_parallel_loop"]:
         compile_loop()
+    elif task == ["_call_entry"]:
+        compile_call()
     else:
         kernel, form, fill = task
         compile_here(kernel, form, fill)

@@ -63,7 +63,7 @@ def warn_if_untested() -> None:
 def code_digest() -> str:
     """What compiled code depends on besides Numba's version and the target, which Numba's key holds."""
     here = Path(__file__).parent
-    glue = [here / "jit.py", here / "jit_fast.py", here / "driver.py", Path(images.__file__)]
+    glue = [here / "jit.py", here / "jit_fast.py", here / "driver.py", here / "native.py", Path(images.__file__)]
     return hashlib.sha256(b"".join([kernels.cpu_digest().encode(), *map(Path.read_bytes, glue)])).hexdigest()[:16]
 
 

@@ -6,7 +6,7 @@ parameters:
 backend : {None, "auto", "cuda", "multicore", "processes", "single"}
     Where to run. None: the backend set by `gpuimg.use_backend` or the variable ``GPUIMG_BACKEND``, otherwise "auto",
     the backend with the lowest predicted time on this machine. If a backend given by name is unavailable,
-    `gpuimg.BackendUnavailable` is raised.
+    `gpuimg.BackendUnavailable` is raised. "multicore" processes a small image on one thread where that is faster.
 out : ndarray
     Array for the result, of its shape and dtype, with any memory layout; it may overlap the image. It is returned.
     A filter that returns several images takes a tuple of arrays, which must not overlap each other.

@@ -17,7 +17,7 @@ from gpuimg.plans.alpha import colors_of, each_channel
 from gpuimg.plans.nodes import copied, fold, host, parts, point, resample, view
 from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
-from gpuimg.run import run
+from gpuimg.run import at_once, run
 from gpuimg.typing import Backend, ImageLike, Intensities, Out, SameImage, Size
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ def invert(
     >>> gpuimg.invert(np.array([[0, 200]], np.uint8))
     array([[255,  55]], dtype=uint8)
     """
+    if axes is None and alpha is None and (made := at_once(plan_invert, image, (), backend, out)) is not None:
+        return made
     source = images.accept(image, images.WITH_BOOL, axes=axes, alpha=alpha)
     return run(plan_invert, source, alpha="kept", backend=backend, out=out)
 
@@ -469,6 +471,10 @@ def threshold(
     >>> gpuimg.threshold(image, np.array([[98, 100, 102]], np.uint8))
     array([[ True, False, False]])
     """
+    if axes is None and alpha is None and (type(value) is float or type(value) is int):
+        made = at_once(plan_threshold, image, (float(value),), backend, out)
+        if made is not None:
+            return made
     source = images.accept(image, axes=axes, alpha=alpha)
     limit = images.operand("value", value, source, {source.array.dtype, FLOAT32, FLOAT64})
     if isinstance(limit, float):

@@ -170,7 +170,8 @@ def _morphology(
     out: Out | None,
 ) -> Any:
     source = images.accept(image, images.WITH_LABELS, axes=axes, alpha=alpha)
-    given = images.footprint(footprint)
+    is_plain = type(footprint) is int and 1 <= footprint <= images.LONGEST_WINDOW  # the most frequent one
+    given = (footprint, footprint) if is_plain else images.footprint(footprint)
     border = _border(mode, cval, source.dtype)
     under = _window(given) if isinstance(given, tuple) else _footprint(given, source.shape, border)
     return run(plan, source, under, border, backend=backend, out=out)

@@ -15,7 +15,7 @@ from gpuimg.keeping import kept
 from gpuimg.plans.nodes import Edge, moved, point, resample
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
-from gpuimg.run import new_result, run
+from gpuimg.run import at_once, new_result, run
 from gpuimg.typing import Backend, GridOrder, ImageLike, Mode, Out, SameImage, Widths
 
 Array = np.ndarray[Any, Any]
@@ -469,6 +469,8 @@ def _checked_widths(name: str, value: Any) -> tuple[Pair, Pair]:
 
     They broadcast as in `numpy.pad`.
     """
+    if type(value) is int and 0 <= value <= LONGEST_SIDE:  # the most frequent one
+        return (value, value), (value, value)
     try:
         ends = np.broadcast_to(np.array(value, object), (2, 2)).tolist()
         if any(isinstance(end, list | tuple) for each in ends for end in each):
@@ -597,6 +599,11 @@ def crop(
     array([[2, 3],
            [6, 7]], dtype=uint8)
     """
+    if axes is None and type(crop_width) is int and 0 <= crop_width <= LONGEST_SIDE:
+        both = crop_width, crop_width
+        made = at_once(plan_crop, image, (both, both), backend, out)
+        if made is not None:
+            return made
     source = images.accept(image, images.MOVED, axes=axes)
     down, along = _checked_widths("crop_width", crop_width)
     for extent, width in zip(source.shape, (down, along), strict=False):
@@ -673,12 +680,20 @@ def flip(
     array([[2, 1],
            [4, 3]], dtype=uint8)
     """
+    if axes is None and type(axis) is int and axis in _TURNED:
+        made = at_once(plan_flip, image, _TURNED[axis], backend, out)
+        if made is not None:
+            return made
     source = images.accept(image, images.MOVED, axes=axes)
     given = axis if isinstance(axis, (tuple, list)) else (axis,)
     turned = set(map(images.axis, given))
     if not turned or len(turned) < len(given):
         raise ValueError(f"axis must be 0, 1 or (0, 1), got {axis!r}")
     return run(plan_flip, source, 0 in turned, 1 in turned, backend=backend, out=out)
+
+
+# What is turned by the number of an axis: the rows, the columns.
+_TURNED = {0: (True, False), -2: (True, False), 1: (False, True), -1: (False, True)}
 
 
 def plan_flip(image: Value, vertical: bool, horizontal: bool) -> Value:
@@ -724,6 +739,10 @@ def rot90(
     array([[2, 4],
            [1, 3]], dtype=uint8)
     """
+    if axes is None and type(k) is int and -4 <= k <= 4:
+        made = at_once(plan_rot90, image, (k % 4,), backend, out)
+        if made is not None:
+            return made
     source = images.accept(image, images.MOVED, axes=axes)
     turns = images.whole("k", k, low=-(1 << 40)) % 4
     return run(plan_rot90, source, turns, backend=backend, out=out)

@@ -61,6 +61,7 @@ class Graph:
     made_as : shapes and dtypes of the results, if there is an only node
     jobs : inputs of the cost model; see `gpuimg.choosing.job_of`
     direct : cached by the CPU backends at the first run if the graph is one call; see `gpuimg.backend.calls.Direct`
+    alone : for each requested backend, whether a small graph runs on one thread; see `gpuimg.choosing.is_alone`
     """
 
     inputs: tuple[AnyValue, ...]
@@ -77,6 +78,7 @@ class Graph:
     made_as: tuple[Spec, ...]
     jobs: dict[tuple[bool, int], Any] = field(default_factory=dict)
     direct: list[Any] = field(default_factory=list)
+    alone: dict[str, Any] = field(default_factory=dict)
 
 
 def _kernels(node: AnyNode) -> tuple[str, ...]:

@@ -18,6 +18,36 @@ def load_word(_context, address):
 
 
 @intrinsic
+def store_word(_context, address, word):
+    def build(context, builder, _signature, arguments):
+        builder.store(arguments[1], builder.inttoptr(arguments[0], WORD.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64), build
+
+
+@intrinsic(prefer_literal=True)
+def words_on_stack(_context, count):
+    """The address of so many words, a constant, which last as long as the function runs."""
+
+    def build(_context, builder, _signature, _arguments):
+        return builder.ptrtoint(cgutils.alloca_once(builder, WORD, size=WORD(count.literal_value)), WORD)
+
+    return types.int64(count), build
+
+
+@intrinsic
+def call_with(_context, function, argument):
+    """Call a C function of one word, or of none, which it does not look at; it returns a word."""
+
+    def build(_context, builder, _signature, arguments):
+        function = ir.FunctionType(WORD, [WORD]).as_pointer()
+        return builder.call(builder.inttoptr(arguments[0], function), arguments[1:])
+
+    return types.int64(types.int64, types.int64), build
+
+
+@intrinsic
 def is_set(_context, flag):
     """Whether the word at an address is not 0, read anew each time: another thread may set it."""
 

@@ -1,0 +1,150 @@
+"""A compiled kernel as a Python function of arrays.
+
+It takes their addresses where NumPy's and Python's C interfaces have them: from an array's second field, which macros
+of NumPy's headers read too. So a call costs no Python objects but the number that it returns, and its slots lie on the
+stack: several threads and signals' handlers may be in the midst of one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from gpuimg import kernels
+from gpuimg.backend.compiled import made
+from gpuimg.backend.compiling import compilers
+from gpuimg.stopping import UNSET
+
+MOST_WORDS = 96  # of a call's slots
+OVERLAP = 2  # returned, and nothing was done, where an image lies in the memory of the result
+DATA_OFFSET = 16  # of an array's address, behind the fields of all objects
+METH_FASTCALL = 0x0080
+# Words of a function's record, behind which the arrays' places and bytes stand, then the content of the slots.
+ENTRY, BOTTOM, SAVE_THREAD, RESTORE_THREAD, NEW_NUMBER, ARRAYS, WORDS, HEADER = range(8)
+
+
+# Compiled by Numba; the names it uses are set in `compile_call`.
+def _call_entry(function: int, arguments: int, _count: int) -> int:
+    record = load_word(function + DATA_OFFSET)  # type: ignore[name-defined]  # noqa: F821
+    arrays = load_word(record + 8 * ARRAYS)  # type: ignore[name-defined]  # noqa: F821
+    words = load_word(record + 8 * WORDS)  # type: ignore[name-defined]  # noqa: F821
+    content = record + 8 * (HEADER + 2 * arrays)
+    slots = words_on_stack(MOST_WORDS)  # type: ignore[name-defined]  # noqa: F821
+    for word in range(words):
+        store_word(slots + 8 * word, load_word(content + 8 * word))  # type: ignore[name-defined]  # noqa: F821
+    first = last = 0
+    for number in range(arrays):
+        spec = record + 8 * (HEADER + 2 * number)
+        begin = load_word(load_word(arguments + 8 * number) + DATA_OFFSET)  # type: ignore[name-defined]  # noqa: F821
+        end = begin + load_word(spec + 8)  # type: ignore[name-defined]  # noqa: F821
+        if begin < last and first < end:
+            return call_with(load_word(record + 8 * NEW_NUMBER), OVERLAP)  # type: ignore[name-defined,no-any-return]  # noqa: F821
+        if number == 0:
+            first, last = begin, end
+        store_word(slots + 8 * load_word(spec), begin)  # type: ignore[name-defined]  # noqa: F821
+    entry, bottom = load_word(record + 8 * ENTRY), load_word(record + 8 * BOTTOM)  # type: ignore[name-defined]  # noqa: F821
+    save = load_word(record + 8 * SAVE_THREAD)  # type: ignore[name-defined]  # noqa: F821
+    if save == 0:
+        done = call_entry(entry, slots + FLAG_BYTES, 0, bottom)  # type: ignore[name-defined]  # noqa: F821
+    else:
+        state = call_with(save, 0)  # type: ignore[name-defined]  # noqa: F821
+        done = call_entry(entry, slots + FLAG_BYTES, 0, bottom)  # type: ignore[name-defined]  # noqa: F821
+        call_with(load_word(record + 8 * RESTORE_THREAD), state)  # type: ignore[name-defined]  # noqa: F821
+    return call_with(load_word(record + 8 * NEW_NUMBER), done)  # type: ignore[name-defined,no-any-return]  # noqa: F821
+
+
+class _MethodDef(ctypes.Structure):
+    """``PyMethodDef`` of Python's C interface."""
+
+    _fields_ = (
+        ("ml_name", ctypes.c_char_p),
+        ("ml_meth", ctypes.c_void_p),
+        ("ml_flags", ctypes.c_int),
+        ("ml_doc", ctypes.c_char_p),
+    )
+
+
+_alive: list[Any] = []  # what functions need as long as they live; of several threads at once, each makes its own
+
+
+@cache
+def compile_call() -> Any:
+    """`_call_entry`, compiled in this thread or loaded from the disk cache."""
+    from gpuimg.backend import jit  # imports Numba
+
+    addresses = kernels.load("addresses")
+    names = {each: getattr(addresses, each) for each in ("load_word", "store_word", "words_on_stack")}
+    names |= {each: getattr(addresses, each) for each in ("call_with", "call_entry")}
+    numbers = ("MOST_WORDS", "OVERLAP", "DATA_OFFSET", "ENTRY", "BOTTOM", "SAVE_THREAD", "RESTORE_THREAD")
+    names |= {each: globals()[each] for each in (*numbers, "NEW_NUMBER", "ARRAYS", "WORDS", "HEADER")}
+    names |= {"FLAG_BYTES": kernels.FLAG_BYTES, "__name__": __name__}
+    name = _call_entry.__name__
+    with jit.alone_with(name, compilers.look):
+        compiled = jit.cfunc(jit.named(_call_entry, name, names))
+    _alive.append(compiled)
+    return compiled
+
+
+@cache
+def _method() -> _MethodDef:
+    """What Python calls."""
+    compiled = made((_call_entry.__name__,), _call_entry.__name__, compile_call)
+    method = _MethodDef(b"fill", compiled.address, METH_FASTCALL, None)
+    _alive.append(method)
+    return method
+
+
+@cache
+def is_usable() -> bool:
+    """Whether arrays have their addresses where they are looked for."""
+    if (
+        sys.implementation.name != "cpython"
+        or object.__basicsize__ != DATA_OFFSET
+        or ctypes.sizeof(ctypes.c_void_p) != 8
+    ):
+        return False
+    probes = np.zeros(3, np.int64), np.zeros((2, 5), np.uint8)[1:, 2:]
+    return all(ctypes.c_int64.from_address(id(each) + DATA_OFFSET).value == each.ctypes.data for each in probes)
+
+
+def _address(name: str) -> int:
+    """Where a function of Python's C interface lies."""
+    return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
+
+
+def function_of(
+    entry: int, bottom: int, content: bytes, arrays: Sequence[tuple[int, int]], releases: bool
+) -> Callable[..., int] | None:
+    """A Python function of arrays that calls compiled code once.
+
+    Parameters
+    ----------
+    entry : the code's address
+    bottom : the row behind the last one
+    content : of the slots, in front of which the flag's address lies, which is replaced by that of one never set
+    arrays : the places of the arrays' addresses among these words, and their bytes; first that of the result
+    releases : whether other Python threads may run meanwhile
+
+    Returns
+    -------
+    the function, which takes the result's array and then the images, C-contiguous ones of these bytes, checks none of
+    that, and returns what the code does, or `OVERLAP`; None where there can be none
+    """
+    words = np.frombuffer(content, np.int64).copy()
+    words[0] = UNSET
+    if not is_usable() or words.size > MOST_WORDS:
+        return None
+    header = np.zeros(HEADER, np.int64)
+    header[[ENTRY, BOTTOM, ARRAYS, WORDS]] = entry, bottom, len(arrays), words.size
+    header[NEW_NUMBER] = _address("PyLong_FromLongLong")
+    if releases:
+        header[[SAVE_THREAD, RESTORE_THREAD]] = _address("PyEval_SaveThread"), _address("PyEval_RestoreThread")
+    record = np.concatenate([header, np.array(arrays, np.int64).ravel(), words])
+    make = ctypes.pythonapi["PyCFunction_NewEx"]  # an object of its own: others may want other types
+    make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
+    return make(ctypes.addressof(_method()), record, None)  # type: ignore[no-any-return]
