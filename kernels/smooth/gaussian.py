@@ -1,8 +1,8 @@
 """A symmetric kernel down the columns, then along the rows.
 
-uint8 with short kernels counts in fixed point, 16 bits a value, in which a result of uint16 stays (in 256ths); all else
-in floating point. Some output rows are
-made at a time: down the columns in pieces short enough that the source rows of a piece stay in the first-level cache.
+uint8 with short kernels is summed in fixed point, 16 bits a value (sums down the columns in 256ths), everything else in
+floating point. Wide images are convolved in strips of columns whose rows stay in the second-level cache. With long
+kernels, a block of rows is transposed before the sums along rows, so that neighbours are aligned vectors.
 """
 
 import numpy as np
@@ -35,81 +35,98 @@ MIN_STRIP = 1024  # elements
 TURNED_PIECE = 256  # elements of a row that are turned at a time
 
 
+def variant(src, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
+    """Fixed or floating point, and whether blocks of rows are transposed; each variant is compiled separately."""
+    if src.dtype == np.uint8 and q0.size > r0 and q1.size > r1:  # longer kernels have no weights in fixed point
+        return "fill_fixed_turned" if r1 >= TURNED_FROM else "fill_fixed"
+    return "fill_turned" if r1 >= TURNED_FROM else "fill_plain"
+
+
 @kernel
-def fill(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
-    smooth(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1)
+def fill_plain(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
+    down, along, outside = in_type_of_sums(src, w0, w1, cval)
+    near0, near1 = rounding(down), rounding(along)
+    convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, down, along, near0, near1, outside)
 
 
-def smooth(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
+@kernel
+def fill_turned(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
+    down, along, outside = in_type_of_sums(src, w0, w1, cval)
+    near0, near1 = rounding(down), rounding(along)
+    convolve_turned(src, dst, top, bottom, stop, step, mode, cval, r0, r1, down, along, near0, near1, outside)
+
+
+@kernel
+def fill_fixed(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
+    outside, near0, near1 = np.uint16(np.uint16(cval) << np.uint16(8)), np.uint16(o0), np.uint16(o1)
+    convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, q0, q1, near0, near1, outside)
+
+
+@kernel
+def fill_fixed_turned(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
+    outside, near0, near1 = np.uint16(np.uint16(cval) << np.uint16(8)), np.uint16(o0), np.uint16(o1)
+    convolve_turned(src, dst, top, bottom, stop, step, mode, cval, r0, r1, q0, q1, near0, near1, outside)
+
+
+def in_type_of_sums(src, down, along, cval):
+    """Weights and a border value of float64 for images of float64, else of float32."""
     raise NotImplementedError
 
 
-@overload(smooth)
-def _smooth(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
-    if src.dtype == types.uint8:
-        return smooth_bytes
+@overload(in_type_of_sums)
+def _in_type_of_sums(src, down, along, cval):
     if src.dtype == types.float64:
-        return smooth_doubles
-    return smooth_floats.py_func
+        return lambda src, down, along, cval: (down, along, cval)
+    return lambda src, down, along, cval: (down.astype(np.float32), along.astype(np.float32), np.float32(cval))
 
 
-def smooth_bytes(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
-    if q0.size > r0 and q1.size > r1:  # longer kernels have no weights in fixed point
-        outside = np.uint16(np.uint16(cval) << np.uint16(8))
-        convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, q0, q1, np.uint16(o0), np.uint16(o1), outside)
-    else:
-        smooth_floats(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1)
+def _convolver(can_turn):
+    """Make the convolution, with or without the code that transposes blocks of rows."""
+
+    @kernel
+    def convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, down, along, o0, o1, outside):
+        """Convolve strip by strip, each from the first row to the last: source rows stay in the second-level cache until
+        the last sum that needs them."""
+        width, halo = src.shape[1], r1 * step
+        side = max(pixels_at_once(down, down), block_side(down), block_side(dst))
+        turned = can_turn and bottom - top >= side and width >= side
+        at_once = min(side if turned else ROWS_AT_ONCE, bottom - top)
+        held = (2 * r0 + at_once) * src.itemsize + at_once * down.itemsize
+        longest = max(width if held * width < WHOLE_BYTES else STRIP_BYTES // held, 4 * halo, MIN_STRIP)
+        strips = (width // step + longest // step - 1) // (longest // step)
+        length = (width // step + strips - 1) // strips * step
+        lines = np.empty((at_once, length + 2 * halo), down.dtype)
+        border = np.full(width if mode == CONSTANT else 0, src.dtype.type(cval))
+        columns = edge_columns(r1, r1, width // step, mode)
+        rows, shifts = np.empty(2 * r0 + at_once, np.int64), np.empty(2 * r1 + 2, np.int64)
+        piece = min(width // step // strips * step, max(TURNED_PIECE, 2 * halo)) if turned else 0
+        if can_turn:
+            tile, results = aligned(piece + 2 * halo if turned else 0, side, down), aligned(piece, side, dst)
+        for strip in range(strips):
+            start, end = width // step * strip // strips * step, width // step * (strip + 1) // strips * step
+            for first in range(top, bottom, at_once):
+                count = min(at_once, bottom - first)
+                row_addresses(src, first - r0, mode, border, rows[: 2 * r0 + count])
+                sums = lines[:count, : end - start + 2 * halo]
+                padded_columns(src, rows, start - halo, down, r0, o0, sums, stop, step, mode, columns, outside)
+                if can_turn and turned and count == side:
+                    neighbour_addresses(tile.reshape(-1), step * side, shifts)
+                    for at in range(start, end, piece):
+                        if is_set(stop):
+                            return
+                        begin = min(at, end - piece)
+                        turn(lines, 0, begin - start, tile, 0, 0, side, len(tile))
+                        weigh_turned(shifts, tile, step, along, r1, o1, results)
+                        turn(results, 0, 0, dst, first, begin, piece, side)
+                else:
+                    for slot in range(count):
+                        neighbour_addresses(sums[slot], step, shifts)
+                        weigh(shifts, sums, 0, along, r1, o1, dst[first + slot, start:end], stop)
+
+    return convolve
 
 
-@kernel
-def smooth_floats(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
-    down, along = w0.astype(np.float32), w1.astype(np.float32)
-    near0, near1 = rounding(down), rounding(along)
-    convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, down, along, near0, near1, np.float32(cval))
-
-
-def smooth_doubles(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
-    convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, rounding(w0), rounding(w1), cval)
-
-
-@kernel
-def convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, down, along, o0, o1, outside):
-    """Strip by strip, each from the first row to the last, so that source rows stay in the second-level cache until
-    all sums that they are part of are made."""
-    width, halo = src.shape[1], r1 * step
-    side = max(pixels_at_once(down, down), block_side(down), block_side(dst))
-    turned = r1 >= TURNED_FROM and bottom - top >= side and width >= side
-    at_once = min(side if turned else ROWS_AT_ONCE, bottom - top)
-    held = (2 * r0 + at_once) * src.itemsize + at_once * down.itemsize
-    longest = max(width if held * width < WHOLE_BYTES else STRIP_BYTES // held, 4 * halo, MIN_STRIP)
-    strips = (width // step + longest // step - 1) // (longest // step)
-    length = (width // step + strips - 1) // strips * step
-    lines = np.empty((at_once, length + 2 * halo), down.dtype)
-    border = np.full(width if mode == CONSTANT else 0, src.dtype.type(cval))
-    columns = edge_columns(r1, r1, width // step, mode)
-    rows, shifts = np.empty(2 * r0 + at_once, np.int64), np.empty(2 * r1 + 2, np.int64)
-    piece = min(width // step // strips * step, max(TURNED_PIECE, 2 * halo)) if turned else 0
-    tile, results = aligned(piece + 2 * halo if turned else 0, side, down), aligned(piece, side, dst)
-    for strip in range(strips):
-        start, end = width // step * strip // strips * step, width // step * (strip + 1) // strips * step
-        for first in range(top, bottom, at_once):
-            count = min(at_once, bottom - first)
-            row_addresses(src, first - r0, mode, border, rows[: 2 * r0 + count])
-            sums = lines[:count, : end - start + 2 * halo]
-            padded_columns(src, rows, start - halo, down, r0, o0, sums, stop, step, mode, columns, outside)
-            if turned and count == side:
-                neighbour_addresses(tile.reshape(-1), step * side, shifts)
-                for at in range(start, end, piece):
-                    if is_set(stop):
-                        return
-                    begin = min(at, end - piece)
-                    turn(lines, 0, begin - start, tile, 0, 0, side, len(tile))
-                    weigh_turned(shifts, tile, step, along, r1, o1, results)
-                    turn(results, 0, 0, dst, first, begin, piece, side)
-            else:
-                for slot in range(count):
-                    neighbour_addresses(sums[slot], step, shifts)
-                    weigh(shifts, sums, 0, along, r1, o1, dst[first + slot, start:end], stop)
+convolve, convolve_turned = _convolver(False), _convolver(True)
 
 
 @kernel
@@ -123,38 +140,10 @@ def padded_columns(src, rows, first, weights, radius, offset, lines, stop, step,
     if before > 0 and after > 0:
         for slot in range(len(lines)):
             pad_edges(lines[slot], width, columns, columns.size // 2, step, outside)
-    elif before > 0:
-        pad_columns(
-            src,
-            rows,
-            columns[: columns.size // 2],
-            -first,
-            weights,
-            radius,
-            offset,
-            lines,
-            0,
-            stop,
-            step,
-            mode,
-            outside,
-        )
-    elif after > 0:
-        pad_columns(
-            src,
-            rows,
-            columns[columns.size // 2 :],
-            -first,
-            weights,
-            radius,
-            offset,
-            lines,
-            lines.shape[1] - after,
-            stop,
-            step,
-            mode,
-            outside,
-        )
+    elif before > 0 or after > 0:
+        half = columns.size // 2
+        beyond, to = (columns[:half], 0) if before > 0 else (columns[half:], lines.shape[1] - after)
+        pad_columns(src, rows, beyond, -first, weights, radius, offset, lines, to, stop, step, mode, outside)
 
 
 @kernel
