@@ -85,8 +85,8 @@ def _convolver(can_turn):
 
     @kernel
     def convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, down, along, o0, o1, outside):
-        """Convolve strip by strip, each from the first row to the last: source rows stay in the second-level cache until
-        the last sum that needs them."""
+        """Convolve strip by strip, each from top to bottom: source rows stay in the second-level cache until the last
+        sum that needs them."""
         width, halo = src.shape[1], r1 * step
         side = max(pixels_at_once(down, down), block_side(down), block_side(dst))
         turned = can_turn and bottom - top >= side and width >= side
