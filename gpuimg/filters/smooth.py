@@ -13,6 +13,7 @@ from gpuimg import images
 from gpuimg.filters.morphology import MAXIMUM, MINIMUM, Extents, plan_extreme
 from gpuimg.images import FLOAT32, FLOAT64, UINT8
 from gpuimg.keeping import kept
+from gpuimg.kernels.smooth.row_sums import FEW_WEIGHTS
 from gpuimg.plans.nodes import Edge, copied, point, window
 from gpuimg.plans.value import Value
 from gpuimg.registry import register
@@ -28,7 +29,6 @@ MOST_WEIGHTS = 1 << 16
 MAX_TOTAL_WEIGHT = 1e300
 LONGEST_COUNTED = 1023  # side of a window with nan="omit"
 MOST_SORTED = 49  # largest window whose values are sorted if one is NaN
-FEW_WEIGHTS = 64  # as in the kernels: sums of more weights are row by row
 MAX_ERROR = 0.25  # of integer results before rounding
 
 

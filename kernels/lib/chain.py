@@ -14,11 +14,11 @@ import numpy as np
 
 from gpuimg.kernels.lib.addresses import call_entry, is_set, load_word
 from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.scratch import LINE
 
 ENTRY, SLOTS, COUNT, SOURCE, HALO, ROW_BYTES, BESIDE_SLOT, BESIDE = range(8)
 SRC, DST = 0, 3  # slots: an image is its address and its shape
 STAGE, SLOT, ADDRESSES = range(3)  # rows of the places; the addresses follow one another
-LINE = 64  # bytes in a line of the cache
 
 
 @kernel

@@ -23,11 +23,11 @@ from gpuimg.kernels.lib.rows import (
     weigh_two,
     weigh_two_block,
 )
+from gpuimg.kernels.lib.scratch import aligned
 from gpuimg.kernels.transform.transpose import block_side, turn_square
 
 ROWS_AT_ONCE = 8
 PIECE_BYTES = 1 << 14  # of source rows summed at a time, but at least eight vectors of each
-LINE_BYTES = 64
 TURNED_FROM = 16  # radius from which sums along rows are made of several rows side by side
 WHOLE_BYTES = 3 << 18  # of source rows and sums: as much stays in the second-level cache, more is done in strips of
 STRIP_BYTES = 1 << 19  # and of at least
@@ -101,7 +101,9 @@ def _convolver(can_turn):
         rows, shifts = np.empty(2 * r0 + at_once, np.int64), np.empty(2 * r1 + 2, np.int64)
         piece = min(width // step // strips * step, max(TURNED_PIECE, 2 * halo)) if turned else 0
         if can_turn:
-            tile, results = aligned(piece + 2 * halo if turned else 0, side, down), aligned(piece, side, dst)
+            tall = piece + 2 * halo if turned else 0
+            tile = aligned(tall * side, down).reshape((tall, side))
+            results = aligned(piece * side, dst).reshape((piece, side))
         for strip in range(strips):
             start, end = width // step * strip // strips * step, width // step * (strip + 1) // strips * step
             for first in range(top, bottom, at_once):
@@ -158,15 +160,6 @@ def pad_columns(src, rows, columns, origin, weights, radius, offset, lines, to, 
             source = origin + columns[place] * step
             for channel in range(step):
                 line[to + place * step + channel] = outside if columns[place] < 0 else line[source + channel]
-
-
-@kernel
-def aligned(rows, cols, like):
-    """An array of the dtype of ``like`` that begins a cache line."""
-    size, more = rows * cols, LINE_BYTES // like.itemsize
-    held = np.empty(size + more, like.dtype)
-    begin = -held.ctypes.data % LINE_BYTES // like.itemsize
-    return held[begin : begin + size].reshape((rows, cols))
 
 
 @kernel

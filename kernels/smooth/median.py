@@ -15,6 +15,7 @@ from numba.extending import overload
 
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.lanes import lanes
+from gpuimg.kernels.lib.scratch import aligned
 from gpuimg.kernels.lib.spans import load_span
 from gpuimg.kernels.smooth.histograms import select_by_histograms
 from gpuimg.kernels.smooth.networks import MEDIAN, MEDIAN_OF_9, MERGE, SORT
@@ -23,7 +24,6 @@ from gpuimg.kernels.smooth.repeats import select_of_repeats
 
 BLOCK_BYTES = 1 << 14  # of a row that is kept while the window moves down
 REPEATS = 16  # of an image of bytes in a window, from which on counting its values is more than sorting the image
-LINE = 64  # bytes in a line of the cache
 CHUNK_BYTES = 1 << 12  # of sorted columns: what is between two rows of a small image stays in the first-level cache
 
 
@@ -67,15 +67,6 @@ def copy(line, out):
 @kernel
 def whole_vectors(count, lanes):
     return (count + lanes - 1) // lanes * lanes
-
-
-@kernel
-def aligned(count, like):
-    """Room for elements of an image's type that begins with a line of the cache: a vector across two takes twice as
-    long to load."""
-    room = np.empty(count + LINE // like.itemsize, like.dtype)
-    begin = -room.ctypes.data % LINE // like.itemsize
-    return room[begin : begin + count]
 
 
 def sweep(n, select):

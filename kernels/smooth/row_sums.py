@@ -3,7 +3,7 @@
 Sums in float32 of many numbers of 16 bits are not precise enough, unless each row of a window has a sum of its own.
 """
 
-FEW_WEIGHTS = 64  # that one sum does for; known to `gpuimg.filters.smooth` as well
+FEW_WEIGHTS = 64  # up to which a window has one sum
 
 
 def are_by_rows(dtype, weights):
