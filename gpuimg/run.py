@@ -22,7 +22,7 @@ from gpuimg.images import Source, check_out, contiguous, copied_to, device_of, g
 from gpuimg.kernels import DONE
 from gpuimg.memory import copy_pixels, new_array
 from gpuimg.plans.alpha import with_alpha
-from gpuimg.plans.graph import AnyValue, Graph, Plan, graph_of
+from gpuimg.plans.graph import AnyValue, Graph, Plan, graph_of, table_bytes
 from gpuimg.plans.value import Small, Value
 from gpuimg.stopping import local
 from gpuimg.typing import Backend as BackendName
@@ -94,8 +94,10 @@ def run(
     if PLANNING.get():
         raise Planned(source, bound)
     name = dispatch.requested(backend)
-    if key is not None and graph.direct and graph.direct[0].quick is not None:
-        _keep(key, graph)
+    if key is not None and graph.quick and graph.quick[0] is not None and table_bytes(graph) <= SMALL_TABLES:
+        if len(_quick) >= QUICK_KEPT:
+            _quick.clear()
+        _quick[key] = _Quick(graph, *graph.quick[0])
     on = bound.on
     outs = None
     if out is not None:
@@ -120,18 +122,12 @@ class _Quick(NamedTuple):
     fill: Callable[..., int]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    held: Any
 
 
 QUICK_KEPT = 256
+SMALL_TABLES = 1 << 14  # bytes of the tables of a graph that is kept
 _quick: dict[Any, _Quick] = {}  # by plan, parameters, shapes and dtypes of the images
-
-
-def _keep(key: Hashable, graph: Graph) -> None:
-    """Keep a graph for `at_once`, unless it holds a table."""
-    if not any(isinstance(each, ndarray) for each in graph.only.arguments):  # type: ignore[union-attr]
-        if len(_quick) >= QUICK_KEPT:
-            _quick.clear()
-        _quick[key] = _Quick(graph, *graph.direct[0].quick)
 
 
 def _filled_at_once(
@@ -139,7 +135,7 @@ def _filled_at_once(
 ) -> Any | None:
     """The result of one short call in this thread, as `run` has it, without what longer work and other kinds of array
     need; None where it is not to be had so."""
-    graph, fill, shape, dtype = quick
+    graph, fill, shape, dtype, _ = quick
     if backend != "single":
         name = backend if type(backend) is str else dispatch.requested(backend)
         if not is_alone(name, graph):

@@ -44,6 +44,7 @@ _addressof = ctypes.addressof
 # Elements times work, about 10 microseconds; for less, to let other Python threads run and to wait for them afterwards
 # takes longer than the work.
 RELEASED_FROM = 1 << 14
+LONGEST_QUICK = 1 << 24  # elements times work, about 10 milliseconds: signal handlers run after such a call
 Form: TypeAlias = "type | tuple[np.dtype[Any], int]"  # of a number; an array's dtype and dimensions
 
 
@@ -103,20 +104,6 @@ def _new_call(node: Node, value_of: Lookup, results: Sequence[Array], rows: int)
     return node.calls[0]  # type: ignore[no-any-return]
 
 
-class Quick(NamedTuple):
-    """A graph that is one short call which makes one image.
-
-    Attributes
-    ----------
-    fill : takes the result's array and those that the graph is run on; see `gpuimg.backend.native.function_of`
-    shape, dtype : of the result
-    """
-
-    fill: Callable[..., int]
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-
 class Direct(NamedTuple):
     """A graph that is one call.
 
@@ -125,7 +112,6 @@ class Direct(NamedTuple):
     image : the place of the node's image among the arrays that the graph is run on
     others, varying : those of further images, and of what varies
     memory : functions that make memory for the results
-    quick : how one thread does it at once, if the call is short and has nothing but images that vary
     """
 
     node: Node
@@ -133,7 +119,6 @@ class Direct(NamedTuple):
     others: tuple[int, ...]
     varying: tuple[int, ...]
     memory: tuple[Callable[[], Array], ...]
-    quick: Quick | None
 
     def results(self, outs: Outs) -> tuple[Array, ...]:
         """Memory for the results: the caller's, where there is some."""
@@ -151,28 +136,59 @@ def direct_calls(graph: Graph) -> list[Direct]:
     others = tuple([places[value] for _, value in call.images])
     varying = tuple([places[small] for _, small, _ in call.varying])
     memory = tuple([_memory(*spec) for spec in graph.made_as])
-    return [Direct(node, places[node.image], others, varying, memory, _quick(graph, node, call))]
+    return [Direct(node, places[node.image], others, varying, memory)]
 
 
-def _quick(graph: Graph, node: Node, call: Call) -> Quick | None:
-    images = (node.image, *[value for _, value in call.images])
+class Quick(NamedTuple):
+    """A graph with one result that one short native call computes.
+
+    Attributes
+    ----------
+    fill : function of the result's array and the graph's images; see `gpuimg.backend.native.function_of`
+    shape, dtype : of the result
+    held : memory that the call reads
+    """
+
+    fill: Callable[..., int]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    held: Any = None
+
+
+def is_short(graph: Graph, nodes: Sequence[Node]) -> bool:
+    """Whether these nodes of a graph may run as one native call: of a single image, and too short to be measured."""
+    if not graph.is_single or not all(isinstance(each, Value) for each in (*graph.inputs, *graph.results)):
+        return False
+    elements = [math.prod(node.image.shape) + math.prod(node.shape) for node in nodes]
+    return max(elements) <= WORTH_LEARNING and sum([node.effort for node in nodes]) <= LONGEST_QUICK
+
+
+def quick_of(
+    graph: Graph, task: Task, content: bytes, uses: Sequence[tuple[int, int]], effort: float, **more: Any
+) -> Quick | None:
+    """Return the native call of a task.
+
+    ``uses`` are pairs of an array, 0 for the result and then the graph's images, and the word for its address.
+    """
+    result: Value = graph.results[0]  # type: ignore[assignment]
+    sizes = [_nbytes(each.shape, each.dtype) for each in (result, *graph.inputs)]  # type: ignore[union-attr]
+    if sizes[0] >= SMALLEST:
+        return None
+    held = more.pop("held", None)
+    fill = function_of(task.code.address, task.rows, content, sizes, uses, effort >= RELEASED_FROM, **more)
+    return None if fill is None else Quick(fill, result.shape, result.dtype, held)
+
+
+def quick_call(graph: Graph) -> Quick | None:
+    """Return the native call of a graph of one node, if only images vary between calls."""
+    node: Node = graph.only  # type: ignore[assignment]
+    (call,) = node.calls
+    if call.varying or call.outputs or not is_short(graph, (node,)):
+        return None
     places = dict(graph.read)
-    if (
-        call.varying
-        or call.outputs
-        or call.task.elements > WORTH_LEARNING
-        or not graph.is_single
-        or [places[image] for image in images] != list(range(len(graph.inputs)))
-    ):
-        return None
-    (shape, dtype) = graph.made_as[0]
-    words = (RESULT, IMAGE, *[place for place, _ in call.images])
-    if _nbytes(shape, dtype) >= SMALLEST:
-        return None
-    sizes = [_nbytes(shape, dtype), *[_nbytes(image.shape, image.dtype) for image in images]]
-    arrays, releases = list(zip(words, sizes, strict=True)), node.effort >= RELEASED_FROM
-    fill = function_of(call.task.code.address, call.task.rows, call.content, arrays, releases)
-    return None if fill is None else Quick(fill, shape, dtype)
+    uses = [(0, RESULT), (1 + places[node.image], IMAGE)]
+    uses += [(1 + places[value], place) for place, value in call.images]
+    return quick_of(graph, call.task, call.content, uses, node.effort)
 
 
 def _nbytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:

@@ -16,7 +16,18 @@ import numpy as np
 from gpuimg import stopping
 from gpuimg.backend import walk as walking
 from gpuimg.backend.base import Array, CpuBackend, speed_key
-from gpuimg.backend.calls import RESULT_ROWS, Call, call_of, direct_calls, slots_for
+from gpuimg.backend.calls import (
+    RESULT,
+    RESULT_ROWS,
+    Call,
+    Quick,
+    call_of,
+    direct_calls,
+    is_short,
+    quick_call,
+    quick_of,
+    slots_for,
+)
 from gpuimg.backend.compiled import (
     DST_SLOT,
     SRC_SLOT,
@@ -171,10 +182,13 @@ class Stack:
         """Whether kernels can read and write the images where they lie."""
         return all(array.flags.c_contiguous for array in self._arrays[0])
 
+    def uses(self, stages: Sequence[Stage]) -> list[tuple[int, int, int]]:
+        """Stage, slot and array of all that nodes read and write outside the chain."""
+        return [place for number, stage in enumerate(stages) for place in self._places(number, stage)]
+
     def places(self, stages: Sequence[Stage]) -> Array:
         """Stage, slot and the addresses for all images of each array that is another one for each image."""
-        found = [place for number, stage in enumerate(stages) for place in self._places(number, stage)]
-        stages, slots, arrays = zip(*found, strict=True)
+        stages, slots, arrays = zip(*self.uses(stages), strict=True)
         addresses = [[address_of(given[array]) for array in arrays] for given in self._arrays]
         return np.array([stages, slots, *addresses], np.int64)
 
@@ -193,6 +207,30 @@ class Stack:
 
     def _input(self, value: Value) -> int:
         return self._inputs.index(root_of(value))
+
+
+def quick_chain(bound: Bound, made: tuple[Any, ...]) -> Quick | None:
+    """Return the native call of a graph that is one chain, for images like these and results like ``made``."""
+    graph = bound.graph
+    group = only_group(graph)
+    if group is None or len(group.nodes) < 2 or not is_short(graph, group.nodes):  # type: ignore[arg-type]
+        return None
+    stack = Stack(group, [bound], [made])
+    stages = stages_of(stack.nodes, stack.value_of, stack.results)
+    places = stack.uses(stages)
+    table = np.array([(stage, slot, 0) for stage, slot, _ in places], np.int64).T
+    code, packed = prepare_chain(stages, stack.results[0])
+    slots = np.frombuffer(packed.keep[0], np.int64).copy()
+    begin, inputs = slots.size, len(graph.inputs)
+    slots[RESULT + 1 : RESULT + 3] = table.shape
+    uses = [
+        (0 if array >= inputs else 1 + array, begin + 2 * len(places) + number)
+        for number, (_, _, array) in enumerate(places)
+    ]
+    content = np.concatenate([slots, table.ravel()]).tobytes()
+    effort = sum(map(_effort, stack.nodes))
+    task = new_task("chain", code, stack.nodes[-1].pieces, 0, 0)
+    return quick_of(graph, task, content, uses, effort, inner=(RESULT, begin), held=packed)
 
 
 class InProcess(CpuBackend):
@@ -217,10 +255,12 @@ class InProcess(CpuBackend):
             made = super().run(bound, outs)
             if not graph.direct and graph.only is not None and graph.only.effort < LONG_WORK:
                 graph.direct.extend(direct_calls(graph))
+            if not graph.quick:
+                graph.quick.append(quick_call(graph) if graph.direct else quick_chain(bound, made))
             return made
         # As the walk does it, without what it does for several nodes and for those who watch.
         direct = graph.direct[0]
-        node, image, others, varying, memory, _ = direct
+        node, image, others, varying, memory = direct
         if outs is not None:
             made = direct.results(outs)
         else:

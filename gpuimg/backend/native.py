@@ -24,29 +24,37 @@ MOST_WORDS = 96  # of a call's slots
 OVERLAP = 2  # returned, and nothing was done, where an image lies in the memory of the result
 DATA_OFFSET = 16  # of an array's address, behind the fields of all objects
 METH_FASTCALL = 0x0080
-# Words of a function's record, behind which the arrays' places and bytes stand, then the content of the slots.
-ENTRY, BOTTOM, SAVE_THREAD, RESTORE_THREAD, NEW_NUMBER, ARRAYS, WORDS, HEADER = range(8)
+# Words of a function's record. They are followed by the arrays' bytes, by pairs of an array and the word that takes its
+# address, and by the content of the slots.
+ENTRY, BOTTOM, SAVE_THREAD, RESTORE_THREAD, NEW_NUMBER, ARRAYS, USES, INNER, INNER_AT, WORDS, HEADER = range(11)
 
 
 # Compiled by Numba; the names it uses are set in `compile_call`.
 def _call_entry(function: int, arguments: int, _count: int) -> int:
     record = load_word(function + DATA_OFFSET)  # type: ignore[name-defined]  # noqa: F821
     arrays = load_word(record + 8 * ARRAYS)  # type: ignore[name-defined]  # noqa: F821
+    uses = load_word(record + 8 * USES)  # type: ignore[name-defined]  # noqa: F821
     words = load_word(record + 8 * WORDS)  # type: ignore[name-defined]  # noqa: F821
-    content = record + 8 * (HEADER + 2 * arrays)
+    sizes = record + 8 * HEADER
+    content = sizes + 8 * arrays + 16 * uses
     slots = words_on_stack(MOST_WORDS)  # type: ignore[name-defined]  # noqa: F821
     for word in range(words):
         store_word(slots + 8 * word, load_word(content + 8 * word))  # type: ignore[name-defined]  # noqa: F821
     first = last = 0
     for number in range(arrays):
-        spec = record + 8 * (HEADER + 2 * number)
         begin = load_word(load_word(arguments + 8 * number) + DATA_OFFSET)  # type: ignore[name-defined]  # noqa: F821
-        end = begin + load_word(spec + 8)  # type: ignore[name-defined]  # noqa: F821
+        end = begin + load_word(sizes + 8 * number)  # type: ignore[name-defined]  # noqa: F821
         if begin < last and first < end:
             return call_with(load_word(record + 8 * NEW_NUMBER), OVERLAP)  # type: ignore[name-defined,no-any-return]  # noqa: F821
         if number == 0:
             first, last = begin, end
-        store_word(slots + 8 * load_word(spec), begin)  # type: ignore[name-defined]  # noqa: F821
+    for number in range(uses):
+        use = sizes + 8 * arrays + 16 * number
+        array = load_word(arguments + 8 * load_word(use))  # type: ignore[name-defined]  # noqa: F821
+        store_word(slots + 8 * load_word(use + 8), load_word(array + DATA_OFFSET))  # type: ignore[name-defined]  # noqa: F821
+    inner = load_word(record + 8 * INNER)  # type: ignore[name-defined]  # noqa: F821
+    if inner != 0:
+        store_word(slots + 8 * inner, slots + 8 * load_word(record + 8 * INNER_AT))  # type: ignore[name-defined]  # noqa: F821
     entry, bottom = load_word(record + 8 * ENTRY), load_word(record + 8 * BOTTOM)  # type: ignore[name-defined]  # noqa: F821
     save = load_word(record + 8 * SAVE_THREAD)  # type: ignore[name-defined]  # noqa: F821
     if save == 0:
@@ -80,8 +88,10 @@ def compile_call() -> Any:
     addresses = kernels.load("addresses")
     names = {each: getattr(addresses, each) for each in ("load_word", "store_word", "words_on_stack")}
     names |= {each: getattr(addresses, each) for each in ("call_with", "call_entry")}
-    numbers = ("MOST_WORDS", "OVERLAP", "DATA_OFFSET", "ENTRY", "BOTTOM", "SAVE_THREAD", "RESTORE_THREAD")
-    names |= {each: globals()[each] for each in (*numbers, "NEW_NUMBER", "ARRAYS", "WORDS", "HEADER")}
+    numbers = (
+        "MOST_WORDS OVERLAP DATA_OFFSET ENTRY BOTTOM SAVE_THREAD RESTORE_THREAD NEW_NUMBER ARRAYS USES INNER INNER_AT"
+    )
+    names |= {each: globals()[each] for each in (*numbers.split(), "WORDS", "HEADER")}
     names |= {"FLAG_BYTES": kernels.FLAG_BYTES, "__name__": __name__}
     name = _call_entry.__name__
     with jit.alone_with(name, compilers.look):
@@ -118,33 +128,42 @@ def _address(name: str) -> int:
 
 
 def function_of(
-    entry: int, bottom: int, content: bytes, arrays: Sequence[tuple[int, int]], releases: bool
+    entry: int,
+    bottom: int,
+    content: bytes,
+    sizes: Sequence[int],
+    uses: Sequence[tuple[int, int]],
+    releases: bool,
+    inner: tuple[int, int] = (0, 0),
 ) -> Callable[..., int] | None:
-    """A Python function of arrays that calls compiled code once.
+    """Return a Python function of arrays that calls compiled code once.
 
     Parameters
     ----------
-    entry : the code's address
-    bottom : the row behind the last one
-    content : of the slots, in front of which the flag's address lies, which is replaced by that of one never set
-    arrays : the places of the arrays' addresses among these words, and their bytes; first that of the result
-    releases : whether other Python threads may run meanwhile
+    entry : address of the code
+    bottom : the row after the last one
+    content : words of the slots; the first one, the address of the stop flag, is replaced by that of a flag never set
+    sizes : bytes of each array
+    uses : pairs of an array's number and the word that takes its address
+    releases : whether the GIL is released during the call
+    inner : the word that takes the address of another word, and this word; (0, 0) if there is none
 
     Returns
     -------
-    the function, which takes the result's array and then the images, C-contiguous ones of these bytes, checks none of
-    that, and returns what the code does, or `OVERLAP`; None where there can be none
+    A function of the result's array and the images, which must be C-contiguous and have these sizes; it does not check
+    them. It returns what the code returns, or `OVERLAP`. None if such a function cannot be made.
     """
     words = np.frombuffer(content, np.int64).copy()
     words[0] = UNSET
     if not is_usable() or words.size > MOST_WORDS:
         return None
     header = np.zeros(HEADER, np.int64)
-    header[[ENTRY, BOTTOM, ARRAYS, WORDS]] = entry, bottom, len(arrays), words.size
+    header[[ENTRY, BOTTOM, ARRAYS, USES, WORDS]] = entry, bottom, len(sizes), len(uses), words.size
+    header[[INNER, INNER_AT]] = inner
     header[NEW_NUMBER] = _address("PyLong_FromLongLong")
     if releases:
         header[[SAVE_THREAD, RESTORE_THREAD]] = _address("PyEval_SaveThread"), _address("PyEval_RestoreThread")
-    record = np.concatenate([header, np.array(arrays, np.int64).ravel(), words])
+    record = np.concatenate([header, np.array(sizes, np.int64), np.array(uses, np.int64).ravel(), words])
     make = ctypes.pythonapi["PyCFunction_NewEx"]  # an object of its own: others may want other types
     make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
     return make(ctypes.addressof(_method()), record, None)  # type: ignore[no-any-return]

@@ -62,6 +62,7 @@ class Graph:
     jobs : inputs of the cost model; see `gpuimg.choosing.job_of`
     direct : cached by the CPU backends at the first run if the graph is one call; see `gpuimg.backend.calls.Direct`
     alone : for each requested backend, whether a small graph runs on one thread; see `gpuimg.choosing.is_alone`
+    quick : its native call, or None if there cannot be one, cached at the first run; see `gpuimg.backend.calls.Quick`
     """
 
     inputs: tuple[AnyValue, ...]
@@ -79,6 +80,7 @@ class Graph:
     jobs: dict[tuple[bool, int], Any] = field(default_factory=dict)
     direct: list[Any] = field(default_factory=list)
     alone: dict[str, Any] = field(default_factory=dict)
+    quick: list[Any] = field(default_factory=list)
 
 
 def _kernels(node: AnyNode) -> tuple[str, ...]:
@@ -87,18 +89,18 @@ def _kernels(node: AnyNode) -> tuple[str, ...]:
     return (node.kernel,) if isinstance(node, Node) else ()
 
 
-def _table_bytes(graph: Graph) -> int:
+def table_bytes(graph: Graph) -> int:
     """Return the size in bytes of the arrays among the arguments of a graph's kernels."""
     total = 0
     for node in graph.nodes:
         if isinstance(node, Loop):
-            total += _table_bytes(node.body)
+            total += table_bytes(node.body)
         elif isinstance(node, Node):
             total += sum([each.nbytes for each in node.arguments if isinstance(each, np.ndarray)])
     return total
 
 
-@kept(GRAPHS_KEPT, _table_bytes)
+@kept(GRAPHS_KEPT, table_bytes)
 def graph_of(plan: Plan, specs: tuple[Spec, ...], tables: int, parameters: tuple[Hashable, ...]) -> Graph:
     """Return the graph of a plan for images of these shapes and dtypes, a number of tables, and parameters."""
     inputs: tuple[AnyValue, ...] = (
