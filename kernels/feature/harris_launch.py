@@ -1,10 +1,29 @@
-"""Products of differences, each smoothed, and the response, with six scratch images."""
+"""Short kernels in one launch; others, and float64, by products, smoothing and response, with six scratch images."""
+
+import numpy as np
 
 from gpuimg.images import MODES
 from gpuimg.kernels.smooth import gaussian_launch as gaussian
 
+FLOAT32 = np.dtype(np.float32)
+MOST_REACH = 8  # for which products fit into registers, as in harris.cu
+PRODUCTS = 3
+
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, k):
+    near = gaussian.near_tile(FLOAT32, step, r0, r1) if dst.dtype == FLOAT32 else None
+    if near is None or near[0] > MOST_REACH:
+        fill_in_steps(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, k)
+        return
+    reach, pixels, half = near
+    tolerances = (gaussian.tolerance(radius, FLOAT32) for radius in (r0, r1))
+    args = (step, mode, cval, r0, r1, w0, w1, *tolerances, pixels, half, k)
+    name, tile = f"near_response<{gpu.ctype(src.dtype)}, {reach}>", (pixels * step, gaussian.NEAR_ROWS)
+    shared = PRODUCTS * gaussian.NEAR_ROWS * 2 * step * half * FLOAT32.itemsize
+    gaussian.fill_tiles(gpu, name, src, dst, top, bottom, tile, (gaussian.NEAR_COLUMNS, 1), args, shared, "harris")
+
+
+def fill_in_steps(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, k):
     rows, wide = src.shape[0], dst.dtype
     low, high = top - r0, bottom + r0  # the smoothing reads so many rows more
     if mode == MODES["wrap"].code and (low < 0 or high > rows):
