@@ -43,6 +43,22 @@ __global__ void respond(const A* src, long long rows, long long cols, U* dst, lo
   }
 }
 
+// A column's place and those on both sides of it, folded: the product that stands there is that of the place inside. In
+// mode "constant" there is none beyond the edge; columns of the constant are negative.
+struct Beside {
+  bool none;
+  long long columns[3];
+
+  __device__ __forceinline__ Beside(long long x, long long cols, long long step, long long mode) {
+    const long long place = fold_element(x, cols, step, mode);
+    none = place < 0;
+    columns[1] = max(place, 0ll);
+    columns[0] = fold_element(columns[1] - step, cols, step, mode);
+    columns[2] = fold_element(columns[1] + step, cols, step, mode);
+  }
+  __device__ __forceinline__ long long present(int number) const { return max(columns[number], 0ll); }
+};
+
 // The three steps at once where windows fit into registers, at radii up to REACH: a thread makes a column's differences,
 // and the sums of their products down it; then a warp those along each row, and the responses. Beyond the image's edge
 // products are folded, not values: the differences of values beyond it are others.
@@ -67,26 +83,44 @@ __global__ void __launch_bounds__(256, 2)
   const long long highest = top - r0, lowest = bottom - 1 + r0;  // rows of windows: others need not be there
   float fall[HELD], run[HELD];  // differences down the column and along the rows
   N window[3][3];
-  if (above >= max(highest, 1ll) && above + HELD <= min(lowest + 1, rows - 1) && left >= step &&
-      left + NEAR_COLUMNS + step <= cols) {
-    const T* before = src + (above - 1) * cols + x - step;
-    const T* after = before + 2 * step;
+  const N outside = N(T(cval));
+  if (above >= max(highest, 1ll) && above + HELD <= min(lowest + 1, rows - 1)) {
+    const auto move_down = [&](auto load, bool none) {
 #pragma unroll
-    for (int i = -2; i < HELD; ++i) {
+      for (int i = -2; i < HELD; ++i) {
 #pragma unroll
-      for (int j = 0; j < 3; ++j) {
-        window[0][j] = window[1][j];
-        window[1][j] = window[2][j];
+        for (int j = 0; j < 3; ++j) {
+          window[0][j] = window[1][j];
+          window[1][j] = window[2][j];
+        }
+        load(window[2]);
+        if (i < 0) continue;
+        const Slope<T, float> slope(window, N(2), N(1));
+        fall[i] = none ? 0.0f : slope.down;
+        run[i] = none ? 0.0f : slope.along;
       }
-      window[2][0] = N(__ldg(before));
-      window[2][1] = N(__ldg(before + step));
-      window[2][2] = N(__ldg(after));
-      before += cols;
-      after += cols;
-      if (i < 0) continue;
-      const Slope<T, float> slope(window, N(2), N(1));
-      fall[i] = slope.down;
-      run[i] = slope.along;
+    };
+    const T* const line = src + (above - 1) * cols;
+    if (channels == 1 && left >= 1 && left + NEAR_COLUMNS + 1 <= cols) {
+      const T* from = line + x - 1;
+      const auto load = [&](N(&values)[3]) {
+#pragma unroll
+        for (int j = 0; j < 3; ++j) values[j] = N(__ldg(from + j));
+        from += cols;
+      };
+      move_down(load, false);
+    } else {
+      const Beside beside(x, cols, step, mode);
+      const T *before = line + beside.present(0), *at = line + beside.present(1), *after = line + beside.present(2);
+      const auto load = [&](N(&values)[3]) {
+        values[0] = beside.columns[0] < 0 ? outside : N(__ldg(before));
+        values[1] = N(__ldg(at));
+        values[2] = beside.columns[2] < 0 ? outside : N(__ldg(after));
+        before += cols;
+        at += cols;
+        after += cols;
+      };
+      move_down(load, beside.none);
     }
   } else {
     if (thread < HELD) {
@@ -96,26 +130,33 @@ __global__ void __launch_bounds__(256, 2)
         begins[thread][i] = begin_of(inside < 0 ? wanted : inside + i - 1, rows, cols, mode);
     }
     __syncthreads();
-    const long long place = fold_element(x, cols, step, mode), own = max(place, 0ll);
-    const long long columns[3] = {fold_element(own - step, cols, step, mode), own,
-                                  fold_element(own + step, cols, step, mode)};
-    const N outside = N(T(cval));
+    // In a loop, by way of shared memory, which holds half of the rows: the code is long, and few blocks need it.
+    const Beside beside(x, cols, step, mode);
+    float* const own = sums + thread;
 #pragma unroll
-    for (int i = 0; i < HELD; ++i) {
+    for (int part = 0; part < 2; ++part) {
+#pragma unroll 1
+      for (int i = 0; i < HELD / 2; ++i) {
 #pragma unroll
-      for (int j = 0; j < 3; ++j) {
-        const long long begin = begins[i][j];
-        const T* const from = src + present(begin);
+        for (int j = 0; j < 3; ++j) {
+          const long long begin = begins[part * HELD / 2 + i][j];
+          const T* const from = src + present(begin);
 #pragma unroll
-        for (int c = 0; c < 3; ++c) {
-          const T value = __ldg(from + max(columns[c], 0ll));
-          window[j][c] = begin < 0 || columns[c] < 0 ? outside : N(value);
+          for (int c = 0; c < 3; ++c) {
+            const T value = __ldg(from + beside.present(c));
+            window[j][c] = begin < 0 || beside.columns[c] < 0 ? outside : N(value);
+          }
         }
+        const Slope<T, float> slope(window, N(2), N(1));
+        const bool none = begins[part * HELD / 2 + i][1] < 0 || beside.none;
+        own[2 * i * NEAR_COLUMNS] = none ? 0.0f : slope.down;
+        own[(2 * i + 1) * NEAR_COLUMNS] = none ? 0.0f : slope.along;
       }
-      const Slope<T, float> slope(window, N(2), N(1));
-      const bool none = begins[i][1] < 0 || place < 0;  // there is no product beyond the edge in mode "constant"
-      fall[i] = none ? 0.0f : slope.down;
-      run[i] = none ? 0.0f : slope.along;
+#pragma unroll
+      for (int i = 0; i < HELD / 2; ++i) {
+        fall[part * HELD / 2 + i] = own[2 * i * NEAR_COLUMNS];
+        run[part * HELD / 2 + i] = own[(2 * i + 1) * NEAR_COLUMNS];
+      }
     }
   }
   __syncthreads();
