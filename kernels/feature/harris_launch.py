@@ -11,16 +11,24 @@ PRODUCTS = 3
 
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, k):
-    near = gaussian.near_tile(FLOAT32, step, r0, r1) if dst.dtype == FLOAT32 else None
-    if near is None or near[0] > MOST_REACH:
+    tile = near_tile(dst.dtype, step, r0, r1)
+    if tile is None:
         fill_in_steps(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, k)
         return
-    reach, pixels, half = near
-    tolerances = (gaussian.tolerance(radius, FLOAT32) for radius in (r0, r1))
+    reach, pixels, half, shared = tile
+    tolerances = (gaussian.tolerance(radius, dst.dtype) for radius in (r0, r1))
     args = (step, mode, cval, r0, r1, w0, w1, *tolerances, pixels, half, k)
-    name, tile = f"near_response<{gpu.ctype(src.dtype)}, {reach}>", (pixels * step, gaussian.NEAR_ROWS)
-    shared = PRODUCTS * gaussian.NEAR_ROWS * 2 * step * half * FLOAT32.itemsize
-    gaussian.fill_tiles(gpu, name, src, dst, top, bottom, tile, (gaussian.NEAR_COLUMNS, 1), args, shared, "harris")
+    name, size = f"near_response<{gpu.ctype(src.dtype)}, {reach}>", (pixels * step, gaussian.NEAR_ROWS)
+    gaussian.fill_tiles(gpu, name, src, dst, top, bottom, size, (gaussian.NEAR_COLUMNS, 1), args, shared, "harris")
+
+
+def near_tile(dtype, step, r0, r1):
+    """As `gaussian.near_tile`, with the bytes of shared memory for the sums of all products."""
+    near = gaussian.near_tile(dtype, step, r0, r1) if dtype == FLOAT32 else None
+    if near is None or near[0] > MOST_REACH:
+        return None
+    shared = PRODUCTS * gaussian.NEAR_ROWS * 2 * step * near[2] * dtype.itemsize
+    return (*near, shared) if shared <= gaussian.SHARED_BYTES else None
 
 
 def fill_in_steps(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, k):
