@@ -946,3 +946,16 @@ def test_corners_of_a_tile_and_of_scratch_images(sigma, dtype, kernels):
                     if min(shape[:2]) > 20:  # windows are no larger than an image needs them
                         assert gpu.launches == kernels
                 np.testing.assert_array_equal(found, expected, err_msg=f"{shape} {mode} {options}")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@needs("bincount")
+def test_levels_of_floats_are_counted_by_their_places(dtype):
+    rng = np.random.default_rng(6)
+    image = rng.normal(0.4, 0.1, (130, 210)).astype(dtype)
+    image[:40] = image[0, 0]
+    for scaled in (image, image * image.dtype.type(1e-3) + 1, np.round(image, 2)):  # few levels, too
+        with emulated(order=7, offset=1) as gpu:
+            found = gpuimg.threshold_li(scaled, backend="cuda")
+            assert any(name.startswith("bincount_many<") for name in gpu.launches)
+        assert found == gpuimg.threshold_li(scaled, backend="single")
