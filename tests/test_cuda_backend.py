@@ -919,3 +919,43 @@ def test_sums_of_rows_that_end_within_a_block_or_a_part(cols):
             found = gpuimg.integral_image(image, backend="cuda")
             assert any(name.startswith("sweep<") for name in gpu.launches)
         np.testing.assert_array_equal(found, gpuimg.integral_image(image, backend="single"))
+
+
+@pytest.mark.parametrize(
+    ("sigma", "dtype", "kernels"),
+    [
+        (1, "uint8", ["near_response<unsigned char, 4>"]),
+        ((0, 1.5), "int16", ["near_response<short, 8>"]),
+        (2, "float32", ["near_response<float, 8>"]),
+        (2.5, "uint16", ["products<unsigned short, float>", *["near<float, 12>"] * 3, "respond<float, float>"]),
+    ],
+)
+@needs("harris")
+def test_corners_of_a_tile_and_of_scratch_images(sigma, dtype, kernels):
+    """Blocks inside, beside each edge, and in images of fewer rows and columns than a window has."""
+    rng = np.random.default_rng(8)
+    for shape in ((1, 1), (5, 3), (70, 300), (61, 1100), (35, 180, 3)):
+        image = rng.integers(0, 256, shape).astype(dtype)
+        if dtype == "float32":
+            image.flat[image.size // 2] = np.nan
+        for mode in MODES:
+            expected = gpuimg.corner_harris(image, sigma=sigma, mode=mode, cval=9, backend="single")
+            for options in ({}, {"order": 7, "offset": 3, "fill": 0}):
+                with emulated(**options) as gpu:
+                    found = gpuimg.corner_harris(image, sigma=sigma, mode=mode, cval=9, backend="cuda")
+                    if min(shape[:2]) > 20:  # windows are no larger than an image needs them
+                        assert gpu.launches == kernels
+                np.testing.assert_array_equal(found, expected, err_msg=f"{shape} {mode} {options}")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@needs("bincount")
+def test_levels_of_floats_are_counted_by_their_places(dtype):
+    rng = np.random.default_rng(6)
+    image = rng.normal(0.4, 0.1, (130, 210)).astype(dtype)
+    image[:40] = image[0, 0]
+    for scaled in (image, image * image.dtype.type(1e-3) + 1, np.round(image, 2)):  # few levels, too
+        with emulated(order=7, offset=1) as gpu:
+            found = gpuimg.threshold_li(scaled, backend="cuda")
+            assert any(name.startswith("bincount_many<") for name in gpu.launches)
+        assert found == gpuimg.threshold_li(scaled, backend="single")

@@ -433,11 +433,26 @@ def plan_threshold_li(image: Value, tolerance: float, guess: float | None) -> Sm
 def _edges_of_levels(extrema: Array) -> Array:
     low, high = finite_range(extrema)
     scale = 0.5 if math.isinf(high - low) else 1.0
-    share = (np.arange(1, LEVELS) - 0.5) / (LEVELS - 1)
-    inner = (low * scale + (high * scale - low * scale) * share) / scale
-    with np.errstate(over="ignore"):
-        above = np.nextafter(inner, np.inf)  # where the range has few values, the minimum still lies below it
-    return np.concatenate(([low], np.minimum(above, high), [high]))
+    edges = np.empty(LEVELS + 1)
+    edges[0], edges[-1] = low, high
+    inner = edges[1:-1]
+    np.multiply(_shares_of_levels(), high * scale - low * scale, out=inner)
+    inner += low * scale
+    inner /= scale
+    # The next numbers above, by their bits, where the range has few values: the minimum still lies below them.
+    bits, positive = inner.view(np.int64), np.searchsorted(inner, 0.0)
+    bits[:positive] -= 1
+    bits[positive:] += 1
+    np.minimum(inner, high, out=inner)
+    return edges
+
+
+@cache
+def _shares_of_levels() -> Array:
+    """Where the edges between levels lie, as shares of the range."""
+    shares = (np.arange(1, LEVELS) - 0.5) / (LEVELS - 1)
+    shares.flags.writeable = False
+    return shares
 
 
 def _li_of_levels(
@@ -471,7 +486,9 @@ def _inside(guess: float, low: Fraction, high: Fraction) -> Fraction:
 
 def li(counts: Array, tolerance: float, start: float | None) -> float:
     """Return the threshold by Li's criterion, in units of bins from the first one."""
-    numbers, sums = np.cumsum(counts), np.cumsum(counts * np.arange(len(counts)))
+    numbers, sums = np.cumsum(counts), np.arange(len(counts), dtype=counts.dtype)
+    sums *= counts
+    np.cumsum(sums, out=sums)
     threshold = sums[-1] / numbers[-1] if start is None else start
     for _ in counts:  # each step but the last passes a bin, always in the same direction
         last = int(threshold)

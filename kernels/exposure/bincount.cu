@@ -1,5 +1,5 @@
 // launch: slabs, threads 256, added
-// instances: bincount<F, long long>
+// instances: bincount<F, long long>; bincount_many<F, long long>
 #include "counting.cuh"
 
 // A sum with MAGIC has the integer nearest to a number in the lowest bits of its fraction.
@@ -56,15 +56,13 @@ __global__ void __launch_bounds__(256)
   __shared__ int widest;
   if (threadIdx.x == 0) widest = 0;
   __syncthreads();
-  if (bins <= SHARED_BINS) {
-    float wide = 0;
-    for (int i = threadIdx.x; i <= int(bins); i += blockDim.x) {
-      const float apart = fabsf(float(place(ceiling(edges[i], T(0))) - (T(i) - half)));
-      wide = apart <= wide ? wide : apart < 1.f ? apart : 1.f;  // NaN, too, is 1
-    }
-    atomicMax(&widest, __float_as_int(wide));
-    __syncthreads();
+  float wide = 0;
+  for (int i = threadIdx.x; i <= int(bins); i += blockDim.x) {
+    const float apart = fabsf(float(place(ceiling(edges[i], T(0))) - (T(i) - half)));
+    wide = apart <= wide ? wide : apart < 1.f ? apart : 1.f;  // NaN, too, is 1
   }
+  atomicMax(&widest, __float_as_int(wide));
+  __syncthreads();
   const float margin = __int_as_float(widest) * 1.0001f + 1e-6f;  // more than what differences are rounded by
   const T near = half - T(margin);
   constexpr T magic = Nearest<T>::MAGIC;
@@ -78,4 +76,30 @@ __global__ void __launch_bounds__(256)
   };
   count_values<false>(src + first * cols, (last - first) * cols, 1, dst + slab * dst_cols, bins, quick,
                       [=](T value) { return searched(value, edges, bins, scale); });
+}
+
+// More bins than shared memory has counts for, and more edges than each block could look at: a value is compared with
+// those of the bin that its place names, and searched where it does not lie between them.
+template <typename T, typename U>
+__global__ void __launch_bounds__(256, 4)
+    bincount_many(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
+                  long long top, long long bottom, const double* edges, long long count) {
+  const long long slab = top + blockIdx.y;
+  const long long first = slab * rows / dst_rows, last = (slab + 1) * rows / dst_rows, bins = count - 1;
+  const double scale = double(bins) / (edges[bins] - edges[0]);
+  const T begin = T(edges[0]), times = T(scale);
+  constexpr T half = T(0.5), magic = Nearest<T>::MAGIC;
+  const unsigned known = unsigned(bins);
+  Runs<U> runs = {dst + slab * dst_cols};
+  const auto compared = [&](T value, int) {
+    const auto bin = Nearest<T>::bits(((value - begin) * times - half) + magic) - Nearest<T>::bits(magic);
+    const unsigned guess = bin < known ? unsigned(bin) : 0u;  // beyond all bins for one below them
+    const double from = __ldg(edges + guess), to = __ldg(edges + guess + 1);
+    const bool inside = double(value) >= from && double(value) < to;
+    if (inside) runs.add(guess);
+    return inside;
+  };
+  each_value<true, false>(src + first * cols, (last - first) * cols, 1, 0, compared,
+                          [&](T value) { runs.add(searched(value, edges, bins, scale)); });
+  runs.flush();
 }

@@ -92,22 +92,20 @@ __device__ __forceinline__ void each_value(const T* src, long long count, int st
   }
 }
 
-// The slab of `count` elements from src on. quick(value, base) is a bin; unless SURE it may be -1, where search(value)
-// is the bin or -1 for none.
+// The slab of `count` elements from src on. quick(value, base) is a bin; unless SURE, of at most SHARED_BINS, it may be
+// -1, where search(value) is the bin or -1 for none.
 template <bool SURE, typename T, typename U, typename Quick, typename Search>
 __device__ __forceinline__ void count_values(const T* src, long long count, long long step, U* row, long long bins,
                                              Quick quick, Search search) {
   const auto nothing = [](T) {};
-  if (bins > SHARED_BINS) {
-    Runs<U> runs = {row};
-    if constexpr (SURE)
+  if constexpr (SURE) {
+    if (bins > SHARED_BINS) {
+      Runs<U> runs = {row};
       each_value<false, true>(
           src, count, int(step), bins / step, [&](T value, long long base) { runs.add(quick(value, base)); }, nothing);
-    else
-      each_value<true, false>(
-          src, count, 1, 0, [](T, int) { return false; }, [&](T value) { runs.add(search(value)); });
-    runs.flush();
-    return;
+      runs.flush();
+      return;
+    }
   }
 
   if constexpr (!SURE || sizeof(T) == 1) {

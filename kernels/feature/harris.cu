@@ -1,9 +1,20 @@
 // launch: tile 128x2, pixels 1x8
 // instances: products<T, A>; respond<F, F>
+// instances: near_response<unsigned char, 4>; near_response<unsigned short, 4>; near_response<short, 4>
+// instances: near_response<float, 4>; near_response<unsigned char, 8>; near_response<unsigned short, 8>
+// instances: near_response<short, 8>; near_response<float, 8>
+#include "borders.cuh"
+#include "held.cuh"
 #include "neighbours.cuh"
 
 // Harris' response to corners, in three steps: the products of Sobel's differences, their smoothing (see gaussian.cu), and
 // the determinant minus k times the squared trace.
+
+template <typename A>
+__device__ __forceinline__ A response(A first, A both, A second, A k) {
+  const A trace = first + second;
+  return (first * second - both * both) - weighed(trace * trace, k);
+}
 
 template <typename T, typename U>
 __global__ void __launch_bounds__(256, 2)
@@ -27,7 +38,168 @@ __global__ void respond(const A* src, long long rows, long long cols, U* dst, lo
   if (strip.x >= cols) return;
   for (int i = 0; i < strip.count; ++i) {
     const long long at = (strip.row + i) * cols + strip.x;
-    const A first = src[at], second = across[at], both = mixed[at], trace = first + second;
-    dst[at] = (first * second - both * both) - weighed(trace * trace, A(k));
+    const A first = src[at], second = across[at], both = mixed[at];
+    dst[at] = response(first, both, second, A(k));
+  }
+}
+
+// A column's place and those on both sides of it, folded: the product that stands there is that of the place inside. In
+// mode "constant" there is none beyond the edge; columns of the constant are negative.
+struct Beside {
+  bool none;
+  long long columns[3];
+
+  __device__ __forceinline__ Beside(long long x, long long cols, long long step, long long mode) {
+    const long long place = fold_element(x, cols, step, mode);
+    none = place < 0;
+    columns[1] = max(place, 0ll);
+    columns[0] = fold_element(columns[1] - step, cols, step, mode);
+    columns[2] = fold_element(columns[1] + step, cols, step, mode);
+  }
+  __device__ __forceinline__ long long present(int number) const { return max(columns[number], 0ll); }
+};
+
+// The three steps at once where windows fit into registers, at radii up to REACH: a thread makes a column's differences,
+// and the sums of their products down it; then a warp those along each row, and the responses. Beyond the image's edge
+// products are folded, not values: the differences of values beyond it are others.
+template <typename T, int REACH>
+__global__ void __launch_bounds__(256, 2)
+    near_response(const T* src, long long rows, long long cols, float* dst, long long dst_rows, long long dst_cols,
+                  long long top, long long bottom, long long step, long long mode, double cval, long long r0,
+                  long long r1, const double* w0, long long taps0, const double* w1, long long taps1, double tolerance0,
+                  double tolerance1, long long pixels, long long half, double k) {
+  typedef typename Sums<T, float>::Type N;
+  constexpr int HELD = NEAR_ROWS + 2 * REACH;
+  DYNAMIC_SHARED(float, sums);
+  __shared__ __align__(16) float down_weights[REACH + 4], along_weights[REACH + 4];
+  __shared__ long long begins[HELD][3];
+  const Floating<float> down(w0, 0.0, tolerance0), along(w1, 0.0, tolerance1);
+  const int channels = int(step), thread = threadIdx.x, width = int(pixels) * channels;
+  const Planes planes = {int(half), 2 * channels * int(half)};
+  const long long row = top + (long long)blockIdx.y * NEAR_ROWS, first = (long long)blockIdx.x * width;
+  const long long left = first - REACH * step, above = row - REACH, x = left + thread;
+  if (thread <= int(r0)) down_weights[thread] = down.weight(__ldg(w0 + thread));
+  if (thread <= int(r1)) along_weights[thread] = along.weight(__ldg(w1 + thread));
+  const long long highest = top - r0, lowest = bottom - 1 + r0;  // rows of windows: others need not be there
+  float fall[HELD], run[HELD];  // differences down the column and along the rows
+  N window[3][3];
+  const N outside = N(T(cval));
+  if (above >= max(highest, 1ll) && above + HELD <= min(lowest + 1, rows - 1)) {
+    const auto move_down = [&](auto load, bool none) {
+#pragma unroll
+      for (int i = -2; i < HELD; ++i) {
+#pragma unroll
+        for (int j = 0; j < 3; ++j) {
+          window[0][j] = window[1][j];
+          window[1][j] = window[2][j];
+        }
+        load(window[2]);
+        if (i < 0) continue;
+        const Slope<T, float> slope(window, N(2), N(1));
+        fall[i] = none ? 0.0f : slope.down;
+        run[i] = none ? 0.0f : slope.along;
+      }
+    };
+    const T* const line = src + (above - 1) * cols;
+    if (channels == 1 && left >= 1 && left + NEAR_COLUMNS + 1 <= cols) {
+      const T* from = line + x - 1;
+      const auto load = [&](N(&values)[3]) {
+#pragma unroll
+        for (int j = 0; j < 3; ++j) values[j] = N(__ldg(from + j));
+        from += cols;
+      };
+      move_down(load, false);
+    } else {
+      const Beside beside(x, cols, step, mode);
+      const T *before = line + beside.present(0), *at = line + beside.present(1), *after = line + beside.present(2);
+      const auto load = [&](N(&values)[3]) {
+        values[0] = beside.columns[0] < 0 ? outside : N(__ldg(before));
+        values[1] = N(__ldg(at));
+        values[2] = beside.columns[2] < 0 ? outside : N(__ldg(after));
+        before += cols;
+        at += cols;
+        after += cols;
+      };
+      move_down(load, beside.none);
+    }
+  } else {
+    if (thread < HELD) {
+      const long long wanted = min(max(above + thread, highest), lowest), inside = fold(wanted, rows, mode);
+#pragma unroll
+      for (int i = 0; i < 3; ++i)
+        begins[thread][i] = begin_of(inside < 0 ? wanted : inside + i - 1, rows, cols, mode);
+    }
+    __syncthreads();
+    // In a loop, by way of shared memory, which holds half of the rows: the code is long, and few blocks need it.
+    const Beside beside(x, cols, step, mode);
+    float* const own = sums + thread;
+#pragma unroll
+    for (int part = 0; part < 2; ++part) {
+#pragma unroll 1
+      for (int i = 0; i < HELD / 2; ++i) {
+#pragma unroll
+        for (int j = 0; j < 3; ++j) {
+          const long long begin = begins[part * HELD / 2 + i][j];
+          const T* const from = src + present(begin);
+#pragma unroll
+          for (int c = 0; c < 3; ++c) {
+            const T value = __ldg(from + beside.present(c));
+            window[j][c] = begin < 0 || beside.columns[c] < 0 ? outside : N(value);
+          }
+        }
+        const Slope<T, float> slope(window, N(2), N(1));
+        const bool none = begins[part * HELD / 2 + i][1] < 0 || beside.none;
+        own[2 * i * NEAR_COLUMNS] = none ? 0.0f : slope.down;
+        own[(2 * i + 1) * NEAR_COLUMNS] = none ? 0.0f : slope.along;
+      }
+#pragma unroll
+      for (int i = 0; i < HELD / 2; ++i) {
+        fall[part * HELD / 2 + i] = own[2 * i * NEAR_COLUMNS];
+        run[part * HELD / 2 + i] = own[(2 * i + 1) * NEAR_COLUMNS];
+      }
+    }
+  }
+  __syncthreads();
+  const int pixel = channels == 1 ? thread : thread / channels, apart = NEAR_ROWS * planes.pitch;
+  float* const to = sums + planes.at(thread - pixel * channels, pixel);
+  const auto sum_products = [&](const float(&a)[HELD], const float(&b)[HELD], float* column) {
+    float values[HELD], totals[NEAR_ROWS];
+#pragma unroll
+    for (int i = 0; i < HELD; ++i) values[i] = a[i] * b[i];
+    weigh_held<REACH>(down, down_weights, int(r0), values, totals);
+#pragma unroll
+    for (int j = 0; j < NEAR_ROWS; ++j) column[j * planes.pitch] = totals[j];
+  };
+  sum_products(fall, fall, to);
+  sum_products(fall, run, to + apart);
+  sum_products(run, run, to + 2 * apart);
+  __syncthreads();
+  const int lane = thread % 32, warp = thread / 32, groups = int(pixels) / OUTPUTS;
+  const int channel = channels == 1 ? 0 : lane / groups, group = lane - channel * groups;
+  const int height = int(min(bottom - row, (long long)NEAR_ROWS));
+  const int filled = int(min((long long)width, cols - first));
+  const bool aligned = ((address_of(dst) | (unsigned long long)cols * sizeof(float)) & 15) == 0;
+  const bool wanted = lane < groups * channels;
+  // Groups of results of several channels begin an odd number of 16 bytes apart: else lanes would share few banks.
+  const int length = OUTPUTS * channels, gap = channels > 1 ? 4 : 0;
+  float* line = sums + warp * planes.pitch;
+  float* target = dst + (row + warp) * cols + first;
+#pragma unroll 1
+  for (int r = height - warp; r > 0; r -= NEAR_COLUMNS / 32) {
+    float means[3][OUTPUTS];
+    if (wanted) {
+#pragma unroll
+      for (int i = 0; i < 3; ++i)
+        weigh_row_held<REACH>(along, along_weights, int(r1), line + i * apart + planes.group(channel, group),
+                              planes.half, means[i]);
+#pragma unroll
+      for (int j = 0; j < OUTPUTS; ++j) means[0][j] = response(means[0][j], means[1][j], means[2][j], float(k));
+    }
+    __syncwarp();  // a row's results take the place of its sums
+    if (wanted) keep(along, means[0], line + group * (length + gap) + channel, channels);
+    __syncwarp();
+    store_row(line, gap, length, target, filled, aligned);
+    line += NEAR_COLUMNS / 32 * planes.pitch;
+    target += NEAR_COLUMNS / 32 * cols;
   }
 }

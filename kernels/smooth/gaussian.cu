@@ -6,6 +6,7 @@
 // instances: fixed_along_far<unsigned char>; fixed_along_far<unsigned short>; down<T, A>; along<A, T>; along_far<A, T>
 #include "borders.cuh"
 #include "columns.cuh"
+#include "held.cuh"
 #include "numbers.cuh"
 #include "strips.cuh"
 #include "tiles.cuh"
@@ -35,33 +36,11 @@ template <typename T, int REACH>
 constexpr int NEAR_BLOCKS = REACH >= 12 ? 2 : REACH >= 8 || sizeof(T) < 4 ? LONG_WIDE : LONG;
 
 static constexpr int THREADS = 256;
-static constexpr int OUTPUTS = 8;    // neighbours that a thread sums up together: they share most of their values
 static constexpr int HEIGHT = 32;    // of a tile whose rows a warp's lanes have
 static constexpr int PITCH_BYTES = 544;  // of most tiles, and one value more for their sums
 static constexpr int COLUMNS = 32;   // of a tile of `down`, and
 static constexpr int ROWS = THREADS / COLUMNS * OUTPUTS;
 static constexpr int DISTANCE_BYTES = 160;  // `down` has the values of so many distances in shared memory at a time
-
-// Sums of floating-point values, from the centre outwards in pairs: the order that the CPU has.
-template <typename A>
-struct Floating {
-  typedef A Wide;
-  typedef double Stored;
-  const double* weights;
-  A outside, tolerance;
-
-  __device__ Floating(const double* weights, double cval, double tolerance)
-      : weights(weights), outside(A(cval)), tolerance(A(tolerance)) {}
-  __device__ A weight(double stored) const { return A(stored); }
-  __device__ A first(A w, A v) const { return w * v; }
-  __device__ A pair(A total, A w, A before, A after) const { return total + w * (before + after); }
-  __device__ A value(A total) const { return total; }
-  __device__ A kept(A total, A centre) const { return constant_kept(total, centre, tolerance); }
-  template <typename T>
-  __device__ T result(A total) const {
-    return rounded<T>(total);
-  }
-};
 
 // Sums of integers in floats that hold 2**23 + total, whose last bit counts one: rounding down truncates the product,
 // at one instruction a value. SCALE is what the products are divided by.
@@ -172,26 +151,6 @@ template <typename U>
 __device__ __forceinline__ int results_pitch(int width) {
   constexpr int ALL = 128 / sizeof(U), PART = 16 / sizeof(U);
   return (width + ALL - 1 - PART) / ALL * ALL + PART;
-}
-
-// The sums of OUTPUTS pixels of a row into a tile of results.
-template <typename Sum, typename A, typename U>
-__device__ __forceinline__ void keep(const Sum& sum, const A (&totals)[OUTPUTS], U* to, int step) {
-  if (step == 1) {
-    constexpr int BYTES = OUTPUTS * sizeof(U), PART = BYTES < 16 ? BYTES : 16;
-    typedef typename Word<PART>::type W;
-    union {
-      U values[OUTPUTS];
-      W words[BYTES / PART];
-    } u;
-#pragma unroll
-    for (int j = 0; j < OUTPUTS; ++j) u.values[j] = sum.template result<U>(totals[j]);
-#pragma unroll
-    for (int i = 0; i < BYTES / PART; ++i) reinterpret_cast<W*>(to)[i] = u.words[i];
-  } else {
-#pragma unroll
-    for (int j = 0; j < OUTPUTS; ++j) to[j * step] = sum.template result<U>(totals[j]);
-  }
 }
 
 // What the launch has worked out, in elements: pitches, and where in shared memory the rows' weights (behind the
@@ -350,16 +309,6 @@ __device__ __forceinline__ void weigh_lines(const float* weights, int reach, flo
   add_four<-OUTPUTS, -4>(weights + 4 * last, four(last), totals);
 }
 
-// A tile's sums down the columns, by channel; the fours of one lie in two halves in turn, so that those of OUTPUTS
-// neighbours are 16 bytes apart.
-struct Planes {
-  int half, pitch;
-
-  __device__ int at(int channel, int index) const {
-    return (2 * channel + (index >> 2 & 1)) * half + (index >> 3) * 4 + (index & 3);
-  }
-};
-
 // A thread sums four columns down OUTPUTS rows, then OUTPUTS pixels of four rows along them.
 template <typename U>
 __global__ void __launch_bounds__(128, 6)
@@ -476,26 +425,6 @@ __global__ void __launch_bounds__(128, 6)
   store_tile(results, to_next, target, cols, height, filled);
 }
 
-static constexpr int NEAR_COLUMNS = 256, NEAR_ROWS = 16;  // of a tile of `near`, with the columns around it
-
-// The sums of neighbours, the first of whose windows begins at values[REACH - radius].
-template <int REACH, int COUNT, typename Sum>
-__device__ __forceinline__ void weigh_held(const Sum& sum, const float* weights, int radius,
-                                           const float (&values)[COUNT + 2 * REACH], float (&totals)[COUNT]) {
-#pragma unroll
-  for (int j = 0; j < COUNT; ++j) totals[j] = sum.first(weights[0], values[REACH + j]);
-#pragma unroll
-  for (int k = 1; k <= REACH; ++k) {
-    if (k > radius) break;
-    const float weight = weights[k];
-#pragma unroll
-    for (int j = 0; j < COUNT; ++j)
-      totals[j] = sum.pair(totals[j], weight, values[REACH + j - k], values[REACH + j + k]);
-  }
-#pragma unroll
-  for (int j = 0; j < COUNT; ++j) totals[j] = sum.kept(totals[j], values[REACH + j]);
-}
-
 // Floating-point sums whose windows fit into registers, at radii up to REACH: a thread's down a column, then a warp's
 // along each row.
 template <typename T, int REACH>
@@ -552,8 +481,7 @@ __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
   const int channel = channels == 1 ? 0 : lane / groups, group = lane - channel * groups;
   const int height = int(min(bottom - row, (long long)NEAR_ROWS));
   const int filled = int(min((long long)width, cols - first));
-  typedef typename Word<4 * sizeof(T)>::type Four;
-  const bool aligned = ((address_of(dst) | (unsigned long long)cols * sizeof(T)) & (sizeof(Four) - 1)) == 0;
+  const bool aligned = ((address_of(dst) | (unsigned long long)cols * sizeof(T)) & (4 * sizeof(T) - 1)) == 0;
   const bool wanted = lane < groups * channels;
   // Groups of results of several channels begin an odd number of 16 bytes apart: else lanes would share few banks.
   const int length = OUTPUTS * channels;
@@ -564,29 +492,12 @@ __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
   for (int r = height - warp; r > 0; r -= NEAR_COLUMNS / 32) {
     T* const results = reinterpret_cast<T*>(line);
     float means[OUTPUTS];
-    if (wanted) {
-      const float* const from = line + 2 * channel * planes.half + group * 4;
-      float held[OUTPUTS + 2 * REACH];
-#pragma unroll
-      for (int i = 0; i < OUTPUTS + 2 * REACH; i += 4)
-        *reinterpret_cast<float4*>(held + i) =
-            *reinterpret_cast<const float4*>(from + (i / 4 % 2 ? planes.half : 0) + i / 8 * 4);
-      weigh_held<REACH>(along, along_weights, int(r1), held, means);
-    }
+    if (wanted)
+      weigh_row_held<REACH>(along, along_weights, int(r1), line + planes.group(channel, group), planes.half, means);
     __syncwarp();  // a row's results take the place of its sums
     if (wanted) keep(along, means, results + group * (length + gap) + channel, channels);
     __syncwarp();
-    if (aligned) {
-#pragma unroll
-      for (int x = 0; x < NEAR_COLUMNS; x += 4 * 32) {
-        const int at = x + 4 * lane;
-        const T* const from = results + (gap ? at + quotient(at, length) * gap : at);
-        if (at < filled) *reinterpret_cast<Four*>(target + at) = *reinterpret_cast<const Four*>(from);
-      }
-    } else {
-#pragma unroll 1
-      for (int x = lane; x < filled; x += 32) target[x] = results[x + quotient(x, length) * gap];
-    }
+    store_row(results, gap, length, target, filled, aligned);
     line += NEAR_COLUMNS / 32 * planes.pitch;
     target += NEAR_COLUMNS / 32 * cols;
   }

@@ -186,8 +186,8 @@ def fill_along(gpu, name, src, dst, top, bottom, step, mode, cval, radius, *args
     fill_tiles(gpu, name, src, dst, top, bottom, (width, HEIGHT), (32, warps), args, shared)
 
 
-def fill_tiles(gpu, name, src, dst, top, bottom, tile, block, args, shared):
-    kernel = gpu.kernel("gaussian", name)
+def fill_tiles(gpu, name, src, dst, top, bottom, tile, block, args, shared, stem="gaussian"):
+    kernel = gpu.kernel(stem, name)
     width, height = tile
     columns = up(src.shape[1], width) // width
     for first in range(top, bottom, GREATEST_GRID * height):
