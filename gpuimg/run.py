@@ -94,10 +94,6 @@ def run(
     if PLANNING.get():
         raise Planned(source, bound)
     name = dispatch.requested(backend)
-    if key is not None and graph.quick and graph.quick[0] is not None and table_bytes(graph) <= SMALL_TABLES:
-        if len(_quick) >= QUICK_KEPT:
-            _quick.clear()
-        _quick[key] = _Quick(graph, *graph.quick[0])
     on = bound.on
     outs = None
     if out is not None:
@@ -108,6 +104,10 @@ def run(
         made = tuple([new_result(source, each) for each in graph.results if isinstance(each, Value)])
     else:
         made = run_on(name, source, bound, on)
+    if key is not None and graph.quick and graph.quick[0] is not None and table_bytes(graph) <= SMALL_TABLES:
+        if len(_quick) >= QUICK_KEPT:
+            _quick.clear()
+        _quick[key] = _Quick(graph, *graph.quick[0])
     if graph.is_single:
         result = _handed(restore, graph.results[0], made[0])
         return result if outs is None else _moved(result, outs[0])
