@@ -1,8 +1,7 @@
 """A compiled kernel as a Python function of arrays.
 
-It takes their addresses where NumPy's and Python's C interfaces have them: from an array's second field, which macros
-of NumPy's headers read too. So a call costs no Python objects but the number that it returns, and its slots lie on the
-stack: several threads and signals' handlers may be in the midst of one.
+It reads their addresses from an array's second field, as macros of NumPy's headers do. So a call creates no Python
+objects but the returned number, and its slots are on the stack: several threads and signal handlers may run it at once.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from gpuimg.backend.compiling import compilers
 from gpuimg.stopping import UNSET
 
 MOST_WORDS = 96  # of a call's slots
-OVERLAP = 2  # returned, and nothing was done, where an image lies in the memory of the result
-DATA_OFFSET = 16  # of an array's address, behind the fields of all objects
+OVERLAP = 2  # returned without any work if an image overlaps the result
+DATA_OFFSET = 16  # of an array's data pointer, after the fields of all objects
 METH_FASTCALL = 0x0080
-# Words of a function's record, behind which the arrays' places and bytes stand, then the content of the slots.
+# Words of a function's record, followed by the arrays' word indices and bytes, then the content of the slots.
 ENTRY, BOTTOM, SAVE_THREAD, RESTORE_THREAD, NEW_NUMBER, ARRAYS, WORDS, HEADER = range(8)
 
 
@@ -69,12 +68,12 @@ class _MethodDef(ctypes.Structure):
     )
 
 
-_alive: list[Any] = []  # what functions need as long as they live; of several threads at once, each makes its own
+_alive: list[Any] = []  # kept alive for functions; concurrent threads each create their own
 
 
 @cache
 def compile_call() -> Any:
-    """`_call_entry`, compiled in this thread or loaded from the disk cache."""
+    """Compile `_call_entry` in this thread, or load it from the disk cache."""
     from gpuimg.backend import jit  # imports Numba
 
     addresses = kernels.load("addresses")
@@ -92,7 +91,7 @@ def compile_call() -> Any:
 
 @cache
 def _method() -> _MethodDef:
-    """What Python calls."""
+    """Return the method definition that Python calls."""
     compiled = made((_call_entry.__name__,), _call_entry.__name__, compile_call)
     method = _MethodDef(b"fill", compiled.address, METH_FASTCALL, None)
     _alive.append(method)
@@ -101,7 +100,7 @@ def _method() -> _MethodDef:
 
 @cache
 def is_usable() -> bool:
-    """Whether arrays have their addresses where they are looked for."""
+    """Whether arrays have their data pointer at `DATA_OFFSET`."""
     if (
         sys.implementation.name != "cpython"
         or object.__basicsize__ != DATA_OFFSET
@@ -113,27 +112,27 @@ def is_usable() -> bool:
 
 
 def _address(name: str) -> int:
-    """Where a function of Python's C interface lies."""
+    """Return the address of a function of Python's C interface."""
     return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
 
 
 def function_of(
     entry: int, bottom: int, content: bytes, arrays: Sequence[tuple[int, int]], releases: bool
 ) -> Callable[..., int] | None:
-    """A Python function of arrays that calls compiled code once.
+    """Return a Python function of arrays that calls compiled code once.
 
     Parameters
     ----------
     entry : the code's address
-    bottom : the row behind the last one
-    content : of the slots, in front of which the flag's address lies, which is replaced by that of one never set
-    arrays : the places of the arrays' addresses among these words, and their bytes; first that of the result
+    bottom : number of rows
+    content : of the slots, preceded by the flag's address, which is replaced by that of a flag never set
+    arrays : index of each array's address among these words, and its bytes; first the result's
     releases : whether other Python threads may run meanwhile
 
     Returns
     -------
-    the function, which takes the result's array and then the images, C-contiguous ones of these bytes, checks none of
-    that, and returns what the code does, or `OVERLAP`; None where there can be none
+    the function, which takes the result array and then the images, C-contiguous with these bytes and unchecked, and
+    returns the code's result or `OVERLAP`; None if there cannot be one
     """
     words = np.frombuffer(content, np.int64).copy()
     words[0] = UNSET
@@ -145,6 +144,6 @@ def function_of(
     if releases:
         header[[SAVE_THREAD, RESTORE_THREAD]] = _address("PyEval_SaveThread"), _address("PyEval_RestoreThread")
     record = np.concatenate([header, np.array(arrays, np.int64).ravel(), words])
-    make = ctypes.pythonapi["PyCFunction_NewEx"]  # an object of its own: others may want other types
+    make = ctypes.pythonapi["PyCFunction_NewEx"]  # not a shared prototype: others may set other types
     make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
     return make(ctypes.addressof(_method()), record, None)  # type: ignore[no-any-return]
