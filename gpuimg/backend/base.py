@@ -56,7 +56,7 @@ def speed_key(kernel: str, dtype: np.dtype[Any], result: np.dtype[Any]) -> str:
     return f"{kernel}-{dtype.char}{result.char}"
 
 
-# A smaller image says more about the cost of a call than about the kernel.
+# The time of a smaller image depends more on the call's overhead than on the kernel.
 WORTH_LEARNING = 1 << 20
 WATCHED_SLABS = 8  # of a fold, per worker, if the work can be stopped
 

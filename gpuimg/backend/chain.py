@@ -324,7 +324,7 @@ class InProcess(CpuBackend):
         if slots is None:
             return super().fill_node(node, value_of, results, rows)
         kernel, code, known_rows, elements, halo, _ = task = call.task
-        if rows != known_rows:  # of a fold, as many as there are slabs
+        if rows != known_rows:  # for a fold, the number of slabs
             task = new_task(kernel, code, rows, elements, halo)
         slots.words[RESULT_ROWS] = len(results[0])
         return self._called(call, task, slots)
@@ -336,7 +336,7 @@ class InProcess(CpuBackend):
         return seconds
 
     def _share_out(self, stages: Sequence[Stage], work: Sequence[tuple[str, int]], seconds: float) -> None:
-        """Learn the kernels' speeds from the seconds of them all, by what is known of each."""
+        """Learn the kernels' speeds from their total seconds, divided in proportion to the known speeds."""
         known = figures()
         each = [
             elements * stage.node.work * known.speed(key) for stage, (key, elements) in zip(stages, work, strict=True)
@@ -346,7 +346,7 @@ class InProcess(CpuBackend):
 
 
 def _image_of(stage: Stage, stages: Sequence[Stage]) -> Array:
-    """The image that a stage reads: in memory, or the outline of what another stage makes."""
+    """Return the image that a stage reads: in memory, or the outline of another stage's result."""
     if stage.source is None:
         assert stage.memory is not None
         return stage.memory
@@ -355,7 +355,7 @@ def _image_of(stage: Stage, stages: Sequence[Stage]) -> Array:
 
 
 def _work(stage: Stage, stages: Sequence[Stage]) -> tuple[str, int]:
-    """The key of a stage's speed, and how many elements it reads and writes."""
+    """Return the key of a stage's speed, and the number of elements read and written."""
     source, node = _image_of(stage, stages), stage.node
     written = sum([math.prod(shape) for shape, _ in node.results])
     return speed_key(node.kernel, source.dtype, node.dtype), source.size + written

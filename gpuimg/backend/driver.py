@@ -210,7 +210,7 @@ class Calls(Shares):
         self._results: list[Any] = [None] * len(arguments)
 
     def help(self) -> None:
-        with stopping.interrupted_by(self._interrupt), stopping.watched(self._watch and self._watch.beside()):
+        with stopping.interrupted_by(self._interrupt), stopping.watched(self._watch and self._watch.for_helper()):
             super().help()
 
     def hurry(self) -> None:
