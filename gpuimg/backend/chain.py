@@ -336,7 +336,7 @@ class InProcess(CpuBackend):
         return seconds
 
     def _share_out(self, stages: Sequence[Stage], work: Sequence[tuple[str, int]], seconds: float) -> None:
-        """Learn the kernels' speeds from their total seconds, divided in proportion to the known speeds."""
+        """Learn the kernels' speeds from their total seconds, divided in proportion to expected times."""
         known = figures()
         each = [
             elements * stage.node.work * known.speed(key) for stage, (key, elements) in zip(stages, work, strict=True)
