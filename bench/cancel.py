@@ -1,8 +1,8 @@
-"""How soon a cancelled job has stopped: ``python bench/cancel.py``.
+"""Measure how soon a cancelled job stops: ``python bench/cancel.py``.
 
-Each filter runs as a job once to learn how long it takes, and is then cancelled at random moments of that time. The
-table shows the milliseconds from `Job.cancel` until the job has ended and its threads and worker processes work on
-nothing of it any more: the longest and the median. Jobs that take less than ``--least`` are left out.
+Each filter first runs as a job to measure its time, and is then cancelled at random moments of that time. The table
+shows the longest and the median milliseconds from `Job.cancel` until the job has ended and none of its threads and
+worker processes work on it any more. Jobs shorter than ``--shortest`` are left out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WARM_UP = 0.1  # megapixels
 DISK = np.add.outer(np.arange(-9, 10) ** 2, np.arange(-9, 10) ** 2) <= 90
 MASKS = ("label", "distance_transform_edt", "fill_holes", "skeletonize", "thin")  # on masks, of uint8
 
-# What takes long, besides the examples of the registry.
+# Slow cases, in addition to the examples of the registry.
 LARGE: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("median", {"size": 31}),
     ("minimum", {"size": 31}),
@@ -63,7 +63,7 @@ class Case(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What was measured: milliseconds from each cancel to the job's end, and the seconds it takes uncancelled."""
+    """A measurement: milliseconds from each cancel to the job's end, and the job's seconds without cancelling."""
 
     case: Case
     seconds: float
@@ -87,7 +87,7 @@ def cases(filters: list[str], dtypes: list[str], backends: list[str]) -> Iterato
 
 
 def submitted(case: Case, megapixels: float) -> tuple[gpuimg.Job, float]:
-    """A job, and when it was submitted."""
+    """Submit a job; return it and the time."""
     filter = all_filters()[case.filter]
     image = _image(megapixels / 3 if filter.color else megapixels, case.dtype, filter.color, case.filter in MASKS)
     params = arguments(case.params, image)
@@ -121,9 +121,9 @@ def measure(case: Case, megapixels: float, cancels: int, longest: float) -> Foun
     for number in range(4 * cancels):
         if len(late) == cancels:
             break
-        submitted(case, WARM_UP)[0].result()  # starts the workers that the last cancel ended
+        submitted(case, WARM_UP)[0].result()  # restarts the workers that the last cancel ended
         job, start = submitted(case, megapixels)
-        # Not by chance alone: each part of the time is visited.
+        # Stratified: each part of the time gets its cancels.
         moment = (number % cancels + random.random()) / cancels * seconds
         if not ended(job, max(0.0, start + moment - time.perf_counter())):
             start = time.perf_counter()
@@ -149,8 +149,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megapixels", type=float, default=50, help="of the images (default: %(default)s)")
     parser.add_argument("--cancels", type=int, default=5, help="of each filter (default: %(default)s)")
-    parser.add_argument("--least", type=float, default=0.05, help="seconds that a job takes (default: %(default)s)")
-    parser.add_argument("--longest", type=float, default=60, help="seconds of it to look at (default: %(default)s)")
+    parser.add_argument(
+        "--shortest", type=float, default=0.05, help="seconds of the shortest job (default: %(default)s)"
+    )
+    parser.add_argument("--longest", type=float, default=60, help="seconds of a job to cover (default: %(default)s)")
     parser.add_argument("--filters", nargs="+", default=[], help="(default: all)")
     parser.add_argument("--dtypes", nargs="+", default=["uint8", "float32"])
     parser.add_argument("--backends", nargs="+", default=["single", "multicore", "processes"])
@@ -159,7 +161,7 @@ def main() -> None:
     found = []
     for case in cases(given.filters, given.dtypes, given.backends):
         each = measure(case, given.megapixels, given.cancels, given.longest)
-        if each.seconds >= given.least and each.late:
+        if each.seconds >= given.shortest and each.late:
             print(f"{case}: {', '.join(f'{late:.0f}' for late in each.late)} ms", file=sys.stderr)
             found.append(each)
     if not found:

@@ -1,11 +1,11 @@
-"""Checks and measures gpuimg on a GPU: ``python bench/gpu.py --out gpu.json``.
+"""Check and measure gpuimg on a GPU: ``python bench/gpu.py --out gpu.json``.
 
-Six steps: what is there and whether all kernels compile, every filter against the processor, races, streams, memory,
-speed. The JSON is written after every case, so that a run that is cut short is worth something. A failure does not end
-the run, and a step whose process dies or hangs is taken up again behind the case that did it. At the end each goal is
-reported as PASS or FAIL; the exit code is 1 if one failed.
+Six steps: the environment and compilation of all kernels, every filter against the CPU, races, streams, memory, speed.
+The JSON is written after every case, so that an interrupted run keeps its results. A failure does not end the run, and
+a step whose process dies or hangs continues after the case that caused it. At the end each goal is reported as PASS or
+FAIL; the exit code is 1 if one failed.
 
-``--rehearse`` runs all of it on the processor, with the kernels emulated, at small sizes.
+``--rehearse`` runs everything on the CPU with emulated kernels, at small sizes.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from measuring import commit
 from gpuimg.filters import all_filters
 
 BUDGET = 480
-# Where each step has to end at the latest, as a share of the budget: what is left over goes to the next ones.
+# Deadline of each step as a fraction of the budget; unused time goes to the next steps.
 ENDS = {"environment": 0.2, "equality": 0.42, "races": 0.54, "streams": 0.58, "memory": 0.62, "speed": 0.97}
 MEGAPIXELS = (2, 50, 400)
 REHEARSED_MEGAPIXELS = (0.002, 0.003)
-SECONDS_FOR_LARGEST = 300  # below, 400 megapixels and the image of over 2**31 pixels are left out
+SECONDS_FOR_LARGEST = 300  # with less, 400 megapixels and the image of over 2**31 pixels are left out
 SECONDS_FOR_MIDDLE = 120
-SPEED = 0.7  # of the copy's
-SHARED = ("equality", "races")  # steps whose time goes into references on the processor: several processes share them
+SPEED = 0.7  # relative to the copy
+SHARED = ("equality", "races")  # steps that mostly compute references on the CPU, shared by several processes
 MOST_PROCESSES, MEMORY_OF_PROCESS = 12, 11 << 30
 
 
@@ -47,8 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("gpu.json"), help="the JSON file (default: %(default)s)")
     parser.add_argument("--only", default="1,2,3,4,5,6", help="the steps to run, for example 1,2")
-    parser.add_argument("--filters", help="the filters to check and measure, with commas (default: all)")
-    parser.add_argument("--budget", type=float, default=BUDGET, help="seconds in all (default: %(default)s)")
+    parser.add_argument("--filters", help="the filters to check and measure, separated by commas (default: all)")
+    parser.add_argument("--budget", type=float, default=BUDGET, help="total seconds (default: %(default)s)")
     parser.add_argument("--rehearse", action="store_true", help="on the emulated device, at small sizes")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--sanitized", type=int, help=argparse.SUPPRESS)
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     filters = tuple(given.filters.split(",")) if given.filters else ()
     unknown = set(filters) - set(all_filters())
     if unknown:
-        parser.error(f"--filters names what is no filter: {', '.join(sorted(unknown))}")
+        parser.error(f"--filters must be names of filters, got {', '.join(sorted(unknown))}")
     if given.sanitized is not None:
         from gpu_steps.races import sanitized
 
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def serve(descriptor: int) -> int:
-    """Run one step in this process, as `gpu_steps.running.watch` wants it."""
+    """Run one step in this process for `gpu_steps.running.watch`."""
     told = json.load(sys.stdin)
     listed = {name: tuple(told[name]) for name in ("megapixels", "done", "filters")}
     setting = Setting(**{**told, **listed})
@@ -123,7 +123,7 @@ def run(steps: list[str], out: Path, budget: float, rehearse: bool, filters: tup
 
 
 def _processes(steps: dict[str, Any]) -> int:
-    """How many processes may share the device, whose memory step 1 has found."""
+    """Return how many processes may share the device, by its memory from step 1."""
     results = steps.get("environment", {"results": []})["results"]
     memory = next((result["device"]["totalGlobalMem"] for result in results if "device" in result), 0)
     return int(max(1, min(MOST_PROCESSES, len(os.sched_getaffinity(0)) * 3 // 4, memory // MEMORY_OF_PROCESS)))
@@ -136,7 +136,7 @@ def _show(step: str, result: Details) -> None:
 
 
 def save(document: dict[str, Any], out: Path) -> None:
-    """Write the file anew, at once: whoever reads it, or a run that is killed, finds a whole one."""
+    """Replace the file atomically, so that it is always complete, even if the run is killed."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=out.parent, suffix=".part", delete=False) as file:
         json.dump(document, file, indent=1, default=str)
@@ -144,7 +144,7 @@ def save(document: dict[str, Any], out: Path) -> None:
 
 
 def add_shares(steps: dict[str, Any]) -> None:
-    """Say for each measured speed what share of the copy's it is."""
+    """Add each measured speed's ratio to the copy's."""
     results = steps.get("speed", {"results": []})["results"]
     copy = next((result["copy"] for result in results if "copy" in result), None)
     for result in results:
@@ -156,7 +156,7 @@ def add_shares(steps: dict[str, Any]) -> None:
 
 
 class Goal(NamedTuple):
-    """A goal, what was measured, and "PASS", "FAIL", "PART" where time ran out, or "-" in a rehearsal."""
+    """A goal, the measurement, and "PASS", "FAIL", "PART" if time ran out, or "-" in a rehearsal."""
 
     goal: str
     measured: str
@@ -200,7 +200,7 @@ def _named(passed: list[Details], case: str) -> Details:
 
 
 def _shares(passed: list[Details], wanted: Callable[[str], bool]) -> dict[str, float]:
-    """Shares of the copy's speed, for the middle one of the sizes."""
+    """Return the speeds relative to the copy's, for the middle size."""
     copy = _named(passed, "copy on the device")["copy"]
     found = [result for result in passed if "megapixels" in result]
     sizes = sorted({result["megapixels"] for result in found})
@@ -212,7 +212,7 @@ def _shares(passed: list[Details], wanted: Callable[[str], bool]) -> dict[str, f
 
 
 def _within(passed: list[Details], names: tuple[str, ...], times: float) -> tuple[str, bool]:
-    """Whether filters take at most this many times as long as the copy of their bytes."""
+    """Return whether filters take at most ``times`` the time to copy their bytes, with the slowest ones."""
     shares = _shares(passed, lambda params: params in names)
     low = min(shares, key=lambda name: shares[name])
     slow = ", ".join(f"{name} {shares[name]:.0%}" for name in sorted(shares, key=shares.__getitem__)[:6])
@@ -231,7 +231,7 @@ SMALL = (
 def _peers(passed: list[Details]) -> tuple[str, bool]:
     ratios = [result["times_as_fast"] for result in passed if result.get("library") == "cupyx"]
     mean = statistics.geometric_mean(ratios)
-    return f"{mean:.2f} times as fast over {len(ratios)} cases, least {min(ratios):.2f}", mean >= 5
+    return f"{mean:.2f} times as fast over {len(ratios)} cases, minimum {min(ratios):.2f}", mean >= 5
 
 
 def _small(passed: list[Details]) -> tuple[str, bool]:
@@ -241,7 +241,7 @@ def _small(passed: list[Details]) -> tuple[str, bool]:
 
 
 def _end_to_end(passed: list[Details]) -> tuple[str, bool]:
-    """Share of the time that pinned copies alone take, both ways at once where there are two."""
+    """Compare with the time of pinned copies alone, both directions at once if there are two."""
     speeds = _named(passed, "pinned copies")["gigabytes_per_second"]
     shares = []
     for result in passed:

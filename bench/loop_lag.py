@@ -1,7 +1,7 @@
-"""How free an asyncio loop stays while large images are filtered: ``python bench/loop_lag.py``.
+"""Measure the lag of an asyncio loop while large images are filtered: ``python bench/loop_lag.py``.
 
-By blocking calls in the loop, plain Python loops in threads, gpuimg in `asyncio.to_thread`, in worker processes, and as
-jobs; see `gpuimg.demo_lag`.
+Compares blocking calls in the loop, plain Python loops in threads, and gpuimg in `asyncio.to_thread`, in worker
+processes and as jobs; see `gpuimg.demo_lag`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gpuimg.demo_lag import LOADS, measure, table
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megapixels", type=float, default=50, help="of the images (default: %(default)s)")
-    parser.add_argument("--images", type=int, default=LOADS, help="for each way (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=LOADS, help="per way (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="a JSON file for the figures")
     given = parser.parse_args()
     found = measure(photo(given.megapixels), loads=given.images)

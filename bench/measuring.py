@@ -1,4 +1,4 @@
-"""What the benchmarks share: images, timing side by side, and what the machine is."""
+"""Shared by the benchmarks: images, interleaved timing, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PACKAGES = (
 
 @cache
 def image_of(megapixels: float, dtype: str, color: bool = False) -> np.ndarray[Any, Any]:
-    """A photo-like image, the same at each call; wider dtypes hold detail in their lower bits too."""
+    """Return a photo-like image, the same at each call; wider dtypes have detail in their lower bits too."""
     grey = photo(megapixels)
     rng = np.random.default_rng(7)
     image: np.ndarray[Any, Any] = grey
@@ -66,17 +66,17 @@ def seconds_of(call: Call, repeat: int = 1) -> float:
     return (time.perf_counter() - start) / repeat
 
 
-def race(sides: list[Call], seconds: float, least: int = 3, most: int = 101) -> list[dict[str, Any]]:
-    """Time calls in turns, so that whatever else the machine does hits all sides alike.
+def race(sides: list[Call], seconds: float, min_rounds: int = 3, max_rounds: int = 101) -> list[dict[str, Any]]:
+    """Time calls in turns, so that other load on the machine affects all sides alike.
 
     Parameters
     ----------
     sides : the calls; each is warmed up first
-    seconds : for all sides together, but every side gets at least ``least`` rounds
+    seconds : for all sides together, but every side gets at least ``min_rounds`` rounds
 
     Returns
     -------
-    for each side the median, the quartiles and the minimum of its seconds, and the number of rounds
+    list of dict, one per side : median, quartiles and minimum of its seconds, and the number of rounds
     """
     once = []
     for call in sides:
@@ -86,7 +86,7 @@ def race(sides: list[Call], seconds: float, least: int = 3, most: int = 101) -> 
     repeats = [max(1, int(SAMPLE_SECONDS / max(each, 1e-7))) for each in once]
     taken: list[list[float]] = [[] for _ in sides]
     start = time.perf_counter()
-    while len(taken[0]) < least or (len(taken[0]) < most and time.perf_counter() - start < seconds):
+    while len(taken[0]) < min_rounds or (len(taken[0]) < max_rounds and time.perf_counter() - start < seconds):
         for found, call, repeat in zip(taken, sides, repeats, strict=True):
             found.append(seconds_of(call, repeat))
     return [summary(found) for found in taken]
@@ -107,7 +107,7 @@ def geometric_mean(ratios: list[float]) -> float:
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """The machine, the versions and the commit that a result was measured with."""
+    """Return the machine, the versions and the commit of a measurement."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
@@ -143,7 +143,7 @@ def _version(name: str) -> str | None:
 
 
 def commit() -> str:
-    """The commit, marked where what was measured has uncommitted changes."""
+    """Return the commit, marked if the measured files have uncommitted changes."""
     folder = Path(__file__).parent
 
     def git(*words: str) -> str:
@@ -158,7 +158,7 @@ def commit() -> str:
 
 
 def report(found: dict[str, Any], out: Path | None) -> None:
-    """Write what was found as JSON to a file, or to standard output."""
+    """Write results as JSON to a file, or to standard output."""
     text = json.dumps(found, indent=1)
     if out is None:
         print(text)

@@ -1,6 +1,6 @@
-"""What the scripts in docs/workflows replace: the same jobs by scikit-image, SciPy, OpenCV and Pillow.
+"""The originals of the scripts in docs/workflows: the same jobs with scikit-image, SciPy, OpenCV and Pillow.
 
-`WORKFLOWS` names them all. Tests compare a script with its original, and bench/workflows.py races them.
+`WORKFLOWS` lists all of them. Tests compare each script with its original, and bench/workflows.py races them.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ FRAME = 1024
 
 @cache
 def script(name: str) -> ModuleType:
-    """A script of docs/workflows as a module."""
+    """Import a script of docs/workflows as a module."""
     spec = importlib.util.spec_from_file_location(f"workflow_{name}", SCRIPTS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     made = importlib.util.module_from_spec(spec)
-    sys.modules[made.__name__] = made  # where a class looks for its module
+    sys.modules[made.__name__] = made  # where classes look up their module
     spec.loader.exec_module(made)
     return made
 
@@ -44,7 +44,7 @@ class Workflow(NamedTuple):
     Attributes
     ----------
     script : in docs/workflows; its function of the same name does the job
-    picture : makes the job's arguments, of so many megapixels, by the script's own functions
+    picture : creates the job's arguments, for a number of megapixels, with the script's functions
     original : takes the same arguments
     """
 
@@ -67,7 +67,7 @@ PROPERTIES = (
 
 
 def _fewer_than(pixels: int) -> dict[str, int]:
-    """The parameter of `remove_small_objects`, which since 0.26 is the greatest size that is removed."""
+    """Return the parameter of `remove_small_objects`, since version 0.26 the maximum size removed."""
     known = inspect.signature(morphology.remove_small_objects).parameters
     return {"max_size": pixels - 1} if "max_size" in known else {"min_size": pixels}
 
@@ -122,7 +122,7 @@ def sky(image: Array, size: int = 63, sigma: float = 1.5, level: float = 8) -> t
 
 
 def _repaired(image: Array) -> Array:
-    """The median of the numbers around each NaN."""
+    """Replace each NaN by the median of the numbers around it."""
     rows, cols = np.nonzero(np.isnan(image))
     padded = np.pad(image, 1, "symmetric")
     near = np.stack([padded[rows + down, cols + along] for down in range(3) for along in range(3)])
@@ -136,7 +136,7 @@ def _without_nan(smooth: Any, image: Array, size: float) -> Array:
     is_number = ~np.isnan(image)
     weights = smooth(is_number.astype(np.float32), size)
     total = smooth(np.where(is_number, image, np.float32(0)), size)
-    # What a running sum leaves where there is no number.
+    # The rounding error of a running sum where there are no numbers.
     return np.where(weights > 1e-6, total / np.maximum(weights, 1e-6), np.float32(np.nan))
 
 
@@ -158,13 +158,13 @@ def images_in(folder: Path) -> Iterable[Path]:
 
 
 def _sides(megapixels: float, aspect: float = 3 / 4) -> tuple[int, int]:
-    """Rows and columns of an image, their quotient ``aspect``."""
+    """Return the rows and columns of an image, with the ratio ``aspect``."""
     height = round((megapixels * 1e6 * aspect) ** 0.5)
     return height, round(megapixels * 1e6 / height)
 
 
 def _folders(script: ModuleType, megapixels: float, count: int = 4) -> tuple[Path, Path]:
-    """A new folder with pictures of so many megapixels together, and one for their thumbnails."""
+    """Create a folder of pictures with ``megapixels`` in total; return it and one for their thumbnails."""
     folder = Path(tempfile.mkdtemp(prefix="thumbnails-"))
     script.draw_into(folder / "pictures", count, *_sides(megapixels / count, 2 / 3))
     return folder / "pictures", folder / "thumbnails"

@@ -1,4 +1,4 @@
-"""The overhead of gpuimg: import, the first filters, a small call, and a wrong choice of backend."""
+"""Measure the overhead of gpuimg: import, the first filters, a small call, and a wrong choice of backend."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CASES = [
 
 
 def in_new_process(code: str) -> float:
-    """The median of what a script prints, each time in a separate process."""
+    """Return the median of the numbers that a script prints in separate processes."""
     command = [sys.executable, "-c", code]
     subprocess.run(command, check=True, capture_output=True)  # fills the disk caches
     printed = [float(subprocess.check_output(command)) for _ in range(ROUNDS)]
@@ -67,7 +67,7 @@ def seconds_of(call: Any, repeat: int = 1) -> float:
 
 
 def choice(name: str, params: dict[str, Any], side: int) -> dict[str, Any]:
-    """Seconds on each backend and under "auto", one after the other in turn."""
+    """Return the seconds on each backend and with "auto", measured in turns."""
     image = np.random.default_rng(side).integers(0, 256, (side, side), np.uint8)
     function = getattr(gpuimg, name)
     backends = ["auto", *(status.name for status in gpuimg.backends() if status.usable)]
@@ -81,7 +81,7 @@ def choice(name: str, params: dict[str, Any], side: int) -> dict[str, Any]:
     for _ in range(ROUNDS):
         shuffle(order)
         for backend in order:
-            calls[backend]()  # the caches and threads are this backend's now
+            calls[backend]()  # warms up caches and threads for this backend
             count = repeat if backend != "processes" else 1
             start = time.perf_counter()
             for _ in range(count):
@@ -89,7 +89,7 @@ def choice(name: str, params: dict[str, Any], side: int) -> dict[str, Any]:
             taken[backend].append((time.perf_counter() - start) / count)
     seconds = {backend: statistics.median(values) for backend, values in taken.items()}
     best = min((backend for backend in backends if backend != "auto"), key=lambda backend: seconds[backend])
-    # Round by round, for the machine's speed changes within seconds.
+    # Per round, as the machine's speed changes within seconds.
     ratio = statistics.median(mine / theirs for mine, theirs in zip(taken["auto"], taken[best], strict=True))
     return {"case": f"{name} {params} {side}x{side}", "seconds": seconds, "best": best, "auto_over_best": ratio}
 

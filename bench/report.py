@@ -1,6 +1,6 @@
-"""Makes a table and two plots out of a result of bench/run.py: ``python bench/report.py bench/results/NAME.json``.
+"""Create a table and two plots from a result of bench/run.py: ``python bench/report.py bench/results/NAME.json``.
 
-Of a result of bench/gpu.py it makes a table.
+For a result of bench/gpu.py, create a table only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 PLOTTED = ("median", "gaussian", "erosion", "resize")
 REFERENCE = "OpenCV"
-BY_DTYPE = ("value", "low", "high", "out_range", "dtype")  # parameters that differ from dtype to dtype
+BY_DTYPE = ("value", "low", "high", "out_range", "dtype")  # parameters that differ between dtypes
 
 
 def races(found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -32,7 +32,7 @@ def by_case(entries: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]
 
 
 def table(found: dict[str, Any], size: str, dtype: str) -> str:
-    """Markdown: a row for each case, milliseconds of ours and how many times as long each library took."""
+    """Return a Markdown table, a row per case: gpuimg's milliseconds and the libraries' times relative to it."""
     entries = [entry for entry in races(found) if entry["size"] == size and entry["dtype"] == dtype]
     libraries = sorted({entry["library"] for entry in entries}, key=lambda name: (name != REFERENCE, name))
     lines = [
@@ -47,12 +47,12 @@ def table(found: dict[str, Any], size: str, dtype: str) -> str:
     if ratios:
         mean = geometric_mean(ratios)
         lines.append("")
-        lines.append(f"Geometric mean over OpenCV {mean:.2f}, least {min(ratios):.2f}, of {len(ratios)} cases.")
+        lines.append(f"Geometric mean over OpenCV {mean:.2f}, minimum {min(ratios):.2f}, of {len(ratios)} cases.")
     return "\n".join(lines)
 
 
 def summary(found: dict[str, Any]) -> str:
-    """Markdown: a row for each case at the largest size; OpenCV for both dtypes, and the fastest other library."""
+    """Return a Markdown table, a row per case at the largest size: OpenCV for both dtypes, the fastest other."""
     largest = max(entry["megapixels"] for entry in races(found))
     entries = [entry for entry in races(found) if entry["megapixels"] == largest]
     lines = [
@@ -71,8 +71,10 @@ def summary(found: dict[str, Any]) -> str:
 
 
 def gpu_table(found: dict[str, Any], megapixels: float) -> str:
-    """Markdown of a result of bench/gpu.py: for each filter the microseconds on the device, the share of the speed of a
-    copy, and how many times as long CuPy's filter takes."""
+    """Return a Markdown table of a result of bench/gpu.py.
+
+    Per filter: microseconds on the device, speed relative to a copy, time of CuPy's filter relative to gpuimg's.
+    """
     results = [each for each in found["steps"]["speed"]["results"] if each["status"] == "passed"]
     measured: dict[str, dict[str, dict[str, Any]]] = {}
     for each in results:
@@ -101,14 +103,14 @@ def gpu_table(found: dict[str, Any], megapixels: float) -> str:
 
 
 def _common(params: str) -> str:
-    """A filter and the parameters that do not depend on the dtype, as Markdown."""
+    """Return a filter and its parameters that do not depend on the dtype, as Markdown."""
     name, _, rest = params.partition(" ")
     kept = [part for part in rest.split() if part.partition("=")[0] not in BY_DTYPE]
     return f"`{name}`{', ' if kept else ''}{' '.join(kept).replace('=', ' ')}"
 
 
 def _pair(row: dict[str, dict[str, Any]]) -> tuple[str, str]:
-    """Milliseconds of ours and OpenCV's ratio."""
+    """Return gpuimg's milliseconds and OpenCV's ratio."""
     if not row:
         return "", ""
     ours = min(entry["ours"]["median"] for entry in row.values())
@@ -116,12 +118,12 @@ def _pair(row: dict[str, dict[str, Any]]) -> tuple[str, str]:
 
 
 def reason(skipped: str) -> str:
-    """Why a race was left out, without the figure that differs from size to size."""
+    """Return why a race was left out, without the figure that depends on the size."""
     return skipped.partition(": a call")[0]
 
 
 def plot_ratios(found: dict[str, Any], path: Path) -> None:
-    """How many times as long OpenCV takes, case by case, for the largest size."""
+    """Plot OpenCV's time relative to gpuimg's per case, for the largest size."""
     import matplotlib.pyplot as plt
 
     largest = max(entry["megapixels"] for entry in races(found))
@@ -144,7 +146,7 @@ def plot_ratios(found: dict[str, Any], path: Path) -> None:
 
 
 def plot_times(found: dict[str, Any], path: Path) -> None:
-    """Time over megapixels for four filters, uint8."""
+    """Plot time over megapixels for four filters, uint8."""
     import matplotlib.pyplot as plt
 
     entries = [entry for entry in races(found) if entry["dtype"] == "uint8"]
@@ -175,7 +177,7 @@ def main() -> None:
     parser.add_argument(
         "--plots", action="store_true", help="write NAME-ratios.png and NAME-times.png next to the result"
     )
-    parser.add_argument("--summary", action="store_true", help="only the README's table, of the largest size")
+    parser.add_argument("--summary", action="store_true", help="only the README's table, for the largest size")
     options = parser.parse_args()
     found = json.loads(options.result.read_text())
     if "steps" in found:
@@ -188,7 +190,7 @@ def main() -> None:
     done = {(entry["megapixels"], entry["size"], entry["dtype"]) for entry in races(found)}
     for _, size, dtype in sorted(done):
         unit = "512x512" if size == "512" else f"{size} megapixels"
-        print(f"\n{unit}, {dtype}: how many times as long as gpuimg each library takes\n")
+        print(f"\n{unit}, {dtype}: time of each library relative to gpuimg\n")
         print(table(found, size, dtype))
     skipped = [
         f"{entry.get('case', '')} {entry.get('dtype', '')} {entry.get('library', '')}: {reason(entry['skipped'])}"

@@ -1,8 +1,8 @@
-"""Races the filters against other libraries: ``python bench/run.py --out bench/results/NAME.json``.
+"""Race the filters against other libraries: ``python bench/run.py --out bench/results/NAME.json``.
 
-Every pair, ours and theirs, is timed in turns within one run, on the same number of threads, both warmed up, both
-making a new result in each call. Libraries that know one thread only run on that one, and the result says so. A call
-that would take longer than ``--slow`` seconds is left out at that size, and the result says that too.
+Each pair is timed in turns within one run, on the same number of threads, after a warm-up, with a new result in each
+call. Single-threaded libraries run on one thread, which the result records. A call that would take longer than
+``--slow`` seconds is left out at that size, which the result records too.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ MASKS = (
     *("distance_transform_edt", "label", "fill_holes", "find_boundaries", "remove_small_holes"),
     *("skeletonize", "thin", "clear_border", "label2rgb"),
 )
-MARGIN = 24  # pixels at the edge that comparisons leave out: border modes differ
+MARGIN = 24  # pixels at the edge excluded from comparisons, as border modes differ
 UNSUPPORTED = "does not take this"
 
 
 class Case(NamedTuple):
-    """One race: a filter and its parameters, as both sides get them.
+    """One race: a filter and the parameters of both sides.
 
     Attributes
     ----------
-    tolerance : mean difference between both results, as a share of the range, up to which they are the same filter;
-        None where results cannot be compared
+    tolerance : maximum mean difference between both results relative to the range, for the same filter; None if results
+        cannot be compared
     """
 
     filter: str
@@ -54,9 +54,9 @@ class Library(NamedTuple):
     Attributes
     ----------
     calls : by filter, called with an image and the case's parameters
-    prepare : makes its kind of image out of an array; not timed
-    finish : makes pixels of a result that is only promised; timed
-    threads : whether it runs on as many as it is told to, else on one
+    prepare : converts an array to the library's kind of image; not timed
+    finish : computes the pixels of a lazy result; timed
+    threads : whether the number of threads can be set; otherwise one
     dtypes : that it takes
     """
 
@@ -76,7 +76,7 @@ def brief(value: Any) -> str:
 
 
 def kernel_of(side: int) -> Any:
-    """A square of weights that is not the product of a column and a row."""
+    """Return a square kernel that is not separable."""
     import numpy as np
 
     weights = np.random.default_rng(0).random((side, side)) + 0.1
@@ -84,7 +84,7 @@ def kernel_of(side: int) -> Any:
 
 
 def markers_in(image: Any) -> Any:
-    """Labels at random places, a few thousand at most."""
+    """Return labels at random places, at most a few thousand."""
     import numpy as np
 
     rng, count = np.random.default_rng(0), max(1, min(2000, image.size // 2000))
@@ -94,7 +94,7 @@ def markers_in(image: Any) -> Any:
 
 
 def cases(dtype: str) -> list[Case]:
-    """All races for images of a dtype; a parameter that is a function is made by it, out of the image."""
+    """Return all races for images of a dtype; a parameter that is a function is called with the image."""
     import numpy as np
 
     level = {"uint8": 100, "uint16": 25700, "float32": 0.4}[dtype]
@@ -109,8 +109,8 @@ def cases(dtype: str) -> list[Case]:
     rows, cols = np.ogrid[-3:4, -3:4]
     disk = (rows**2 + cols**2 <= 9).astype(np.uint8)
     return [
-        Case("rgb2gray", {"weights": "rec601"}, color=True, tolerance=0.03),  # scikit-image's weights are others
-        # OpenCV has hues in degrees, and luma of full swing.
+        Case("rgb2gray", {"weights": "rec601"}, color=True, tolerance=0.03),  # scikit-image has other weights
+        # OpenCV has hues in degrees and full-range luma.
         *[Case(f"rgb2{space}", color=True, tolerance=None) for space in ("hsv", "ycbcr")],
         Case("rgb2lab", color=True),
         *[Case(f"{space}2rgb", color=True, tolerance=None) for space in ("hsv", "ycbcr") if dtype == "float32"],
@@ -124,21 +124,21 @@ def cases(dtype: str) -> list[Case]:
         Case("clip", {"min": level / 2, "max": 3 * level / 2}),
         Case("threshold", {"value": level}),
         Case("threshold", {"value": lambda image: np.ascontiguousarray(image[::-1])}),
-        Case("gaussian", {"sigma": 1}, tolerance=0.01),  # pyvips' weights are whole numbers
-        Case("gaussian", {"sigma": 3}, tolerance=0.006),  # SciPy's cuts off twice, where others round
+        Case("gaussian", {"sigma": 1}, tolerance=0.01),  # pyvips has integer weights
+        Case("gaussian", {"sigma": 3}, tolerance=0.006),  # SciPy truncates twice, others round
         Case("gaussian", {"sigma": 8}, tolerance=0.006),
         Case("gaussian", {"sigma": 1}, color=True, tolerance=0.01),
         Case("uniform", {"size": 3}),
         Case("uniform", {"size": 15}),
         *[Case("convolve", {"weights": kernel_of(side)}) for side in (3, 5, 9, 25)],
-        Case("median", {"size": 3, "mode": "nearest"}),  # the one mode that OpenCV's has
+        Case("median", {"size": 3, "mode": "nearest"}),  # OpenCV's only mode
         Case("median", {"size": 5, "mode": "nearest"}),
         Case("median", {"size": 15, "mode": "nearest"}),
         *[
             Case("bilateral", {"sigma_color": alike, "sigma_spatial": 3, "window": side}, color=color, tolerance=0.01)
             for side, color in ((5, False), (9, False), (9, True))
         ],
-        Case("denoise_nl_means", {"h": alike}, tolerance=None),  # the weights of OpenCV's and scikit-image's are others
+        Case("denoise_nl_means", {"h": alike}, tolerance=None),  # OpenCV and scikit-image have other weights
         Case("percentile", {"percentile": 20, "size": 3}),
         Case("percentile", {"percentile": 20, "size": 15}),
         Case("minimum", {"size": 3}),
@@ -166,7 +166,7 @@ def cases(dtype: str) -> list[Case]:
         Case("threshold_local", {"block_size": 5, "method": "median"}),
         Case("threshold_niblack", {"window_size": 15}),
         Case("threshold_sauvola", {"window_size": 15}),
-        Case("rescale_intensity", {"out_range": wanted_range}),  # the whole range the image has already
+        Case("rescale_intensity", {"out_range": wanted_range}),  # the image already has the full range
         Case("flip", {"axis": 0}),
         Case("flip", {"axis": 1}),
         Case("rot90"),
@@ -174,19 +174,17 @@ def cases(dtype: str) -> list[Case]:
         Case("pad", {"pad_width": 32, "mode": "constant", "cval": 0}),
         Case("crop", {"crop_width": 16}),
         Case("histogram", tolerance=None),  # libraries place the bins differently
-        *[Case(name, tolerance=0.02) for name in LEVELS],  # floats are split between other bins
+        *[Case(name, tolerance=0.02) for name in LEVELS],  # other bins for floats
         Case("threshold_multiotsu", tolerance=None),  # numbers
-        Case("equalize_hist", tolerance=0.02),  # in some of them the darkest value becomes 0
-        Case("equalize_adapthist", tolerance=0.05),  # OpenCV spreads what is clipped in another way
+        Case("equalize_hist", tolerance=0.02),  # some libraries map the darkest value to 0
+        Case("equalize_adapthist", tolerance=0.05),  # OpenCV redistributes clipped counts differently
         Case("resize", {"scale": 0.6, "anti_aliasing": False}),
         Case("resize", {"scale": 1.5, "anti_aliasing": False}),
         Case("resize", {"scale": 0.6, "order": 0, "anti_aliasing": False}),
         Case("resize", {"scale": 0.4, "anti_aliasing": True}),
         Case("resize", {"scale": 2, "order": 3, "anti_aliasing": False}, tolerance=None),  # OpenCV's kernel is sharper
         Case("resize", {"scale": 0.4, "order": 3, "anti_aliasing": True}),
-        Case(
-            "resize", {"scale": 2, "order": "lanczos", "anti_aliasing": False}, tolerance=None
-        ),  # OpenCV's has 4 lobes
+        Case("resize", {"scale": 2, "order": "lanczos", "anti_aliasing": False}, tolerance=None),  # OpenCV has 4 lobes
         Case("resize", {"scale": 0.4, "order": "lanczos", "anti_aliasing": True}),
         Case("pyramid_reduce", tolerance=None),  # OpenCV's weights are binomial
         Case("pyramid_expand", tolerance=None),
@@ -199,20 +197,20 @@ def cases(dtype: str) -> list[Case]:
         Case("integral_image"),
         Case("corner_harris", tolerance=None),  # OpenCV's window is a box
         Case("apply_hysteresis_threshold", thresholds),
-        Case("canny", tolerance=0.1),  # OpenCV looks at the nearest neighbours, without interpolation
+        Case("canny", tolerance=0.1),  # OpenCV compares the nearest neighbours, without interpolation
         Case("local_maxima"),
         Case("peak_local_max", {"min_distance": 1}, tolerance=None),
         Case("clear_border"),
         Case("distance_transform_edt"),
-        Case("label2rgb", {"image": lambda image: image * 200}, tolerance=None),  # scikit-image's are floats
-        Case("label", tolerance=None),  # OpenCV's order of the labels is another
+        Case("label2rgb", {"image": lambda image: image * 200}, tolerance=None),  # scikit-image returns floats
+        Case("label", tolerance=None),  # OpenCV orders labels differently
         Case("find_boundaries"),
         Case("remove_small_holes", {"area_threshold": 64}),
     ]
 
 
 def turned(axis: int, image: Any) -> Any:
-    """Coordinates of an image that is turned by 30 degrees."""
+    """Return the coordinates of an image rotated by 30 degrees."""
     import numpy as np
 
     rows, cols = np.indices(image.shape[:2], np.float32)
@@ -221,11 +219,11 @@ def turned(axis: int, image: Any) -> Any:
 
 
 def ours(case: Case, params: dict[str, Any], backend: str) -> Callable[[Any], Any]:
-    """Our side of a race."""
+    """Return gpuimg's side of a race."""
     import gpuimg
 
     function = gpuimg.FILTERS[case.filter].function
-    if case.filter in LEVELS:  # the others threshold in the same call
+    if case.filter in LEVELS:  # the other libraries threshold in the same call
         return lambda image: gpuimg.threshold(image, function(image, backend=backend), backend=backend)
     if case.filter == "resize":
         given = {key: value for key, value in params.items() if key != "scale"}
@@ -360,7 +358,7 @@ def opencv() -> Library:
         return cv2.Canny(gaussian(image, 1), 25.5, 51, L2gradient=True)
 
     def integral_image(image: Any) -> Any:
-        # Sums of 8 bytes, as ours: those of 4 bytes, OpenCV's default, take half the memory and wrap round.
+        # Sums of 8 bytes, as ours: OpenCV's default of 4 bytes takes half the memory and overflows.
         return cv2.integral(image, sdepth=cv2.CV_64F)[1:, 1:]
 
     def histogram(image: Any) -> Any:
@@ -368,7 +366,7 @@ def opencv() -> Library:
         return cv2.calcHist([image], [0], None, [256], [0, top])
 
     def convert(way: int, zero: float = 0, scale: tuple[float, float, float] = (1, 1, 1)) -> Callable[[Any], Any]:
-        """A conversion of colours; ours returns floats for bytes too, so they are made first."""
+        """Return a colour conversion, with bytes converted to floats first, as ours returns floats for them too."""
         return lambda image: cv2.cvtColor(
             image if image.dtype == np.float32 else cv2.multiply(image, (1 / 255,) * 4, dtype=cv2.CV_32F), way
         )
@@ -398,7 +396,7 @@ def opencv() -> Library:
             "convolve": lambda image, weights: cv2.filter2D(
                 image, -1, np.ascontiguousarray(weights[::-1, ::-1]), **edge
             ),
-            # Its window is round, and differences of channels are added up.
+            # Its window is round, and it sums differences of channels.
             "bilateral": lambda image, sigma_color, sigma_spatial, window: cv2.bilateralFilter(
                 image, window, sigma_color, sigma_spatial, borderType=edge["borderType"]
             ),
@@ -640,7 +638,7 @@ def pyvips() -> Library:
     import numpy as np
     import pyvips as vips
 
-    vips.cache_set_max(0)  # else a repeated call returns the cached result
+    vips.cache_set_max(0)  # otherwise a repeated call returns the cached result
     image_of = vips.Image.new_from_array
 
     def resize(image: Any, scale: float, anti_aliasing: bool, order: int | str = 1) -> Any:
@@ -700,13 +698,13 @@ class Race(NamedTuple):
 
 
 def limit_threads(threads: int) -> None:
-    """Tell every library how many threads to use; must be called before they are imported."""
+    """Set the number of threads of every library; call this before they are imported."""
     for name in ("NUMBA_NUM_THREADS", "VIPS_CONCURRENCY", "RAYON_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ[name] = str(threads)
 
 
 def libraries(names: list[str], threads: int) -> dict[str, Library]:
-    """The libraries that are installed, on this many threads."""
+    """Return the installed libraries, on this many threads."""
     found = {}
     for name in names:
         try:
@@ -721,7 +719,7 @@ def libraries(names: list[str], threads: int) -> dict[str, Library]:
 
 
 def plan(known: dict[str, Library], options: argparse.Namespace) -> list[Race]:
-    """All races, OpenCV's first, small images before large ones; other libraries with the first dtype only."""
+    """Return all races, OpenCV's first, small images before large ones; other libraries with the first dtype only."""
     races = []
     for library in known:
         dtypes = options.dtypes if library == "OpenCV" or options.all_dtypes else options.dtypes[:1]
@@ -747,7 +745,7 @@ def megapixels(size: str) -> float:
 
 
 def difference(case: Case, mine: Any, theirs: Any) -> float | None:
-    """The mean difference of two results inside of the border, as a share of the range of ours."""
+    """Return the mean difference of two results inside the border, relative to the range of ours."""
     import numpy as np
 
     if case.tolerance is None:
@@ -756,7 +754,7 @@ def difference(case: Case, mine: Any, theirs: Any) -> float | None:
     second = np.asarray(theirs).astype(np.float64).reshape(first.shape)
     if (
         case.filter in ("rgb2gray", "equalize_hist", "equalize_adapthist") and second.max() <= 1 < first.max()
-    ):  # scikit-image's 0 to 1
+    ):  # scikit-image returns 0 to 1
         second = second * (255 if first.max() < 256 else 65535)
     if case.filter in ("canny", "threshold", *LEVELS):
         second = second > 0
@@ -767,7 +765,7 @@ def difference(case: Case, mine: Any, theirs: Any) -> float | None:
 
 
 class Runner:
-    """Runs races and remembers what was too slow or not supported, to spare the same at a larger size."""
+    """Runs races, skipping at larger sizes what was too slow or not supported."""
 
     def __init__(self, known: dict[str, Library], options: argparse.Namespace) -> None:
         self.known = known
@@ -777,7 +775,7 @@ class Runner:
         self.differences: dict[tuple[str, str, str], float | None] = {}
 
     def run(self, race: Race) -> dict[str, Any]:
-        """A result, or the reason why there is none."""
+        """Return a result, or the reason why there is none."""
         key = (race.library, str(race.case), race.dtype)
         entry = {
             "filter": race.case.filter,
@@ -815,13 +813,13 @@ class Runner:
         return lambda: mine(image), lambda: library.finish(call(held, **params))
 
     def _try(self, race: Race, key: tuple[str, str, str]) -> None:
-        """Call both sides on a small image: is it supported, is it the same filter, how fast is it?"""
+        """Call both sides on a small image to check support, equal results and speed."""
         try:
             mine, theirs = self._sides(race, TRIAL_MEGAPIXELS)
             theirs()
             self.speeds[key] = measuring.seconds_of(theirs) / TRIAL_MEGAPIXELS
             found = difference(race.case, mine(), theirs())
-        except Exception as error:  # whatever a library raises for what it does not support
+        except Exception as error:  # libraries raise any exception for unsupported arguments
             self.speeds.pop(key, None)
             self.refused[key] = f"{UNSUPPORTED}: {str(error).strip().splitlines()[0][:120] or type(error).__name__}"
             return
@@ -856,7 +854,7 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--all-dtypes", action="store_true", help="race all libraries with all dtypes")
     parser.add_argument("--backend", default="multicore", help="ours")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--seconds", type=float, default=0.6, help="for each pair, warm-up not counted")
+    parser.add_argument("--seconds", type=float, default=0.6, help="per pair, without warm-up")
     parser.add_argument("--slow", type=float, default=1.5, help="leave out calls that take longer, in seconds")
     parser.add_argument("--minutes", type=float, default=13, help="start no race after these")
     return parser.parse_args()

@@ -1,11 +1,11 @@
-"""What the service carries, and what becomes of it under load and faults: ``python bench/serve.py [SECTION ...]``.
+"""Measure the service's capacity and its behaviour under load and faults: ``python bench/serve.py [SECTION ...]``.
 
-``capacity``: what it can carry, and then half of that, all and three times as much, by requests that leave at their
-planned times; beside Tornado with blocking calls and FastAPI with OpenCV (bench/serve_peers.py).
+``capacity``: its capacity, then half, one and three times that load, with requests sent at planned times; compared with
+Tornado with blocking calls and FastAPI with OpenCV (bench/serve_peers.py).
 ``correct``: answers compared with direct calls of gpuimg. ``flat``: its memory over time.
-``faults``: workers and Redis killed under load, and how soon health and metrics answer under three times the load.
+``faults``: workers and Redis killed under load, and how soon health and metrics answer at three times the capacity.
 
-The client shares the machine with the service. ``--quick`` tries everything in little time, for rough figures.
+The client shares the machine with the service. ``--quick`` runs everything briefly, for rough figures.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ from gpuimg.service.work import encoded, plain
 Step = tuple[str, dict[str, Any]]
 Steps = Sequence[Step]
 Row = dict[str, Any]
-Kind = tuple[float, bool, str, int]  # megapixels, whether it has colours, the format, the chain's place in `MIXED`
+Kind = tuple[float, bool, str, int]  # megapixels, whether in colour, the format, the chain's index in `MIXED`
 Pixels = np.ndarray[Any, Any]
 
-MIX = {0.1: 30, 1.0: 15, 6.0: 4, 50.0: 1}  # megapixels: so many of 50 requests
-LOADS = (0.5, 1.0, 3.0)  # times what the service carries
-REPEATS = 0.5  # of the requests, where there is a cache
-HOT = 8  # different requests of each size that are repeated
+MIX = {0.1: 30, 1.0: 15, 6.0: 4, 50.0: 1}  # megapixels: number of requests in 50
+LOADS = (0.5, 1.0, 3.0)  # multiples of the capacity
+REPEATS = 0.5  # fraction of the requests, with a cache
+HOT = 8  # different repeated requests of each size
 MEGABYTE = 1e6
 PROCESSORS = os.cpu_count() or 1
 WORK = ("decode", "compute", "encode")
-SIGMA = None  # stands for a number that differs from request to request
+SIGMA = None  # placeholder for a number that differs between requests
 
 MIXED: tuple[Steps, ...] = (
     (("gaussian", {"sigma": SIGMA}),),
@@ -88,7 +88,7 @@ numbers = itertools.count()
 
 
 def sigma() -> float:
-    """A width that no request had before."""
+    """Return a width that no earlier request had."""
     return round(1 + next(numbers) % 1_000_000 / 1e6, 6)
 
 
@@ -111,7 +111,7 @@ def accepted(form: str) -> str:
 
 
 class Traffic:
-    """Requests of all sizes without an end; of every fifty, each size has its share.
+    """An endless sequence of requests of all sizes; every fifty have the same mix.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class Traffic:
         self._work: dict[Kind, float] = {}
 
     def requests(self, repeats: float = 0.0, seed: int = 0) -> Iterator[Asked]:
-        """The same ones for a seed, but for widths; ``repeats`` is the share of those that are often sent."""
+        """Yield requests, the same for a seed except for widths; ``repeats`` is the fraction of repeated ones."""
         rng, other = random.Random(seed), random.Random(1)
         hot = {size: [self._new(size, other) for _ in range(HOT)] for size in sorted(set(self._deck))}
         while True:
@@ -137,13 +137,13 @@ class Traffic:
                 yield rng.choice(hot[size]) if rng.random() < repeats else self._new(size, rng)
 
     def every(self, most: float = 6.0) -> Iterator[Asked]:
-        """Each kind of request up to a size once."""
+        """Yield each kind of request up to a size once."""
         for size, color, form in self._files:
             for number in range(len(MIXED)) if size <= most else ():
                 yield self._asked((size, color, form, number))
 
     def weigh(self, target: Target) -> None:
-        """Learn how much work each kind of request is: the seconds that a service says which has no other."""
+        """Measure the work of each kind of request: the seconds reported by an otherwise idle service."""
         for outcome in asyncio.run(asked_once(target.port, [*self.every(math.inf)] * 2, clients=1)):
             kind, taken = outcome.asked.kind, sum([outcome.parts.get(part, 0.0) for part in WORK])
             self._work[kind] = min(taken, self._work.get(kind, math.inf))
@@ -159,7 +159,7 @@ class Traffic:
 
 
 class Picture(NamedTuple):
-    """An image as a file, and its pixels as they come out of it."""
+    """An image file and its decoded pixels."""
 
     pixels: Pixels
     form: str
@@ -172,13 +172,13 @@ def picture(pixels: Pixels, form: str) -> Picture:
 
 
 def checked(given: Picture, steps: Steps) -> Asked:
-    """A request with what its answer must be."""
+    """Return a request with the expected answer."""
     expected = _expected(given, steps)
     return Asked(given.body, texts(steps), accepted(given.form), given.pixels.size / 1e6, expected)
 
 
 def _expected(given: Picture, steps: Steps) -> str:
-    """What `Outcome.found` is for a right answer: by calls of gpuimg's functions."""
+    """Return `Outcome.found` of a correct answer, from calls of gpuimg's functions."""
     result: Any = given.pixels
     try:
         for name, params in steps:
@@ -201,7 +201,7 @@ def _holds(name: str, image: Pixels) -> bool:
 
 
 def small_pictures() -> list[Picture]:
-    """Of every format, dtype and kind that the service takes."""
+    """Return small pictures of every format, dtype and kind that the service takes."""
     found = []
     for form in SERVED:
         for dtype in ("uint8", "uint16", "float32"):
@@ -214,7 +214,7 @@ def small_pictures() -> list[Picture]:
 
 
 def checked_pool(sizes: Sequence[float], widths: int) -> list[Asked]:
-    """Requests of these sizes whose answers are known."""
+    """Return requests of these sizes with known answers."""
     pictures = [
         picture(image_of(size, "uint8", color), form.name)
         for size in sizes
@@ -233,7 +233,7 @@ def checked_pool(sizes: Sequence[float], widths: int) -> list[Asked]:
 
 
 def milliseconds(outcomes: Sequence[Outcome]) -> Row:
-    """Latency of what was not refused; what was never answered counts with the time waited for it."""
+    """Return the latency of requests that were not refused; unanswered ones count with the time waited."""
     taken = [1e3 * each.seconds for each in outcomes if each.status != 503]
     return {"p50_ms": percentile(taken, 0.5), "p99_ms": percentile(taken, 0.99)}
 
@@ -250,7 +250,7 @@ def counts(outcomes: Sequence[Outcome]) -> Row:
 
 
 def throughput(outcomes: Sequence[Outcome], start: float, seconds: float) -> Row:
-    """Of the answers that came while requests were being sent; afterwards the machine is less and less busy."""
+    """Return the throughput while requests were being sent; afterwards the load decreases."""
     good = [each for each in outcomes if each.status == 200 and each.planned + each.seconds <= start + seconds]
     return {
         "per_second": len(good) / seconds,
@@ -274,7 +274,7 @@ async def loaded(
 
 
 async def carried(target: Target, requests: Iterator[Asked], clients: int, seconds: float) -> Row:
-    """What a service answers to as many clients as it has places."""
+    """Measure a service with as many clients as it has places."""
     asking = Client(target.port)
     start = time.monotonic()
     try:
@@ -286,7 +286,7 @@ async def carried(target: Target, requests: Iterator[Asked], clients: int, secon
 
 
 def warm_up(target: Target, requests: Iterator[Asked]) -> None:
-    """Every kind of request in every worker, as far as chance allows."""
+    """Send every kind of request to every worker, as far as chance allows."""
     repeated = [each for each in requests for _ in range(target.workers)]
     asyncio.run(carried(target, iter(repeated), PROCESSORS, math.inf))
 
@@ -306,7 +306,7 @@ def measured_capacity(target: Target, requests: Iterator[Asked], options: argpar
 
 
 def capacity(options: argparse.Namespace) -> list[Row]:
-    """What is carried, and what becomes of more; the load is the same for all."""
+    """Measure the capacity, and the service under load; the load is the same for all services."""
     traffic = Traffic(options.largest)
     rows: list[Row] = []
     rate = math.nan
@@ -326,7 +326,7 @@ def capacity(options: argparse.Namespace) -> list[Row]:
 
 
 def ways() -> list[tuple[float, Callable[[], AbstractContextManager[Target]]]]:
-    """The share of repeated requests, and the service that gets them; the first one's capacity measures the load."""
+    """Return fractions of repeated requests with their services; the first one's capacity sets the load."""
     found: list[tuple[float, Callable[[], AbstractContextManager[Target]]]] = []
     for workers in (1, 2):
         plainly = partial(gpuimg_service, "--cache-memory", "0", workers=workers, name="gpuimg serve, no cache")
@@ -355,7 +355,7 @@ def at_load(target: Target, traffic: Traffic, repeats: float, rate: float, optio
 
 
 def correct(options: argparse.Namespace) -> list[Row]:
-    """Answers compared with direct calls."""
+    """Compare answers with direct calls."""
     pictures = small_pictures()
     rng = random.Random(options.seed)
     rows: Counter[str] = Counter()
@@ -387,7 +387,7 @@ def _described(outcome: Outcome) -> str:
 
 
 def flat(options: argparse.Namespace) -> list[Row]:
-    """Memory over time."""
+    """Measure memory over time."""
     traffic = Traffic(options.largest)
     seconds = options.flat_seconds
     with gpuimg_service("--cache-memory", options.cache_memory, workers=options.workers) as target:
@@ -417,19 +417,19 @@ def flat(options: argparse.Namespace) -> list[Row]:
 
 
 def slope(times: Sequence[float], values: Sequence[float]) -> float:
-    """Of the straight line that fits best."""
+    """Return the slope of the least-squares line."""
     return statistics.linear_regression(times, values).slope if len(times) > 1 else math.nan
 
 
 class Kill(NamedTuple):
-    """A worker's end: when, by time.monotonic, and the ports of the clients that were connected to it."""
+    """A killed worker: its time by time.monotonic, and the ports of its connected clients."""
 
     at: float
     pid: int
     ports: set[int]
 
     def explains(self, outcome: Outcome) -> bool:
-        """Whether a request was under way in this worker."""
+        """Return whether a request was under way in this worker."""
         return outcome.port in self.ports and outcome.planned <= self.at
 
 
@@ -465,13 +465,13 @@ def repeated(pool: Sequence[Asked], seed: int) -> Iterator[Asked]:
 
 
 def varied(pool: Sequence[Asked]) -> Iterator[Asked]:
-    """Requests like these that no cache knows."""
+    """Yield requests like these that are in no cache."""
     for asked in repeated(pool, 1):
         yield asked._replace(steps=texts(filled(random.choice(MIXED), sigma())))
 
 
 def half_rate(target: Target, pool: Sequence[Asked], options: argparse.Namespace) -> float:
-    """Half of what a service carries of these requests without a cache."""
+    """Return half the capacity for these requests without a cache."""
     warm_up(target, itertools.islice(varied(pool), 32))
     return 0.5 * float(measured_capacity(target, varied(pool), options)["per_second"])
 
@@ -492,7 +492,7 @@ async def under_kills(
 
     killing = asyncio.create_task(kill())
     try:
-        # A connection for each request: who is connected to a worker then has a request there.
+        # One connection per request, so that each connected client has a request under way.
         outcomes = await loaded(target, requests, rate, options, 3 * options.seconds, checks=True, reuses=False)
     finally:
         killing.cancel()
@@ -500,7 +500,7 @@ async def under_kills(
 
 
 async def killed(pid: int) -> Kill:
-    """Kill a worker; it is stopped first, so that it takes no connection after they are counted."""
+    """Kill a worker, stopped first so that it accepts no connection after they are counted."""
     process = psutil.Process(pid)
     process.suspend()
     while process.status() != psutil.STATUS_STOPPED:
@@ -511,7 +511,7 @@ async def killed(pid: int) -> Kill:
 
 
 class Phase(NamedTuple):
-    """What happens to Redis, and how long it is left so."""
+    """An action on Redis, and how long it lasts."""
 
     name: str
     begin: Callable[[Redis], None]
@@ -565,7 +565,7 @@ async def through_phases(
 
 
 def overloaded_health(options: argparse.Namespace) -> list[Row]:
-    """How soon a service says how it is while it gets three times what it carries."""
+    """Measure how soon health and metrics answer at three times the capacity."""
     traffic = Traffic(options.largest)
     rows: list[Row] = []
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
@@ -597,22 +597,22 @@ SECTIONS: dict[str, tuple[Callable[[argparse.Namespace], list[Row]], ...]] = {
     "faults": (killed_workers, failing_redis, overloaded_health),
 }
 NOTES = {
-    "capacity": f"""Sizes {MIX} megapixels of 50 requests (above --largest: that), grey and RGB of uint8, as PNG, JPEG,
-TIFF and NPY; chains gaussian | gaussian sobel threshold | median gaussian. Load: times what the first service carries.
-A first row without a load: a closed loop with a client a place. Latency from the planned time, of what was not refused;
-what was never answered counts with the time waited. Throughput: of the answers that came while requests were sent.
+    "capacity": f"""Sizes {MIX} megapixels of 50 requests (at most --largest), grey and RGB of uint8, as PNG, JPEG,
+TIFF and NPY; chains gaussian | gaussian sobel threshold | median gaussian. Load: multiples of the first service's
+capacity. A first row without a load: a closed loop with one client per place. Latency from the planned time, without
+refused requests; unanswered ones count with the time waited. Throughput: answers received while requests were sent.
 work: seconds that the requests take in the first service, one alone (decoding, filters, encoding); requests differ by a
-thousand times, so it says better than their number what a service gets done.
-Memory: resident, all processes, sampled; what they share counts for each. cache: {REPEATS:.0%} of the requests are
+factor of a thousand, so it measures throughput better than their number.
+Memory: resident, all processes, sampled; shared memory counts for each. cache: {REPEATS:.0%} of the requests are
 repeated ones. blocking: gpuimg in Tornado's event loop, no limits. fastapi: OpenCV with all threads in
-asyncio.to_thread, uvicorn, no limits; the border modes (but for median, which repeats the edge) and the
+asyncio.to_thread, uvicorn, no limits; the border modes (except for median, which repeats the edge) and the
 settings of the codecs are gpuimg's.""",
     "correct": "Small images, many chains and all formats, two workers, 16 clients.",
-    "flat": "Memory: resident, all processes; slopes of the fitted line, in megabytes a minute.",
-    "killed_workers": """Two workers. connected: requests that were under way in the worker. unexplained: lost, and not
-under way in a worker that was killed. failed: answers other than 200 and 503.""",
-    "failing_redis": "Two workers, no cache in memory, a Redis of 48 MB. cache: where results were.",
-    "overloaded_health": "At three times what it carries, on new connections. refused: of the load's requests.",
+    "flat": "Memory: resident, all processes; slopes of the fitted line, in megabytes per minute.",
+    "killed_workers": """Two workers. connected: requests under way in the worker. unexplained: lost, but not
+under way in a killed worker. failed: answers other than 200 and 503.""",
+    "failing_redis": "Two workers, no cache in memory, a Redis of 48 MB. cache: where results were found.",
+    "overloaded_health": "At three times the capacity, on new connections. refused: fraction of the load's requests.",
 }
 
 
@@ -628,7 +628,7 @@ def shown(value: Any) -> str:
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    """Lines with a column for each key, but for those whose values are lists."""
+    """Return lines with a column for each key, except those with lists as values."""
     keys = [
         key for key in dict.fromkeys(itertools.chain(*rows)) if not any(isinstance(row.get(key), list) for row in rows)
     ]
@@ -640,14 +640,14 @@ def table(rows: Sequence[Row]) -> list[str]:
 def options_given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="little of everything, images up to 1 megapixel")
-    parser.add_argument("--seconds", type=float, help="for each load (default: 20)")
+    parser.add_argument("--quick", action="store_true", help="a short run of everything, images up to 1 megapixel")
+    parser.add_argument("--seconds", type=float, help="per load (default: 20)")
     parser.add_argument("--largest", type=float, help="megapixels (default: 50)")
     parser.add_argument("--count", type=int, help="answers to compare (default: 10000)")
     parser.add_argument("--flat-seconds", type=float, help="to watch the memory (default: 600)")
     parser.add_argument("--workers", type=int, default=1, help="of `flat` (default: %(default)s)")
     parser.add_argument("--cache-memory", default="0", help="of `flat`, such as 64M (default: %(default)s)")
-    parser.add_argument("--kill-every", type=float, help="seconds between the ends of workers (default: 6)")
+    parser.add_argument("--kill-every", type=float, help="seconds between kills of workers (default: 6)")
     parser.add_argument("--patience", type=float, help="seconds to wait for answers after a load (default: 60)")
     parser.add_argument("--widths", type=int, help="variants of each checked request (default: 5)")
     parser.add_argument("--seed", type=int, default=0)
@@ -661,7 +661,7 @@ def options_given() -> argparse.Namespace:
     return given
 
 
-DEFAULTS: dict[str, tuple[float, float]] = {  # usual, quick
+DEFAULTS: dict[str, tuple[float, float]] = {  # default, quick
     "seconds": (20.0, 1.5),
     "largest": (50.0, 1.0),
     "count": (10_000, 200),
@@ -674,7 +674,7 @@ DEFAULTS: dict[str, tuple[float, float]] = {  # usual, quick
 
 def main() -> None:
     options = options_given()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # exit normally, which ends the started processes
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # an overload has many connections
     found: dict[str, Any] = {"machine": machine(PROCESSORS), "options": {**vars(options), "out": None}}

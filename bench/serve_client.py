@@ -1,4 +1,4 @@
-"""The client of bench/serve.py: requests that leave at planned times, and what became of them."""
+"""The client of bench/serve.py: requests sent at planned times, and their outcomes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-CHUNK = 1 << 18  # bytes that are sent or received at a time
-LONG = 1 << 20  # bytes of a body that is sent when the service says so
-HEAD = 1 << 16  # bytes of an answer's head at most
+CHUNK = 1 << 18  # bytes sent or received at a time
+LONG = 1 << 20  # bytes of a body sent only after the service agrees
+HEAD = 1 << 16  # maximum bytes of an answer's head
 
 
 class Asked(NamedTuple):
-    """A request: an image file and the filters, as texts, that are to run over it.
+    """A request: an image file and the filters to run on it, as text.
 
     Attributes
     ----------
-    expected : what `Outcome.found` must be, where answers are checked
-    kind : of which kind it is, of those that one makes
-    work : the seconds that such a request takes, where that is known
+    expected : required `Outcome.found`, if answers are checked
+    kind : kind of request
+    work : seconds that such a request takes, if known
     """
 
     body: bytes
@@ -56,18 +56,18 @@ class Asked(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a request.
+    """The outcome of a request.
 
     Attributes
     ----------
-    status : the HTTP status, 0 where no whole answer came
-    planned : when it was to leave, by `time.monotonic`
-    seconds : from then to the end of the answer, or to when it was given up
-    port : the client's own, of the connection
-    cache : what the service's cache did
-    parts : the seconds of the service's parts of the work, as it says
-    found : the status and, where answers are checked, the SHA-256 of a whole answer's body
-    error : why no answer came
+    status : the HTTP status; 0 without a complete answer
+    planned : planned time of sending, by `time.monotonic`
+    seconds : from then to the end of the answer, or until it was given up
+    port : the client's port of the connection
+    cache : use of the service's cache
+    parts : seconds of the parts of the work, as reported by the service
+    found : the status and, if answers are checked, the SHA-256 of a complete answer's body
+    error : reason for a missing answer
     """
 
     asked: Asked
@@ -82,17 +82,17 @@ class Outcome(NamedTuple):
 
     @property
     def is_wrong(self) -> bool:
-        """Whether an answer is neither the expected one nor a refusal because the service is busy."""
+        """Whether an answer is neither the expected one nor a refusal by a busy service."""
         return self.status not in (0, 503) and self.found != self.asked.expected
 
 
 class Client:
-    """Asks a service on this machine, over connections that are used again where the service allows it.
+    """Client of a service on this machine; connections are reused if the service allows it.
 
     Parameters
     ----------
-    checks : whether the answers' bodies are looked at
-    reuses : whether connections are used again
+    checks : whether the answers' bodies are checked
+    reuses : whether connections are reused
     """
 
     def __init__(self, port: int, checks: bool = False, reuses: bool = True) -> None:
@@ -131,7 +131,7 @@ class Client:
     async def _exchange(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: Asked, outcome: Outcome
     ) -> Outcome:
-        # Beside reading: a refusal comes before the body is sent.
+        # Sent while reading: a refusal may arrive before the body is sent.
         may_send = asyncio.Event()
         sending = asyncio.create_task(_send(writer, asked, may_send))
         is_reusable = False
@@ -159,7 +159,7 @@ class Client:
         )
 
     async def _read(self, reader: asyncio.StreamReader, length: int) -> str:
-        """The digest of an answer's body, if answers are checked."""
+        """Return the digest of an answer's body, if answers are checked."""
         digest = hashlib.sha256()
         while length:
             part = await reader.read(min(length, CHUNK))
@@ -195,7 +195,7 @@ def _read_head(head: bytes) -> tuple[int, dict[str, str]]:
 
 
 def _parts(timing: str) -> dict[str, float]:
-    """The seconds of each part of a Server-Timing header."""
+    """Return the seconds of each part of a Server-Timing header."""
     found = re.findall(r"([a-z0-9]+);dur=([0-9.]+)", timing)
     return {name: float(milliseconds) / 1e3 for name, milliseconds in found}
 
@@ -204,7 +204,7 @@ def _parts(timing: str) -> dict[str, float]:
 
 
 def arrivals(rate: float, seconds: float, seed: int = 0) -> list[float]:
-    """Seconds from the start at which requests leave: independent of each other, ``rate`` a second on average."""
+    """Return times of requests in seconds from the start: a Poisson process with ``rate`` per second."""
     rng = random.Random(seed)
     found: list[float] = []
     at = rng.expovariate(rate)
@@ -217,12 +217,12 @@ def arrivals(rate: float, seconds: float, seed: int = 0) -> list[float]:
 async def open_loop(
     client: Client, requests: Iterator[Asked], times: Iterable[float], patience: float
 ) -> list[Outcome]:
-    """Send each request at its time, whatever has become of those before.
+    """Send each request at its time, whether or not earlier ones were answered.
 
     Parameters
     ----------
     times : seconds from now
-    patience : seconds after the last time, when what is not answered is given up
+    patience : seconds after the last time before unanswered requests are given up
     """
     start = time.monotonic()
     tasks: list[asyncio.Task[Outcome]] = []
@@ -237,7 +237,7 @@ async def open_loop(
 async def closed_loop(
     client: Client, requests: Iterator[Asked], clients: int, seconds: float = math.inf
 ) -> list[Outcome]:
-    """Keep so many requests under way until the time, or the requests, are over."""
+    """Keep ``clients`` requests under way until the time is over or there are no more."""
     end = time.monotonic() + seconds
     found: list[Outcome] = []
 
@@ -250,13 +250,13 @@ async def closed_loop(
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """The least value that this share of all is not above; NaN if there is none."""
+    """Return the smallest value with at least this fraction of all values at or below it; NaN if there is none."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
 
 
 def probe(port: int, seconds: float, pause: float = 0.05) -> dict[str, list[float]]:
-    """Milliseconds that health and metrics take to answer; blocking, for a process that does nothing else.
+    """Measure the milliseconds that health and metrics take to answer; blocks, so run it in a separate process.
 
     An answer that is not 200 counts as infinitely late.
     """

@@ -1,8 +1,8 @@
-"""The services that bench/serve.py races: ``python bench/serve_peers.py NAME --port PORT --workers N``.
+"""The other services that bench/serve.py measures: ``python bench/serve_peers.py NAME --port PORT --workers N``.
 
-``blocking`` is Tornado whose handler calls gpuimg in the event loop. ``fastapi`` is FastAPI (Starlette where that is
-missing) and uvicorn, with OpenCV in `asyncio.to_thread`. Both take ``POST /v1/apply?f=...`` with the filters gaussian,
-sobel, threshold and median; they have neither limits nor a cache.
+``blocking`` is Tornado with a handler that calls gpuimg in the event loop. ``fastapi`` is FastAPI (Starlette if that
+is missing) and uvicorn, with OpenCV in `asyncio.to_thread`. Both take ``POST /v1/apply?f=...`` with the filters
+gaussian, sobel, threshold and median; they have neither limits nor a cache.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def fastapi(listener: socket.socket) -> None:
 
 
 def filtered(body: bytes, steps: list[str]) -> tuple[bytes, str]:
-    """An image file through filters by OpenCV, with the border modes and codec settings of gpuimg, and its type."""
+    """Filter an image file with OpenCV, with gpuimg's border modes and codec settings; return the file and its type."""
     import cv2
     import numpy as np
 
@@ -89,7 +89,7 @@ def filtered(body: bytes, steps: list[str]) -> tuple[bytes, str]:
         np.save(written, image)
         return written.getvalue(), "application/x-npy"
     if body.startswith(b"\x89PNG"):
-        # gpuimg's: the left neighbour subtracted, runs of equal differences, the fastest level.
+        # As gpuimg: left neighbour subtracted, run-length encoding, fastest level.
         suffix, settings = ".png", [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY]
         settings += [cv2.IMWRITE_PNG_STRATEGY_RLE, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB]
     elif body.startswith(b"\xff\xd8"):

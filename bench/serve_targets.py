@@ -1,4 +1,4 @@
-"""The processes of bench/serve.py: services and Redis servers, which end with the benchmark, and their memory."""
+"""The processes of bench/serve.py: services and Redis servers that end with the benchmark, and their memory."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 600  # in which filters may be compiled for the first time
+START_SECONDS = 600  # including the first compilation of filters
 END_SECONDS = 10
 SAMPLE_SECONDS = 0.2
 READY = re.compile(r"\(pid (\d+)\) is ready")
 
 
 class Target:
-    """A service that runs.
+    """A running service.
 
     Attributes
     ----------
-    pid : of the process that was started
+    pid : of the started process
     """
 
     def __init__(self, name: str, workers: int, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -55,7 +55,7 @@ class Target:
 
     @property
     def rss(self) -> int:
-        """Bytes of memory of all processes; what they share counts for each."""
+        """Return the bytes of memory of all processes; shared memory counts for each."""
         found = 0
         for process in self.processes:
             with suppress(psutil.Error):
@@ -63,7 +63,7 @@ class Target:
         return found
 
     def ready_workers(self) -> list[int]:
-        """Process IDs, of those that live, oldest first."""
+        """Return the process IDs of live workers, oldest first."""
         ready = [int(found[1]) for found in READY.finditer(self.log.read_text())]
         living = {process.pid for process in self.processes}
         return [pid for pid in ready if pid in living]
@@ -88,7 +88,7 @@ class Target:
 
 @contextmanager
 def gpuimg_service(*options: str, workers: int = 1, name: str = "gpuimg serve") -> Iterator[Target]:
-    """`gpuimg serve` with these options."""
+    """Run `gpuimg serve` with these options."""
     port = free_port()
     command = ["-P", "-m", "gpuimg", "serve", "--port", str(port), "--workers", str(workers), *options]
     with _started(name, workers, port, command) as target:
@@ -97,7 +97,7 @@ def gpuimg_service(*options: str, workers: int = 1, name: str = "gpuimg serve") 
 
 @contextmanager
 def peer(name: str, workers: int = 1) -> Iterator[Target]:
-    """One of bench/serve_peers.py."""
+    """Run one of the services in bench/serve_peers.py."""
     port = free_port()
     script = str(ROOT / "bench" / "serve_peers.py")
     with _started(name, workers, port, [script, name, "--port", str(port), "--workers", str(workers)]) as target:
@@ -127,14 +127,14 @@ def _started(name: str, workers: int, port: int, command: Sequence[str]) -> Iter
 
 
 def end_with_parent() -> None:
-    """In a new process: it is killed when the benchmark is."""
+    """Let the kernel kill this new process when the benchmark ends."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 class Redis:
-    """A Redis server that can be stopped and started again, with what it was told to keep gone."""
+    """A Redis server that can be stopped and started again, without its stored values."""
 
     def __init__(self, megabytes: int) -> None:
         self.port = free_port()
@@ -184,10 +184,10 @@ def redis(megabytes: int) -> Iterator[Redis]:
 
 
 class Memory:
-    """Watches the memory of a service, in a thread."""
+    """Samples the memory of a service in a thread."""
 
     def __init__(self, target: Target, pause: float = SAMPLE_SECONDS) -> None:
-        self.samples: list[tuple[float, int]] = []  # by time.monotonic, bytes
+        self.samples: list[tuple[float, int]] = []  # time.monotonic, bytes
         self._target = target
         self._pause = pause
         self._done = threading.Event()
@@ -231,7 +231,7 @@ def is_ready(port: int) -> bool:
 
 
 def clients_of(pid: int) -> set[int]:
-    """The ports of those who have a connection with a process."""
+    """Return the ports of the clients connected to a process."""
     with suppress(psutil.Error):
         return {each.raddr.port for each in psutil.Process(pid).net_connections("tcp") if each.raddr}
     return set()

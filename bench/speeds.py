@@ -1,7 +1,7 @@
-"""What "auto" goes by on a machine that has not been measured: ``python bench/speeds.py`` writes gpuimg/speeds.json.
+"""Measure the default speeds for machines without a calibration: ``python bench/speeds.py`` writes gpuimg/speeds.json.
 
-The file holds the seconds for each element and unit of work on one thread, by kernel and types: the least of several
-runs of the examples of each filter, with every dtype that it takes.
+The file holds the seconds per element and unit of work on one thread, by kernel and types: the minimum over several
+runs of each filter's examples, with every dtype that it takes.
 """
 
 from __future__ import annotations

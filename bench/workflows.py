@@ -1,6 +1,6 @@
-"""Races the scripts in docs/workflows against their originals: ``python bench/workflows.py --out NAME.json``.
+"""Race the scripts in docs/workflows against their originals: ``python bench/workflows.py --out NAME.json``.
 
-Both are warmed up and timed in turns on the same picture; scikit-image and SciPy use the threads that they can.
+Both are warmed up and timed in turns on the same picture; scikit-image and SciPy use as many threads as they can.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--megapixels", type=float, default=12)
     parser.add_argument("--backend", default="auto", help="ours")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
-    parser.add_argument("--seconds", type=float, default=20, help="for each pair, warm-up not counted")
+    parser.add_argument("--seconds", type=float, default=20, help="per pair, without warm-up")
     return parser.parse_args()
 
 
 def raced(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """The seconds of a script and of its original."""
+    """Time a script and its original."""
     import measuring
     from originals import WORKFLOWS
 

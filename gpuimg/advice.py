@@ -1,4 +1,4 @@
-"""What would run where, and why: `explain` and `backends`."""
+"""`explain` and `backends`: which backend a filter would run on, and why."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from gpuimg.plans.value import Value
 from gpuimg.registry import arguments
 from gpuimg.run import planned
 
-ROUNDS = 3  # of each backend, where `explain` measures
+ROUNDS = 3  # of each backend, if `explain` measures
 
 
 @dataclass(frozen=True, slots=True)
 class BackendStatus:
-    """A row of `backends`: can it run here, why not and what would help, what it runs on."""
+    """A row of `backends`: whether a backend can run here, why not and the remedy, and its threads or device."""
 
     name: str
     usable: bool
@@ -39,17 +39,16 @@ class BackendStatus:
 
 
 def backends() -> list[BackendStatus]:
-    """List the backends: usable on this machine or not, and why.
+    """List the backends and whether each is usable on this machine.
 
     Returns
     -------
-    list of `BackendStatus` with ``name``, ``usable``, ``reason`` (of one that is not usable, with the remedy) and
-    ``detail``
+    list of `BackendStatus` with ``name``, ``usable``, ``reason`` (why not, with the remedy) and ``detail``
 
     Notes
     -----
-    A GPU counts as usable only if a tiny kernel compiled, ran and gave the right answer, so the first call may take a
-    second.
+    A GPU counts as usable only if a tiny kernel compiles, runs and returns the right result, so the first call may take
+    a second.
 
     Examples
     --------
@@ -71,7 +70,7 @@ def _status(name: str) -> BackendStatus:
 
 @cache
 def unwritten(name: str, backend: str = "cuda") -> str | None:
-    """Which kernels of a filter are not written for a backend yet, in a sentence, or None."""
+    """Return which kernels of a filter are not written for a backend yet, as a message, or None."""
     found = all_filters()[name]
     shape = (16, 16, 3) if found.color else (16, 16)
     images = [np.zeros(shape, dtype) for dtype in DTYPES if dtype.kind in found.kinds]
@@ -83,7 +82,7 @@ def unwritten(name: str, backend: str = "cuda") -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One backend in an `Explanation`: predicted seconds, measured ones if there are any, or why it cannot run."""
+    """One backend in an `Explanation`: predicted seconds, measured ones if any, or why it cannot run."""
 
     backend: str
     predicted: float | None
@@ -92,14 +91,14 @@ class Row:
 
     @property
     def seconds(self) -> float:
-        """What "auto" goes by; infinite where the backend cannot run."""
+        """The seconds that "auto" compares; infinite if the backend cannot run."""
         known = self.predicted if self.measured is None else self.measured
         return math.inf if known is None else known
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What `explain` found; ``str()`` is the table, ``chosen`` the backend, ``why`` the reason."""
+    """The result of `explain`; ``str()`` is the table, ``chosen`` the backend, ``why`` the reason."""
 
     filter: str
     image: str
@@ -110,7 +109,7 @@ class Explanation:
 
     @property
     def why(self) -> str:
-        """Why this backend was chosen, in a sentence."""
+        """The reason why this backend was chosen."""
         if self.requested != "auto":
             return f"{self.chosen}: asked for by name"
         first, second = self.rows[:2]
@@ -122,7 +121,7 @@ class Explanation:
         )
         estimated = min(self.rows, key=lambda row: math.inf if row.predicted is None else row.predicted)
         if estimated is not first:
-            words += f"; {estimated.backend} was estimated to be faster, but such calls go by what was measured now"
+            words += f"; {estimated.backend} was estimated to be faster, but measured times now decide for such calls"
         return words
 
     def __str__(self) -> str:
@@ -132,7 +131,7 @@ class Explanation:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """The same as a table, which Jupyter shows."""
+        """Return the table as HTML, for Jupyter."""
         notes = "<br/>".join(map(escape, (self.why, *self._notes())))
         rows = [_html_row("th", COLUMNS), *[_html_row("td", cells) for cells in self._cells()]]
         return f"<p>{notes}</p><table>{''.join(rows)}</table>"
@@ -169,23 +168,23 @@ def explain(
     measure: bool = False,
     **params: Any,
 ) -> Explanation:
-    """Say which backend a filter would run on, and the seconds that this was chosen by.
+    """Explain which backend a filter would run on, and the seconds behind the choice.
 
     Parameters
     ----------
     filter : a filter or its name
-    image : the image it would be called with; it is not filtered unless ``measure`` is true
+    image : the image to filter; it is not filtered unless ``measure`` is true
     measure : whether to run the filter on every usable backend as well and show the median seconds. They replace the
-        predicted ones in this process, so that "auto" takes the measured best for such images from then on.
+        predicted ones in this process, so that "auto" then uses the fastest measured backend for such images.
     **params : the filter's parameters
 
     Returns
     -------
-    Explanation : ``str()`` of it is a table below a sentence that says why; it has ``chosen``, ``why`` and ``rows``
+    Explanation : with ``chosen``, ``why`` and ``rows``; its ``str()`` is the reason followed by a table
 
     Raises
     ------
-    ValueError : no filter has that name; and whatever the filter raises for these arguments
+    ValueError : no filter has that name; also any error that the filter raises for these arguments
 
     Examples
     --------
@@ -221,14 +220,14 @@ def _function(wanted: Callable[..., Any] | str) -> Callable[..., Any]:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What `plan` returns; ``str()`` is a table of the nodes.
+    """The result of `plan`; ``str()`` is a table of the nodes.
 
     Attributes
     ----------
     filter : name of the filter
     graph : `gpuimg.plans.graph.Graph`
-    stack : extents of the stack of images for each of which the graph is run; () for one image
-    backend : on which "auto" would run all of it
+    stack : shape of the stack of images; () for one image
+    backend : the backend that "auto" would choose
     """
 
     filter: str
@@ -246,7 +245,7 @@ class Description:
 
 
 def _table(graph: Graph, indent: str) -> list[str]:
-    """A line for each node; nodes with one number run some rows at a time, without images between them."""
+    """Return a line per node; nodes with one number run together, a few rows at a time, without images between them."""
     lines = []
     for number, group in enumerate(graph.chained, 1):
         for place, node in enumerate(group.nodes):
@@ -289,24 +288,24 @@ def plan(
     axes: str | None = None,
     **params: Any,
 ) -> Description:
-    """Describe the graph that a filter runs for images of a shape and dtype; nothing is computed.
+    """Describe the graph that a filter runs for images of a shape and dtype, without computing.
 
     Parameters
     ----------
     filter : a filter or its name
-    shape : (H, W) or (H, W, C), or what ``axes`` says
+    shape : (H, W) or (H, W, C), or as ``axes`` specifies
     dtype : of the image
-    axes : what the axes are, see `gpuimg.filters`
+    axes : meaning of the axes, see `gpuimg.filters`
     **params : the filter's parameters
 
     Returns
     -------
-    Description : its ``graph`` holds the nodes, ``str()`` shows them with their kernels, results and halos. Nodes under
-    one number run together, some rows at a time.
+    Description : its ``graph`` holds the nodes; ``str()`` shows them with their kernels, results and halos. Nodes under
+    one number run together, a few rows at a time.
 
     Raises
     ------
-    ValueError : no filter has that name; and whatever the filter raises for these arguments
+    ValueError : no filter has that name; also any error that the filter raises for these arguments
 
     Examples
     --------
@@ -327,7 +326,7 @@ def plan(
 def _row(name: str, job: Job, bound: Bound) -> Row:
     reason = choosing.refusal(name, bound)
     if reason is None and job.on_device and name != "cuda":
-        reason = "the image lies in GPU memory"
+        reason = "the image is in GPU memory"
     if reason is not None:
         return Row(name, None, None, reason)
     known = figures()
@@ -335,8 +334,8 @@ def _row(name: str, job: Job, bound: Bound) -> Row:
 
 
 def _measured(call: Callable[[], Any]) -> float:
-    """The median seconds of a call."""
-    call()  # compiled, threads and workers started
+    """Return the median seconds of a call."""
+    call()  # compile, start threads and workers
     taken = []
     for _ in range(ROUNDS):
         start = perf_counter()

@@ -3,8 +3,8 @@
 ::
 
     GpuimgError
-    ├── BackendUnavailable (RuntimeError)   a backend asked for by name cannot run here
-    ├── BackendFailed (RuntimeError)        a backend that could run broke while it ran
+    ├── BackendUnavailable (RuntimeError)   a backend requested by name cannot run here
+    ├── BackendFailed (RuntimeError)        a usable backend failed while running
     ├── ImageFileError (OSError)            a file is missing, not an image, over a limit or cannot be written
     │   ├── ImageFileDamaged                it is truncated or damaged
     │   └── CodecMissing                    it needs a package of codecs that is not installed
@@ -12,9 +12,9 @@
 
     UserWarning
     ├── CalibrationWarning                  some figures could not be measured and keep their former values
-    ├── FallbackWarning                     the work was done elsewhere than planned, and why
-    ├── MetadataWarning                     metadata of an image file were left out, and why
-    └── UntestedVersionWarning              a library is newer than any that gpuimg was tested with
+    ├── FallbackWarning                     the work ran on another backend than planned
+    ├── MetadataWarning                     metadata of an image file were left out
+    └── UntestedVersionWarning              a library is newer than any tested with gpuimg
 
 Wrong arguments raise ``TypeError`` (wrong kind of object or dtype) or ``ValueError`` (wrong value), as in NumPy.
 """
@@ -32,7 +32,7 @@ class GpuimgError(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, in one line: of the system's errors the file and the reason."""
+    """Return an error's message in one line; for system errors, the file and the reason."""
     if isinstance(error, MemoryError):
         return "not enough memory"
     if isinstance(error, OSError) and error.strerror:
@@ -41,12 +41,12 @@ def one_line(error: BaseException) -> str:
 
 
 def shown(text: str) -> str:
-    """A text in quotes; of a long one the beginning."""
+    """Return a text in quotes, truncated if long."""
     return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Issue a warning that points at the line outside of gpuimg which called it."""
+    """Issue a warning attributed to the line outside gpuimg that made the call."""
     level, frame = 1, sys._getframe(1)
     while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
         level, frame = level + 1, frame.f_back
@@ -54,7 +54,7 @@ def warn(message: str, category: type[Warning]) -> None:
 
 
 class BackendUnavailable(GpuimgError, RuntimeError):
-    """A backend asked for by name cannot run on this machine; the message says why and what would help."""
+    """A backend requested by name cannot run on this machine; the message says why and how to fix it."""
 
     def __init__(self, backend: str, reason: str) -> None:
         super().__init__(f"backend {backend!r} cannot run here: {reason}")
@@ -66,11 +66,11 @@ class BackendUnavailable(GpuimgError, RuntimeError):
 
 
 class BackendFailed(GpuimgError, RuntimeError):
-    """A backend that could run broke while it ran, for example because its worker processes kept dying."""
+    """A usable backend failed while running, for example because its worker processes kept dying."""
 
 
 class NoScratch(BackendFailed):
-    """Compiled code found no memory to work in."""
+    """Compiled code could not allocate its working memory."""
 
 
 class ImageFileError(GpuimgError, OSError):
@@ -86,11 +86,11 @@ class CodecMissing(ImageFileError):
 
 
 class ServeError(GpuimgError, RuntimeError):
-    """The HTTP service cannot start, for example because its port is in use; the message says what would help."""
+    """The HTTP service cannot start, for example because its port is in use; the message says how to fix it."""
 
 
 class FallbackWarning(UserWarning):
-    """The work was done elsewhere than planned; the message says where and why."""
+    """The work ran on another backend than planned; the message says which and why."""
 
 
 class CalibrationWarning(UserWarning):
@@ -98,8 +98,8 @@ class CalibrationWarning(UserWarning):
 
 
 class MetadataWarning(UserWarning):
-    """Metadata of an image file were left out: the message says which and why."""
+    """Metadata of an image file were left out; the message says which and why."""
 
 
 class UntestedVersionWarning(UserWarning):
-    """A library is newer than any that gpuimg was tested with; the message names it."""
+    """A library is newer than any tested with gpuimg; the message names it."""

@@ -1,4 +1,4 @@
-"""What EXIF and TIFF directories say of an image, read by Pillow once they are known to be sound."""
+"""EXIF and TIFF metadata of an image, read by Pillow after a check that they are not damaged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Pixels: TypeAlias = "np.ndarray[Any, Any]"
 
-# How to turn an image upright, by the number that EXIF and TIFF give its orientation.
+# How to turn an image upright, by its orientation number in EXIF and TIFF.
 UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     2: np.fliplr,
     3: lambda image: np.rot90(image, 2),
@@ -33,15 +33,15 @@ EXIF_PREFIX = b"Exif\0\0"
 ENTRY: dict[bool, Any] = {False: [("tag", "u2"), ("type", "u2"), ("count", "u4"), ("value", "u4")]}
 ENTRY[True] = [("tag", "u2"), ("type", "u2"), ("count", "u8"), ("value", "u8")]
 TYPE_BYTES = np.array([0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8, 0], np.float64)
-TEXTS = (1, 2, 6, 7)  # types of which tifffile makes no Python number each
-MOST_TAGS, MOST_NUMBERS = 300_000, 4_000_000  # a tag takes some microseconds, a number some dozen bytes
-MOST_SHARED = 4, 1 << 24  # tags may point at the same bytes: so many times the file's size and so many bytes more
+TEXTS = (1, 2, 6, 7)  # types whose values tifffile does not convert to one Python number each
+MOST_TAGS, MOST_NUMBERS = 300_000, 4_000_000  # a tag takes some microseconds, a number a few dozen bytes
+MOST_SHARED = 4, 1 << 24  # tags may share bytes: they may total this many times the file's size plus this many bytes
 
 
 def check_directories(file: BinaryIO, most: int, *, first: int | None = None, most_numbers: int = MOST_NUMBERS) -> None:
-    """Raise where a TIFF file's directories loop, overlap, leave the file or are more than ``most``.
+    """Raise if a TIFF file's directories form a loop, overlap, exceed the file or number more than ``most``.
 
-    ``first`` is the offset of a directory that stands alone, such as EXIF's, which is checked in place of the chain.
+    ``first`` is the offset of a single directory, such as EXIF's, to check in place of the chain.
 
     Raises
     ------
@@ -93,29 +93,29 @@ EXIF_DIRECTORY, GPS_DIRECTORY, INTEROPERABILITY = 34665, 34853, 40965
 RESOLUTION_TAGS = (282, 283, 296)  # across, down, unit
 INCH = 2  # the unit
 DESCRIPTION_TAG = 270
-# What is said of the picture: camera, time, artist, host, rating, copyright, Windows' texts. Others tell how the pixels
-# were stored, or by what program.
+# Tags that describe the picture: camera, time, artist, host, rating, copyright, Windows' texts. Others describe how and
+# by which program the pixels were stored.
 DESCRIPTIVE = (271, 272, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096))
-TEXT_TAGS = (271, 272, 306, 315, 316, 33432)  # of them, those that TIFF files have as well
+TEXT_TAGS = (271, 272, 306, 315, 316, 33432)  # those that TIFF files have as well
 SIZE_TAGS = (40962, 40963)  # of the pixels, in EXIF's directory
 XMP_ORIENTATION = re.compile(rb'(tiff:Orientation(?:\s*=\s*["\']|>))[0-9]')
 
 
 def upright(image: Pixels, orientation: int) -> Pixels:
-    """An image turned by the number that its file gives its orientation."""
+    """Return an image turned upright, given its orientation number."""
     return UPRIGHT[orientation](image) if orientation in UPRIGHT else image
 
 
 def orientation_of(image: Image.Image) -> int:
-    """The number that EXIF, or XMP, gives the orientation of an image, whose pixels are loaded; damage means 1."""
+    """Return the orientation number from EXIF or XMP of an image with loaded pixels; 1 if they are damaged."""
     try:
         return int(sound_exif(image).get(ORIENTATION_TAG, 1))
-    except Exception:  # the camera's notes may be damaged where the picture is not
+    except Exception:  # metadata may be damaged in an intact picture
         return 1
 
 
 def sound_exif(image: Image.Image) -> Image.Exif:
-    """The EXIF of an image, which takes bounded time and memory; raises anything where it is damaged."""
+    """Return the EXIF of an image in bounded time and memory; raise any exception if it is damaged."""
     block = exif_block(image.info)
     if block:
         read_exif(BytesIO(block))
@@ -123,9 +123,9 @@ def sound_exif(image: Image.Image) -> Image.Exif:
 
 
 def exif_block(info: dict[Any, Any]) -> bytes:
-    """The bytes of the EXIF in what Pillow says of a file."""
+    """Return the bytes of the EXIF in Pillow's ``info`` of a file."""
     block = info.get("exif") or b""
-    if not block and "Raw profile type exif" in info:  # as ImageMagick has it in PNG files
+    if not block and "Raw profile type exif" in info:  # as written by ImageMagick in PNG files
         block = bytes.fromhex("".join(info["Raw profile type exif"].split("\n")[3:]))
     if len(block) > MOST_BYTES:
         raise ValueError(f"more than {MOST_BYTES >> 20} MiB")
@@ -137,7 +137,7 @@ def read_exif(file: BinaryIO, most_numbers: int = EXIF_NUMBERS) -> Image.Exif:
 
     Raises
     ------
-    Exception : of any kind where it is damaged
+    Exception : of any kind, if it is damaged
     """
     from PIL import Image
 
@@ -155,7 +155,7 @@ def read_exif(file: BinaryIO, most_numbers: int = EXIF_NUMBERS) -> Image.Exif:
 
 
 def descriptive(exif: Image.Exif) -> bytes:
-    """What EXIF says of the picture, without the orientation, as the bytes of a new EXIF; b"" for nothing."""
+    """Return the bytes of a new EXIF with the tags that describe the picture, without orientation; b"" if none."""
     from PIL import Image
 
     kept = Image.Exif()
@@ -172,7 +172,7 @@ def descriptive(exif: Image.Exif) -> bytes:
 
 
 def described(block: bytes, tags: dict[int, Any], size: tuple[int, int]) -> bytes:
-    """EXIF with other tags, for an image of ``size`` columns and rows."""
+    """Return EXIF with other tags, for an image of ``size`` columns and rows."""
     from PIL import Image
 
     exif = read_exif(BytesIO(block)) if block else Image.Exif()
@@ -193,7 +193,7 @@ def _bytes_of(exif: Image.Exif) -> bytes:
 
 
 def upright_info(info: dict[Any, Any], orientation: int, mode: str) -> dict[Any, Any]:
-    """What Pillow's ``info`` says that holds still once the pixels are filtered and upright."""
+    """Return the parts of Pillow's ``info`` that still apply after the pixels are filtered and turned upright."""
     found = {name: info[name] for name in ("dpi", "icc_profile", "xmp") if info.get(name)}
     if orientation > 4 and isinstance(found.get("dpi"), tuple):
         found["dpi"] = found["dpi"][::-1]
@@ -207,16 +207,16 @@ def upright_info(info: dict[Any, Any], orientation: int, mode: str) -> dict[Any,
             exif = read_exif(BytesIO(block))
             exif.pop(ORIENTATION_TAG, None)
             found["exif"] = EXIF_PREFIX + _bytes_of(exif)
-    except Exception:  # damaged EXIF goes
+    except Exception:  # damaged EXIF is dropped
         found.pop("exif", None)
     return found
 
 
 def fits_profile(profile: bytes, channels: int) -> bool:
-    """Whether an ICC profile is of the colours that an image with so many channels has, or empty."""
+    """Whether an ICC profile is empty or its colour space fits an image with this many channels."""
     return not profile or profile[16:20] == (b"GRAY" if channels < 3 else b"RGB ")
 
 
 def upright_xmp(xmp: bytes) -> bytes:
-    """XMP that says that the picture stands upright."""
+    """Return XMP with the orientation set to upright."""
     return XMP_ORIENTATION.sub(rb"\g<1>1", xmp)

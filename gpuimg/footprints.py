@@ -1,4 +1,4 @@
-"""Footprints of usual shapes, for the filters that take one: erosion, dilation, opening, closing and the top hats."""
+"""Footprints of common shapes for the filters that take one: erosion, dilation, opening, closing and top hats."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def disk(radius: int) -> Array:
 
     Returns
     -------
-    (2 * radius + 1, 2 * radius + 1) array of uint8, 1 in the disk and 0 elsewhere: what `erosion`, `dilation`,
-    `opening`, `closing`, `white_tophat`, `black_tophat` and `morphological_gradient` take as ``footprint=``. In the
-    text of a step, on the command line and in a request, it is written ``erosion:footprint=disk(3)``.
+    (2 * radius + 1, 2 * radius + 1) array of uint8, 1 in the disk and 0 elsewhere, for the ``footprint`` of `erosion`,
+    `dilation`, `opening`, `closing`, `white_tophat`, `black_tophat` and `morphological_gradient`. In the text of a
+    step, on the command line and in a request, it is written ``erosion:footprint=disk(3)``.
 
     Raises
     ------
-    TypeError, ValueError : ``radius`` is not a whole number, or negative
+    TypeError, ValueError : ``radius`` is not an integer, or is negative
 
     References
     ----------
@@ -60,12 +60,12 @@ def square(width: int) -> Array:
 
     Returns
     -------
-    (width, width) array of uint8, all 1, for the filters that take ``footprint=``, see `disk`. They also take the
+    (width, width) array of uint8, all 1, for the filters that take ``footprint``, see `disk`. They also take the
     width itself.
 
     Raises
     ------
-    TypeError, ValueError : ``width`` is not a whole number, or not positive
+    TypeError, ValueError : ``width`` is not an integer, or not positive
 
     References
     ----------
@@ -93,11 +93,11 @@ def diamond(radius: int) -> Array:
     Returns
     -------
     (2 * radius + 1, 2 * radius + 1) array of uint8, 1 in the diamond and 0 elsewhere, for the filters that take
-    ``footprint=``, see `disk`
+    ``footprint``, see `disk`
 
     Raises
     ------
-    TypeError, ValueError : ``radius`` is not a whole number, or negative
+    TypeError, ValueError : ``radius`` is not an integer, or is negative
 
     References
     ----------
@@ -118,7 +118,7 @@ def diamond(radius: int) -> Array:
 
 
 def _distances(radius: Any) -> tuple[Array, Array]:
-    """Distances to the middle, of rows and of columns."""
+    """Return the distances of rows and columns to the centre."""
     reach = whole("radius", radius, low=0, high=LONGEST_WINDOW // 2)
     steps = np.abs(np.arange(-reach, reach + 1))
     return steps[:, None], steps

@@ -1,4 +1,4 @@
-"""Caches of what functions return, bounded by its bytes as well as its number."""
+"""Caches of function results, bounded in number and in bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST_BYTES = 16 << 20  # of each cache
 
 
 class _TooLarge(Exception):
-    """What a function returned that is not kept."""
+    """A result that is too large to keep."""
 
     def __init__(self, result: Any) -> None:
         super().__init__("too large to keep")
@@ -19,17 +19,17 @@ class _TooLarge(Exception):
 
 
 def kept(count: int, nbytes: Callable[[Any], int], most: int = MOST_BYTES) -> Callable[[Function], Function]:
-    """Keep what a function returns, as `functools.lru_cache` does, up to ``most`` bytes.
+    """Cache a function's results, as `functools.lru_cache` does, up to ``most`` bytes.
 
     Parameters
     ----------
-    count : how many results are kept
-    nbytes : the bytes of a result
-    most : the bytes of all; what exceeds them by itself is not kept, and all is let go of when more would be
+    count : maximum number of results kept
+    nbytes : function that returns the bytes of a result
+    most : maximum bytes of all results; a larger result is not kept, and the cache is cleared when it would exceed this
 
     Returns
     -------
-    a decorator; the function gets ``cache_clear``
+    a decorator; the decorated function has ``cache_clear``
     """
 
     def decorate(function: Function) -> Function:

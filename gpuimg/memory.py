@@ -1,11 +1,12 @@
-"""Memory for large results, used again once the last array on it is gone.
+"""Memory for large results, reused once the last array on it is gone.
 
-The system hands out fresh memory zeroed, a page at a time, as it is first touched; for 50 megapixels that takes longer
-than inverting them. So blocks are kept for the next result of about the same size, a share of the machine's memory at
-most. They are marked as free: the system takes their pages back as soon as it needs them.
+The system zeroes fresh memory page by page at first access; for 50 megapixels that takes longer than inverting them. So
+blocks are kept for the next result of about the same size, up to a fraction of the machine's memory. They are marked as
+free: the system takes their pages back when it needs them.
 
-Blocks that a device copies to or from may be page-locked, so that it reaches them without a copy in between. Locking
-takes as long as several copies: it pays for sizes that come again. Locked blocks are kept in preference to others.
+Blocks that a device copies to or from may be page-locked, so that it accesses them without an intermediate copy.
+Locking takes as long as several copies, so it pays only for sizes that recur. Locked blocks are kept in preference to
+others.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ import numpy as np
 
 from gpuimg import stopping
 
-SMALLEST = 8 << 20  # below, malloc keeps memory itself
+SMALLEST = 8 << 20  # malloc reuses smaller blocks itself
 HUGE_PAGE = 2 << 20
-COPIED_AT_ONCE = 4 << 20  # bytes of a copy between looks at the stop flag
+COPIED_AT_ONCE = 4 << 20  # bytes copied between checks of the stop flag
 LARGEST_WASTE = 1.25  # a block may be larger than requested by this factor
 _SUPPORTED = hasattr(mmap, "MADV_FREE") and hasattr(mmap, "MAP_PRIVATE")
 
-Locker = Callable[[int, int], Callable[[], object]]  # takes an address and a size; returns what undoes it
+Locker = Callable[[int, int], Callable[[], object]]  # takes an address and a size; returns a function that undoes it
 
 
 class Block(mmap.mmap):
-    """Memory of one array after the other."""
+    """Memory used for successive arrays."""
 
     unlock: Callable[[], object] | None = None  # undoes the locking, in the process that did it
     process = 0
@@ -49,7 +50,7 @@ class Block(mmap.mmap):
 
     @property
     def is_locked(self) -> bool:
-        """Whether its pages are those that the device knows: a forked process may have others."""
+        """Whether its pages are still those locked for the device: a forked process may have copies."""
         return self.process == os.getpid() and self.forks == _forks
 
     def __del__(self) -> None:
@@ -57,23 +58,23 @@ class Block(mmap.mmap):
             return
         _locked_bytes.pop(id(self), None)
         if self.process == os.getpid():
-            with contextlib.suppress(Exception):  # the device is lost; it holds nothing any more
+            with contextlib.suppress(Exception):  # the device is lost and holds nothing any more
                 self.unlock()
 
 
-# Only whole operations on them, each of them atomic: arrays die in any thread, and while the garbage collector runs.
+# Changed by atomic operations only: arrays are freed in any thread, and while the garbage collector runs.
 _kept: deque[Block] = deque()
 _kept_locked: deque[Block] = deque()
-_locked_bytes: dict[int, int] = {}  # of all locked blocks, by their identity
+_locked_bytes: dict[int, int] = {}  # of all locked blocks, by id
 
 _locking = threading.RLock()  # signal handlers may call filters
-_wishes: dict[int, int] = {}  # how often a device has copied to or from unlocked blocks, by their size
+_wishes: dict[int, int] = {}  # number of device copies to or from unlocked blocks, by size
 _forks = 0
 
 
 @cache
 def machine_memory() -> int:
-    """Bytes of memory that the machine has, or that a control group allows; 8 GiB where the system does not say."""
+    """Return the machine's memory in bytes, or a control group's limit; 8 GiB if unknown."""
     try:
         physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -85,7 +86,7 @@ GROUPS = Path("/sys/fs/cgroup")
 
 
 def _group_limits(membership: str = "/proc/self/cgroup", root: Path = GROUPS) -> Iterator[int]:
-    """The limits of the control groups that this process is in, of both versions."""
+    """Yield the limits of this process's control groups, of both versions."""
     try:
         lines = Path(membership).read_text().splitlines()
     except (OSError, UnicodeDecodeError):
@@ -98,7 +99,7 @@ def _group_limits(membership: str = "/proc/self/cgroup", root: Path = GROUPS) ->
         group = top / path.lstrip("/")
         for folder in dict.fromkeys([group, *group.parents, top]):
             if folder.is_relative_to(top):
-                with contextlib.suppress(OSError, ValueError):  # not there, or "max"
+                with contextlib.suppress(OSError, ValueError):  # missing, or "max"
                     yield int((folder / name).read_text())
 
 
@@ -108,7 +109,7 @@ LOCKED_FROM = 3  # uses of blocks of one size by a device
 
 
 def new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """A C-contiguous array, as `numpy.empty` returns, in used memory if there is some of that size."""
+    """Return a C-contiguous array, like `numpy.empty`, in kept memory if there is some of that size."""
     nbytes = math.prod(shape) * dtype.itemsize
     if nbytes < SMALLEST or not _SUPPORTED:
         try:
@@ -118,13 +119,13 @@ def new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, A
             return np.empty(shape, dtype)
     block = _take(nbytes)
     if block is None:
-        _kept.clear()  # what is kept does not fit what is wanted now, and must not come on top of it
+        _kept.clear()  # kept memory that does not fit must not add to the new block
         block = _map(nbytes)
     return np.empty(shape, dtype) if block is None else np.asarray(_Lease(block, shape, dtype))
 
 
 def copy_pixels(source: np.ndarray[Any, Any], target: np.ndarray[Any, Any]) -> None:
-    """Copy an image into memory of its shape; watched work may stop in between."""
+    """Copy an image into memory of its shape; watched work can be stopped meanwhile."""
     if stopping.watch() is None or target.nbytes <= COPIED_AT_ONCE or np.may_share_memory(source, target):
         np.copyto(target, source)
         return
@@ -135,7 +136,7 @@ def copy_pixels(source: np.ndarray[Any, Any], target: np.ndarray[Any, Any]) -> N
 
 
 def block_of(array: np.ndarray[Any, Any]) -> Block | None:
-    """The block that an array from `new_array`, or a view of one, lies in."""
+    """Return the block of an array from `new_array`, or of a view of one."""
     base: object = array
     while isinstance(base, np.ndarray):
         base = base.base
@@ -143,13 +144,13 @@ def block_of(array: np.ndarray[Any, Any]) -> Block | None:
 
 
 def lock(block: Block, call: Locker) -> bool:
-    """Whether a block is page-locked, which ``call`` does once it is worth it. Ask once for each use."""
+    """Page-lock a block with ``call`` once that pays, and return whether it is locked. Call once for each use."""
     if block.is_locked:
         return True
     with _locking:
         if block.unlock is None and _is_worth_locking(len(block)):
             forks = _forks
-            with contextlib.suppress(Exception):  # the system or the driver refuses
+            with contextlib.suppress(Exception):  # refused by the system or the driver
                 block.unlock = call(block.address, len(block))
                 block.process, block.forks = os.getpid(), forks
                 _locked_bytes[id(block)] = len(block)
@@ -158,11 +159,11 @@ def lock(block: Block, call: Locker) -> bool:
 
 
 def _is_worth_locking(size: int) -> bool:
-    """Whether blocks of this size come again and again; makes room for another locked one then."""
+    """Return whether blocks of this size recur; if so, make room for another locked one."""
     if len(_wishes) > 100:  # images of all sizes
         _wishes.clear()
     wishes = _wishes.get(size, 0) + 1
-    _wishes[size] = wishes % LOCKED_FROM  # what is refused now is tried again later
+    _wishes[size] = wishes % LOCKED_FROM  # refused locking is tried again later
     in_use = locked() - sum(map(len, list(_kept_locked)))
     if wishes < LOCKED_FROM or in_use + size > MOST_LOCKED:
         return False
@@ -173,23 +174,23 @@ def _is_worth_locking(size: int) -> bool:
 
 
 def locked() -> int:
-    """How many bytes are page-locked, in use or kept."""
+    """Return the number of page-locked bytes, in use or kept."""
     return sum(list(_locked_bytes.values()))
 
 
 def release_locked() -> None:
-    """Give page-locked memory that is kept back to the system."""
+    """Return kept page-locked memory to the system."""
     _kept_locked.clear()
 
 
 def release() -> None:
-    """Give all memory that is kept back to the system."""
+    """Return all kept memory to the system."""
     _kept.clear()
     release_locked()
 
 
 def kept() -> int:
-    """How many bytes are kept."""
+    """Return the number of bytes kept."""
     return sum(map(len, [*list(_kept), *list(_kept_locked)]))
 
 
@@ -210,7 +211,7 @@ def _take_from(blocks: deque[Block], nbytes: int) -> Block | None:
 
 
 def _map(nbytes: int) -> Block | None:
-    """A new block, or None where NumPy is to say that there is not enough memory."""
+    """Map a new block; None if there is not enough memory, so that NumPy raises the error."""
     try:
         block = Block(-1, -(-nbytes // HUGE_PAGE) * HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except (OSError, OverflowError):
@@ -225,13 +226,13 @@ def _give_back(block: Block) -> None:
         if block.is_locked:
             _kept_locked.append(block)
     elif kept() + len(block) <= MOST_KEPT:
-        with contextlib.suppress(OSError):  # then its pages stay taken
+        with contextlib.suppress(OSError):  # its pages then stay in use
             block.madvise(mmap.MADV_FREE)
         _kept.append(block)
 
 
 class _Lease:
-    """The memory of one array, which looks at it through NumPy's array interface and keeps it alive."""
+    """The memory of one array, which refers to it through NumPy's array interface and keeps it alive."""
 
     __slots__ = ("__array_interface__", "block")
 
@@ -257,5 +258,5 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # Locked pages would be copied at once.
+    # Locked pages would be copied immediately.
     os.register_at_fork(before=release_locked, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

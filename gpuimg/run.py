@@ -34,7 +34,7 @@ PLANNING: ContextVar[bool] = ContextVar("gpuimgPLANNING", default=False)
 
 
 class Planned(Exception):
-    """What a filter would run."""
+    """Raised in place of running a filter, with its image and graph."""
 
     def __init__(self, source: Source, bound: Bound) -> None:
         super().__init__("planned")
@@ -59,16 +59,16 @@ def run(
     plan : function of values, one for each image, and parameters; see `gpuimg.plans`
     source : the image, as `gpuimg.images.accept` returned it
     parameters : of the plan
-    others : further images, of the same rows and in the same memory
-    tables : small arrays, which the plan gets behind the images; their contents are not part of it
+    others : further images, with the same rows and in the same memory
+    tables : small arrays, passed to the plan after the images; the graph does not depend on their contents
     alpha : how the filter treats the alpha channel of an image that has one, see `gpuimg.plans.alpha`
-    backend : a name, or None for the one in force
-    out : array for the result, of its shape and dtype, or a tuple of them for several; any memory layout, and it may
-        overlap the image
+    backend : a name, or None for the current one
+    out : array for the result, with its shape and dtype, or a tuple of arrays for several results; any memory layout,
+        may overlap the image
 
     Raises
     ------
-    BackendUnavailable : a backend asked for by name cannot run here
+    BackendUnavailable : a backend requested by name cannot run here
     """
     array, restore, on_device, axes, has_alpha = source
     key = None
@@ -88,7 +88,7 @@ def run(
     if others or tables:
         bound = bound_to(plan, array, *others, tables=tables, parameters=parameters)
         graph = bound.graph
-    else:  # what `bound_to` and `Bound` do, in half the time
+    else:  # as `bound_to` and `Bound`, in half the time
         graph = graph_of(plan, ((array.shape, array.dtype),), 0, parameters)
         bound = _new(Bound, (graph, (array,)))
     if PLANNING.get():
@@ -116,7 +116,7 @@ def run(
 
 
 class _Quick(NamedTuple):
-    """A graph that is one short call, and what that needs; see `gpuimg.backend.calls.Quick`."""
+    """A graph that is one short call, with the data for the call; see `gpuimg.backend.calls.Quick`."""
 
     graph: Graph
     fill: Callable[..., int]
@@ -127,14 +127,13 @@ class _Quick(NamedTuple):
 
 QUICK_KEPT = 256
 SMALL_TABLES = 1 << 14  # bytes of the tables of a graph that is kept
-_quick: dict[Any, _Quick] = {}  # by plan, parameters, shapes and dtypes of the images
+_quick: dict[Any, _Quick] = {}  # key: plan, parameters, shapes and dtypes of the images
 
 
 def _filled_at_once(
     quick: _Quick, image: Any, others: tuple[Any, ...], backend: BackendName | None, out: Any
 ) -> Any | None:
-    """The result of one short call in this thread, as `run` has it, without what longer work and other kinds of array
-    need; None where it is not to be had so."""
+    """Return the result of one short call in this thread, without the overhead of `run`; None if not possible."""
     graph, fill, shape, dtype, _ = quick
     if backend != "single":
         name = backend if type(backend) is str else dispatch.requested(backend)
@@ -145,7 +144,7 @@ def _filled_at_once(
     if out is None:
         try:
             out = empty(shape, dtype)
-        except MemoryError:  # `run` lets go of what is kept for later results
+        except MemoryError:  # `run` releases memory kept for later results
             return None
     elif type(out) is not ndarray or out.shape != shape or out.dtype != dtype or not out.flags.carray:
         return None
@@ -155,10 +154,10 @@ def _filled_at_once(
 def at_once(
     plan: Plan, image: Any, parameters: tuple[Hashable, ...], backend: BackendName | None, out: Any | None
 ) -> Any | None:
-    """The result of a plan that `run` has run before, on one image of the same shape and dtype and with the same
-    parameters, if it is one short call; None otherwise, and then `run` does it.
+    """Return the result of a plan that is one short call; None otherwise, for `run` to do it.
 
-    For plans that one filter has, which checks images by their shapes and dtypes only: these have been checked.
+    `run` must have run the plan on an image of the same shape and dtype with the same parameters. For plans of a single
+    filter that checks only shapes and dtypes of images: these have been checked then.
     """
     if type(image) is not ndarray:
         return None
@@ -180,9 +179,9 @@ class _Each(NamedTuple):
 
 
 def _checked_outs(out: Any, source: Source, graph: Graph) -> tuple[Any, ...]:
-    """Check what the results are to be written to: one array, or a tuple of as many as there are results."""
+    """Check the ``out`` argument: one array, or a tuple with one array per result."""
     if source.restore is not None:
-        raise TypeError("out works with NumPy and CuPy images only; this image is of another kind")
+        raise TypeError("out works with NumPy and CuPy images only, not with this kind of image")
     outs = (out,) if graph.is_single else out
     if not isinstance(outs, tuple) or len(outs) != len(graph.results):
         raise TypeError(f"out must be a tuple of {len(graph.results)} arrays, got {type(out).__name__}")
@@ -194,7 +193,7 @@ def _checked_outs(out: Any, source: Source, graph: Graph) -> tuple[Any, ...]:
     if len(outs) > 1:
         hosts = [each for each in outs if isinstance(each, np.ndarray)]
         if any(np.may_share_memory(*both) for both in combinations(hosts, 2)):
-            raise ValueError("out must be arrays that do not overlap, got two that overlap")
+            raise ValueError("out must be arrays that do not overlap, got overlapping ones")
     return outs
 
 
@@ -207,7 +206,7 @@ def _run_stack(
     backend: BackendName | None,
     out: Any | None,
 ) -> Any:
-    """`run` for each image of a stack, with the axes of the results in the caller's order."""
+    """Run the graph for each image of a stack and return the results with the caller's order of axes."""
     images = [_as_list(array, source) for array in (source.array, *others)]
     graph = graph_of(plan, tuple([(each.shape[1:], each.dtype) for each in images]), len(tables), parameters)
     bounds = [Bound(graph, (*each, *tables)) for each in zip(*images, strict=True)]
@@ -227,13 +226,13 @@ def _run_stack(
 
 
 def _as_list(array: Any, source: Source) -> Any:
-    """A stack with all its axes made one."""
+    """Flatten all stack axes into one."""
     stack = source.stack
     return array.reshape(math.prod(stack), *array.shape[len(stack) :])
 
 
 def _arranged_outs(out: Any, source: Source, graph: Graph) -> list[Any]:
-    """The caller's memory for the results of a stack, with its axes in the order for kernels."""
+    """Return the caller's memory for the results of a stack, with the kernels' order of axes."""
     assert source.axes is not None
     arrange, stack = source.axes.arranged_out, len(source.stack)
     outs = zip(_checked_outs(out, source, graph), graph.results, strict=True)
@@ -241,14 +240,14 @@ def _arranged_outs(out: Any, source: Source, graph: Graph) -> list[Any]:
 
 
 def _memory_of(source: Source, value: AnyValue, target: Any | None, read: tuple[Any, ...]) -> Any | None:
-    """Memory for the results of a stack, ``target`` where it can be written to; None for numbers."""
+    """Return memory for the results of a stack, ``target`` if it can be used directly; None for numbers."""
     if isinstance(value, Small):
         return None
     return target if target is not None and _usable_directly(target, read) else new_result(source, value)
 
 
 def _filled(name: str, source: Source, bounds: list[Bound], memory: list[Any | None]) -> list[Any]:
-    """The results of a stack in this memory."""
+    """Run the graphs of a stack with their results in this memory."""
     count = len(bounds)
     lists = [(None,) * count if array is None else _as_list(array, source) for array in memory]
     made = run_on(name, source, bounds[0], _Each(bounds, list(zip(*lists, strict=True))).on)
@@ -259,16 +258,16 @@ def _filled(name: str, source: Source, bounds: list[Bound], memory: list[Any | N
 
 
 def _numbers(value: AnyValue, each: list[Any], source: Source) -> np.ndarray[Any, Any]:
-    """The small results of a stack as one array; of lists, those of all images with the images' indices in front."""
+    """Join the small results of a stack into one array; lists are concatenated, with the image index in front."""
     if isinstance(value, Small) and value.listed:
         indices = np.array(list(np.ndindex(source.stack)), np.int64).reshape(len(each), len(source.stack))
         return np.hstack([np.repeat(indices, list(map(len, each)), axis=0), np.concatenate(each)])
     stacked = np.stack(each)
-    return stacked.reshape((*source.stack, *stacked.shape[1:]))[()]  # a scalar of a single image
+    return stacked.reshape((*source.stack, *stacked.shape[1:]))[()]  # a scalar for a single image
 
 
 def _in_given_order(source: Source, value: AnyValue, made: Any) -> Any:
-    """A stack of results in the caller's order of axes and kind of array."""
+    """Return a stack of results in the caller's order of axes and kind of array."""
     if isinstance(value, Small):
         return made
     result = contiguous(source.axes.restored(made))  # type: ignore[union-attr]
@@ -276,7 +275,7 @@ def _in_given_order(source: Source, value: AnyValue, made: Any) -> Any:
 
 
 def _handed(restore: Callable[[Any], Any] | None, value: AnyValue, made: Any) -> Any:
-    """A result in the kind of array that the image had."""
+    """Return a result in the image's kind of array."""
     if isinstance(value, Small):
         return made
     if made.dtype != value.dtype:  # kernels know masks as bytes
@@ -309,9 +308,9 @@ def _usable_directly(out: Any, read: tuple[Any, ...]) -> bool:
 
 
 def new_result(source: Source, result: Value) -> Any:
-    """Memory for a result, or for those of a stack."""
+    """Allocate memory for a result, or for those of a stack."""
     if 0 in source.shape and 0 not in result.shape:
-        raise ValueError(f"image is empty, shape {source.shape}: there is nothing to make the shape {result.shape} of")
+        raise ValueError(f"image must not be empty for a result of shape {result.shape}, got shape {source.shape}")
     shape = (*source.stack, *result.shape)
     if source.on_device:
         with source.array.device:
@@ -320,10 +319,10 @@ def new_result(source: Source, result: Value) -> Any:
 
 
 def on_streams_of(image: Any, others: Iterable[Any] = ()) -> Callable[[Callable[[], Any]], Any]:
-    """A function that calls another one, in any thread, as if it were called here.
+    """Return a function that calls another one in any thread as if it were called here.
 
-    For an image in GPU memory it does so in the present streams of the present device and of those that the image and
-    ``others`` lie on, and waits for them.
+    If the image is in GPU memory, the call uses the current streams of the current device and of the devices of the
+    image and ``others``, and waits for them.
     """
     if not lies_on_device(image):
         return _call
@@ -336,9 +335,9 @@ def on_streams_of(image: Any, others: Iterable[Any] = ()) -> Callable[[Callable[
         with device:
             streams[device.id] = device, cupy.cuda.get_current_stream()
         if not isinstance(each, cupy.ndarray):
-            device.synchronize()  # another library's stream of this thread is not that of the other one
+            device.synchronize()  # another library's stream in this thread is not its stream in the other thread
     streams.pop(here.id, None)
-    entered = [*streams.values(), (here, cupy.cuda.get_current_stream())]  # the present device is the last one
+    entered = [*streams.values(), (here, cupy.cuda.get_current_stream())]  # the current device comes last
 
     def call(function: Callable[[], Any]) -> Any:
         with ExitStack() as stack:
@@ -356,7 +355,7 @@ def _call(function: Callable[[], Any]) -> Any:
 
 
 def planned(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> tuple[Source, Bound]:
-    """The image and what a filter would run."""
+    """Return the image and the graph that a filter would run."""
     token = PLANNING.set(True)
     try:
         function(image, **params)
@@ -364,11 +363,11 @@ def planned(function: Callable[..., Any], image: Any, params: dict[str, Any]) ->
         return found.source, found.bound
     finally:
         PLANNING.reset(token)
-    raise TypeError(f"filter must be one of gpuimg's filters, {function!r} ran nothing")
+    raise TypeError(f"filter must be one of gpuimg's filters, got {function!r}, which ran none")
 
 
 def planned_results(function: Callable[..., Any], image: Any, params: dict[str, Any]) -> tuple[Value, ...]:
-    """The images that a filter would return, without their pixels; () where it returns numbers."""
+    """Return the values of the images that a filter would return; () if it returns numbers."""
     source, bound = planned(function, image, params)
     images = [value for value in bound.graph.results if isinstance(value, Value)]
     return tuple([Value(given_shape(source, value.shape), value.dtype) for value in images])

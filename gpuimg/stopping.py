@@ -54,22 +54,22 @@ class Watch:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the work is to end at the next check."""
+        """Whether the work should end at the next check."""
         return self._flag.value != 0
 
     @property
     def address(self) -> int:
-        """Address of the flag, which is nonzero once the work is to end."""
+        """Address of the flag, which is nonzero once the work should end."""
         return ctypes.addressof(self._flag)
 
-    def beside(self) -> Watch:
+    def for_helper(self) -> Watch:
         """Return a watch for another thread that helps with the work and stops with it."""
         other = Watch()
         other._flag, other.deadline, other.processors = self._flag, self.deadline, self.processors
         return other
 
     def look(self) -> None:
-        """Raise `Stopped` if the work is to stop or its deadline has passed."""
+        """Raise `Stopped` if the work should stop or its deadline has passed."""
         if self.is_stopped or (self.deadline is not None and time.monotonic() > self.deadline):
             raise Stopped
 
@@ -141,14 +141,14 @@ def flag() -> int:
 
 
 def look() -> None:
-    """Raise `Stopped` if this thread's work is to stop."""
+    """Raise `Stopped` if this thread's work should stop."""
     found = local.stopper
     if found is not None:
         found.look()
 
 
 def within(done: float) -> None:
-    """Set the fraction of the current part of the work that is done, and raise `Stopped` if it is to stop."""
+    """Set the fraction of the current part of the work that is done, and raise `Stopped` if it should stop."""
     found = local.stopper
     if found is not None:
         found._part = done

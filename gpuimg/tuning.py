@@ -1,7 +1,8 @@
-"""`calibrate`: measure this machine, so that "auto" chooses by its speeds and not by guesses.
+"""`calibrate`: measure this machine, so that "auto" chooses by measured speeds instead of defaults.
 
 Other processes disturb measurements. So each is taken several times: it counts if the times differ little and the
-processors worked for this process most of the time, else it is repeated, and at last the former figure is kept.
+processors worked for this process most of the time. Otherwise it is repeated; if all attempts fail, the former figure
+is kept.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ from gpuimg.warming import compile_all
 SHAPE = (1024, 1536)
 DTYPES = ("uint8", "uint16", "float32")
 SECONDS = 30.0
-COMPILING = 15.0  # of them
+COMPILING = 15.0  # of these seconds
 ATTEMPTS = 4
-ATTEMPT_SECONDS = 1.5  # after which nothing is tried again
+ATTEMPT_SECONDS = 1.5  # after which no measurement is repeated
 ROUNDS = 9
 FILTER_ATTEMPTS = 2
 RUNS = 3  # of each filter
-RUN_SPREAD = 1.5  # of the median over the least of them
-SPREAD = 0.3  # of times that are steady: between the quartiles, relative to the median
-# Of the processors' time that a thread each could have had. Cores of two speeds come to two thirds with bands of equal
-# size; one other busy process takes more, because all wait for the band on its core.
+RUN_SPREAD = 1.5  # maximum ratio of the median to the minimum
+SPREAD = 0.3  # maximum interquartile range of steady times, relative to the median
+# Fraction of the processor time available to one thread each. Cores of two speeds reach two thirds with bands of equal
+# size; one other busy process costs more, because all wait for the band on its core.
 SHARE = 0.65
 SINGLE_SHARE = 0.8
 LIMITS = {
@@ -59,8 +60,8 @@ class Reading(NamedTuple):
     Attributes
     ----------
     value : the median
-    spread : between the quartiles, relative to the median
-    is_disturbed : whether other processes had much of the processors' time
+    spread : interquartile range relative to the median
+    is_disturbed : whether other processes used much of the processor time
     """
 
     value: float
@@ -69,16 +70,16 @@ class Reading(NamedTuple):
 
 
 def calibrate(*, progress: Callable[[str], None] | None = None) -> Figures:
-    """Measure this machine and store the figures that backends are chosen by.
+    """Measure this machine and store the figures used to choose backends.
 
     Parameters
     ----------
-    progress : called with the name of each thing before it is measured, or when it is compiled
+    progress : called with the name of each item before it is measured, or when it is compiled
 
     Returns
     -------
-    `gpuimg.machine.Figures` : seconds for a call on each backend, bytes a second, and the speed of each kernel. They
-    are stored in gpuimg's cache folder (``GPUIMG_CACHE_DIR``) and hold at once.
+    `gpuimg.machine.Figures` : seconds per call on each backend, bytes per second, and the speed of each kernel. They
+    are stored in gpuimg's cache folder (``GPUIMG_CACHE_DIR``) and take effect at once.
 
     Raises
     ------
@@ -86,13 +87,13 @@ def calibrate(*, progress: Callable[[str], None] | None = None) -> Figures:
 
     Warns
     -----
-    CalibrationWarning : some figures could not be measured, because other processes disturbed it or time ran out. They
+    CalibrationWarning : some figures could not be measured, because other processes interfered or time ran out. They
         keep their former values.
 
     Notes
     -----
-    Takes about half a minute. Filters that are not compiled yet are compiled first, for half of that time at most; call
-    `gpuimg.warmup` before to have all measured. Leave the machine alone meanwhile.
+    Takes about half a minute. Filters that are not compiled yet are compiled first, for at most half of that time; call
+    `gpuimg.warmup` beforehand to measure all of them. Run nothing else on the machine meanwhile.
     """
     report = progress or (lambda _: None)
     deadline = perf_counter() + SECONDS
@@ -121,7 +122,7 @@ def calibrate(*, progress: Callable[[str], None] | None = None) -> Figures:
 
 
 def _compile(tasks: Sequence[tuple[str, str]], report: Callable[[str], None]) -> set[tuple[str, str]]:
-    """Compile filters, as many as there is time for; returns those that are ready."""
+    """Compile as many filters as there is time for; return those that are ready."""
     ready = set()
 
     def done(task: str) -> None:
@@ -134,7 +135,7 @@ def _compile(tasks: Sequence[tuple[str, str]], report: Callable[[str], None]) ->
 
 
 def _names_to_store(measured: dict[str, float | None]) -> set[str]:
-    """The figures that were measured, now or before; others keep their defaults, which may change."""
+    """Return the names of figures measured now or before; others keep their defaults, which may change."""
     names = machine.stored().keys() | {name for name, value in measured.items() if value is not None}
     has_gpu = choosing.backend_named("cuda").unusable() is None
     return names - (set() if has_gpu else GPU_FIGURES) | {"speeds"}
@@ -144,11 +145,13 @@ def _warn(disturbed: Sequence[str], late: int, count: int) -> None:
     if disturbed:
         few = ", ".join(name.replace("_", " ") for name in disturbed[:5])
         others = f" and {len(disturbed) - 5} others" if len(disturbed) > 5 else ""
-        message = f"times were unsteady, so {few}{others} were not stored: calibrate again when less is running"
+        message = (
+            f"times were unsteady, so {few}{others} were not stored: calibrate again when the machine is less busy"
+        )
         warn(message, CalibrationWarning)
     if late:
         left = f"{late} of {count} filters and dtypes were not measured in {SECONDS:g} s"
-        message = f"{left}: calibrate again, best after a warmup"
+        message = f"{left}: calibrate again, preferably after a warmup"
         warn(message, CalibrationWarning)
 
 
@@ -156,7 +159,7 @@ def _warn(disturbed: Sequence[str], late: int, count: int) -> None:
 
 
 def _measure_machine(report: Callable[[str], None]) -> dict[str, float | None]:
-    """All figures but the kernels' speeds; None for those that could not be measured."""
+    """Measure all figures except the kernels' speeds; None for those that could not be measured."""
     from gpuimg.filters.exposure import plan_threshold
 
     tiny = bound_to(partial(plan_threshold, value=100.0), np.zeros((16, 16), np.uint8))
@@ -178,7 +181,7 @@ def _measure_machine(report: Callable[[str], None]) -> dict[str, float | None]:
 
 
 def _steady(name: str, measure: Callable[[], Reading]) -> float | None:
-    """The value of the first reading that is steady and can be true, or None."""
+    """Return the value of the first steady and plausible reading, or None."""
     deadline = perf_counter() + ATTEMPT_SECONDS
     for _ in range(ATTEMPTS):
         reading = measure()
@@ -190,8 +193,8 @@ def _steady(name: str, measure: Callable[[], Reading]) -> float | None:
 
 
 def _is_sane(name: str, value: float) -> bool:
-    least, most = LIMITS[name]
-    return least <= value <= most
+    low, high = LIMITS[name]
+    return low <= value <= high
 
 
 def _reading(values: Sequence[float], is_disturbed: bool = False) -> Reading:
@@ -201,15 +204,15 @@ def _reading(values: Sequence[float], is_disturbed: bool = False) -> Reading:
 
 
 class _Timer:
-    """Times calls, and counts what the processors worked meanwhile."""
+    """Measures the time of calls and the processor time used meanwhile."""
 
     def __init__(self, call: Callable[[], Any], repeat: int = 1) -> None:
         self.call, self.repeat = call, repeat
         self.wall = self.worked = 0.0
-        call()  # compiled, threads and workers started
+        call()  # compile, start threads and workers
 
     def seconds(self) -> float:
-        """The seconds of a call."""
+        """Return the seconds per call."""
         worked, start = process_time(), perf_counter()
         for _ in range(self.repeat):
             self.call()
@@ -219,12 +222,12 @@ class _Timer:
         return wall / self.repeat
 
     def worked_less_than(self, share: float) -> bool:
-        """Whether the processors worked less than this share of the time, all of them together."""
+        """Whether all processors together were busy for less than this fraction of the time."""
         return self.worked < share * self.wall
 
 
 def _call(name: str, bound: Bound, repeat: int) -> Reading:
-    """The overhead of a call; that on one thread is the zero point."""
+    """Measure the overhead of a call, with that on one thread as the zero point."""
     timer = _Timer(partial(choosing.backend_named(name).run, bound, None), repeat)
     seconds = [timer.seconds() for _ in range(ROUNDS)]
     return _reading(seconds, name == "single" and timer.worked_less_than(SINGLE_SHARE))
@@ -261,7 +264,7 @@ def _copy_bandwidth() -> Reading:
 
 
 def _measure_filter(figures: Figures, found: Filter, dtype: str) -> bool:
-    """Run a filter on one thread and keep the speeds of its kernels; returns whether the times were steady."""
+    """Run a filter on one thread and keep the speeds of its kernels; return whether the times were steady."""
     speeds: dict[str, list[float]] = {}
     is_steady = True
     for call in example_calls(found, dtype):
@@ -274,20 +277,20 @@ def _measure_filter(figures: Figures, found: Filter, dtype: str) -> bool:
 
 
 def example_calls(found: Filter, dtype: Any) -> Iterator[Callable[[], Any]]:
-    """A filter with its examples' arguments, on one thread."""
+    """Yield calls of a filter with its examples' arguments, on one thread."""
     image = _noise(dtype, (*SHAPE, 3) if found.color else SHAPE)
     for example in found.examples:
         yield partial(found.function, image, backend="single", **arguments(example, image))
 
 
 def _steady_speeds(figures: Figures, call: Callable[[], Any]) -> dict[str, float] | None:
-    """What figures learn from a call, or None if the times are not steady."""
+    """Return the speeds that figures learn from a call, or None if the times are not steady."""
     for _ in range(FILTER_ATTEMPTS):
         worked, start = process_time(), perf_counter()
         runs = [learned(figures, call) for _ in range(RUNS)]
         is_disturbed = process_time() - worked < SINGLE_SHARE * (perf_counter() - start)
         speeds = {key: sorted([run[key] for run in runs if key in run]) for key in runs[0]}
-        # The first run may find memory cold, so the slowest one says nothing.
+        # The first run may find cold memory, so the slowest one is ignored.
         is_steady = all(values[0] * RUN_SPREAD >= statistics.median(values) for values in speeds.values())
         medians = {key: statistics.median(values) for key, values in speeds.items()}
         if is_steady and not is_disturbed and all(_is_sane("speeds", value) for value in medians.values()):
@@ -296,7 +299,7 @@ def _steady_speeds(figures: Figures, call: Callable[[], Any]) -> dict[str, float
 
 
 def learned(figures: Figures, call: Callable[[], Any]) -> dict[str, float]:
-    """The speeds that one call shows, without those known before."""
+    """Return the speeds learned from one call, without those known before."""
     known, figures.speeds = figures.speeds, {}
     try:
         call()

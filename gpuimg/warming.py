@@ -21,7 +21,7 @@ from gpuimg.machine import processor_count
 from gpuimg.registry import Filter, arguments
 
 DTYPES = ("uint8", "float32")
-VALUES = 9  # of an image that filters are compiled with: some want more than one class
+VALUES = 9  # of an image that filters are compiled with: some need more than one class
 SHAPES = ((24, 40), (24, 40, 3))
 
 
@@ -30,8 +30,8 @@ class Warmed(NamedTuple):
 
     Attributes
     ----------
-    filters : how many filters, each with each of the dtypes that it takes
-    failed : what went wrong, by filter and dtype; empty if nothing
+    filters : number of filters, each with all requested dtypes that it takes
+    failed : errors by filter and dtype
     """
 
     filters: int
@@ -44,24 +44,24 @@ def warmup(
     *,
     progress: Callable[[str], None] | None = None,
 ) -> Warmed:
-    """Compile filters for this machine, so that their first use does not wait for it.
+    """Compile filters for this machine in advance, so that their first use does not wait.
 
-    Compiled code is kept in gpuimg's cache folder (``GPUIMG_CACHE_DIR``), for all processes and until gpuimg or Numba
-    change. What is there already takes some milliseconds.
+    Compiled code is kept in gpuimg's cache folder (``GPUIMG_CACHE_DIR``) for all processes, until gpuimg or Numba
+    changes. Filters that are already there take some milliseconds.
 
     Parameters
     ----------
     filters : filters or their names, by default all
-    dtypes : of the images; a filter is compiled for those that it takes
-    progress : called with the name of each filter and dtype that is ready
+    dtypes : of the images; each filter is compiled for those that it takes
+    progress : called with the name of each filter and dtype once it is ready
 
     Returns
     -------
-    Warmed : how many were compiled, and what failed
+    Warmed : how many were compiled, and which failed
 
     Raises
     ------
-    ValueError : there is no filter of a name
+    ValueError : a name is not that of a filter
 
     Examples
     --------
@@ -78,7 +78,7 @@ def warmup(
 def compile_all(
     tasks: Sequence[tuple[str, str]], report: Callable[[str], None], seconds: float | None = None
 ) -> dict[str, str]:
-    """Compile filters for dtypes in several processes, within some time; returns what fails, as `Warmed` has it."""
+    """Compile filters for dtypes in several processes, within a time limit; return ``failed`` of `Warmed`."""
     failed: dict[str, str] = {}
     count = min(processor_count(), max(len(tasks), 1))
     with ThreadPoolExecutor(count) as threads:
@@ -100,7 +100,7 @@ def _filter(given: Any) -> Filter:
 def _compiled_elsewhere(
     tasks: Sequence[tuple[str, str]], report: Callable[[str], None], seconds: float | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Compile in another process; yields what fails. Numba compiles one function at a time in each process."""
+    """Compile in another process and yield the failures. Numba compiles one function at a time in each process."""
     with start_python(f"from {__name__} import compile_given; compile_given()", text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -126,7 +126,7 @@ def _stop(process: subprocess.Popen[str], is_late: threading.Event) -> None:
 
 
 def compile_given() -> None:
-    """Compile what standard input names, and say on standard output what is ready."""
+    """Compile the tasks read from standard input, and write each to standard output when it is ready."""
     filters = all_filters()
     for name, dtype in json.load(sys.stdin):
         error = ""

@@ -265,7 +265,7 @@ def test_what_explain_measures_replaces_estimates(clock, guesses, monkeypatch):
     assert found.chosen == "single"
     assert found.why == (
         "single: 1.10 ms measured against 15.26 ms on multicore; "
-        "multicore was estimated to be faster, but such calls go by what was measured now"
+        "multicore was estimated to be faster, but measured times now decide for such calls"
     )
     assert str(found).startswith(f"{found.why}\ninvert of 64x64 uint8\n")
     assert [row.backend for row in found.rows] == ["single", "multicore", "processes", "cuda"]
@@ -479,7 +479,7 @@ def test_calibrate_keeps_figures_that_it_could_not_measure(calibrated):
     gpuimg.calibrate()
     machine.figures().record("job", {"single": 1.0})
     calibrated |= {"multicore_speedup": None, "copy_bandwidth": None, "single_call": 4e-6}
-    words = "^times were unsteady, so multicore speedup, copy bandwidth were not stored: calibrate again when less is"
+    words = "^times were unsteady, so multicore speedup, copy bandwidth were not stored: calibrate again when the"
     with pytest.warns(gpuimg.CalibrationWarning, match=words):
         found = gpuimg.calibrate()
     assert (found.single_call, found.multicore_speedup) == (4e-6, 1.5)

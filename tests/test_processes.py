@@ -249,7 +249,7 @@ def test_too_little_shared_memory_is_an_error_and_no_crash(monkeypatch, error):
 def test_more_memory_than_the_system_has_is_not_asked_for(monkeypatch):
     monkeypatch.setattr(processes, "_available", lambda: 3 * processes.CHECKED)
     processes.reserve(2 * processes.CHECKED).close()
-    with pytest.raises(BackendFailed, match="the system has not enough"):
+    with pytest.raises(BackendFailed, match="not enough memory"):
         processes.reserve(4 * processes.CHECKED)
 
 

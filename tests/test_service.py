@@ -540,7 +540,7 @@ def test_what_does_not_fit_is_refused_at_once(held):
             asked.append(Asked(client, number))
             assert wait_until(lambda count=number + 1: len(held.began) + client.service.pool.waiting == count)
         reply = client.apply(file_of(GREY), "invert")
-        assert "as many requests wait as may" in detail(reply, 503)
+        assert "the maximum number of requests is waiting" in detail(reply, 503)
         assert reply.headers["Retry-After"] == "1"
         assert client.get("/healthz").status == client.get("/metrics").status == 200
         held.go.set()
@@ -566,7 +566,7 @@ def test_who_would_wait_too_long_is_refused_before_the_body_is_sent(held):
         assert head.startswith(b"HTTP/1.1 503 ")
         assert b"Retry-After: 8\r\n" in head
         reply = client.apply(file_of(GREY), "invert")
-        assert re.search(r"wait for about [78]\.. s, and may for 5 s", detail(reply, 503))
+        assert re.search(r"wait for about [78]\.. s, over the limit of 5 s", detail(reply, 503))
         assert json.loads(reply.body)["limit"] == "waiting_seconds"
         held.go.set()
         for each in asked:

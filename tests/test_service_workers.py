@@ -664,7 +664,7 @@ def test_a_port_that_is_not_for_this_user_is_said_plainly(monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(serving, "_bind", refuse)
-    with pytest.raises(ServeError, match="port 80 is not for this user"):
+    with pytest.raises(ServeError, match="port 80 requires privileges"):
         serving.listen("127.0.0.1", 80)
 
 

@@ -31,12 +31,12 @@ _current: Device | None = None
 
 
 def current() -> Device | None:
-    """The device in use in this process, or None."""
+    """Return the device in use in this process, or None."""
     return _current
 
 
 def device(rehearse: bool) -> Device:
-    """The device, set up at the first call."""
+    """Return the device, set up at the first call."""
     global _current
     if _current is None:
         if rehearse:
@@ -46,7 +46,7 @@ def device(rehearse: bool) -> Device:
 
 
 def _emulate() -> None:
-    """Let ``import cupy`` find the emulated device; its machine code must not get into the real cache."""
+    """Make ``import cupy`` find the emulated device, with a separate cache for its machine code."""
     sys.path.insert(0, str(Path(__file__).parents[2]))
     from gpuimg.backend import cupygpu
     from tests.cuda_emulator import fakecupy
@@ -59,7 +59,7 @@ def _emulate() -> None:
 
 
 class Device:
-    """What the steps need of CuPy.
+    """The part of CuPy that the steps use.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class Device:
     # ------------------------------------------------------------ arrays
 
     def put(self, host: Array, offset: int = 0) -> Any:
-        """A copy on the device that begins ``offset`` bytes behind an aligned address."""
+        """Copy to the device, at ``offset`` bytes after an aligned address."""
         if offset == 0:
             return self.cupy.asarray(host)
         raw = self.cupy.empty((host.nbytes + offset,), np.uint8)
@@ -97,19 +97,19 @@ class Device:
         return array
 
     def get(self, result: Any) -> Any:
-        """A result on the host: an array, a number, or several of them."""
+        """Copy a result to the host: an array, a number, or several of them."""
         if isinstance(result, tuple):
             return tuple(self.get(part) for part in result)
         return self.cupy.asnumpy(result) if isinstance(result, self.cupy.ndarray) else result
 
     def poisoned(self, shape: tuple[int, ...], dtype: Any, offset: int = 0) -> Any:
-        """An array on the device that holds a pattern, so that pixels that are not written show."""
+        """Return an array on the device filled with a pattern that reveals unwritten pixels."""
         dtype = np.dtype(dtype)
         host = np.full(int(np.prod(shape)) * dtype.itemsize, POISON, np.uint8)
         return self.put(host.view(np.uint8 if dtype.kind == "b" else dtype).reshape(shape), offset).view(dtype)
 
     def poison_free_memory(self, nbytes: int) -> None:
-        """Leave a pattern in the memory that the next results will get from the pool."""
+        """Fill the pool's memory for the next results with a pattern."""
         blocks = [self.cupy.empty((nbytes,), np.uint8) for _ in range(3)]
         for block in blocks:
             block.fill(POISON)
@@ -123,10 +123,10 @@ class Device:
         self._spin((1,), (1,), (np.int64(seconds * CYCLES_PER_SECOND),))
 
     def times(self, calls: list[Callable[[], Any]], rounds: int, hold: float = 0.0) -> list[float]:
-        """Seconds on the device of each call, in turns of ``rounds``.
+        """Return the seconds on the device of each call, in turns of ``rounds``.
 
-        The stream is kept busy for ``hold`` seconds first, so that launches are queued and the time between them, which
-        Python takes, does not count.
+        The stream is first kept busy for ``hold`` seconds, so that launches are queued and Python's time between them
+        does not count.
         """
         events = self.cupy.cuda
         found = []
@@ -144,7 +144,7 @@ class Device:
 
     @contextmanager
     def stream(self) -> Iterator[Any]:
-        """A stream that the default one does not wait for, as the current one."""
+        """Return a context with a non-blocking stream as the current one."""
         stream = self.cupy.cuda.Stream(non_blocking=True)
         with stream:
             yield stream
@@ -152,5 +152,5 @@ class Device:
 
 
 def workers() -> int:
-    """Processes for work on the processor that does not get in the way of the device."""
+    """Return the number of processes for CPU work that do not slow down the device."""
     return max(1, len(os.sched_getaffinity(0)) - 1)

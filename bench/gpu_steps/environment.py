@@ -1,4 +1,4 @@
-"""Step 1: what the machine has, whether the device can be used, and all kernels compiled and loaded for it."""
+"""Step 1: describe the machine, check that the device is usable, and compile and load all kernels for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cases(setting: Setting) -> Iterator[Case]:
 
 
 def versions(rehearse: bool) -> Details:
-    """Driver, CuPy, NVRTC and the device. Nothing of gpuimg is used, so this is known whatever else fails."""
+    """Return driver, CuPy, NVRTC and device, without gpuimg, so that they are known whatever fails."""
     if rehearse:
         devices.device(rehearse)
     import cupy
@@ -74,7 +74,7 @@ def usable(rehearse: bool) -> Details:
 
 
 def compile_all(rehearse: bool) -> Details:
-    """Compile every instance in several threads, NVRTC being most of the time, then load each."""
+    """Compile every instance in several threads, as NVRTC takes most of the time, then load each."""
     from gpuimg import kernels
     from gpuimg.backend.device import instances
 
@@ -113,7 +113,7 @@ def compile_all(rehearse: bool) -> Details:
 
 
 def compile_reference(rehearse: bool, filters: tuple[str, ...]) -> Details:
-    """Compile the processor's kernels, to which results are compared, in several processes for all later steps."""
+    """Compile the CPU kernels for the reference results of all later steps, in several processes."""
     import gpuimg
     from gpu_steps.equality import chosen
 

@@ -1,4 +1,4 @@
-"""Step 2: every filter and dtype against one thread of the processor, integers bit for bit."""
+"""Step 2: compare every filter and dtype with one CPU thread, integers bit for bit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpu_steps import device as devices
 from gpu_steps.device import ALIGNMENT, Array, Device
 from gpu_steps.running import Case, Details, Setting
 
-TOLERANCES = {"float32": 2e-6, "float64": 1e-13}  # of the largest value, as in the tests
+TOLERANCES = {"float32": 2e-6, "float64": 1e-13}  # relative to the largest value, as in the tests
 CHANNELS = (1, 3, 4)
 # Heights and widths: within a vector, a warp, a block, several blocks, many blocks.
 SHAPES = ((23, 1), (19, 31), (37, 129), (41, 1100), (5, 20011))
@@ -27,7 +27,7 @@ NONNEGATIVE = ("adjust_gamma",)
 
 
 def chosen(rehearse: bool, filters: tuple[str, ...] = ()) -> Iterator[tuple[Any, np.dtype[Any]]]:
-    """The filters that have CUDA kernels, of those named if any are, with the dtypes that each takes."""
+    """Yield the filters with CUDA kernels, only those named if any, with the dtypes that each takes."""
     from gpuimg.advice import unwritten
     from gpuimg.filters import all_filters
 
@@ -62,7 +62,7 @@ def unwritten_filters() -> Details:
 
 
 def noise(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:
-    """An image of noise with flat areas and the dtype's extreme values."""
+    """Return an image of noise with flat areas and the dtype's extreme values."""
     rng = np.random.default_rng([seed, *shape])
     kind = np.dtype(dtype)
     image: Array
@@ -79,7 +79,7 @@ def noise(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:
 
 
 def image_for(entry: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-    """An image of noise that a filter takes."""
+    """Return an image of noise that a filter takes."""
     image = noise(shape, dtype)
     return np.maximum(image, 0) if entry.name in NONNEGATIVE else image
 
@@ -87,7 +87,7 @@ def image_for(entry: Any, shape: tuple[int, ...], dtype: Any) -> Array:
 def combinations(
     entry: Any, dtype: Any, shapes: Any, channels: tuple[int, ...] = CHANNELS
 ) -> Iterator[tuple[Array, dict[str, Any]]]:
-    """Images with the parameters of a filter's examples; the border modes and the default take turns."""
+    """Yield images with the parameters of a filter's examples, alternating between border modes and the default."""
     from gpuimg.images import MODES
     from gpuimg.registry import arguments
 
@@ -104,7 +104,7 @@ def combinations(
 
 
 def reference(entry: Any, image: Array, given: dict[str, Any]) -> Any:
-    """The result on one thread of the processor, or None where the filter does not take such an image."""
+    """Return the result on one CPU thread, or None if the filter does not take such an image."""
     try:
         return entry.function(image, backend="single", **given)
     except (TypeError, ValueError):
@@ -112,14 +112,14 @@ def reference(entry: Any, image: Array, given: dict[str, Any]) -> Any:
 
 
 def on_device(device: Device, entry: Any, given: dict[str, Any], offset: int = 0) -> dict[str, Any]:
-    """Parameters of which those that are images lie on the device."""
+    """Return the parameters with images copied to the device."""
     return {key: device.put(value, offset) if entry.is_image(key, value) else value for key, value in given.items()}
 
 
 def compare(
     rehearse: bool, entry: Any, dtype: np.dtype[Any], shapes: Any, channels: tuple[int, ...] = CHANNELS
 ) -> Details:
-    """Compare results for images at every alignment, written over a pattern, intermediate ones in poisoned memory."""
+    """Compare results for images at every alignment, written over a pattern, with poisoned intermediate memory."""
     from gpuimg.run import planned_results
 
     device = devices.device(rehearse)
@@ -144,12 +144,12 @@ def compare(
 
 
 def poisoned_like(device: Device, result: Array, offset: int) -> Any:
-    """Memory for a result on the device that begins nearly ``offset`` bytes off the alignment."""
+    """Return memory for a result on the device, offset from the alignment by about ``offset`` bytes."""
     return device.poisoned(result.shape, result.dtype, offset - offset % result.dtype.itemsize)
 
 
 def compare_huge(rehearse: bool, entry: Any, shape: tuple[int, int]) -> Details:
-    """Compare results for one image of more pixels than a 32-bit integer counts."""
+    """Compare results for an image with more pixels than a 32-bit integer can count."""
     from gpuimg.registry import arguments
 
     device = devices.device(rehearse)
@@ -196,7 +196,7 @@ class Report:
                 distance = np.abs(found.astype(np.float64) - expected.astype(np.float64)) / scale
             same = (found == expected) | (np.isnan(found) & np.isnan(expected))
             self.largest = max(self.largest, float(np.where(same, 0, distance).max(initial=0)))
-            tolerance = TOLERANCES.get(expected.dtype.name, 0.0)  # those of other dtypes are only moved
+            tolerance = TOLERANCES.get(expected.dtype.name, 0.0)  # other dtypes are only moved
             differing = np.flatnonzero(~(same | (distance <= tolerance)).reshape(-1))
         if not differing.size:
             return ""

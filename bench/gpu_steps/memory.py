@@ -1,4 +1,4 @@
-"""Step 5: less memory than an image needs, and more shared memory than a kernel gets without asking."""
+"""Step 5: less memory than an image needs, and more shared memory than the default limit."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def cases(setting: Setting) -> Iterator[Case]:
 
 
 def tiled(rehearse: bool, name: str, given: dict[str, Any]) -> Details:
-    """Run a filter with a limit of the pool below what image and result take."""
+    """Run a filter with a pool limit below the size of image and result."""
     device = devices.device(rehearse)
     image = noise(REHEARSED_SHAPE if rehearse else SHAPE, np.uint8)
     function = getattr(gpuimg, name)
@@ -71,7 +71,7 @@ def tiled(rehearse: bool, name: str, given: dict[str, Any]) -> Details:
 
 
 def shared_memory(rehearse: bool) -> Details:
-    """A long row of sums in more than 48 KB, which a kernel must be granted first."""
+    """Sum a long row in more than 48 KB, which must be requested for the kernel."""
     from gpuimg.kernels.smooth import uniform_launch as uniform
 
     device = devices.device(rehearse)
@@ -89,7 +89,7 @@ def shared_memory(rehearse: bool) -> Details:
 
         return SimpleNamespace(layout=found.layout, start=start)
 
-    device.gpu.let_constants_go()  # and with them the launches that are prepared
+    device.gpu.let_constants_go()  # and the prepared launches
     device.gpu.kernel = noting
     try:
         found = device.get(gpuimg.uniform(device.put(image), (1, 1001), backend="cuda"))

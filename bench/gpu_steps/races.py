@@ -22,7 +22,9 @@ SHAPE, REHEARSED_SHAPE = (1201, 1699), (33, 47)
 SANITIZED_SHAPE = (45, 139)
 TOOLS = ("memcheck", "racecheck")
 TOOL_SECONDS = 75
-TOOL_PARTS = 6  # a tool is slow: it takes the filters in shares, several at a time where there are processors
+TOOL_PARTS = (
+    6  # a tool is slow: the filters are split into parts, several of which run at a time if there are processors
+)
 
 
 def cases(setting: Setting) -> Iterator[Case]:
@@ -36,12 +38,12 @@ def cases(setting: Setting) -> Iterator[Case]:
 
 
 def tool_parts(rehearse: bool, filters: tuple[str, ...]) -> int:
-    """How many shares a tool takes: of few filters, some would be empty."""
+    """Return the number of parts for a tool: with few filters, some would be empty."""
     return 1 if rehearse or filters else TOOL_PARTS
 
 
 def repeat(rehearse: bool, entry: Any, dtype: np.dtype[Any]) -> Details:
-    """Call a filter again and again with the same image: all results must be the reference's."""
+    """Call a filter repeatedly with the same image: all results must equal the reference."""
     device = devices.device(rehearse)
     image, given = _example(entry, dtype, REHEARSED_SHAPE if rehearse else SHAPE)
     expected = reference(entry, image, given)
@@ -51,7 +53,7 @@ def repeat(rehearse: bool, entry: Any, dtype: np.dtype[Any]) -> Details:
     for number in range(3 if rehearse else CALLS):
         found = device.get(entry.function(resident, backend="cuda", **arguments))
         report.add(f"call {number}", found, expected)
-        # Floats may differ from the processor's in the last bit, but not from one call to the next.
+        # Floats may differ from the CPU's in the last bit, but not between calls.
         first = found if first is None else first
         np.testing.assert_equal(found, first, err_msg=f"call {number} differs from the first")
     return report.details()
@@ -65,7 +67,7 @@ def _example(entry: Any, dtype: np.dtype[Any], shape: tuple[int, int]) -> tuple[
 
 
 def sanitize(setting: Setting, tool: str, part: int) -> Details:
-    """Run `sanitized` under a tool, as far as it comes by the deadline; in a rehearsal without the tool."""
+    """Run `sanitized` under a tool until the deadline; in a rehearsal without the tool."""
     patience = max(5.0, min(TOOL_SECONDS, setting.deadline - time.time()))
     found = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
     command = [sys.executable, COMMAND, "--sanitized", str(part)]
@@ -93,9 +95,9 @@ def sanitize(setting: Setting, tool: str, part: int) -> Details:
 
 
 def sanitized(rehearse: bool, part: int, filters: tuple[str, ...]) -> None:
-    """Call each filter of a share once with small images.
+    """Call each filter of a part once with small images.
 
-    Every array is an allocation of its own, so that its end is guarded.
+    Every array is a separate allocation, so that its end is guarded.
     """
     device = devices.device(rehearse)
     device.cupy.cuda.set_allocator(None)

@@ -1,4 +1,4 @@
-"""Cases, the process that runs the cases of one step, and the process that watches it."""
+"""Cases, the process that runs the cases of a step, and the process that monitors it."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Case(NamedTuple):
 
     Attributes
     ----------
-    run : returns what it found, raises on failure, or raises `Skip`
-    patience : seconds after which it is taken to hang
+    run : returns its findings, raises on failure, or raises `Skip`
+    patience : seconds after which it is considered hung
     """
 
     name: str
@@ -40,11 +40,11 @@ class Case(NamedTuple):
 
 
 class Skip(Exception):
-    """A case that cannot run here, and why."""
+    """Raised by a case that cannot run here, with the reason."""
 
 
 class Setting(NamedTuple):
-    """What a step is told.
+    """The parameters of a step.
 
     Attributes
     ----------
@@ -52,10 +52,10 @@ class Setting(NamedTuple):
     rehearse : whether to run on the emulated device, at small sizes
     megapixels : sizes of the speed measurements
     huge : whether to check an image of more than 2**31 pixels
-    deadline : on the clock `time.time`; cases that have not begun by then are dropped
+    deadline : on the clock `time.time`; cases not started by then are dropped
     done : names of cases that an earlier process of this step has reported
     filters : to check and measure; () for all
-    part, parts : which share of the cases to run, of how many
+    part, parts : index of the part of the cases to run, and number of parts
     """
 
     step: str
@@ -70,7 +70,7 @@ class Setting(NamedTuple):
 
 
 def work(setting: Setting, send: Callable[[Details], None]) -> int:
-    """Run the cases of a step that are left; returns the exit code."""
+    """Run the remaining cases of a step and return the exit code."""
     listed: Iterable[Case] = import_module(f"gpu_steps.{setting.step}").cases(setting)
     for case in itertools.islice(listed, setting.part, None, setting.parts):
         if case.name in setting.done:
@@ -104,7 +104,7 @@ def _brief(error: Exception) -> str:
 
 
 def _healthy() -> bool:
-    """Whether the device still works; after an illegal access nothing does in this process."""
+    """Whether the device still works: after an illegal access, nothing does in this process."""
     from gpu_steps.device import current
 
     device = current()
@@ -112,7 +112,7 @@ def _healthy() -> bool:
 
 
 def watch(setting: Setting, report: Callable[[Details], None]) -> None:
-    """Run a step in ``setting.parts`` processes at a time until all its cases are reported, each as it ends."""
+    """Run a step in ``setting.parts`` processes at a time, reporting each case as it ends."""
     lock = threading.Lock()
 
     def take(result: Details) -> None:
@@ -125,7 +125,7 @@ def watch(setting: Setting, report: Callable[[Details], None]) -> None:
 
 
 def _watch_part(setting: Setting, report: Callable[[Details], None]) -> None:
-    """Run one share of a step, in one process after another where they die."""
+    """Run one part of a step, with a new process whenever one dies."""
     done: list[str] = []
 
     def take(result: Details) -> None:
@@ -143,7 +143,7 @@ def _watch_part(setting: Setting, report: Callable[[Details], None]) -> None:
 
 
 def _watch_process(setting: Setting, take: Callable[[Details], None]) -> bool:
-    """Run one process; returns whether it got to the end of the step."""
+    """Run one process and return whether it finished the step."""
     reader, writer = os.pipe()
     command = [sys.executable, COMMAND, "--worker", str(writer)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=sys.stderr, pass_fds=(writer,), text=True) as process:

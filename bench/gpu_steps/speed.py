@@ -1,4 +1,4 @@
-"""Step 6: seconds on the device against a measured copy, small calls, transfers, whole calls, and other libraries."""
+"""Step 6: time on the device relative to a copy, small calls, transfers, whole calls, and other libraries."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MORE = (
     Race("uniform", {"size": 5}),
     Race("minimum", {"size": 5}),
 )
-LAUNCHES_SECONDS = 0.004  # for which the device is kept busy while launches are queued
+LAUNCHES_SECONDS = 0.004  # to keep the device busy while launches are queued
 BUDGET_SECONDS = 0.15  # for the rounds of one measurement
 MOST_ROUNDS, FEWEST_ROUNDS = 31, 5
 PATTERN_MEGAPIXELS = 4
@@ -39,7 +39,7 @@ CACHES = 4  # rotating buffers take this many times the L2 cache
 
 def cases(setting: Setting) -> Iterator[Case]:
     rehearse = setting.rehearse
-    # A small copy is done in the cache; the largest has the smallest overhead.
+    # A small copy stays in the cache; the largest has the smallest overhead.
     yield Case("copy on the device", partial(copy_speed, rehearse))
     yield Case("pinned copies", partial(pinned_copies, rehearse))
     for name, given in (("threshold", {"value": 100}), ("gaussian", {"sigma": 1.5}), ("histogram", {})):
@@ -54,9 +54,9 @@ def cases(setting: Setting) -> Iterator[Case]:
 
 
 def measured(dtype: str, filters: tuple[str, ...] = ()) -> list[Race]:
-    """The races of ``bench/run.py``, some more, and every filter that is in none of them.
+    """Return the races of ``bench/run.py``, some more, and every other filter.
 
-    Images of one channel come first, for an image is kept from one measurement to the next.
+    Images of one channel come first, as an image is reused by successive measurements.
     """
     known = [*races(dtype), *MORE]
     raced = {race.filter for race in known}
@@ -81,7 +81,7 @@ def _against_others(rehearse: bool, megapixels: float, filters: tuple[str, ...])
                 if race.filter in peers() and not race.color:
                     yield Case(
                         f"{race} {dtype} {megapixels:g} MP beside {library}",
-                        partial(beside, rehearse, library, race, dtype, megapixels),
+                        partial(against, rehearse, library, race, dtype, megapixels),
                     )
 
 
@@ -90,9 +90,9 @@ def _against_others(rehearse: bool, megapixels: float, filters: tuple[str, ...])
 
 @lru_cache(maxsize=1)
 def image_of(megapixels: float, dtype: str, color: bool = False) -> tuple[Array, Any]:
-    """A photo-like image, a smaller one repeated and shifted, on the host and on the device.
+    """Return a photo-like image, a smaller one repeated and shifted, on the host and on the device.
 
-    Floats hold detail in their lower bits too.
+    Floats have detail in their lower bits too.
     """
     side = photo(min(megapixels, PATTERN_MEGAPIXELS))
     times = max(1, round(megapixels / PATTERN_MEGAPIXELS))
@@ -107,7 +107,7 @@ def image_of(megapixels: float, dtype: str, color: bool = False) -> tuple[Array,
 
 
 def prepared(device: Device, race: Race, image: Array) -> tuple[Filter, dict[str, Any]]:
-    """The filter of a race, and its parameters for an image on the device."""
+    """Return the filter of a race, and its parameters for an image on the device."""
     entry = gpuimg.FILTERS[race.filter]
     given = {key: value(image) if callable(value) else value for key, value in race.params.items()}
     if race.filter == "resize":
@@ -116,7 +116,7 @@ def prepared(device: Device, race: Race, image: Array) -> tuple[Filter, dict[str
 
 
 def _buffers(device: Device, nbytes: int) -> int:
-    """How many images do not fit into the cache together."""
+    """Return how many images exceed the cache together."""
     cache = device.cupy.cuda.runtime.getDeviceProperties(0).get("l2CacheSize", 0)
     return max(1, -(-CACHES * int(cache) // nbytes))
 
@@ -129,7 +129,7 @@ def _nbytes(result: Any) -> int:
 
 
 def copy_speed(rehearse: bool) -> Details:
-    """The speed of a copy of random bytes, read and written; what the filters' speeds are compared with."""
+    """Measure the speed of copying random bytes (reads plus writes), the reference for the filters' speeds."""
     device = devices.device(rehearse)
     found = {}
     for megabytes in (1,) if rehearse else (50, 400, 1600):
@@ -145,7 +145,7 @@ def copy_speed(rehearse: bool) -> Details:
 
 
 def pinned_copies(rehearse: bool) -> Details:
-    """Speeds of copies between pinned memory and the device: each way alone, and both at once."""
+    """Measure copies between pinned memory and the device: each direction alone, and both at once."""
     import cupyx
 
     device = devices.device(rehearse)
@@ -182,7 +182,7 @@ def pinned_copies(rehearse: bool) -> Details:
 
 
 def small_call(rehearse: bool, name: str, given: dict[str, Any]) -> Details:
-    """Seconds of a call for a small image on the device: launched one after the other, and waited for each time."""
+    """Time calls for a small image on the device: queued one after the other, and with a wait after each."""
     device = devices.device(rehearse)
     image = device.put(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
     call = partial(getattr(gpuimg, name), image, backend="cuda", **given)
@@ -204,7 +204,7 @@ def small_call(rehearse: bool, name: str, given: dict[str, Any]) -> Details:
 
 
 def device_time(rehearse: bool, race: Race, dtype: str, megapixels: float) -> Details:
-    """Median seconds on the device, and what share of the copy's speed its bytes are moved with."""
+    """Measure the median seconds on the device, and the speed relative to the copy's."""
     device = devices.device(rehearse)
     host, image = image_of(megapixels, dtype, race.color)
     entry, given = prepared(device, race, host)
@@ -240,7 +240,7 @@ def device_time(rehearse: bool, race: Race, dtype: str, megapixels: float) -> De
 def _calls(
     device: Device, entry: Filter, images: list[Any], result: Any, given: dict[str, Any]
 ) -> list[Callable[[], Any]]:
-    """Calls whose images and results lie elsewhere each."""
+    """Return calls with different memory for each image and result."""
     if not isinstance(result, device.cupy.ndarray):
         return [partial(entry.function, image, backend="cuda", **given) for image in images]
     outs = [result] + [device.cupy.empty(result.shape, result.dtype) for _ in images[1:]]
@@ -251,7 +251,7 @@ def _calls(
 
 
 def end_to_end(rehearse: bool, name: str, given: dict[str, Any], dtype: str, megapixels: float) -> Details:
-    """Seconds of a call from NumPy to NumPy, compared with multicore."""
+    """Time a call from NumPy to NumPy, compared with multicore."""
     device = devices.device(rehearse)
     image, _ = image_of(megapixels, dtype)
     call = partial(getattr(gpuimg, name), image, **given)
@@ -275,8 +275,8 @@ def end_to_end(rehearse: bool, name: str, given: dict[str, Any], dtype: str, meg
 # ---------------------------------------------------------------- other libraries
 
 
-def beside(rehearse: bool, library: str, race: Race, dtype: str, megapixels: float) -> Details:
-    """Seconds on the device of another library's filter of the same meaning, and of ours, in turns."""
+def against(rehearse: bool, library: str, race: Race, dtype: str, megapixels: float) -> Details:
+    """Time another library's equivalent filter and ours on the device, in turns."""
     device = devices.device(rehearse)
     host, image = image_of(megapixels, dtype)
     entry, given = prepared(device, race, host)
@@ -296,7 +296,7 @@ Peer = Callable[..., Callable[[], Any]]
 
 
 def cupyx_filters() -> dict[str, Peer]:
-    """Calls of CuPy's and cupyx's functions; each gets the device, the image and the race's parameters."""
+    """Return calls of CuPy's and cupyx's functions, which take the device, the image and the race's parameters."""
 
     def of(name: str, **fixed: Any) -> Peer:
         def prepare(device: Device, image: Any, **given: Any) -> Callable[[], Any]:
@@ -343,7 +343,7 @@ def _ndimage() -> Any:
 
 
 def torch_filters() -> dict[str, Peer]:
-    """The same of PyTorch's."""
+    """Return the same for PyTorch."""
 
     def tensor_of(image: Any) -> tuple[Any, Any]:
         try:

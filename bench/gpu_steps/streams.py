@@ -1,4 +1,4 @@
-"""Step 4: streams, threads, and memory that is used again while the device is behind."""
+"""Step 4: streams, threads, and memory reused while the device lags behind."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def cases(setting: Setting) -> Iterator[Case]:
 
 
 def late_image(rehearse: bool, image: Any, expected: Any) -> Details:
-    """A filter's launches must follow the work that makes its image, in the same stream."""
+    """A filter's launches must follow the work that computes its image, in the same stream."""
     device = devices.device(rehearse)
     report = Report()
     for number in range(5):
@@ -101,7 +101,7 @@ def two_threads(rehearse: bool, image: Any, expected: Any) -> Details:
 
 
 def reused_memory(rehearse: bool, image: Any, expected: Any) -> Details:
-    """Results are let go while the device still writes them, and their memory goes to the next ones."""
+    """Results are freed while the device still writes them, and their memory is reused for the next ones."""
     device = devices.device(rehearse)
     report = Report()
     resident = device.put(image)
@@ -115,7 +115,7 @@ def reused_memory(rehearse: bool, image: Any, expected: Any) -> Details:
 
 
 def staged(rehearse: bool, nbytes: int) -> Details:
-    """Copies to the device and back through pinned buffers, of sizes around those of the buffers."""
+    """Copies to the device and back through pinned buffers, with sizes around those of the buffers."""
     image = noise((1, nbytes), np.uint8)
     report = Report()
     report.add("a new result", gpuimg.invert(image, backend="cuda"), 255 - image)

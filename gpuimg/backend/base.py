@@ -21,18 +21,18 @@ Array = np.ndarray[Any, Any]
 
 
 class Backend(Protocol):
-    """Where graphs run."""
+    """A place to run graphs."""
 
     name: str
 
     def unusable(self) -> str | None:
-        """Why this backend cannot run here and what would help, or None."""
+        """Return why this backend cannot run here and the remedy, or None."""
 
     def missing(self, kernels: Sequence[str]) -> str | None:
-        """Why this backend cannot run these kernels (one that is not written yet), or None."""
+        """Return why this backend cannot run these kernels (one is not written yet), or None."""
 
     def detail(self) -> str:
-        """What it runs on: threads, workers, the device."""
+        """Return a description of the threads, workers or device in use."""
 
     def run(self, bound: Bound, outs: Outs | None = None) -> tuple[Any, ...]:
         """Run a graph and return its results; ``outs`` are contiguous and fit them."""
@@ -42,7 +42,7 @@ class Backend(Protocol):
 
 
 def combined(node: Fold, parts: Array) -> Array:
-    """The result of a fold from the partial results of all slabs."""
+    """Return the result of a fold from the partial results of all slabs."""
     if len(parts) == 1:
         return parts.reshape(node.shape)
     if node.combine == "sum":
@@ -52,18 +52,18 @@ def combined(node: Fold, parts: Array) -> Array:
 
 
 def speed_key(kernel: str, dtype: np.dtype[Any], result: np.dtype[Any]) -> str:
-    """The name under which a kernel's measured speed is kept, for one pair of dtypes."""
+    """Return the key of a kernel's measured speed for one pair of dtypes."""
     return f"{kernel}-{dtype.char}{result.char}"
 
 
-# A smaller image says more about the cost of a call than about the kernel.
+# The time of a smaller image depends more on the call's overhead than on the kernel.
 WORTH_LEARNING = 1 << 20
-WATCHED_SLABS = 8  # of a fold, for each worker, where somebody may stop the work
+WATCHED_SLABS = 8  # of a fold, per worker, if the work can be stopped
 
 
 def _slabs(image: Array, size: int, workers: int) -> int:
-    """How many partial results of this size a fold makes."""
-    # They must stay small in comparison with the image they are made from.
+    """Return how many partial results of this size a fold makes."""
+    # They must stay small compared with the image.
     affordable = max(1, image.size // (4 * size))
     wanted = workers if stopping.watch() is None else WATCHED_SLABS * workers
     return min(wanted, affordable, len(image))
@@ -83,21 +83,20 @@ class CpuBackend(ABC):
     @property
     @abstractmethod
     def workers(self) -> int:
-        """How many bands are worked on at a time."""
+        """Number of bands processed at a time."""
 
     @abstractmethod
     def detail(self) -> str: ...
 
     @abstractmethod
     def fill_rows(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, halo: int = 0) -> float:
-        """Fill all rows of ``dst``, or do as many parts of another kind, as many bands at a time as workers.
+        """Fill all rows of ``dst`` (or do that many parts of another kind), one band per worker at a time.
 
-        Each piece of the work begins with ``halo`` rows above it and below. Returns the seconds that the compiled code
-        took.
+        Each piece also reads ``halo`` rows above and below it. Returns the seconds spent in compiled code.
         """
 
     def speedup(self) -> float:
-        """How many times faster than one thread this backend fills, by the machine's figures."""
+        """Return the speedup over one thread, from the machine's figures."""
         return figures().multicore_speedup
 
     def run(self, bound: Bound, outs: Outs | None = None) -> tuple[Any, ...]:
@@ -107,11 +106,11 @@ class CpuBackend(ABC):
         return list(map(self.run, bounds, outs))
 
     def take(self, image: Array) -> Array:
-        """An image where all that fill can read it."""
+        """Return the image in memory that all workers can read."""
         return image
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """Memory for a result or an intermediate one."""
+        """Allocate memory for a result or an intermediate image."""
         return new_array(shape, dtype)
 
     def copy(self, image: Array, target: Array) -> None:
@@ -122,18 +121,18 @@ class CpuBackend(ABC):
         return image
 
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
-        """Run the only one of these nodes over all rows of its results."""
+        """Run the only node of the group over all rows of its results."""
         (node,) = nodes
         seconds = self.fill_node(node, value_of, results, node.pieces)
         self.learn_from(node, value_of(node.image), results, seconds)
 
     def fill_node(self, node: Node, value_of: Lookup, results: Sequence[Array], rows: int) -> float:
-        """`fill_rows` of a node's results, or of its partial ones."""
+        """Call `fill_rows` for a node's results or partial results."""
         image, args = flat(value_of(node.image)), walking.arguments(node, value_of, results)
         return self.fill_rows(node.kernel, image, flat(results[0]), args, rows, node.reach_rows)
 
     def learn_from(self, node: Node, image: Array, results: Sequence[Array], seconds: float) -> None:
-        """Record what a node took, unless that is 0."""
+        """Record the time of a node, unless it is 0."""
         if seconds and image.size + results[0].size > WORTH_LEARNING:
             elements = image.size + sum([result.size for result in results])
             self.learn(speed_key(node.kernel, node.image.dtype, node.dtype), node.work, elements, seconds)
@@ -149,6 +148,6 @@ class CpuBackend(ABC):
         return combined(node, parts)
 
     def learn(self, key: str, work: float, elements: int, seconds: float) -> None:
-        """Record what a kernel took for this many elements read and written."""
+        """Record a kernel's time for this many elements read and written."""
         if elements > WORTH_LEARNING:
             figures().learn(key, seconds * self.speedup(), elements * work)

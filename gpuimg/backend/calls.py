@@ -1,8 +1,7 @@
-"""A node's call, worked out once and then done for the arrays of each call.
+"""A node's kernel call, prepared once and reused for the arrays of each run.
 
-A node's shapes, dtypes and constants never change, and neither does what its kernel gets but addresses and what folds
-and host functions return. So the arguments are packed once; each call takes slots that hold them, and fills in where
-its arrays lie, and its numbers.
+A node's shapes, dtypes and constants never change; only addresses and the results of folds and host functions do. So
+the arguments are packed once into slots, and each run fills in its addresses and numbers.
 """
 
 from __future__ import annotations
@@ -36,28 +35,27 @@ from gpuimg.plans.nodes import Node, Output
 from gpuimg.plans.value import Small, Value
 from gpuimg.stopping import UNSET, local
 
-# Places among the words, the first of which is the flag's address.
+# Word indices; word 0 is the flag's address.
 FLAG, IMAGE, RESULT = 0, 1 + SRC_SLOT, 1 + DST_SLOT
 RESULT_ROWS = RESULT + 1
 _c_char = ctypes.c_char.from_buffer
 _addressof = ctypes.addressof
-# Elements times work, about 10 microseconds; for less, to let other Python threads run and to wait for them afterwards
-# takes longer than the work.
+# Elements times work, about 10 microseconds; for less, releasing and retaking the GIL takes longer than the work.
 RELEASED_FROM = 1 << 14
 LONGEST_QUICK = 1 << 24  # elements times work, about 10 milliseconds: signal handlers run after such a call
-Form: TypeAlias = "type | tuple[np.dtype[Any], int]"  # of a number; an array's dtype and dimensions
+Form: TypeAlias = "type | tuple[np.dtype[Any], int]"  # of a number; dtype and ndim of an array
 
 
 class Call(NamedTuple):
-    """The call of a node.
+    """A node's kernel call.
 
     Attributes
     ----------
-    task : whose elements are those of the image and the first result
+    task : with the elements of the image and the first result
     content : of the slots
-    images, outputs : places among the words of further images, and of further results by their numbers
-    varying : places of numbers and small arrays that are others in each call, with the types that they have
-    spare : slots that no call uses: several threads may be in the midst of one, and a signal's handler
+    images, outputs : word indices of further images, and of further results with their numbers
+    varying : word indices and types of the numbers and small arrays that change from run to run
+    spare : slots not in use; several threads, and a signal handler, may be running a call at once
     """
 
     task: Task
@@ -73,16 +71,15 @@ def _form(given: Any) -> Form:
 
 
 def call_of(node: Node, value_of: Lookup, results: Sequence[Array], rows: int) -> Call | None:
-    """The call of a node that has none yet; None where it is another one each time, as its kernel is chosen by numbers
-    that vary."""
+    """Prepare the call of a node that has none yet; None if its kernel is chosen by numbers that vary."""
     is_same = node.is_prepared or not has_variants(node.kernel)
     return _new_call(node, value_of, results, rows) if is_same else None
 
 
 def _new_call(node: Node, value_of: Lookup, results: Sequence[Array], rows: int) -> Call:
-    """Work out the call of a node; its kernel is compiled at first use.
+    """Prepare the call of a node; its kernel is compiled at first use.
 
-    The arrays may have other dtypes than the node's values, of the same size.
+    The arrays may have other dtypes of the same item size than the node's values.
     """
 
     def seen(value: Any) -> Any:
@@ -100,7 +97,7 @@ def _new_call(node: Node, value_of: Lookup, results: Sequence[Array], rows: int)
     task = new_task(node.kernel, code, rows, image.size + result.size, node.reach_rows)
     call = Call(task, bytes(packed.keep[0]), images, outputs, varying, [])
     node.calls.append(call)
-    del node.calls[1:]  # of several threads at once, the first
+    del node.calls[1:]  # if several threads prepared one, keep the first
     return node.calls[0]  # type: ignore[no-any-return]
 
 
@@ -109,9 +106,9 @@ class Direct(NamedTuple):
 
     Attributes
     ----------
-    image : the place of the node's image among the arrays that the graph is run on
-    others, varying : those of further images, and of what varies
-    memory : functions that make memory for the results
+    image : index of the node's image among the graph's inputs
+    others, varying : indices of further images and of varying arguments
+    memory : functions that allocate the results
     """
 
     node: Node
@@ -121,14 +118,14 @@ class Direct(NamedTuple):
     memory: tuple[Callable[[], Array], ...]
 
     def results(self, outs: Outs) -> tuple[Array, ...]:
-        """Memory for the results: the caller's, where there is some."""
+        """Return memory for the results: the caller's if given."""
         if len(outs) == 1 and outs[0] is not None:
             return outs  # type: ignore[return-value]
         return tuple([make() if out is None else out for make, out in zip(self.memory, outs, strict=True)])
 
 
 def direct_calls(graph: Graph) -> list[Direct]:
-    """The only call of a graph, if it has been worked out."""
+    """Return the only call of a graph, if it has been prepared."""
     node = graph.only
     if node is None or not node.calls:
         return []
@@ -196,17 +193,17 @@ def _nbytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
 
 
 def _memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Callable[[], Array]:
-    """A function that makes memory for a result, without asking for its size each time."""
+    """Return a function that allocates a result of a size computed once."""
     return partial(np.empty if _nbytes(shape, dtype) < SMALLEST else new_array, shape, dtype)
 
 
 def slots_for(
     call: Call, image: Array, others: Sequence[Array], varying: Sequence[Any], results: Sequence[Array]
 ) -> Slots | None:
-    """The arguments with these arrays, in slots that ``call.spare`` is to be given back afterwards.
+    """Return slots with the arguments for these arrays; append them to ``call.spare`` afterwards.
 
-    ``others`` are the arrays of ``call.images``, ``varying`` is what ``call.varying`` stands for this time; None where
-    that has other types than in the first call.
+    ``others`` are the arrays of ``call.images``, ``varying`` the values of ``call.varying``. None if their types differ
+    from those of the first call.
     """
     try:
         slots = call.spare.pop()
@@ -226,7 +223,7 @@ def slots_for(
         words[place] = address_of(results[number])
     if varying:
         for (place, _, form), given in zip(call.varying, varying, strict=True):
-            if type(given) is float and form is float:  # the most frequent one
+            if type(given) is float and form is float:  # the most frequent case
                 slots.floats[place] = given
             elif not _put(slots, place, given, form):
                 call.spare.append(slots)
@@ -236,7 +233,7 @@ def slots_for(
 
 
 def _put(slots: Slots, place: int, given: Any, form: Form) -> bool:
-    """Put a number, or the address and the extents of an array, in their place; False where it has another type."""
+    """Store a number, or the address and shape of an array; return False if the type differs."""
     if _form(given) != form:
         return False
     if isinstance(given, np.ndarray):

@@ -1,5 +1,7 @@
-"""Backends that call compiled kernels in this process. The nodes of a group run some rows at a time: what lies between
-them never becomes an image in memory."""
+"""Backends that call compiled kernels in this process.
+
+The nodes of a group run a few rows at a time, so intermediate images are never stored whole.
+"""
 
 from __future__ import annotations
 
@@ -48,23 +50,23 @@ from gpuimg.plans.nodes import Fold, Node, Output, View
 from gpuimg.plans.value import Small, Value
 from gpuimg.stopping import local
 
-SCRATCH_BYTES = 1 << 19  # of rows between nodes, for each thread
-LONG_WORK = 1 << 28  # elements times work of a call of compiled code, about 0.2 s, that signals are handled beside
-FIRST_PIECE_ELEMENTS = 1 << 22  # of work in pieces, for each thread
-ROWS_PER_HALO = 8  # at least: rows of a halo are made again for the next rows
+SCRATCH_BYTES = 1 << 19  # of intermediate rows, per thread
+LONG_WORK = 1 << 28  # elements times work, about 0.2 s; longer calls run in another thread, so that signals are handled
+FIRST_PIECE_ELEMENTS = 1 << 22  # of work in pieces, per thread
+ROWS_PER_HALO = 8  # at least, since halo rows are recomputed for the next rows
 ALONE = np.array([[-1], [-1], [0]], np.int64)  # the places of a single image: no stage has this number
 _effort: Callable[[Node], float] = attrgetter("effort")  # a comprehension costs more for one node
 
 
 class Stage(NamedTuple):
-    """A node of a chain.
+    """One node of a chain.
 
     Attributes
     ----------
-    source, second : the stages that make its image, and a second one; None: they lie in memory
-    slot : where the other image stands among the kernel's slots
-    args : the kernel's, arrays of other images being outlines where a stage makes them
-    memory : its image where that lies in memory
+    source, second : the stages that compute its image and a second image; None: these are in memory
+    slot : index of the second image among the kernel's slots
+    args : of the kernel; images computed by other stages are outlines
+    memory : its image, if in memory
     """
 
     node: Node
@@ -77,7 +79,7 @@ class Stage(NamedTuple):
 
 @lru_cache(maxsize=64)
 def outline(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """An array's shape and dtype without its memory; it must not be read."""
+    """Return an array with this shape and dtype but without memory; it must not be read."""
     return np.lib.stride_tricks.as_strided(np.empty(1, dtype), shape, _strides(shape, dtype.itemsize))
 
 
@@ -89,7 +91,7 @@ def _strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
 
 
 def stages_of(nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> list[Stage]:
-    """The stages of a group of nodes, the last of which makes the results."""
+    """Return the stages of a group of nodes; the last computes the results."""
     places = {node: number for number, node in enumerate(nodes)}
 
     def found(value: Value | Small) -> Any:
@@ -108,7 +110,7 @@ def stages_of(nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array])
 
 
 def _second(node: Node, arguments: tuple[Any, ...], places: dict[Node, int]) -> tuple[int | None, int]:
-    """Which stage makes another image for a node, and the slot of its address."""
+    """Return the stage that computes a node's second image, and the slot of its address."""
     for slot, given in argument_slots(node.arguments, arguments):
         if isinstance(given, Value) and given.node in places:
             return places[given.node], slot
@@ -116,7 +118,7 @@ def _second(node: Node, arguments: tuple[Any, ...], places: dict[Node, int]) -> 
 
 
 def prepare_chain(stages: Sequence[Stage], result: Array, places: Array = ALONE) -> tuple[Compiled, Packed]:
-    """Machine code that runs a chain, and its arguments in slots; for the images of a stack with their ``places``."""
+    """Compile a chain and pack its arguments; ``places`` are those of the images of a stack."""
     plan = np.empty((len(stages), 8), np.int64)
     keep: list[Any] = []
     bytes_a_row = halo = 0
@@ -146,7 +148,7 @@ def prepare_chain(stages: Sequence[Stage], result: Array, places: Array = ALONE)
 
 
 def _lookup(bound: Bound) -> Lookup:
-    """Images and tables of a graph that has no other values but views of them."""
+    """Look up the images and tables of a graph whose other values are all views of them."""
     held = dict(zip(bound.graph.inputs, bound.arrays, strict=True))
 
     def found(value: AnyValue) -> Any:
@@ -158,12 +160,12 @@ def _lookup(bound: Bound) -> Lookup:
 
 
 class Stack:
-    """Images for which the same group of nodes is run.
+    """Images on which the same group of nodes is run.
 
     Attributes
     ----------
     nodes, value_of, results : those of the first image
-    count : of the images
+    count : number of images
     """
 
     def __init__(self, group: Group, bounds: Sequence[Bound], outs: Sequence[Outs]) -> None:
@@ -179,7 +181,7 @@ class Stack:
 
     @property
     def is_contiguous(self) -> bool:
-        """Whether kernels can read and write the images where they lie."""
+        """Whether kernels can read and write the images in place."""
         return all(array.flags.c_contiguous for array in self._arrays[0])
 
     def uses(self, stages: Sequence[Stage]) -> list[tuple[int, int, int]]:
@@ -187,13 +189,13 @@ class Stack:
         return [place for number, stage in enumerate(stages) for place in self._places(number, stage)]
 
     def places(self, stages: Sequence[Stage]) -> Array:
-        """Stage, slot and the addresses for all images of each array that is another one for each image."""
+        """Return the stage, the slot and the addresses in all images of each array that differs between images."""
         stages, slots, arrays = zip(*self.uses(stages), strict=True)
         addresses = [[address_of(given[array]) for array in arrays] for given in self._arrays]
         return np.array([stages, slots, *addresses], np.int64)
 
     def _places(self, number: int, stage: Stage) -> Iterator[tuple[int, int, int]]:
-        """Stage, slot and array of what a node reads and writes."""
+        """Yield the stage, slot and array of each image that a node reads or writes."""
         node = stage.node
         if node.image.node not in self.nodes:
             yield number, SRC_SLOT, self._input(node.image)
@@ -234,13 +236,13 @@ def quick_chain(bound: Bound, made: tuple[Any, ...]) -> Quick | None:
 
 
 class InProcess(CpuBackend):
-    """Calls compiled kernels by their addresses; the backend decides in how many threads."""
+    """Calls compiled kernels by address; the backend chooses the number of threads."""
 
     @abstractmethod
     def call(self, task: Task, packed: Packed | Slots) -> float:
-        """Call compiled code for all rows, as many bands of them at a time as there are workers.
+        """Call compiled code for all rows, one band per worker at a time.
 
-        Returns the seconds it took, or 0 if nothing is to be learned from them.
+        Returns the seconds it took, or 0 if they should not be recorded.
         """
 
     chains = True
@@ -258,7 +260,7 @@ class InProcess(CpuBackend):
             if not graph.quick:
                 graph.quick.append(quick_call(graph) if graph.direct else quick_chain(bound, made))
             return made
-        # As the walk does it, without what it does for several nodes and for those who watch.
+        # The walk for a single node that nobody watches.
         direct = graph.direct[0]
         node, image, others, varying, memory = direct
         if outs is not None:
@@ -277,14 +279,14 @@ class InProcess(CpuBackend):
         return made
 
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
-        """Run one node over all rows of its results, or several some rows at a time, without images between them."""
+        """Run one node over all rows of its results, or several nodes a few rows at a time, without storing images."""
         if len(nodes) == 1 and nodes[0].effort < LONG_WORK:
             super().fill(nodes, value_of, results)
             return
         if self._longest_call(nodes) < LONG_WORK or not stopping.handles_signals():
             self._fill(nodes, value_of, results)
             return
-        # Compiled here: beside another thread that would be done in another process.
+        # Compiled here: while another thread runs, it would be compiled in another process.
         if len(nodes) == 1:
             arguments = walking.arguments(nodes[0], value_of, results)
             prepare(nodes[0].kernel, flat(value_of(nodes[0].image)), flat(results[0]), arguments)
@@ -293,7 +295,7 @@ class InProcess(CpuBackend):
         stopping.interruptibly(lambda: self._fill(nodes, value_of, results), stopping.Watch())
 
     def _longest_call(self, nodes: Sequence[Node], images: int = 1) -> float:
-        """Elements times work of the first piece of work that nodes are filled in; the later ones are made to fit."""
+        """Return elements times work of the nodes' first piece; the sizes of later pieces follow its time."""
         effort = images * sum(map(_effort, nodes))
         if effort < LONG_WORK:
             return effort
@@ -303,7 +305,7 @@ class InProcess(CpuBackend):
         return effort * min(share, 1.0)
 
     def run_each(self, bounds: Sequence[Bound], outs: Sequence[Outs]) -> list[tuple[Any, ...]]:
-        """The images of a stack as if they were one, where a graph needs no memory between its nodes."""
+        """Run the images of a stack as one, if the graph needs no memory between its nodes."""
         group = only_group(bounds[0].graph) if len(bounds) > 1 else None
         if group is None:
             return self.run_apart(bounds, outs)
@@ -322,7 +324,7 @@ class InProcess(CpuBackend):
         return [tuple(out) for out in outs]
 
     def run_apart(self, bounds: Sequence[Bound], outs: Sequence[Outs]) -> list[tuple[Any, ...]]:
-        """The images of a stack one by one."""
+        """Run the images of a stack one by one."""
         return super().run_each(bounds, outs)
 
     def fold(self, node: Fold, value_of: Lookup) -> Array:
@@ -362,7 +364,7 @@ class InProcess(CpuBackend):
         if slots is None:
             return super().fill_node(node, value_of, results, rows)
         kernel, code, known_rows, elements, halo, _ = task = call.task
-        if rows != known_rows:  # of a fold, as many as there are slabs
+        if rows != known_rows:  # for a fold, the number of slabs
             task = new_task(kernel, code, rows, elements, halo)
         slots.words[RESULT_ROWS] = len(results[0])
         return self._called(call, task, slots)
@@ -374,7 +376,7 @@ class InProcess(CpuBackend):
         return seconds
 
     def _share_out(self, stages: Sequence[Stage], work: Sequence[tuple[str, int]], seconds: float) -> None:
-        """Learn the kernels' speeds from the seconds of them all, by what is known of each."""
+        """Learn the kernels' speeds from their total seconds, divided in proportion to expected times."""
         known = figures()
         each = [
             elements * stage.node.work * known.speed(key) for stage, (key, elements) in zip(stages, work, strict=True)
@@ -384,7 +386,7 @@ class InProcess(CpuBackend):
 
 
 def _image_of(stage: Stage, stages: Sequence[Stage]) -> Array:
-    """The image that a stage reads: in memory, or the outline of what another stage makes."""
+    """Return the image that a stage reads: in memory, or the outline of another stage's result."""
     if stage.source is None:
         assert stage.memory is not None
         return stage.memory
@@ -393,7 +395,7 @@ def _image_of(stage: Stage, stages: Sequence[Stage]) -> Array:
 
 
 def _work(stage: Stage, stages: Sequence[Stage]) -> tuple[str, int]:
-    """The key of a stage's speed, and how many elements it reads and writes."""
+    """Return the key of a stage's speed, and the number of elements read and written."""
     source, node = _image_of(stage, stages), stage.node
     written = sum([math.prod(shape) for shape, _ in node.results])
     return speed_key(node.kernel, source.dtype, node.dtype), source.size + written

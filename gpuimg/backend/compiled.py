@@ -1,10 +1,10 @@
-"""CPU kernels as machine code: one compilation a kernel and dtype serves every CPU backend.
+"""CPU kernels as machine code: one compilation per kernel and dtype serves every CPU backend.
 
 A kernel compiled for its argument types becomes a C function ``int64 entry(slots, top, bottom)``, where ``slots``
-points to the packed arguments, in front of which the address of the stop flag lies. So one thread calls it through
-ctypes, all cores through one parallel driver that is compiled once for all kernels, and worker processes load it from
-the same disk cache. Packing takes pointers as they are, so an array that stands for some rows of a larger image can be
-given the address its row 0 would have.
+points to the packed arguments, preceded by the address of the stop flag. One thread calls it through ctypes, all cores
+through one parallel driver compiled once for all kernels, and worker processes load it from the same disk cache.
+Packing does not check pointers, so an array that holds some rows of a larger image can be passed with the address that
+its row 0 would have.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gpuimg.errors import BackendFailed
 from gpuimg.kernels import DONE as DONE
 from gpuimg.kernels import FLAG_BYTES
 
-# Slots of a kernel's image, its result and its arguments; an array takes its address and its extents.
+# First slots of a kernel's image, result and arguments; an array takes slots for its address and shape.
 SRC_SLOT, DST_SLOT, FIRST_SLOT = 0, 3, 6
 
 T = TypeVar("T")
@@ -35,10 +35,10 @@ log = logging.getLogger("gpuimg")
 
 
 class Compiled(NamedTuple):
-    """Machine code for one kernel and one form: its address, and the same as a ctypes function (releases the GIL)."""
+    """Machine code for one kernel and form: its address, also as a ctypes function (releases the GIL)."""
 
     address: int
-    call: Callable[[Any, Any, Any], int]  # numbers, or ctypes' own
+    call: Callable[[Any, Any, Any], int]  # takes integers or ctypes objects
 
 
 class Packed(NamedTuple):
@@ -46,9 +46,9 @@ class Packed(NamedTuple):
 
     Attributes
     ----------
-    form : their types in short, for example ``"u12_f42_i8"``: kind, bytes, dimensions of an array
-    address : of the first slot, behind the one for the stop flag's address
-    keep : whatever must stay alive while the slots are used; first the slots
+    form : their types, for example ``"u12_f42_i8"``: kind, item size, ndim of an array
+    address : of the first slot, after the stop flag's address
+    keep : objects that must stay alive while the slots are used; first the slots
     """
 
     form: str
@@ -57,18 +57,18 @@ class Packed(NamedTuple):
 
     @property
     def pointer(self) -> int:
-        """The address as ctypes takes it."""
+        """The address as a ctypes object."""
         return self.address
 
 
 class Slots:
-    """Memory for the packed arguments of one call after the other, each of which fills in where its arrays lie.
+    """Memory for the packed arguments of successive calls, each of which fills in its addresses.
 
     Attributes
     ----------
-    words, floats : all of it, as 64-bit integers and as floats; the first word is the stop flag's address
-    address, pointer : of the first slot, behind that; as a number, and as ctypes takes it without making an object
-    arrays : those of the present call, which must stay alive meanwhile
+    words, floats : views as 64-bit integers and floats; the first word is the stop flag's address
+    address, pointer : of the first slot, after that; as an integer, and as a reusable ctypes object
+    arrays : of the current call, which must stay alive
     """
 
     __slots__ = ("address", "arrays", "floats", "pointer", "words")
@@ -82,14 +82,14 @@ class Slots:
 
 
 class Task(NamedTuple):
-    """What compiled code is to do, whatever arrays it is called with.
+    """The work of a call of compiled code, whatever its arrays.
 
     Attributes
     ----------
     kernel : named in errors
     rows : or parts of another kind
-    elements : read and written in all, besides ``halo`` rows above and below each piece of the work
-    bottom : the rows as ctypes takes them without making an object
+    elements : read and written in total, without the ``halo`` rows above and below each piece
+    bottom : the rows as a reusable ctypes object
     """
 
     kernel: str
@@ -101,18 +101,17 @@ class Task(NamedTuple):
 
 
 def new_task(kernel: str, code: Compiled, rows: int, elements: int, halo: int) -> Task:
-    """What compiled code is to do."""
+    """Return the task of a call of compiled code."""
     return Task(kernel, code, rows, elements, halo, ctypes.c_int64(rows))
 
 
-# A mask's elements are bytes to a kernel.
+# Kernels see masks as bytes.
 _SHORT = {np.dtype(code): code for code in ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8")}
 _SHORT[np.dtype(bool)] = "u1"
 
 
 class Prepared(NamedTuple):
-    """What calls of one kernel share whose image and result have certain dtypes, and whose other arguments are numbers
-    of certain types."""
+    """Shared by all calls of a kernel with the same dtypes of image and result and the same types of numbers."""
 
     code: Compiled
     layout: struct.Struct
@@ -124,7 +123,7 @@ _prepared: dict[tuple[Any, ...], Prepared] = {}
 @cache
 def _variant(kernel: str) -> Callable[..., str] | None:
     load = partial(kernels.load, kernel)
-    # The first kernel imports Numba, which takes longer than a job that is cancelled should.
+    # The first kernel imports Numba, which would delay cancelling a job.
     module = load() if stopping.watch() is None else compilers.wait_for(("source", kernel), load)
     return getattr(module, "variant", None)
 
@@ -137,10 +136,10 @@ def has_variants(kernel: str) -> bool:
 def prepare(
     kernel: str, src: np.ndarray[Any, Any], dst: np.ndarray[Any, Any], args: tuple[Any, ...]
 ) -> tuple[Compiled, Packed]:
-    """Machine code for a kernel, and its arguments in slots.
+    """Compile a kernel and pack its arguments.
 
-    A kernel's module has a function ``fill``; or several, of which a plain function ``variant(src, *args)`` returns the
-    name: only what is called for is compiled.
+    A kernel's module has a function ``fill``, or several functions and ``variant(src, *args)``, which returns the
+    name of the one to use; only that one is compiled.
     """
     choose = _variant(kernel)
     fill = "fill" if choose is None else choose(src, *args)
@@ -160,7 +159,7 @@ def prepare(
 
 
 def pack(arguments: Sequence[Any]) -> Packed:
-    """Put arguments into slots: an array as its address and shape, an integer as it is, a float by its bits."""
+    """Pack arguments into slots: an array as its address and shape, an integer by value, a float by its bits."""
     form: list[str] = []
     layout = ["q"]
     slots: list[Any] = [stopping.flag()]
@@ -186,7 +185,7 @@ def pack(arguments: Sequence[Any]) -> Packed:
 
 
 def argument_slots(given: Sequence[Any], arguments: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-    """The slots of a kernel's arguments, each with what a node has ``given`` for it."""
+    """Yield the slots of a kernel's arguments, each with the node's argument from ``given``."""
     slot = FIRST_SLOT
     for each, argument in zip(given, arguments, strict=True):
         yield slot, each
@@ -194,10 +193,10 @@ def argument_slots(given: Sequence[Any], arguments: Sequence[Any]) -> Iterator[t
 
 
 def address_of(array: np.ndarray[Any, Any]) -> int:
-    """Where an array lies in memory."""
+    """Return the address of an array's memory."""
     try:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
-    except (TypeError, ValueError):  # read-only, or without elements; three times as slow
+    except (TypeError, ValueError):  # read-only or empty; three times slower
         return array.ctypes.data
 
 
@@ -205,7 +204,7 @@ _compiled: dict[tuple[str, str, str], Compiled] = {}
 
 
 def compiled(kernel: str, form: str, fill: str = "fill") -> Compiled:
-    """Machine code of ``kernel`` for arguments of ``form``, compiled at first use or loaded from the disk cache."""
+    """Return the machine code of ``kernel`` for ``form``, compiled at first use or loaded from the disk cache."""
     key = kernel, form, fill
     found = _compiled.get(key)
     return made(key, _name(*key), partial(_compile_once, *key)) if found is None else found
@@ -219,21 +218,21 @@ def _compile_once(kernel: str, form: str, fill: str) -> Compiled:
     return found
 
 
-_in_place: int | None = None  # the thread that compiles while there is no other
+_in_place: int | None = None  # the thread that compiles while there are no others
 
 
 def made(task: tuple[str, ...], name: str, build: Callable[[], T]) -> T:
-    """What ``build`` compiles or loads.
+    """Return what ``build`` compiles or loads.
 
-    Where somebody may stop this thread's work, or other threads may want other code meanwhile, it is built beside it,
-    after another process has compiled what is not on disk under ``name``; see `gpuimg.backend.compiling`.
+    If this thread's work can be stopped, or other threads may need other code meanwhile, another thread builds it, and
+    another process compiles it first if it is not on disk under ``name``; see `gpuimg.backend.compiling`.
     """
     global _in_place
     reason = kernels.uncompilable()
     if reason is not None:
         raise BackendFailed(reason)
     me = threading.get_ident()
-    if _in_place == me:  # a signal handler calls in the midst of compiling; another thread would wait for this one
+    if _in_place == me:  # a signal handler interrupted compiling; another thread would wait for this one
         return build()
     if stopping.watch() is not None or threading.active_count() > 1:
         return compilers.wait_for(task, partial(_made_elsewhere, task, name, build))
@@ -250,7 +249,7 @@ def _made_elsewhere(task: tuple[str, ...], name: str, build: Callable[[], T]) ->
 
     with _said_if_long(task[0]):
         if compilers.is_usable and not jit.is_kept(name) and jit.can_keep() and compilers.compile(task):
-            compilers.is_usable = jit.is_kept(name)  # not on a full disk
+            compilers.is_usable = jit.is_kept(name)  # False if the disk is full
         return build()
 
 
@@ -259,7 +258,7 @@ def _name(kernel: str, form: str, fill: str) -> str:
 
 
 def compile_here(kernel: str, form: str, fill: str = "fill") -> Compiled:
-    """Machine code of a kernel, compiled in this thread or loaded from the disk cache."""
+    """Compile a kernel in this thread, or load it from the disk cache."""
     from gpuimg.backend import jit, jit_fast  # they import Numba
 
     jit.warn_if_untested()
@@ -277,22 +276,22 @@ _is_said = False
 
 @contextmanager
 def _said_if_long(kernel: str) -> Iterator[None]:
-    """Say once what is waited for when code takes long to compile."""
+    """Tell the user once that code is being compiled, if it takes long."""
     timer = threading.Timer(SAID_AFTER, _say, (kernel,))
     timer.daemon = True
-    with suppress(RuntimeError):  # no thread can be started any more
+    with suppress(RuntimeError):  # no more threads can be started
         timer.start()
     try:
         yield
     finally:
         timer.cancel()
         with suppress(RuntimeError):  # it was not started
-            timer.join()  # no thread is left that would make this program one of several threads
+            timer.join()  # leave no thread behind: the program counts as single-threaded again
 
 
 def _say(kernel: str) -> None:
     global _is_said
-    message = "compiling filters for this machine, at their first use only; `gpuimg warmup` does so beforehand"
+    message = "compiling filters for this machine, at their first use only; `gpuimg warmup` compiles them in advance"
     if _is_said or not (sys.stderr and (sys.stderr.isatty() or "ipykernel" in sys.modules)):
         log.info("%s (%s)", message, kernel)
         return

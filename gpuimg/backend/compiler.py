@@ -1,4 +1,4 @@
-"""A process that compiles for another one: see `gpuimg.backend.compiling`."""
+"""A process that compiles for another one; see `gpuimg.backend.compiling`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gpuimg.backend.native import compile_call
 
 
 def compile_task(task: list[str]) -> None:
-    """Compile a kernel, named with its form and function, or what calls all kernels, which has no more names."""
+    """Compile a kernel, given its name, form and function, or one of the two callers of kernels, given its name."""
     if task == ["_parallel_loop"]:
         compile_loop()
     elif task == ["_call_entry"]:
@@ -24,8 +24,8 @@ def compile_task(task: list[str]) -> None:
 
 
 def serve() -> None:
-    """Compile what each line of standard input names into the folder it names, until there are no more."""
-    with suppress(BrokenPipeError):  # whoever asked has ended
+    """Compile the task in each line of standard input into the cache folder named there, until the input ends."""
+    with suppress(BrokenPipeError):  # the other process has ended
         for line in sys.stdin:
             os.environ["GPUIMG_CACHE_DIR"], *task = json.loads(line)
             error = ""

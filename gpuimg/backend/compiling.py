@@ -1,7 +1,8 @@
-"""Compiling beside the program: threads that can be waited for with patience, and processes that compile for them.
+"""Compiling in the background: threads that can be waited for interruptibly, and processes that compile for them.
 
-Numba compiles one function at a time in a process and loads none meanwhile, so what may hold others up is compiled by
-`gpuimg.backend.compiler` in another process, which leaves it in the disk cache. Processes are kept for some seconds.
+While Numba compiles a function, its process can neither compile nor load another. So code that could hold up others is
+compiled by `gpuimg.backend.compiler` in another process, which stores it in the disk cache. Idle processes are kept for
+a few seconds.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ from gpuimg.machine import processor_count
 
 log = logging.getLogger("gpuimg")
 
-IDLE_SECONDS = 5.0  # after which a process without work ends
+IDLE_SECONDS = 5.0  # after which an idle process ends
 T = TypeVar("T")
 
 
 def start_python(code: str, **options: Any) -> subprocess.Popen[Any]:
-    """Run code in another interpreter that finds what this one finds; its input and output are pipes."""
-    root = str(Path(__file__).parents[2])  # what was found in the current folder, "", which may be another one now
+    """Run code in another interpreter with the same module search path; its input and output are pipes."""
+    root = str(Path(__file__).parents[2])  # replaces "", the current folder, which may have changed
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(each or root for each in sys.path)}
     command = [sys.executable, "-P", "-c", code]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, **options)
 
 
 def _start_compiler() -> subprocess.Popen[bytes]:
-    """Start a process that compiles until its input ends; Ctrl-C does not reach it."""
+    """Start a process that compiles until its input ends, unaffected by Ctrl-C."""
     options: dict[str, Any] = {"process_group": 0}
     if sys.platform == "win32":
         options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
@@ -48,30 +49,30 @@ def _start_compiler() -> subprocess.Popen[bytes]:
 
 
 def is_interpreter() -> bool:
-    """Whether `sys.executable` is Python, and not a program that has it inside and would start once more."""
+    """Whether `sys.executable` is Python and not a program that embeds it."""
     return not getattr(sys, "frozen", False) and "python" in Path(sys.executable or "").name.lower()
 
 
 class Compilers:
-    """Processes that compile, started at need, and the threads that wait for them."""
+    """Processes that compile, started on demand, and the threads that wait for them."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._starting = 0
-        self._idle: dict[subprocess.Popen[bytes], threading.Thread] = {}  # and who used it last
+        self._idle: dict[subprocess.Popen[bytes], threading.Thread] = {}  # and the thread that used it last
         self._threads: set[threading.Thread] = set()
         self._makings: dict[tuple[str, ...], Future[Any]] = {}
         self._is_closed = False
         self.is_usable = is_interpreter()
 
-    # ------------------------------------------------------------ in the thread that wants code
+    # ------------------------------------------------------------ in the thread that needs code
 
     def wait_for(self, task: tuple[str, ...], make: Callable[[], T]) -> T:
-        """What ``make`` returns in a thread beside this one, the same thread for all who want it.
+        """Return the result of ``make``, run in a background thread that all callers with the same task share.
 
-        Work that is stopped ends at once. The thread goes on: whoever stops work often begins it anew, with other
-        parameters and the same code, which would never be ready if it were given up each time.
+        Stopped work ends at once, but the thread goes on: work is often restarted with other parameters and the same
+        code, which would never be ready if each stop discarded it.
         """
         making = self._begin(task, make)
         if making is None:
@@ -84,7 +85,7 @@ class Compilers:
             del making  # an error in it holds this frame
 
     def _begin(self, task: tuple[str, ...], make: Callable[[], T]) -> Future[T] | None:
-        """Start a thread unless there is one for this task; None if the system has no thread left."""
+        """Start a thread unless there is one for this task; None if no thread can be started."""
         with self._changed:
             making: Future[T] | None = self._makings.get(task)
             if making is None and not self._is_closed:
@@ -120,16 +121,16 @@ class Compilers:
         with self._changed:
             self._makings.pop(task, None)
 
-    # ------------------------------------------------------------ in the thread beside it
+    # ------------------------------------------------------------ in the background thread
 
     def compile(self, task: tuple[str, ...]) -> bool:
-        """Let another process compile something into the disk cache; tells whether it did."""
-        if threading.current_thread() not in self._threads:  # nobody would end the process
+        """Let another process compile a task into the disk cache; return whether it did."""
+        if threading.current_thread() not in self._threads:  # no thread would end the process
             return False
         try:
             process = self._take()
         except OSError as error:
-            log.info("no process to compile in could be started with %s: %s", sys.executable, error)
+            log.info("could not start a process for compiling with %s: %s", sys.executable, error)
             return False
         answer = _ask(process, task)
         if answer is None:
@@ -145,7 +146,7 @@ class Compilers:
         return answer == ""
 
     def look(self) -> None:
-        """In a thread that waits for another process: end that if the work is to stop, or with the program."""
+        """Raise while waiting for another process, if the work should stop or the program ends."""
         stopping.look()
         if threading.current_thread() in self._threads:
             self._check_open()
@@ -155,7 +156,7 @@ class Compilers:
             raise BackendFailed("the program ends while a kernel is compiled")
 
     def _take(self) -> subprocess.Popen[bytes]:
-        """A process without work, or a new one as soon as there may be one more."""
+        """Return an idle process, or a new one once their limit allows it."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._is_closed or self._idle or len(self._processes) + self._starting < processor_count()
@@ -179,7 +180,7 @@ class Compilers:
                     self._kill()
 
     def _linger(self) -> None:
-        """Wait with the process that this thread used last, and end it unless it gets other work."""
+        """Keep the process that this thread used last for a while, and end it unless it gets other work."""
         me = threading.current_thread()
         with self._changed:
             self._changed.wait_for(lambda: self._is_closed or me not in self._idle.values(), IDLE_SECONDS)
@@ -202,7 +203,7 @@ class Compilers:
     # ------------------------------------------------------------ at the end
 
     def exit(self) -> None:
-        """End the processes with this one, and wait for the threads, which may be in the midst of machine code."""
+        """End the processes at exit, and wait for the threads, which may be running machine code."""
         with self._changed:
             self._is_closed, self.is_usable = True, False
             threads = list(self._threads)
@@ -216,7 +217,7 @@ class Compilers:
             process.kill()
 
     def forget(self) -> None:
-        """In a forked child: processes and threads are the parent's, and its pipes keep the processes alive."""
+        """Reset in a forked child: processes and threads are the parent's; its pipes would keep the processes alive."""
         for process in self._processes:
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
@@ -226,7 +227,7 @@ class Compilers:
 
 
 def _ask(process: subprocess.Popen[bytes], task: tuple[str, ...]) -> str | None:
-    """What a process answers: "" or why it could not compile; None if it has died."""
+    """Return the answer of a process: "" or why it could not compile; None if it has died."""
     assert process.stdin is not None
     assert process.stdout is not None
     with contextlib.suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""One NVIDIA GPU: kernels in CUDA C++, compiled at first use for the device that is there."""
+"""One NVIDIA GPU: kernels in CUDA C++, compiled for the device at first use."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from gpuimg.memory import new_array
 from gpuimg.plans.nodes import Fold, Node, Output, Point, Window, point
 from gpuimg.plans.value import Small, Value
 
-CUPY_FOR = 12, 13  # the oldest and the newest CUDA for which there are wheels of CuPy
-BANDED_FROM = 16 << 20  # bytes of an image from which on copies and kernels overlap
-BAND_COST = 3 << 19  # a band costs as much time as the copy of that many bytes
-WATCHED_WORK = 1 << 30  # elements times work launched at once where it may be stopped: at most some 20 ms on an H200
-MEASURED_BYTES, COPIED_BYTES = 32 << 20, 256 << 20  # the latter is more than caches hold
-BAND_HALOS = 8  # a band has at least this many times the rows of its halo
+CUPY_FOR = 12, 13  # the oldest and newest CUDA versions with CuPy wheels
+BANDED_FROM = 16 << 20  # bytes of the smallest image whose copies and kernels overlap
+BAND_COST = 3 << 19  # bytes whose copy takes as long as the overhead of a band
+WATCHED_WORK = 1 << 30  # elements times work per launch of work that can be stopped: at most about 20 ms on an H200
+MEASURED_BYTES, COPIED_BYTES = 32 << 20, 256 << 20  # the latter exceeds the caches
+BAND_HALOS = 8  # minimum rows of a band, in halos
 
 
 class Cuda:
-    """The backend: nodes as launches on a device. ``gpu`` is a device to use instead of CuPy's current one."""
+    """The backend that launches nodes on a device; ``gpu`` replaces CuPy's current device."""
 
     name = "cuda"
 
@@ -46,11 +46,11 @@ class Cuda:
         self._process = os.getpid()
         self._lock = RLock()
         self._jobs = RLock()
-        self._known: dict[str, bool] = {}  # whether a kernel has been written
+        self._known: dict[str, bool] = {}  # whether each kernel exists for CUDA
 
     @property
     def gpu(self) -> Gpu:
-        """The device, looked for at first use."""
+        """The device, detected at first use."""
         reason = self.unusable()
         if self._gpu is None or reason is not None:
             raise DeviceFailed(reason or "no GPU was found")
@@ -83,7 +83,7 @@ class Cuda:
             return f"{reason}: {_install_cupy()}" if "nvrtc" in reason.lower() else reason
 
     def _probe(self, gpu: Gpu) -> str | None:
-        """Add numbers up: a device may be listed and yet neither compile nor run."""
+        """Sum numbers on the device: one that is listed may still fail to compile or run."""
         numbers = np.arange(5000, dtype=np.uint32).reshape(5, 1000)
         total = gpu.empty((1, 1), np.uint64)
         gpu.launch("probe", gpu.put(numbers), total, 0, 1)
@@ -105,9 +105,9 @@ class Cuda:
         return self.gpu.describe()
 
     def measure(self) -> dict[str, float]:
-        """Speeds that the choice of a backend rests on, see `gpuimg.machine.Figures`."""
+        """Measure the speeds that the choice of a backend uses; see `gpuimg.machine.Figures`."""
         gpu = self.gpu
-        host = np.random.default_rng(0).integers(0, 256, MEASURED_BYTES, np.uint8)  # zeros share one page of memory
+        host = np.random.default_rng(0).integers(0, 256, MEASURED_BYTES, np.uint8)  # pages of zeros would share memory
         first, second = (gpu.empty((COPIED_BYTES,), np.uint8) for _ in range(2))
         small = np.zeros((8, 8), np.uint8)
         resident = gpu.put(small)
@@ -138,7 +138,7 @@ class Cuda:
 
     @contextlib.contextmanager
     def _turn(self, watch: stopping.Watch | None) -> Iterator[None]:
-        """Let one job at a time use the device's memory; other calls are the caller's own affair."""
+        """Let one job at a time use the device's memory; calls outside jobs are not limited."""
         if watch is None:
             yield
             return
@@ -154,9 +154,9 @@ class Cuda:
 
 
 def run_into(gpu: Gpu, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
-    """Run a graph on the current device; its results are in ``outs``, which may overlap the images, where given.
+    """Run a graph on the current device; results go to ``outs`` if given, which may overlap the images.
 
-    Images and ``outs`` may lie on other devices.
+    Images and ``outs`` may be on other devices.
     """
     if len(bound.arrays) > 1:
         bound = bound._replace(arrays=tuple(map(gpu.brought, bound.arrays)))
@@ -171,7 +171,7 @@ def run_into(gpu: Gpu, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
 
 
 def run_somehow(gpu: Gpu, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
-    """Run a graph at once, or once more with all kept memory given back, or in tiles."""
+    """Run a graph; if memory runs out, again after freeing the memory pool, then in tiles."""
     if bound.arrays[0].nbytes >= BANDED_FROM and _is_banded(gpu, bound):
         with contextlib.suppress(gpu.out_of_memory):
             return walk(bound, Bands(gpu), outs)
@@ -181,13 +181,13 @@ def run_somehow(gpu: Gpu, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
             return run_whole(gpu, bound, outs)
         except gpu.out_of_memory:
             pass
-        # Only here, behind the handler, are the arrays of the failed attempt let go.
+        # After the handler, so that the arrays of the failed attempt have been freed.
         gpu.trim()
     return walk(bound, Tiles(gpu, gpu.owns(bound.arrays[0])), outs)
 
 
 def _seconds(gpu: Gpu, work: Callable[[], Any]) -> float:
-    """The median time of a piece of work on the device, warmed up."""
+    """Return the median time of work on the device, after a warm-up."""
     times = []
     for _ in range(6):
         gpu.synchronize()
@@ -199,7 +199,7 @@ def _seconds(gpu: Gpu, work: Callable[[], Any]) -> float:
 
 
 def _install_cupy() -> str:
-    """What is missing for CuPy: the driver, or its wheel together with CUDA's run-time compiler."""
+    """Return what CuPy lacks: the driver, or its wheel with CUDA's run-time compiler."""
     known, (oldest, newest) = cuda_version(), CUPY_FOR
     if known is None:
         return "this machine has no NVIDIA driver"
@@ -209,7 +209,7 @@ def _install_cupy() -> str:
 
 
 def _overlaps(gpu: Gpu, out: Any | None, arrays: Sequence[Any]) -> bool:
-    """Whether a result on the device would be written over an image that it is made of."""
+    """Whether a result on the device overlaps an image that it is computed from."""
     if out is None or not gpu.owns(out):
         return False
     start, end = gpu.address(out), gpu.address(out) + out.nbytes
@@ -217,15 +217,15 @@ def _overlaps(gpu: Gpu, out: Any | None, arrays: Sequence[Any]) -> bool:
 
 
 def launch(gpu: Gpu, node: Node, src: Any, dst: Any, top: int, bottom: int, args: Sequence[Any]) -> None:
-    """Launch a node's kernel for some of its pieces, with the arguments of this call."""
-    times_let_go, there = gpu.times_let_go, on_device(gpu, node, args)
+    """Launch a node's kernel for some of its rows or parts, with the arguments of this call."""
+    evictions, there = gpu.evictions, on_device(gpu, node, args)
     gpu.launch(node.kernel, src, dst, top, bottom, *there)
-    if times_let_go != gpu.times_let_go:
-        gpu.synchronize()  # constants among them may be nobody else's any more
+    if evictions != gpu.evictions:
+        gpu.synchronize()  # evicted constants may be held by this call alone
 
 
 def on_device(gpu: Gpu, node: Node, args: Sequence[Any]) -> list[Any]:
-    """A node's arguments with arrays copied to the device; those that are the node's own stay there."""
+    """Return a node's arguments with arrays copied to the device; the node's constants are kept there."""
     found = list(args)
     for number, arg in enumerate(args):
         if isinstance(arg, np.ndarray) and not gpu.owns(arg):
@@ -237,7 +237,7 @@ def on_device(gpu: Gpu, node: Node, args: Sequence[Any]) -> list[Any]:
 
 
 def run_whole(gpu: Gpu, bound: Bound, outs: Outs | None) -> tuple[Any, ...]:
-    """Run a graph with whole images in the device's memory; what lies between its ends stays there."""
+    """Run a graph with whole images in the device's memory, intermediate ones included."""
     if gpu.owns(bound.arrays[0]):
         return walk(bound, Whole(gpu), outs)
     targets = outs or (None,) * len(bound.graph.results)
@@ -275,7 +275,7 @@ class Whole:
         args = walking.arguments(node, value_of, results)
         edges = [node.pieces * number // pieces for number in range(pieces + 1)]
         for number, (top, bottom) in enumerate(pairwise(edges)):
-            if number:  # what is launched cannot be stopped
+            if number:  # launched kernels cannot be stopped
                 gpu.synchronize()
                 stopping.within(number / pieces)
             launch(gpu, node, flat(image), flat(results[0]), top, bottom, args)
@@ -290,7 +290,7 @@ class Whole:
 
 
 def _partial(gpu: Gpu, node: Fold, image: Any, args: Sequence[Any]) -> Array:
-    """The partial results of a fold, on the host."""
+    """Return the partial results of a fold, on the host."""
     parts = gpu.empty(*partial_results(gpu, node, image.shape[0]))
     launch(gpu, node, flat(image), parts, 0, len(parts), args)
     return gpu.get(parts)
@@ -300,9 +300,9 @@ def _partial(gpu: Gpu, node: Fold, image: Any, args: Sequence[Any]) -> Array:
 
 
 class Tiles:
-    """The walk's executor for little memory: images lie on the host, some rows at a time on the device.
+    """The walk's executor for little memory: images stay on the host, with some rows at a time on the device.
 
-    An image that the caller has on the device stays there, and so does what is made from it.
+    Device images of the caller stay on the device, and so do the results computed from them.
     """
 
     chains = True
@@ -346,7 +346,7 @@ class Tiles:
         _halving(self._gpu, rows, partial(self._tile, nodes, value_of, results), names, value_of(nodes[0].image))
 
     def _whole(self, node: Node, value_of: Lookup, results: Sequence[Any]) -> None:
-        """Run what cannot be divided; alone it may fit."""
+        """Run a node that cannot be divided; on its own it may fit."""
         gpu, image = self._gpu, value_of(node.image)
         there = Whole(gpu)
         with contextlib.suppress(gpu.out_of_memory):
@@ -406,7 +406,7 @@ class Tiles:
 
 
 def _is_banded(gpu: Gpu, bound: Bound) -> bool:
-    """Whether a graph's rows can be worked on while others are still under way between host and device."""
+    """Whether a graph's rows can be processed while others are being copied between host and device."""
     groups = bound.graph.chained
     if len(groups) > 1 or not groups[0].is_filled or groups[0].in_place:
         return False
@@ -414,13 +414,15 @@ def _is_banded(gpu: Gpu, bound: Bound) -> bool:
 
 
 def _in_bands(node: object) -> bool:
-    """Whether some rows of a node's result need only those around them."""
+    """Whether rows of a node's result depend only on nearby rows."""
     return isinstance(node, Point) or (isinstance(node, Window) and not node.wraps)
 
 
 class Bands(Tiles):
-    """The walk's executor for large images on the host: some rows are copied to the device while others are worked on
-    and the results of others are copied back."""
+    """The walk's executor for large images on the host.
+
+    Some rows are copied to the device while others are processed and results of others are copied back.
+    """
 
     def __init__(self, gpu: Gpu) -> None:
         super().__init__(gpu, resident=False)
@@ -428,10 +430,10 @@ class Bands(Tiles):
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Any]) -> None:
         rows = results[0].shape[0]
         wider = max(value_of(nodes[0].image).nbytes, *[result.nbytes for result in results])
-        # A band reads its neighbours' rows too, as many as the halos of all nodes together.
-        least = BAND_HALOS * sum(node.reach_rows for node in nodes)
-        # The last band's way back overlaps with nothing: `count` bands take BAND_COST * count + wider / count longer.
-        count = max(1, min(math.ceil(math.sqrt(wider / BAND_COST)), rows // max(least, 1)))
+        # A band also reads rows of its neighbours: the halos of all nodes.
+        min_rows = BAND_HALOS * sum(node.reach_rows for node in nodes)
+        # The last band's copy back overlaps nothing: `count` bands take BAND_COST * count + wider / count longer.
+        count = max(1, min(math.ceil(math.sqrt(wider / BAND_COST)), rows // max(min_rows, 1)))
         edges = [rows * number // count for number in range(count + 1)]
         with self._gpu.pipeline() as gpu:
             there = Tiles(gpu, resident=False)
@@ -444,7 +446,7 @@ class Bands(Tiles):
 
 
 def _key(value: Value | Small, nodes: Sequence[Node]) -> Any:
-    """What a value is known by in a group: the node of the group that makes it, or the value itself."""
+    """Return a value's key in a group: the node of the group that computes it, or the value itself."""
     return value.node if value.node in nodes else value
 
 
@@ -455,7 +457,7 @@ def _tiled(given: Any, found: Lookup, targets: Sequence[Any]) -> Any:
 
 
 def _rows_needed(nodes: Sequence[Node], top: int, bottom: int, rows: int) -> dict[Any, tuple[int, int]]:
-    """The rows of each image, by what makes it, that a group reads or makes for some rows of its result."""
+    """Return the rows of each image, by `_key`, that a group reads or computes for some rows of its result."""
     needed: dict[Any, tuple[int, int]] = {nodes[-1]: (top, bottom)}
     for node in reversed(nodes):
         low, high = needed[node]
@@ -473,7 +475,7 @@ def _too_large(kernels: str, image: Any) -> OutOfDeviceMemory:
 
 
 def _halving(gpu: Gpu, rows: int, tile: Callable[[int, int], None], kernels: str, image: Any) -> None:
-    """Call ``tile`` for all rows, half as many at a time whenever memory runs out."""
+    """Call ``tile`` for all rows, halving the rows per call whenever memory runs out."""
     size, top = (rows + 1) // 2, 0
     while top < rows:
         stopping.within(top / rows)

@@ -1,6 +1,6 @@
-"""CuPy's current device: its memory pool, the stream in use, and kernels compiled by NVRTC with gpuimg's flags.
+"""CuPy's current device: its memory pool, the current stream, and kernels compiled by NVRTC with gpuimg's flags.
 
-CuPy's `RawModule` would add ``-ftz=true``, so that float32 results differed from the CPU's for the smallest numbers.
+CuPy's `RawModule` would add ``-ftz=true``, so that subnormal float32 results would differ from the CPU's.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from gpuimg.caching import cache_folder
 from gpuimg.images import copied_to, finish_on
 from gpuimg.memory import new_array
 
-# CuPy's own copy serves smaller arrays.
+# Smaller arrays use CuPy's own copy.
 STAGED_FROM = 1 << 20
-LANDING_BYTES = 1 << 16  # of smaller results, by way of pinned memory of each thread
+LANDING_BYTES = 1 << 16  # of smaller results, copied through pinned memory of each thread
 
 MOST_SLOTS = 96  # arguments of eight bytes
 _HEAD = 6
@@ -36,23 +36,23 @@ _DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 
 class _Slots(threading.local):
-    """Each thread's memory for the arguments of a launch, as the driver takes them: as one block of bytes."""
+    """Per-thread memory for the arguments of a launch, one block of bytes for the driver."""
 
     def __init__(self, start_thread: Callable[[], None]) -> None:
         start_thread()
         self.memory = bytearray(8 * (_HEAD + MOST_SLOTS))
         held = np.frombuffer(self.memory, np.uint64)
         self.address = address = int(held.ctypes.data)
-        # CU_LAUNCH_PARAM_BUFFER_POINTER, the block, CU_LAUNCH_PARAM_BUFFER_SIZE, where its size stands,
+        # CU_LAUNCH_PARAM_BUFFER_POINTER, the block, CU_LAUNCH_PARAM_BUFFER_SIZE, the address of its size,
         # CU_LAUNCH_PARAM_END, and the size.
         held[: _HEAD - 1] = 1, address + 8 * _HEAD, 2, address + 8 * (_HEAD - 1), 0
         self.size = memoryview(self.memory).cast("Q")[_HEAD - 1 : _HEAD]
 
 
 class _Landing(threading.local):
-    """Each thread's pinned memory for small results: the driver copies to other memory by detours.
+    """Per-thread pinned memory for small results: the driver copies to pageable memory through a buffer.
 
-    Where there is none, the driver may do that.
+    If none can be allocated, results are left to the driver.
     """
 
     def __init__(self, cupyx: Any, refusals: tuple[type[Exception], ...]) -> None:
@@ -63,7 +63,7 @@ class _Landing(threading.local):
 
 
 class CupyGpu(Gpu):
-    """The device that CuPy has current, its memory pool and the stream in use."""
+    """CuPy's current device, its memory pool and the current stream."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,9 +79,9 @@ class CupyGpu(Gpu):
         self.errors = (self._runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError, self._nvrtc.NVRTCError)
         self._counts: dict[int, int] = {}
         self._loaded: list[Any] = []
-        self._streams = threading.local()  # of `pipeline`, each thread its own
+        self._streams = threading.local()  # of `pipeline`, per thread
         self._landing = _Landing(self._cupyx, (MemoryError, self._runtime.CUDARuntimeError))
-        # The driver launches only where the thread has a context, which the runtime makes.
+        # The driver can launch only in a thread with a context, which the runtime creates.
         self._slots = _Slots(lambda: self._runtime.setDevice(self.place()))
 
     # ------------------------------------------------------------ the device
@@ -156,7 +156,7 @@ class CupyGpu(Gpu):
             return
         finish_on(target.device)
         self._cupy.copyto(target, source)
-        self.synchronize()  # the other device's streams do not wait for this one's
+        self.synchronize()  # the other device's streams do not wait for this device's
 
     def trim(self) -> None:
         super().trim()
@@ -179,14 +179,14 @@ class CupyGpu(Gpu):
             self._land(array, out)
             return out
         if array.nbytes < STAGED_FROM:
-            array.get(out=out.view(array.dtype))  # a mask's result is bytes
+            array.get(out=out.view(array.dtype))  # a mask is stored as bytes
             return out
         with waited_for(self._cupy, self._cupyx, self.lock_memory) as (copies, stream):
             copies.receive(array, out, stream)
         return out
 
     def lock_memory(self, address: int, size: int) -> Callable[[], object]:
-        """Page-lock host memory for copies without a stage; returns what undoes that."""
+        """Page-lock host memory for direct copies; return a function that unlocks it."""
         self._runtime.hostRegister(address, size, _PORTABLE)
         return partial(self._runtime.hostUnregister, address)
 
@@ -219,15 +219,15 @@ class CupyGpu(Gpu):
         module = self._function.Module()
         module.load(code)
         function = module.get_function(lowered)
-        # Unasked, a block may have 48 KiB, of which what the kernel has of its own is a part.
+        # By default a block has at most 48 KiB, including the kernel's static shared memory.
         pointer, granted, granting = function.ptr, 0, threading.RLock()
-        self._loaded.append(function)  # with it goes its module, and the pointer is nobody's
+        self._loaded.append(function)  # without it, its module would be unloaded and the pointer dangle
         driver, current_stream, slots = self._cupy.cuda.driver, self._cupy.cuda.get_current_stream, self._slots
 
         def start(grid: Grid, block: Grid, layout: Struct, values: Sequence[Any], shared_mem: int) -> None:
             nonlocal granted
             if shared_mem > granted:
-                with granting:  # other threads may want less
+                with granting:  # other threads may need less
                     if shared_mem > granted:
                         driver.funcSetAttribute(pointer, _DYNAMIC_SHARED, shared_mem)
                         granted = shared_mem
@@ -238,7 +238,7 @@ class CupyGpu(Gpu):
         return start
 
     def _compiled(self, stem: str, name: str) -> tuple[bytes, str]:
-        """Machine code for the current device and the kernel's name in it, from the disk where it was kept."""
+        """Return machine code for the current device and the kernel's name in it, compiled or from the disk cache."""
         target = self._target()
         key = "\n".join((digest(stem), name, target, *OPTIONS, str(self._nvrtc.getVersion())))
         path = cache_folder() / "cuda" / f"{stem}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.cubin"
@@ -249,7 +249,7 @@ class CupyGpu(Gpu):
         return kept
 
     def _target(self) -> str:
-        """The architecture to compile for: the device's, else the newest that this NVRTC knows, as PTX."""
+        """Return the architecture to compile for: the device's, or PTX for the newest that this NVRTC supports."""
         wanted = int(self._cupy.cuda.Device().compute_capability)
         known = self._nvrtc.getSupportedArchs()
         return f"sm_{wanted}" if wanted in known else f"compute_{max(arch for arch in known if arch < wanted)}"
@@ -268,12 +268,12 @@ class CupyGpu(Gpu):
             lowered = nvrtc.getLoweredName(program, name)
         finally:
             nvrtc.destroyProgram(program)
-        # CuPy takes the last byte for a terminating zero and drops it.
+        # CuPy drops the last byte as a terminating zero.
         return (code.encode() if isinstance(code, str) else code + b"\0"), str(lowered)
 
 
 def _read_kept(path: Path) -> tuple[bytes, str] | None:
-    """Compiled code and the kernel's name in it; None where it is missing or damaged."""
+    """Read compiled code and the kernel's name in it; None if missing or damaged."""
     try:
         name, _, code = caching.read_sealed(path).partition(b"\n")
     except (OSError, ValueError):

@@ -1,17 +1,17 @@
-"""What running CUDA kernels needs: their sources, how each is launched, and a device with memory.
+"""CUDA kernels: their sources, how each is launched, and the interface of a device.
 
-A kernel's file says in its first comment lines how it is launched and which instances there are::
+The first comment lines of a kernel's file declare how it is launched and its instances::
 
     // launch: tile 32x8, pixels 4x1      a thread fills 4 columns and 1 row, a block has 32 x 8 threads
     // launch: flat, bytes 32             a thread fills as many elements as 32 bytes of the wider type hold
     // launch: slabs, threads 256         a block fills one row of a reduction's result from its slab of the image
-    // launch: slabs, threads 256, added  many blocks add to the one row, which holds zeros before
+    // launch: slabs, threads 256, added  many blocks add to one row, which is zero before
     // instances: sobel<T, A>; ...        see `instances`
 
 Every parameter of a kernel takes eight bytes: a pointer, a ``long long`` or a ``double``. An array is passed as its
 pointer and then its shape, an integer as ``long long``, a float as ``double``. A stem that needs several launches or
-scratch memory has a ``<stem>_launch.py`` next to the ``.cu`` with ``launch(gpu, src, dst, top, bottom, *args)``. Where
-that calls ``gpu.get``, to launch by what is found there, it says so: ``READS_BACK = True``.
+scratch memory has a ``<stem>_launch.py`` next to the ``.cu`` with ``launch(gpu, src, dst, top, bottom, *args)``. If
+that calls ``gpu.get`` because later launches depend on results, it sets ``READS_BACK = True``.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ from gpuimg.errors import BackendFailed
 from gpuimg.images import DTYPES, MODES
 
 Grid: TypeAlias = tuple[int, ...]
-# Called with the grid and the block, three extents each, how the arguments are packed, the arguments, and bytes of
-# shared memory.
+# Called with the grid and block (three extents each), the arguments' layout, the arguments, and bytes of shared memory.
 Launcher: TypeAlias = Callable[[Grid, Grid, Struct, Sequence[Any], int], None]
 
 CTYPES = {
@@ -55,12 +54,12 @@ CTYPES = {
     }.items()
 }
 
-# How kernels are compiled, for a device and for the tests. Without contraction sums equal the CPU's bit for bit.
+# Compiler options for devices and tests. Without contraction, sums equal the CPU's bit for bit.
 OPTIONS = ("-std=c++17", "-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true", "-default-device")
 
 FLAT_THREADS = 256
 GREATEST_GRID = 65535  # blocks in y and z
-CONSTANTS_KEPT = 512  # arrays of weights and the like that stay on the device
+CONSTANTS_KEPT = 512  # arrays of weights and the like kept on the device
 
 
 class DeviceFailed(BackendFailed):
@@ -76,13 +75,13 @@ class OutOfDeviceMemory(BackendFailed):
 
 @cache
 def source(stem: str) -> str:
-    """The whole source of a kernel: the numbers of the border modes, then the file with its headers put in."""
+    """Return the whole source of a kernel: the codes of the border modes, then the file with its headers included."""
     modes = "".join(f"#define MODE_{name.upper()} {mode.code}\n" for name, mode in MODES.items())
     return modes + _joined(f"{stem}.cu", set())
 
 
 def _joined(name: str, seen: set[str]) -> str:
-    """A file with every ``#include "header.cuh"`` replaced by the header, once."""
+    """Return a file with every ``#include "header.cuh"`` replaced by the header, once."""
     lines = [f'#line 1 "{name}"']
     path = kernels.find(name)
     if path is None:
@@ -104,12 +103,12 @@ def _joined(name: str, seen: set[str]) -> str:
 
 @cache
 def digest(stem: str) -> str:
-    """A hash of a kernel's whole source: compiled code is kept under it."""
+    """Return a hash of a kernel's whole source, the key of its compiled code."""
     return hashlib.sha256(source(stem).encode()).hexdigest()[:16]
 
 
 def exists(stem: str) -> bool:
-    """Whether a kernel has been written for CUDA; launch code may do without one of its own."""
+    """Whether a kernel exists for CUDA, as a ``.cu`` file or as launch code only."""
     return any(kernels.find(name) is not None for name in (f"{stem}.cu", f"{stem}{kernels.LAUNCH}.py"))
 
 
@@ -127,11 +126,11 @@ _SETS = {
 
 @cache
 def instances(stem: str) -> tuple[str, ...]:
-    """All instances that a kernel's file names, with the placeholders filled in.
+    """Return all instances that a kernel's file names, with the placeholders replaced.
 
-    ``T`` stands for every pixel type, ``I`` for the integer and ``F`` for the floating ones, ``L`` for those of labels
-    too, ``M`` for unsigned integers of every size, ``U`` for every type of a result; ``A`` is what the other one is
-    accumulated in: double for double, else float.
+    ``T`` stands for every pixel type, ``I`` for the integer and ``F`` for the floating-point ones, ``L`` also for those
+    of labels, ``M`` for unsigned integers of every size, ``U`` for every type of a result; ``A`` is the type that the
+    other one is accumulated in: double for double, otherwise float.
     """
     found: list[str] = []
     for line in re.findall(r"^// instances: (.*)$", source(stem), re.MULTILINE):
@@ -142,7 +141,7 @@ def instances(stem: str) -> tuple[str, ...]:
 
 @cache
 def instance_for(stem: str, source_type: str, result_type: str) -> str:
-    """The instance of a kernel for images and results of these types."""
+    """Return the instance of a kernel for images and results of these types."""
     start = f"{stem}<{source_type}, {result_type}"
     for name in instances(stem):
         if name.startswith(start) and name[len(start)] in ",>":
@@ -177,7 +176,7 @@ KERNEL = re.compile(
 
 @cache
 def parameters(stem: str, name: str) -> tuple[str, ...]:
-    """The types of an instance's parameters as `Gpu.pack` names them; ``"?*"`` for a pointer to some other type."""
+    """Return the types of an instance's parameters as named by `Gpu.pack`; ``"?*"`` is a pointer to another type."""
     base, _, chosen = name.rstrip(">").partition("<")
     for kernel in KERNEL.finditer(source(stem)):
         if kernel["name"] != base:
@@ -202,7 +201,7 @@ def _parameter(text: str, bound: dict[str, str]) -> str:
 
 
 class Launch(NamedTuple):
-    """How a kernel is launched, from the first line of its file."""
+    """The launch configuration of a kernel, from the first lines of its file."""
 
     kind: str
     block: tuple[int, int]
@@ -211,13 +210,13 @@ class Launch(NamedTuple):
     added: bool = False
 
     def grid(self, src: Any, dst: Any, top: int, bottom: int, multiprocessors: int) -> Grid:
-        """Blocks in x and y for rows [top, bottom) of ``dst``."""
+        """Return the blocks in x and y for rows [top, bottom) of ``dst``."""
         rows, cols = bottom - top, dst.shape[1]
         if self.kind == "tile":
             return _ceil(cols, self.block[0] * self.pixels[0]), _ceil(rows, self.block[1] * self.pixels[1])
         if self.kind == "flat":
             each = self.pixels[0] or self.bytes // max(src.dtype.itemsize, dst.dtype.itemsize)
-            # One more element than bytes hold may be needed where the result is not aligned.
+            # An unaligned result may need one element more.
             return (_ceil(rows * cols + each, self.block[0] * each), 1)
         if not self.added:
             return (1, rows)
@@ -225,7 +224,7 @@ class Launch(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """The most rows of one launch."""
+        """Maximum number of rows of one launch."""
         return GREATEST_GRID * (self.block[1] * self.pixels[1] if self.kind == "tile" else 1)
 
 
@@ -244,38 +243,38 @@ _LAUNCHES = (
 
 @cache
 def launch_of(stem: str) -> Launch:
-    """How a kernel says it is launched."""
+    """Return the launch configuration that a kernel's file declares."""
     line = re.search(r"^// launch: (.*)$", source(stem), re.MULTILINE)
     for pattern, make in _LAUNCHES:
         fits = re.fullmatch(pattern, line[1].strip()) if line else None
         if fits:
             return make(*map(int, fits.groups()))
-    raise DeviceFailed(f"{stem}.cu does not say how it is launched, or in a way that is not known")
+    raise DeviceFailed(f"{stem}.cu must have a known '// launch:' line, got {line and line[1]!r}")
 
 
 @cache
 def own_launch(stem: str) -> Callable[..., None] | None:
-    """The launch code of a kernel that needs more than one launch, or None."""
+    """Return the launch code of a kernel that needs more than one launch, or None."""
     name = stem + kernels.LAUNCH
     return getattr(kernels.load(name), "launch", None) if kernels.find(f"{name}.py") is not None else None
 
 
 @cache
 def reads_back(stem: str) -> bool:
-    """Whether a kernel's launch code goes by what the kernels before have made: then it runs anew for each call."""
+    """Whether a kernel's launch code depends on results on the device, so that it must run again for each call."""
     name = stem + kernels.LAUNCH
     return kernels.find(f"{name}.py") is not None and getattr(kernels.load(name), "READS_BACK", False)
 
 
-IMAGES_AND_ROWS = 8  # parameters of a kernel before these: two images with their shapes, and the rows to fill
+IMAGES_AND_ROWS = 8  # first parameters of a kernel: two images with their shapes, and the rows to fill
 
 
 @cache
 def check_names(stem: str) -> None:
-    """Raise unless a kernel's parameters have the names of the CPU kernel's, in the same order."""
+    """Raise unless a kernel's parameters have the same names and order as the CPU kernel's."""
     try:
         wanted = kernels.parameters(stem)
-    except FileNotFoundError:  # a kernel of the device's alone
+    except FileNotFoundError:  # a kernel without a CPU version
         return
     launch = own_launch(stem)
     if launch is not None:
@@ -287,7 +286,7 @@ def check_names(stem: str) -> None:
 
 
 def _own_names(stem: str, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The names of a kernel's parameters without the extents that follow each array."""
+    """Return the names of a kernel's parameters without the extents that follow each array."""
     kernel = next(found for found in KERNEL.finditer(source(stem)) if found["name"] == stem)
     names: list[str] = []
     is_extent = False
@@ -305,7 +304,7 @@ def _own_names(stem: str, wanted: Sequence[str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def _array_slots(dtype: np.dtype[Any], dimensions: int) -> tuple[str, ...]:
-    """The types of an array's slots: its pointer and its extents."""
+    """Return the types of an array's slots: its pointer and its extents."""
     return f"{CTYPES[dtype]}*", *["long long"] * dimensions
 
 
@@ -314,9 +313,9 @@ class Rows:
 
     Attributes
     ----------
-    held : the array with the rows that are there
-    first : the number of its first row
-    shape : of the whole image, as flat rows
+    held : the array that holds the rows
+    first : number of its first row
+    shape : shape of the whole image, as flat rows
     address : where row 0 would be
     """
 
@@ -331,18 +330,18 @@ class Rows:
 
 
 def extents(given: Grid) -> Grid:
-    """A grid or a block in all its three dimensions."""
+    """Return a grid or a block with all three dimensions."""
     return (*given, 1, 1)[:3]
 
 
 def _layout(form: Sequence[str]) -> Struct:
-    """How arguments lie in memory, eight bytes each."""
+    """Return the memory layout of arguments, eight bytes each."""
     letters = {"long long": "q", "double": "d"}
     return Struct("=" + "".join([letters.get(each, "Q") for each in form]))
 
 
 class Kernel:
-    """An instance of a kernel on a device, which checks what it is called with: CUDA checks nothing."""
+    """An instance of a kernel on a device; checks its arguments, as CUDA does not."""
 
     def __init__(self, gpu: Gpu, stem: str, name: str) -> None:
         self._pack = gpu.pack
@@ -356,7 +355,7 @@ class Kernel:
         self.start(extents(grid), extents(block), self.layout(form), values, shared_mem)
 
     def layout(self, form: tuple[str, ...]) -> Struct:
-        """How arguments of these types lie in memory, if they are those that the kernel takes."""
+        """Return the memory layout of arguments of these types, after checking that the kernel takes them."""
         layout = self._layouts.get(form)
         if layout is None:
             self._check(form)
@@ -372,16 +371,16 @@ class Kernel:
 
 
 class Device(ABC):
-    """What launch code knows a device by: one that launches, or one that notes launches (`gpuimg.backend.prepared`)."""
+    """The device interface for launch code: a device that launches, or one that records (`gpuimg.backend.prepared`)."""
 
     @property
     @abstractmethod
     def multiprocessors(self) -> int:
-        """How many blocks at least keep the device busy."""
+        """Return the minimum number of blocks that keeps the device busy."""
 
     @abstractmethod
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        """Device memory for an array."""
+        """Allocate device memory for an array."""
 
     @abstractmethod
     def zero(self, array: Any) -> None:
@@ -389,22 +388,22 @@ class Device(ABC):
 
     @abstractmethod
     def address(self, array: Any) -> Any:
-        """Where an array on the device begins."""
+        """Return the address of an array on the device."""
 
     @abstractmethod
     def rows(self, held: Any, first: int, rows: int) -> Any:
-        """Flat rows ``held`` as rows ``first`` and following of an image that has ``rows``."""
+        """Return flat rows ``held`` as the rows from ``first`` of an image with ``rows``."""
 
     @abstractmethod
     def kernel(self, stem: str, name: str) -> Callable[..., None]:
-        """An instance, for example ``kernel("sobel", "sobel<short, float>")``: call it with grid, block, args."""
+        """Return an instance, as in ``kernel("sobel", "sobel<short, float>")``; call it with grid, block, args."""
 
     def ctype(self, dtype: Any) -> str:
-        """A dtype as CUDA C++ calls it."""
+        """Return the CUDA C++ name of a dtype."""
         return CTYPES[np.dtype(dtype)]
 
     def pack(self, args: Sequence[Any]) -> tuple[tuple[str, ...], list[Any]]:
-        """Arguments as a kernel takes them, and their types: arrays as pointer and shape, numbers in 64 bits."""
+        """Return the types and values of packed arguments: arrays as pointer and shape, numbers in 64 bits."""
         form: list[str] = []
         values: list[Any] = []
         for arg in args:
@@ -422,13 +421,13 @@ class Device(ABC):
         return tuple(form), values
 
     def slabs(self, stem: str, rows: int) -> int:
-        """Into how many slabs a reduction over ``rows`` is best divided."""
+        """Return the number of slabs for a reduction over ``rows``."""
         if own_launch(stem) is not None or launch_of(stem).added:
             return 1
         return max(1, min(rows, 8 * self.multiprocessors))
 
     def launch(self, stem: str, src: Any, dst: Any, top: int, bottom: int, *args: Any) -> None:
-        """Fill rows [top, bottom) of ``dst`` by a kernel; all arrays are on the device, images as flat rows."""
+        """Fill rows [top, bottom) of ``dst`` with a kernel; all arrays are on the device, images as flat rows."""
         check_names(stem)
         launch = own_launch(stem)
         if launch is not None:
@@ -441,7 +440,7 @@ class Device(ABC):
         )
 
     def fill_rows(self, stem: str, name: str, src: Any, dst: Any, top: int, bottom: int, *args: Any) -> None:
-        """Fill rows [top, bottom) of ``dst`` by one instance, launched as the stem's file says."""
+        """Fill rows [top, bottom) of ``dst`` with one instance, launched as the stem's file declares."""
         how = launch_of(stem)
         kernel = self.kernel(stem, name)
         for first in range(top, bottom, how.rows):
@@ -451,92 +450,92 @@ class Device(ABC):
 
 
 class Gpu(Device):
-    """A device: memory, copies, and kernels. The backend knows a device only by this."""
+    """The backend's interface to a device: memory, copies and kernels."""
 
     out_of_memory: type[Exception] = MemoryError
-    errors: tuple[type[Exception], ...] = ()  # what the device's library raises
+    errors: tuple[type[Exception], ...] = ()  # exceptions of the device's library
 
     def __init__(self) -> None:
         self._kernels: dict[tuple[Any, str, str], Kernel] = {}
         self._constants: dict[tuple[Any, int], tuple[Any, Any]] = {}
-        self.prepared: dict[tuple[Any, Any], Any] = {}  # by the place and the node, see `gpuimg.backend.prepared`
-        self.times_let_go = 0  # of what is kept there and of the constants
+        self.prepared: dict[tuple[Any, Any], Any] = {}  # by device and node, see `gpuimg.backend.prepared`
+        self.evictions = 0  # of prepared launches and constants
         self._lock = RLock()  # signal handlers may call filters
 
     @abstractmethod
     def load(self, stem: str, name: str) -> Launcher:
-        """Compile an instance of a kernel, or take it from a cache."""
+        """Compile an instance of a kernel, or load it from a cache."""
 
     @abstractmethod
     def put(self, host: np.ndarray[Any, Any]) -> Any:
-        """A copy on the device."""
+        """Copy an array to the device."""
 
     @abstractmethod
     def get(self, array: Any, out: np.ndarray[Any, Any] | None = None) -> np.ndarray[Any, Any]:
-        """A copy on the host, into ``out`` where given (bytes into a mask, too); waits for it."""
+        """Copy an array to the host, into ``out`` if given (also bytes into a mask), and wait for it."""
 
     @abstractmethod
     def copy(self, source: Any, target: Any) -> None:
-        """Copy one array on the device into another of the same shape and item size."""
+        """Copy an array on the device into another of the same shape and item size."""
 
     def addresses(self, arrays: Sequence[Any]) -> list[int]:
-        """Where each of several arrays on the device begins."""
+        """Return the addresses of arrays on the device."""
         return list(map(self.address, arrays))
 
     def resident(self, arrays: Sequence[Any], place: Any) -> list[int] | None:
-        """Where several arrays begin; None if one of them does not lie on the device that is at this place."""
+        """Return the addresses of arrays; None if one of them is not on the device ``place``."""
         return self.addresses(arrays) if all(map(self.owns, arrays)) else None
 
     @abstractmethod
     def owns(self, array: Any) -> bool:
-        """Whether an array lies on the device."""
+        """Whether an array is on the device."""
 
     @abstractmethod
     def clear(self, address: int, nbytes: int) -> None:
-        """Set so many bytes on the device to zero."""
+        """Set ``nbytes`` bytes on the device to zero."""
 
     def zero(self, array: Any) -> None:
         self.clear(self.address(array), array.nbytes)
 
     def trim(self) -> None:
-        """Give memory back that is kept for reuse."""
+        """Free memory kept for reuse."""
         self.let_constants_go()
 
     @abstractmethod
     def synchronize(self) -> None:
-        """Wait until everything is done that this thread's stream has to do."""
+        """Wait until all work in this thread's stream is done."""
 
     @abstractmethod
     def wait_for_all(self) -> None:
-        """Wait until everything is done, in all streams of all devices."""
+        """Wait until all work in all streams of all devices is done."""
 
     @abstractmethod
     def describe(self) -> str:
-        """The device's name and size."""
+        """Return the device's name and memory size."""
 
     def elsewhere(self, arrays: Iterable[Any]) -> Any | None:
-        """A context in which the device of the first array that lies on one is current; None where it is already."""
+        """Return a context with the device of the first device array current; None if it already is."""
         return None
 
     def is_here(self, array: Any) -> bool:
-        """Whether an array does not lie on another device than the current one."""
+        """Whether an array is on the host or the current device."""
         return True
 
     def brought(self, array: Any) -> Any:
-        """An array, or its copy on the current device if it lies on another one."""
+        """Return the array, or its copy on the current device if it is on another one."""
         return array
 
     @contextlib.contextmanager
     def pipeline(self) -> Iterator[Any]:
-        """A context for work in bands: a device of the same kind whose ``get`` may be done at the end of it only."""
+        """Return a context for work in bands: a device of the same kind whose ``get`` may complete only at its end."""
         yield self
 
     def place(self) -> Any:
-        """Which of several devices is in use: kernels are kept for each."""
+        """Return the current device's key: kernels are cached per device."""
         return None
 
     def kernel(self, stem: str, name: str) -> Kernel:
-        """An instance, for example ``kernel("sobel", "sobel<short, float>")``: call it with grid, block, args."""
+        """Return an instance, as in ``kernel("sobel", "sobel<short, float>")``; call it with grid, block, args."""
         key = (self.place(), stem, name)
         found = self._kernels.get(key)
         if found is None:
@@ -544,12 +543,12 @@ class Gpu(Device):
         return found
 
     def constant(self, table: np.ndarray[Any, Any]) -> Any:
-        """A copy on the device of an array that never changes, kept for the next call."""
+        """Return a copy on the device of an array that never changes, kept for later calls."""
         key = (self.place(), id(table))
         kept = self._constants.get(key)
         if kept is None:
             there = self.put(table)
-            # Other streams may use it, too: it must have arrived; when it is let go, nothing may be under way.
+            # Other streams may use it too, so its copy must be complete; it is freed only when nothing runs.
             self.synchronize()
             with self._lock:
                 kept = self._constants.setdefault(key, (table, there))
@@ -558,14 +557,14 @@ class Gpu(Device):
         return kept[1]
 
     def let_constants_go(self) -> None:
-        """Let go of the constants, and of the prepared launches that hold them, once nothing under way reads them."""
+        """Drop the constants, and the prepared launches that hold them, once no work under way reads them."""
         with self._lock:
             held = self._constants, self.prepared
             self._constants, self.prepared = {}, {}
-            self.times_let_go += 1
+            self.evictions += 1
             self.wait_for_all()
             del held
 
     def rows(self, held: Any, first: int, rows: int) -> Rows:
-        """Flat rows ``held`` as rows ``first`` and following of an image that has ``rows``."""
+        """Return flat rows ``held`` as the rows from ``first`` of an image with ``rows``."""
         return Rows(held, first, rows, self.address(held))

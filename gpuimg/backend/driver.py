@@ -1,8 +1,8 @@
-"""The one parallel loop: calls any compiled kernel by its address for bands of rows on all cores.
+"""The parallel loop that calls any compiled kernel by its address for bands of rows on all cores.
 
-It is compiled once and kept on disk; kernels have no parallel version. Numba's threads are used where their
-layer lets several Python threads in at once (OpenMP, TBB); elsewhere, and in a forked child, where GNU OpenMP would be
-killed, gpuimg's threads call the same addresses.
+It is compiled once and kept on disk; kernels have no parallel version. Numba's threads are used if their layer is safe
+for several Python threads (OpenMP, TBB). Otherwise, and in a forked child, which GNU OpenMP would abort, gpuimg's own
+threads call the same addresses.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if hasattr(os, "register_at_fork"):
 
 @cache
 def numba_layer() -> str:
-    """The threading layer that Numba's parallel loops use here; "" where it is not safe for several threads."""
+    """Return the threading layer of Numba's parallel loops; "" if it is not safe for several threads."""
     import numba
 
     try:
@@ -54,14 +54,14 @@ def numba_layer() -> str:
             numba.get_num_threads()
         except ImportError:
             continue
-        except ValueError:  # a layer that was asked for by its qualities is not there
+        except ValueError:  # a layer requested by its properties is not available
             return ""
         return str(layer)
     return ""
 
 
 def _layers_in_order(config: Any) -> list[str]:
-    """The layers that Numba will try, in its order."""
+    """Return the layers that Numba will try, in its order."""
     wanted = config.THREADING_LAYER
     if wanted in ("default", "safe", "threadsafe"):
         return list(config.THREADING_LAYER_PRIORITY)
@@ -92,14 +92,14 @@ def _parallel_loop(address: int, slots: int, top: int, bottom: int, bands: int) 
 def parallel_loop() -> Any:
     """Numba's parallel loop over bands: ``loop(address, slots, top, bottom, bands)`` returns the bands done.
 
-    None is begun once the work is to stop.
+    No band is started once the work should stop.
     """
     return made((_parallel_loop.__name__,), _parallel_loop.__name__, compile_loop)
 
 
 @cache
 def compile_loop() -> Any:
-    """`parallel_loop`, compiled in this thread or loaded from the disk cache."""
+    """Compile `parallel_loop` in this thread, or load it from the disk cache."""
     import numba
     from numba import types
 
@@ -111,7 +111,7 @@ def compile_loop() -> Any:
         loop.disable_compile()
         return loop
 
-    # A function with separate globals, for a closure over `call` would miss the disk cache in every new process.
+    # With separate globals: a closure over `call` would miss the disk cache in every new process.
     addresses = kernels.load("addresses")
     names = {"prange": numba.prange, "call": addresses.call_entry, "__name__": __name__}
     names |= {"load_word": addresses.load_word, "is_set": addresses.is_set, "FLAG_BYTES": kernels.FLAG_BYTES}
@@ -121,9 +121,9 @@ def compile_loop() -> Any:
 
 
 class Shares(ABC):
-    """Work in pieces that threads take, one after the other, until none is left.
+    """Work in pieces that threads take one after the other until none is left.
 
-    Only whole operations on its queues, each of them atomic: an interrupt may come anywhere in the calling thread.
+    Its queues are changed by atomic operations only: an interrupt may come anywhere in the calling thread.
     """
 
     def __init__(self, pieces: Iterable[Any]) -> None:
@@ -136,10 +136,10 @@ class Shares(ABC):
         """Do one piece."""
 
     def hurry(self) -> None:  # noqa: B027
-        """Let threads leave off within a piece, if they can: nobody wants the results any more."""
+        """Let threads stop within a piece, if they can: the results are no longer needed."""
 
     def work(self) -> None:
-        """Do pieces until none is left."""
+        """Process pieces until none is left."""
         while True:
             try:
                 piece = self._waiting.popleft()
@@ -148,7 +148,7 @@ class Shares(ABC):
             self.do(piece)
 
     def help(self) -> None:
-        """`work` in another thread than the caller's."""
+        """Run `work` in a thread other than the caller's."""
         self._busy.append(None)  # before a piece is taken: `finish` must not miss it
         try:
             self.work()
@@ -157,7 +157,7 @@ class Shares(ABC):
             self._left.put(None)
 
     def finish(self) -> None:
-        """Wait until no other thread works on a piece, whatever interrupts that; raise the last interrupt then."""
+        """Wait until no other thread works on a piece, despite interrupts; then raise the last interrupt."""
         self._waiting.clear()
         interrupt: BaseException | None = None
         while self._busy:
@@ -170,7 +170,7 @@ class Shares(ABC):
             raise interrupt
 
     def share(self, count: int) -> None:
-        """Do the pieces in up to ``count`` threads; none of them works on any more when it returns or raises."""
+        """Process the pieces in up to ``count`` threads, all of which have finished when this returns or raises."""
         try:
             _helpers.offer(self, count - 1)
             self.work()
@@ -179,7 +179,7 @@ class Shares(ABC):
 
 
 class Bands(Shares):
-    """Bands of rows. Each holds the arrays itself, so their memory is not used again while a thread writes to it."""
+    """Bands of rows. Each holds references to the arrays, so no memory is reused while a thread writes to it."""
 
     def __init__(self, code: Compiled, packed: Packed | Slots, edges: list[int]) -> None:
         super().__init__((packed, *band) for band in pairwise(edges))
@@ -194,12 +194,12 @@ class Bands(Shares):
         self._done.append(self._call(packed.address, top, bottom))
 
     def count(self) -> int:
-        """How many bands were filled."""
+        """Return how many bands were filled."""
         return sum(self._done)
 
 
 class Calls(Shares):
-    """Calls of one function. After an error no more are begun."""
+    """Calls of one function; after an error no more are started."""
 
     def __init__(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> None:
         super().__init__(enumerate(arguments))
@@ -210,7 +210,7 @@ class Calls(Shares):
         self._results: list[Any] = [None] * len(arguments)
 
     def help(self) -> None:
-        with stopping.interrupted_by(self._interrupt), stopping.watched(self._watch and self._watch.beside()):
+        with stopping.interrupted_by(self._interrupt), stopping.watched(self._watch and self._watch.for_helper()):
             super().help()
 
     def hurry(self) -> None:
@@ -226,7 +226,7 @@ class Calls(Shares):
             self.hurry()
 
     def results(self) -> list[Any]:
-        """What was returned, or the first error raised again."""
+        """Return the results, or raise the first error again."""
         if self._errors:
             raise self._errors[0]
         return self._results
@@ -242,9 +242,9 @@ class Helpers:
 
     def offer(self, work: Shares, count: int) -> None:
         """Let up to ``count`` threads help."""
-        with self._lock, contextlib.suppress(RuntimeError):  # the system has no thread left: the caller works alone
+        with self._lock, contextlib.suppress(RuntimeError):  # no thread can be started: the caller works alone
             while self._started < min(count, processor_count() - 1):
-                # Daemons, for they wait for ever; a caller waits for those that work for it.
+                # Daemons, as they wait forever; a caller waits for those that work for it.
                 threading.Thread(target=self._help, daemon=True, name=f"gpuimg {self._started}").start()
                 self._started += 1
         for _ in range(min(count, self._started)):
@@ -252,18 +252,17 @@ class Helpers:
 
     def _help(self) -> None:
         while True:
-            self._offers.get().help()  # in no variable, which would hold its arrays until the next offer
+            self._offers.get().help()  # no variable, which would hold its arrays until the next offer
 
 
 _helpers = Helpers()
 
 
 def fill_bands(code: Compiled, packed: Packed | Slots, top: int, bottom: int, bands: int) -> int:
-    """Fill rows [top, bottom) in ``bands`` pieces on all cores, and return the number of pieces done.
+    """Fill rows [top, bottom) in ``bands`` pieces on all cores and return the number of pieces done.
 
-    None is begun once this thread's work is to stop.
-
-    No thread writes to the arrays any more when it returns or raises, also after Ctrl-C.
+    No piece is started once this thread's work should stop. When this returns or raises, also after Ctrl-C, no thread
+    writes to the arrays any more.
     """
     if numba_is_safe():
         limit = _limit()
@@ -277,7 +276,7 @@ def fill_bands(code: Compiled, packed: Packed | Slots, top: int, bottom: int, ba
 
 
 def call_each(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], threads: int) -> list[Any]:
-    """Call a function with each of these arguments in several threads; returns the results in their order."""
+    """Call a function with each of these arguments in several threads; return the results in order."""
     calls = Calls(function, arguments)
     calls.share(min(threads, len(arguments)))
     return calls.results()
@@ -285,7 +284,7 @@ def call_each(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
 
 @contextlib.contextmanager
 def _numba_threads(limit: int) -> Iterator[None]:
-    """A context in which Numba's loops use so many threads at most."""
+    """Return a context that limits the threads of Numba's loops."""
     import numba
 
     before = numba.get_num_threads()
@@ -297,16 +296,16 @@ def _numba_threads(limit: int) -> Iterator[None]:
 
 
 def most_threads() -> int:
-    """How many threads `fill_bands` uses where no limit is set."""
+    """Return how many threads `fill_bands` uses if no limit is set."""
     return numba_threads()() if numba_is_safe() else processor_count()
 
 
 @cache
 def numba_threads() -> Callable[[], int]:
-    """A function that tells how many threads Numba's loops use in this thread.
+    """Return a function that returns how many threads Numba's loops use in this thread.
 
-    `numba.get_num_threads` takes a lock each time. An error of a signal's handler may leave it locked, and then all
-    other threads wait for ever.
+    `numba.get_num_threads` takes a lock. An error in a signal handler may leave it locked, and all other threads would
+    wait forever.
     """
     import numba
 
@@ -317,12 +316,12 @@ def numba_threads() -> Callable[[], int]:
 
 
 def thread_count() -> int:
-    """How many threads `fill_bands` uses."""
+    """Return how many threads `fill_bands` uses."""
     most, limit = most_threads(), _limit()
     return most if limit is None else min(most, limit)
 
 
 def _limit() -> int | None:
-    """How many threads the work in this thread may use, if that is limited."""
+    """Return the thread limit of the work in this thread, or None."""
     watch = stopping.watch()
     return None if watch is None else watch.processors

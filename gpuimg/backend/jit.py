@@ -1,8 +1,8 @@
-"""Machine code by Numba's public interface, kept on disk in gpuimg's folder.
+"""Machine code by Numba's public interface, cached on disk in gpuimg's folder.
 
-Numba keeps compiled code next to the source file of a function. So that it lies in our folder, and is found as long as
-nothing has changed that it depends on, a function is shown to Numba as one from a copy of its source file there. The
-processor and its features are in Numba's key.
+Numba caches compiled code next to a function's source file. To keep it in gpuimg's folder, valid until a dependency
+changes, a function is presented to Numba as one from a copy of its source file in that folder. Numba's key includes the
+processor and its features.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ _SCALARS |= {"f4": types.float32, "f8": types.float64}
 
 
 def version() -> tuple[int, int]:
-    """Numba's, without the last number."""
+    """Return Numba's version without the last number."""
     major, minor = numba.__version__.split(".")[:2]
     return int(major), int(minor)
 
 
 def warn_if_untested() -> None:
-    """Warn once where Numba is newer than any that gpuimg was tested with."""
+    """Warn once if Numba is newer than any version that gpuimg was tested with."""
     global _warned
     if version() > NEWEST and not _warned:
         _warned = True
@@ -61,14 +61,14 @@ def warn_if_untested() -> None:
 
 @cache
 def code_digest() -> str:
-    """What compiled code depends on besides Numba's version and the target, which Numba's key holds."""
+    """Return a digest of all that compiled code depends on apart from Numba's version and target, which its key has."""
     here = Path(__file__).parent
     glue = [here / "jit.py", here / "jit_fast.py", here / "driver.py", here / "native.py", Path(images.__file__)]
     return hashlib.sha256(b"".join([kernels.cpu_digest().encode(), *map(Path.read_bytes, glue)])).hexdigest()[:16]
 
 
 def code_folder() -> Path:
-    """Where compiled code is kept that is still valid."""
+    """Return the folder of compiled code that is valid for this version."""
     return cache_folder() / f"cpu-{code_digest()}"
 
 
@@ -79,7 +79,7 @@ def _entry(slots: int, top: int, bottom: int) -> int:
     return DONE  # type: ignore[name-defined,no-any-return]  # noqa: F821
 
 
-# Instead, where a kernel looks at the stop flag itself: parts of its work may take long.
+# For kernels that check the stop flag themselves, as parts of their work may take long.
 def _entry_with_stop(slots: int, top: int, bottom: int) -> int:
     arguments = unpack(slots)  # type: ignore[name-defined]  # noqa: F821
     stop = load_word(slots - FLAG_BYTES)  # type: ignore[name-defined]  # noqa: F821
@@ -88,7 +88,7 @@ def _entry_with_stop(slots: int, top: int, bottom: int) -> int:
 
 
 def entry(name: str, kernel: pytypes.ModuleType, fill: str, unpack: Any) -> Callable[[int, int, int], int]:
-    """The function that Numba compiles for a kernel and a form of arguments."""
+    """Return the function that Numba compiles for a kernel and a form of arguments."""
     function = getattr(kernel, fill)
     names = {"unpack": unpack, "fill": function, "DONE": kernels.DONE, "__name__": kernel.__name__}
     if kernels.STOP not in inspect.signature(function).parameters:
@@ -98,7 +98,7 @@ def entry(name: str, kernel: pytypes.ModuleType, fill: str, unpack: Any) -> Call
 
 
 def named(function: Callable[..., Any], name: str, names: dict[str, Any]) -> Callable[..., Any]:
-    """A function under another name, with other global names."""
+    """Return a copy of a function with another name and other globals."""
     assert isinstance(function, pytypes.FunctionType)
     made = pytypes.FunctionType(function.__code__.replace(co_name=name, co_qualname=name), names, name)
     made.__module__, made.__qualname__ = names["__name__"], name
@@ -112,10 +112,10 @@ def cfunc(function: Callable[..., Any]) -> Any:
 
 
 def kept(build: Callable[[Callable[..., Any], bool], Any], function: Callable[..., Any]) -> Any:
-    """Compile by ``build(function, cache)``, with Numba's disk cache wherever it works."""
+    """Compile with ``build(function, cache)``, using Numba's disk cache if it works."""
     try:
         return _built_in_folder(build, function)
-    except (OSError, RuntimeError) as error:  # a full disk, or no folder that is ours or that Numba can write to
+    except (OSError, RuntimeError) as error:  # a full disk, or no writable folder for us or Numba
         log.info("compiled code of %s is not kept on disk: %r", function.__name__, error)
     return build(function, False)
 
@@ -130,16 +130,16 @@ def _built_in_folder(build: Callable[[Callable[..., Any], bool], Any], function:
     found = _digests(name)
     if found != _sealed(name):
         if found:
-            log.info("compiled code of %s is damaged and is made anew", name)
+            log.info("compiled code of %s is damaged and is compiled again", name)
         forget(name)
     try:
         made = build(copied, True)
     except OSError:
         raise
-    except Exception as error:  # what an update of another package left raises whatever unpickling it comes upon
+    except Exception as error:  # unpickling code from before an update of another package can raise anything
         if not forget(name):
             raise
-        log.warning("compiled code of %s could not be used and is made anew: %r", name, error)
+        log.warning("compiled code of %s could not be used and is compiled again: %r", name, error)
         made = build(copied, True)
     if _digests(name) != found:
         _seal(name)
@@ -147,19 +147,19 @@ def _built_in_folder(build: Callable[[Callable[..., Any], bool], Any], function:
 
 
 def _folder_of(name: str) -> Path:
-    """The folder of one function: whatever lies in it was compiled from this function, or does not belong there."""
+    """Return the folder of one function, which holds only what was compiled from it."""
     return code_folder() / name
 
 
 def _in_folder(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function as one from a copy of its source file in our folder; OSError where that cannot be written."""
+    """Return a function as one from a copy of its source file in our folder; raise OSError if it is not writable."""
     assert isinstance(function, pytypes.FunctionType)
     source = Path(function.__code__.co_filename)
     target = caching.own(_folder_of(function.__name__)) / source.name
     if not caching.digest_of(target):
         caching.remove(target)
         part = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}")
-        shutil.copy2(source, part)  # some versions of Numba also ask for the time of the file
+        shutil.copy2(source, part)  # some versions of Numba also check the file's time
         part.chmod(0o600)
         part.replace(target)
     made = pytypes.FunctionType(
@@ -170,7 +170,7 @@ def _in_folder(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _numba_folders(name: str) -> list[Path]:
-    """Where Numba keeps what it compiles: it names a folder of its own after the source file's."""
+    """Return Numba's cache folders of a function, which it names after the source file's."""
     if numba.config.CACHE_DIR:
         of_this_name = f"{name}_" + 40 * "[0-9a-f]"
         return [path for path in Path(numba.config.CACHE_DIR).glob(of_this_name) if path.is_dir()]
@@ -182,7 +182,7 @@ def _kept_files(name: str) -> list[Path]:
 
 
 def _digests(name: str) -> dict[str, str]:
-    """A digest of each file that is kept for a function."""
+    """Return a digest of each cached file of a function."""
     return {f"{path.parent.name}/{path.name}": caching.digest_of(path) for path in _kept_files(name)}
 
 
@@ -191,9 +191,9 @@ def _seal_path(name: str) -> Path:
 
 
 def _seal(name: str) -> None:
-    """Write down what is kept for a function, to be compared before it is loaded."""
+    """Record the digests of a function's cached files, for a check before loading."""
     for path in _kept_files(name):
-        path.chmod(0o600)  # Numba lets everybody write it where the process does so
+        path.chmod(0o600)  # Numba's files follow the umask, which may allow others to write
     readable = {path: digest for path, digest in _digests(name).items() if digest}
     caching.write_sealed(_seal_path(name), json.dumps(readable).encode())
 
@@ -206,7 +206,7 @@ def _sealed(name: str) -> dict[str, str]:
 
 
 def is_kept(name: str) -> bool:
-    """Whether there is sound compiled code of a function on disk, perhaps for another processor."""
+    """Whether there is intact compiled code of a function on disk, perhaps for another processor."""
     found = _digests(name)
     return bool(found) and found == _sealed(name)
 
@@ -219,7 +219,7 @@ def can_keep() -> bool:
 
 
 def forget(name: str) -> bool:
-    """Remove what Numba's disk cache holds for a function; tells whether there was something."""
+    """Remove a function from Numba's disk cache; return whether it was there."""
     found = _kept_files(name)
     for path in found:
         caching.remove(path)
@@ -227,12 +227,12 @@ def forget(name: str) -> bool:
 
 
 def alone_with(name: str, look: Callable[[], None]) -> AbstractContextManager[None]:
-    """Hold other processes back that want the same code, so that one compiles it and the rest find it on disk."""
+    """Hold back other processes that need the same code: one compiles it and the others find it on disk."""
     return caching.locked(_folder_of(name) / "lock", look)
 
 
 def member_types(form: str) -> list[Any]:
-    """Numba's types of the arguments of a form."""
+    """Return Numba's types of the arguments of a form."""
     found = []
     for part in form.split("_"):
         scalar = _SCALARS[part[:2]]
@@ -241,19 +241,19 @@ def member_types(form: str) -> list[Any]:
 
 
 def slots_from(builder: Any, address: Any) -> Callable[[], Any]:
-    """A function that loads one slot after the other."""
+    """Return a function that loads the next slot."""
     base = builder.inttoptr(address, WORD.as_pointer())
     following = count()
     return lambda: builder.load(builder.gep(base, [WORD(next(following))]))
 
 
 def from_bits(builder: Any, bits: Any, scalar: Any) -> Any:
-    """A number as it lies in a slot."""
+    """Convert the bits of a slot to a number."""
     return builder.bitcast(bits, ir.DoubleType()) if scalar == types.float64 else bits
 
 
 def unpacker(form: str) -> Any:
-    """``unpack(slots)``, which returns the arguments to compiled code as a tuple."""
+    """Return ``unpack(slots)``, which returns the arguments as a tuple in compiled code."""
     members = member_types(form)
     parts = [
         types.Tuple((types.CPointer(each.dtype), types.UniTuple(types.int64, each.ndim)))

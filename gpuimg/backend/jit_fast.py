@@ -1,7 +1,7 @@
-"""Changes to Numba's internals by which kernels compile in under half the time.
+"""Changes to Numba's internals that more than halve the time to compile a kernel.
 
-All names of Numba that are not public stand in one table. They are used with the versions they were tested with, if
-they are all there and do what they should; otherwise kernels are compiled by the public interface alone, see `jit`.
+One table lists all private names of Numba. They are used only with tested versions, and only if all exist and work as
+expected; otherwise kernels are compiled by the public interface alone, see `jit`.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _broken = False
 
 
 class NotAsExpected(Exception):
-    """Numba's inside is not as it was tested."""
+    """Numba's internals differ from the tested ones."""
 
 
 def private(key: str) -> Any:
-    """What a name of the table stands for."""
+    """Return the object of a name in the table."""
     module, path = PRIVATE[key]
     try:
         return reduce(getattr, path.split("."), import_module(module))
@@ -56,7 +56,7 @@ def private(key: str) -> Any:
 
 
 def usable() -> bool:
-    """Whether Numba's inside is as it was tested; says so where it is not, once."""
+    """Whether Numba's internals are as tested; log once if not."""
     global _broken
     if not _broken:
         try:
@@ -75,11 +75,11 @@ def _give_up(error: Exception) -> None:
     log.info("kernels compile by Numba's public interface, which takes longer: %s", error)
 
 
-FORK_SECONDS = 60.0  # a thread that compiles might itself wait for the one that forks
+FORK_SECONDS = 60.0  # a thread that compiles may be waiting for the one that forks
 
 
 def _wait_before_fork() -> None:
-    """Fork between two compilations: in the child nobody would end one, and Numba's lock would stay locked."""
+    """Fork between compilations: in the child one under way would never end, and Numba's lock would stay locked."""
     with contextlib.suppress(NotAsExpected):
         _, wait = private("lock"), private("wait_for_lock")
         wait(timeout=FORK_SECONDS)
@@ -108,26 +108,25 @@ def compile_entry(name: str, kernel: Any, fill: str, form: str) -> Any:
 
 
 def _compile_outermost(function: Callable[..., Any]) -> Any:
-    # The lock is taken first: another thread's changes must not be taken for Numba's own.
+    # The lock comes first: another thread's changes must not be saved as Numba's own.
     with private("lock"), _callees_optimized_with(function.__name__) as done:
         made = jit.cfunc(function)
     if not made.cache_hits and done[-2:] != ["optimized", "finished"]:
-        raise NotAsExpected(f"Numba went another way, {done}")
+        raise NotAsExpected(f"Numba took other steps: {done}")
     return made
 
 
 @cache
 def _numbas_own() -> tuple[Any, Any, Any]:
-    """What is changed below, as it was: a signal handler may compile in the midst of that."""
+    """Save what is changed below: a signal handler may compile while it is changed."""
     return private("optimize"), private("finish"), private("find_globals")
 
 
 @contextlib.contextmanager
 def _callees_optimized_with(name: str) -> Iterator[list[str]]:
-    """Compile with nothing optimized and made machine code but the library ``name``, once all it calls is linked in,
-    and yield what was done to it.
+    """Optimize and generate code only for the library ``name``, with all callees linked in; yield the steps done.
 
-    Numba does both for each function that is called as well, level by level, which took twice as long in all.
+    Numba also does both for each callee, level by level, which took twice as long in total.
     """
     optimize, finish, find_globals = _numbas_own()
     done: list[str] = []
@@ -147,7 +146,7 @@ def _callees_optimized_with(name: str) -> Iterator[list[str]]:
             library._finalized = True
 
     def keep_environment(*arguments: Any) -> None:
-        # Where a callee finds its environment is known only once the outermost library has been made.
+        # The address of a callee's environment is known only once the outermost library exists.
         environments.append(arguments)
 
     with ExitStack() as changes:
@@ -166,7 +165,7 @@ def _callees_optimized_with(name: str) -> Iterator[list[str]]:
 
 
 def unpacker(form: str) -> Any:
-    """As `jit.unpacker`, without functions that must be compiled for it."""
+    """Return `jit.unpacker` without helper functions to compile."""
     members = jit.member_types(form)
     result = types.Tuple(members)
     make_array, populate_array = private("make_array"), private("populate_array")

@@ -19,7 +19,7 @@ from gpuimg.backend.driver import (
 from gpuimg.backend.single import Single, check_done, is_short, timed
 from gpuimg.backend.walk import Bound, Outs
 
-WATCHED_BANDS = 2  # for each thread, where somebody may stop the work: threads look in between
+WATCHED_BANDS = 2  # per thread, if the work can be stopped: threads check between bands
 
 
 class Multicore(InProcess):
@@ -55,7 +55,7 @@ class Multicore(InProcess):
         return timed(kernel, fill, rows, elements // bands, bands, halo)
 
     def run_apart(self, bounds: Sequence[Bound], outs: Sequence[Outs]) -> list[tuple[Any, ...]]:
-        """Whole images on one thread each, as long as there is one for every thread; the rest in bands."""
+        """Run whole images on one thread each while there is one for every thread, the rest in bands."""
         count = len(bounds) - len(bounds) % self.workers
         calls = list(zip(bounds[:count], outs[:count], strict=True))
         return call_each(Single().run, calls, self.workers) + super().run_apart(bounds[count:], outs[count:])

@@ -1,8 +1,7 @@
 """A compiled kernel as a Python function of arrays.
 
-It takes their addresses where NumPy's and Python's C interfaces have them: from an array's second field, which macros
-of NumPy's headers read too. So a call costs no Python objects but the number that it returns, and its slots lie on the
-stack: several threads and signals' handlers may be in the midst of one.
+It reads their addresses from an array's second field, as macros of NumPy's headers do. So a call creates no Python
+objects but the returned number, and its slots are on the stack: several threads and signal handlers may run it at once.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from gpuimg.backend.compiling import compilers
 from gpuimg.stopping import UNSET
 
 MOST_WORDS = 96  # of a call's slots
-OVERLAP = 2  # returned, and nothing was done, where an image lies in the memory of the result
-DATA_OFFSET = 16  # of an array's address, behind the fields of all objects
+OVERLAP = 2  # returned without any work if an image overlaps the result
+DATA_OFFSET = 16  # of an array's data pointer, after the fields of all objects
 METH_FASTCALL = 0x0080
 # Words of a function's record. They are followed by the arrays' bytes, by pairs of an array and the word that takes its
 # address, and by the content of the slots.
@@ -77,12 +76,12 @@ class _MethodDef(ctypes.Structure):
     )
 
 
-_alive: list[Any] = []  # what functions need as long as they live; of several threads at once, each makes its own
+_alive: list[Any] = []  # kept alive for functions; concurrent threads each create their own
 
 
 @cache
 def compile_call() -> Any:
-    """`_call_entry`, compiled in this thread or loaded from the disk cache."""
+    """Compile `_call_entry` in this thread, or load it from the disk cache."""
     from gpuimg.backend import jit  # imports Numba
 
     addresses = kernels.load("addresses")
@@ -102,7 +101,7 @@ def compile_call() -> Any:
 
 @cache
 def _method() -> _MethodDef:
-    """What Python calls."""
+    """Return the method definition that Python calls."""
     compiled = made((_call_entry.__name__,), _call_entry.__name__, compile_call)
     method = _MethodDef(b"fill", compiled.address, METH_FASTCALL, None)
     _alive.append(method)
@@ -111,7 +110,7 @@ def _method() -> _MethodDef:
 
 @cache
 def is_usable() -> bool:
-    """Whether arrays have their addresses where they are looked for."""
+    """Whether arrays have their data pointer at `DATA_OFFSET`."""
     if (
         sys.implementation.name != "cpython"
         or object.__basicsize__ != DATA_OFFSET
@@ -123,7 +122,7 @@ def is_usable() -> bool:
 
 
 def _address(name: str) -> int:
-    """Where a function of Python's C interface lies."""
+    """Return the address of a function of Python's C interface."""
     return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
 
 
@@ -141,7 +140,7 @@ def function_of(
     Parameters
     ----------
     entry : address of the code
-    bottom : the row after the last one
+    bottom : number of rows
     content : words of the slots; the first one, the address of the stop flag, is replaced by that of a flag never set
     sizes : bytes of each array
     uses : pairs of an array's number and the word that takes its address
@@ -164,6 +163,6 @@ def function_of(
     if releases:
         header[[SAVE_THREAD, RESTORE_THREAD]] = _address("PyEval_SaveThread"), _address("PyEval_RestoreThread")
     record = np.concatenate([header, np.array(sizes, np.int64), np.array(uses, np.int64).ravel(), words])
-    make = ctypes.pythonapi["PyCFunction_NewEx"]  # an object of its own: others may want other types
+    make = ctypes.pythonapi["PyCFunction_NewEx"]  # not a shared prototype: others may set other types
     make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
     return make(ctypes.addressof(_method()), record, None)  # type: ignore[no-any-return]

@@ -1,8 +1,8 @@
-"""A node's launches, worked out once and then done for the arrays of each call.
+"""A node's launches, recorded once and replayed for the arrays of each call.
 
 A node's shapes, dtypes and numbers never change, and neither do its launches: instances, grids, shared memory, scratch
-memory and all arguments but addresses. So the launch code of its kernel runs once, with stand-ins for arrays, and what
-it launches is noted; each call fills in the addresses.
+memory and all arguments except addresses. So the launch code of its kernel runs once, with stand-ins for arrays, and
+its launches are recorded; each call fills in the addresses.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ from gpuimg.plans.value import Value
 
 PREPARED_KEPT = 512  # nodes
 ADDRESSES = 1 << 64
-LARGEST_WASTE = 2  # scratch memory that is used again may be larger than needed by this factor
+LARGEST_WASTE = 2  # reused scratch memory may be larger than needed by this factor
 
 
 class Launch(NamedTuple):
-    """One launch; ``addresses`` are places among the values, and the numbers of the arrays that begin there, or so many
-    bytes before or behind."""
+    """One launch; ``addresses`` are indices among the values, with the number of an array and an offset in bytes."""
 
     start: Launcher
     grid: Grid
@@ -40,7 +39,7 @@ class Launch(NamedTuple):
 
 
 class Zero(NamedTuple):
-    """Bytes of an array that are set to zero."""
+    """Bytes of an array to set to zero."""
 
     number: int
     offset: int
@@ -48,32 +47,32 @@ class Zero(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """The launches of a node.
+    """The recorded launches of a node.
 
     Attributes
     ----------
-    images : further images that are read
-    scratch : shapes and dtypes of the memory needed meanwhile; some of it is used for one array after the other
-    steps : what is launched
-    constants : tables on the device, whose addresses are among the arguments
-    times_let_go : of the device's constants, before these
+    images : further images to read
+    scratch : shapes and dtypes of scratch memory; some is used for several arrays in turn
+    steps : launches and memory to clear, in order
+    constants : tables on the device with addresses among the arguments
+    evictions : count of the device's evictions before these constants
     """
 
     images: tuple[Value, ...]
     scratch: tuple[Spec, ...]
     steps: tuple[Launch | Zero, ...]
     constants: tuple[Any, ...]
-    times_let_go: int
+    evictions: int
 
 
 def run_prepared(gpu: Gpu, node: Node, arrays: list[Any], value_of: Lookup) -> None:
-    """Run a node whose arguments are constants and images, on its image and memory for what it makes, ``arrays``."""
+    """Run a node whose arguments are constants and images; ``arrays`` are its image and its results."""
     key = gpu.place(), node
     found: Prepared | None = gpu.prepared.get(key)
     if found is None:
         if len(gpu.prepared) >= PREPARED_KEPT:
             gpu.let_constants_go()
-        kept = gpu.prepared  # if that is let go meanwhile, this goes with it
+        kept = gpu.prepared  # if it is dropped meanwhile, this entry goes with it
         found = kept[key] = _prepare(gpu, node)
     if found.images:
         arrays += map(value_of, found.images)
@@ -83,9 +82,9 @@ def run_prepared(gpu: Gpu, node: Node, arrays: list[Any], value_of: Lookup) -> N
 
 
 def run_direct(gpu: Gpu, bound: Bound) -> tuple[Any, ...] | None:
-    """The results of a graph that is one node, whose launches have been prepared, on images of the current device.
+    """Return the results of a graph of one node, prepared before, on images of the current device.
 
-    None for any other graph or image, and where memory does not suffice.
+    None for any other graph or image, or if memory does not suffice.
     """
     graph, place = bound.graph, gpu.place()
     found: Prepared | None = gpu.prepared.get((place, graph.only))
@@ -107,8 +106,8 @@ def run_direct(gpu: Gpu, bound: Bound) -> tuple[Any, ...] | None:
 
 
 def _start(gpu: Gpu, found: Prepared, begins: list[int]) -> None:
-    """Launch what has been prepared, for arrays that begin there."""
-    _, _, steps, _, times_let_go = found
+    """Replay prepared launches for arrays at these addresses."""
+    _, _, steps, _, evictions = found
     for step in steps:
         if isinstance(step, Zero):
             gpu.clear(begins[step.number] + step.offset, step.nbytes)
@@ -118,12 +117,12 @@ def _start(gpu: Gpu, found: Prepared, begins: list[int]) -> None:
         for place, number, offset in addresses:
             values[place] = (begins[number] + offset) % ADDRESSES
         start(grid, block, layout, values, shared_mem)
-    if times_let_go != gpu.times_let_go:
-        gpu.synchronize()  # the constants go with what was prepared, and nothing may be under way then
+    if evictions != gpu.evictions:
+        gpu.synchronize()  # the constants are freed with `found`, so nothing may be running
 
 
 def _prepare(gpu: Gpu, node: Node) -> Prepared:
-    times_let_go = gpu.times_let_go
+    evictions = gpu.evictions
     images = tuple([each for each in node.arguments if isinstance(each, Value)])
     made = [partial_results(gpu, node)] if isinstance(node, Fold) else node.results
     specs = [(node.image.shape, node.image.dtype), *made, *[(each.shape, each.dtype) for each in images]]
@@ -141,34 +140,34 @@ def _prepare(gpu: Gpu, node: Node) -> Prepared:
     pieces = made[0][0][0] if isinstance(node, Fold) else node.pieces
     notes.launch(node.kernel, arrays[0], arrays[1], 0, pieces, *arguments)
     constants = tuple(filter(gpu.owns, arguments))
-    return Prepared(images, tuple(notes.scratch), tuple(notes.steps), constants, times_let_go)
+    return Prepared(images, tuple(notes.scratch), tuple(notes.steps), constants, evictions)
 
 
 def partial_results(gpu: Gpu, node: Fold, rows: int | None = None) -> Spec:
-    """Shape and dtype of what a fold makes of its image, or of so many rows: a row for each slab."""
+    """Return the shape and dtype of a fold's partial results, one row per slab, for all or some rows."""
     slabs = gpu.slabs(node.kernel, node.image.shape[0] if rows is None else rows)
     return (slabs, math.prod(node.shape)), node.dtype
 
 
 def flat_shape(shape: tuple[int, ...]) -> tuple[int, int]:
-    """The shape of an image as rows of elements."""
+    """Return the shape of an image as rows of elements."""
     return shape[0], math.prod(shape[1:])
 
 
 def nbytes_of(spec: Spec) -> int:
-    """The size of an array."""
+    """Return the size of an array in bytes."""
     return math.prod(spec[0]) * int(spec[1].itemsize)
 
 
 class StandIn:
-    """What launch code gets in place of an array, some of its rows, or an image of which it holds some rows.
+    """A stand-in for an array, some of its rows, or an image of which it holds some rows.
 
     Attributes
     ----------
-    number : of the array among those of a call
+    number : of the array among a call's arrays
     shape, dtype : as launch code sees it
     offset : bytes from the array's beginning to the first row
-    loan : of scratch memory, which ends with the last stand-in that has it
+    loan : of scratch memory, released with the last stand-in that holds it
     """
 
     __slots__ = ("dtype", "loan", "number", "offset", "shape")
@@ -191,15 +190,15 @@ class StandIn:
         return self.moved(first, last - first)
 
     def moved(self, first: int, rows: int) -> StandIn:
-        """So many rows, beginning with the row ``first``, which may lie before the array."""
+        """Return ``rows`` rows from ``first``, which may be before the array."""
         pitch = math.prod(self.shape[1:]) * self.dtype.itemsize
         return StandIn(self.number, (rows, *self.shape[1:]), self.dtype, self.offset + first * pitch, self.loan)
 
 
 class Loan:
-    """Of scratch memory, whose number is among those that are ``free`` once launch code has let go of it.
+    """A loan of scratch memory; its number returns to ``free`` once launch code drops it.
 
-    What is launched later runs later, and may write over it.
+    Later launches run later and may overwrite it.
     """
 
     __slots__ = ("_free", "_number")
@@ -213,7 +212,7 @@ class Loan:
 
 
 class Notes(Device):
-    """A device that notes what is to be launched on another one, for ``count`` arrays and scratch memory."""
+    """A device that records launches for another one, for ``count`` arrays and scratch memory."""
 
     def __init__(self, gpu: Gpu, count: int) -> None:
         self._gpu = gpu

@@ -1,8 +1,8 @@
 """Worker processes: the same compiled kernels, with pixels in shared memory and only row numbers in messages.
 
-Workers are started as `gpuimg.backend.worker`, never forked, and kept for the next call. Shared memory has no name in
-any folder, and workers end with their connection, so that nothing is left however a process ends. A worker that dies
-or is silent is replaced and its band done again.
+Workers are started as `gpuimg.backend.worker`, never forked, and kept for the next call. Shared memory is unnamed, and
+workers end with their connection, so nothing is left behind however a process ends. A worker that dies or is silent is
+replaced and its band done again.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ from gpuimg.plans.value import Small
 
 SCRIPT = Path(__file__).with_name("worker.py")
 BANDS_PER_WORKER = 4  # so that a slow worker does not hold up the others
-MOST_DEATHS = 3  # at one band, while no other band is finished
-SILENT_SECONDS = 30.0  # a worker that does not answer for so long is stopped or stuck
-LOOKS = 10  # at silent workers in that time
-LARGEST_SENT = 1 << 14  # bytes of an array in a message: sending must not wait for a worker that is stopped
-RESERVED_AT_ONCE = 1 << 23  # bytes; an interrupted reservation starts again
-CHECKED = 1 << 26  # bytes from which on the system is asked whether it has them
+MOST_DEATHS = 3  # at one band, with no other band finished in between
+SILENT_SECONDS = 30.0  # a worker that does not answer for this long is stopped or stuck
+LOOKS = 10  # checks of silent workers in that time
+LARGEST_SENT = 1 << 14  # bytes of an array in a message: sending must not wait for a stopped worker
+RESERVED_AT_ONCE = 1 << 23  # bytes; an interrupted reservation is repeated
+CHECKED = 1 << 26  # bytes; larger blocks are checked against the available memory
 
 
 def _available() -> float:
-    """Bytes of memory that the system could still give, where it says so."""
+    """Return the bytes of memory still available, as far as the system reports them."""
     with contextlib.suppress(OSError, KeyError, ValueError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         found = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
@@ -59,7 +59,7 @@ def _available() -> float:
 
 
 def _unnamed_file(nbytes: int) -> io.FileIO:
-    """A file in memory that is gone when its last holder closes it."""
+    """Create a file in memory that is freed when its last holder closes it."""
     if hasattr(os, "memfd_create"):
         with contextlib.suppress(OSError):  # forbidden in some containers
             # No interrupt can come between the two calls: `next` makes both.
@@ -74,7 +74,7 @@ def _unnamed_file(nbytes: int) -> io.FileIO:
 
 
 class Block:
-    """Shared memory that is really there: writing to more than the system has would kill the process."""
+    """Shared memory reserved in advance: writing to memory that the system lacks would kill the process."""
 
     def __init__(self, nbytes: int) -> None:
         self.nbytes = max(1, nbytes)
@@ -95,7 +95,7 @@ class Block:
                 for start in range(0, self.nbytes, RESERVED_AT_ONCE):
                     stopping.look()
                     os.posix_fallocate(self.file.fileno(), start, min(RESERVED_AT_ONCE, self.nbytes - start))
-        except stopping.Stopped:  # memory takes long to go: not before those who wait are told
+        except stopping.Stopped:  # freeing memory takes long: report to those who wait first
             raise
         except BaseException:
             memory.close()
@@ -106,16 +106,16 @@ class Block:
         return np.ndarray(shape, dtype, self.memory)
 
     def close(self) -> None:
-        """Close the file; the memory goes with the last array on it."""
+        """Close the file; the memory is freed with the last array on it."""
         if self.file is not None:
             self.file.close()
 
 
 def reserve(nbytes: int) -> Block:
-    """Shared memory of this many bytes, or a `BackendFailed` that says why there is none."""
+    """Return shared memory of this many bytes; raise `BackendFailed` with the reason if there is none."""
     try:
         if nbytes > CHECKED and nbytes > _available():
-            raise MemoryError("the system has not enough")
+            raise MemoryError("not enough memory")
         return Block(nbytes)
     except (OSError, MemoryError) as error:
         raise BackendFailed(
@@ -128,7 +128,7 @@ class Arena:
     """The shared memory of one call."""
 
     def __init__(self) -> None:
-        self._blocks: dict[int, Block] = {}  # by address
+        self._blocks: dict[int, Block] = {}  # key: address
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         block = reserve(math.prod(shape) * dtype.itemsize)
@@ -137,7 +137,7 @@ class Arena:
         return array
 
     def shared(self, array: Array) -> Array:
-        """The array itself if it lies in this arena, else a copy that does."""
+        """Return the array if it is in this arena, otherwise a copy there."""
         if array.ctypes.data in self._blocks:
             return array
         copied = self.empty(array.shape, array.dtype)
@@ -145,11 +145,11 @@ class Arena:
         return copied
 
     def memory(self) -> list[mmap.mmap]:
-        """What the arrays lie in."""
+        """The memory of all arrays."""
         return [block.memory for block in self._blocks.values()]
 
     def job(self, kernel: str, arguments: tuple[Any, ...]) -> Job:
-        """A kernel's call for messages."""
+        """Return a kernel's call as a job to send."""
         used: dict[int, int] = {}
 
         def sent(value: Any) -> Any:
@@ -182,8 +182,8 @@ class Job:
 def _start(theirs: Any) -> subprocess.Popen[bytes]:
     """Start a worker on its end of a connection.
 
-    Its path is the interpreter's, without the current folder. A separate process group keeps Ctrl-C from it
-    while it starts.
+    Its module search path is the interpreter's, without the current folder. A separate process group protects it from
+    Ctrl-C while it starts.
     """
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     command = [sys.executable, *flags, "-P", str(SCRIPT)]
@@ -212,8 +212,8 @@ class Worker:
             theirs.close()
         self.has_task = False
         self.band: tuple[int, int] | None = None
-        self.silent = 0  # looks since it was last heard of
-        with contextlib.suppress(OSError):  # died already: its first band will tell
+        self.silent = 0  # checks since its last message
+        with contextlib.suppress(OSError):  # it died already: its first band will report that
             self.messages.send((str(SCRIPT.parents[2]), sys.path))
 
     def give(self, job: Job, band: tuple[int, int]) -> None:
@@ -225,10 +225,10 @@ class Worker:
         self.messages.send(band)
 
     def end_task(self) -> None:
-        """Let go of the task's memory."""
+        """Release the task's memory."""
         if self.has_task:
             self.has_task = False
-            with contextlib.suppress(OSError):  # died since: the next call will tell
+            with contextlib.suppress(OSError):  # it died since: the next call will report that
                 self.messages.send(None)
 
     def kill(self) -> None:
@@ -242,7 +242,7 @@ class Worker:
 
 
 def _started() -> Worker:
-    """A new worker, started in a thread of its own: signal handlers, which might lose an open file, never run there."""
+    """Start a worker in another thread, where no signal handler can run and leak an open file."""
     workers: list[Worker] = []
     errors: list[BaseException] = []
 
@@ -257,14 +257,14 @@ def _started() -> Worker:
         thread.start()
     finally:
         with contextlib.suppress(RuntimeError):  # interrupted before it began
-            thread.join()  # an interrupt waits too; the worker ends with its connection then
+            thread.join()  # interrupts wait too; the worker then ends with its connection
     if errors:
-        raise errors.pop()  # out of the list: no cycle holds what the traceback does
+        raise errors.pop()  # removed from the list: no reference cycle keeps the traceback's objects alive
     return workers.pop()
 
 
 class Round:
-    """One pass over an image: which bands wait, at which ones workers died, the seconds spent in compiled code."""
+    """One pass over an image: bands waiting, deaths of workers per band, and seconds spent in compiled code."""
 
     def __init__(self, job: Job, bands: list[tuple[int, int]]) -> None:
         self.job = job
@@ -279,7 +279,7 @@ class Round:
         self.deaths.clear()
 
     def repeat(self, band: tuple[int, int], why: str) -> None:
-        """Put a band back whose worker died, as long as other bands are finished in between."""
+        """Queue a band again whose worker died; raise after `MOST_DEATHS` with no other band finished in between."""
         self.deaths[band] += 1
         if self.deaths[band] >= MOST_DEATHS:
             raise BackendFailed(
@@ -294,15 +294,15 @@ class Workers:
 
     def __init__(self) -> None:
         self._workers: list[Worker] = []
-        self._killed: list[Worker] = []  # not waited for yet
+        self._killed: list[Worker] = []  # not yet waited for
         self._lock = threading.RLock()
         self._busy = False
         self._looked = 0.0
 
     def fill(self, job: Job, bands: list[tuple[int, int]], count: int) -> float:
-        """Fill all bands, and return the seconds that compiled code took, all workers together."""
+        """Fill all bands and return the seconds spent in compiled code, summed over workers."""
         with self._lock:
-            if self._busy:  # a signal handler's call, in the midst of another one in this thread
+            if self._busy:  # called from a signal handler during another call in this thread
                 return self._fill_apart(job, bands, count)
             current = Round(job, bands)
             try:
@@ -310,7 +310,7 @@ class Workers:
                 self._fill(current, count)
                 for worker in self._workers:
                     worker.end_task()
-            except stopping.Stopped:  # soon: what they still write to is this call's memory alone
+            except stopping.Stopped:  # soon: workers still write only to this call's memory
                 self._kill()
                 raise
             except BaseException:
@@ -360,7 +360,7 @@ class Workers:
             self._hand_out(worker, current)
 
     def _look(self, current: Round) -> None:
-        """Replace workers that are stopped. Looks are counted, not seconds: this process may have been stopped too."""
+        """Replace stopped workers. Checks are counted, not seconds, as this process may have been stopped too."""
         now = time.monotonic()
         if now - self._looked < SILENT_SECONDS / LOOKS:
             return
@@ -370,7 +370,7 @@ class Workers:
             if worker.silent > LOOKS:
                 self._replace(worker, current, f"silent for {SILENT_SECONDS:g} s")
             elif worker.silent == 2:
-                with contextlib.suppress(OSError):  # it died: its connection will tell
+                with contextlib.suppress(OSError):  # it died: its connection will report that
                     worker.messages.send(PING)
 
     def _hand_out(self, worker: Worker, current: Round) -> None:
@@ -398,19 +398,19 @@ class Workers:
             worker.stop()
 
     def _kill(self) -> None:
-        """Let all workers end, and wait for none."""
+        """Kill all workers without waiting."""
         self._killed += self._workers
         self._workers = []
         for worker in self._killed:
             worker.kill()
 
     def exit(self) -> None:
-        """End all workers with this process. If a thread still uses them, they end with the connection instead."""
+        """End all workers at exit; those that a thread still uses end with their connection."""
         if self._lock.acquire(blocking=False):
             self.stop()
 
     def forget(self) -> None:
-        """In a forked child: the workers are the parent's."""
+        """Reset in a forked child: the workers are the parent's."""
         for worker in self._workers + self._killed:
             worker.messages.close()
             worker.process.returncode = 0  # not a child of this process: nothing to wait for
@@ -425,7 +425,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Processes(CpuBackend):
-    """Worker processes, one for each processor."""
+    """Worker processes, one per processor."""
 
     name = "processes"
 
@@ -454,7 +454,7 @@ class Processes(CpuBackend):
         return source
 
     def run(self, bound: Bound, outs: Outs | None = None) -> tuple[Any, ...]:
-        interrupted = getattr(self._arenas, "current", None)  # a signal handler may call in the midst of a call
+        interrupted = getattr(self._arenas, "current", None)  # of a call that a signal handler interrupted
         arena = self._arenas.current = Arena()
         try:
             targets = outs or (None,) * len(bound.graph.results)
@@ -468,7 +468,7 @@ class Processes(CpuBackend):
 
     def fill_rows(self, kernel: str, src: Array, dst: Array, args: tuple[Any, ...], rows: int, halo: int = 0) -> float:
         arena: Arena = self._arenas.current
-        prepare(kernel, src, dst, args)  # compiled once, on disk, before all workers want it
+        prepare(kernel, src, dst, args)  # compiled once, on disk, before all workers need it
         count = 1 if self.workers == 1 else min(rows, self.workers * BANDS_PER_WORKER)
         edges = [rows * band // count for band in range(count + 1)]
         job = arena.job(kernel, (src, dst, *args))
@@ -477,10 +477,10 @@ class Processes(CpuBackend):
 
 
 def _out_of_arena(value: AnyValue, result: Any, out: Array | None) -> Any:
-    """A result in the caller's memory."""
+    """Return a result in the caller's memory."""
     if isinstance(value, Small):
         return result
     if out is None:
         out = new_array(result.shape, result.dtype)
-    copy_pixels(result.view(out.dtype), out)  # a mask's result is bytes
+    copy_pixels(result.view(out.dtype), out)  # a mask is stored as bytes
     return out

@@ -13,20 +13,19 @@ from gpuimg.backend.compiled import DONE, Packed, Slots, Task
 from gpuimg.errors import NoScratch
 from gpuimg.stopping import local
 
-# Compiled code cannot be interrupted: a piece this long lets Ctrl-C through soon, and costs nothing.
+# Compiled code cannot be interrupted: pieces this long let Ctrl-C through soon and cost nothing.
 PIECE_SECONDS = 0.05
-# Where somebody may stop the work, it looks more often.
+# Work that can be stopped checks more often.
 WATCHED_SECONDS = 0.025
 FIRST_WATCHED_ELEMENTS = 1 << 16
-FIRST = ctypes.c_int64(0)  # row; a number would be made one at each call
-MOST_GROWTH = 8  # of a piece over the one before, whose time may say little
+FIRST = ctypes.c_int64(0)  # row; an integer would be converted at each call
+MOST_GROWTH = 8  # of a piece relative to the previous one, which may be too short to time
 
 
-def pieces(rows: int, elements: int, least: int = 1) -> Iterator[tuple[int, int]]:
-    """Rows [top, bottom) one piece after the other; each is timed, and the next one made as long as it should be, but
-    of ``least`` rows at least."""
+def pieces(rows: int, elements: int, min_rows: int = 1) -> Iterator[tuple[int, int]]:
+    """Yield pieces of rows [top, bottom) of at least ``min_rows`` rows; the time of each sets the size of the next."""
     per_row = max(1, elements // max(rows, 1))
-    size = max(least, _first_elements() // per_row)
+    size = max(min_rows, _first_elements() // per_row)
     seconds = PIECE_SECONDS if stopping.watch() is None else WATCHED_SECONDS
     top = 0
     while top < rows:
@@ -36,7 +35,7 @@ def pieces(rows: int, elements: int, least: int = 1) -> Iterator[tuple[int, int]
         start = time.perf_counter()
         yield top, bottom
         speed = (bottom - top) / max(time.perf_counter() - start, 1e-6)
-        size = max(least, min(int(speed * seconds), MOST_GROWTH * size))
+        size = max(min_rows, min(int(speed * seconds), MOST_GROWTH * size))
         top = bottom
 
 
@@ -45,22 +44,24 @@ def _first_elements() -> int:
 
 
 def check_done(kernel: str, done: int, expected: int) -> None:
-    """Compiled code reports an exception (out of memory for its scratch rows) only by its result."""
+    """Raise if compiled code failed: it reports exceptions (no memory for its scratch rows) only by its result."""
     if done != expected:
         stopping.look()
         raise NoScratch(f"the kernel {kernel!r} could not allocate its working memory")
 
 
 def is_short(elements: int) -> bool:
-    """Whether work is done at once and nothing is learned from it."""
+    """Whether work is done in one piece and its time is not recorded."""
     return elements <= (WORTH_LEARNING if local.watch is None else FIRST_WATCHED_ELEMENTS)
 
 
 def timed(
     kernel: str, fill: Callable[[int, int], tuple[int, int]], rows: int, elements: int, bands: int = 1, halo: int = 0
 ) -> float:
-    """Return the seconds for all rows, ``bands`` at a time, by ``fill(top, bottom)``, which returns the pieces done
-    and expected. A band has as many rows as it reads of a ``halo`` above or below: those it makes again."""
+    """Fill all rows by ``fill(top, bottom)``, ``bands`` at a time, and return the seconds.
+
+    ``fill`` returns the pieces done and expected. A band has at least ``halo`` rows, as its halo is computed again.
+    """
     start = time.perf_counter()
     if rows <= bands or elements <= FIRST_WATCHED_ELEMENTS or elements <= _first_elements():
         check_done(kernel, *fill(0, rows))
@@ -68,7 +69,7 @@ def timed(
         for top, bottom in pieces(rows, elements, bands * max(1, halo)):
             stopping.within(top / rows)
             check_done(kernel, *fill(top, bottom))
-    stopping.look()  # code that looks at the flag itself leaves off within a piece
+    stopping.look()  # code that checks the flag itself stops within a piece
     return time.perf_counter() - start
 
 

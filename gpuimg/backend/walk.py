@@ -1,4 +1,4 @@
-"""The walk over a graph: in what order nodes run, and how long what they make is kept."""
+"""The walk over a graph: the order in which nodes run, and the lifetimes of their results."""
 
 from __future__ import annotations
 
@@ -15,59 +15,59 @@ from gpuimg.plans.graph import AnyValue, Graph, Group, Plan, changed_by, graph_o
 from gpuimg.plans.nodes import AnyNode, Fold, Host, Loop, Node, Output, Spec, View, Window
 from gpuimg.plans.value import Small, Value
 
-Held: TypeAlias = Any  # an array where the executor works: host memory, shared memory, the device's
+Held: TypeAlias = Any  # an array in the executor's memory: host, shared or device memory
 Lookup: TypeAlias = "Callable[[AnyValue], Any]"
 Outs: TypeAlias = "tuple[Any | None, ...]"  # memory for each result, or None
 
 
 class Bound(NamedTuple):
-    """A graph with the images and the tables that it is run on."""
+    """A graph with its input images and tables."""
 
     graph: Graph
     arrays: tuple[Any, ...]
 
     def on(self, backend: Any, outs: Outs | None = None) -> tuple[Any, ...]:
-        """The results on a backend, in the memory ``outs`` where there is some."""
+        """Run the graph on a backend and return the results, in the memory ``outs`` if given."""
         return backend.run(self, outs)  # type: ignore[no-any-return]
 
 
 def bound_to(plan: Plan, *images: Any, tables: tuple[Any, ...] = (), parameters: tuple[Hashable, ...] = ()) -> Bound:
-    """The graph of a plan for these images, tables and parameters."""
+    """Return the graph of a plan for these images, tables and parameters."""
     specs = tuple([(image.shape, image.dtype) for image in images])
     return Bound(graph_of(plan, specs, len(tables), parameters), (*images, *tables))
 
 
 class Executor(Protocol):
-    """How nodes are run: all that the walk needs of a backend.
+    """The part of a backend that the walk uses to run nodes.
 
-    ``chains`` tells whether several nodes can be filled at once, some rows at a time.
+    ``chains`` is whether several nodes can be filled together, a few rows at a time.
     """
 
     chains: bool
 
     def take(self, image: Any) -> Held:
-        """An image of the caller's, where the executor works."""
+        """Return the caller's image in the executor's memory."""
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Held:
-        """Memory for a result."""
+        """Allocate memory for a result."""
 
     def copy(self, image: Held, target: Held) -> None:
         """Copy an image into memory of the same size."""
 
     def on_host(self, image: Held) -> np.ndarray[Any, Any]:
-        """An image in the host's memory; the same one where it lies there."""
+        """Return an image in the host's memory, without a copy if it is there."""
 
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Held]) -> None:
-        """Run the nodes of a group, the last of which makes ``results``."""
+        """Run the nodes of a group, the last of which fills ``results``."""
 
     def fold(self, node: Fold, value_of: Lookup) -> np.ndarray[Any, Any]:
-        """The combined array of a fold, on the host."""
+        """Return the combined array of a fold, on the host."""
 
 
 def walk(bound: Bound, executor: Executor, outs: Outs | None = None) -> tuple[Any, ...]:
-    """Run a graph; returns its results where the executor works, or on the host where they are small arrays.
+    """Run a graph; return its results in the executor's memory, or on the host if they are small arrays.
 
-    ``outs`` is memory for the results, where it may be written to while the images are read.
+    ``outs`` is memory for the results, if it may be written to while the images are read.
     """
     graph = bound.graph
     held: dict[AnyValue, Any] = {}
@@ -82,7 +82,7 @@ def walk(bound: Bound, executor: Executor, outs: Outs | None = None) -> tuple[An
 def _run(
     graph: Graph, held: dict[AnyValue, Any], executor: Executor, outs: Outs | None, watch: stopping.Watch | None
 ) -> tuple[Any, ...]:
-    """The results of a graph; ``held`` are its inputs, each of which is let go of after its last use."""
+    """Return the results of a graph; ``held`` are its inputs, each released after its last use."""
     for group in graph.chained if executor.chains else graph.separate:
         if watch is not None:
             watch.enter(group)
@@ -95,7 +95,7 @@ def _run(
             executor.fill(nodes, held.__getitem__, results)  # type: ignore[arg-type]
         else:
             results = _computed(group, held, executor, outs)
-        if len(makes) == 1:  # in half the time
+        if len(makes) == 1:  # takes half the time
             (held[makes[0]],) = results
         else:
             held.update(zip(makes, results, strict=True))
@@ -111,7 +111,7 @@ def _run(
 
 
 def _work(group: Group) -> float:
-    """What a group costs in comparison with others."""
+    """Return the relative cost of a group."""
     return sum([_cost(node) for node in group.nodes])
 
 
@@ -122,7 +122,7 @@ def _cost(node: AnyNode) -> float:
 
 
 def _computed(group: Group, held: dict[AnyValue, Any], executor: Executor, outs: Outs | None) -> Sequence[Any]:
-    """What a node makes that no executor fills memory for."""
+    """Return the results of a node that the executor does not fill memory for."""
     (node,) = group.nodes
     if isinstance(node, Fold):
         return [executor.fold(node, held.__getitem__)]
@@ -137,7 +137,7 @@ def _computed(group: Group, held: dict[AnyValue, Any], executor: Executor, outs:
 
 
 def _memory(group: Group, held: dict[AnyValue, Any], executor: Executor, outs: Outs | None) -> list[Held]:
-    """Memory for what a group makes, some of it the caller's or that of images that it changes."""
+    """Return memory for a group's results: new, the caller's, or that of images changed in place."""
     specs = group.nodes[-1].results  # type: ignore[union-attr]
     made = [_changeable(group, place, held, executor, outs) for place in range(len(group.in_place))]
     for place in range(len(made), len(specs)):
@@ -147,7 +147,7 @@ def _memory(group: Group, held: dict[AnyValue, Any], executor: Executor, outs: O
 
 
 def _given(outs: Outs | None, target: int | None) -> Held | None:
-    """The caller's memory for a result."""
+    """Return the caller's memory for a result."""
     return None if outs is None or target is None else outs[target]
 
 
@@ -156,12 +156,12 @@ def _empty(spec: Spec, given: Held | None, executor: Executor) -> Held:
 
 
 def as_dtype(out: Held, dtype: np.dtype[Any]) -> Held:
-    """The same memory as another dtype of the same size."""
+    """View the same memory as another dtype of the same size."""
     return out if out.dtype == dtype else out.view(dtype)
 
 
 def _changeable(group: Group, place: int, held: dict[AnyValue, Any], executor: Executor, outs: Outs | None) -> Held:
-    """The image that a node changes, or a copy of it."""
+    """Return the image that a node changes in place, or a copy of it."""
     image = held[changed_by(group.nodes[-1])[place]]
     if group.in_place[place]:
         return image
@@ -175,13 +175,13 @@ def _either(out: Held | None, result: Any) -> Any:
 
 
 def _repeat(node: Loop, group: Group, held: dict[AnyValue, Any], executor: Executor, outs: Outs | None) -> list[Any]:
-    """Run the body of a loop until it says stop."""
+    """Run the body of a loop until its condition ends it."""
     state = [_changeable(group, place, held, executor, outs) for place in range(len(node.state))]
     if node.begins is not None and not held[node.begins]:
         return state
     constants = [held[value] for value in node.constants]
     for value in {*node.state, *node.constants} & set(group.expired):
-        held[value] = None  # let go of what the first round replaces
+        held[value] = None  # release what the first round replaces
     watch = stopping.watch()
     for _ in range(node.limit):
         inputs = dict(zip(node.body.inputs, [*state, *constants], strict=True))
@@ -193,7 +193,7 @@ def _repeat(node: Loop, group: Group, held: dict[AnyValue, Any], executor: Execu
 
 
 def arguments(node: Node, value_of: Lookup, results: Sequence[Held] = ()) -> tuple[Any, ...]:
-    """What a kernel gets behind the rows to fill: numbers and arrays, images and further results as flat rows."""
+    """Return a kernel's arguments after the rows to fill: numbers, arrays, images and further results as flat rows."""
     if node.is_constant:
         return node.arguments
     return tuple([_argument(each, value_of, results) for each in node.arguments])
@@ -208,14 +208,14 @@ def _argument(given: Any, value_of: Lookup, results: Sequence[Held]) -> Any:
 
 
 def flat(array: Any) -> Any:
-    """An image as rows of elements."""
+    """Return an image as rows of elements."""
     return array if array.ndim == 2 else array.reshape(array.shape[0], -1)
 
 
 def rows_read(node: Node, top: int, bottom: int, rows: int) -> tuple[int, int]:
-    """The rows of its image that a node reads for the rows [top, bottom) of its result."""
+    """Return the rows of its image that a node reads for rows [top, bottom) of its result."""
     low, high = top - node.reach_rows, bottom + node.reach_rows
     if isinstance(node, Window) and node.wraps and (low < 0 or high > rows):
         return 0, rows
-    # All other modes find what lies beyond an edge among the rows that the halo reaches inside of it.
+    # All other modes take the pixels beyond an edge from the rows within the halo inside of it.
     return max(low, 0), min(high, rows)

@@ -1,8 +1,8 @@
-"""A worker process: maps shared memory, fills bands of rows, says when each is done.
+"""A worker process: maps shared memory, fills bands of rows, reports when each is done.
 
-The parent runs this file as a script, so that nothing of the user's is imported or run again. Messages come and go on
-one connection, on POSIX systems the standard input; when its other end is closed, the worker ends, whatever it does.
-Before gpuimg can be imported, only the standard library is there.
+The parent runs this file as a script, so that no module of the user is imported or run again. Messages go both ways on
+one connection, on POSIX systems the standard input; when its other end is closed, the worker ends, whatever it is
+doing. Until gpuimg is imported, only the standard library is available.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from multiprocessing import connection
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-PING = "ping"  # answered by the same, also in mid-band
+PING = "ping"  # answered by the same, even during a band
 
 
 class Shared(NamedTuple):
@@ -38,7 +38,7 @@ class Task(NamedTuple):
 
     Attributes
     ----------
-    arguments : source, destination and what else the kernel takes; arrays in shared memory as `Shared`
+    arguments : source, destination and the kernel's other arguments; arrays in shared memory as `Shared`
     blocks : tag and bytes of each block of shared memory; tags are empty where blocks are sent as open files
     """
 
@@ -48,13 +48,13 @@ class Task(NamedTuple):
 
 
 def _socket_of(messages: Any) -> contextlib.closing[Any]:
-    """The connection as a socket."""
+    """Return the connection as a socket."""
     # No interrupt can come between the copy of the descriptor and its owner: `next` makes both.
     return contextlib.closing(next(map(partial(socket.SocketType, -1, -1, -1), map(os.dup, (messages.fileno(),)))))
 
 
 def send_task(messages: Any, task: Task, files: Sequence[int]) -> None:
-    """Send a task, and after it the open files that its blocks are."""
+    """Send a task, followed by the open files of its blocks."""
     messages.send(task)
     if files:
         with _socket_of(messages) as channel:
@@ -69,7 +69,7 @@ def _receive_files(messages: Any, count: int) -> list[int]:
 
 
 def map_block(tag: str, nbytes: int, file: int) -> mmap.mmap:
-    """Map a block of shared memory; on Windows it is known by its tag."""
+    """Map a block of shared memory, on Windows by its tag."""
     if sys.platform == "win32":
         return mmap.mmap(-1, nbytes, tagname=tag)
     return mmap.mmap(file, nbytes)
@@ -87,7 +87,7 @@ def _map_blocks(task: Task, files: list[int]) -> list[mmap.mmap]:
 
 
 def _bands_of(task: Task, files: list[int]) -> Callable[[int, int], tuple[int, float]]:
-    """A function of ``top`` and ``bottom`` that fills these rows; returns the kernel's result and the seconds."""
+    """Return a function that fills rows [top, bottom) and returns the kernel's result and the seconds."""
     import numpy as np
 
     from gpuimg.backend.compiled import prepare
@@ -108,7 +108,7 @@ def _bands_of(task: Task, files: list[int]) -> Callable[[int, int], tuple[int, f
 
 
 def _listen(messages: Any, send: Callable[[Any], None], hand_on: Callable[[Any], None]) -> None:
-    """Hand messages on to the main thread until there is no parent any more."""
+    """Pass messages to the main thread until the parent is gone."""
     try:
         while True:
             message = messages.recv()
@@ -123,7 +123,7 @@ def _listen(messages: Any, send: Callable[[Any], None], hand_on: Callable[[Any],
 
 
 def work(messages: Any) -> None:
-    """Take a task with its files, then bands of rows; None ends the task."""
+    """Receive a task with its files, then bands of rows; None ends the task."""
     inbox: SimpleQueue[Any] = SimpleQueue()
     sending = threading.Lock()
 
@@ -137,7 +137,7 @@ def work(messages: Any) -> None:
         message = inbox.get()
         try:
             if message is None:
-                run_band = None  # and with it the shared memory
+                run_band = None  # releases the shared memory too
             elif isinstance(message[0], Task):
                 run_band = _bands_of(*message)
             else:
@@ -147,7 +147,7 @@ def work(messages: Any) -> None:
 
 
 def _main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it stops the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and stops the workers
     if sys.platform == "win32":
         messages: Any = connection.PipeConnection(int(sys.argv[1]))
     else:
@@ -157,9 +157,9 @@ def _main() -> None:
     except (EOFError, OSError):
         return
     sys.path += [folder for folder in parents_path if folder and folder not in sys.path]
-    # The parent's gpuimg and no other; but its folder must not come before the standard library's for good.
+    # Import the parent's gpuimg, but do not leave its folder ahead of the standard library's.
     sys.path.insert(0, home)
-    package = import_module("gpuimg.backend.worker")  # what is unpickled are its classes, not this script's
+    package = import_module("gpuimg.backend.worker")  # unpickled objects are of its classes, not of this script's
     sys.path.remove(home)
     package.work(messages)
 

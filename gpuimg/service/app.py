@@ -224,9 +224,9 @@ class Apply(Base):
         self.began = time.perf_counter()
         self.body = Body()
         self.received = 0
-        self.admitted = 0  # bytes of the body that the service counts
+        self.admitted = 0  # bytes of the body counted by the service
         self.is_counted = False
-        self.is_reading = False  # and counted among those that are
+        self.is_reading = False  # and counted as such
         self.times: dict[str, float] = {}
         self.late: asyncio.TimerHandle | None = None
         self.is_gone = False
@@ -245,7 +245,7 @@ class Apply(Base):
             self._check_head()
         except Problem as problem:
             self._refuse(problem)
-        except web.HTTPError as error:  # Tornado's, of a query that is no text
+        except web.HTTPError as error:  # from Tornado, if the query is not text
             self._refuse(_problem_of(error.status_code, error))
 
     def _check_head(self) -> None:
@@ -258,7 +258,7 @@ class Apply(Base):
         if length > limits.body_bytes:
             raise over("body_bytes", limits.body_bytes, length, "bytes of the body")
         if self.service.reading >= limits.reading:
-            raise busy("as many bodies as may are being read")
+            raise busy("the maximum number of bodies is being read")
         if not self.service.cache.keeps:  # otherwise the result may be cached, for which the body must be read
             self.service.check_wait()
         accept = headers.get("Accept", "*/*")
@@ -279,13 +279,15 @@ class Apply(Base):
         """Lift Tornado's limit on the body's length, and set the time limit for reading it."""
         connection = cast(Any, self.request.connection)
         connection.set_max_body_size(ANY_LENGTH)
-        connection.set_body_timeout(seconds + 2 * LINGER_SECONDS)  # what remains of a request that was answered late
+        connection.set_body_timeout(
+            seconds + 2 * LINGER_SECONDS
+        )  # also covers reading the rest of a request answered late
 
     def _admit(self, nbytes: int) -> None:
         """Reserve memory for bytes of the body."""
         service = self.service
         if service.held_bytes + nbytes > max(service.limits.received_bytes, service.limits.body_bytes):
-            raise busy("the bodies and answers of other requests take the memory that there is for them")
+            raise busy("other requests use all the memory for bodies and answers")
         service.held_bytes += nbytes
         self.admitted += nbytes
 
@@ -380,11 +382,11 @@ class Apply(Base):
         self.is_gone = True
         if self.task is not None:
             self.task.cancel()
-        self._let_go()
+        self._end_request()
 
     def on_finish(self) -> None:
         super().on_finish()
-        self._let_go()
+        self._end_request()
 
     def _release(self) -> None:
         """Release the body's memory."""
@@ -398,7 +400,7 @@ class Apply(Base):
             self.is_reading = False
             self.service.reading -= 1
 
-    def _let_go(self) -> None:
+    def _end_request(self) -> None:
         if self.late is not None:
             self.late.cancel()
         self._release()

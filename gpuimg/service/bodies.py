@@ -14,7 +14,7 @@ from gpuimg.files.pieces import PIECE, Memory
 class Body(io.RawIOBase):
     """A request's body as a file: appended to while it arrives, then read.
 
-    Other threads can run while bytes are copied, and readers check whether the work is to stop.
+    Other threads can run while bytes are copied, and readers check whether the work should stop.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class Body(io.RawIOBase):
 
 
 class Encoded(Memory):
-    """An answer's body as a file; writing checks whether the work is to stop."""
+    """An answer's body as a file; writing checks whether the work should stop."""
 
     def write(self, data: Any, /) -> int:
         stopping.look()

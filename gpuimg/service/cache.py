@@ -25,7 +25,7 @@ class Lease(Protocol):
     """One request's access to a cache shared by several workers. No method raises."""
 
     async def find(self) -> Answer | None:
-        """Return the answer, or None if this request is to compute it."""
+        """Return the answer, or None if this request must compute it."""
 
     async def settle(self, answer: Answer | None) -> None:
         """Store the computed answer, None if there is none, and release those waiting for it."""

@@ -32,8 +32,8 @@ log = logging.getLogger("gpuimg.service")
 
 HASHED_AT_ONCE = 1 << 16  # bytes
 NICENESS = 10  # of the worker threads: the event loop and clients on this machine come first
-READ = 2.0  # times as long as others, a request may wait whose body was read for it
-LEFT = 0.1  # of the seconds that a work was expected to take, where it takes longer
+READ = 2.0  # factor on the waiting limit for requests whose bodies have been read
+LEFT = 0.1  # remaining fraction of a job's expected seconds, if it takes longer
 
 
 class Query(NamedTuple):
@@ -219,7 +219,7 @@ class Service:
             with gpuimg.use_backend(self.backend):
                 job = self.pool.submit_nowait(perform, request, deadline=end - time.monotonic())
         except QueueFull:
-            raise busy("as many requests wait as may") from None
+            raise busy("the maximum number of requests is waiting") from None
         self.metrics.running.inc()
         self.jobs[job] = expected = Expected(planned, self.pace.expect(_parts(request), request.nbytes))
         try:
@@ -239,8 +239,7 @@ class Service:
         return made
 
     def check_wait(self, patience: float = 1.0) -> float:
-        """Raise if the expected wait exceeds ``patience`` times the limit; return the seconds that the jobs ahead are
-        expected to take."""
+        """Return the expected seconds of the jobs ahead; raise if the wait exceeds ``patience`` times the limit."""
         if len(self.jobs) < self.limits.running:
             return 0.0
         running, waiting = [], []
@@ -254,7 +253,7 @@ class Service:
         seconds = planned * self.pace.lateness
         most = patience * self.limits.waiting_seconds
         if seconds > most:
-            why = f"a request would wait for about {seconds:.1f} s, and may for {most:g} s"
+            why = f"a request would wait for about {seconds:.1f} s, over the limit of {most:g} s"
             raise busy(why, seconds, limit="waiting_seconds")
         return planned
 

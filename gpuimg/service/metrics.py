@@ -18,7 +18,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from gpuimg.service.work import Made
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's name for it
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # as named by prometheus-client
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0)
 
@@ -53,21 +53,21 @@ class Metrics:
         self._registry = CollectorRegistry()
         counter = partial(Counter, registry=self._registry)
         gauge = partial(Gauge, registry=self._registry, multiprocess_mode="livesum")
-        self.answers = counter("gpuimg_requests", "Requests that were answered, by status code.", ["code"])
-        self.in_progress = gauge("gpuimg_requests_in_progress", "Requests that are read or worked on.")
-        self.queued = gauge("gpuimg_requests_queued", "Requests that wait for a place to run.")
-        self.running = gauge("gpuimg_requests_running", "Requests whose pixels are worked on.")
-        self.places = gauge("gpuimg_places", "Requests that can be worked on at a time.")
+        self.answers = counter("gpuimg_requests", "Answered requests, by status code.", ["code"])
+        self.in_progress = gauge("gpuimg_requests_in_progress", "Requests being read or processed.")
+        self.queued = gauge("gpuimg_requests_queued", "Requests waiting to run.")
+        self.running = gauge("gpuimg_requests_running", "Requests being processed.")
+        self.places = gauge("gpuimg_places", "Maximum number of requests processed at a time.")
         self.seconds = Histogram(
             *("gpuimg_part_seconds", "Seconds of a request's parts.", ["part"]),
             buckets=SECONDS,
             registry=self._registry,
         )
-        self.busy = counter("gpuimg_busy_seconds", "Seconds that places were busy, all together.")
+        self.busy = counter("gpuimg_busy_seconds", "Busy seconds, summed over places.")
         self.bytes = counter("gpuimg_bytes", "Bytes of bodies.", ["direction"])
         self.megapixels = counter("gpuimg_megapixels", "Megapixels of decoded images.")
-        self.cache = counter("gpuimg_cache", "Requests by where the result was: hit, remote, joined, made.", ["result"])
-        self.steps = counter("gpuimg_filters", "Filters that ran, by where.", ["filter", "backend"])
+        self.cache = counter("gpuimg_cache", "Requests by source of the result: hit, remote, joined, made.", ["result"])
+        self.steps = counter("gpuimg_filters", "Filters that ran, by backend.", ["filter", "backend"])
         self.filter_seconds = counter("gpuimg_filter_seconds", "Seconds of filters.", ["filter", "backend"])
 
     def made(self, made: Made, job_seconds: Mapping[str, float]) -> None:

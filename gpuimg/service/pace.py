@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 REMEMBERED = 50  # jobs of each kind
-KEPT = 0.98  # of how long works have waited, at each that ends
+KEPT = 0.98  # decay factor of past waits, per job that ends
 MOST_LATE = 4.0
 EACH = 1 << 18  # bytes whose pixels take as long as the constant part of a job
 
@@ -26,7 +26,7 @@ class Pace:
         """Learn from a job: the seconds of its parts, for an image of this size in bytes."""
         work = nbytes + EACH
         for part, seconds in parts:
-            for key in (part, (part[0], "")):  # the latter stands for kinds that are not known yet
+            for key in (part, (part[0], "")):  # the latter is used for unknown kinds
                 known = self._known.setdefault(key, deque(maxlen=REMEMBERED))
                 known.append((seconds / work, work))
                 self._rates[key] = _median(known)

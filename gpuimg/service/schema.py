@@ -92,7 +92,7 @@ PAIR = _list_of(NUMBER, 2, 2)
 PAIR_OF_INTEGERS = _list_of(INTEGER, 2, 2)
 DTYPE_NAMES = tuple([dtype.name for dtype in (BOOL, *DTYPES)])
 
-# By the annotation, as written in the source.
+# Key: annotation, as in the source.
 KINDS: dict[str, Schema] = {
     "float": NUMBER,
     "float | None": {"anyOf": [NUMBER, NULL]},
@@ -304,7 +304,7 @@ def _got(summary: str, schema: Schema, *, is_open: bool = False) -> Schema:
 OBJECT: Schema = {"type": "object"}
 RESULT_HEADERS: Schema = {
     "ETag": {"schema": STRING, "description": "names the result by its content"},
-    "Content-Location": {"schema": STRING, "description": "where the result can be had again while it is kept"},
+    "Content-Location": {"schema": STRING, "description": "URL of the result while it is cached"},
     "Server-Timing": {"schema": STRING, "description": "milliseconds of each part and filter, with its backend"},
     "Gpuimg-Cache": {"schema": _enum(("hit", "remote", "joined", "made"))},
 }
@@ -315,9 +315,9 @@ def _apply() -> Schema:
     return {
         "summary": "Run filters over an image",
         "description": (
-            "The body is an image file (PNG, JPEG, TIFF or NPY, told by its content). The filters run in the order in "
-            "which they stand; without one, the file is converted only. The answer has the first format of the Accept "
-            "header that holds the result, by default the one of the body. A result that is no image is JSON."
+            "The body is an image file (PNG, JPEG, TIFF or NPY, detected from its content). The filters run in the "
+            "given order; without filters, the file is only converted. The answer has the first format of the Accept "
+            "header that can hold the result, by default the body's. A result that is not an image is JSON."
         ),
         "parameters": [
             {
@@ -331,7 +331,7 @@ def _apply() -> Schema:
             {
                 "name": "axes",
                 "in": "query",
-                "description": "what the axes of a stack in an NPY file are, such as `NYX` or `TYXC`",
+                "description": "axes of a stack in an NPY file, such as `NYX` or `TYXC`",
                 "schema": {"type": "string", "pattern": "^[TZNYXC]{2,6}$"},
             },
             {"name": "If-None-Match", "in": "header", "schema": STRING},
@@ -346,11 +346,11 @@ def _apply() -> Schema:
                 _400="the body is empty, or the request is not understood",
                 _401="no valid token",
                 _403="the Origin header names another site",
-                _406="no format that is accepted holds the result",
+                _406="no accepted format can hold the result",
                 _408="the body did not arrive in time",
                 _412="If-None-Match names this result",
                 _413="the body or its pixels are over a limit",
-                _415="the body is of a kind that is not read",
+                _415="the body's format is not supported",
                 _421=MISDIRECTED,
                 _422="a filter, a parameter or the file is wrong",
                 _500="the service failed at this request",
@@ -364,7 +364,7 @@ def _apply() -> Schema:
 def _results() -> Schema:
     images = {media_type: {"schema": BINARY} for media_type in media_types().values()}
     return {
-        "summary": "A result that was made before",
+        "summary": "A cached result",
         "parameters": [
             {"name": "key", "in": "path", "required": True, "schema": KEY},
             {"name": "If-None-Match", "in": "header", "schema": STRING},

@@ -37,7 +37,7 @@ ACCEPTED_AT_ONCE = 128
 SPARE_FILES = 64  # reserved for files other than connections
 MOST_FILES = 1 << 16
 PAUSE_SECONDS = 0.5  # pause in accepting, when the system has no file or memory for a connection
-TURN_SECONDS = 0.005  # for which a connection is left to workers with fewer
+TURN_SECONDS = 0.005  # time in which workers with fewer connections may accept one first
 
 _log = logging.getLogger("gpuimg.service")
 
@@ -99,7 +99,7 @@ def _bind(
         if os.name == "posix":  # on Windows it would share a port that is in use
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a separate socket
+            each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 uses a separate socket
         try:
             each.bind((address[0], port, *address[2:]))
         except OSError as error:
@@ -141,7 +141,7 @@ def _why(error: Exception, host: str, port: int) -> str:
         case errno.EADDRINUSE:
             return f"port {port} of {host or 'this machine'} is in use: choose another one, or 0 for any"
         case errno.EACCES:
-            return f"port {port} is not for this user: choose one from 1024"
+            return f"port {port} requires privileges: choose one from 1024"
         case errno.EADDRNOTAVAIL:
             return f"host {host!r} is not an address of this machine"
     return f"port {port} of {host or 'this machine'} cannot be bound: {one_line(error)}"
@@ -238,7 +238,7 @@ def _signals(tell: Callable[[], None], repeated: bool) -> Iterator[None]:
         for number in (signal.SIGTERM, signal.SIGINT):
             after.callback(signal.signal, number, signal.signal(number, handle))
         if not repeated:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor's
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # for the supervisor
         elif os.name == "posix" and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
             after.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, _explain))
         yield
@@ -295,7 +295,7 @@ class Server(HTTPServer):
         self._most = most_connections() if connections is None else connections
         self._is_accepting = False
         self._listeners: list[socket.socket] = []
-        self._requests: dict[object, _Request] = {}  # by connection, where one is awaited too
+        self._requests: dict[object, _Request] = {}  # by connection, including awaited ones
         self._count = 0
         self._all_closed = asyncio.Event()
         self._idle_seconds: float | None = None  # set while it drains

@@ -108,7 +108,7 @@ def read_accept(header: str) -> list[Format | None]:
     if not formats and JSON not in [media_type for _, _, media_type in wanted]:
         known = ", ".join([form.media_type for form in SERVED])
         raise Problem(
-            406, f"the result can be had as {known}", parameter="Accept", rule=f"one of {known}", value=header
+            406, f"the result is available as {known}", parameter="Accept", rule=f"one of {known}", value=header
         )
     return formats
 
@@ -168,7 +168,7 @@ class Room:
     def _hold(self, work: object, nbytes: int) -> None:
         with self._changed:
             if not self._has_room(work, nbytes):  # waiting while holding bytes might deadlock
-                raise busy("the images of other requests take the memory that there is for them")
+                raise busy("other requests use all the memory for images")
             self._held[work] = nbytes
             self._changed.notify_all()
 
@@ -344,7 +344,7 @@ def _as_json(
 ) -> Made:
     assert request.chain is not None
     if number < len(request.chain) - 1:
-        detail = f"{entry.name} makes no image, so it must be the last filter"
+        detail = f"{entry.name} does not return an image, so it must be the last filter"
         raise Problem(422, detail, filter=entry.name, step=number)
     clock.lap("compute")
     body = json.dumps(plain(result), allow_nan=False).encode()

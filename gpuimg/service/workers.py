@@ -27,7 +27,7 @@ from gpuimg.service.loads import Loads
 BEAT_SECONDS = 1.0  # between the lines that a worker's event loop writes
 READY, ALIVE = b"ready\n", b"alive\n"
 
-PLACES = "ab"  # of a slot: two workers of it may run at the same time
+PLACES = "ab"  # per slot: two of its workers may run at the same time
 
 _ENVIRONMENT = "GPUIMG_WORKER"  # slot:place:slots:pipe:loads:socket,socket..., the last four as file descriptors
 _log = logging.getLogger("gpuimg.service")
@@ -131,7 +131,7 @@ class _Slot:
     next: _Worker | None = None
     old: _Worker | None = None
     starts: int = 0
-    deaths: int = 0  # quick ones in a row
+    deaths: int = 0  # consecutive quick exits
     start_at: float = math.inf
     was_ready: bool = False
 
@@ -206,7 +206,7 @@ class _Supervisor:
         """Handle a worker's heartbeat."""
         said = _read(worker.pipe)
         if said is None:
-            self._selector.unregister(worker.pipe)  # it has ended, or is about to
+            self._selector.unregister(worker.pipe)  # the worker has ended or is ending
             return
         if READY in said:
             worker.is_ready = worker.slot.was_ready = True
