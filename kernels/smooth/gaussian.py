@@ -1,8 +1,8 @@
 """A symmetric kernel down the columns, then along the rows.
 
-uint8 with short kernels counts in fixed point, 16 bits a value, in which a result of uint16 stays (in 256ths); all else
-in floating point. Some output rows are
-made at a time: down the columns in pieces short enough that the source rows of a piece stay in the first-level cache.
+uint8 with short kernels uses fixed point, 16 bits per value, which a uint16 result keeps (in 256ths); everything else
+uses floating point. Several output rows are computed at a time: down the columns in pieces short enough that the source
+rows of a piece stay in the first-level cache.
 """
 
 import numpy as np
@@ -26,13 +26,13 @@ from gpuimg.kernels.lib.rows import (
 from gpuimg.kernels.transform.transpose import block_side, turn_square
 
 ROWS_AT_ONCE = 8
-PIECE_BYTES = 1 << 14  # of source rows summed at a time, but at least eight vectors of each
+PIECE_BYTES = 1 << 14  # of source rows summed at a time, at least eight vectors of each
 LINE_BYTES = 64
-TURNED_FROM = 16  # radius from which sums along rows are made of several rows side by side
-WHOLE_BYTES = 3 << 18  # of source rows and sums: as much stays in the second-level cache, more is done in strips of
-STRIP_BYTES = 1 << 19  # and of at least
-MIN_STRIP = 1024  # elements
-TURNED_PIECE = 256  # elements of a row that are turned at a time
+TURNED_FROM = 16  # radius from which sums along rows use transposed rows
+WHOLE_BYTES = 3 << 18  # of source rows and sums, which stay in the second-level cache; more are processed in strips
+STRIP_BYTES = 1 << 19  # of source rows and sums in a strip
+MIN_STRIP = 1024  # elements of a strip
+TURNED_PIECE = 256  # elements of a row that are transposed at a time
 
 
 @kernel
@@ -74,8 +74,8 @@ def smooth_doubles(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1
 
 @kernel
 def convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, down, along, o0, o1, outside):
-    """Strip by strip, each from the first row to the last, so that source rows stay in the second-level cache until
-    all sums that they are part of are made."""
+    """Convolve strip by strip, each from top to bottom, so that source rows stay in the second-level cache until all
+    sums that contain them are complete."""
     width, halo = src.shape[1], r1 * step
     side = max(pixels_at_once(down, down), block_side(down), block_side(dst))
     turned = r1 >= TURNED_FROM and bottom - top >= side and width >= side
@@ -114,7 +114,7 @@ def convolve(src, dst, top, bottom, stop, step, mode, cval, r0, r1, down, along,
 
 @kernel
 def padded_columns(src, rows, first, weights, radius, offset, lines, stop, step, mode, columns, outside):
-    """The sums down the columns from ``first`` on, of which some may lie beyond the edge."""
+    """The sums down the columns from ``first`` on, some of which may be beyond the edge."""
     width = src.shape[1]
     last = first + lines.shape[1]
     before, after = max(-first, 0), max(last - width, 0)
@@ -159,7 +159,7 @@ def padded_columns(src, rows, first, weights, radius, offset, lines, stop, step,
 
 @kernel
 def pad_columns(src, rows, columns, origin, weights, radius, offset, lines, to, stop, step, mode, outside):
-    """The sums beyond one edge, at ``to`` and after that; those of column 0 would be at ``origin``."""
+    """The sums beyond one edge, from ``to`` on; those of column 0 would be at ``origin``."""
     if mode == WRAP:
         out = lines[:, to : to + columns.size * step]
         weigh_columns(src, rows, columns[0] * step, weights, radius, offset, out, stop)
@@ -173,7 +173,7 @@ def pad_columns(src, rows, columns, origin, weights, radius, offset, lines, to, 
 
 @kernel
 def aligned(rows, cols, like):
-    """An array of the dtype of ``like`` that begins a cache line."""
+    """An array of the dtype of ``like``, aligned to a cache line."""
     size, more = rows * cols, LINE_BYTES // like.itemsize
     held = np.empty(size + more, like.dtype)
     begin = -held.ctypes.data % LINE_BYTES // like.itemsize
@@ -182,7 +182,7 @@ def aligned(rows, cols, like):
 
 @kernel
 def turn(src, row, col, dst, out_row, out_col, rows, cols):
-    """Copy a rectangle, its columns as rows; at least a square a side."""
+    """Transpose a rectangle of at least one square on each side."""
     side = block_side(src)
     for at in range(0, rows, side):
         top = min(at, rows - side)
@@ -193,7 +193,7 @@ def turn(src, row, col, dst, out_row, out_col, rows, cols):
 
 @kernel
 def weigh_turned(shifts, tile, step, weights, radius, offset, results):
-    """The sums along rows that stand side by side: each vector holds a column of them, so none is read unaligned."""
+    """The sums along transposed rows: each vector holds a column of them, so there are no unaligned loads."""
     size, side = results.shape
     line, out = tile.reshape(-1), results.reshape(-1)
     pixels, reach = pixels_at_once(tile, weights), step * side
@@ -210,7 +210,7 @@ def weigh_turned(shifts, tile, step, weights, radius, offset, results):
 
 @kernel
 def weigh_columns(src, rows, first, weights, radius, offset, lines, stop):
-    """The sums down the columns for neighbouring rows."""
+    """The sums down the columns for adjacent rows."""
     count, width = lines.shape
     pixels = pixels_at_once(src, weights)
     piece = max(PIECE_BYTES // ((2 * radius + count) * src.itemsize) // (4 * pixels), 2) * 4 * pixels
