@@ -159,7 +159,7 @@ def fitting(itemsize, step, r0, r1):
 
 
 def cost(layout, known_pitch, r0, r1):
-    """A tile's taps per element: the mean of those of all threads and those of the slowest threads."""
+    """A tile's taps per element: the average of all threads plus those of the slowest ones."""
     down = (layout.width + 2 * layout.halo) * (HEIGHT // OUTPUTS) / (32 * WARPS)
     along = layout.width / (OUTPUTS * WARPS)
     tasks = (down + ceil(down)) * (r0 + TASK_TAPS) + (along + ceil(along)) * (r1 + TASK_TAPS)

@@ -1,11 +1,11 @@
-"""Which sums of windows are made row by row.
+"""Which windows are summed row by row.
 
-Sums in float32 of many numbers of 16 bits are not precise enough, unless each row of a window has a sum of its own.
+float32 sums of many 16-bit numbers are not precise enough, unless each row of a window is summed separately.
 """
 
-FEW_WEIGHTS = 64  # that one sum does for; known to `gpuimg.filters.smooth` as well
+FEW_WEIGHTS = 64  # for which one sum is precise enough; `gpuimg.filters.smooth` uses it, too
 
 
 def are_by_rows(dtype, weights):
-    """Whether pixels of ``dtype`` times ``weights`` are added up so."""
+    """Whether pixels of ``dtype`` times ``weights`` are summed row by row."""
     return dtype.kind != "f" and dtype.itemsize == 2 and weights.dtype == "float32" and weights.size > FEW_WEIGHTS
