@@ -1,4 +1,4 @@
-// The arctangent of a quotient, with the CPU's polynomials (kernels/cpu/angles.py) in its order of operations.
+// The arctangent of a quotient, with the CPU's polynomials (kernels/edges/angles.py) in its order of operations.
 #pragma once
 
 template <typename A>

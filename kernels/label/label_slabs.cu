@@ -6,8 +6,7 @@
 // Connected components of equal nonzero values, for the whole image: each pixel's node is set to the index of an
 // earlier node of its component, or to its own index if it is the first one, the root; 0 in the background.
 
-// Step 1, within tiles of 32 x 32 pixels, one warp per tile: unite a row's runs of equal values with those of the row
-// above.
+// Step 1, within tiles of 32 x 32 pixels, one warp per tile: unite a row's runs with those of the row above.
 template <typename T>
 __global__ void __launch_bounds__(256, 2) tiles(const T* src, long long rows, long long cols, int* nodes, long long parts,
                                              long long stride, long long step, long long height, long long reach) {

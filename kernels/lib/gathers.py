@@ -483,8 +483,7 @@ def bias(bits):
 
 @kernel
 def fit_16_bits(weights, bits):
-    """Whether sums with ``bits`` fractional bits fit 16 bits: with 8 no weight is negative, with 7 at most half of them
-    is."""
+    """Whether sums with ``bits`` fractional bits fit 16 bits: with 8 no weight is negative, with 7 at most half is."""
     least = 0
     for row in range(weights.shape[0]):
         negative = 0

@@ -8,8 +8,7 @@ from gpuimg.kernels.lib.borders import kernel
 
 
 def widened(value, like):
-    """Convert a number to the type that images of the dtype of ``like`` are computed in: float64 for float64, else
-    float32."""
+    """Convert a number to the type in which images like ``like`` are computed: float64 for float64, else float32."""
 
 
 @overload(widened, inline="always")

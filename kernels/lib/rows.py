@@ -18,8 +18,7 @@ HALF = 128  # fixed-point sums are in 256ths
 
 @kernel
 def edge_columns(before, after, cols, mode):
-    """The source columns of the ``before`` and ``after`` border pixels of a row of ``cols`` pixels; -1 for the
-    constant."""
+    """Source columns of the ``before`` and ``after`` border pixels of a row of ``cols`` pixels; -1 for the constant."""
     columns = np.empty(before + after, np.int64)
     for place in range(before):
         columns[place] = fold(place - before, cols, mode)

@@ -76,8 +76,7 @@ def pick(values, rows, cols, part, found, before, row, tile, by_rows, out, step)
 
 @kernel
 def divide(order, size, by_rows, buckets, rows, cols):
-    """Write the bucket of each pixel, and the row and column of each value in sorted order; returns the size of a
-    bucket."""
+    """Write the bucket of each pixel, and row and column of each value in sorted order; returns the bucket size."""
     part = (order.size + BUCKETS - 1) // BUCKETS
     pitch = np.uint32(size[1] if by_rows else size[0])
     for bucket in range(BUCKETS):

@@ -39,8 +39,7 @@ __device__ __forceinline__ void load_row(const T* centre, A (&values)[FEW_ACROSS
   }
 }
 
-// Adds the contribution of a row of values to four sums. A zero weight is no tap: it does not propagate NaN or
-// infinity.
+// Adds a row of values to four sums. A zero weight is no tap: it does not propagate NaN or infinity.
 template <int N, bool ANY_ZERO, typename A>
 __device__ __forceinline__ void add_row(const A (&values)[FEW_ACROSS + N - 1], const A (&weights)[N * N], int row,
                                         A (&totals)[FEW_ACROSS]) {

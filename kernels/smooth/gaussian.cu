@@ -140,8 +140,7 @@ __device__ __forceinline__ void weigh_row(const Sum& sum, const A* before, const
     weigh<0>(sum, before, after, step, weights, count, from_centre, totals);
 }
 
-// Weights on their way to shared memory: loaded before the image's values and stored after them, they take no extra
-// time.
+// Weights on their way to shared memory: loaded before the image's values and stored after them, at no extra cost.
 template <typename Sum, typename A>
 struct Weights {
   typedef typename Sum::Stored Stored;

@@ -188,8 +188,7 @@ struct Cell<unsigned char, CHANNELS> {
   }
 };
 
-// The sum of the squared differences of all channels. Bytes need no cap: sums with a difference beyond it have no
-// weight.
+// The sum of squared differences of all channels. Bytes need no cap: sums with a difference beyond it have no weight.
 template <typename S, typename T, int CHANNELS, typename A>
 __device__ __forceinline__ S unlike(const Cell<T, CHANNELS>& one, const Cell<T, CHANNELS>& other, A cap, A factor) {
   if constexpr (SameType<T, unsigned char>::value) {

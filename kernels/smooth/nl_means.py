@@ -102,8 +102,7 @@ def take_apart(line, planes):
 
 @kernel
 def add_shift(planes, totals, columns, down, along, reach, before, after, high, wide, powers, limits, numbers):
-    """Add the weights of pixels ``down`` rows and ``along`` columns apart to the sums of both, those of the later one
-    first."""
+    """Add the weights of pixels ``down`` rows and ``along`` columns apart to both sums, the later pixel's first."""
     distance, spare = reach - after, totals.shape[0] - 1
     size, count = before + after + 1, wide + abs(along)
     left, right = max(along, 0), max(-along, 0)  # the first columns of a pair that are in the tile

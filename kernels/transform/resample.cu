@@ -120,8 +120,7 @@ struct __align__(16) Column {
   A v[LINES];
 };
 
-// Both passes of a tile, a few lines at a time; held[k] is for the k-th element from the first one that the tile
-// samples.
+// Both passes of a tile, a few lines at a time; held[k] is for the k-th element after the first one that it samples.
 template <typename A, typename W, typename T, typename U, typename PutRow, typename Put>
 __device__ __forceinline__ void sum_tile(const T* src, long long cols, U* dst, long long dst_cols, long long top,
                                          long long bottom, long long step, const long long* index0, long long taps0,
