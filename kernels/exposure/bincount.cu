@@ -2,7 +2,7 @@
 // instances: bincount<F, long long>
 #include "counting.cuh"
 
-// A number plus MAGIC has the nearest integer in the lowest bits of its fraction.
+// A sum with MAGIC has the integer nearest to a number in the lowest bits of its fraction.
 template <typename T>
 struct Nearest;
 template <>
@@ -16,11 +16,11 @@ struct Nearest<double> {
   static __device__ __forceinline__ unsigned long long bits(double v) { return __double_as_longlong(v); }
 };
 
-// The smallest T that is not below a number.
+// The least T that is not below a number: no T lies between.
 __device__ __forceinline__ float ceiling(double v, float) { return __double2float_ru(v); }
 __device__ __forceinline__ double ceiling(double v, double) { return v; }
 
-// The bin of a value by the edges themselves, searched from a guess.
+// The bin of a value, found among the edges themselves from a guess on.
 __device__ __forceinline__ long long searched(double v, const double* edges, long long bins, double scale) {
   const double low = edges[0], high = edges[bins];
   if (!(v >= low && v <= high)) return -1;
@@ -39,10 +39,10 @@ __device__ __forceinline__ long long searched(double v, const double* edges, lon
   return bin;
 }
 
-// The number of values with edges[i] <= v < edges[i + 1], the last bin closed, as numpy.histogram; the edges are nearly
-// equidistant. A value's position on the scale of the bins is rounded, but monotonic: if it is farther from all
-// integers than the position of any edge is from that edge's integer, it gives the bin. Only the other values are
-// searched.
+// How many values lie in edges[i] <= v < edges[i + 1], the last bin closed; as numpy.histogram, whose edges lie at
+// nearly equal distances. The place of a value on the scale of the bins is computed with rounding, but never decreases
+// with the value: a value whose place is farther from all integers than the place of any edge is from its own integer
+// lies between the edges that its place names. Only the others are searched.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256)
     bincount(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols, long long top,
@@ -60,19 +60,19 @@ __global__ void __launch_bounds__(256)
     float wide = 0;
     for (int i = threadIdx.x; i <= int(bins); i += blockDim.x) {
       const float apart = fabsf(float(place(ceiling(edges[i], T(0))) - (T(i) - half)));
-      wide = apart <= wide ? wide : apart < 1.f ? apart : 1.f;  // also 1 for NaN
+      wide = apart <= wide ? wide : apart < 1.f ? apart : 1.f;  // NaN, too, is 1
     }
     atomicMax(&widest, __float_as_int(wide));
     __syncthreads();
   }
-  const float margin = __int_as_float(widest) * 1.0001f + 1e-6f;  // covers the rounding of differences
+  const float margin = __int_as_float(widest) * 1.0001f + 1e-6f;  // more than what differences are rounded by
   const T near = half - T(margin);
   constexpr T magic = Nearest<T>::MAGIC;
   const unsigned known = unsigned(bins);
 
   const auto quick = [=](T value, int) {
     const T at = place(value), moved = at + magic;
-    const auto bin = Nearest<T>::bits(moved) - Nearest<T>::bits(magic);  // values below wrap to beyond all bins
+    const auto bin = Nearest<T>::bits(moved) - Nearest<T>::bits(magic);  // beyond all bins for one below them
     const T off = at - (moved - magic);
     return off < near && -off < near && bin < known ? int(bin) : -1;
   };

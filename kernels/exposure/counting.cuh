@@ -1,17 +1,17 @@
-// Counting of values in bins, shared by histogram and bincount. Blocks count in shared memory and add to the row of the
-// result, which is zero at first.
+// Counting values in bins: what histogram and bincount share. Blocks count in shared memory and add to the row of the
+// result, which holds zeros before.
 #pragma once
 #include "vectors.cuh"
 
 constexpr int SHARED_BINS = 8192;
-constexpr int FEW_BINS = SHARED_BINS / 32;  // few enough for separate counts for each lane of a warp
+constexpr int FEW_BINS = SHARED_BINS / 32;  // so few that each lane of a warp has counts of its own
 
 __device__ __forceinline__ void add_count(unsigned int* to, unsigned int count) { atomicAdd(to, count); }
 __device__ __forceinline__ void add_count(long long* to, unsigned int count) {
   atomicAdd(reinterpret_cast<unsigned long long*>(to), (unsigned long long)count);
 }
 
-// Counts in global memory. Equal neighbours are added at once: in flat areas all threads would wait for one bin.
+// Counts in device memory. Equal neighbours are added at once: flat areas would make all threads wait for one bin.
 template <typename U>
 struct Runs {
   U* row;
@@ -31,9 +31,9 @@ struct Runs {
   }
 };
 
-// Calls quick(value, base) for the `count` elements from src on, `step` per pixel (one if GRAY), in all blocks of a
-// slab together; the bins of a channel begin at `base`, `size` after those of the previous channel. Unless SURE, quick
-// returns whether it succeeded, and rest(value) is called if not.
+// Calls quick(value, base) for the `count` elements from src on, `step` of them a pixel (one if GRAY), in all blocks of
+// a slab together; the bins of a channel begin at `base`, `size` after those of the channel before. Unless SURE, quick
+// returns whether it was successful, and rest(value) is called where it was not.
 template <bool GRAY, bool SURE, typename Index, typename T, typename Quick, typename Rest>
 __device__ __forceinline__ void each_value(const T* src, long long count, int step, Index size, Quick quick,
                                            Rest rest) {
@@ -92,8 +92,8 @@ __device__ __forceinline__ void each_value(const T* src, long long count, int st
   }
 }
 
-// Count the slab of `count` elements from src on. quick(value, base) returns a bin; unless SURE it may return -1, and
-// then search(value) returns the bin, or -1 for none.
+// The slab of `count` elements from src on. quick(value, base) is a bin; unless SURE it may be -1, where search(value)
+// is the bin or -1 for none.
 template <bool SURE, typename T, typename U, typename Quick, typename Search>
 __device__ __forceinline__ void count_values(const T* src, long long count, long long step, U* row, long long bins,
                                              Quick quick, Search search) {
@@ -111,8 +111,8 @@ __device__ __forceinline__ void count_values(const T* src, long long count, long
   }
 
   if constexpr (!SURE || sizeof(T) == 1) {
-    // Lanes count in as many copies as fit: the copies of one bin are adjacent, so that lanes of different copies share
-    // neither a bin nor a bank.
+    // Lanes count apart, in as many copies as fit: the counts of one bin lie one after the other, so that lanes of
+    // different copies meet neither in a bin nor in a bank.
     __shared__ __align__(16) unsigned int counts[SHARED_BINS];
     int shift = 5;
     while (bins << shift > SHARED_BINS) --shift;

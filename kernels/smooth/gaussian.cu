@@ -63,8 +63,8 @@ struct Floating {
   }
 };
 
-// Sums of integers in floats that hold 2**23 + total, whose last bit is one: rounding down truncates the product, in
-// one instruction per value. SCALE is the divisor of the products.
+// Sums of integers in floats that hold 2**23 + total, whose last bit counts one: rounding down truncates the product,
+// at one instruction a value. SCALE is what the products are divided by.
 template <int SCALE>
 struct Fixed {
   typedef float Wide;
