@@ -1,1 +1,1 @@
-"""Alpha channels: kept apart, and as weights of colours."""
+"""Alpha channels: separated from colours, and as weights of colours."""

@@ -2,7 +2,7 @@
 // instances: append<M, M>
 #include "numbers.cuh"
 
-// The channels of an image and behind them the last channel of another.
+// The channels of an image, then the last channel of another.
 template <typename T, typename U>
 __global__ void append(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                        long long top, long long bottom, long long step, const U* other, long long other_rows,

@@ -1,4 +1,4 @@
-"""The channels of an image and behind them the last channel of another."""
+"""The channels of an image, then the last channel of another."""
 
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.pixels import append_last_of_4, vector_elements

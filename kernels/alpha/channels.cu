@@ -2,7 +2,7 @@
 // instances: channels<M, M>
 #include "numbers.cuh"
 
-// Some neighbouring channels of an image.
+// Consecutive channels of an image.
 template <typename T, typename U>
 __global__ void channels(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                          long long top, long long bottom, long long step, long long first, long long count) {

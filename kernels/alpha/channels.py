@@ -1,4 +1,4 @@
-"""Some neighbouring channels of an image."""
+"""Consecutive channels of an image."""
 
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.pixels import drop_last_of_4, vector_elements

@@ -2,7 +2,8 @@
 // instances: premultiply<unsigned char, unsigned short>; premultiply<unsigned char, float>; premultiply<T, double>
 #include "numbers.cuh"
 
-// Colours times alpha, which is the last channel; then alpha; then, if there is room, 0 where alpha is `most`, else 1.
+// Colours times alpha, the last channel; then alpha; then, if the result has a further channel, 0 where alpha is
+// `most`, else 1.
 template <typename T, typename A>
 __global__ void premultiply(const T* src, long long rows, long long cols, A* dst, long long dst_rows, long long dst_cols,
                             long long top, long long bottom, long long step, double most) {

@@ -1,5 +1,5 @@
-"""Colours times alpha, which is the last channel; then alpha; then, if there is room, 0 where alpha is ``most``, else
-1."""
+"""Colours times alpha, the last channel; then alpha; then, if the result has a further channel, 0 where alpha is
+``most``, else 1."""
 
 from numba import types
 from numba.extending import overload
@@ -26,7 +26,7 @@ def multiply_vectors(source, target, step):
 @overload(multiply_vectors)
 def _multiply_vectors(source, target, step):
     if isinstance(source.dtype, types.Float):
-        return lambda source, target, step: None  # they are never without the further channel
+        return lambda source, target, step: None  # these types always have the further channel
 
     def multiply(source, target, step):
         lanes = vector_elements(target)

@@ -1,7 +1,7 @@
 // launch: slabs, threads 256
 // instances: translucent<T, long long>
 
-// Whether a slab of rows has a pixel whose alpha, the last channel, is not `most`: 1 or 0.
+// 1 if a slab of rows has a pixel whose alpha, the last channel, is not `most`, else 0.
 template <typename T, typename U>
 __global__ void translucent(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                             long long dst_cols, long long top, long long bottom, long long step, double most) {

@@ -1,4 +1,4 @@
-"""Whether a slab of rows has a pixel whose alpha, the last channel, is not ``most``: 1 or 0."""
+"""1 if a slab of rows has a pixel whose alpha, the last channel, is not ``most``, else 0."""
 
 from gpuimg.kernels.lib.borders import kernel
 

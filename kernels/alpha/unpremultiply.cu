@@ -2,9 +2,9 @@
 // instances: unpremultiply<float, unsigned char>; unpremultiply<double, T>
 #include "numbers.cuh"
 
-// Filtered images of `premultiply` divided by alpha; `other` is the image filtered as it is: where that was opaque all
-// around and where alpha is 0, its colours are taken, and its alpha everywhere. It was opaque all around where the
-// further channel is 0, or where there is none and alpha is at least `limit`.
+// Filtered images of `premultiply` divided by alpha. `other` is the image filtered without premultiplication: its
+// colours are used where the neighbourhood is opaque or alpha is 0, and its alpha everywhere. The neighbourhood is
+// opaque where the further channel is 0, or without such a channel, where alpha is at least `limit`.
 template <typename A, typename T>
 __global__ void unpremultiply(const A* src, long long rows, long long cols, T* dst, long long dst_rows,
                               long long dst_cols, long long top, long long bottom, long long step, const T* other,

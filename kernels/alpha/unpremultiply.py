@@ -1,6 +1,6 @@
-"""Filtered images of `premultiply` divided by alpha; ``other`` is the image filtered as it is: where that was opaque
-all around and where alpha is 0, its colours are taken, and its alpha everywhere. It was opaque all around where the
-further channel is 0, or where there is none and alpha is at least ``limit``."""
+"""Filtered images of `premultiply` divided by alpha. ``other`` is the image filtered without premultiplication: its
+colours are used where the neighbourhood is opaque or alpha is 0, and its alpha everywhere. The neighbourhood is opaque
+where the further channel is 0, or without such a channel, where alpha is at least ``limit``."""
 
 from numba import types
 from numba.extending import overload
@@ -27,7 +27,7 @@ def divide_vectors(source, plain, limit, target, step):
 @overload(divide_vectors)
 def _divide_vectors(source, plain, limit, target, step):
     if isinstance(target.dtype, types.Float):
-        return lambda source, plain, limit, target, step: None  # they are never without the further channel
+        return lambda source, plain, limit, target, step: None  # these types always have the further channel
 
     def divide(source, plain, limit, target, step):
         lanes, below = vector_elements(source), source.dtype.type(limit)

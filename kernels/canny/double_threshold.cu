@@ -2,7 +2,7 @@
 // instances: double_threshold<I, unsigned char, long long>; double_threshold<F, unsigned char, double>
 #include "vectors.cuh"
 
-// 1 above `high`, 2 above `low` only, else `rest`. The thresholds are values of the image's dtype.
+// 1 above `high`, 2 above `low` only, else `rest`. The thresholds have the image's dtype.
 template <typename T, typename U, typename V>
 __global__ void double_threshold(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                                  long long dst_cols, long long top, long long bottom, V low, V high, long long rest) {

@@ -7,7 +7,7 @@ from gpuimg.kernels.lib.borders import kernel
 
 @kernel
 def fill(src, dst, top, bottom, low, high, rest):
-    """The thresholds are values of the image's dtype."""
+    """The thresholds have the image's dtype."""
     lower, upper = src.dtype.type(low), src.dtype.type(high)
     strong, weak, other = np.uint8(1), np.uint8(2), np.uint8(rest)
     for row in range(top, bottom):

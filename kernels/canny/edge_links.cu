@@ -3,7 +3,7 @@
 // instances: unpack<unsigned char, unsigned int>; unpack<unsigned char, unsigned long long>
 #include "unions.cuh"
 
-// Hysteresis of a whole image: weak pixels that are connected with strong ones become strong, by components (see `unions`).
+// Hysteresis of a whole image by components (see `unions`): weak pixels connected with strong ones become strong.
 
 // Levels as bits: a weak or strong pixel is set in `weak`, a strong one in `strong`.
 template <typename T, typename W>

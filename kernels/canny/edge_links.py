@@ -1,8 +1,8 @@
-"""Makes a 1 of every 2 that a chain of neighbours links with a 1 in the same slab of rows, in place. Neighbours touch
-at their edges, and with ``reach`` 1 at their corners too. Slabs are the parts.
+"""Hysteresis within slabs of rows, in place: changes every 2 that is connected with a 1 in the same slab into a 1.
+Neighbours touch at their edges, and with ``reach`` 1 also at their corners. Slabs are the parts.
 
-64 pixels are the bits of a word. Rows are gone over downwards and upwards in turn: what touches the row before is
-strong, and all that stands in a row with it. That ends soon but for lines that wind; these are left to `flood`.
+A word holds 64 pixels as bits. Downward and upward sweeps alternate: weak pixels that touch a strong one in the
+previous row become strong, then the runs that contain them. This ends soon but for winding lines, left to `flood`.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def fill(src, dst, top, bottom, stop, step, height, reach):
     waiting = np.empty(FEW, np.int64)
     for slab in range(top, bottom):
         first, last = slab * height, min((slab + 1) * height, dst.shape[0])
-        # Bits of one channel are not neighbours where there are more.
+        # With several channels, adjacent bits are not neighbours.
         if step == 1 and link_words(dst[first:last], weak, strong, reach):
             continue
         for row in range(first, last):
@@ -35,7 +35,7 @@ def fill(src, dst, top, bottom, stop, step, height, reach):
 
 @kernel
 def link_words(edges, weak, strong, reach):
-    """Link by words, and return whether that is all."""
+    """Link by words; returns whether everything is linked."""
     rows = edges.shape[0]
     for row in range(rows):
         load_words(edges[row], STRONG | WEAK, weak[row])
@@ -57,11 +57,11 @@ def link_words(edges, weak, strong, reach):
 
 @kernel
 def spread(beside, weak, strong, reach, first):
-    """Make strong what touches a strong pixel of the adjacent row, and what stands in a row with it; ``first``: or with
-    one that has been strong before. Gives whether anything touched."""
+    """Mark weak pixels that touch a strong pixel of the adjacent row as strong, and the runs that contain them; with
+    ``first`` also the runs of pixels that were strong before. Returns whether any pixel touched."""
     changed = False
     before = np.uint64(0)
-    corners = np.uint64(0) - np.uint64(reach)  # all bits or none
+    corners = np.uint64(0) - np.uint64(reach)  # all ones or zero
     for word in range(weak.size):
         here = beside[word]
         after = beside[word + 1] if word + 1 < weak.size else np.uint64(0)
@@ -77,12 +77,12 @@ def spread(beside, weak, strong, reach, first):
 
 @kernel
 def spread_along(weak, strong):
-    """Make whole rows of weak pixels strong in which one is."""
+    """Mark runs of weak pixels that contain a strong one as strong."""
     carry = np.uint64(0)
     for word in range(weak.size):
         mask = weak[word]
         found = strong[word] | (mask & carry)
-        # An addition carries on through all ones above.
+        # An addition carries through all ones above.
         found |= mask & ((mask + found) ^ mask)
         strong[word] = found
         carry = found >> LAST
@@ -100,7 +100,7 @@ def spread_along(weak, strong):
 
 @kernel
 def load_words(line, wanted, words):
-    """Which pixels have any of the wanted bits."""
+    """A bit for each pixel: whether any of the wanted bits is set."""
     for word in range(words.size):
         start = word * WORD
         if start + WORD <= line.size:

@@ -1,4 +1,4 @@
-"""Levels packed into words of bits, connected components of these, and the levels again: the whole image at once."""
+"""Packs levels into words of bits, finds connected components, and unpacks the levels: the whole image at once."""
 
 import numpy as np
 

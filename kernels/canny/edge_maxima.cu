@@ -5,13 +5,13 @@
 #include "windows.cuh"
 #include "suppression.cuh"
 
-// Sobel's differences, and the magnitude of the gradient that they make.
+// Sobel's differences and the gradient magnitude.
 template <typename A>
 struct Slope {
   A rise, run, magnitude;
 };
 
-// Gradients of the smoothed image at N neighbouring pixels; it goes on beyond its edge as in mode "reflect".
+// Gradients of the smoothed image at N adjacent pixels; it is extended beyond its edge as in mode "reflect".
 template <int N, typename A>
 __device__ __forceinline__ void slopes(const A (&v)[3][N + 2], Slope<A> (&found)[N]) {
   const auto sum = [](A before, A at, A after) { return (before + after) + (at + at); };
@@ -24,7 +24,7 @@ __device__ __forceinline__ void slopes(const A (&v)[3][N + 2], Slope<A> (&found)
   }
 }
 
-// The level of the middle one of 3x3 magnitudes. All are there: choices between values, not between addresses.
+// The level of the central one of 3x3 magnitudes. All are in registers: selects between values, not addresses.
 template <typename A>
 __device__ __forceinline__ unsigned char level_of(const A (&kept)[3][3], A rise, A run, A weak, A strong) {
   const auto magnitude = [&](int down, int along) {
@@ -36,8 +36,8 @@ __device__ __forceinline__ unsigned char level_of(const A (&kept)[3][3], A rise,
   return maximum_level(kept[1][1], rise, run, weak, strong, magnitude);
 }
 
-// Gradient and non-maximum suppression of the smoothed image. A thread moves down a column: of each row it computes its
-// own gradient and those on both sides, once, and keeps them for three rows.
+// Gradient and non-maximum suppression of the smoothed image. A thread moves down a column: in each row it computes its
+// own gradient and those of both neighbours, once, and keeps them for three rows.
 template <typename A, typename U>
 __global__ void __launch_bounds__(256, 2)
     edge_maxima(const A* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
@@ -89,7 +89,7 @@ template <typename A>
 constexpr int BLOCKS_OF = sizeof(A) == 8 ? 2 : 4;
 constexpr unsigned int WARP = 0xffffffffu;
 
-// The same for pixels of few elements: each lane computes its own gradient, and has the magnitudes on both sides from
+// The same for pixels of few elements: each lane computes its own gradient and gets its neighbours' magnitudes from
 // other lanes. The first and the last `step` lanes have no results.
 template <typename A, typename U>
 __global__ void __launch_bounds__(256, BLOCKS_OF<A>)
@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(256, BLOCKS_OF<A>)
   const int begin = int(max(-2ll, -first));
   const A weak = A(low), strong = A(high);
   const A* line = src + max(first - 2, 0ll) * cols + own;
-  const auto load = [&](int row, A(&into)[3]) {  // of the rows before the first and after the last, these
+  const auto load = [&](int row, A(&into)[3]) {  // clamped to the first and last row
     into[0] = __ldg(line + before);
     into[1] = __ldg(line);
     into[2] = __ldg(line + after);
@@ -129,13 +129,13 @@ __global__ void __launch_bounds__(256, BLOCKS_OF<A>)
       kept[0][j] = kept[1][j];
       kept[1][j] = kept[2][j];
     }
-    load(row + 2, following);  // under way while this row is worked on
+    load(row + 2, following);  // in flight while this row is processed
     Slope<A> slope[1];
     slopes<1>(v, slope);
     kept[2][0] = __shfl_sync(WARP, slope[0].magnitude, lane - apart);
     kept[2][1] = slope[0].magnitude;
     kept[2][2] = __shfl_sync(WARP, slope[0].magnitude, lane + apart);
-    if (row >= 1) {  // the row before
+    if (row >= 1) {  // results of the previous row
       const bool outside = !inner || (at_top && row == 1) || (at_bottom && row == count);
       if (stores) *out = outside ? U(0) : level_of(kept, rise, run, weak, strong);
       out += cols;

@@ -1,7 +1,7 @@
-"""Canny's method up to its weak and strong edges, in one pass: `gaussian` in floating point, in mode "constant"
-`normalize`, the `derivative` by Sobel's weights, `nonmaximum`.
+"""Canny's method up to weak and strong edges in one pass: `gaussian` in floating point, in mode "constant" `normalize`,
+`derivative` with Sobel's weights, `nonmaximum`.
 
-Bit for bit the same as these kernels one after the other; here each row is still in the cache for the next step.
+Bit for bit the same as these kernels in sequence; here each row is still in the cache for the next step.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from gpuimg.kernels.lib.borders import CONSTANT, kernel
 from gpuimg.kernels.lib.numbers import rounding
 from gpuimg.kernels.lib.rows import edge_columns, neighbour_addresses, pad_edges, row_addresses, weigh
 
-ROWS = 3  # kept of whatever neighbouring rows are needed of
+ROWS = 3  # kept of each intermediate whose neighbouring rows are needed
 
 
 @kernel
@@ -36,7 +36,7 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, outside,
     rises, runs = np.empty((ROWS, width), down.dtype), np.empty((ROWS, width), down.dtype)
     strengths = np.empty((ROWS, width), down.dtype)
     for row in range(top - 2, bottom + 2):
-        # The smoothed image goes on beyond its edge as in mode "reflect".
+        # The smoothed image is extended beyond its edge as in mode "reflect".
         source = min(max(row, 0), rows - 1)
         if is_set(stop):
             return
@@ -63,7 +63,7 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, r0, r1, w0, w1, outside,
         root(right, left, across[here], across[above], strengths[middle_row], 1)
         if row < top + 2:
             continue
-        # Now the gradients of the rows from row - 3 to row - 1 are there.
+        # Now the gradients of rows row - 3 to row - 1 are available.
         suppress(
             strengths[row % ROWS],
             strengths[above],

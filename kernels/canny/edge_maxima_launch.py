@@ -1,11 +1,11 @@
-"""The Gaussian's two launches in floating point, in mode "constant" `normalize`, then gradient and suppression."""
+"""Two launches of the floating-point Gaussian, in mode "constant" `normalize`, then gradient and suppression."""
 
 from gpuimg.images import MODES
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 from gpuimg.kernels.smooth import gaussian_launch as gaussian
 
 BLOCK, HEIGHT = (32, 8), 32  # rows of a warp's results, as in edge_maxima.cu
-MOST_APART = 8  # elements of a pixel for which a warp's lanes help each other
+MOST_APART = 8  # elements of a pixel up to which lanes of a warp exchange magnitudes
 BEYOND = 2  # rows: one for the neighbours' magnitudes, one for their gradients
 
 

@@ -1,5 +1,5 @@
-"""Goes on with `edge_links` over the seams between slabs, in place. A part is a group of slabs: seams between smaller
-groups in it, of ``span`` slabs each, are gone over; those within them have been already."""
+"""Continues `edge_links` across the seams between slabs, in place. A part is a group of slabs: links across the seams
+between its smaller groups, of ``span`` slabs each, whose inner seams are already done."""
 
 import numpy as np
 

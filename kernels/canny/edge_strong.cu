@@ -2,7 +2,7 @@
 // instances: edge_strong<unsigned char, unsigned char>
 #include "vectors.cuh"
 
-// What is strong stays, what is weak only goes. Image and result may be the same.
+// Keeps strong pixels and clears weak ones. Image and result may be the same.
 template <typename T, typename U>
 __global__ void edge_strong(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                             long long top, long long bottom) {

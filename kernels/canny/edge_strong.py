@@ -1,4 +1,4 @@
-"""Keeps the strong edges of `flood`, in place: what is 1 stays, what is 2 goes."""
+"""Keeps the strong edges of `flood`, in place: 1 stays 1, 2 becomes 0."""
 
 from gpuimg.kernels.canny.flood import STRONG
 from gpuimg.kernels.lib.borders import kernel

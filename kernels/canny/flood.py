@@ -1,5 +1,5 @@
-"""Spreads from strong pixels to weak ones that touch them, by looking at single pixels: at their edges, and with
-``reach`` 1 at their corners too."""
+"""Flood fill, pixel by pixel, from strong pixels to weak ones that touch them: at their edges, and with ``reach`` 1
+also at their corners."""
 
 import numpy as np
 from llvmlite import ir
@@ -11,9 +11,9 @@ from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.lanes import _splat
 from gpuimg.kernels.lib.runs import WORD, lowest_bit
 
-STRONG, WEAK = 1, 2  # in bits; strong is what True is
+STRONG, WEAK = 1, 2  # bits; strong equals True
 FEW = 1024
-SHIFT = 32  # of a row's number, above that of an element in it
+SHIFT = 32  # of the row index, above the index of an element in the row
 
 
 @intrinsic
@@ -33,7 +33,7 @@ def bits_of(_context, line, at, wanted):
 
 @kernel
 def flood_row(edges, row, first, last, step, reach, waiting, stop):
-    """Flood from all the strong pixels of a row, inside of the rows from ``first`` to ``last``; see `flood`."""
+    """Flood from all strong pixels of a row, within rows ``first`` to ``last``; see `flood`."""
     line = edges[row]
     x = 0
     while x + WORD <= line.size:
@@ -50,8 +50,8 @@ def flood_row(edges, row, first, last, step, reach, waiting, stop):
 
 @kernel
 def flood(edges, row, col, first, last, step, reach, waiting, stop):
-    """Make strong all weak pixels that are linked with a strong one, inside of some rows, unless the work is to stop.
-    ``waiting`` is memory for pixels whose neighbours are to be looked at; it, or a larger one, is given."""
+    """Mark all weak pixels linked with a strong one as strong, within some rows, unless stopped. ``waiting`` is the
+    stack of pixels whose neighbours are still to be visited. Returns it, or a larger one."""
     width = edges.shape[1]
     waiting[0] = (row << SHIFT) + col
     count = 1
@@ -77,7 +77,7 @@ def flood(edges, row, col, first, last, step, reach, waiting, stop):
 
 @kernel
 def longer(waiting):
-    """Twice as much memory, with what is there."""
+    """A copy with twice the memory."""
     more = np.empty(2 * waiting.size, np.int64)
     for place in range(waiting.size):
         more[place] = waiting[place]

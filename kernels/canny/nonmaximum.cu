@@ -3,7 +3,7 @@
 #include "columns.cuh"
 #include "suppression.cuh"
 
-// Non-maximum suppression of the gradient's magnitude; `down` and `along` are its derivatives.
+// Non-maximum suppression of the gradient magnitude; `down` and `along` are the derivatives.
 template <typename T, typename U>
 __global__ void nonmaximum(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                            long long top, long long bottom, long long step, long long mode, double cval, const T* down,

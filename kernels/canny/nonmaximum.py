@@ -1,8 +1,8 @@
-"""Non-maximum suppression: where the magnitude of the gradient is a maximum along the gradient's direction, 1 if it
-is at least ``high``, 2 if it is at least ``low``; else 0, as on the image's outermost pixels.
+"""Non-maximum suppression: where the gradient magnitude is a maximum along the gradient's direction, 1 if it is at
+least ``high``, 2 if it is at least ``low``; else 0, also on the image's outermost pixels.
 
-The image is the magnitude; ``down`` and ``along`` are the derivatives down the columns and along the rows. What lies
-beyond the edge, by ``mode`` and ``cval``, is not looked at."""
+The image is the magnitude; ``down`` and ``along`` are the derivatives down the columns and along the rows. ``mode`` and
+``cval`` are not used."""
 
 import numpy as np
 
@@ -33,13 +33,13 @@ def suppress(above, here, below, rises, runs, row, rows, step, low, high, out):
 
 @kernel
 def keep_maxima(above, here, below, rises, runs, step, low, high, out):
-    """Compare with the two places where the gradient's line leaves the ring of neighbours, between two of them each."""
+    """Compare with the two points, each between two neighbours, where the gradient's line crosses their ring."""
     number = here.dtype.type
     above_left, above_middle, above_right = above, above[step:], above[2 * step :]
     left, middle, right = here, here[step:], here[2 * step :]
     below_left, below_middle, below_right = below, below[step:], below[2 * step :]
     for x in range(out.size):
-        # All is loaded whether needed or not: LLVM makes vectors of choices between values, not between loads.
+        # Everything is loaded, needed or not: LLVM vectorises selects between values, not between loads.
         rise, run = rises[x], runs[x]
         strength, before, after = middle[x], left[x], right[x]
         upper_left, upper, upper_right = above_left[x], above_middle[x], above_right[x]

@@ -2,7 +2,7 @@
 // instances: normalize<F, F>
 #include "columns.cuh"
 
-// What share of the weights around a place lies inside; `taps` of them are one half of a symmetric kernel.
+// The share of a symmetric kernel's weights around a place that is inside; `taps` weights are one half of it.
 __device__ __forceinline__ double share_inside(long long place, long long length, const double* weights,
                                                long long taps) {
   double share = 1;
@@ -11,7 +11,7 @@ __device__ __forceinline__ double share_inside(long long place, long long length
   return share;
 }
 
-// A smoothed image over what a smoothed image of ones is, `outside` being the one beyond the edge.
+// A smoothed image divided by a smoothed image of ones, whose value beyond the edge is `outside`.
 template <typename T, typename U>
 __global__ void normalize(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                           long long top, long long bottom, long long step, const double* w0, long long taps0,

@@ -1,7 +1,7 @@
-"""A smoothed image over what a smoothed image of ones is, where what lies beyond the edge counted as a constant.
+"""A smoothed image divided by a smoothed image of ones, for mode "constant".
 
-``w0`` and ``w1`` are the halves of the symmetric kernels that it was smoothed with; ``outside`` is the one beyond
-the edge: the constant in units of the image's ones."""
+``w0`` and ``w1`` are the halves of the symmetric kernels that it was smoothed with; ``outside`` is the value of the
+image of ones beyond the edge: the constant in units of the ones."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def fill(src, dst, top, bottom, step, w0, w1, outside):
 
 @kernel
 def share_inside(place, length, weights):
-    """What share of the weights around a place lies inside."""
+    """The share of the weights around a place that is inside."""
     share = 1.0
     for far in range(1, weights.size):
         share -= weights[far] * ((place - far < 0) + (place + far >= length))
@@ -39,7 +39,7 @@ def shares(cols, step, weights):
 
 @kernel
 def divide(values, inside, share, outside, reach):
-    """Divide by what a smoothed row of ones is; it is 1 more than ``reach`` elements away from its ends."""
+    """Divide by a smoothed row of ones, which is 1 more than ``reach`` elements from its ends."""
     size = values.size
     ends = share == 1 and 2 * reach < size
     divide_each(values[: reach if ends else size], inside, share, outside)

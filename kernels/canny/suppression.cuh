@@ -7,8 +7,8 @@ __device__ __forceinline__ A absolute(A v) {
   return v < A(0) ? -v : v;
 }
 
-// 1 for a maximum of at least `high` along the gradient (rise, run), 2 for one of at least `low`, else 0. Compared with the
-// two places where the gradient's line leaves the ring of neighbours; magnitude(down, along) is that of a neighbour.
+// 1 for a maximum of at least `high` along the gradient (rise, run), 2 for one of at least `low`, else 0. Compares with
+// the two points where the gradient's line crosses the ring of neighbours; magnitude(down, along) is a neighbour's.
 template <typename A, typename Magnitude>
 __device__ __forceinline__ unsigned char maximum_level(A strength, A rise, A run, A low, A high, Magnitude magnitude) {
   if (!(strength >= low && strength > A(0))) return 0;

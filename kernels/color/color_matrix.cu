@@ -2,7 +2,7 @@
 // instances: color_matrix<T, A>
 #include "colors.cuh"
 
-// Three channels, each a weighted sum of the three that come, with constants added before and after.
+// Three channels, each a weighted sum of the three input channels, with constants added before and after.
 template <typename T, typename A>
 __global__ void color_matrix(const T* src, long long rows, long long cols, A* dst, long long dst_rows,
                              long long dst_cols, long long top, long long bottom, const double* before,

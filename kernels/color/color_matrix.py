@@ -1,4 +1,4 @@
-"""Three channels, each a weighted sum of the three that come, with constants added before and after."""
+"""Three channels, each a weighted sum of the three input channels, with constants added before and after."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ GREEN, BLUE, THREE = np.uintp(1), np.uintp(2), np.uintp(3)
 
 @kernel
 def fill(src, dst, top, bottom, before, matrix, after):
-    """``matrix @ (src + before) + after``, integers being shares of their dtype's maximum; ``matrix`` is (3, 3)."""
+    """``matrix @ (src + before) + after``, with integers divided by their dtype's maximum; ``matrix`` is (3, 3)."""
     for row in range(top, bottom):
         convert(src[row], dst[row], before, matrix, after)
 

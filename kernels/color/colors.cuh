@@ -1,4 +1,4 @@
-// Conversions of colours: a loop over pixels of three channels, integers as shares, roots.
+// Colour conversions: a loop over pixels of three channels, scaled integers, roots.
 #pragma once
 #include "vectors.cuh"
 
@@ -58,7 +58,7 @@ struct Weights {
   }
 };
 
-// Roots as the CPU finds them: a guess from the exponent, then Newton's method without a division.
+// Roots, as on the CPU: a guess from the exponent, then Newton's method without division.
 template <int N>
 __device__ __forceinline__ float inverse_root(float value) {
   union {

@@ -2,7 +2,7 @@
 // instances: hsv2rgb<F, F>
 #include "colors.cuh"
 
-// How much of the saturation is taken from a channel, whose turn is from 0 to 6.
+// The fraction of the saturation that is subtracted from a channel, whose turn is from 0 to 6.
 template <typename A>
 __device__ __forceinline__ A taken(A turn) {
   turn = turn - A(6) * floor(turn / A(6));

@@ -28,7 +28,7 @@ def convert(line, out):
 
 @kernel
 def share(turn, number):
-    """How much of the saturation is taken from a channel, whose turn is from 0 to 6."""
+    """The fraction of the saturation that is subtracted from a channel, whose turn is from 0 to 6."""
     turn = turn - number(6) * np.floor(turn / number(6))
     near = min(turn, number(4) - turn)
     return max(min(near, number(1)), number(0))

@@ -8,7 +8,7 @@ __device__ __forceinline__ A share_of(A response) {
   return response > A(0.2068966) ? cube : (response - A(16.0 / 116.0)) / A(7.787);
 }
 
-// The sRGB value of one in proportion to light, cut off at 0 and 1.
+// The sRGB value of a linear one, clipped to [0, 1].
 template <typename A>
 __device__ __forceinline__ A gamma_of(A light) {
   const A bright = A(1.055) * cube_root(light * root(root(light))) - A(0.055);
@@ -16,7 +16,7 @@ __device__ __forceinline__ A gamma_of(A light) {
   return value < A(0) ? A(0) : value > A(1) ? A(1) : value;
 }
 
-// CIE L*, a* and b* as sRGB; the matrix makes linear red, green and blue of X, Y and Z as shares of the white's.
+// CIE L*, a* and b* as sRGB; the matrix converts X, Y and Z, relative to white, to linear red, green and blue.
 template <typename A, typename U>
 __global__ void lab2rgb(const A* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                         long long top, long long bottom, const double* matrix, long long matrix_rows,

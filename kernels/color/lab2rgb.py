@@ -1,4 +1,4 @@
-"""CIE L*, a* and b* as sRGB, cut off at 0 and 1."""
+"""CIE L*, a* and b* as sRGB, clipped to [0, 1]."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ GREEN, BLUE, THREE = np.uintp(1), np.uintp(2), np.uintp(3)
 
 @kernel
 def fill(src, dst, top, bottom, matrix):
-    """``matrix`` makes linear red, green and blue of X, Y and Z as shares of the white's."""
+    """``matrix`` converts X, Y and Z, relative to white, to linear red, green and blue."""
     for row in range(top, bottom):
         convert(src[row], dst[row], matrix)
 
@@ -24,7 +24,7 @@ def share_of(response):
 
 @kernel
 def gamma(light):
-    """The sRGB value of one in proportion to light."""
+    """The sRGB value of a linear one."""
     number = type(light)
     bright = number(1.055) * power_1_2_4(light) - number(0.055)
     value = bright if light > number(0.0031308) else light * number(12.92)

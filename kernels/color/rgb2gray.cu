@@ -2,7 +2,7 @@
 // instances: rgb2gray<T, T>
 #include "vectors.cuh"
 
-// Weighted sum of the first three of STEP channels; uint8 by weights in 65536ths, as whole numbers.
+// Weighted sum of the first three of STEP channels; for uint8 in integers, with weights in 65536ths.
 template <int STEP, typename T>
 __device__ __forceinline__ void weigh(const T* src, T* dst, long long count, long long q0, long long q1, long long q2,
                                       double w0, double w1, double w2) {

@@ -1,4 +1,4 @@
-"""Weighted sum of the first three channels; uint8 by weights in 65536ths, as whole numbers."""
+"""Weighted sum of the first three channels; for uint8 in integers, with weights in 65536ths."""
 
 import numpy as np
 from llvmlite import ir
@@ -12,8 +12,8 @@ from gpuimg.kernels.lib.target import HAS_AVX512
 
 ONE = 65536
 HALF = 32768
-LONGEST = 32767  # weight that a signed 16-bit number holds
-PIXELS = 16  # that are weighed at once in pairs of products
+LONGEST = 32767  # maximum weight in int16
+PIXELS = 16  # processed at once in pairs of products
 
 
 @kernel
@@ -26,7 +26,7 @@ def fill(src, dst, top, bottom, step, q0, q1, q2, w0, w1, w2):
 
 
 def weigh(source, target, step, q0, q1, q2, w0, w1, w2):
-    """One row. ``step`` is a constant where this is called, so that the loop is vectorised."""
+    """One row. Callers pass a constant ``step``, so that the loop is vectorised."""
 
 
 @overload(weigh, inline="always")
@@ -38,7 +38,7 @@ def _weigh(source, target, step, q0, q1, q2, w0, w1, w2):
 
 def weigh_fixed(source, target, step, q0, q1, q2, w0, w1, w2):
     if min(q0, q1, q2) >= 0 and q0 + q1 + q2 <= ONE:
-        # All these sums are whole numbers below 2 ** 24: float32 has them exactly, and multiplies faster than int32.
+        # All sums are integers below 2 ** 24: exact in float32, which multiplies faster than int32.
         a0, a1, a2 = np.float32(q0), np.float32(q1), np.float32(q2)
         for x in range(weigh_pairs(source, target, step, q0, q1, q2), target.size):
             red, green = np.float32(source[step * x]), np.float32(source[step * x + 1])
@@ -65,7 +65,7 @@ def weigh_wide(source, target, step, q0, q1, q2, w0, w1, w2):
 
 
 def weigh_pairs(source, target, step, q0, q1, q2):
-    """Weigh as many pixels of a row as can be in pairs of products, and say how many."""
+    """Weigh the leading pixels of a row in pairs of products; returns the number of these pixels."""
     raise NotImplementedError
 
 
@@ -91,10 +91,10 @@ def _weigh_pairs(source, target, step, q0, q1, q2):
 
 
 def weigher(step):
-    """An intrinsic that weighs blocks of pixels: the weights of red and half of green, of the rest and of blue."""
+    """An intrinsic that weighs blocks of pixels: red and half of green, then the rest of green and blue."""
 
     def paired(builder, values, channel):
-        """For each pixel two neighbouring channels as 16-bit numbers."""
+        """Two adjacent channels of each pixel as 16-bit numbers."""
         zero = 4 * PIXELS
         order = [place for x in range(PIXELS) for place in (step * x + channel, zero, step * x + channel + 1, zero)]
         mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)

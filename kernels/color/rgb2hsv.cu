@@ -10,7 +10,7 @@ __global__ void rgb2hsv(const T* src, long long rows, long long cols, A* dst, lo
     const A red = share<A>(first), green = share<A>(second), blue = share<A>(third);
     const A most = red > green ? red : green, least = red < green ? red : green;
     const A value = most > blue ? most : blue, spread = value - (least < blue ? least : blue);
-    // Of channels that are equal the last one counts.
+    // Among equal channels the last one counts.
     A ahead = green, behind = blue, turn = 0;
     if (green == value) ahead = blue, behind = red, turn = 2;
     if (blue == value) ahead = red, behind = green, turn = 4;

@@ -10,7 +10,7 @@ GREEN, BLUE, THREE = np.uintp(1), np.uintp(2), np.uintp(3)
 
 @kernel
 def fill(src, dst, top, bottom):
-    """Integers are shares of their dtype's maximum."""
+    """Integers are divided by their dtype's maximum."""
     for row in range(top, bottom):
         convert(src[row], dst[row])
 
@@ -24,7 +24,7 @@ def convert(line, out):
         red, green, blue = share(line[at], out), share(line[at + GREEN], out), share(line[at + BLUE], out)
         value = max(max(red, green), blue)
         spread = value - min(min(red, green), blue)
-        # Of channels that are equal the last one counts.
+        # Among equal channels the last one counts.
         ahead, behind, turn = green, blue, zero
         ahead, behind, turn = (blue, red, two) if green == value else (ahead, behind, turn)
         ahead, behind, turn = (red, green, four) if blue == value else (ahead, behind, turn)

@@ -2,7 +2,7 @@
 // instances: rgb2lab<T, A>
 #include "colors.cuh"
 
-// An sRGB value in proportion to light.
+// The linear value of an sRGB one.
 template <typename A>
 __device__ __forceinline__ A linear(A value) {
   if (!(value > A(0.04045))) return value * A(1 / 12.92);
@@ -15,13 +15,13 @@ __device__ __forceinline__ A response(A light) {
   return light > A(0.008856) ? cube_root(light) : A(7.787) * light + A(16.0 / 116.0);
 }
 
-// sRGB as CIE L*, a* and b*; the matrix makes X, Y and Z of linear red, green and blue, as shares of the white's.
+// sRGB as CIE L*, a* and b*; the matrix converts linear red, green and blue to X, Y and Z, relative to white.
 template <typename T, typename A>
 __global__ void rgb2lab(const T* src, long long rows, long long cols, A* dst, long long dst_rows, long long dst_cols,
                         long long top, long long bottom, const double* matrix, long long matrix_rows,
                         long long matrix_cols) {
   const Weights<A> weights(matrix);
-  __shared__ A table[sizeof(T) == 1 ? 256 : 1];  // of bytes there are fewer than pixels in a block
+  __shared__ A table[sizeof(T) == 1 ? 256 : 1];  // fewer byte values than pixels in a block
   if constexpr (sizeof(T) == 1) {
     table[threadIdx.x] = linear(share<A>(T(threadIdx.x)));
     __syncthreads();

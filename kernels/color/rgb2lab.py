@@ -11,14 +11,14 @@ GREEN, BLUE, THREE = np.uintp(1), np.uintp(2), np.uintp(3)
 
 @kernel
 def fill(src, dst, top, bottom, matrix):
-    """``matrix`` makes X, Y and Z of linear red, green and blue, as shares of the white's."""
+    """``matrix`` converts linear red, green and blue to X, Y and Z, relative to white."""
     for row in range(top, bottom):
         convert(src[row], dst[row], matrix)
 
 
 @kernel
 def linear(value):
-    """An sRGB value in proportion to light."""
+    """The linear value of an sRGB one."""
     number = type(value)
     bright = power_2_4((value + number(0.055)) * number(1 / 1.055))
     return bright if value > number(0.04045) else value * number(1 / 12.92)

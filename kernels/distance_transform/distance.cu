@@ -3,7 +3,7 @@
 #include "never.cuh"
 #include "slabs.cuh"
 
-// The distance to the nearest zero of each column, in rows, from the nearest ones above and below each slab.
+// Distances down the columns to the nearest zero, in rows, from the nearest zeros above and below each slab.
 template <typename T, typename U>
 __global__ void go_down(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                         long long top, long long bottom, const int* beyond, long long slabs, long long beyond_cols,
@@ -22,10 +22,10 @@ __global__ void go_down(const T* src, long long rows, long long cols, U* dst, lo
   });
 }
 
-// The minimum over all columns of the squared distance there plus the square of the way there, looked for from the
-// pixel outwards until the way alone is as long (T. Saito, J. Toriwaki, "New algorithms for Euclidean distance
-// transformation of an n-dimensional digitized picture with applications", Pattern Recognition 27, 1994). In whole
-// numbers; the root of a double is right in float, too.
+// The minimum over all columns of the squared distance there plus the squared horizontal offset, searched from the
+// pixel outwards until the offset alone is as large (T. Saito, J. Toriwaki, "New algorithms for Euclidean distance
+// transformation of an n-dimensional digitized picture with applications", Pattern Recognition 27, 1994). In integers;
+// the root of a double is correct in float, too.
 template <typename T, typename U>
 __global__ void measure(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                         long long top, long long bottom, long long step) {

@@ -1,13 +1,13 @@
-"""The distance to the nearest zero, out of the rows of the nearest zeros above and below each slab, which is a part.
+"""The distance to the nearest zero, from the rows of the nearest zeros above and below each slab. Slabs are the parts.
 
-Distances down the columns come first. Then, along a row, the squared distance of a pixel is the minimum of the squared
-distances in the columns and the squares of the ways there [1]: whole vectors look at one way after the other, as long
-as it is shorter than the maximum distance; for pixels further away the lower envelope of the parabolas is made [2].
+Distances down the columns come first. Then, along a row, the squared distance of a pixel is the minimum over the
+columns of the squared distance there plus the squared horizontal offset [1]: whole vectors try one offset after
+another, while it is shorter than the maximum distance; pixels further away use the lower envelope of parabolas [2].
 
 .. [1] T. Saito, J. Toriwaki, "New algorithms for Euclidean distance transformation of an n-dimensional digitized
    picture with applications", Pattern Recognition 27(11), 1994, 1551-1565.
 .. [2] P. F. Felzenszwalb, D. P. Huttenlocher, "Distance transforms of sampled functions", Theory of Computing 8,
-   2012, 415-428; here in whole numbers.
+   2012, 415-428; here in integers.
 """
 
 import numpy as np
@@ -22,9 +22,9 @@ from gpuimg.kernels.lib.lanes import _splat
 from gpuimg.kernels.lib.spans import least
 
 BLOCK = 64
-STEPS = 4  # ways looked at between two tests
+STEPS = 4  # offsets between two tests
 LONGEST_WAY = 64
-FAR = (1 << 15) - 1  # its square, and that of the longest way, fit 32 bits
+FAR = (1 << 15) - 1  # its square, and that of the longest offset, fit 32 bits
 
 
 @kernel
@@ -91,7 +91,7 @@ def square(beside, squares):
 
 @kernel
 def measure_row(beside, squares, nearest, far, hull, heights, out):
-    """One row of distances. ``far`` tells of each block whether the last row's pixels there were far from any zero."""
+    """One row of distances. ``far`` has a flag per block: whether its pixels in the last row were far from zeros."""
     cols = beside.size
     square(beside, squares[LONGEST_WAY : LONGEST_WAY + cols])
     done = 0
@@ -122,7 +122,7 @@ def roots(squares, out):
 
 @kernel
 def look_around(squares, start, nearest):
-    """Write the minimum squared distances of a block if the longest way suffices, and return whether it does."""
+    """Write the minimum squared distances of a block if the longest offset suffices; returns whether it does."""
     most = begin_block(squares, LONGEST_WAY + start, nearest, start)
     way = 1
     while most > way * way and way < LONGEST_WAY:
@@ -133,11 +133,11 @@ def look_around(squares, start, nearest):
 
 @kernel
 def envelope(beside, begin, end, hull, heights, out):
-    """Distances in columns ``[begin, end)``, at whose ends are zeros or the row's ends, by the lower envelope."""
+    """Distances in columns ``[begin, end)``, between zeros or the row's ends, by the lower envelope."""
     count = 0
     for x in range(begin, end):
         column = np.int64(beside[x])
-        if column >= NEVER // 2:  # there is no zero in the whole column
+        if column >= NEVER // 2:  # a column without zeros
             continue
         height = column * column + x * x
         while count > 1:
@@ -164,7 +164,7 @@ def envelope(beside, begin, end, hull, heights, out):
 
 
 def _block(context, builder, kind, array, at):
-    """`BLOCK` elements of an array."""
+    """Load `BLOCK` elements of an array."""
     vector = ir.VectorType(context.get_data_type(kind.dtype), BLOCK)
     place = builder.gep(context.make_array(kind)(context, builder, array).data, [at])
     return builder.bitcast(place, vector.as_pointer())
@@ -193,7 +193,7 @@ def begin_block(_context, squares, at, nearest, to):
 
 @intrinsic
 def look_further(_context, squares, at, nearest, to, way):
-    """Take `STEPS` ways from ``way`` on to both sides into account, and return the maximum that is left."""
+    """Include `STEPS` offsets to both sides, from ``way`` on; returns the remaining maximum."""
 
     def build(context, builder, signature, arguments):
         values, at, kept, to, way = arguments

@@ -1,4 +1,4 @@
-// As in zero_rows.py: where a column has no zero; more rows than any image has.
+// For columns without zeros, as in zero_rows.py: more rows than any image has.
 #pragma once
 
 constexpr int NEVER = 1 << 28;

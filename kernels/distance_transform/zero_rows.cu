@@ -3,7 +3,7 @@
 #include "never.cuh"
 #include "slabs.cuh"
 
-// The first and the last row of each slab that holds a zero, for each column: the first ones, then the last ones.
+// For each column, the first and the last row of each slab with a zero: the first rows, then the last rows.
 template <typename T, typename U>
 __global__ void zero_rows(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                           long long top, long long bottom, long long height) {

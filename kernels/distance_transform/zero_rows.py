@@ -1,5 +1,5 @@
-"""The first and the last row of each slab that holds a zero, for each column: row ``s`` of ``dst`` has the first ones
-of slab ``s``, then the last ones; `NEVER` and ``-NEVER`` where there is none."""
+"""For each column, the first and the last row of each slab with a zero: row ``s`` of ``dst`` has the first rows of slab
+``s``, then the last rows; `NEVER` and ``-NEVER`` for columns without zeros."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.spans import least
 
 NEVER = 1 << 28
-HIGHEST = 254  # rows of a slab: they are counted in bytes
+HIGHEST = 254  # rows of a slab: counted in bytes
 
 
 @kernel

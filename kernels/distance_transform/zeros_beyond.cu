@@ -2,8 +2,7 @@
 // instances: zeros_beyond<int, int>
 #include "never.cuh"
 
-// The nearest rows with a zero above and below each slab, out of the first and last ones of all slabs: a thread for
-// each column.
+// The nearest rows with a zero above and below each slab, from those of all slabs: one thread per column.
 template <typename T, typename U>
 __global__ void zeros_beyond(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                              long long dst_cols, long long first, long long last) {

@@ -1,5 +1,5 @@
-"""The nearest zeros above and below each slab, out of those in the slabs: row ``s`` of ``dst`` has the last row above
-slab ``s`` with a zero, for each column, then the first one below. The parts are blocks of columns."""
+"""The nearest zeros above and below each slab, from the zeros of all slabs: row ``s`` of ``dst`` has, for each column,
+the last row above slab ``s`` with a zero, then the first one below. The parts are blocks of columns."""
 
 from gpuimg.kernels.distance_transform.zero_rows import NEVER
 from gpuimg.kernels.lib.borders import kernel

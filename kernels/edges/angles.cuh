@@ -1,4 +1,4 @@
-// The arctangent of a quotient, with the CPU's polynomials (kernels/cpu/angles.py) in its order of operations.
+// The arctangent of a quotient, with the CPU's polynomials (kernels/edges/angles.py) in its order of operations.
 #pragma once
 
 template <typename A>
@@ -12,7 +12,7 @@ struct HalfPi<double> {
   static constexpr double value = 1.5707963267948966, rest = 6.123233995736766e-17;
 };
 
-// The bit of the sign, which zeros have too.
+// The sign bit, also of zeros.
 __device__ __forceinline__ bool is_signed(float v) {
   union {
     float number;
@@ -28,7 +28,7 @@ __device__ __forceinline__ bool is_signed(double v) {
   return held.bits < 0;
 }
 
-// Of a number in [0, 1].
+// The arctangent of a number in [0, 1].
 __device__ __forceinline__ float arctan(float ratio) {
   const float z = ratio * ratio;
   float p = 0.002920702974576563f;
@@ -60,7 +60,7 @@ __device__ __forceinline__ double arctan(double ratio) {
   return far ? HalfPi<double>::value / 2 + (HalfPi<double>::rest / 2 + angle) : angle;
 }
 
-// The angle of the vector (x, y) in radians: signed zeros, infinity and NaN as atan2 has them.
+// The angle of the vector (x, y) in radians, with atan2's results for signed zeros, infinity and NaN.
 template <typename A>
 __device__ __forceinline__ A arctan2(A y, A x) {
   const A rise = y < A(0) ? -y : y, run = x < A(0) ? -x : x;

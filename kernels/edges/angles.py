@@ -1,4 +1,4 @@
-"""Angles: the arctangent of a quotient, without branches, as a loop that LLVM turns into vectors.
+"""Angles: the arctangent of a quotient, branch-free, as a loop that LLVM vectorises.
 
 The coefficients are minimax: of the polynomials P of their degree, those with the smallest relative error of
 ``t + t**3 * P(t**2)`` against ``atan(t)``, by Remez' algorithm in 50 digits; [0, 1] for float32 (1.7e-8), and
@@ -26,12 +26,12 @@ LONG = (
 )
 # fmt: on
 EIGHTH = math.tan(math.pi / 8)
-# What float64 has not of pi / 2, and what float32 has not.
+# pi / 2 minus its float64 value, and minus its float32 value.
 HALF_PI_REST, HALF_PI_REST_FLOAT32 = 6.123233995736766e-17, -4.371139000186241e-08
 
 
 def half_pi_rest(value):
-    """What pi / 2 is more than in the type of ``value``."""
+    """pi / 2 minus its value in the type of ``value``."""
 
 
 @overload(half_pi_rest, inline="always")
@@ -74,12 +74,12 @@ def arctan_float64(ratio):
 
 @kernel
 def arctan2(y, x):
-    """The angle of the vector (x, y) in radians, as `numpy.arctan2`: signed zeros, infinity and NaN too."""
+    """The angle of the vector (x, y) in radians, as `numpy.arctan2`, including signed zeros, infinity and NaN."""
     number = type(y)
     rise, run = abs(y), abs(x)
     steep, backward = rise > run, bits_of(x) < 0
     large, small = (rise if steep else run), (run if steep else rise)
-    # Two zeros have the angle 0, and two infinities that of any equal numbers.
+    # Two zeros have the angle 0, two infinities the same as any equal numbers.
     equal = number(1) if large > 0 else number(0)
     ratio = equal if small == large else small / large
     angle = arctan(ratio)

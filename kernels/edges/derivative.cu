@@ -2,7 +2,7 @@
 // instances: derivative<T, A>
 #include "neighbours.cuh"
 
-// Differences of smoothed neighbours: along axis 0 or 1, or (axis 2) the root of both squares.
+// Differences of smoothed neighbours: along axis 0 or 1, or (axis 2) the magnitude of both.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256, 2)
     derivative(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,

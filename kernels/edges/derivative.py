@@ -1,4 +1,4 @@
-"""Differences of smoothed neighbours (weights such as 1 2 1), along one axis or the root of both squares."""
+"""Differences of smoothed neighbours (weights such as 1 2 1), along one axis, or the magnitude of both."""
 
 import numpy as np
 from numba import types
@@ -11,23 +11,23 @@ DOWN, ALONG = 0, 1
 
 
 def lines_for(src, count, length):
-    """Rows of numbers that sums of the image's values are computed in."""
+    """Rows of the type that sums of the image's values are computed in."""
 
 
 @overload(lines_for)
 def _lines_for(src, count, length):
-    # Sums of bytes, for weights up to 64 in all, are exact in 16 bits, and twice as many fit a vector.
+    # Sums of bytes, with weights of up to 64 in total, are exact in 16 bits, and twice as many fit a vector.
     kind = {types.uint8: np.int16, types.float64: np.float64}.get(src.dtype, np.float32)
     return lambda src, count, length: np.empty((count, length), kind)
 
 
-# Of larger and of smaller numbers than these squares overflow and vanish: both are scaled by powers of two before.
+# Squares of numbers beyond these overflow or underflow: such numbers are first scaled by powers of two.
 LARGE, SMALL = (2.0**60, 2.0**500), (2.0**-45, 2.0**-450)  # float32, float64
 SHRINK, GROW = (2.0**-70, 2.0**-600), (2.0**100, 2.0**600)
 
 
 def length(a, b, factor):
-    """``sqrt(a * a + b * b) * factor``, without overflow in between."""
+    """``sqrt(a * a + b * b) * factor`` without intermediate overflow."""
     raise NotImplementedError
 
 
@@ -72,9 +72,9 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, axis, centre, outer, fac
 
 @kernel
 def rows_around(src, top, stop, step, mode, cval, centre, outer):
-    """Room for three rows with their border, for the same smoothed, and for sums down the columns.
+    """Buffers of three rows with their border, of the same rows smoothed, and of sums down the columns.
 
-    A row lies at its number modulo 3; those before and at ``top`` are loaded.
+    A row is stored at its index modulo 3; the rows before and at ``top`` are loaded.
     """
     width = src.shape[1]
     padded = lines_for(src, 3, width + 2 * step)
@@ -86,7 +86,7 @@ def rows_around(src, top, stop, step, mode, cval, centre, outer):
 
 @kernel
 def load(src, row, padded, smooth, stop, step, mode, cval, centre, outer):
-    """A row with its border, and smoothed along itself; nothing once the flag at ``stop`` is set."""
+    """Load a row with its border, and smooth it along itself; does nothing once the flag at ``stop`` is set."""
     if is_set(stop):
         return
     pad_row(src, row, padded, 1, 1, step, mode, cval)

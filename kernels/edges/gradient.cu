@@ -3,7 +3,7 @@
 #include "angles.cuh"
 #include "neighbours.cuh"
 
-// The gradient in polar form: the root of both squares of differences of smoothed neighbours, and their angle.
+// The gradient in polar form: magnitude and angle of the differences of smoothed neighbours.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256, 2)
     gradient(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,

@@ -1,4 +1,4 @@
-"""The gradient in polar form: the root of both squares of differences of smoothed neighbours, and their angle."""
+"""The gradient in polar form: magnitude and angle of the differences of smoothed neighbours."""
 
 from gpuimg.kernels.edges.angles import arctan2
 from gpuimg.kernels.edges.derivative import length, load, rows_around, weigh

@@ -8,7 +8,7 @@ from gpuimg.kernels.lib.borders import kernel, pad_row
 
 
 def lines_for(src, length):
-    """Three rows of numbers that sums of the image's values are computed in."""
+    """Three rows of the type that sums of the image's values are computed in."""
 
 
 @overload(lines_for)

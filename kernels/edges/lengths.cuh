@@ -1,8 +1,8 @@
-// The length of a vector, without overflow in between.
+// The length of a vector without intermediate overflow.
 #pragma once
 #include "numbers.cuh"
 
-// Of larger and of smaller numbers than these squares overflow and vanish: both are scaled by powers of two before.
+// Squares of numbers beyond these overflow or underflow: such numbers are first scaled by powers of two.
 template <typename A>
 struct Squares;
 template <>
@@ -19,7 +19,7 @@ template <typename A>
 __device__ __forceinline__ A scaled_length(A a, A b, A factor) {
   typedef Squares<A> S;
   A squares = a * a + b * b;
-  // Doubles are scaled without a branch, which takes fewer registers.
+  // Doubles are scaled branch-free, which takes fewer registers.
   if (sizeof(A) == 8 || !(squares >= S::small * S::small && squares <= S::large * S::large)) {
     const A one = a < A(0) ? -a : a, other = b < A(0) ? -b : b, greater = one > other ? one : other;
     const bool is_large = greater > S::large, is_small = greater < S::small;

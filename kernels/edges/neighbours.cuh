@@ -4,12 +4,12 @@
 #include "numbers.cuh"
 #include "windows.cuh"
 
-// What sums of a window's values are made in. Those of whole numbers of up to 16 bits, with weights of up to 64 in all,
-// are exact in int as in float.
+// The accumulator of a window's values. Sums of integers of up to 16 bits, with weights of up to 64 in total, are exact
+// in int as in float.
 template <typename T, typename A, bool WHOLE = Number<T>::whole>
 struct Sums {
   typedef int Type;
-  // Adding 1.5 * 2**23 to the float's bits is faster than a conversion, and right below 2**22.
+  // Adding 1.5 * 2**23 to the float's bits is faster than a conversion, and correct below 2**22.
   static __device__ __forceinline__ float result(int sum) { return __int_as_float(sum + 0x4b400000) - 12582912.0f; }
   static __device__ __forceinline__ float length(float a, float b, float factor) {
     return root_of_whole(a * a + b * b) * factor;

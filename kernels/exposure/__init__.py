@@ -1,1 +1,1 @@
-"""Intensities: look-up tables, histograms and conversions of dtypes."""
+"""Intensities: look-up tables, histograms and dtype conversions."""

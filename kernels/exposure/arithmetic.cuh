@@ -4,7 +4,7 @@
 
 enum Operation : long long { ADD, SUBTRACT, MULTIPLY, DIVIDE };
 
-// In the type that images of T are computed in; integers are rounded half to even and saturated, NaN as 0.
+// Computed in the accumulator of T; integers are rounded half to even and saturated, NaN as 0.
 template <Operation OPERATION, typename T>
 __device__ __forceinline__ T computed(Wide<T> a, Wide<T> b) {
   const Wide<T> v = OPERATION == ADD        ? a + b

@@ -7,7 +7,7 @@ __device__ __forceinline__ void combine(const T* src, T* dst, long long count, W
   map_elements(src, dst, count, [=](T v) { return computed<OPERATION, T>(v, number); });
 }
 
-// A number added to an image, subtracted from it, multiplied with it, or its divisor.
+// An image plus, minus, times or divided by a number.
 template <typename T, typename U>
 __global__ void arithmetic_number(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                                   long long dst_cols, long long top, long long bottom, long long operation,

@@ -1,5 +1,5 @@
-"""A number added to an image, subtracted from it, multiplied with it, or its divisor: integers in float32, rounded half
-to even and saturated, NaN as 0."""
+"""An image plus, minus, times or divided by a number: integers in float32, rounded half to even and saturated, NaN as
+0."""
 
 from gpuimg.kernels.exposure.arithmetic import ADD, MULTIPLY, SUBTRACT
 from gpuimg.kernels.exposure.convert import converted

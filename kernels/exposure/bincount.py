@@ -1,12 +1,11 @@
-"""How many values lie in each bin ``edges[i] <= v < edges[i + 1]``, the last one closed: what numpy.histogram
-counts."""
+"""The number of values in each bin ``edges[i] <= v < edges[i + 1]``, the last one closed, as numpy.histogram."""
 
 import numpy as np
 
 from gpuimg.kernels.lib.borders import kernel
 
-TURNS = 4  # neighbours are often in one bin: counted in turn in several places, they need not wait for each other
-MANY = 1 << 16  # bins, of which there are enough
+TURNS = 4  # neighbours often share a bin: counting them in turn in several histograms avoids waiting for each other
+MANY = 1 << 16  # bins from which on one histogram is enough
 
 
 @kernel
@@ -14,8 +13,8 @@ def fill(src, dst, top, bottom, edges):
     rows, width = src.shape
     slabs = dst.shape[0]
     bins = edges.size - 1
-    apart = np.uintp(0 if bins > MANY else bins + 1)  # the places of turns
-    turns = np.empty((bins + 1) * (1 if bins > MANY else TURNS), np.int64)  # the last bin is for what lies in none
+    apart = np.uintp(0 if bins > MANY else bins + 1)  # the stride of the histograms
+    turns = np.empty((bins + 1) * (1 if bins > MANY else TURNS), np.int64)  # the last bin is for values outside
     scale = bins / (edges[bins] - edges[0])
     if not 0 < scale < np.inf:  # the range is too small or too large for its inverse
         scale = np.nan
@@ -49,8 +48,8 @@ def place(value, edges, scale):
         return np.uintp(bins)
     if scale != scale:
         return search(value, edges)
-    # The edges lie at nearly equal distances: a guess finds the bin but for a step or two. It is limited as an integer,
-    # without a sign, so that it stays in the table whatever it was made of.
+    # The edges are nearly equidistant: a guess is off by a step or two at most. It is clipped as an unsigned integer,
+    # so that it stays in the table whatever the value.
     guess = min(np.uintp(np.int64((value - edges[0]) * scale)), np.uintp(bins - 1))
     while guess > 0 and value < edges[guess]:
         guess -= np.uintp(1)
@@ -61,7 +60,7 @@ def place(value, edges, scale):
 
 @kernel
 def search(value, edges):
-    """The bin of a value between the edges, by bisection."""
+    """The bin of a value between the edges, by binary search."""
     low, high = 0, edges.size - 1
     while high - low > 1:
         middle = (low + high) // 2

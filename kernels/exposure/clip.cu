@@ -2,7 +2,7 @@
 // instances: clip<I, I, long long>; clip<F, F, double>
 #include "vectors.cuh"
 
-// Values limited to a range, whose ends are numbers of the image's dtype; NaN stays.
+// Values clipped to a range, whose limits have the image's dtype; NaN stays NaN.
 template <typename T, typename U, typename V>
 __global__ void clip(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                      long long top, long long bottom, V low, V high) {

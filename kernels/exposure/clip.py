@@ -1,11 +1,11 @@
-"""Values limited to a range; NaN stays."""
+"""Values clipped to a range; NaN stays NaN."""
 
 from gpuimg.kernels.lib.borders import kernel
 
 
 @kernel
 def fill(src, dst, top, bottom, low, high):
-    """``low`` and ``high`` are numbers of the image's dtype."""
+    """``low`` and ``high`` have the image's dtype."""
     least, most = src.dtype.type(low), src.dtype.type(high)
     for row in range(top, bottom):
         source = src[row]

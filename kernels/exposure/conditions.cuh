@@ -1,8 +1,8 @@
-// Whether a condition holds for each value of an image that has `channels` of them for each value of the condition.
+// A condition for each value of an image that has `channels` values for each value of the condition.
 #pragma once
 #include "vectors.cuh"
 
-// dst[i] = op(whether src holds for it, other[i]) for 0 <= i < count, for "launch: flat, bytes 32"; `op` gets N at a time.
+// dst[i] = op(the condition src, other[i]) for 0 <= i < count, for "launch: flat, bytes 32"; `op` gets N at a time.
 template <typename T, typename U, typename Op>
 __device__ __forceinline__ void map_conditions(const T* src, const U* other, U* dst, long long count,
                                                long long channels, Op op) {

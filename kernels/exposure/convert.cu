@@ -3,7 +3,7 @@
 // instances: convert<L, double>
 #include "vectors.cuh"
 
-// Values in another type, as they are: floats rounded half to even, NaN to 0, and what an integer does not hold saturated.
+// Conversion of values to another type, unscaled: floats are rounded half to even and saturated, NaN becomes 0.
 template <typename T, typename U>
 __global__ void convert(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                         long long top, long long bottom) {
@@ -12,7 +12,7 @@ __global__ void convert(const T* src, long long rows, long long cols, U* dst, lo
       return U(v);
     else if constexpr (Number<T>::whole)
       return saturated<U>(int(v));
-    else if constexpr (sizeof(U) == 4)  // float does not hold the maximum int
+    else if constexpr (sizeof(U) == 4)  // float cannot represent the maximum int
       return rounded<U>(double(is_nan(v) ? T(0) : v));
     else
       return rounded<U>(is_nan(v) ? T(0) : v);

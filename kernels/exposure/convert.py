@@ -1,4 +1,4 @@
-"""Values in another dtype, as they are: floats rounded half to even, NaN to 0, and what an integer does not hold
+"""Conversion of values to another dtype, unscaled: floats are rounded half to even, NaN becomes 0, and integers are
 saturated."""
 
 import numpy as np
@@ -18,7 +18,7 @@ def fill(src, dst, top, bottom):
 
 
 def converted(value, like):
-    """A value in the dtype of ``like``."""
+    """Convert a value to the dtype of ``like``."""
     raise NotImplementedError
 
 
@@ -28,7 +28,7 @@ def _converted(value, like):
     if isinstance(kind, types.Float):
         return lambda value, like: kind(value)
     if isinstance(value, types.Float):
-        # float32 does not hold the maximum int32.
+        # float32 cannot represent the maximum int32.
         wide = types.float64 if kind.bitwidth == 32 else value
         return lambda value, like: rounded(wide(value), like)
     low, high = max(kind.minval, value.minval), min(kind.maxval, value.maxval)

@@ -3,14 +3,14 @@
 // instances: convert_range<T, float>; convert_range<T, double>
 #include "vectors.cuh"
 
-// Values in another type, the range of the one taken to that of the other: from 0, or from -1 in floats for short, to
-// the maximum, which is 1 in floats.
+// Conversion of values to another type, scaled from range to range: from 0, or from -1 in floats for short, to the
+// maximum, which is 1 in floats.
 template <typename T, typename U>
 __device__ __forceinline__ U spread(T v) {
   if constexpr (!Number<U>::whole) {
     return share<U>(v);
   } else if constexpr (Number<T>::whole) {
-    // No quotient lies midway, for the divisor is odd.
+    // No ties: the divisor is odd.
     constexpr unsigned given = Number<T>::high, wanted = Number<U>::high;
     return U(((v < 0 ? 0u : unsigned(v)) * wanted + given / 2) / given);
   } else {

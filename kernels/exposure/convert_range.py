@@ -1,5 +1,5 @@
-"""Values in another dtype, the range of the one taken to that of the other: from 0, or from -1 in floats for int16, to
-the maximum, which is 1 in floats."""
+"""Conversion of values to another dtype, scaled from range to range: from 0, or from -1 in floats for int16, to the
+maximum, which is 1 in floats."""
 
 import numpy as np
 from numba import types
@@ -18,7 +18,7 @@ def fill(src, dst, top, bottom):
 
 
 def spread(value, like):
-    """A value in the dtype of ``like``, by the ranges of both."""
+    """Convert a value to the dtype of ``like``, scaled by the ranges of both."""
     raise NotImplementedError
 
 
@@ -35,5 +35,5 @@ def _spread(value, like):
         half_range, half = value((kind.maxval - kind.minval) / 2), value(0.5)
         return lambda value, like: rounded(value * half_range - half, like)
     given, wanted = np.uint32(value.maxval), np.uint32(kind.maxval)
-    middle = np.uint32(value.maxval // 2)  # no quotient lies midway, for the divisor is odd
+    middle = np.uint32(value.maxval // 2)  # no ties: the divisor is odd
     return lambda value, like: kind((np.uint32(max(value, 0)) * wanted + middle) // given)

@@ -2,7 +2,7 @@
 // instances: histogram<I, long long>
 #include "counting.cuh"
 
-// How often each value occurs in each channel: dst[slab, channel * values + (v - low)].
+// The number of occurrences of each value in each channel: dst[slab, channel * values + (v - low)].
 template <typename T, typename U>
 __global__ void __launch_bounds__(256)
     histogram(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,

@@ -1,11 +1,11 @@
-"""How often each value of an integer image occurs, for each channel: row ``s`` of ``dst`` counts the slab ``s`` of
-rows."""
+"""The histogram of an integer image, with a bin for each value, by channel: row ``s`` of ``dst`` is that of slab ``s``
+of rows."""
 
 import numpy as np
 
 from gpuimg.kernels.lib.borders import kernel
 
-TURNS = 8  # neighbours are often equal: counting them in turn in several places keeps a count from waiting for another
+TURNS = 8  # neighbours are often equal: counting them in turn in several histograms avoids waiting for each other
 FEW = 256
 
 
@@ -28,7 +28,7 @@ def fill(src, dst, top, bottom, step, low):
         add_turns(turns, counts)
 
 
-# Unsigned indices: for signed ones Numba asks of each whether it counts from the end.
+# Unsigned indices: for signed ones Numba tests whether they count from the end.
 @kernel
 def count_in_turn(line, turns):
     whole = line.size // TURNS * TURNS

@@ -2,8 +2,8 @@
 // instances: interpolate<F, F>
 #include "vectors.cuh"
 
-// Piecewise linear between `knots` values of a table, for each channel, at equal distances from low to high; the first
-// and the last value beyond. NaN stays NaN.
+// Piecewise linear interpolation, by channel, between `knots` values of a table, equidistant from low to high; the
+// first and the last value beyond. NaN stays NaN.
 template <typename T, typename U>
 __global__ void interpolate(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                             long long top, long long bottom, long long step, const double* low, long long lows,
@@ -23,7 +23,7 @@ __global__ void interpolate(const T* src, long long rows, long long cols, U* dst
                     } else if (v >= to) {
                       result = values[knots - 1];
                     } else {
-                      // Differences of halves do not overflow.
+                      // Differences of halved values do not overflow.
                       const double part = to - from <= 1.7976931348623157e308 ? 1.0 : 0.5;
                       const double position = (v * part - from * part) / (to * part - from * part) * double(knots - 1);
                       const long long left = max(min((long long)(is_nan(v) ? 0.0 : position), knots - 2), 0ll);

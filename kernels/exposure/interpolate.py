@@ -1,5 +1,5 @@
-"""Piecewise linear between a table's entries, which stand at equal distances from ``low`` to ``high``; beyond them the
-first and the last. NaN stays NaN. numpy.interp on such a grid, in float64."""
+"""Piecewise linear interpolation between a table's entries, equidistant from ``low`` to ``high``; beyond them the first
+and the last. NaN stays NaN. numpy.interp on such a grid, in float64."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def fill(src, dst, top, bottom, step, low, high, table):
 @kernel
 def interpolate(source, target, channel, step, low, high, values):
     last = values.size - 1
-    part = 1.0 if high - low < np.inf else 0.5  # of all, so that differences do not overflow
+    part = 1.0 if high - low < np.inf else 0.5  # a factor of all values, so that differences do not overflow
     begin, span = low * part, high * part - low * part
     for x in range(channel, source.size, step):
         value = float(source[x])

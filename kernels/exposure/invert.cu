@@ -2,7 +2,7 @@
 // instances: invert<T, T>
 #include "vectors.cuh"
 
-// max - v for unsigned integers, -1 - v for signed ones, 1 - v for floats; v ^ 1 for bool (where masked is 1).
+// max - v for unsigned integers, -1 - v for signed ones, 1 - v for floats; v ^ 1 for bool (if masked is 1).
 template <typename T, typename U>
 __global__ void invert(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                        long long top, long long bottom, long long masked) {

@@ -7,7 +7,7 @@ from gpuimg.kernels.lib.borders import kernel
 
 
 def extremes_sum(array, masked):
-    """The sum of the minimum and maximum of an array's dtype; those of a mask are 0 and 1."""
+    """The sum of the minimum and maximum of an array's dtype; for a mask 0 and 1."""
 
 
 @overload(extremes_sum)

@@ -2,7 +2,7 @@
 // instances: lut<unsigned char, U>; lut<unsigned short, U>
 #include "vectors.cuh"
 
-// dst = table[v], or table[channel, v] where the table has a row for each channel.
+// dst = table[v], or table[channel, v] if the table has a row for each channel.
 template <typename T, typename U>
 __global__ void lut(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                     long long top, long long bottom, long long step, const U* table, long long tables, long long values) {
@@ -12,7 +12,7 @@ __global__ void lut(const T* src, long long rows, long long cols, U* dst, long l
   const long long count = (bottom - top) * cols;
   const U* entries = table;
   if constexpr (sizeof(T) == 1 && sizeof(U) <= 2) {
-    __shared__ U near_table[256];  // sixteen loads a thread are worth a copy close by
+    __shared__ U near_table[256];  // a copy pays for sixteen loads per thread
     if (tables == 1) {
       for (int i = threadIdx.x; i < 256; i += blockDim.x) near_table[i] = table[i];
       __syncthreads();

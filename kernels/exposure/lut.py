@@ -13,14 +13,14 @@ LANES = 64
 
 
 def entry(value):
-    """Where a value stands in a table: negative ones in the second half."""
+    """The index of a value in a table: negative ones are in the second half."""
 
 
 @overload(entry, inline="always")
 def _entry(value):
     if value == types.int16:
         return lambda value: np.uintp(np.uint16(value))
-    return lambda value: np.uintp(value)  # Numba asks of a signed index whether it counts from the end
+    return lambda value: np.uintp(value)  # for a signed index, Numba tests whether it counts from the end
 
 
 @kernel
@@ -34,7 +34,7 @@ def fill(src, dst, top, bottom, step, table):
 
 
 def look_up(source, target, values):
-    """One row, by one table."""
+    """Look up one row in one table."""
 
 
 @overload(look_up)
@@ -63,7 +63,7 @@ def pick(source, target, values, start, step):
 
 @intrinsic
 def pick_bytes(_context, source, target, values, count):
-    """Look up ``count`` times 64 bytes: AVX-512 picks from a table of 128 by one instruction."""
+    """Look up ``count`` times 64 bytes: AVX-512 picks from a table of 128 in one instruction."""
 
     def build(context, builder, signature, arguments):
         vector = ir.VectorType(ir.IntType(8), LANES)

@@ -7,10 +7,10 @@ __device__ __forceinline__ unsigned pairs_max(unsigned a, unsigned b, unsigned s
 __device__ __forceinline__ unsigned pairs_min(unsigned a, unsigned b, short) { return __vmins2(a, b); }
 __device__ __forceinline__ unsigned pairs_max(unsigned a, unsigned b, short) { return __vmaxs2(a, b); }
 
-// The minimum and maximum of 16 bytes at a time, from the value v on. put(take) calls take(minimum, maximum) for what
-// was found in each place of a word.
+// Minimum and maximum, 16 bytes at a time, starting with the value v. put(take) calls take(minimum, maximum) for each
+// element of a word.
 template <typename T, int SIZE = sizeof(T)>
-struct Extremes {  // of floats: min and max pass over NaN, which is kept apart
+struct Extremes {  // for floats: min and max ignore NaN, which is tracked separately
   T low, high, strange = 0;
 
   __device__ __forceinline__ explicit Extremes(T v) : low(v), high(v) {}
@@ -51,8 +51,8 @@ struct Extremes<T, 2> {
   }
 };
 
-// Bytes are compared in pairs with the one below, which decides only between equal ones: the odd ones where they stand,
-// the even ones moved up.
+// Bytes are compared as the upper bytes of 16-bit pairs, whose lower bytes only break ties: odd ones in place, even
+// ones shifted up.
 template <typename T>
 struct Extremes<T, 1> {
   Extremes<unsigned short> odd, even;
@@ -70,11 +70,11 @@ struct Extremes<T, 1> {
   }
 };
 
-// The minimum and maximum in a slab of rows: dst[slab] holds both. NaN is both where one occurs.
+// The minimum and maximum of a slab of rows: dst[slab] holds both, and both are NaN if one occurs.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256) minmax(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                                               long long dst_cols, long long top, long long bottom) {
-  constexpr int N = 16 / sizeof(T), THREADS = 256, TURNS = 4;  // TURNS loads are in flight
+  constexpr int N = 16 / sizeof(T), THREADS = 256, TURNS = 4;  // TURNS loads in flight
   __shared__ T least[THREADS], greatest[THREADS];
   const long long slab = top + blockIdx.y;
   const long long begin = slab * rows / dst_rows * cols, count = (slab + 1) * rows / dst_rows * cols - begin;

@@ -1,4 +1,4 @@
-"""The minimum and maximum of a slab of rows; NaN is both where one occurs."""
+"""The minimum and maximum of a slab of rows; both are NaN if one occurs."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""``dst = src != 0``, which NaN is."""
+"""``dst = src != 0``, true for NaN."""
 
 from gpuimg.kernels.lib.borders import kernel
 

@@ -1,7 +1,7 @@
-"""Positive values to a power, times a factor.
+"""Positive values raised to a power, times a factor.
 
-The power of a float32 is 2 to the exponent times its binary logarithm, both from polynomials in float64: so the result
-is right but for its last rounding, and there is no call in the loop.
+The power of a float32 is 2 to the exponent times its binary logarithm, both by polynomials in float64: so the result is
+accurate up to its last rounding, and the loop has no calls.
 """
 
 import numpy as np
@@ -55,7 +55,7 @@ def raise_doubles(line, out, exponent, factor):
 
 
 def raise_floats(line, out, exponent, factor):
-    """Step by step for some elements: a processor sees far enough ahead to overlap the short chains of operations."""
+    """Raise some elements, step by step: a processor can overlap the short chains of operations."""
     wholes, parts = stack_array(np.float64, RUN), stack_array(np.float64, RUN)
     for first in range(0, out.size, RUN):
         values, found = line[first : first + RUN], out[first : first + RUN]
@@ -73,7 +73,7 @@ def raise_floats(line, out, exponent, factor):
 
 @kernel
 def split(value):
-    """Of a positive finite number ``n * 2 ** whole``, n between the roots of 1/2 and 2: whole, (n - 1) / (n + 1)."""
+    """For a positive finite number ``n * 2 ** whole``, n between the roots of 1/2 and 2: whole, (n - 1) / (n + 1)."""
     bits = bits_of(value)
     above = np.int64((bits & FRACTION) > 0x6A09E667F3BCC)  # the root of 2
     whole = np.float64((bits >> MANTISSA) - BIAS + above)
@@ -83,7 +83,7 @@ def split(value):
 
 @kernel
 def logarithm(whole, z):
-    """The binary logarithm of a number, of which `split` returns these."""
+    """The binary logarithm of a number, from the results of `split`."""
     square = z * z
     total = LOGARITHM[5]
     total = total * square + LOGARITHM[4]
@@ -96,7 +96,7 @@ def logarithm(whole, z):
 
 @kernel
 def exponential(value):
-    """2 to a power; beyond what a float32 holds, as good as 0 or infinity."""
+    """2 to a power; beyond the range of float32, effectively 0 or infinity."""
     value = max(min(value, 1000.0), -1000.0)
     whole = np.rint(value)
     part = value - whole

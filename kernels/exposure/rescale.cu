@@ -3,7 +3,7 @@
 // instances: rescale<T, double>
 #include "vectors.cuh"
 
-// Values between two limits spread evenly between two others: (clip(src, low, high) * unit - low * unit) * factor +
+// Linear rescaling of the range between two limits to another: (clip(src, low, high) * unit - low * unit) * factor +
 // least. `unit` is a power of two.
 template <typename T, typename U>
 __global__ void rescale(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,

@@ -1,4 +1,4 @@
-"""Values between two limits spread evenly between two others."""
+"""Linear rescaling of the range between two limits to another."""
 
 import numpy as np
 from numba import types
@@ -18,7 +18,7 @@ def fill(src, dst, top, bottom, low, high, unit, factor, least):
 
 
 def wider(src, dst):
-    """The type to compute in: float64 where either image is, else float32."""
+    """The type to compute in: float64 if either image has it, else float32."""
     raise NotImplementedError
 
 
@@ -51,7 +51,7 @@ def by_table(src, dst, top, bottom, low, high, unit, factor, least):
 
 def of_integers(src, dst, top, bottom, low, high, unit, factor, least):
     plain = unit == 1 and is_integer(low, src) and is_integer(high, src) and low <= high
-    # The results between these two lie between theirs, for all that is done with them keeps their order.
+    # All operations are monotonic: if the results of both limits are in range, so are all others.
     plain = plain and is_within(least, dst) and is_within((high - low) * factor + least, dst)
     for row in range(top, bottom):
         if plain:
@@ -62,12 +62,12 @@ def of_integers(src, dst, top, bottom, low, high, unit, factor, least):
 
 @kernel
 def is_integer(value, like):
-    """Whether a floating value is one of the dtype of ``like``."""
+    """Whether the integer dtype of ``like`` can represent a float."""
     return np.rint(value) == value and is_within(value, like)
 
 
 def is_within(value, like):
-    """Whether a floating value, rounded, is one of the dtype of ``like``."""
+    """Whether a float, rounded, is in the range of the dtype of ``like``."""
     raise NotImplementedError
 
 
@@ -79,7 +79,7 @@ def _is_within(value, like):
 
 @kernel
 def spread_integers(source, out, low, high, factor, least):
-    """`spread` where differences need no rounding, and no result a limit."""
+    """`spread` where differences are exact and no result needs clipping."""
     number, unsigned, kind = wider(source, out), np.uint16, out.dtype.type
     first, last = source.dtype.type(low), source.dtype.type(high)
     for x in range(out.size):
@@ -90,7 +90,7 @@ def spread_integers(source, out, low, high, factor, least):
 def directly(src, dst, top, bottom, low, high, unit, factor, least):
     for row in range(top, bottom):
         if unit == 1:
-            spread(src[row], dst[row], low, high, type(unit)(1), factor, least)  # LLVM leaves the factor out
+            spread(src[row], dst[row], low, high, type(unit)(1), factor, least)  # LLVM drops the factor
         else:
             spread(src[row], dst[row], low, high, unit, factor, least)
 

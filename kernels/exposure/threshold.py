@@ -5,7 +5,7 @@ from gpuimg.kernels.lib.borders import kernel
 
 @kernel
 def fill(src, dst, top, bottom, value, always):
-    """``value`` in the image's dtype; ``always`` is 1 where every pixel lies above it."""
+    """``value`` has the image's dtype; ``always`` is 1 if every pixel is above it."""
     limit = src.dtype.type(value)
     above = dst.dtype.type(always)
     for row in range(top, bottom):

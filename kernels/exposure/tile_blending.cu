@@ -7,7 +7,7 @@ __device__ __forceinline__ float between(float first, float second, float weight
   return first + (second - first) * weight;
 }
 
-// What each value becomes by the tables of the four tiles around it, linear between their centres.
+// Maps values by the tables of the four surrounding tiles, with bilinear interpolation between their centres.
 template <typename T, typename U>
 __global__ void tile_blending(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                               long long dst_cols, long long top, long long bottom, long long tile_rows,

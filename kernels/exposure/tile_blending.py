@@ -1,5 +1,5 @@
-"""What each value becomes by the tables of the four tiles whose centres lie around the pixel, linear between them;
-beyond the outermost centres by those of two, and in the corners by that of one."""
+"""Maps values by the tables of the four tiles whose centres surround the pixel, with bilinear interpolation; beyond the
+outermost centres by the tables of two tiles, and in the corners by that of one."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from gpuimg.kernels.exposure.histogram import FEW
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.numbers import stored
 
-WIDE = 64  # columns of a tile from which on it pays to blend whole tables of the tiles above and below
+WIDE = 64  # tile columns from which on it pays to blend whole tables of the tiles above and below
 
 
 @kernel

@@ -4,7 +4,7 @@
 
 constexpr int BINS = 256, WARPS = BINS / 32, AT_ONCE = 8;
 
-// A sum over the block, known to all of its threads.
+// The sum over the block, returned to all threads.
 __device__ __forceinline__ long long block_sum(long long v, long long* scratch) {
   for (int by = 16; by > 0; by /= 2) v += __shfl_xor_sync(0xffffffffu, v, by);
   if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = v;
@@ -15,7 +15,7 @@ __device__ __forceinline__ long long block_sum(long long v, long long* scratch) 
   return sum;
 }
 
-// The sum of the thread's value and those of all threads before it.
+// Inclusive prefix sum over the block.
 __device__ __forceinline__ long long block_scan(long long v, long long* scratch) {
   const int lane = threadIdx.x % 32, own = threadIdx.x / 32;
   for (int by = 1; by < 32; by *= 2) {
@@ -28,7 +28,7 @@ __device__ __forceinline__ long long block_scan(long long v, long long* scratch)
   return v;
 }
 
-// Counts some columns of a row; each lane of a warp has counts of its own.
+// Counts some columns of a row, separately for each lane of a warp.
 template <typename T>
 __device__ __forceinline__ void count_columns(const T* line, long long first, long long last, unsigned int* mine) {
   for (long long x = first; x < last; x += 32 * AT_ONCE) {
@@ -42,7 +42,7 @@ __device__ __forceinline__ void count_columns(const T* line, long long first, lo
   }
 }
 
-// Cuts a histogram, of which each thread holds a bin, at a limit, and spreads what is cut off; see tile_equalizing.py.
+// Clips a histogram, one bin per thread, at a limit and redistributes the excess; see tile_equalizing.py.
 __device__ __forceinline__ long long clipped(long long count, long long limit, long long* scratch) {
   const int bin = threadIdx.x;
   long long excess = block_sum(count > limit ? count - limit : 0, scratch);
@@ -65,7 +65,7 @@ __device__ __forceinline__ long long clipped(long long count, long long limit, l
   return count;
 }
 
-// dst[tile, v] is the share of the tile's pixels in the bin of v and those below, times `scale`. A block fills a table.
+// dst[tile, v] is the share of the tile's pixels in the bin of v and those below, times `scale`. One block per table.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256)
     tile_equalizing(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,

@@ -1,8 +1,8 @@
-"""Tables of what values become in each tile of an image, by the tile's clipped histogram: row ``t`` of ``dst`` is that
-of tile ``t``. ``bins`` says in which of 256 bins each value is counted, ``scale`` is what all of a tile's pixels amount
-to. A tile that reaches beyond the image goes on with its reflection, without the edge itself.
+"""Look-up tables of the tiles of an image from their clipped histograms: row ``t`` of ``dst`` is that of tile ``t``.
+``bins`` is the bin, of 256, of each value, ``scale`` the result for the total count of a tile. Tiles that extend beyond
+the image are filled with its reflection, without the edge itself.
 
-This is the first step of contrast limited adaptive histogram equalisation as scikit-image has it; the second one is
+This is the first step of scikit-image's contrast limited adaptive histogram equalisation; the second one is
 `tile_blending`."""
 
 import numpy as np
@@ -37,7 +37,7 @@ def fill(src, dst, top, bottom, stop, tile_rows, tile_cols, bins, clip_limit, sc
 
 @kernel
 def count_tile(src, first_row, first_col, stop, tile_rows, tile_cols, turns, values):
-    """Count the values of a tile; False if the work is to stop."""
+    """Count the values of a tile; returns False if stopped."""
     rows, cols = src.shape
     last_col = min(first_col + tile_cols, cols)
     reflected = 2 * cols - 1 - first_col - tile_cols  # the first of the columns that are counted twice
@@ -57,10 +57,10 @@ def count_tile(src, first_row, first_col, stop, tile_rows, tile_cols, turns, val
 
 @kernel
 def clip(counts, limit):
-    """Cut a histogram at a limit, and spread what is cut off over the bins below it.
+    """Clip a histogram at a limit, and redistribute the excess over the bins below it.
 
-    All of them get an equal share; those that come close to the limit are filled. The rest is given one by one to bins
-    at equal distances, to some more where it does not come out even, as in scikit-image.
+    All of them get an equal share; those close to the limit are filled. The remainder goes one by one to equidistant
+    bins, with further passes for what is left, as in scikit-image.
     """
     excess = 0
     for bin in range(FEW):
@@ -82,14 +82,14 @@ def clip(counts, limit):
             step, added = spread(counts, limit, first, excess)
             given += added
             excess -= added
-            if excess <= 0 or (added == 0 and step == 1):  # none of the bins further on is below the limit
+            if excess <= 0 or (added == 0 and step == 1):  # no further bin is below the limit
                 break
 
 
 @kernel
 def spread(counts, limit, first, excess):
-    """Add one to every so many bins, from the first one on, that are below the limit; returns their distance and how
-    many they are."""
+    """Add one to equidistant bins, from ``first`` on, if they are below the limit; returns the distance and the number
+    of these bins."""
     below = 0
     for bin in range(FEW):
         below += counts[bin] < limit

@@ -2,7 +2,7 @@
 // instances: weighted_sum<T, T>; weighted_sum<float, I>; weighted_sum<unsigned short, unsigned char>
 #include "vectors.cuh"
 
-// Two images, each weighed, added up.
+// Weighted sum of two images.
 template <typename T, typename U>
 __global__ void weighted_sum(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                              long long dst_cols, long long top, long long bottom, const U* other, long long other_rows,

@@ -1,4 +1,4 @@
-"""Two images, each weighed, added up."""
+"""Weighted sum of two images."""
 
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.numbers import stored, widened

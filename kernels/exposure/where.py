@@ -5,12 +5,12 @@ import numpy as np
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.stacks import stack_array
 
-RUN = 1024  # values of a condition that are repeated for the channels at once
+RUN = 1024  # values of a condition that are repeated for the channels at a time
 
 
 @kernel
 def fill(src, dst, top, bottom, channels, first, second):
-    """``channels`` is how many values each one of the condition is for."""
+    """``channels`` is the number of values for each value of the condition."""
     for row in range(top, bottom):
         if channels == 1:
             choose(src[row], first[row], second[row], dst[row])
@@ -32,7 +32,7 @@ def choose(condition, first, second, out):
 
 @kernel
 def repeated(condition, channels, held):
-    """Each value of a condition as often as there are channels, in the memory of ``held``."""
+    """Repeat each value of a condition for all channels, in the memory of ``held``."""
     for pixel in range(np.uintp(condition.size)):
         if channels == 3:
             at = np.uintp(3) * pixel

@@ -2,7 +2,7 @@
 // instances: where_number<unsigned char, M>
 #include "conditions.cuh"
 
-// A number where a condition holds, or where it does not, and the values of an image elsewhere.
+// A number where a condition is true, or where it is false, and the values of an image elsewhere.
 template <typename T, typename U>
 __global__ void where_number(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                              long long dst_cols, long long top, long long bottom, long long channels, const U* other,

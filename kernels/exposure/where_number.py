@@ -1,4 +1,4 @@
-"""A number where a condition holds, or where it does not, and the values of an image elsewhere."""
+"""A number where a condition is true, or where it is false, and the values of an image elsewhere."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from gpuimg.kernels.lib.stacks import stack_array
 
 @kernel
 def fill(src, dst, top, bottom, channels, other, number, holds):
-    """``number`` stands where the condition is ``holds``; ``channels`` is how many values each one of it is for."""
+    """The result is ``number`` where the condition equals ``holds``; ``channels`` is as in `where`."""
     value, wanted = dst.dtype.type(number), holds != 0
     for row in range(top, bottom):
         if channels == 1:

@@ -3,7 +3,7 @@
 #include "numbers.cuh"
 #include "vectors.cuh"
 
-// A value in place of NaN.
+// Replaces NaN by a value.
 template <typename T, typename U, typename V>
 __global__ void nan_replaced(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                              long long dst_cols, long long top, long long bottom, V value) {

@@ -1,4 +1,4 @@
-"""A value in place of NaN."""
+"""Replaces NaN by a value."""
 
 from gpuimg.kernels.lib.borders import kernel
 

@@ -3,8 +3,8 @@
 // instances: count_digits<M, int>; count_digits<M, long long>; sort_digits<M, int>; sort_digits<M, long long>
 #include "unions.cuh"
 
-// The places of peaks in raster order, then sorted by bytes of the values. Each warp has a range of its own: it counts
-// what it has, and knows from the ranges before it where that belongs.
+// The indices of peaks in raster order, then radix-sorted by the bytes of their values. Each warp has a separate range:
+// it counts its items, and prefix sums over the ranges give their positions.
 constexpr int WARPS = 8, DIGITS = 256;
 constexpr long long PIXELS = 4096, PLACES = 2048;  // in a range
 constexpr int UNSIGNED = 0, FLOAT = 2;             // kinds, as in peak_places.py
@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(256) count_peaks(const T* peaks, long long row
   if (threadIdx.x % 32 == 0) counts[range] = count;
 }
 
-// Inclusive sums over the lanes of a warp.
+// Inclusive prefix sums over the lanes of a warp.
 template <typename N>
 __device__ __forceinline__ N sum_up_to(N own) {
 #pragma unroll
@@ -40,7 +40,7 @@ __device__ __forceinline__ N sum_up_to(N own) {
   return own;
 }
 
-// Makes each row of counts the sums of those before, a warp to each; the sum of all goes to `totals`.
+// Exclusive prefix sums of each row of counts, one warp per row; the totals go to `totals`.
 template <typename N>
 __global__ void __launch_bounds__(256)
     range_starts(N* counts, long long rows, long long ranges, N* totals, long long one, long long many) {
@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(256)
   }
 }
 
-// A byte of a number that is the less, the higher the value is.
+// A byte of the sort key, which decreases with the value.
 template <typename T>
 __device__ __forceinline__ int digit_of(T bits, long long kind, long long shift) {
   constexpr T SIGN = T(T(1) << (8 * sizeof(T) - 1)), EVERY = T(~T(0));
@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(256)
     for (int digit = lane; digit < DIGITS; digit += 32) counts[digit * ranges + range] = own[digit];
 }
 
-// The lanes that have the same digit.
+// The lanes with the same digit.
 __device__ __forceinline__ Word32 alike(Word32 active, int digit) {
   Word32 same = active;
 #pragma unroll

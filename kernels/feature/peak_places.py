@@ -1,8 +1,8 @@
 """The places of peaks, as indices into the image, the highest peak first, equal ones in raster order.
 
-The image is one of unsigned integers, whose ``kind`` tells what they stand for: themselves, signed integers or floats.
-``found`` is how many places there are; what follows them is left as it was. Sorted by bytes of the values, the least
-significant one first. All is one part.
+The image holds unsigned integers; ``kind`` tells whether their bits are those of unsigned integers, signed integers or
+floats. ``found`` receives the number of places; elements after them are unchanged. Radix sort by the bytes of the
+values, least significant byte first. All is one part.
 """
 
 import numpy as np
@@ -69,7 +69,7 @@ def collect(src, peaks, kind, places, keys, stop):
 
 @kernel
 def key_of(value, kind, size):
-    """A number of ``size`` bytes that is the less, the higher the value is."""
+    """The sort key of a value, ``size`` bytes long; it decreases with the value."""
     bits, sign = np.uint64(value), np.uint64(1) << np.uint64(8 * size - 1)
     every = sign | (sign - np.uint64(1))
     if kind == FLOAT and bits & sign:
@@ -79,7 +79,7 @@ def key_of(value, kind, size):
 
 @kernel
 def sort(keys, places, shift, new_keys, new_places):
-    """Sort by one byte of the keys; equal ones keep their order."""
+    """Stable sort by one byte of the keys."""
     ends = np.zeros(DIGITS + 1, np.int64)
     for k in range(keys.size):
         ends[np.int64(keys[k] >> shift & np.uint64(DIGITS - 1)) + 1] += 1

@@ -1,4 +1,4 @@
-"""The places are counted, collected, and sorted by one byte of the values after the other."""
+"""Counts the places, collects them, and sorts them by the bytes of the values in turn."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def launch(gpu, src, dst, top, bottom, peaks, found, kind):
 
 
 def sort(gpu, image, places, target, count, kind, shift):
-    """Sort by one byte; equal ones keep their order."""
+    """Stable sort by one byte."""
     ranges = -(-count // PLACES)
     grid, types = (-(-ranges // WARPS), 1), f"{gpu.ctype(image.dtype)}, {gpu.ctype(target.dtype)}"
     counts, totals = gpu.empty((DIGITS, ranges), np.int64), gpu.empty((1, DIGITS), np.int64)

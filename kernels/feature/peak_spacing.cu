@@ -2,15 +2,15 @@
 // instances: peak_spacing<unsigned char, unsigned char>; settled_peaks<unsigned char, unsigned char>
 #include "unions.cuh"
 
-// Keeps peaks at least `distance` rows or columns from each other, in place, the first ones in raster order. In
-// parallel: a peak is dropped once one before it that is too close is known to be kept, and kept once all those before
-// it are known to be dropped. No other order of these steps ends differently, so that blocks read each other's peaks
-// while these change. A block repeats them in its tile as long as that has any effect, and all blocks as long as the
-// round before has left some undecided.
+// Keeps peaks at least `distance` rows or columns apart, in place, the first ones in raster order. In parallel: a peak
+// is dropped once an earlier peak that is too close is known to be kept, and kept once all such earlier peaks are known
+// to be dropped. Every order of these steps has the same result, so blocks may read each other's peaks while these
+// change. A block repeats them in its tile while anything changes, and all blocks repeat while the previous round has
+// left peaks undecided.
 constexpr unsigned char DROPPED = 0, UNDECIDED = 1, KEPT = 2;
 constexpr int ROWS = 4;  // of a warp
 
-// What other threads may be reading.
+// Store a state that other threads may be reading.
 __device__ __forceinline__ void put(unsigned char* p, unsigned char state) {
 #if defined(__CUDA_ARCH__)
   *const_cast<volatile unsigned char*>(p) = state;
@@ -19,7 +19,7 @@ __device__ __forceinline__ void put(unsigned char* p, unsigned char state) {
 #endif
 }
 
-// By a warp, all lanes of which look at the peaks before the one at (row, x) that are too close to it.
+// Decide a peak, with all lanes of a warp: they read the peaks before the one at (row, x) that are too close to it.
 __device__ __forceinline__ unsigned char decided(const unsigned char* peaks, long long cols, long long row, long long x,
                                                  long long step, long long distance, long long reach) {
   const int lane = threadIdx.x;
@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(256)
       const long long row = first + k;
       U* const line = dst + row * cols;
       const Word32 peaks = __ballot_sync(ALL_LANES, mine >> k & 1);
-      // One beside an undecided one waits for that.
+      // A peak next to an undecided one waits for it.
       Word32 left = step < 32 && distance > 1 ? peaks & ~(peaks << step) : peaks;
       open = open || left != peaks;
 #pragma unroll 1
@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(256)
   if (open && lane == 0) atomicOr(reinterpret_cast<unsigned long long*>(undecided + round), 1ULL);
 }
 
-// Peaks that are kept are 1 again.
+// Set kept peaks to 1 again.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256)
     settled_peaks(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,

@@ -1,7 +1,7 @@
-"""Keeps peaks at least ``distance`` rows or columns from each other, in place, the first ones in raster order.
+"""Keeps peaks at least ``distance`` rows or columns apart, in place, the first ones in raster order.
 
-Peaks that are closer than that are equal: each is the maximum of a window that holds the other. So no other order of
-theirs counts. All is one part, because it may depend on a peak whether the next one is kept.
+Closer peaks are equal: each is the maximum of a window that contains the other. So only their raster order matters. All
+is one part, because keeping a peak may depend on the previous one.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from gpuimg.kernels.lib.runs import WORD, lowest_bit
 @kernel
 def fill(src, dst, top, bottom, stop, step, distance):
     rows, width = dst.shape
-    kept = np.full(width, -distance, np.int64)  # in which row the last peak of a column stands
+    kept = np.full(width, -distance, np.int64)  # the row of each column's last peak
     for row in range(rows if top < bottom else 0):
         if is_set(stop):
             break

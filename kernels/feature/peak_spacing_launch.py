@@ -1,4 +1,4 @@
-"""Rounds over the whole image, until all peaks are decided."""
+"""Rounds over the whole image until all peaks are decided."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 
 READS_BACK = True
 BLOCK, ROWS = (32, 8), 4
-ROUNDS = 8  # until the host asks whether the last one has left any peak undecided
+ROUNDS = 8  # between the host's checks whether any peak is still undecided
 
 
 def launch(gpu, src, dst, top, bottom, step, distance):

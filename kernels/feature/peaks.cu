@@ -2,7 +2,7 @@
 // instances: peaks<I, unsigned char, long long>; peaks<F, unsigned char, double>
 #include "columns.cuh"
 
-// Pixels that equal the maximum of their window (src) and are above `value`, or all that do with `always`, without
+// Pixels that equal the maximum of their window (src) and exceed `value`, or with `always` all that equal it, outside
 // margins along the image's edges.
 template <typename T, typename U, typename V>
 __global__ void peaks(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,

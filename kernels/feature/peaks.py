@@ -1,6 +1,6 @@
-"""Peaks: pixels that equal the maximum of their window and are above ``value``, or all that do with ``always``.
+"""Peaks: pixels that equal the maximum of their window and exceed ``value``, or with ``always`` all that equal it.
 
-The image is that of the maxima. ``margin_rows`` and ``margin_cols`` pixels along each edge of the image are no peaks.
+The image holds the maxima. ``margin_rows`` and ``margin_cols`` pixels along each edge of the image are excluded.
 """
 
 import numpy as np

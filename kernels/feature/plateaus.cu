@@ -6,10 +6,10 @@
 #include "numbers.cuh"
 #include "tiles.cuh"
 
-// Candidates for local maxima are above `lowest`, and no neighbour exceeds them: 2, or 1 beside an equal pixel that is
-// none and, with `inner`, at the image's edge.
+// Candidates for local maxima exceed `lowest`, and no neighbour exceeds them: 2, or 1 next to an equal pixel that is
+// not a candidate and, with `inner`, at the image's edge.
 
-// Calls stop(place) for the neighbours of a pixel until one returns true; returns whether one does.
+// Calls stop(place) for the neighbours of a pixel until a call returns true; returns whether one did.
 template <typename Stop>
 __device__ __forceinline__ bool any_neighbour(long long rows, long long cols, long long row, long long x, long long step,
                                               bool corners, Stop stop) {
@@ -25,7 +25,7 @@ __device__ __forceinline__ bool any_neighbour(long long rows, long long cols, lo
   return false;
 }
 
-// An element at a time.
+// One element per thread.
 template <typename T, typename U, typename V>
 __global__ void __launch_bounds__(256) plateaus(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                                                 long long dst_cols, long long top, long long bottom, long long step,
@@ -53,10 +53,10 @@ __global__ void __launch_bounds__(256) plateaus(const T* src, long long rows, lo
   });
 }
 
-constexpr int ACROSS = 120, DOWN = 16;  // results of a warp: the first and the last lane have none
+constexpr int ACROSS = 120, DOWN = 16;  // results of a warp; the first and the last lane have none
 constexpr unsigned int WARP = 0xffffffffu;
 
-// What values are compared as; of a number and NaN the number is the greater one.
+// The type of comparisons; a number is greater than NaN.
 template <typename T>
 struct Compared {
   typedef int Type;
@@ -73,7 +73,7 @@ __device__ __forceinline__ int greater_of(int a, int b) { return a > b ? a : b; 
 __device__ __forceinline__ float greater_of(float a, float b) { return fmaxf(a, b); }
 __device__ __forceinline__ double greater_of(double a, double b) { return fmax(a, b); }
 
-// The greatest of each of a lane's four values and those on both sides.
+// The maximum of each of a lane's four values and its left and right neighbours.
 template <typename V>
 __device__ __forceinline__ void greatest_along(const V (&v)[4], V (&out)[4]) {
   const V before = __shfl_up_sync(WARP, v[3], 1), after = __shfl_down_sync(WARP, v[0], 1);
@@ -84,7 +84,7 @@ __device__ __forceinline__ void greatest_along(const V (&v)[4], V (&out)[4]) {
   out[3] = greater_of(last, after);
 }
 
-// Four values from `x` on of a row; those beyond its ends are `least`.
+// Load four values of a row from `x` on; `least` beyond its ends.
 template <typename V, bool ALIGNED, typename T>
 __device__ __forceinline__ void load_values(const T* line, long long x, long long cols, bool inside, V least,
                                             V (&v)[4]) {
@@ -103,8 +103,8 @@ __device__ __forceinline__ void load_values(const T* line, long long x, long lon
   for (int i = 0; i < 4; ++i) v[i] = x + i >= 0 && x + i < cols ? V(__ldg(line + x + i)) : least;
 }
 
-// A warp moves down its rows. A candidate equals the greatest value of its window; beside an equal pixel that is none, it
-// equals the greatest one of those that are none.
+// A warp moves down its rows. A candidate equals the maximum of its window; next to an equal pixel that is not a
+// candidate, it equals the maximum of the non-candidates.
 template <typename T, typename U, typename A, int CORNERS, bool ALIGNED>
 __device__ __forceinline__ void move_down(const T* src, long long rows, long long cols, U* dst, long long row,
                                           long long bottom, long long end, long long x, A least, bool inner) {
@@ -129,13 +129,13 @@ __device__ __forceinline__ void move_down(const T* src, long long rows, long lon
       next[i] = following[i];
       following[i] = least;
     }
-    if (r >= -1 && r + 1 < below)  // under way while this row is worked on
+    if (r >= -1 && r + 1 < below)  // in flight while this row is processed
       load_values<A, ALIGNED>(src + (r + 1) * cols, x, cols, inside, least, following);
     greatest_along(next, wide);
     A none[4], side[4];
     bool is_candidate[4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {  // of the row before
+    for (int i = 0; i < 4; ++i) {  // results of the previous row
       const A most = greater_of(greater_of(up[i], along[i]), CORNERS ? wide[i] : next[i]);
       is_candidate[i] = here[i] > least && here[i] >= most;
       none[i] = is_candidate[i] ? least : here[i];
@@ -179,7 +179,7 @@ __device__ __forceinline__ void move_down(const T* src, long long rows, long lon
 template <typename T>
 constexpr int BLOCKS_OF = sizeof(T) == 8 ? 1 : 3;
 
-// Rows of elements next to each other; no rows from `end` + 2 on are read.
+// Images of one channel; no rows from `end` + 2 on are read.
 template <typename T, typename U, typename V, int CORNERS>
 __global__ void __launch_bounds__(256, BLOCKS_OF<T>)
     near_plateaus(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,

@@ -1,8 +1,8 @@
 """Candidates for local maxima: pixels above ``lowest`` that no neighbour exceeds; NaN is neither.
 
-2 for a candidate, 1 for one beside an equal pixel that is none (with ``inner``, also for one at the image's edge), else
-0. Candidates that touch are equal, so a plateau of them is a maximum unless it is linked with a 1. Neighbours touch at
-their edges, and with ``reach`` 1 at their corners too.
+2 for a candidate, 1 for one next to an equal pixel that is not a candidate (with ``inner``, also for one at the image's
+edge), else 0. Candidates that touch are equal, so a plateau of them is a maximum unless it is connected with a 1.
+Neighbours touch at their edges, and with ``reach`` 1 also at their corners.
 """
 
 import numpy as np
@@ -58,20 +58,20 @@ def mark_greater(here, beside, out):
 
 @kernel
 def keep_above(here, lowest, out):
-    """1 for each pixel above the lowest value that is not marked."""
+    """1 for each unmarked pixel above the lowest value."""
     for x in range(out.size):
         out[x] = np.uint8(here[x] > lowest) & np.uint8(out[x] == 0)
 
 
 @kernel
 def mark_equal(here, beside, candidates, out):
-    """Mark what equals a pixel that is no candidate."""
+    """Mark pixels that equal a neighbour that is not a candidate."""
     for x in range(out.size):
         out[x] |= np.uint8(beside[x] == here[x]) & np.uint8(candidates[x] == 0)
 
 
 @kernel
 def grade(candidates, out):
-    """1 for candidates that are marked, 2 for others."""
+    """1 for marked candidates, 2 for others."""
     for x in range(out.size):
         out[x] = candidates[x] << np.uint8(out[x] == 0)

@@ -1,4 +1,4 @@
-"""Warps that move down columns for images of one channel, else a thread for each element."""
+"""Warps that move down columns for images of one channel, else one thread per element."""
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 

@@ -6,12 +6,12 @@
 #include "slabs.cuh"
 #include "vectors.cuh"
 
-// Sums of all pixels above and to the left, in the CPU's order of additions: along the rows in blocks of LANES, by
-// steps of one, two and four within a block (W. D. Hillis, G. L. Steele, "Data parallel algorithms", Communications of
-// the ACM 29, 1986) and from block to block one after the other; then down the rows of each slab.
+// Sums of all pixels above and to the left, in the CPU's order of additions: prefix sums along the rows in blocks of
+// LANES, by steps of one, two and four within a block (W. D. Hillis, G. L. Steele, "Data parallel algorithms",
+// Communications of the ACM 29, 1986) and sequentially from block to block; then down the rows of each slab.
 constexpr int LANES = 8, THREADS = 128;
 
-// What the sums within a block of LANES are made in: those of short integers fit into 32 bits.
+// The accumulator within a block of LANES: sums of short integers fit 32 bits.
 template <typename T, typename S, bool WHOLE = sizeof(T) <= 2>
 struct Within {
   typedef int Type;
@@ -30,8 +30,8 @@ __device__ __forceinline__ void sum_block(S (&sums)[LANES]) {
   }
 }
 
-// Sums along rows of one channel, a row each block: every thread has the LANES elements of one block at a time, and one
-// thread adds the blocks' sums up.
+// Prefix sums along rows of one channel, one thread block per row: each thread sums one block of LANES elements at a
+// time, and one thread accumulates the blocks' sums.
 template <typename T, typename S>
 __global__ void __launch_bounds__(THREADS)
     along(const T* src, long long rows, long long cols, S* dst, long long dst_rows, long long dst_cols, long long top) {
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(THREADS)
   }
 }
 
-// The same for several channels, each summed one pixel after the other: a thread for each row and channel.
+// The same for several channels, each summed pixel by pixel: one thread per row and channel.
 template <typename T, typename S>
 __global__ void channels(const T* src, long long rows, long long cols, S* dst, long long dst_rows, long long dst_cols,
                          long long top, long long bottom, long long step) {
@@ -89,7 +89,7 @@ __global__ void channels(const T* src, long long rows, long long cols, S* dst, l
   }
 }
 
-// Sums down the rows of slabs, in place, from `above` on: a thread for each column of a slab.
+// Prefix sums down the rows of slabs, in place, from `above` on: one thread per column of a slab.
 template <typename S>
 __global__ void down(const S* above, long long slabs, long long cols, S* dst, long long dst_rows, long long dst_cols,
                      long long top, long long bottom, long long height) {
@@ -104,7 +104,7 @@ __global__ void down(const S* above, long long slabs, long long cols, S* dst, lo
   each_slab_column(dst_rows, cols, top, bottom, height, add);
 }
 
-// The sums of a block of LANES elements at `p`; only elements from `begin` to `end` may be read.
+// Prefix sums of a block of LANES elements at `p`; only elements from `begin` to `end` may be read.
 template <typename T, typename N>
 __device__ __forceinline__ void block_sums(const T* begin, const T* end, const T* p, N (&sums)[LANES]) {
   Pack<T, LANES> values;
@@ -114,8 +114,8 @@ __device__ __forceinline__ void block_sums(const T* begin, const T* end, const T
   sum_block(sums);
 }
 
-// The sum of all blocks before each block along rows of one channel: ROWS rows a thread block, whose sums the lanes of a
-// warp add up, a row each.
+// Exclusive prefix sums of the blocks along rows of one channel: ROWS rows per thread block, accumulated by the lanes
+// of a warp, one per row.
 constexpr int ROWS = 32;
 template <typename T, typename S>
 __global__ void __launch_bounds__(256)
@@ -158,9 +158,9 @@ __global__ void __launch_bounds__(256)
   }
 }
 
-// The sums of a slab's part of THREADS columns, from those above it and those before each block. A thread has one block
-// of one of GROUP rows, then a column of these.
-constexpr int GROUP = 8, PADDED = THREADS + THREADS / LANES;  // blocks lie apart: their stores go to different banks
+// The table of THREADS columns of a slab, from the sums above it and before each block. A thread sums one block of one
+// of GROUP rows, then a column of these rows.
+constexpr int GROUP = 8, PADDED = THREADS + THREADS / LANES;  // padding: stores of blocks go to different banks
 template <typename T, typename S>
 __global__ void __launch_bounds__(THREADS)
     sweep(const S* above, long long slabs, long long above_cols, const T* src, long long rows, long long cols,
@@ -182,7 +182,7 @@ __global__ void __launch_bounds__(THREADS)
       block_sums(begin, end, src + y * cols + x, found);
 #pragma unroll
       for (int i = 0; i < LANES; ++i) sums[i] = S(found[i]) + start;
-    } else {  // one after the other
+    } else {  // sequentially
       S total = start;
 #pragma unroll
       for (int i = 0; i < LANES; ++i) {

@@ -1,7 +1,7 @@
 """Sums of all pixels above and to the left. The parts are slabs of rows; row ``s`` of ``src`` has the column sums
 of all rows above slab ``s``.
 
-Floats are summed in one order, however the slabs are shared out: rows in blocks of `LANES`, slabs of a fixed height.
+Floats are summed in one order, however the slabs are distributed: rows in blocks of `LANES`, slabs of a fixed height.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.lanes import _address, _load, _splat, _store
 
 LANES = 8
-BYTES = 32  # that `add_bytes` takes at once: four times as many as 64-bit sums fit into a vector
+BYTES = 32  # that `add_bytes` sums at once: four vectors of 64-bit sums
 
 
 @kernel
@@ -31,7 +31,7 @@ def fill(src, dst, top, bottom, image, step, height):
 
 @kernel
 def add_sums(line, above, out, step):
-    """``above`` and the sums of ``line`` up to each pixel, channel by channel."""
+    """``above`` plus the prefix sums of ``line``, by channel."""
     number = out.dtype.type
     if step > 1:
         for channel in range(step):
@@ -44,7 +44,7 @@ def add_sums(line, above, out, step):
     done = add_blocks_of_bytes(line, above, out)
     if done:
         total = number(out[done - 1] - above[done - 1])
-    zero = number(step - 1)  # not known to LLVM, which shifts in constant zeros by a slow instruction
+    zero = number(step - 1)  # hidden from LLVM, which shifts in constant zeros by a slow instruction
     whole = out.size // LANES * LANES
     for x in range(done, whole, LANES):
         total = add_block(line, above, out, x, total, zero)
@@ -54,7 +54,7 @@ def add_sums(line, above, out, step):
 
 
 def add_blocks_of_bytes(line, above, out):
-    """Apply `add_sums` to as many whole blocks of bytes as there are, and return where they end."""
+    """Apply `add_sums` to all whole blocks of bytes; returns where they end."""
     raise NotImplementedError
 
 
@@ -75,9 +75,9 @@ def _add_blocks_of_bytes(line, above, out):
 
 @intrinsic
 def add_bytes(_context, line, above, out, at, total):
-    """Apply `add_sums` to the `BYTES` elements after those of the sum ``total``, and return the new sum.
+    """Apply `add_sums` to `BYTES` elements, with the sum ``total`` before them; returns the new sum.
 
-    Sums of `LANES` neighbours fit into 16 bits.
+    Sums of `LANES` neighbours fit 16 bits.
     """
 
     def build(context, builder, signature, arguments):
@@ -109,7 +109,7 @@ def add_bytes(_context, line, above, out, at, total):
 
 @intrinsic
 def add_block(_context, line, above, out, at, total, zero):
-    """Apply `add_sums` to the `LANES` elements after those of the sum ``total``, and return the new sum."""
+    """Apply `add_sums` to `LANES` elements, with the sum ``total`` before them; returns the new sum."""
 
     def build(context, builder, signature, arguments):
         values, held_above, held_out, at, total, zero = arguments

@@ -1,7 +1,7 @@
-"""First the sums along what stands above each slab.
+"""First, prefix sums along the column sums above each slab.
 
-Of one channel, sums before each block of a row, then each slab's sums in tiles; of several, sums along the rows of the
-slabs, then down the rows of each.
+Then, for one channel, sums before each block of a row, then each slab's table in tiles; for several channels, prefix
+sums along the rows of the slabs, then down their rows.
 """
 
 from gpuimg.kernels.lib.rows_launch import THREADS

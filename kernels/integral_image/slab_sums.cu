@@ -2,7 +2,7 @@
 // instances: slab_sums<I, long long>; slab_sums<F, double>
 #include "slabs.cuh"
 
-// The sum of each column of a slab of `height` rows, from its first row to its last.
+// The sum of each column of a slab of `height` rows, from top to bottom.
 template <typename T, typename U>
 __global__ void slab_sums(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                           long long top, long long bottom, long long height) {

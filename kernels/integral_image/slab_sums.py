@@ -1,4 +1,4 @@
-"""The sum of each column of a slab of ``height`` rows: row ``s`` of ``dst`` has those of slab ``s``."""
+"""Sums of the columns of slabs of ``height`` rows: row ``s`` of ``dst`` has those of slab ``s``."""
 
 import numpy as np
 from numba import types
@@ -7,11 +7,11 @@ from numba.extending import overload
 from gpuimg.kernels.lib.borders import kernel
 
 PIECE = 1024  # columns whose sums stay in the first-level cache
-EXACT_ROWS = {1: 257, 2: 32768}  # this many values of 8 bits add up in 16, and of 16 bits in 32
+EXACT_ROWS = {1: 257, 2: 32768}  # sums of as many 8-bit values fit 16 bits, of 16-bit values 32 bits
 
 
 def sums_of_few(src, count):
-    """Zeros to add up to `EXACT_ROWS` values each in: slabs have fewer."""
+    """Zeros of a type that holds sums of `EXACT_ROWS` values: slabs have fewer rows."""
 
 
 @overload(sums_of_few)

@@ -1,7 +1,7 @@
 // launch: tile 128x1, pixels 1x1
 // instances: sums_before<long long, long long>; sums_before<double, double>
 
-// For each row the sum of all rows above it: a thread for each column.
+// Exclusive prefix sums over the rows: one thread per column.
 template <typename T, typename U>
 __global__ void sums_before(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                             long long dst_cols, long long first, long long last) {

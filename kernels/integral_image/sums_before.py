@@ -1,4 +1,4 @@
-"""For each row the sum of all rows above it. The parts are blocks of columns."""
+"""Exclusive prefix sums over the rows. The parts are blocks of columns."""
 
 from gpuimg.kernels.lib.borders import kernel
 

@@ -1,4 +1,4 @@
-"""A thread for each column of the blocks of columns."""
+"""One thread per column of the blocks of columns."""
 
 from gpuimg.kernels.lib.rows_launch import fill_columns
 

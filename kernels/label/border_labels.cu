@@ -2,7 +2,7 @@
 // instances: border_labels<int, unsigned int>
 #include "columns.cuh"
 
-// Marks the labels that lie within `buffer` pixels of the image's outermost ones in bits that are 0 before.
+// Marks labels within `buffer` pixels of the image's outermost ones, in bits that are 0 at first.
 template <typename T, typename U>
 __global__ void border_labels(const T* src, long long rows, long long cols, U* bits, long long bit_rows, long long words,
                               long long top, long long bottom, long long step, long long buffer) {

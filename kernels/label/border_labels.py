@@ -1,5 +1,5 @@
-"""Which labels lie within ``buffer`` pixels of the image's outermost ones, as bits: that of a label is at
-``label * step + channel``. All is one part: it is little work."""
+"""Labels within ``buffer`` pixels of the image's outermost ones, as bits: that of a label is at ``label * step +
+channel``. All is one part, as it is little work."""
 
 import numpy as np
 

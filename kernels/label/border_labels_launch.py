@@ -1,4 +1,4 @@
-"""Bits that are 0, then those of the labels."""
+"""Clears the bits, then sets those of the labels."""
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 

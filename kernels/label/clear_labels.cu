@@ -3,7 +3,7 @@
 // instances: clear_labels<unsigned int, unsigned int>
 #include "columns.cuh"
 
-// `value` in place of the pixels whose labels are marked in `bits`, see border_labels.
+// Sets pixels whose labels are marked in `bits` to `value`; see border_labels.
 template <typename T, typename U>
 __global__ void clear_labels(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                              long long top, long long bottom, const int* labels, long long label_rows,

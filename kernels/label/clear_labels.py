@@ -1,4 +1,4 @@
-"""``value`` in place of the pixels whose labels are marked in ``bits``, see `border_labels`."""
+"""Sets pixels whose labels are marked in ``bits`` to ``value``; see `border_labels`."""
 
 import numpy as np
 

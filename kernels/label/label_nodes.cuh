@@ -1,6 +1,6 @@
-// Where a pixel's node lies in the table of `label_slabs`: parts are slabs of `height` rows of one channel, those of a
-// channel follow each other, and in a part the pixels follow a header. So nodes of one channel are in raster order. The
-// table has fewer than 2**31 numbers.
+// Layout of the nodes of `label_slabs`: parts are slabs of `height` rows of one channel, those of a channel are
+// consecutive, and each has a header, then a node per pixel. So nodes of one channel are in raster order. The table has
+// fewer than 2**31 numbers.
 #pragma once
 
 constexpr int COUNT = 0, ROOTS = 2, HEADER = 4;  // as in runs.py: the end of a part's nodes, its number of roots

@@ -2,7 +2,7 @@
 // instances: labels_before<int>; label_pixels<int>
 #include "label_nodes.cuh"
 
-// How many components begin before each part, in its channel: a warp to each channel.
+// The number of components that begin before each part, in its channel: one warp per channel.
 template <typename U>
 __global__ void __launch_bounds__(32) labels_before(const U* nodes, long long parts, long long stride, U* before,
                                                     long long count, long long slabs) {

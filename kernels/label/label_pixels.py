@@ -1,4 +1,4 @@
-"""Writes labels, out of the numbered roots of `label_roots`: a part for each slab of each channel."""
+"""Writes labels from the numbered roots of `label_roots`: a part for each slab of each channel."""
 
 import numpy as np
 from numba import types
@@ -36,7 +36,7 @@ def fill(src, dst, top, bottom, image, step, height):
 
 @kernel
 def labels_before(nodes, slabs):
-    """How many components begin before each slab, in its channel."""
+    """The number of components that begin before each slab, in its channel."""
     before = np.empty(nodes.shape[0], np.int32)
     for part in range(nodes.shape[0]):
         before[part] = before[part - 1] + nodes[part - 1, ROOTS] if part % slabs else 0
@@ -45,15 +45,15 @@ def labels_before(nodes, slabs):
 
 @kernel
 def write(nodes, stride, before, node, last, values, starts, count, out):
-    """One row of labels; ``node`` is its first run, and the next row's is given. From ``last`` on there are none: an
-    image that changes meanwhile may have more runs than were found before."""
+    """Write one row of labels; ``node`` is its first run. Returns the next row's first run. From ``last`` on there are
+    none: an image that changes concurrently may have more runs than were found before."""
     for run in range(count):
         start, end = np.int64(starts[np.uintp(run)]), np.int64(starts[np.uintp(run + 1)])
         label = np.int32(0)
         if values[np.uintp(start)] != 0 and node < last:
             label = label_of(nodes, stride, before, node)
             node += 1
-        # Whole vectors, as long as they stay in the row: what is too much is written over by the next run.
+        # Whole vectors, as long as they stay in the row: the next run overwrites the excess.
         while start < end and start + LANES <= out.size:
             store_lanes(out, start, label)
             start += LANES

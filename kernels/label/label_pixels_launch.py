@@ -1,4 +1,4 @@
-"""The numbers of components before each part, then the labels."""
+"""The number of components before each part, then the labels."""
 
 import numpy as np
 

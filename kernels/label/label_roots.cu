@@ -2,7 +2,7 @@
 // instances: label_roots<int, int>
 #include "label_nodes.cuh"
 
-// Numbers the roots of each part, a block to each: the one with n before it gets -1 - n. In place.
+// Numbers the roots of each part, one block per part: the root with n before it gets -1 - n. In place.
 template <typename T, typename U>
 __global__ void __launch_bounds__(1024) label_roots(const T* src, long long rows, long long cols, U* dst,
                                                     long long dst_rows, long long stride, long long top, long long bottom) {
@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(1024) label_roots(const T* src, long long rows
       found[k] = __ballot_sync(0xffffffffu, node < end && nodes[node] == base + node);
       total += __popc(found[k]);
     }
-    // Two sets of totals in turn: the next one is written while this one may still be read.
+    // Double buffering: the next totals are written while these may still be read.
     if (lane == 0) totals[turn][warp] = total;
     __syncthreads();
     int sum = totals[turn][lane];

@@ -1,5 +1,5 @@
-"""Unites the components of neighbouring slabs, as in `runs`, in place. A part is a group of slabs of a channel:
-seams between smaller groups in it, of ``span`` slabs each, are gone over; those within them have been already."""
+"""Unites the components of adjacent slabs, see `runs`, in place. A part is a group of slabs of a channel: components
+are united across the seams between its smaller groups, of ``span`` slabs each, whose inner seams are already done."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def fill(src, dst, top, bottom, image, step, height, reach, span, group):
             place = (channel * slabs + slab) * dst.shape[1]
             above_it = place - dst.shape[1]
             node_above = above_it + nodes[above_it + LAST_ROW]
-            # If the image changes meanwhile, there may be more runs than have nodes.
+            # If the image changes concurrently, there may be more runs than nodes.
             find_runs(above, starts, upper)
             end_runs(upper, nodes[above_it + COUNT] - nodes[above_it + LAST_ROW])
             count = min(find_runs(below, starts, lower), np.int64(nodes[place + COUNT] - HEADER))

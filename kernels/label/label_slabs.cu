@@ -3,10 +3,10 @@
 #include "label_nodes.cuh"
 #include "unions.cuh"
 
-// Connected components of equal values other than 0, of the whole image: each pixel's node takes the number of an earlier
-// node of its component, or its own where it is the first one, the root; 0 in the background.
+// Connected components of equal nonzero values, for the whole image: each pixel's node is set to the index of an
+// earlier node of its component, or to its own index if it is the first one, the root; 0 in the background.
 
-// Within tiles of 32 x 32 pixels, a warp to each: a row's runs of equal values are united with those of the row above.
+// Step 1, within tiles of 32 x 32 pixels, one warp per tile: unite a row's runs with those of the row above.
 template <typename T>
 __global__ void __launch_bounds__(256, 2) tiles(const T* src, long long rows, long long cols, int* nodes, long long parts,
                                              long long stride, long long step, long long height, long long reach) {
@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(256, 2) tiles(const T* src, long long rows, lo
     const int lines = int(min(rows - top, 32ll));
     const bool inside = left + lane < pixels;
     const T* p = src + top * cols + (left + lane) * step + channel;
-    // Node of this tile's first pixel in a row, in the lane of the row's number.
+    // The node of this tile's first pixel in the row of the lane's number.
     const int place = first_of_row(channel, min(top + lane, rows - 1), slabs, height, pixels, stride) + int(left);
     if (left == 0 && lane < lines && (top + lane) % height == 0) {
       const long long part = channel * slabs + (top + lane) / height, last = min(rows - top - lane, height);
@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(256, 2) tiles(const T* src, long long rows, lo
       __syncwarp();
       const bool touches = y > 0 && value != 0 && value == upper;
       const Word32 all_touch = __ballot_sync(ALL_LANES, touches);
-      // The first pixel of two runs side by side unites them.
+      // Two overlapping runs are united at their first common pixel.
       const Word32 goes_on = (all_touch << 1) & ~all_starts & ~starts_above;
       if (touches && !(goes_on >> lane & 1)) unite<Fresh>(table, own, (y - 1) * 32 + start_above);
       if (reach == 1) {
@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(256, 2) tiles(const T* src, long long rows, lo
       upper = value;
       start_above = start;
       starts_above = all_starts;
-      // Whether a pixel is in the background, and its run, until its root is known.
+      // The background mark, or the pixel's run until its root is known.
       if (value == 0) table[y * 32 + lane] = -1;
       else if (!starts) table[y * 32 + lane] = own;
     }
@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(256, 2) tiles(const T* src, long long rows, lo
   }
 }
 
-// Then across the borders of tiles: a thread for each pixel right of a border or below one, for each channel.
+// Step 2, across the borders of tiles: one thread per pixel right of or below a border, and channel.
 template <typename T>
 __global__ void __launch_bounds__(256, 2) borders(const T* src, long long rows, long long cols, int* nodes, long long parts,
                                                long long stride, long long step, long long height, long long reach) {
@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(256, 2) borders(const T* src, long long rows, 
     const T value = *at;
     if (value == T(0)) continue;
     const int node = first_of_row(channel, row, slabs, height, pixels, stride) + int(x);
-    // One step over the border and one along it, in elements and in pixels.
+    // One step across the border and one along it, in elements and in pixels.
     const long long over = beside ? -step : -cols, along = beside ? cols : step;
     const long long position = beside ? row : x, end = beside ? rows : pixels;
     const auto join = [=](long long by) {
@@ -98,7 +98,7 @@ __global__ void __launch_bounds__(256, 2) borders(const T* src, long long rows, 
       unite<Cached>(nodes, node, first_of_row(channel, to, slabs, height, pixels, stride) + int(col));
     };
     if (at[over] == value) {
-      // The pixels before in the same two tiles have united them already.
+      // The previous pixels in the same two tiles have united them already.
       if (position % 32 == 0 || at[-along] != value || at[over - along] != value) join(0);
       continue;
     }

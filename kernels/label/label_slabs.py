@@ -1,4 +1,4 @@
-"""The runs of each slab and which of them are connected, as in `runs`: a part for each slab of each channel."""
+"""The runs of each slab and their components, see `runs`: a part for each slab of each channel."""
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def fill(src, dst, top, bottom, step, height, reach):
 
 @kernel
 def settle(nodes, base):
-    """Let every run know its root, in the whole table, where the slab begins at ``base``."""
+    """Point each run to its root in the whole table, in which the slab begins at ``base``."""
     for node in range(HEADER, nodes[COUNT]):
         first = nodes[node]
         nodes[node] = base + node if first == node else nodes[first]

@@ -1,4 +1,4 @@
-"""Components within tiles, then across their borders: of the whole image, so that `label_seams` has nothing to do."""
+"""Components within tiles, then across their borders, for the whole image: `label_seams` has nothing left to do."""
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 

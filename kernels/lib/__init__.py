@@ -1,1 +1,1 @@
-"""What kernels share: borders, vectors, rows, reductions, runs of pixels, and the loops that call other kernels."""
+"""Shared code of kernels: borders, vectors, rows, reductions, runs of pixels, and loops that call other kernels."""

@@ -28,7 +28,7 @@ def store_word(_context, address, word):
 
 @intrinsic(prefer_literal=True)
 def words_on_stack(_context, count):
-    """The address of so many words, a constant, which last as long as the function runs."""
+    """The address of ``count`` words on the stack, a constant, valid until the function returns."""
 
     def build(_context, builder, _signature, _arguments):
         return builder.ptrtoint(cgutils.alloca_once(builder, WORD, size=WORD(count.literal_value)), WORD)
@@ -38,7 +38,7 @@ def words_on_stack(_context, count):
 
 @intrinsic
 def call_with(_context, function, argument):
-    """Call a C function of one word, or of none, which it does not look at; it returns a word."""
+    """Call a C function that takes one word, or ignores it, and returns a word."""
 
     def build(_context, builder, _signature, arguments):
         function = ir.FunctionType(WORD, [WORD]).as_pointer()
@@ -49,7 +49,7 @@ def call_with(_context, function, argument):
 
 @intrinsic
 def is_set(_context, flag):
-    """Whether the word at an address is not 0, read anew each time: another thread may set it."""
+    """Whether the word at an address is nonzero; reloaded each time, as another thread may set it."""
 
     def build(_context, builder, _signature, arguments):
         place = builder.inttoptr(arguments[0], WORD.as_pointer())
@@ -60,8 +60,8 @@ def is_set(_context, flag):
 
 @intrinsic
 def copy_elements(_context, source, target):
-    """Copy as many elements as ``target`` has, by the C library: it aligns what it writes, which a loop does not. Both
-    have no gaps, and lie apart."""
+    """Copy ``target.size`` elements by the C library's memcpy, which aligns its stores; a loop does not. Both arrays
+    are contiguous and do not overlap."""
 
     def build(context, builder, signature, arguments):
         arrays = zip(kinds, arguments, strict=True)
@@ -78,7 +78,7 @@ def copy_elements(_context, source, target):
 
 @intrinsic
 def call_entry(_context, entry, slots, top, bottom):
-    """Fill rows by a compiled kernel, and return 1, or 0 where it had no memory."""
+    """Fill rows by a compiled kernel; returns 1, or 0 if it ran out of memory."""
 
     def build(_context, builder, _signature, arguments):
         function = ir.FunctionType(WORD, [WORD] * 3).as_pointer()
@@ -88,7 +88,7 @@ def call_entry(_context, entry, slots, top, bottom):
 
 
 def joined(parts):
-    """Arguments of which the arrays come as pointers and shapes."""
+    """Arguments, with arrays rebuilt from pointers and shapes."""
     raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""What lies beyond an image's edge, written once: folding of indices, and padded rows so that inner loops need none."""
+"""Border modes: folding of indices, and padded rows so that inner loops need no folding."""
 
 from gpuimg.images import MODES
 from gpuimg.kernels.lib.functions import kernel
@@ -11,7 +11,7 @@ CONSTANT = MODES["constant"].code
 
 @kernel
 def fold(index, length, mode):
-    """The index inside [0, length) whose value stands at ``index``; -1 where the constant does."""
+    """Fold ``index`` into [0, length) by the border mode; -1 for the constant."""
     if 0 <= index < length:
         return index
     if mode == CONSTANT:
@@ -29,8 +29,8 @@ def fold(index, length, mode):
 
 @kernel
 def pad_row(src, row, padded, before, after, step, mode, cval):
-    """Copy row ``row`` of the image, which may lie beyond its edge, into ``padded`` with ``before`` and ``after``
-    pixels of border around it. ``padded`` may be of a wider type; it needs ``(before + after) * step + src.shape[1]``
+    """Copy row ``row`` of the image, which may be beyond its edge, into ``padded`` with ``before`` and ``after``
+    pixels of border. ``padded`` may have a wider type; it needs ``(before + after) * step + src.shape[1]``
     elements."""
     rows, width = src.shape
     cols = width // step

@@ -1,13 +1,13 @@
-"""Several kernels one after the other for a few rows at a time, so that what lies between them stays in the cache; or
-one kernel or several for all images of a stack.
+"""Run several kernels in sequence on a few rows at a time, so that intermediate rows stay in the cache; or run one or
+more kernels on all images of a stack.
 
-Each row of the plan is a kernel: its compiled entry, the address and number of its argument slots, which row of the
-plan makes its image (-1: it lies in memory as a whole), how many rows of it are needed above and below, the bytes in a
-row of its result (0: it goes to memory as a whole), and the slot and the maker of another image besides the first (-1:
-none). A kernel stands below those it depends on; the last one makes the result.
+Each row of the plan is a kernel: its compiled entry, the address and number of its argument slots, the plan row that
+produces its image (-1: the whole image is in memory), the halo in rows above and below, the bytes per row of its
+result (0: the whole result is in memory), and the slot and the producer of a second image (-1: none). A kernel comes
+after those it depends on; the last one makes the result.
 
-Each column of ``places`` is an array that is another one for each image: its kernel's row in the plan, its slot there,
-and then its address for each image.
+Each column of ``places`` is an array that differs between images: its kernel's row in the plan, its slot there, then
+its address for each image.
 """
 
 import numpy as np
@@ -18,14 +18,14 @@ from gpuimg.kernels.lib.scratch import LINE
 
 ENTRY, SLOTS, COUNT, SOURCE, HALO, ROW_BYTES, BESIDE_SLOT, BESIDE = range(8)
 SRC, DST = 0, 3  # slots: an image is its address and its shape
-STAGE, SLOT, ADDRESSES = range(3)  # rows of the places; the addresses follow one another
+STAGE, SLOT, ADDRESSES = range(3)  # rows of ``places``; one row of addresses for each image
 
 
 @kernel
 def fill(plan, places, top, bottom, stop, rows, at_once):
-    """Rows [top, bottom) of the results of the last kernel, ``at_once`` at a time, of images of ``rows`` rows each.
+    """Compute rows [top, bottom) of the last kernel's results, ``at_once`` at a time, for images of ``rows`` rows each.
 
-    Leaves off between two kernels once the flag at ``stop`` is set: a row may be millions of pixels wide.
+    Returns early, between two kernels, once the flag at ``stop`` is set: a row may be millions of pixels wide.
     """
     count = len(plan)
     starts, size = lay_out(plan, at_once, rows)
@@ -49,7 +49,7 @@ def fill(plan, places, top, bottom, stop, rows, at_once):
             for place in range(places.shape[1]):
                 if places[STAGE, place] == stage:
                     slots[places[SLOT, place]] = places[ADDRESSES + image, place]
-            # An array of which some rows are there has the address that its row 0 would have.
+            # An array that holds only some rows is addressed by where its row 0 would be.
             origins[stage] = base + starts[stage] - lows[stage] * plan[stage, ROW_BYTES]
             if plan[stage, SOURCE] >= 0:
                 slots[SRC] = origins[plan[stage, SOURCE]]
@@ -59,12 +59,12 @@ def fill(plan, places, top, bottom, stop, rows, at_once):
                 slots[DST] = origins[stage]
             if not call_entry(plan[stage, ENTRY], slots.ctypes.data, lows[stage], highs[stage]):
                 raise MemoryError("a kernel of the chain had no room for its scratch rows")
-    scratch[0] = behind_flag[0] = 0  # Numba lets an array go after its last use, and an address is none
+    scratch[0] = behind_flag[0] = 0  # Numba frees an array after its last use, and an address does not count as one
 
 
 @kernel
 def lay_out(plan, at_once, rows):
-    """Where the rows of each stage begin, and the bytes of all."""
+    """The offset of each stage's rows, and the total number of bytes."""
     count = len(plan)
     reach, starts = np.zeros(count, np.int64), np.zeros(count, np.int64)
     size = 0
@@ -81,7 +81,7 @@ def lay_out(plan, at_once, rows):
 
 @kernel
 def span(plan, top, bottom, rows, lows, highs):
-    """The rows that each stage is to make for the rows [top, bottom) of the result."""
+    """The rows that each stage computes for rows [top, bottom) of the result."""
     lows[:], highs[:] = rows, 0
     lows[-1], highs[-1] = top, bottom
     for stage in range(len(plan) - 1, -1, -1):

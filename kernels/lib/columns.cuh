@@ -1,7 +1,7 @@
 // The loop over a thread's elements in kernels launched as "tile 32x8, pixels 4x1".
 #pragma once
 
-// Calls fill(row, x) for the four columns of a thread; a warp's columns are neighbours, so that its stores join.
+// Calls fill(row, x) for the four columns of a thread; a warp's columns are adjacent, so its stores coalesce.
 template <typename Fill>
 __device__ __forceinline__ void each_column(long long cols, long long top, long long bottom, Fill fill) {
   const long long row = top + (long long)blockIdx.y * blockDim.y + threadIdx.y;

@@ -1,4 +1,4 @@
-"""The same bytes elsewhere."""
+"""A copy of the image."""
 
 from gpuimg.kernels.lib.addresses import copy_elements
 from gpuimg.kernels.lib.borders import kernel

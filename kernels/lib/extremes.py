@@ -1,5 +1,5 @@
-"""The minimum or maximum of values that stand at several places, for whole rows of pixels: vector operations whose
-number of places is known at run time only."""
+"""Elementwise minimum or maximum of several rows of pixels, as vector operations; the number of rows is known only at
+run time."""
 
 import numpy as np
 from llvmlite import ir
@@ -24,7 +24,7 @@ def _elements_at_once(target):
 
 
 def _better(builder, dtype, one, other, greatest, ordered):
-    """The smaller (greater) of two vectors' elements; NaN where either is one, unless all are known to be ordered."""
+    """Elementwise minimum (maximum) of two vectors; NaN where either is NaN, unless all are known to be ordered."""
     sign = ">" if greatest else "<"
     if not isinstance(dtype, types.Float):
         compare = builder.icmp_signed if dtype.signed else builder.icmp_unsigned
@@ -36,7 +36,7 @@ def _better(builder, dtype, one, other, greatest, ordered):
 
 
 def _chooser(blocks, greatest, ordered, single=False):
-    """An intrinsic that makes ``blocks`` vectors of extremes, or a single one; see `extremes`."""
+    """An intrinsic that computes ``blocks`` vectors of extremes, or a single value; see `extremes`."""
 
     @intrinsic
     def apply(_context, addresses, at, target):
@@ -88,7 +88,7 @@ def _extremes(greatest, ordered):
         while x + pixels <= count:
             block(addresses, x, target)
             x += pixels
-        if x < count and count >= pixels:  # again some that are done, instead of single ones
+        if x < count and count >= pixels:  # overlap the previous vector instead of a scalar tail
             block(addresses, count - pixels, target)
             x = count
         while x < count:
@@ -105,8 +105,8 @@ _least_ordered, _greatest_ordered = (_extremes(greatest, ordered=True) for great
 def extremes(addresses, target, greatest, ordered):
     """``target[x]``: the minimum (maximum) of the values ``x`` elements after each address, of the target's dtype.
 
-    NaN where any is one, unless ``ordered`` says that there is none, except at the first address. Only that one may be
-    the target's.
+    NaN where any value is NaN, unless ``ordered``, which asserts that only the first address may hold NaN. Only the
+    first address may be the target's.
     """
     raise NotImplementedError
 
@@ -159,8 +159,8 @@ def _is_ordered(line):
 
 @intrinsic
 def row_extremes(_context, line):
-    """The minimum and maximum of a row's first whole vectors, how many values those are, and whether none is
-    NaN; with a NaN the extremes are arbitrary."""
+    """The minimum and maximum of a row's leading whole vectors, the number of these values, and whether none is NaN;
+    with a NaN the extremes are arbitrary."""
     dtype = line.dtype
     pixels = VECTOR_BYTES * 8 // dtype.bitwidth
     result = types.Tuple((dtype, dtype, types.int64, types.boolean))
@@ -207,7 +207,7 @@ def row_extremes(_context, line):
 
 
 def _folded(builder, vector, combine):
-    """One value out of a vector's, by halves."""
+    """Reduce a vector to one value, by halves."""
     none = ir.Constant(vector.type, ir.Undefined)
     half = vector.type.count // 2
     while half:

@@ -1,4 +1,4 @@
-"""The functions that kernels consist of."""
+"""Decorators for the functions of kernels."""
 
 import hashlib
 import inspect
@@ -13,10 +13,10 @@ compiled = partial(numba.njit, error_model="numpy", nogil=True, no_cpython_wrapp
 
 
 def kernel(function):
-    """A function for kernels to call.
+    """Compile a function that kernels call.
 
-    What processes have compiled meets in one by way of the disk cache, where the linker takes equal names for equal
-    code: a function that another one makes gets a name that says out of what.
+    Code compiled by several processes meets in one process through the disk cache, and the linker takes equal names
+    for equal code: so a function made by another one is named after what it was made from.
     """
     if function.__closure__:
         digest = hashlib.sha256(repr(_content(function)).encode()).hexdigest()
@@ -25,7 +25,7 @@ def kernel(function):
 
 
 def _content(value):
-    """What a function is made of: its name, and the values that it keeps of the function that made it."""
+    """What identifies a function: its name, and the values that it captures from the function that made it."""
     value = inspect.unwrap(value) if callable(value) else value
     if isinstance(value, dict):
         return sorted((repr(_content(key)), _content(each)) for key, each in value.items())

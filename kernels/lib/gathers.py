@@ -1,7 +1,7 @@
-"""Weighted sums of samples from tables, for vectors of pixels: what `resample` is made of.
+"""Weighted sums of samples given by tables, for vectors of pixels: the building blocks of `resample`.
 
-The samples of sixteen (or eight) neighbouring output pixels lie close together. AVX-512 picks them out of a few vectors
-by an instruction or two; machines without it take them one by one.
+The samples of sixteen (or eight) neighbouring output pixels are close together. AVX-512 picks them from a few vectors
+in an instruction or two; machines without it load them one by one.
 """
 
 from llvmlite import ir
@@ -14,21 +14,21 @@ from gpuimg.kernels.lib.lanes import _address, _load, _rounded, _splat, _store, 
 from gpuimg.kernels.lib.pixels import times_alpha
 
 ROW_PIXELS = 64  # that `weigh_rows` sums at once
-HALVED = (0, 64, 32, 16, 16)  # pixels that a `halver` makes at once, by their channels
-REAL_BYTES = 256  # that `weigh_real_block` makes at once
+HALVED = (0, 64, 32, 16, 16)  # pixels that a `halver` computes at once, by number of channels
+REAL_BYTES = 256  # that `weigh_real_block` computes at once
 LINES = 4  # whose pixels are picked at once, by the same tables
 
 INT16, INT32, INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 
 
-# Elements of two vectors of 32 words, in pairs: of the lower and the upper half of each 128 bits, as they are packed.
+# Elements of two vectors of 32 words in pairs, from the lower and the upper half of each 128-bit lane, as packing does.
 INTERLEAVED = [
     [8 * (lane // 8) + 4 * upper + lane % 8 // 2 + 32 * (lane % 2) for lane in range(32)] for upper in range(2)
 ]
 
 
 class _Taps:
-    """The rows of an image of bytes that a sum is made of, from column ``x`` on, and their weights."""
+    """The rows of a uint8 image that contribute to a sum, from column ``x`` on, and their weights."""
 
     def __init__(self, context, builder, image, rows, weights, x):
         kind, array = image
@@ -48,8 +48,8 @@ class _Taps:
 
 @intrinsic
 def weigh_rows(_context, src, rows, weights, bits, x, line):
-    """``line[x : x + 64]`` becomes the sum of ``weights[k] * src[rows[k], x : x + 64]``, with so many bits of a
-    fraction: in a 16-bit line minus `bias`, in a 32-bit one as it is. The weights are 16384ths, int32."""
+    """Set ``line[x : x + 64]`` to the sum of ``weights[k] * src[rows[k], x : x + 64]``, with ``bits`` fractional bits;
+    minus `bias` in a 16-bit line, unbiased in a 32-bit one. The weights are 16384ths, int32."""
 
     def build(context, builder, signature, arguments):
         image, rows_, weights_, bits, x, line_ = arguments
@@ -62,7 +62,7 @@ def weigh_rows(_context, src, rows, weights, bits, x, line):
         with cgutils.for_range(builder, tapped.count) as loop:
             at = tapped.pixels(loop.index)
             values = builder.zext(_load(builder, at, ir.VectorType(ir.IntType(8), ROW_PIXELS), 1), wide)
-            # Weights fit into 16 bits: so known, a multiplication is one instruction.
+            # Weights fit 16 bits: once the compiler knows, a multiplication is one instruction.
             known = builder.sext(builder.trunc(tapped.weight(loop.index), INT16), INT32)
             product = builder.mul(values, _splat(builder, known, ROW_PIXELS))
             builder.store(builder.add(builder.load(total), product), total)
@@ -79,7 +79,7 @@ def weigh_rows(_context, src, rows, weights, bits, x, line):
 
 @intrinsic
 def weigh_row_pairs(_context, src, rows, weights, bits, x, line):
-    """`weigh_rows` into a 16-bit line, two rows by one multiplication."""
+    """`weigh_rows` into a 16-bit line, two rows per multiplication."""
 
     def build(context, builder, signature, arguments):
         image, rows_, weights_, bits, x, line_ = arguments
@@ -99,7 +99,7 @@ def weigh_row_pairs(_context, src, rows, weights, bits, x, line):
             return [builder.zext(_load(builder, start, ir.VectorType(ir.IntType(8), 32), 1), words) for start in starts]
 
         def add(one, other, first, second):
-            """Products of two rows, of which the second's weight may be 0, as the first's are."""
+            """Add the products of two rows; the second weight may be 0."""
             low = builder.and_(first, INT32(0xFFFF))
             both = builder.or_(low, builder.shl(second, INT32(16)))
             weight = builder.bitcast(_splat(builder, both, 16), words)
@@ -136,8 +136,8 @@ def weigh_row_pairs(_context, src, rows, weights, bits, x, line):
 
 
 def halver(step):
-    """An intrinsic: some pixels of uint8 with so many channels, from element ``x`` on, become the means of two by
-    two neighbours in two rows, of which halves are rounded upwards."""
+    """An intrinsic that computes uint8 pixels of ``step`` channels, from element ``x`` on, as means of 2 x 2 neighbours
+    in two rows, halves rounded up."""
 
     @intrinsic
     def halve(_context, upper, lower, x, target):
@@ -151,7 +151,7 @@ def halver(step):
                 for each in [sums if step == 1 else ir.VectorType(ir.IntType(8), 2 * count)]
             ]
             total = _whole(sums, 2)
-            if step == 1:  # both neighbours in one number of 16 bits
+            if step == 1:  # both neighbours in one 16-bit number
                 for pairs in held:
                     total = builder.add(total, builder.and_(pairs, _whole(sums, 255)))
                     total = builder.add(total, builder.lshr(pairs, _whole(sums, 8)))
@@ -175,7 +175,7 @@ halve_1, halve_2, halve_3, halve_4 = map(halver, (1, 2, 3, 4))
 
 
 class _Mean:
-    """A weighted mean of vectors, summed one after the other. Of floats it is kept in the range of its samples, which
+    """A weighted mean of vectors, summed sequentially. A mean of floats is clipped to the range of its samples, which
     rounding may leave; the range is widened on both sides by ``overshoot`` times its length."""
 
     def __init__(self, builder, weight, sample, of):
@@ -211,8 +211,8 @@ class _Mean:
 
 
 def block_weigher(step):
-    """An intrinsic: `REAL_BYTES` of a float line, from ``x`` on, become the mean of ``src[rows[k], x:]`` by
-    ``weights[k]``. With a ``step``, colours of bytes count times alpha, the last of so many channels."""
+    """An intrinsic that sets `REAL_BYTES` of a float line, from ``x`` on, to the mean of ``src[rows[k], x:]`` weighted
+    by ``weights[k]``. With a ``step``, uint8 colours are multiplied by alpha, the last of ``step`` channels."""
 
     @intrinsic
     def weigh_block(_context, src, rows, weights, overshoot, x, line):
@@ -254,8 +254,8 @@ weigh_real_block, weigh_colors_of_2, weigh_colors_of_4 = map(block_weigher, (0, 
 
 @intrinsic
 def weigh_shared_block(_context, src, rows, weights, x, lines):
-    """`REAL_BYTES` of each of `LINES` float lines, from ``x`` on, become the sums of ``src[rows[line, k], x:]``, whole
-    numbers, by ``weights[line, k]``. The rows of a line follow each other, and each is converted once for all lines."""
+    """Set `REAL_BYTES` of each of `LINES` float lines, from ``x`` on, to the sums of ``src[rows[line, k], x:]``,
+    integers, weighted by ``weights[line, k]``. The rows of a line are consecutive; each is converted once for all."""
 
     def build(context, builder, signature, arguments):
         image, rows_, weights_, x, lines_ = arguments
@@ -269,7 +269,7 @@ def weigh_shared_block(_context, src, rows, weights, x, lines):
         taps = cgutils.unpack_tuple(builder, context.make_array(rows)(context, builder, rows_).shape)[1]
         origin = builder.ptrtoint(pixels.data, INT64)
         firsts = [_element(context, builder, rows, rows_, INT64(line), INT64(0)) for line in range(LINES)]
-        # To -0 the first addend is added unchanged, the sign of a zero included.
+        # -0 plus the first addend is the addend, including the sign of a zero.
         totals = [cgutils.alloca_once_value(builder, _whole(wide, -0.0)) for _ in firsts]
         end = builder.add(firsts[-1], taps)
         with cgutils.for_range_slice(builder, firsts[0], end, INT64(1), inc=True) as (row, _):
@@ -299,14 +299,14 @@ def _element(context, builder, kind, array, row, place):
 
 
 def _per_group(context, builder, kind, table, bases_kind, bases, lanes):
-    """How many vectors a table holds for each group of pixels."""
+    """The number of vectors that a table holds for each group of pixels."""
     elements = cgutils.unpack_tuple(builder, context.make_array(kind)(context, builder, table).shape)[0]
     groups = cgutils.unpack_tuple(builder, context.make_array(bases_kind)(context, builder, bases).shape)[0]
     return builder.udiv(elements, builder.mul(groups, INT64(lanes)))
 
 
 def _pick(builder, name, sources, index):
-    """The elements that ``index`` names of some vectors, of four at most."""
+    """Gather the elements named by ``index`` from at most four vectors."""
     vector, values = index.type, sources[0].type
 
     def call(intrinsic, *arguments):
@@ -327,8 +327,7 @@ def _pick(builder, name, sources, index):
 
 
 class _Lines:
-    """The rows of lines that a group of pixels is picked from, and those it goes to: as many as `LINES`, of which those
-    from ``held`` on are again the last one."""
+    """The `LINES` rows that a group of pixels is picked from and written to; from ``held`` on they repeat the last."""
 
     def __init__(self, context, builder, lines, out, row, held):
         self.builder = builder
@@ -345,7 +344,7 @@ class _Lines:
         return self.builder.gep(array.data, [self.builder.add(start, place)])
 
     def load(self, base, vector, parts, size):
-        """So many vectors, one after the other, of each line."""
+        """Load ``parts`` consecutive vectors of each line."""
         places = [self.builder.add(base, INT64(part * vector.count)) for part in range(parts)]
         return [
             [_load(self.builder, self._at(self.source, number, place), vector, size) for place in places]
@@ -358,9 +357,9 @@ class _Lines:
 
 
 def pair_picker(parts):
-    """An intrinsic: sixteen uint8 pixels of up to `LINES` rows, from ``out[row, to]`` on, as sums along biased 16-bit
-    lines. For each group of pixels there is where its samples begin, ``bases``, and vectors of where pairs of them
-    stand, ``places``, and of their weights. Samples are picked from so many vectors."""
+    """An intrinsic that computes sixteen uint8 pixels of up to `LINES` rows, from ``out[row, to]`` on, as sums along
+    biased 16-bit lines. Each group of pixels has the start of its samples, ``bases``, vectors of the positions of
+    pairs of samples, ``places``, and of their weights. Samples are picked from ``parts`` vectors."""
 
     @intrinsic
     def weigh_pairs(_context, lines, held, bits, bases, places, weights, group, out, row, to):
@@ -405,8 +404,7 @@ def pair_picker(parts):
 
 
 def picker(parts):
-    """The same for float lines, one sample after the other: as many pixels as fit into a vector, rounded and saturated
-    where they are whole numbers."""
+    """The same for float lines, one sample at a time: a vector of pixels, rounded and saturated for integers."""
 
     @intrinsic
     def weigh(_context, lines, held, bases, places, weights, overshoot, group, out, row, to):
@@ -451,9 +449,8 @@ weigh_picked_of_1, weigh_picked_of_2, weigh_picked_of_3, weigh_picked_of_4 = map
 
 @kernel
 def plan_picks(step, index, weights, lanes, reach, at_once, bases, places, heavy):
-    """Fill the tables of a `picker` (``at_once`` 1) or a `pair_picker` (2) for groups of ``lanes`` pixels, of which the
-    last overlaps the one before. Returns within how many elements each group's samples lie; 0 where these are more than
-    ``reach``."""
+    """Fill the tables of a `picker` (``at_once`` 1) or a `pair_picker` (2) for groups of ``lanes`` pixels; the last
+    group overlaps the one before. Returns the extent of a group's samples in elements; 0 if it exceeds ``reach``."""
     count, taps = len(index) * step, index.shape[1]
     rounds = (taps + at_once - 1) // at_once
     widest = 0
@@ -480,13 +477,13 @@ def plan_picks(step, index, weights, lanes, reach, at_once, bases, places, heavy
 
 @kernel
 def bias(bits):
-    """What brings grey levels with so many bits of a fraction into a signed 16-bit number."""
+    """The offset that brings grey levels with ``bits`` fractional bits into the range of int16."""
     return 1 << bits + 7
 
 
 @kernel
 def fit_16_bits(weights, bits):
-    """Whether sums with so many bits of a fraction do: with 8 no weight is negative, with 7 at most half of them is."""
+    """Whether sums with ``bits`` fractional bits fit 16 bits: with 8 no weight is negative, with 7 at most half is."""
     least = 0
     for row in range(weights.shape[0]):
         negative = 0

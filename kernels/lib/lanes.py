@@ -1,5 +1,5 @@
-"""Vector operations that LLVM does not find by itself, as Numba intrinsics: comparator networks on whole vectors of
-neighbouring pixels, and sums over sixteen counters at once."""
+"""Vector operations that LLVM does not find by itself, as Numba intrinsics: comparator networks on vectors of
+neighbouring pixels, and sums of sixteen histogram bins at once."""
 
 from llvmlite import ir
 from numba import types
@@ -8,7 +8,7 @@ from numba.extending import intrinsic
 
 from gpuimg.kernels.lib.target import HAS_AVX512
 
-# Explicit vectors are split by LLVM where the machine has shorter ones; too long a vector costs registers.
+# LLVM splits explicit vectors where the machine has shorter ones; too long a vector costs registers.
 VECTOR_BYTES = 64 if HAS_AVX512 else 32
 BINS = 16
 
@@ -27,19 +27,19 @@ def _store(builder, value, address, align):
 
 
 def _splat(builder, scalar, count):
-    """A vector of so many times the same number."""
+    """Broadcast a scalar to a vector."""
     empty = ir.Constant(ir.VectorType(scalar.type, count), ir.Undefined)
     order = ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count)
     return builder.shuffle_vector(builder.insert_element(empty, scalar, ir.IntType(32)(0)), empty, order)
 
 
 def _whole(vector, value):
-    """A vector constant of so many times the same number."""
+    """A vector constant whose elements are all equal."""
     return ir.Constant(vector, [value] * vector.count)
 
 
 def _rounded(builder, values, kind):
-    """Vectors of floats as `lib.numbers.stored` stores them in integers of at most 16 bits."""
+    """Round vectors of floats to integers of at most 16 bits, as `lib.numbers.stored` does."""
     vector = values.type
     bits = "f64" if vector.element == ir.DoubleType() else "f32"
     rint = cgutils.get_or_insert_function(
@@ -54,7 +54,7 @@ def _rounded(builder, values, kind):
 
 
 def _compare(builder, dtype, a, b):
-    """The smaller and the greater of two vectors' elements. With NaN either is arbitrary."""
+    """Elementwise minimum and maximum of two vectors; both are arbitrary with NaN."""
     if isinstance(dtype, types.Float):
         return builder.select(builder.fcmp_ordered("<", a, b), a, b), builder.select(
             builder.fcmp_ordered(">", a, b), a, b
@@ -65,18 +65,18 @@ def _compare(builder, dtype, a, b):
 
 
 def network(wires, comparators, results):
-    """An intrinsic that sorts or selects among neighbouring values, for a vector of pixels at once.
+    """An intrinsic that sorts or selects neighbouring values by a comparator network, for a vector of pixels at once.
 
     Parameters
     ----------
     wires : (row, pixel) of each input, relative to the vector's first element
-    comparators : pairs of wires (a, b): the smaller value goes to a, the greater one to b
-    results : the wires that are kept, each as a row of the target
+    comparators : pairs of wires (a, b): the minimum goes to a, the maximum to b
+    results : the wires to store, each as a row of the target
 
     Returns
     -------
-    ``apply(source, stride, step, at, target, target_stride, to)``: rows lie ``stride`` elements apart in the 1-D
-    ``source``, pixels ``step``; the vector's first element is ``source[at]``, its first result ``target[to]``.
+    ``apply(source, stride, step, at, target, target_stride, to)``: in the 1-D ``source``, ``stride`` is the distance of
+    rows and ``step`` that of pixels; the vector's first element is ``source[at]``, its first result ``target[to]``.
     """
 
     @intrinsic
@@ -109,7 +109,7 @@ def network(wires, comparators, results):
 
 @intrinsic
 def lanes(_context, array):
-    """How many pixels a network takes at once."""
+    """The number of pixels that a network processes at once."""
 
     def build(context, builder, signature, arguments):
         size = context.get_abi_sizeof(context.get_data_type(array.dtype))
@@ -120,7 +120,7 @@ def lanes(_context, array):
 
 @intrinsic
 def add_bins(_context, bins, at, more, plus, less, minus):
-    """``bins[at : at + 16] += more[plus : plus + 16] - less[minus : minus + 16]``, of which ``bins`` may be wider."""
+    """``bins[at : at + 16] += more[plus : plus + 16] - less[minus : minus + 16]``; ``bins`` may have a wider type."""
 
     def build(context, builder, signature, arguments):
         counts, at, added, plus, removed, minus = arguments
@@ -141,7 +141,7 @@ def add_bins(_context, bins, at, more, plus, less, minus):
 
 @intrinsic
 def bins_within(_context, bins, at, limit):
-    """How many of ``bins[at : at + 16]`` are at most ``limit``."""
+    """The number of ``bins[at : at + 16]`` that are at most ``limit``."""
 
     def build(context, builder, signature, arguments):
         counts, at, limit = arguments
@@ -157,8 +157,8 @@ def bins_within(_context, bins, at, limit):
 
 @intrinsic
 def within_window(_context, rows, cols, at, row, col, n0, n1):
-    """A bit for each of 64 places from ``at`` on, of which ``rows`` and ``cols`` are bytes: whether it is in the window
-    of ``n0`` by ``n1`` pixels that begins at ``row`` and ``col``."""
+    """A bit for each of 64 places from ``at`` on: whether it is in the window of ``n0`` by ``n1`` pixels that begins at
+    ``row`` and ``col``. ``rows`` and ``cols`` are the places' coordinates, in bytes."""
 
     def build(context, builder, signature, arguments):
         byte, vector = ir.IntType(8), ir.VectorType(ir.IntType(8), 64)

@@ -1,8 +1,8 @@
-// Minima of the elements of words; the maximum is the minimum of values whose order is turned, as on the CPU.
+// Minima of the elements of words; the maximum is the minimum in reversed order, as on the CPU.
 #pragma once
 #include "strips.cuh"
 
-// The smaller of two values; NaN if either is.
+// The minimum of two values; NaN if either is NaN.
 template <typename T>
 __device__ __forceinline__ T least(T a, T b) {
   if constexpr (SameType<T, float>::value) {
@@ -18,7 +18,7 @@ __device__ __forceinline__ T least(T a, T b) {
     return a < b || is_nan(a) ? a : b;
 }
 
-// The bits that turn the order of all values when they change, or none.
+// The bits to flip so that the order of all values is reversed, or none.
 template <typename T>
 __device__ __forceinline__ WordOf<T> turning(bool greatest) {
   typedef WordOf<T> W;
@@ -26,7 +26,7 @@ __device__ __forceinline__ WordOf<T> turning(bool greatest) {
   return greatest ? all : W(0);
 }
 
-// The elements of a word as the processor compares them.
+// The elements of a word in the processor's types for comparison.
 template <typename T>
 struct Lanes {
   T v;
@@ -61,7 +61,7 @@ struct Lanes<short> {
   __device__ unsigned word() const { return v; }
   __device__ void lower(const Lanes& other) { v = __vmins2(v, other.v); }
 };
-// Pairs of 16 bits, of which the upper byte counts: the lower one only decides between equal ones.
+// Pairs of 16 bits, compared by the upper byte: the lower one only breaks ties.
 template <>
 struct Lanes<unsigned char> {
   unsigned odd, even;
@@ -79,8 +79,8 @@ struct Lanes<unsigned char> {
   }
 };
 
-// Minima of `size` neighbours of a strip's row become those of twice as many, `distance` elements apart; a warp's work.
-// Those whose neighbours lie beyond the row's end are none.
+// Combine minima of `size` neighbours in a strip's row, `distance` elements apart, into minima of twice as many; done
+// by a warp. Results whose neighbours are beyond the row's end are invalid.
 template <typename T>
 __device__ __forceinline__ void double_run(WordOf<T>* row, int distance) {
   constexpr int N = Words<T>::elements, CHUNKS = STRIP_WORDS / 32;

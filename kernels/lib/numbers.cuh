@@ -1,5 +1,5 @@
-// Numbers: what a pixel type accumulates in, its limits, and rounding half to even once, saturated. The host compiles
-// without contraction to FMA, so that sums equal the CPU's bit for bit.
+// Numbers: a pixel type's accumulator and limits, and saturated rounding half to even. The host compiles without
+// contraction to FMA, so that sums equal the CPU's bit for bit.
 #pragma once
 
 #ifndef DYNAMIC_SHARED
@@ -50,7 +50,7 @@ struct Number<double> {
   static constexpr bool whole = false;
 };
 
-// What sums of T are made in: double for double and int, float for all others.
+// The accumulator of sums of T: double for double and int, float for all others.
 template <typename T>
 using Wide = typename Number<T>::Wide;
 
@@ -70,19 +70,19 @@ constexpr A LARGEST = 3.4028234663852886e38f;
 template <>
 constexpr double LARGEST<double> = 1.7976931348623157e308;
 
-// A floating mean; the value at the window's centre if the two differ by no more than rounding, so that the mean of a
-// constant is the constant. `tolerance` is relative.
+// The floating-point mean, or the window's centre value if the two differ by no more than rounding, so that the mean of
+// a constant is the constant. `tolerance` is relative.
 template <typename A>
 __device__ __forceinline__ A constant_kept(A mean, A centre, A tolerance) {
   return fabs(mean - centre) <= tolerance * fabs(centre) ? centre : mean;
 }
 
-// In the type of its argument, also where plain sqrt is known for double alone.
+// The square root in the type of its argument, even where plain sqrt exists for double only.
 __device__ __forceinline__ float root(float v) { return sqrtf(v); }
 __device__ __forceinline__ double root(double v) { return sqrt(v); }
 
-// Of a whole number that a float holds: the compiler's sequence for numbers that are neither zero nor denormal, correctly
-// rounded, without the test for others; zero stays zero.
+// The square root of an integer held in a float: the compiler's correctly rounded sequence for numbers that are neither
+// zero nor denormal, without the test for those; zero stays zero.
 __device__ __forceinline__ float root_of_whole(float v) {
 #if defined(__CUDA_ARCH__)
   float inverse;
@@ -94,7 +94,7 @@ __device__ __forceinline__ float root_of_whole(float v) {
 #endif
 }
 
-// A product; 0 for a weight of 0, also of NaN and infinity.
+// The product; 0 for a weight of 0, even if the value is NaN or infinite.
 template <typename A>
 __device__ __forceinline__ A weighed(A v, A weight) {
   return weight != A(0) ? v * weight : weight;
@@ -115,7 +115,7 @@ __device__ __forceinline__ T saturated(int v) {
   return T(v < Number<T>::low ? Number<T>::low : v > Number<T>::high ? Number<T>::high : v);
 }
 
-// A sum as a pixel: integers are rounded half to even and saturated.
+// Convert a sum to a pixel: integers are rounded half to even and saturated.
 template <typename T, typename A>
 __device__ __forceinline__ T rounded(A v) {
   if constexpr (Number<T>::whole) {
@@ -126,7 +126,7 @@ __device__ __forceinline__ T rounded(A v) {
   }
 }
 
-// A value as a share of its type's maximum; at least -1. Floats stay as they are.
+// A value divided by its type's maximum; at least -1. Floats are unchanged.
 template <typename A, typename T>
 __device__ __forceinline__ A share(T v) {
   if constexpr (!Number<T>::whole) {

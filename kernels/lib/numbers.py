@@ -1,4 +1,4 @@
-"""How numbers are computed with and stored: the type that sums are made in, and rounding into an image's dtype."""
+"""Arithmetic of pixels: the accumulator type, and rounding to an image's dtype."""
 
 import numpy as np
 from numba import types
@@ -8,7 +8,7 @@ from gpuimg.kernels.lib.borders import kernel
 
 
 def widened(value, like):
-    """A number in the type that an image of the dtype of ``like`` is computed in: float64 for float64, else float32."""
+    """Convert a number to the type in which images like ``like`` are computed: float64 for float64, else float32."""
 
 
 @overload(widened, inline="always")
@@ -20,27 +20,27 @@ def _widened(value, like):
 
 @kernel
 def weighed(value, weight):
-    """Their product; 0 for a weight of 0, also of NaN and infinity."""
+    """The product; 0 for a weight of 0, even if the value is NaN or infinite."""
     return value * weight if weight != 0 else weight
 
 
 @kernel
 def constant_kept(mean, centre, tolerance):
-    """A floating mean; the value at the window's centre if the two differ by no more than rounding, so that the mean of
-    a constant is the constant. ``tolerance`` is relative."""
+    """The floating-point mean, or the window's centre value if the two differ by no more than rounding, so that the
+    mean of a constant is the constant. ``tolerance`` is relative."""
     return centre if abs(mean - centre) <= tolerance * abs(centre) else mean
 
 
 @kernel
 def rounding(weights):
-    """How far rounding may bring a constant's weighted sum, `lib.rows.weigh`, from the constant: relative, in the
-    weights' type. The errors of the additions are as good as random (measured: at most 0.7 times this)."""
+    """The relative rounding error of a constant's weighted sum, `lib.rows.weigh`, in the weights' type. The errors of
+    the additions are practically random (measured: at most 0.7 times this)."""
     number = weights.dtype.type
     return number((3 + 2 * np.sqrt(np.float64(weights.size - 1))) * np.float64(np.finfo(number).eps))
 
 
 def stored(value, like):
-    """A computed value in the dtype of ``like``: integers rounded half to even and saturated."""
+    """Convert a computed value to the dtype of ``like``: integers are rounded half to even and saturated."""
 
 
 @overload(stored)
@@ -58,7 +58,7 @@ def _stored(value, like):
 
 
 def rounded(value, like):
-    """A floating value in the integer dtype of ``like``: rounded half to even and saturated, NaN as 0."""
+    """Convert a float to the integer dtype of ``like``: rounded half to even and saturated; NaN becomes 0."""
 
 
 @overload(rounded, inline="always")
@@ -74,7 +74,7 @@ def _rounded(value, like):
 
 
 def share(value, like):
-    """A value as a share of its dtype's maximum, in the dtype of ``like``; at least -1. Floats stay as they are."""
+    """A value divided by its dtype's maximum, in the dtype of ``like``; at least -1. Floats are unchanged."""
 
 
 @overload(share, inline="always")

@@ -1,4 +1,4 @@
-"""Channels of interleaved pixels, some vectors of whole pixels at a time."""
+"""Channels of interleaved pixels, by vectors of whole pixels."""
 
 from llvmlite import ir
 from numba import types
@@ -19,7 +19,7 @@ def _mask(lanes):
 
 
 def last_taker(step):
-    """Write a vector of pixels at ``x``: all channels of a row but the last, which is another's."""
+    """Write a vector of pixels at ``x``: all channels but the last from one row, the last from another."""
 
     @intrinsic
     def take_last(_context, source, other, x, target):
@@ -44,7 +44,7 @@ take_last_of_2, take_last_of_4 = last_taker(2), last_taker(4)
 
 @intrinsic
 def drop_last_of_4(_context, source, x, target, to):
-    """Write a vector of pixels without the last of their four channels."""
+    """Write a vector of four-channel pixels without their last channel."""
 
     def build(context, builder, signature, arguments):
         source_, x, target_, to = arguments
@@ -61,7 +61,7 @@ def drop_last_of_4(_context, source, x, target, to):
 
 @intrinsic
 def append_last_of_4(_context, source, x, other, to, target):
-    """Write a vector of pixels: the three channels of one row and the last of the four of another."""
+    """Write a vector of pixels: three channels of one row, then the last of four channels of another."""
 
     def build(context, builder, signature, arguments):
         source_, x, other_, to, target_ = arguments
@@ -82,18 +82,18 @@ def append_last_of_4(_context, source, x, other, to, target):
 
 @kernel
 def vector_elements(row):
-    """How many elements a vector holds."""
+    """The number of elements in a vector."""
     return VECTOR_BYTES // row.itemsize
 
 
 def _alphas(builder, vector, step):
-    """The alpha of its pixel in each place of a vector of pixels."""
+    """Broadcast each pixel's alpha to all its channels, in a vector of pixels."""
     places = _mask([lane // step * step + step - 1 for lane in range(vector.type.count)])
     return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), places)
 
 
 def _colors(builder, condition, step):
-    """A condition for each place of a vector of pixels, where it is not alpha's."""
+    """A condition for each element of a vector of pixels, false for alpha's."""
     is_color = [int(lane % step < step - 1) for lane in range(condition.type.count)]
     return builder.and_(condition, ir.Constant(condition.type, is_color))
 
@@ -106,8 +106,7 @@ def times_alpha(builder, values, step):
 
 
 def premultiplier(step):
-    """An intrinsic that writes the colours of some pixels of integers times their alpha, and alpha, to a vector of
-    floats."""
+    """An intrinsic that writes integer pixels as a vector of floats: colours times alpha, and alpha."""
 
     @intrinsic
     def premultiply(_context, source, x, target):
@@ -127,8 +126,8 @@ def premultiplier(step):
 
 
 def unpremultiplier(step):
-    """An intrinsic that writes the colours of a vector of floats divided by alpha, rounded to integers, where that is
-    above 0 and below ``limit``; all else is as in ``plain``."""
+    """An intrinsic that divides the colours of a vector of floats by alpha and rounds them to integers, where alpha is
+    above 0 and below ``limit``; everything else is copied from ``plain``."""
 
     @intrinsic
     def unpremultiply(_context, source, plain, limit, x, target):

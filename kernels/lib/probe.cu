@@ -1,7 +1,7 @@
 // launch: slabs, threads 256, added
 // instances: probe<unsigned int, unsigned long long>
 
-// The sum of all values: whether this device compiles, runs and adds rightly.
+// The sum of all values: tests whether this device compiles, runs and adds correctly.
 template <typename T, typename U>
 __global__ void probe(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols, long long top,
                       long long bottom) {

@@ -1,6 +1,6 @@
-"""Roots of positive numbers by Newton's method without a division, as loops that LLVM turns into vectors.
+"""Roots of positive numbers by Newton's method without division, as loops that LLVM vectorises.
 
-A first guess comes from the exponent: the bits of a number, taken as an integer, are nearly its logarithm.
+The first guess comes from the exponent: the bits of a number, read as an integer, approximate its logarithm.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ def bits_of(_context, value):
 
 @intrinsic
 def number_of(_context, bits):
-    """The floating-point number of some bits."""
+    """The floating-point number with the given bits."""
     kind, number = (ir.FloatType(), types.float32) if bits.bitwidth == 32 else (ir.DoubleType(), types.float64)
 
     def build(_context, builder, _signature, arguments):
@@ -34,7 +34,7 @@ def number_of(_context, bits):
 
 
 def _guess(degree, kind):
-    """What the bits of the inverse root are, minus the number's bits divided by the degree."""
+    """The constant from which a number's bits over the degree are subtracted for the bits of the inverse root."""
     mantissa, bias = (23, 127) if kind == types.float32 else (52, 1023)
     return int((1 + 1 / degree) * (bias - 0.045) * (1 << mantissa))  # 0.045: the logarithm is never above the line
 

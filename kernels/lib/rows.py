@@ -1,5 +1,5 @@
-"""Rows of an image for kernels that sum along columns and then along rows: borders of a row, and symmetric
-weighted sums of rows or neighbours as vector operations, whose number of taps is known at run time only."""
+"""Rows of an image for separable kernels, down the columns, then along the rows: borders of a row, and symmetric
+weighted sums of rows or neighbours as vector operations; the number of taps is known only at run time."""
 
 import numpy as np
 from llvmlite import ir
@@ -11,14 +11,14 @@ from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import fold, kernel
 from gpuimg.kernels.lib.lanes import VECTOR_BYTES, _rounded, _splat
 
-ACCUMULATORS = 4  # vectors of sums held at once: enough to hide an addition's latency
-LOOK_TAPS = 1 << 16  # of vectors of sums between looks at the stop flag, some hundred microseconds
-HALF = 128  # fixed-point sums count in 256ths
+ACCUMULATORS = 4  # vectors of sums in registers: enough to hide an addition's latency
+LOOK_TAPS = 1 << 16  # taps of vectors between checks of the stop flag, some hundred microseconds
+HALF = 128  # fixed-point sums are in 256ths
 
 
 @kernel
 def edge_columns(before, after, cols, mode):
-    """The columns that stand ``before`` and ``after`` a row of ``cols`` pixels; -1 where the constant does."""
+    """Source columns of the ``before`` and ``after`` border pixels of a row of ``cols`` pixels; -1 for the constant."""
     columns = np.empty(before + after, np.int64)
     for place in range(before):
         columns[place] = fold(place - before, cols, mode)
@@ -29,7 +29,7 @@ def edge_columns(before, after, cols, mode):
 
 @kernel
 def pad_edges(line, width, columns, before, step, outside):
-    """Fill the border in ``line``, whose ``width`` elements after ``before`` pixels are there already."""
+    """Fill the border of ``line``, whose ``width`` inner elements, after ``before`` pixels, are already filled."""
     start = before * step
     for place in range(columns.size):
         to = place * step if place < before else place * step + width
@@ -40,13 +40,13 @@ def pad_edges(line, width, columns, before, step, outside):
 
 @kernel
 def row_address(array, row):
-    """Where a row is in memory."""
+    """The address of a row."""
     return array.ctypes.data + row * array.strides[0]
 
 
 @kernel
 def row_addresses(array, first, mode, border, addresses):
-    """Where the rows from ``first`` on are in memory, folded into the image; ``border`` stands for the constant."""
+    """The addresses of the rows from ``first`` on, folded into the image; ``border`` holds the constant."""
     for place in range(addresses.size):
         row = fold(first + place, array.shape[0], mode)
         addresses[place] = border.ctypes.data if row < 0 else row_address(array, row)
@@ -54,13 +54,13 @@ def row_addresses(array, first, mode, border, addresses):
 
 @kernel
 def neighbour_addresses(line, step, addresses):
-    """Where a row begins if shifted by 0, 1, 2, ... pixels."""
+    """The addresses of a row shifted by 0, 1, 2, ... pixels."""
     for place in range(addresses.size):
         addresses[place] = line.ctypes.data + place * step * line.itemsize
 
 
 def _pixels(source, weights):
-    """How many pixels one vector of a weighted sum's source holds."""
+    """The number of pixels in one source vector of a weighted sum."""
     if isinstance(weights.dtype, types.Float):
         return VECTOR_BYTES * 8 // weights.dtype.bitwidth
     return VECTOR_BYTES * 8 // source.dtype.bitwidth
@@ -77,14 +77,14 @@ def _pixels_at_once(source, weights):
 
 
 class _Sums:
-    """Builds one weighted sum, held in one or two vectors, from the types of its source, weights and target."""
+    """Builder of a weighted sum, held in one or two vectors, by the types of its source, weights and target."""
 
     def __init__(self, context, builder, source, weights, target, pixels):
         self.builder = builder
         self.source, self.target = source.dtype, target.dtype
         self.pixels = pixels
         self.floating = isinstance(weights.dtype, types.Float)
-        # Bytes spread by interleaving them with zeros inside each 16, the one way that is cheap on x86.
+        # Bytes are widened by interleaving them with zeros within each 16, the one way that is cheap on x86.
         self.spread = not self.floating and source.dtype.bitwidth == 8 and pixels > 1
         self.loaded = ir.VectorType(context.get_data_type(source.dtype), pixels)
         lanes = pixels // 2 if self.spread else pixels
@@ -99,7 +99,7 @@ class _Sums:
         return ir.Constant(vector, [number] * vector.count)
 
     def load(self, address, at):
-        """Pixels as numbers of the sum's type; fixed-point ones in 256ths."""
+        """Load pixels in the sum's type; in fixed point as 256ths."""
         builder = self.builder
         base = builder.inttoptr(address, self.loaded.element.as_pointer())
         pointer = builder.bitcast(builder.gep(base, [at]), self.loaded.as_pointer())
@@ -128,7 +128,7 @@ class _Sums:
         return ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
 
     def constant_kept(self, total, centre, tolerance):
-        """As `lib.numbers.constant_kept`."""
+        """See `lib.numbers.constant_kept`."""
         builder = self.builder
         name = f"llvm.fabs.v{self.vector.count}{'f64' if self.vector.element == ir.DoubleType() else 'f32'}"
         kind = ir.FunctionType(self.vector, [self.vector])
@@ -147,13 +147,13 @@ class _Sums:
         return self.builder.fadd(a, b) if self.floating else self.builder.add(a, b)
 
     def with_pair(self, total, one, other, weight):
-        """``total + weight * (one + other)``; each fixed-point product is truncated by itself."""
+        """``total + weight * (one + other)``; each fixed-point product is truncated separately."""
         if self.floating:
             return self.add(total, self.scaled(self.add(one, other), weight))
         return self.add(self.add(total, self.scaled(one, weight)), self.scaled(other, weight))
 
     def result(self, totals):
-        """Sums as values of the target's type, in the pixels' order."""
+        """Convert sums to the target's type, in the pixels' order."""
         builder = self.builder
         whole = ir.VectorType(ir.IntType(self.target.bitwidth), self.pixels)
         if self.floating:
@@ -169,7 +169,7 @@ class _Sums:
         return builder.trunc(builder.lshr(total, self.constant(self.vector, 8)), whole)
 
     def store(self, totals, line, to):
-        """Put what vectors of sums come to in a line."""
+        """Store the results of vectors of sums in a line."""
         for number in range(len(totals) // self.parts):
             result = self.result(totals[number * self.parts : (number + 1) * self.parts])
             address = self.builder.gep(line, [self.builder.add(to, ir.IntType(64)(number * self.pixels))])
@@ -178,7 +178,7 @@ class _Sums:
 
 
 def _weigher(blocks, single=False):
-    """An intrinsic that makes ``blocks`` vectors of weighted sums, or a single sum; see `weigh`."""
+    """An intrinsic that computes ``blocks`` vectors of weighted sums, or a single sum; see `weigh`."""
 
     @intrinsic
     def apply(_context, addresses, source, at, weights, radius, offset, target, to):
@@ -222,7 +222,7 @@ def _weigher(blocks, single=False):
 
 
 def _pair_weigher(blocks):
-    """An intrinsic that makes ``blocks`` vectors of two sums whose addresses are one place apart; see `weigh_two`."""
+    """An intrinsic that computes ``blocks`` vectors of two sums, one address apart; see `weigh_two`."""
 
     @intrinsic
     def apply(_context, addresses, source, at, weights, radius, offset, targets, to):
@@ -245,7 +245,7 @@ def _pair_weigher(blocks):
             if start is not None:
                 totals = [[sums.add(total, start) for total in part] for part in totals]
             upper, lower = ([cgutils.alloca_once_value(builder, total) for total in part] for part in totals)
-            # What the lower sum takes before its centre, the upper one has taken; and the other way round.
+            # The lower sum's value before its centre is the one that the upper sum used last, and vice versa.
             before, after = ([cgutils.alloca_once_value(builder, value) for value in part] for part in centres)
             with cgutils.for_range(builder, radius) as loop:
                 tap = builder.add(loop.index, one)
@@ -285,14 +285,14 @@ weigh_two_block = _pair_weigher(1)
 
 @kernel
 def weigh(addresses, source, at, weights, radius, offset, target, stop):
-    """``target[x]``: the weighted sum of what stands ``at + x`` elements after each of ``2 * radius + 1`` addresses.
+    """Set ``target[x]`` to the weighted sum of the values ``at + x`` elements after ``2 * radius + 1`` addresses.
 
     ``weights`` is one half of a symmetric kernel, from the centre outwards. Floating-point weights: the values,
     converted to the weights' type, are summed from the centre outwards in pairs; a sum that differs from the centre's
-    value by no more than ``offset`` times that becomes it; rounded at the end where the target is of whole numbers.
-    uint16 weights: values in 256ths, each product truncated to 256ths, plus ``offset``;
-    a uint16 target takes the sum, a uint8 one rounds it. ``source`` only tells the type of what is at the addresses.
-    Leaves off once the flag at ``stop`` is set.
+    value by no more than ``offset`` times that value is replaced by it; integer targets are rounded at the end.
+    uint16 weights: values in 256ths, each product truncated to 256ths, plus ``offset``; a uint16 target stores the sum,
+    a uint8 target rounds it. ``source`` only gives the type of the values at the addresses. Returns early once the flag
+    at ``stop`` is set.
     """
     count = target.size
     pixels = pixels_at_once(source, weights)
@@ -307,7 +307,7 @@ def weigh(addresses, source, at, weights, radius, offset, target, stop):
     while x + pixels <= count:
         weigh_block(addresses, source, at + x, weights, radius, offset, target, x)
         x += pixels
-    if x < count and count >= pixels:  # again some that are done, instead of single ones
+    if x < count and count >= pixels:  # overlap the previous vector instead of a scalar tail
         weigh_block(addresses, source, at + count - pixels, weights, radius, offset, target, count - pixels)
         x = count
     while x < count:
@@ -317,7 +317,7 @@ def weigh(addresses, source, at, weights, radius, offset, target, stop):
 
 @kernel
 def weigh_two(addresses, source, at, weights, radius, offset, targets, stop):
-    """`weigh` for two targets, the second from the next address on: so each value is read once for both."""
+    """`weigh` for two targets, the second from the next address on; each value is read once for both."""
     count = targets[0].size
     pixels = pixels_at_once(source, weights)
     if count < pixels:

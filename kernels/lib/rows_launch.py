@@ -1,4 +1,4 @@
-"""What launches share that sum or compare along rows in shared memory."""
+"""Shared code of launches that sum or compare along rows in shared memory."""
 
 from typing import NamedTuple
 
@@ -7,9 +7,9 @@ GREATEST_GRID = 65535
 
 
 def along_rows(cols, rows, halo, most):
-    """Elements of a row in shared memory at a time, at most ``most``, and the grid; ``halo`` of them are only read.
+    """The elements of a row in shared memory at a time, at most ``most`` including ``halo``, and the grid.
 
-    None where the halo leaves too few others.
+    None if the halo leaves too few results.
     """
     if 2 * halo >= most:
         return None
@@ -24,23 +24,23 @@ def far_along_rows(cols, rows, step, size):
 
 
 def fill_columns(gpu, stem, name, src, dst, columns, top, bottom, blocks):
-    """A thread for each of the columns in blocks [top, bottom) of ``blocks``."""
+    """Launch a thread for each of the columns in blocks [top, bottom) of ``blocks``."""
     first, last = top * columns // blocks, bottom * columns // blocks
     if last > first:
         gpu.kernel(stem, name)((-(-(last - first) // THREADS), 1), (THREADS, 1), (src, dst, first, last))
 
 
 STRIP_WORDS = 128  # of a row, as in strips.cuh
-STRIP_BYTES = 44 << 10  # with what kernels have of their own, less than 48 KiB
-NEAR_ROWS = 31  # of windows for which a strip pays
-LOW, HIGH = 32, 40  # rows of results in a strip: the more the window has, the more of them pay
+STRIP_BYTES = 44 << 10  # with the kernels' static shared memory, less than 48 KiB
+NEAR_ROWS = 31  # highest window for which a strip pays
+LOW, HIGH = 32, 40  # rows of results in a strip: higher windows need more of them to pay
 LEAST_ROWS, LEAST_WORDS = 16, 64
-MANY_BLOCKS = 512  # where an image has fewer, its strips are lower
-AT_ONCE = 8  # rows a thread works on at a time; it may reach so far beyond the last one
+MANY_BLOCKS = 512  # images with fewer blocks get lower strips
+AT_ONCE = 8  # rows that a thread processes at a time; it may run past the last row by as many
 
 
 class Strip(NamedTuple):
-    """How a kernel of strips.cuh is launched: a block's rows and words of results, and its shared memory in bytes."""
+    """Launch parameters of a kernel of strips.cuh: a block's rows and words of results, its shared memory in bytes."""
 
     grid: tuple[int, int]
     threads: int
@@ -50,15 +50,15 @@ class Strip(NamedTuple):
 
 
 def strip_for(cols, rows, itemsize, n0, halo, planes=(1, 0)):
-    """Strips for windows of ``n0`` rows and of ``halo`` elements beside the first; None where the window is too large.
+    """Strips for windows of ``n0`` rows and ``halo`` elements after the first; None if the window is too large.
 
-    ``planes`` says how many words there are for each of a strip's, with and without the rows around it.
+    ``planes`` is the number of words per word of the strip, with and without the rows around it.
     """
     elements, size = max(4 // itemsize, 1), STRIP_WORDS * max(itemsize, 4)
     # Aligned words of the image and of the result begin up to ``elements`` - 1 elements earlier.
     around = halo if elements == 1 else (2 * elements - 2 + halo) // elements + 1
     words = STRIP_WORDS - around
-    words -= words % 8  # 32 bytes: what memory is written in
+    words -= words % 8  # 32-byte sectors of memory
     reach = n0 + AT_ONCE - 1
     height = min((STRIP_BYTES // size - planes[0] * reach) // sum(planes), LOW if n0 < LOW // 3 else HIGH)
     height -= height % AT_ONCE

@@ -1,8 +1,8 @@
-"""Rows as runs of equal values, and a union-find over the runs of an image that is done in slabs.
+"""Rows as runs of equal values, and union-find over the runs of an image in slabs.
 
-A part is a slab of rows of one channel; the parts of a channel follow each other. Its row of the table ``nodes`` has a
-header, then a number for each of its runs of values other than 0, in raster order: the place, in the whole table, of
-an earlier run of the same component, or its own where it is the first one, the root.
+A part is a slab of rows of one channel; the parts of a channel are consecutive. A part's row of the table ``nodes`` has
+a header, then a node for each run of nonzero values, in raster order: the index, in the whole table, of an earlier run
+of the same component, or its own index if it is the first, the root.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ BEYOND = (1 << 31) - 2  # more than any column
 
 @intrinsic
 def changes(_context, line, at):
-    """A bit for each of `WORD` elements from ``at`` on: whether the next one is another value."""
+    """A bit for each of `WORD` elements from ``at`` on: whether the next element differs."""
 
     def build(context, builder, signature, arguments):
         values, at = arguments
@@ -40,7 +40,7 @@ def changes(_context, line, at):
 
 @intrinsic
 def lowest_bit(_context, bits):
-    """The place of the lowest bit that is set."""
+    """The index of the lowest set bit."""
 
     def build(context, builder, signature, arguments):
         return builder.cttz(arguments[0], ir.IntType(1)(1))
@@ -50,13 +50,13 @@ def lowest_bit(_context, bits):
 
 @intrinsic
 def bits_set(_context, bits):
-    """How many bits are set."""
+    """The number of set bits."""
     return types.int64(types.uint64), lambda _context, builder, _signature, arguments: builder.ctpop(arguments[0])
 
 
 @intrinsic
 def spread_bits(_context, bits, places):
-    """The lowest bits of ``bits``, each at the next place that is set in ``places``."""
+    """Deposit the lowest bits of ``bits`` at the set bits of ``places``."""
 
     def build(_context, builder, _signature, arguments):
         word = ir.IntType(64)
@@ -68,7 +68,7 @@ def spread_bits(_context, bits, places):
 
 @kernel
 def bit_by_halves(bits, count):
-    """The place of the bit that ``count`` others that are set come before."""
+    """The index of the set bit that has ``count`` set bits below it."""
     place = 0
     for half in (32, 16, 8, 4, 2, 1):
         lower = bits_set(bits & ((np.uint64(1) << np.uint64(half)) - np.uint64(1)))
@@ -85,13 +85,13 @@ def bit_by_spreading(bits, count):
     return lowest_bit(spread_bits(np.uint64(1) << np.uint64(count), bits))
 
 
-# Without a branch on the bits. Older processors that have the instruction take hundreds of cycles for it.
+# Branch-free. Some older processors take hundreds of cycles for the instruction.
 nth_bit = bit_by_spreading if HAS_AVX512 and has("bmi2") else bit_by_halves
 
 
 @kernel
 def channel_line(image, row, channel, step, line):
-    """One channel of a row: the row itself where there is but one channel, else a copy in ``line``."""
+    """One channel of a row: the row itself if it has only one channel, else a copy in ``line``."""
     if step == 1:
         return image[row]
     values = image[row]
@@ -122,7 +122,7 @@ def find_starts(line, starts):
 
 @kernel
 def root_of(nodes, node):
-    """The first run of a component, as far as it is known; shortens the way there."""
+    """The root of a component, as far as it is known, with path compression."""
     while nodes[np.uintp(node)] != node:
         nodes[np.uintp(node)] = nodes[np.uintp(nodes[np.uintp(node)])]
         node = nodes[np.uintp(node)]
@@ -131,7 +131,7 @@ def root_of(nodes, node):
 
 @kernel
 def find_runs(line, starts, runs):
-    """Write begin and end of each run of a nonzero value, then an end beyond all, and return their number."""
+    """Write begin and end of each run of a nonzero value, then a sentinel beyond all; returns the number of runs."""
     pieces = find_starts(line, starts)
     begins, ends = runs[0], runs[1]
     count = 0
@@ -145,17 +145,17 @@ def find_runs(line, starts, runs):
 
 @kernel
 def end_runs(runs, count):
-    """Let there be no run after the first ``count`` ones."""
+    """Write the sentinel after the first ``count`` runs."""
     runs[0, min(count, runs.shape[1] - 1)] = BEYOND
     runs[1, min(count, runs.shape[1] - 1)] = BEYOND
 
 
 @kernel
 def unite_rows(nodes, above, upper, node_above, below, lower, count, node, reach):
-    """Unite the runs of a row with those of equal value above that touch them; ``reach`` 1: at corners too.
+    """Unite the runs of a row with adjacent runs of equal value in the row above; ``reach`` 1: also at corners.
 
-    ``upper`` and ``lower`` are the rows' runs, of which the lower one has ``count``, their nodes those from
-    ``node_above`` and ``node`` on.
+    ``upper`` and ``lower`` are the runs of the two rows, ``count`` of them in the lower one; their nodes begin at
+    ``node_above`` and ``node``.
     """
     begins, ends = upper[0], upper[1]
     place = 0

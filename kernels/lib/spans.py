@@ -1,4 +1,4 @@
-"""Pieces of padded rows, and the order of values turned round, for kernels that look for certain ranks."""
+"""Pieces of padded rows, and reversal of the order of values, for rank filters."""
 
 import numpy as np
 from numba import types
@@ -9,7 +9,7 @@ from gpuimg.kernels.lib.borders import fold, kernel
 
 @kernel
 def load_span(src, row, first, pixels, line, step, mode, cval):
-    """Copy ``pixels`` pixels of row ``row``, from pixel ``first`` on, into ``line``; any may lie beyond the edge."""
+    """Copy ``pixels`` pixels of row ``row``, from pixel ``first`` on, into ``line``; any may be beyond the edge."""
     rows, width = src.shape
     cols = width // step
     source = fold(row, rows, mode)
@@ -41,8 +41,8 @@ def load_pixel(values, col, line, pixel, step, cval):
 
 
 def turned(value, turn):
-    """``value``, or with ``turn`` 1 the value whose order among all others is the opposite one: the minimum of such
-    values is the maximum, turned. Turning twice returns the value itself."""
+    """``value``, or with ``turn`` 1 its image under an order-reversing map: the minimum of turned values is the
+    turned maximum. The map is its own inverse."""
     raise NotImplementedError
 
 
@@ -56,10 +56,10 @@ def _turned(value, turn):
 
 @intrinsic
 def least(_context, a, b):
-    """The smaller of two values of one type; NaN if either is.
+    """The minimum of two values of one type; NaN if either is NaN.
 
-    Without a branch: of ``line[x] = a if a < b else b``, where a is ``line[x]``, LLVM makes a store on a condition,
-    which it does not vectorise.
+    Branch-free: LLVM turns ``line[x] = a if a < b else b``, where a is ``line[x]``, into a conditional store, which it
+    does not vectorise.
     """
 
     def build(_context, builder, signature, arguments):

@@ -1,4 +1,4 @@
-"""Small arrays on the stack: reference counts, as NumPy's arrays have, would be atomic additions in every call."""
+"""Small arrays on the stack: the reference counts of NumPy's arrays would be atomic additions in every call."""
 
 from llvmlite import ir
 from numba import types
@@ -9,7 +9,7 @@ from numba.np.arrayobj import populate_array
 
 @intrinsic(prefer_literal=True)
 def stack_array(_context, dtype, length):
-    """``length`` numbers, a constant, that last until the kernel returns."""
+    """An array of ``length`` numbers, a constant, valid until the kernel returns."""
     kind = types.Array(dtype.dtype, 1, "C")
 
     def build(context, builder, signature, arguments):
@@ -27,7 +27,7 @@ def stack_array(_context, dtype, length):
 
 @intrinsic
 def prefetch(_context, array, index):
-    """Ask for the memory around an element, which need not exist."""
+    """Prefetch the cache line of an element, which need not exist."""
 
     def build(context, builder, signature, arguments):
         base = context.make_array(array)(context, builder, arguments[0]).data

@@ -1,13 +1,13 @@
-// A block's strip of an image in shared memory, as rows of words: each thread loads one column of words, and may then
-// work down it without waiting for the others.
+// A block's strip of an image in shared memory, as rows of words: each thread loads one column of words and can then
+// process it without synchronising with the others.
 #pragma once
 #include "borders.cuh"
 #include "numbers.cuh"
 #include "vectors.cuh"
 
-constexpr int STRIP_WORDS = 128, STRIP_WARPS = STRIP_WORDS / 32;  // a thread for each word of a row
+constexpr int STRIP_WORDS = 128, STRIP_WARPS = STRIP_WORDS / 32;  // one thread per word of a row
 
-// A word of a row: four bytes, of which the lowest belong to the first element, or one double.
+// A word of a row: four bytes, the lowest of which belong to the first element, or one double.
 template <typename T>
 struct Words {
   typedef unsigned type;
@@ -41,15 +41,15 @@ __device__ __forceinline__ T element_of(WordOf<T> word, int index = 0) {
     return T(word >> 8 * sizeof(T) * index);
 }
 
-// How many elements `p` lies behind an aligned word.
+// The number of elements from an aligned word to `p`.
 template <typename T>
 __device__ __forceinline__ int misaligned(const T* p) {
   return Words<T>::elements == 1 ? 0 : int((address_of(p) & 3) / sizeof(T));
 }
 
-// Where a strip lies: it begins with element `left`, which may be negative, of row `top`. Its results are the words
-// from element `first` on, one row at a time aligned as the result's row is: they begin up to Words<T>::elements - 1
-// earlier.
+// The position of a strip: it begins with element `left`, which may be negative, of row `top`. Its results are the
+// words from element `first` on; in each row they are aligned with the result's row, beginning up to Words<T>::elements
+// - 1 earlier.
 struct Strip {
   long long first, left;
 
@@ -62,8 +62,8 @@ struct Strip {
   }
 };
 
-// Let begins[i] be where row `top` + i begins; see `begin_of`. At most 128 rows; all threads of a block, which wait for
-// each other.
+// Set begins[i] to where row `top` + i begins; see `begin_of`. At most 128 rows; all threads of a block take part and
+// are synchronised.
 __device__ __forceinline__ void find_begins(long long rows, long long cols, long long mode, long long top, int height,
                                             long long* begins) {
   if (threadIdx.x < height) begins[threadIdx.x] = begin_of(top + threadIdx.x, rows, cols, mode);
@@ -75,8 +75,8 @@ struct Count {
   static constexpr int value = N;
 };
 
-// Calls fill(i, Count<N>()) for rows i to i + N - 1, N of them at a time: their loads are under way together. The last
-// rows are filled twice where `height` is no multiple of N.
+// Calls fill(i, Count<N>()) for rows i to i + N - 1, N at a time, so that their loads are in flight together. The last
+// rows are filled twice if `height` is not a multiple of N.
 template <int N, typename Fill>
 __device__ __forceinline__ void rows_at_once(int height, Fill fill) {
   if (height >= N) {
@@ -88,7 +88,7 @@ __device__ __forceinline__ void rows_at_once(int height, Fill fill) {
   }
 }
 
-// What load(i) returns for N rows of a strip's column, from row `first` on. All loads come before the first store:
+// Load load(i) for N rows of a strip's column, from row `first` on. All loads come before the first store:
 // the compiler has to keep stores in order with loads from shared memory.
 template <int N, typename W, typename Load>
 __device__ __forceinline__ void fill_rows(W* column, int first, Load load) {
@@ -129,8 +129,8 @@ __device__ __forceinline__ void load_wide(const T* src, long long rows, long lon
   });
 }
 
-// `height` rows, at most 128, from `top` on, every bit of them changed that `turn` has. Rows and columns may lie beyond
-// the edges. All threads of a block take part; each may then read its own column.
+// Load `height` rows, at most 128, from `top` on, with the bits of `turn` flipped. Rows and columns may be beyond the
+// edges. All threads of a block take part; each may then read its own column.
 template <typename T>
 __device__ __forceinline__ void load_strip(const T* src, long long rows, long long cols, long long step, long long mode,
                                            double cval, long long top, long long left, int height, WordOf<T> turn,
@@ -140,7 +140,7 @@ __device__ __forceinline__ void load_strip(const T* src, long long rows, long lo
   __shared__ long long begins[STRIP_WORDS];  // of rows, in elements
   const long long x = left + (long long)threadIdx.x * N;
   W* const column = strip + threadIdx.x;
-  // Aligned words hold elements before and behind those wanted, which are to belong to the row.
+  // Aligned words include elements before and after the needed ones; these must belong to the row.
   const bool inside = top >= 0 && top + height <= rows, whole = x >= N && x + 2 * N <= cols;
   if (!inside || left < N || left + (STRIP_WORDS + 1) * N > cols) find_begins(rows, cols, mode, top, height, begins);
   const auto word_at = [](const T* from) {
@@ -201,8 +201,7 @@ __device__ __forceinline__ void load_strip(const T* src, long long rows, long lo
   }
 }
 
-// The word whose first element lies `offset` elements behind that of the word at `at`; its row ends not before one word
-// more.
+// The word that begins `offset` elements after the word at `at`; its row has at least one word more.
 template <typename T>
 __device__ __forceinline__ WordOf<T> strip_word(const WordOf<T>* at, int offset) {
   constexpr int N = Words<T>::elements;
@@ -214,7 +213,7 @@ __device__ __forceinline__ WordOf<T> strip_word(const WordOf<T>* at, int offset)
   }
 }
 
-// Store the elements of a word that lie in the row `out` of `cols` elements; its first one is element x.
+// Store the elements of a word that are in the row `out` of `cols` elements; the first one is element x.
 template <typename T>
 __device__ __forceinline__ void store_strip(T* out, long long cols, long long x, WordOf<T> word) {
   constexpr int N = Words<T>::elements;
@@ -227,9 +226,9 @@ __device__ __forceinline__ void store_strip(T* out, long long cols, long long x,
   }
 }
 
-// Calls prepare(line) for each of a strip's `count` rows, a warp for each, then stores pick(at, offset) as the words of
-// the row of `out`, a flat row of `cols` elements that follows `out` for each row of the strip: the word's window
-// begins `offset` elements behind the word at `at`.
+// Calls prepare(line) for each of a strip's `count` rows, one warp per row, then stores pick(at, offset) as the words
+// of that row of `out`, which has flat rows of `cols` elements: the word's window begins `offset` elements after the
+// word at `at`.
 template <typename T, typename Prepare, typename Pick>
 __device__ __forceinline__ void each_row(const Strip& place, WordOf<T>* strip, int count, T* out, long long cols,
                                          int words, long long before, Prepare prepare, Pick pick) {
@@ -245,7 +244,7 @@ __device__ __forceinline__ void each_row(const Strip& place, WordOf<T>* strip, i
     prepare(line);
     const bool whole = place.first >= lead && place.first - lead + words * N <= cols;
 #pragma unroll
-    for (int first = 0; first < CHUNKS; first += 2) {  // two words at a time: one is computed while the other is loaded
+    for (int first = 0; first < CHUNKS; first += 2) {  // two words at a time: compute one while the other is loaded
       W picked[2];
 #pragma unroll
       for (int c = 0; c < 2; ++c) picked[c] = pick(line + min(lane + 32 * (first + c), words - 1), begin - lead);

@@ -12,17 +12,17 @@ from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.lanes import VECTOR_BYTES, _rounded, _splat
 from gpuimg.kernels.lib.target import HAS_AVX512, has
 
-ACCUMULATORS = 4  # vectors of sums of a row held at once
-# Rows that share the values they read: loads across cache lines are slower than the sums of two, but four rows of sums
+ACCUMULATORS = 4  # vectors of sums of a row in registers
+# Rows that share the values they read: loads across cache lines are slower than two rows of sums, but four rows of sums
 # need more than 16 registers.
 MOST_ROWS = 4 if HAS_AVX512 else 2
-# Products of pairs of 16-bit numbers, added up in 32 bits, in one instruction.
+# One instruction multiplies pairs of 16-bit numbers and adds each two products in 32 bits.
 PAIRED = {64: "llvm.x86.avx512.pmaddw.d.512"} if HAS_AVX512 else {32: "llvm.x86.avx2.pmadd.wd"} if has("avx2") else {}
 INDEX = ir.IntType(64)
 
 
 class _Sums:
-    """Builds sums of one kind, held in vectors of the weights' type: floats, or pairs of 16-bit numbers in 32 bits."""
+    """Builder of sums in vectors of the weights' type: floats, or pairs of 16-bit numbers in 32 bits."""
 
     def __init__(self, context, builder, weights, target, pixels):
         self.builder = builder
@@ -67,7 +67,7 @@ class _Sums:
         return builder.add(lower, upper)
 
     def result(self, total, shift):
-        """A sum as the target has it: rounded half to even and saturated where it is of whole numbers."""
+        """Convert a sum to the target's type: rounded half to even and saturated for integers."""
         builder = self.builder
         if isinstance(self.target, types.Float):
             return total
@@ -77,7 +77,7 @@ class _Sums:
         places = self.splat(shift)
         one = self.constant(1)
         odd = builder.and_(builder.ashr(total, places), one)
-        # Half of what is shifted out, less one for an even result; nothing where nothing is shifted out.
+        # Half of the last place, minus one for an even result; 0 for a shift of 0.
         half = builder.sub(builder.lshr(builder.shl(one, places), one), one)
         half = builder.select(
             builder.icmp_signed("==", places, self.constant(0)), self.constant(0), builder.add(half, odd)
@@ -89,17 +89,17 @@ class _Sums:
 
 
 def _opaque(builder, pointer):
-    """The same pointer, which LLVM takes for another one.
+    """The same pointer, hidden from LLVM's alias analysis.
 
-    A weight read for each vector is part of the multiplication; one kept in a register is a load of its own, and
-    multiplications and additions of 64 bytes leave no time for such (measured on Zen 4: a fifth slower).
+    A weight read for each vector is an operand of the multiplication; one kept in a register takes a separate load, for
+    which multiplications and additions of 64 bytes leave no time (measured on Zen 4: a fifth slower).
     """
     same = ir.InlineAsm(ir.FunctionType(pointer.type, [pointer.type]), "", "=r,0", side_effect=True)
     return builder.call(same, [pointer])
 
 
 def _adder(blocks, rows, by_rows=False, single=False):
-    """An intrinsic that makes ``blocks`` vectors of sums in each of some rows, or single ones, as `add_taps`."""
+    """An intrinsic that computes ``blocks`` vectors of sums, or single sums, in each of ``rows`` rows."""
 
     @intrinsic
     def apply(_context, addresses, weights, ends, bounds, shift, targets, to):
@@ -195,7 +195,7 @@ def _filler(rows, by_rows):
         while x + pixels <= count:
             add_block(addresses, weights, ends, bounds, shift, targets, x)
             x += pixels
-        if x < count:  # again some that are done, instead of single ones
+        if x < count:  # overlap the previous vector instead of a scalar tail
             add_block(addresses, weights, ends, bounds, shift, targets, count - pixels)
 
     return fill
@@ -225,20 +225,18 @@ def _adders(by_rows):
     return add_taps, add_taps_to_rows
 
 
-# `add_taps` makes ``targets[0, x]``: the sum of ``weights[:, 0]`` times what stands ``x`` elements after each of
-# ``addresses``, in this order, from zero on.
+# `add_taps` sets ``targets[0, x]`` to the sum of ``weights[:, 0]`` times the values ``x`` elements after each of
+# ``addresses``, added in this order, from zero on.
 #
-# Floating-point weights: the values are of their type. int32 weights, as well as the values, are pairs of 16-bit
-# numbers, whose products are added; the sum is divided by ``2 ** shift``. A target of whole numbers takes it rounded
-# half to even and saturated.
+# Floating-point weights: the values have the same type. int32 weights and values are pairs of 16-bit numbers, whose
+# products are added; the sum is divided by ``2 ** shift``. An integer target is rounded half to even and saturated.
 #
 # `add_taps_to_rows` does the same for 2 or `MOST_ROWS` rows, at least a vector long, which share the values. Row ``i``
-# has ``weights[:, i]``. The rows, or pairs of rows where weights are pairs, take up the taps one after the other, and
-# leave off so: the first one has the taps from ``bounds[0]`` on, the second one those from ``bounds[1]`` on, ...; after
-# all of them have some in common, the first one ends, then the second one, ..., and the last one at the last of
-# ``bounds``.
+# has ``weights[:, i]``. The rows, or pairs of rows where weights are pairs, begin and end in turn: the first uses the
+# taps from ``bounds[0]`` on, the second those from ``bounds[1]`` on, ...; after the taps common to all, the first ends,
+# then the second, ..., and the last one at the last of ``bounds``.
 add_taps, add_taps_to_rows = _adders(by_rows=False)
 
-# The same of floating-point weights, with a sum of its own for each row of them, and then the sum of these: it is more
-# precise. The row that a tap belongs to ends before ``ends[tap]``.
+# The same for floating-point weights, with a separate sum for each row of weights, then the sum of these: it is more
+# precise. The row of a tap ends before ``ends[tap]``.
 add_rows_of_taps, add_rows_of_taps_to_rows = _adders(by_rows=True)

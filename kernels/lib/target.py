@@ -1,9 +1,9 @@
-"""What the processor can do that Numba compiles for: ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` may name another one
-than this machine has."""
+"""Features of the processor that Numba compiles for: ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` may name another one
+than this machine's."""
 
 
 def target_features():
-    """The features of Numba's target, as LLVM writes them: ``"+avx2,-avx512f"``; "" where Numba does not say."""
+    """The features of Numba's target in LLVM's notation, ``"+avx2,-avx512f"``; "" if they are not known."""
     try:
         from numba.core.registry import cpu_target
 
@@ -13,7 +13,7 @@ def target_features():
 
 
 def has(*names):
-    """Whether the target is known to have all these features; what it has unsaid is not used."""
+    """Whether the target is known to have all these features."""
     switches = target_features().split(",")
     return all(f"+{name}" in switches and f"-{name}" not in switches for name in names)
 

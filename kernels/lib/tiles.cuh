@@ -1,10 +1,10 @@
-// A block's part of an image, with what surrounds it, in shared memory.
+// A block's tile of an image, with its halo, in shared memory.
 #pragma once
 #include "borders.cuh"
 #include "numbers.cuh"
 #include "vectors.cuh"
 
-// An image as flat rows, and what lies beyond its edges.
+// An image as flat rows, with its border mode.
 template <typename T>
 struct Surrounded {
   const T* data;
@@ -16,7 +16,7 @@ struct Surrounded {
   }
 };
 
-// Where a tile lies; it may reach beyond the image.
+// The position of a tile, which may extend beyond the image.
 struct Region {
   long long top, left;
   int height, width;
@@ -25,7 +25,7 @@ struct Region {
 // a / b for 0 <= a <= 1024 and 0 < b <= 2**20, at a fraction of an integer division's instructions.
 __device__ __forceinline__ int quotient(int a, int b) { return int(__fdividef(float(a) + 0.5f, float(b))); }
 
-// Steps through the items of a tile's rows, `width` of which are a row, for the threads of a block.
+// Iterates over the items of a tile's rows of `width` items, for the threads of a block.
 struct Strides {
   int row, column, down, along, width;
 
@@ -46,7 +46,7 @@ struct Strides {
   }
 };
 
-// Four neighbours as they were loaded: bytes stay in their word, which the compiler would take apart.
+// Four neighbours as loaded: bytes stay in their word, which the compiler would split.
 template <typename T>
 struct Four {
   static constexpr int WORDS = sizeof(T);
@@ -59,8 +59,8 @@ struct Four<float> : Pack<float, 4> {};
 template <>
 struct Four<double> : Pack<double, 4> {};
 
-// Where not ALIGNED (to the four's size or, of more than sixteen bytes, to these), at any address. Then, of elements of
-// less than four bytes, up to three bytes before and behind are read.
+// Load a four: ALIGNED to its size (16 bytes if it is larger), or at any address. In the latter case, elements of less
+// than four bytes are read with up to three bytes before and after.
 template <bool ALIGNED, typename T>
 __device__ __forceinline__ Four<T> load_four(const T* p) {
   Four<T> four;
@@ -90,7 +90,7 @@ __device__ __forceinline__ Four<T> load_four(const T* p) {
   return four;
 }
 
-// Short integers become floats by the bits of 2**23 + v: conversions have a fraction of the rate of additions.
+// Convert short integers to floats through the bits of 2**23 + v: conversions have a fraction of the rate of additions.
 template <typename A, typename T>
 __device__ __forceinline__ Pack<A, 4> as_wide(const Four<T>& from) {
   Pack<A, 4> wide;
@@ -101,7 +101,7 @@ __device__ __forceinline__ Pack<A, 4> as_wide(const Four<T>& from) {
     } else if constexpr (sizeof(T) == 1) {
       wide.v[i] = __uint_as_float(__byte_perm(from.words[0], 0x4B000000u, 0x7440 + i)) - 8388608.f;
     } else {
-      constexpr unsigned int FLIPPED = Number<T>::low < 0 ? 0x80008000u : 0u;  // signed ones count from the lowest on
+      constexpr unsigned int FLIPPED = Number<T>::low < 0 ? 0x80008000u : 0u;  // signed: offset from the lowest
       const unsigned int bits = __byte_perm(from.words[i / 2] ^ FLIPPED, 0x4B000000u, i % 2 ? 0x7432 : 0x7410);
       wide.v[i] = __uint_as_float(bits) - (8388608.f - float(Number<T>::low));
     }
@@ -109,8 +109,8 @@ __device__ __forceinline__ Pack<A, 4> as_wide(const Four<T>& from) {
   return wide;
 }
 
-// Store a four in shared memory, or none: sixteen bytes at a time if VECTORS, which the compiler may split, and without
-// a branch, which it may prefer.
+// Store a four in shared memory, or nothing: if VECTORS sixteen bytes at a time, which the compiler may not split, and
+// branch-free, which it may not undo.
 template <bool VECTORS, typename A>
 __device__ __forceinline__ void put_four(bool wanted, A* to, const Pack<A, 4>& wide) {
 #if defined(__CUDA_ARCH__)
@@ -137,7 +137,7 @@ __device__ __forceinline__ void put_four(bool wanted, A* to, const Pack<A, 4>& w
   for (int i = 0; i < 4; ++i) to[i] = wide.v[i];
 }
 
-// Where a thread begins that has the same fours of several rows, `rows` apart: the addresses are sums.
+// Where a thread begins that processes the same four of several rows, `rows` apart: addresses need only additions.
 struct FoursOfRows {
   int row, column, rows;
 
@@ -150,8 +150,8 @@ struct FoursOfRows {
   }
 };
 
-// Rows of fours that lie inside the image, each `bytes` behind the one above. All loads of a thread are under way
-// before it needs the first value, at most MOST of them.
+// Load rows of fours inside the image, each `bytes` after the one above. All loads of a thread, at most MOST, are in
+// flight before it needs the first value.
 template <bool VECTORS, bool ALIGNED, int MOST, typename T, typename A>
 __device__ __forceinline__ void load_wide_inside(const T* from, unsigned int bytes, A* tile, int pitch, int height,
                                                  int fours) {
@@ -176,10 +176,10 @@ __device__ __forceinline__ void load_wide_inside(const T* from, unsigned int byt
   }
 }
 
-constexpr int EDGE_ROWS = 64;  // rows whose places are looked up at a time
+constexpr int EDGE_ROWS = 64;  // rows whose positions are looked up at a time
 
-// Rows of fours that may lie beyond the edges; all threads of a block. What a thread loads of several rows is under way
-// together here, too: the blocks at the edges are those that a small image waits for.
+// Load rows of fours that may be beyond the edges; all threads of a block. Here, too, a thread's loads from several
+// rows are in flight together: small images wait for the blocks at the edges.
 template <bool VECTORS, typename T, typename A>
 __device__ __forceinline__ void load_wide_edges(const Surrounded<T>& image, const Region& region, A* tile, int pitch,
                                                 int fours) {
@@ -221,7 +221,7 @@ __device__ __forceinline__ void load_wide_edges(const Surrounded<T>& image, cons
           }
         }
       } else {
-        // One column at a time, in a loop: the code that folds it is long.
+        // One column at a time, in a loop that is not unrolled: the folding code is long.
 #pragma unroll 1
         for (int k = 0; k < 4; ++k) {
           const long long place = fold_element(x + k, image.cols, image.step, image.mode);
@@ -245,9 +245,9 @@ __device__ __forceinline__ void load_wide_edges(const Surrounded<T>& image, cons
   }
 }
 
-// Fill rows of `pitch` elements in shared memory with values as A, whole fours of them; the threads of a block
-// together, which wait for each other afterwards. Where VECTORS, `pitch` is a multiple of four and the tile aligned to
-// 16 bytes. MOST says how many fours a thread has under way, where registers allow.
+// Fill rows of `pitch` elements in shared memory with values of type A, in whole fours; the threads of a block
+// together, synchronised afterwards. If VECTORS, `pitch` is a multiple of four and the tile is aligned to 16 bytes.
+// MOST is the number of fours that a thread has in flight, if registers allow.
 template <bool VECTORS, int MOST, typename T, typename A>
 __device__ __forceinline__ void load_wide_tile(const Surrounded<T>& image, const Region& region, A* tile, int pitch) {
   constexpr int BESIDE = sizeof(T) < 4 ? 4 / sizeof(T) - 1 : 0, WORD = sizeof(T) < 4 ? 4 * sizeof(T) : 16;
@@ -266,8 +266,8 @@ __device__ __forceinline__ void load_wide_tile(const Surrounded<T>& image, const
     load_wide_inside<VECTORS, false, MOST>(from, bytes, tile, pitch, region.height, fours);
 }
 
-// Store rows of a tile, which begin at multiples of 16 bytes, from `dst` on; the threads of a block together: fours
-// where they are aligned in the image, else a warp has a row, and elements of less than four bytes leave in words.
+// Store rows of a tile, which begin at multiples of 16 bytes, from `dst` on; the threads of a block together: as fours
+// if these are aligned in the image, else a warp per row, with elements of less than four bytes stored in words.
 template <typename T>
 __device__ __forceinline__ void store_tile(const T* tile, int pitch, T* dst, long long cols, int height, int width) {
   constexpr int WORD = sizeof(T) < 4 ? 4 * sizeof(T) : 16;

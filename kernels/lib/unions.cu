@@ -3,10 +3,10 @@
 // instances: unite_borders<unsigned int>; unite_borders<unsigned long long>; mark<unsigned int>; mark<unsigned long long>
 #include "unions.cuh"
 
-// Connected components of pixels that are bits of words: their nodes are the runs of ones in a word. All kernels do
-// nothing where the first number of `skip` is not 0. `reach` 1: pixels touch at their corners too.
+// Connected components of pixels packed as bits of words: the nodes are the runs of ones in a word. All kernels do
+// nothing if the first number of `skip` is nonzero. `reach` 1: pixels also touch at their corners.
 
-// First the components within tiles of 32 x 32 pixels, a warp to each and a row to each lane.
+// Step 1: components within tiles of 32 x 32 pixels, one warp per tile and one lane per row.
 template <typename N>
 __global__ void __launch_bounds__(256) unite_tiles(const unsigned int* weak, long long lines, long long words, N* parents,
                                                    long long nodes, const long long* skip, long long skips,
@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(256) unite_tiles(const unsigned int* weak, lon
   }
 }
 
-// Then across the borders of tiles, a thread to each word.
+// Step 2: unite components across the borders of tiles, one thread per word.
 template <typename N>
 __global__ void __launch_bounds__(256) unite_borders(const unsigned int* weak, long long lines, long long words, N* parents,
                                                      long long nodes, const long long* skip, long long skips,
@@ -66,7 +66,7 @@ __global__ void __launch_bounds__(256) unite_borders(const unsigned int* weak, l
       });
     }
     if (reach == 0) return;
-    // Where a pixel next to the corner is set, the two are connected through it.
+    // If a pixel next to the corner is set, it connects the two already.
     if (here & ~above & ~(before >> 31) & 1) {
       const Word32 corner = word > 0 ? up[-1] : 0;
       if (corner >> 31) unite<Cached>(parents, first, N(first_above - N(RUNS) + N(run_at(corner, 31))));
@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(256) unite_borders(const unsigned int* weak, l
       unite_word(start + row, row);
 }
 
-// At last the components with a strong pixel get node 0 as their root.
+// Step 3: components with a strong pixel get node 0 as their root.
 template <typename N>
 __global__ void __launch_bounds__(256) mark(const unsigned int* weak, long long lines, long long words, N* parents,
                                             long long nodes, const unsigned int* strong, long long strong_lines,
@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(256) mark(const unsigned int* weak, long long 
     for (Word32 left = starts_of(here); left; left &= left - 1) {
       const int bit = lowest_of(left);
       if ((run_from(here, bit) & most) == 0) continue;
-      // Node 0 may not point to itself yet, so that `find` must not get there.
+      // Node 0 may not point to itself yet, so `find` must not reach it.
       for (N node = first_node<N>(line, words, word) + N(bit >> 1), parent; node != 0; node = parent) {
         parent = Cached::parent(parents + node);
         if (parent != node) continue;

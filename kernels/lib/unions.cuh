@@ -1,11 +1,11 @@
-// Union-find in memory, without locks: a node's parent is the node itself or one of a lower number, and the node without
-// another parent is its component's root, the lowest of all. After D. P. Playne, K. Hawick, "A new algorithm for parallel
+// Lock-free union-find: a node's parent is the node itself or one of a lower number, and the node that is its own
+// parent is its component's root, the lowest of all. After D. P. Playne, K. Hawick, "A new algorithm for parallel
 // connected-component labelling on GPUs", IEEE Transactions on Parallel and Distributed Systems 29(6), 2018, and S.
 // Allegretti, F. Bolelli, C. Grana, "Optimized block-based algorithms to label connected components on GPUs", the same
 // 31(2), 2020.
 #pragma once
 
-// What another thread may be writing, read anew each time.
+// Values that another thread may be writing, reloaded each time.
 template <typename N>
 __device__ __forceinline__ N seen(const N* p) {
 #if defined(__CUDA_ARCH__)
@@ -23,7 +23,7 @@ struct Fresh {
   }
 };
 
-// For global memory, through the first-level cache: a parent that is out of date is an ancestor all the same.
+// For global memory, through the first-level cache: a stale parent is still an ancestor.
 struct Cached {
   template <typename N>
   static __device__ __forceinline__ N parent(const N* p) {
@@ -49,7 +49,7 @@ __device__ __forceinline__ void unite(N* parents, N a, N b) {
     const N high = a > b ? a : b, low = a > b ? b : a;
     const N before = atomicMin(parents + high, low);
     if (before == high) return;
-    a = before;  // `high` was no root any more: what it pointed to still has to be united with the other
+    a = before;  // `high` was no longer a root: its parent still has to be united with the other
     b = low;
   }
 }
@@ -58,13 +58,13 @@ __device__ __forceinline__ void unite(N* parents, N a, N b) {
 
 typedef unsigned int Word32;
 constexpr Word32 ALL_LANES = 0xffffffffu;
-constexpr int RUNS = 16;  // runs of ones in a word at most: the one that begins at bit b has the number b / 2
+constexpr int RUNS = 16;  // at most, of ones in a word: the one that begins at bit b has the number b / 2
 
 __device__ __forceinline__ Word32 starts_of(Word32 word) { return word & ~(word << 1); }
 
 __device__ __forceinline__ int lowest_of(Word32 word) { return __ffs(int(word)) - 1; }
 
-// The number of the run in which a bit stands.
+// The number of the run that contains a bit.
 __device__ __forceinline__ int run_at(Word32 word, int bit) {
   const Word32 gaps = ~word & ((1u << bit) - 1);
   return (32 - __clz(int(gaps))) >> 1;
@@ -73,7 +73,7 @@ __device__ __forceinline__ int run_at(Word32 word, int bit) {
 // The bits of the run that begins at a bit.
 __device__ __forceinline__ Word32 run_from(Word32 word, int bit) { return word & ~(word + (1u << bit)); }
 
-// Calls join(run of the word, run of the word above) for all runs that touch; with `corners` also at their corners.
+// Calls join(run of the word, run of the word above) for all runs that touch; with `corners`, also at corners.
 template <typename Join>
 __device__ __forceinline__ void each_contact(Word32 word, Word32 above, bool corners, Join join) {
   for (Word32 left = starts_of(word & above); left; left &= left - 1) {
@@ -94,13 +94,13 @@ __device__ __forceinline__ void each_contact(Word32 word, Word32 above, bool cor
 
 // ---------------------------------------------------------------- components of runs, and which of them are marked
 
-// Lines of words are the rows of the first channel, then those of the next. Node 0 is above all marked components.
+// Lines of words are the rows of the first channel, then those of the next. Node 0 is the root of marked components.
 template <typename N>
 __device__ __forceinline__ N first_node(long long line, long long words, long long word) {
   return N((line * words + word) * RUNS + 1);
 }
 
-// The bits of all runs in a word whose component is marked.
+// The bits of all runs of a word whose components are marked.
 template <typename N>
 __device__ __forceinline__ Word32 marked_runs(Word32 word, const N* parents, N first) {
   Word32 found = 0;
@@ -113,9 +113,9 @@ __device__ __forceinline__ Word32 marked_runs(Word32 word, const N* parents, N f
 
 // ---------------------------------------------------------------- pixels to words and back
 
-constexpr int GROUP_WORDS = 32;  // neighbouring words of a line that a warp makes: 1024 pixels
+constexpr int GROUP_WORDS = 32;  // adjacent words of a line that a warp packs: 1024 pixels
 
-// Calls work(line, first word) for all groups of words; blocks are of 32 x 8 threads, a warp to a group at a time.
+// Calls work(line, first word) for all groups of words; blocks have 32 x 8 threads, one warp per group.
 template <typename Work>
 __device__ __forceinline__ void each_group(long long lines, Work work) {
   for (long long line = (long long)blockIdx.y * blockDim.y + threadIdx.y; line < lines; line += (long long)gridDim.y * blockDim.y)

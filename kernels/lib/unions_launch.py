@@ -1,4 +1,4 @@
-"""Which pixels are connected with marked ones, for launches that pack pixels into words of bits; see `unions.cu`."""
+"""Marks pixels connected with marked ones, for launches that pack pixels into words of bits; see `unions.cu`."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def groups(lines, width):
 
 
 def flood(gpu, weak, strong, rows, reach, skip):
-    """Find the components of weak pixels, and mark those with a strong one; returns the nodes."""
+    """Find the components of weak pixels and mark those with a strong one; returns the nodes."""
     lines, width = weak.shape
     nodes = lines * width * RUNS + 1
     dtype = np.uint32 if nodes < MOST_NODES else np.uint64

@@ -34,7 +34,7 @@ __device__ __forceinline__ unsigned long long address_of(const void* p) {
   return reinterpret_cast<unsigned long long>(p);
 }
 
-// The compiler may split an assignment of a vector into its parts; assembly it leaves alone.
+// The compiler may split the assignment of a vector, but not inline assembly.
 template <typename W>
 __device__ __forceinline__ void store_word(W* p, W word) {
 #if defined(__CUDA_ARCH__)
@@ -51,7 +51,7 @@ __device__ __forceinline__ void store_word(W* p, W word) {
   *p = word;
 }
 
-// Up to 16 bytes at a time through registers: a Pack that is only ever moved as words stays out of local memory.
+// Copy up to 16 bytes at a time through registers: a Pack that is only moved as words stays out of local memory.
 template <typename T, int N>
 __device__ __forceinline__ void load_aligned(const T* p, Pack<T, N>& into) {
   constexpr int bytes = sizeof(T) * N, part = bytes < 16 ? bytes : 16, words = bytes / part;
@@ -78,7 +78,7 @@ __device__ __forceinline__ void store_aligned(T* p, const Pack<T, N>& from) {
   for (int i = 0; i < words; ++i) store_word(reinterpret_cast<W*>(p) + i, u.w[i]);
 }
 
-// The 16 bytes that begin `shift` bytes (not a multiple of 16) after the aligned words at p: two loads and a shift.
+// The 16 bytes from `shift` bytes (not a multiple of 16) after the aligned words at p on: two loads and a shift.
 __device__ __forceinline__ uint4 load_shifted(const uint4* p, int shift) {
   const uint4 a = __ldg(p), b = __ldg(p + 1);
   unsigned w[8] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
@@ -95,7 +95,7 @@ __device__ __forceinline__ uint4 load_shifted(const uint4* p, int shift) {
                     __funnelshift_r(w[3], w[4], bits));
 }
 
-// N elements from p on, wherever p points; nothing outside of [begin, end) is read.
+// Load N elements from p on, at any alignment; nothing outside [begin, end) is read.
 template <typename T, int N>
 __device__ __forceinline__ void load(const T* p, const T* begin, const T* end, Pack<T, N>& into) {
   constexpr int bytes = sizeof(T) * N, part = bytes < 16 ? bytes : 16;
@@ -121,7 +121,7 @@ __device__ __forceinline__ void load(const T* p, const T* begin, const T* end, P
   for (int i = 0; i < N; ++i) into.v[i] = p + i >= begin && p + i < end ? p[i] : T(0);
 }
 
-// N elements to dst + first, which is aligned; nothing outside of [dst, dst + count) is written.
+// Store N elements to dst + first, which is aligned; nothing outside [dst, dst + count) is written.
 template <typename T, int N>
 __device__ __forceinline__ void store_inside(T* dst, long long first, long long count, const Pack<T, N>& from) {
   if (first >= 0 && first + N <= count) {
@@ -133,20 +133,21 @@ __device__ __forceinline__ void store_inside(T* dst, long long first, long long 
   }
 }
 
-// How many elements a thread of a pointwise kernel fills at a time: 16 bytes of the wider type.
+// The number of elements that a thread of a pointwise kernel fills at a time: 16 bytes of the wider type.
 template <typename T, typename U>
 struct Chunk {
   static constexpr int elements = 16 / (sizeof(T) > sizeof(U) ? sizeof(T) : sizeof(U));
 };
 
 // dst[i] = op(i, the SCALE elements of src from SCALE * i on) for 0 <= i < count: the loop of every pointwise kernel, for
-// "launch: flat, bytes 32" (bytes 16 where SCALE > 1). Chunks are aligned on dst; what stands before the first and behind the last aligned chunk is
-// stored one by one. `op(first, in, out)` gets N pixels at a time; `first` is the number of the first, -N < first < count.
+// "launch: flat, bytes 32" (bytes 16 where SCALE > 1). Chunks are aligned in dst; elements before the first and after
+// the last aligned chunk are stored one by one. `op(first, in, out)` gets N pixels at a time; `first` is the index of
+// the first one, -N < first < count.
 template <int SCALE, typename T, typename U, typename Op>
 __device__ __forceinline__ void map_chunks(const T* src, U* dst, long long count, Op op) {
   constexpr int N = Chunk<T, U>::elements;
   const int lead = int(address_of(dst) / sizeof(U) % N);
-  constexpr int TURNS = SCALE == 1 ? 2 : 1;  // chunks of a thread: both are loaded before the first is worked on
+  constexpr int TURNS = SCALE == 1 ? 2 : 1;  // chunks of a thread: both are loaded before the first is processed
   const long long chunk = (long long)blockIdx.x * (TURNS * blockDim.x) + threadIdx.x;
   Pack<T, N * SCALE> in[TURNS];
   long long first[TURNS];

@@ -3,7 +3,7 @@
 #include "borders.cuh"
 #include "numbers.cuh"
 
-// As `fold`, by reflections one after the other: for indices near the image, where divisions would take longer.
+// `fold` by repeated reflection: for indices near the image, where divisions would take longer.
 __device__ __forceinline__ long long fold_near(long long index, long long length, long long mode) {
 #pragma unroll 1
   while (index < 0 || index >= length) {
@@ -18,17 +18,17 @@ __device__ __forceinline__ long long fold_near(long long index, long long length
   return index;
 }
 
-// Rows of fewer elements have a pitch of 32 bits.
+// Rows of fewer elements have a 32-bit pitch.
 constexpr long long WIDEST = 1 << 28;
 
-// `count` rows further down, `pitch` bytes apart: one instruction.
+// Advance by `count` rows, `pitch` bytes apart: one instruction.
 template <typename T>
 __device__ __forceinline__ T* rows_below(T* p, unsigned int count, unsigned int pitch) {
   return reinterpret_cast<T*>(reinterpret_cast<unsigned long long>(p) + (unsigned long long)count * pitch);
 }
 
-// A value as V. Short integers come as int straight from the load: the compiler would mask them once more. Not
-// for loads behind a condition, which the compiler may evaluate without it.
+// Load a value as V. Short integers come as int directly from the load: the compiler would mask them again. Not for
+// conditional loads, which the compiler may make unconditional.
 template <typename V, typename T>
 __device__ __forceinline__ V load_as(const T* p) {
 #if defined(__CUDA_ARCH__)
@@ -46,7 +46,7 @@ __device__ __forceinline__ V load_as(const T* p) {
   return V(__ldg(p));
 }
 
-// Where a thread's strip of up to ROWS rows of `dst` begins, and how many there are.
+// The start and the height of a thread's strip of up to ROWS rows of `dst`.
 template <int ROWS>
 struct Strip {
   long long row, x;
@@ -59,8 +59,9 @@ struct Strip {
   }
 };
 
-// Call fill(at, window) for all elements of a strip inside the image, all rows at once: what windows share is computed
-// once, and no load waits for the one before. STEP: how far pixels lie apart, 0 where only `step` tells.
+// Calls fill(at, window) for all elements of a strip inside the image, all rows at once: common terms of windows are
+// computed once, and no load waits for the one before. STEP: the distance of pixels; 0 if known only at run time,
+// `step`.
 template <int STEP, typename V, int ROWS, typename T, typename Fill>
 __device__ __forceinline__ void inner_windows(const T* src, long long cols, const Strip<ROWS>& strip, long long step,
                                               Fill fill) {
@@ -81,7 +82,7 @@ __device__ __forceinline__ void inner_windows(const T* src, long long cols, cons
   }
 }
 
-// Call fill(at, window) for all elements of the thread's strip, with their windows of 3x3 values as V.
+// Calls fill(at, window) for all elements of the thread's strip, with their windows of 3x3 values as V.
 template <typename V, int ROWS, typename T, typename Fill>
 __device__ __forceinline__ void each_window(const T* src, long long rows, long long cols, long long top,
                                             long long bottom, long long step, long long mode, double cval, Fill fill) {

@@ -8,7 +8,7 @@ from gpuimg.kernels.lib.borders import kernel
 
 @kernel
 def fill(src, dst, top, bottom, other, turned):
-    """``src - other``; with ``turned``, ``other - src``."""
+    """``src - other``, or with ``turned`` ``other - src``."""
     for row in range(top, bottom):
         if turned:
             subtract(other[row], src[row], dst[row])

@@ -3,7 +3,7 @@
 #include "columns.cuh"
 #include "minima.cuh"
 
-// The minimum (maximum with `flip`) under the ones of a footprint; NaN if there is one.
+// The minimum (maximum with `flip`) under the ones of a footprint; NaN if any value is NaN.
 template <typename T, typename U>
 __global__ void footprint(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                           long long top, long long bottom, long long step, long long mode, double cval,
@@ -17,7 +17,7 @@ __global__ void footprint(const T* src, long long rows, long long cols, U* dst, 
         if (!footprint[i * width + j]) continue;
         const long long c = fold_element(x + (j - width / 2) * step, cols, step, mode);
         const T value = r < 0 || c < 0 ? T(cval) : src[r * cols + c];
-        if (!any || is_nan(value) || (flip ? value > best : value < best)) best = value;  // once NaN, nothing is less
+        if (!any || is_nan(value) || (flip ? value > best : value < best)) best = value;  // nothing is less than NaN
         any = true;
       }
     }
@@ -25,11 +25,11 @@ __global__ void footprint(const T* src, long long rows, long long cols, U* dst, 
   });
 }
 
-constexpr int FOOTPRINT_ROWS = 32, TURNS = 4;  // rows of a footprint at most, and of results for each warp
+constexpr int FOOTPRINT_ROWS = 32, TURNS = 4;  // maximum rows of a footprint; rows of results per warp
 
-// The same in a strip. Each row of the footprint is a few runs of ones, and the minimum of a run is that of two
+// The same in a strip. Each row of the footprint consists of runs of ones, and the minimum of a run is that of two
 // overlapping stretches whose length is a power of two, as on the CPU: the strip's elements become minima of 2, 4, ...
-// neighbours, and each time all stretches of this length are looked up.
+// neighbours in turn, and at each length all stretches of this length are looked up.
 template <typename T, typename U>
 __global__ void __launch_bounds__(128, 6) near_footprint(const T* src, long long rows, long long cols, U* dst,
                                                          long long dst_rows, long long dst_cols, long long top,
@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(128, 6) near_footprint(const T* src, long long
   constexpr int N = Words<T>::elements, CHUNKS = STRIP_WORDS / 32, RESULTS = TURNS * STRIP_WARPS;
   DYNAMIC_SHARED(W, strip);
   __shared__ int stretches[FOOTPRINT_ROWS * FOOTPRINT_ROWS], found;
-  __shared__ unsigned ones[FOOTPRINT_ROWS];  // a bit for each of a row's elements
+  __shared__ unsigned ones[FOOTPRINT_ROWS];  // a bit for each element of a row
   const W turn = turning<T>(flip != 0);
   const long long before = width / 2 * step;
   const Strip place(src, cols, words, before);

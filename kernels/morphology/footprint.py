@@ -1,9 +1,9 @@
 """Minimum (or maximum) under a footprint of zeros and ones.
 
-Each row of the footprint is a few runs of ones. The minimum of a run is that of two overlapping stretches whose
-length is a power of two, and those come from tables that all runs and all rows share, each made of the one before. Of
-a small footprint all values are compared as they are. Where the tables for all rows of a footprint would be large, they
-are made for some rows at a time, and results so far are compared with what these add.
+Each row of the footprint consists of runs of ones. The minimum of a run is that of two overlapping stretches whose
+length is a power of two, looked up in tables that all runs and rows share, each computed from the previous one. Small
+footprints compare all values directly. If the tables for all rows of a footprint would be large, they are computed for
+some rows at a time, and intermediate results are updated.
 """
 
 import numpy as np
@@ -15,8 +15,8 @@ from gpuimg.kernels.lib.rows import neighbour_addresses
 from gpuimg.kernels.lib.spans import load_span
 
 SCRATCH_BYTES = 1 << 18
-TABLE_BYTES = 1 << 19  # of tables for all rows of a footprint; of larger ones for some rows at a time
-LOOK = 1 << 24  # comparisons between looks at the stop flag, some milliseconds
+TABLE_BYTES = 1 << 19  # of tables for all rows of a footprint; larger ones are for some rows at a time
+LOOK = 1 << 24  # comparisons between checks of the stop flag, some milliseconds
 FEW = 12  # ones for which tables do not pay
 
 
@@ -36,7 +36,7 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, footprint, flip):
     addresses, pair = np.empty(len(stretches), np.int64), np.empty(2, np.int64)
     for first in range(0, cols, pixels):
         wanted = min(pixels, cols - first)
-        ordered = 0  # how many rows without NaN there are on end
+        ordered = 0  # consecutive rows without NaN
         for row in range(top - height // 2, bottom + height - height // 2 - 1):
             if is_set(stop):
                 return
@@ -53,7 +53,7 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, footprint, flip):
 
 @kernel
 def fill_in_parts(src, dst, top, bottom, stop, step, mode, cval, shape, flip, stretches, tables, pixels):
-    """The same with room for the tables of fewer rows than the footprint has."""
+    """The same with memory for the tables of only some of the footprint's rows."""
     height, breadth = shape
     below = height - height // 2 - 1
     cols = src.shape[1] // step
@@ -81,7 +81,7 @@ def fill_in_parts(src, dst, top, bottom, stop, step, mode, cval, shape, flip, st
 
 @kernel
 def row_starts(stretches, height):
-    """How many stretches lie above each row of a footprint, and how many there are."""
+    """The number of stretches above each row of a footprint, and in total."""
     starts = np.zeros(height + 1, np.int64)
     for index in range(len(stretches)):
         starts[stretches[index, 0] + 1] += 1
@@ -92,7 +92,7 @@ def row_starts(stretches, height):
 
 @kernel
 def compare_more(tables, origin, stretches, part, step, addresses, out, flip, ordered, stop):
-    """Compare a row's extremes of the stretches before a part of them with those of the part."""
+    """Update a row's extremes by the next part of the stretches."""
     at_once = max(LOOK // out.size, 1)
     for begin in range(part[0], part[1], at_once):
         if is_set(stop):
@@ -106,7 +106,7 @@ def compare_more(tables, origin, stretches, part, step, addresses, out, flip, or
 
 @kernel
 def find_stretches(footprint):
-    """Stretches of ones as rows (footprint row, table, first column), and how many tables they need."""
+    """Stretches of ones as rows (footprint row, table, first column), and the number of tables."""
     height, breadth = footprint.shape
     found = np.empty((height * ((breadth + 1) // 2) + FEW, 3), np.int64)  # a run of one or three ones, then a zero
     few = footprint.sum() <= FEW
@@ -134,7 +134,7 @@ def find_stretches(footprint):
 
 @kernel
 def make_tables(lines, pair, count, step, flip, ordered):
-    """Minima of 2, 4, ... neighbours in a row, below those of single ones."""
+    """Compute minima of 2, 4, ... neighbours in a row, stored after the row itself."""
     for level in range(1, len(lines)):
         reach = step << (level - 1)
         count -= reach
@@ -144,7 +144,7 @@ def make_tables(lines, pair, count, step, flip, ordered):
 
 @kernel
 def stretch_addresses(tables, first, stretches, step, addresses):
-    """Where the stretches of a row's first pixel are in memory; ``first`` is the footprint's first row."""
+    """The addresses of the stretches of a row's first pixel; ``first`` is the footprint's first row."""
     height = tables.shape[0]
     for index in range(len(stretches)):
         row, level, col = stretches[index]

@@ -1,4 +1,4 @@
-"""Small footprints in strips, others as the kernel's file says."""
+"""Small footprints in strips, others by the generic kernel."""
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, STRIP_WORDS, strip_for
 

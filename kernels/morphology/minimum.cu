@@ -2,17 +2,17 @@
 // instances: near<L, L>; columns<L, L>; along<L, L>; along_far<L, L>
 #include "minima.cuh"
 
-// The minimum, or with `greatest` the maximum, of two values; NaN if either is.
+// The minimum, or with `greatest` the maximum, of two values; NaN if either is NaN.
 template <typename T>
 __device__ __forceinline__ T taken(T a, T b, bool greatest) {
   if (is_nan(a)) return a;
   return is_nan(b) || (greatest ? b > a : b < a) ? b : a;
 }
 
-// The minima down the columns, from `above` rows over each on, for groups of n0 rows: backwards from the end of a
-// group's first window to each of its rows, then forwards from there; each window is one of both (M. van Herk, "A fast
-// algorithm for local minimum and maximum filters", Pattern Recognition Letters 13, 1992). Two loads for each element,
-// whatever the window.
+// Minima down the columns, in windows from `above` rows above each row on, for groups of n0 rows: backward minima from
+// the end of a group's first window to each of its rows, then forward minima from there; each window is the minimum of
+// one of both (M. van Herk, "A fast algorithm for local minimum and maximum filters", Pattern Recognition Letters 13,
+// 1992). Two loads per element, whatever the window.
 template <typename T, typename U>
 __global__ void columns(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                         long long top, long long bottom, long long mode, double cval, long long n0, long long above,
@@ -39,8 +39,8 @@ __global__ void columns(const T* src, long long rows, long long cols, U* dst, lo
   }
 }
 
-// Along the rows: the minimum of 1, 2, 4, ... neighbours in shared memory, then of two such runs that cover the window.
-// `span` elements at a time, of which those of the last window's neighbours are only read.
+// Along the rows: minima of 1, 2, 4, ... neighbours in shared memory, then of two such runs that cover the window.
+// `span` elements at a time, including the halo of the last window.
 template <typename T, typename U>
 __global__ void along(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                       long long top, long long bottom, long long step, long long mode, double cval, long long n1,
@@ -73,7 +73,7 @@ __global__ void along(const T* src, long long rows, long long cols, U* dst, long
   }
 }
 
-// The same for windows wider than shared memory: groups of n1 pixels as in `columns`, one for each thread.
+// The same for windows wider than shared memory: groups of n1 pixels as in `columns`, one per thread.
 template <typename T, typename U>
 __global__ void along_far(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                           long long top, long long bottom, long long step, long long mode, double cval, long long n1,
@@ -104,11 +104,11 @@ __global__ void along_far(const T* src, long long rows, long long cols, U* dst, 
   }
 }
 
-// Let minima of SIZE values be those of N, the first `AT_ONCE` of them.
+// Combine minima of SIZE values into minima of N, the first `AT_ONCE` of them.
 template <typename T, int AT_ONCE, int N, int SIZE = 1>
 __device__ __forceinline__ void lengthen(Lanes<T> (&best)[AT_ONCE + N - 1]) {
   if constexpr (SIZE == 1 && (N == 3 || (N == 5 && sizeof(T) < 4))) {
-    // Three at a time are as quick as two where the processor compares integers.
+    // For integers, a minimum of three is as fast as one of two.
 #pragma unroll
     for (int i = 0; i < AT_ONCE + N - 3; ++i) {
       best[i].lower(best[i + 1]);
@@ -123,11 +123,11 @@ __device__ __forceinline__ void lengthen(Lanes<T> (&best)[AT_ONCE + N - 1]) {
   }
 }
 
-// Minima of N rows, for each of a column's rows up to `count`: of 1, 2, 4, ... rows, then of two such runs. The column
-// has N - 1 more rows, and room for a multiple of eight.
+// Minima of N rows, for each of a column's first `count` rows: of 1, 2, 4, ... rows, then of two such runs. The column
+// has N - 1 more rows, and memory for a multiple of eight.
 template <typename T, int N>
 __device__ __forceinline__ void lower_column(WordOf<T>* column, int count) {
-  constexpr int AT_ONCE = sizeof(T) < 8 ? 8 : 4;  // what registers hold
+  constexpr int AT_ONCE = sizeof(T) < 8 ? 8 : 4;  // limited by registers
 #pragma unroll 1
   for (int first = 0; first < count; first += AT_ONCE) {
     WordOf<T>* const from = column + first * STRIP_WORDS;
@@ -140,7 +140,7 @@ __device__ __forceinline__ void lower_column(WordOf<T>* column, int count) {
   }
 }
 
-// The same for n0 rows, made of runs of N.
+// The same for n0 rows, from runs of N.
 template <typename T, int N>
 __device__ __forceinline__ void lower_far(WordOf<T>* column, int n0, int count) {
   lower_column<T, N>(column, count + n0 - N);
@@ -154,8 +154,8 @@ __device__ __forceinline__ void lower_far(WordOf<T>* column, int n0, int count) 
   }
 }
 
-// The minima of N neighbours from `offset` on, for images of one channel of bytes. Word and word before, a byte apart,
-// have their bytes in the places that are compared, so that there is but one shift for each neighbour.
+// Minima of N neighbours from `offset` on, for single-channel images of bytes. A word and the one a byte before it have
+// their bytes in the positions that are compared, so that each neighbour takes only one shift.
 template <int N>
 __device__ __forceinline__ unsigned adjacent(const unsigned* at, int offset) {
   at += offset / 4;
@@ -175,7 +175,7 @@ __device__ __forceinline__ unsigned adjacent(const unsigned* at, int offset) {
   return __byte_perm(__vminu2(shared, before), __vminu2(shared, last), 0x7351);
 }
 
-// The minima of N neighbours from `offset` on; of two elements of a word they lie side by side.
+// Minima of N neighbours from `offset` on; those of a word's two elements are adjacent.
 template <int N, typename T>
 __device__ __forceinline__ WordOf<T> neighbouring(const WordOf<T>* at, int offset, int apart) {
   if constexpr (Words<T>::elements == 1) {
@@ -199,7 +199,7 @@ __device__ __forceinline__ WordOf<T> neighbouring(const WordOf<T>* at, int offse
   }
 }
 
-// Calls call(Count<N>()) for the one of the given sizes that `n` is; returns whether it is one of them.
+// Calls call(Count<N>()) for the given size N that equals `n`; returns whether there is one.
 template <int N, int... OTHERS, typename Call>
 __device__ __forceinline__ bool with_size(int n, Call call) {
   if (n == N) {
@@ -207,7 +207,7 @@ __device__ __forceinline__ bool with_size(int n, Call call) {
     return true;
   }
 #if defined(__CUDA_ARCH__)
-  asm("" : "+r"(n));  // else the compiler looks up where to go in a table
+  asm("" : "+r"(n));  // prevents a jump table
 #endif
   if constexpr (sizeof...(OTHERS) > 0)
     return with_size<OTHERS...>(n, call);
@@ -215,7 +215,7 @@ __device__ __forceinline__ bool with_size(int n, Call call) {
     return false;
 }
 
-// Of the sizes for which registers hold windows of T.
+// The same for the sizes whose windows of T fit in registers.
 template <typename T, typename Call>
 __device__ __forceinline__ bool with_held(int n, Call call) {
   if constexpr (sizeof(T) < 8)
@@ -224,8 +224,8 @@ __device__ __forceinline__ bool with_held(int n, Call call) {
     return with_size<3, 5, 7>(n, call);
 }
 
-// Small windows in one go: the block's strip, minima down its columns, then along its rows, a warp for each. A strip
-// has `height` rows and `words` words of results.
+// Small windows in one launch: load the block's strip, then minima down its columns, then along its rows, one warp per
+// row. A strip has `height` rows and `words` words of results.
 template <typename T, typename U>
 __global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                                             long long dst_cols, long long top, long long bottom, long long step,

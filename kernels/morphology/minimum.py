@@ -1,8 +1,8 @@
 """Minimum (or maximum) of the window around a pixel, at a cost that does not grow with the window.
 
-A few rows are compared as they are, first down the columns, then along the row. More of them by van Herk's algorithm
-[1] down the columns, three operations a pixel, a whole row at a time. Along a row the minimum of 8, 16, ... neighbours,
-and then two overlapping runs of the maximum such length.
+Windows of few rows are compared directly, first down the columns, then along the row. Higher ones use van Herk's
+algorithm [1] down the columns, three operations per pixel, a whole row at a time. Along a row: minima of 8, 16, ...
+neighbours, then of two overlapping runs of the largest such length.
 
 .. [1] M. van Herk, "A fast algorithm for local minimum and maximum filters on rectangular and octagonal kernels",
    Pattern Recognition Letters 13(7), 1992, 517-521.
@@ -17,7 +17,7 @@ from gpuimg.kernels.lib.rows import edge_columns, neighbour_addresses, pad_edges
 from gpuimg.kernels.lib.spans import least, load_span, turned
 
 SCRATCH_BYTES = 1 << 18  # the rows of a window should stay in the second-level cache
-FEW = 8  # rows or neighbours that are compared at once
+FEW = 8  # rows or neighbours that are compared directly
 
 
 def variant(src, step, mode, cval, above, below, left, right, flip):
@@ -34,7 +34,7 @@ def fill_few(src, dst, top, bottom, stop, step, mode, cval, above, below, left, 
     border = np.full(width, cval).astype(src.dtype)
     outside = src.dtype.type(cval)
     addresses, places = np.empty(size, np.int64), np.empty(FEW, np.int64)
-    ordered = 0  # how many rows without NaN there are on end
+    ordered = 0  # consecutive rows without NaN
     for row in range(top - above, bottom + below):
         if is_set(stop):
             return
@@ -69,8 +69,8 @@ def fill_many(src, dst, top, bottom, stop, step, mode, cval, above, below, left,
 
 @kernel
 def along(line, spare, places, step, taps, out, greatest, ordered):
-    """Extremes of ``taps`` neighbours in a row; ``spare`` is as long as the row, and either is written to. ``places``
-    has room for `FEW` addresses."""
+    """Extremes of ``taps`` neighbours in a row; ``spare`` is as long as the row, and both are overwritten. ``places``
+    holds `FEW` addresses."""
     addresses = places[: min(taps, FEW)]
     reach = 1
     while taps > FEW and 2 * reach < taps:
@@ -86,13 +86,12 @@ def along(line, spare, places, step, taps, out, greatest, ordered):
 
 @kernel
 def fill_block(src, dst, top, bottom, stop, step, mode, cval, window_from, flip, block, window, best, lines, places):
-    """Rows [top, bottom) of the columns from ``first`` on. ``window`` holds, from its slot ``at`` on, the minima
-    from a row to the end of its group of rows, and before it rows of the next group, whose minimum is ``best``.
-    ``block`` is the first pixel and their number, ``window_from`` how far the window reaches up and to the left and how
-    wide it is."""
+    """Rows [top, bottom) of a block of columns. ``window`` holds, from its slot ``at`` on, the minima from a row to the
+    end of its group of rows, and before it rows of the next group, whose minimum is ``best``. ``block`` is the first
+    pixel and the number of pixels, ``window_from`` the window's extent up and to the left, and its width."""
     size, above = window.shape[0], window_from[0]
     first, count = block[0], block[1] * step
-    # Slots are looked up: of rows at known distances LLVM asks once, outside of the loop over them, whether any two
+    # Slots are looked up: for rows at known distances LLVM tests once, outside the loop over them, whether any two
     # overlap, finds that each is written and read, and takes the loop that is not vectorised.
     slots = np.arange(size)
     for slot in range(size - 1):
@@ -118,7 +117,7 @@ def fill_block(src, dst, top, bottom, stop, step, mode, cval, window_from, flip,
 
 @kernel
 def load_reduced(src, row, step, mode, cval, window_from, flip, block, out, lines, places):
-    """Minima of a window's row for a block of pixels."""
+    """Minima along one row of the window for a block of pixels."""
     _, left, taps = window_from
     first, pixels = block
     if taps == 1:

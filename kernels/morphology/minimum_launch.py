@@ -1,4 +1,4 @@
-"""One launch for small windows, else two with a scratch image of the columns' minima between them."""
+"""One launch for small windows, else two with a scratch image of column minima between them."""
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, THREADS, along_rows, far_along_rows, strip_for
 

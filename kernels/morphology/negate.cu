@@ -2,7 +2,7 @@
 // instances: negate<F, F>
 #include "vectors.cuh"
 
-// Minus a value; 0.0 for both zeros.
+// The negated value; 0.0 for both zeros.
 template <typename T, typename U>
 __global__ void negate(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                        long long top, long long bottom) {

@@ -1,4 +1,4 @@
-"""Minus a value; 0.0 for both zeros."""
+"""The negated value; 0.0 for both zeros."""
 
 from gpuimg.kernels.lib.borders import kernel
 

@@ -2,7 +2,7 @@
 // instances: outermost<T, T>
 #include "columns.cuh"
 
-// The image's outermost pixels, and `inside` in all others.
+// The image's outermost pixels, with `inside` everywhere else.
 template <typename T, typename U>
 __global__ void outermost(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                           long long top, long long bottom, long long step, double inside) {

@@ -1,4 +1,4 @@
-"""The image's outermost pixels, and ``inside`` in all others."""
+"""The image's outermost pixels, with ``inside`` everywhere else."""
 
 from gpuimg.kernels.lib.borders import kernel
 

@@ -14,7 +14,7 @@ __device__ __forceinline__ T limited(T value, T limit) {
   return value > limit ? limit : value;
 }
 
-// The value, with 0.0 in place of -0.0: which of two equal values is found first must not show.
+// The value, with 0.0 in place of -0.0: the result must not depend on which of two equal values is found first.
 template <typename T>
 __device__ __forceinline__ T unsigned_zero(T v) {
   if constexpr (Number<T>::whole)

@@ -1,4 +1,4 @@
-"""Maxima and minima in which NaN loses, of single values and of whole words of neighbouring pixels."""
+"""Maxima and minima in which NaN loses, of single values and of words of adjacent pixels."""
 
 from llvmlite import ir
 from numba import types
@@ -8,7 +8,7 @@ from gpuimg.kernels.lib.runs import WORD
 
 
 def _greater(builder, dtype, a, b):
-    """Whether a is greater; not so if either is NaN."""
+    """Whether a is greater; false if either is NaN."""
     if isinstance(dtype, types.Float):
         return builder.fcmp_ordered(">", a, b)
     return (builder.icmp_signed if dtype.signed else builder.icmp_unsigned)(">", a, b)
@@ -39,7 +39,7 @@ def limited(_context, value, limit):
 
 
 def unsigned_zero(value):
-    """The value, with 0.0 in place of -0.0: which of two equal values is found first must not show."""
+    """The value, with 0.0 in place of -0.0: the result must not depend on which of two equal values is found first."""
 
 
 @overload(unsigned_zero, inline="always")
@@ -52,8 +52,8 @@ def _unsigned_zero(value):
 def _raiser(corners):
     @intrinsic
     def raise_word(_context, line, beside, mask, at, step):
-        """Raise `WORD` elements of ``line`` from ``at`` on to the maximum of their neighbours in another row, at most
-        to the mask. Returns a bit for each element that has been raised. NaN is neither raised nor passed on."""
+        """Raise `WORD` elements of ``line`` from ``at`` on to the maximum of their neighbours in another row, limited
+        by the mask. Returns a bit for each raised element. NaN is neither raised nor propagated."""
 
         def build(context, builder, signature, arguments):
             held, held_beside, held_mask, at, step = arguments

@@ -1,4 +1,4 @@
-"""Raises the pixels of a row to their neighbours, at most to a mask: the steps of morphological reconstruction."""
+"""Raises the pixels of a row to their neighbours, limited by a mask: the steps of morphological reconstruction."""
 
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.runs import WORD, bits_set
@@ -13,9 +13,9 @@ from gpuimg.kernels.reconstruction.orders import (
 
 @kernel
 def raise_row(line, beside, mask, step, connectivity, touched):
-    """Raise a row's pixels to their neighbours in another row; returns how many have been raised.
+    """Raise a row's pixels to their neighbours in another row; returns the number of raised pixels.
 
-    ``touched`` has an element for each `WORD` pixels of the row: 1 where any has been raised.
+    ``touched`` has an element for each `WORD` pixels of the row: 1 if any has been raised.
     """
     width = line.size
     if width < WORD + 2 * step:
@@ -23,7 +23,7 @@ def raise_row(line, beside, mask, step, connectivity, touched):
     raised = raise_pixels(line, beside, mask, step, connectivity, 0, step, touched)
     raised += raise_pixels(line, beside, mask, step, connectivity, width - step, width, touched)
     for start in range(step, width - step, WORD):
-        at = min(start, width - step - WORD)  # the last word may begin among pixels that are done
+        at = min(start, width - step - WORD)  # the last word may overlap the previous one
         if connectivity == 2:
             bits = raise_word_by_corners(line, beside, mask, at, step)
         else:
@@ -50,7 +50,7 @@ def raise_pixels(line, beside, mask, step, connectivity, begin, end, touched):
 
 @kernel
 def raised_to(line, beside, mask, step, connectivity, x):
-    """To which value a pixel's neighbours in another row raise it."""
+    """The value to which a pixel's neighbours in another row raise it."""
     best = higher(beside[x], line[x])
     if connectivity == 2:
         if x >= step:
@@ -62,7 +62,7 @@ def raised_to(line, beside, mask, step, connectivity, x):
 
 @kernel
 def spread(line, mask, step, touched):
-    """Raise a row's pixels to their neighbours in the row, from blocks of pixels that were touched on."""
+    """Raise a row's pixels to their neighbours in the row, starting from touched blocks."""
     blocks = touched.size
     reached = False
     for block in range(blocks):

@@ -6,11 +6,11 @@
 #include "unions.cuh"
 #include "vectors.cuh"
 
-// A mask of two values, low and high, needs no reconstruction: where it is low, pixels become low, and where it is high,
-// they become high if they are connected with a high pixel of the seed, else low. So it is for every seed that has no
-// values between the two and, in each channel, one that is not below low. Of the numbers in `facts` the first tells that
-// it is not so (1), the second is the mask's other value than its first, as a code (0: none), and the others tell for
-// each channel whether the seed has such a value. All that is decided on the device: no launch waits for the host.
+// A mask of two values, low and high, reduces to connected components: where it is low, pixels become low, and where it
+// is high, they become high if they are connected with a high pixel of the seed, else low. This holds for every seed
+// that has no values between the two and, in each channel, a value that is not below low. In `facts`, the first number
+// is 1 if it does not hold, the second is the mask's other value than its first, as a code (0: none), and the others
+// tell for each channel whether the seed has such a value. All is decided on the device: no launch waits for the host.
 constexpr int FAILED = 0, OTHER = 1, REACHED = 2;
 
 template <typename T>
@@ -30,7 +30,7 @@ __device__ __forceinline__ void both_values(const T* mask, const long long* fact
   high = first < other ? other : first;
 }
 
-// Whether the answer is that of two values.
+// Whether the mask and the seed reduce to connected components.
 __device__ __forceinline__ bool is_simple(const long long* facts, long long step) {
   bool simple = facts[FAILED] == 0 && facts[OTHER] != 0;
   for (long long channel = 0; channel < step; ++channel) simple = simple && facts[REACHED + channel] != 0;
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(256) two_values(const T* mask, long long rows,
   if (failed) atomicExch(reinterpret_cast<unsigned long long*>(facts + FAILED), 1ull);
 }
 
-// Bits of what is high: of the mask in `weak`, of the seed in `strong`.
+// High pixels as bits: of the mask in `weak`, of the seed in `strong`.
 template <typename T>
 __global__ void __launch_bounds__(256, 2) pack_values(const T* image, long long rows, long long cols, const T* mask,
                                                    long long mask_rows, long long mask_cols, long long* facts,
@@ -145,7 +145,7 @@ __global__ void __launch_bounds__(256) unpack_values(const unsigned int* weak, l
 
 constexpr int TILE = 32;
 
-// What a lane works with: NaN is the lowest value of all and has the lowest limit, so that it neither rises nor raises.
+// A lane's type: NaN is the lowest value and has the lowest limit, so that it neither rises nor raises.
 template <typename T, bool WHOLE = Number<T>::whole>
 struct Lane {
   typedef int type;
@@ -162,7 +162,7 @@ struct Lane<double, false> {
   static __device__ __forceinline__ double lowest() { return -double(__int_as_float(0x7f800000)); }
 };
 
-// The maximum of a value and its neighbours' in the next lanes; `beyond` stands before the first lane and behind the last.
+// The maximum of a value and those of the adjacent lanes; `beyond` before the first lane and after the last.
 template <typename W>
 __device__ __forceinline__ W with_sides(W value, W beyond, int lane) {
   W before = __shfl_up_sync(ALL_LANES, value, 1), after = __shfl_down_sync(ALL_LANES, value, 1);
@@ -171,10 +171,10 @@ __device__ __forceinline__ W with_sides(W value, W beyond, int lane) {
   return max(value, max(before, after));
 }
 
-constexpr int CHUNK = 8;  // values that a lane has in registers at a time, so that loads do not wait for comparisons
+constexpr int CHUNK = 8;  // values of a lane in registers at a time, so that loads do not wait for comparisons
 
-// Raise the pixels of a column or a row of a tile, STRIDE elements apart, each to the one before it, and the first to
-// `by`. With SIDES a pixel is raised to those beside the one before it, too.
+// Raise the pixels of a column or a row of a tile, STRIDE elements apart, each to the previous one, and the first to
+// `by`. With SIDES a pixel is also raised to both neighbours of the previous one.
 template <int STRIDE, bool SIDES, typename W>
 __device__ __forceinline__ bool pass(W* values, const W* limits, W by, W lowest, int lane) {
   bool raised = false;
@@ -199,7 +199,7 @@ __device__ __forceinline__ bool pass(W* values, const W* limits, W by, W lowest,
   return raised;
 }
 
-// The same forwards and then backwards; `before` and `after` lie beyond the tile.
+// The same forwards, then backwards; `before` and `after` are outside the tile.
 template <int STRIDE, bool SIDES, typename W>
 __device__ __forceinline__ bool sweep(W* values, const W* limits, W before, W after, W lowest, int lane) {
   constexpr int last = (TILE - 1) * STRIDE;
@@ -207,11 +207,11 @@ __device__ __forceinline__ bool sweep(W* values, const W* limits, W before, W af
   return pass<-STRIDE, SIDES>(values + last, limits + last, after, lowest, lane) || raised;
 }
 
-// Which tiles have to be gone over: a queue in memory. `queue` holds the number of tiles taken, of tiles added, and how
-// many are waiting or being worked on (less `tiles`: at first all tiles are waiting, in their order), then a state for
-// each tile, then a ring of tiles added, each plus 1.
+// Work queue of tiles in memory. `queue` holds the number of tiles taken, the number of tiles added, the number of
+// tiles waiting or being processed (minus `tiles`: at first all tiles are waiting, in order), then a state for each
+// tile, then a ring buffer of added tiles, each plus 1.
 constexpr int TAKEN = 0, ADDED = 1, BUSY = 2, STATES = 4;
-constexpr unsigned int UNASKED = 1, RUNNING = 2;  // in bits of a state; 0: the tile is waiting
+constexpr unsigned int UNASKED = 1, RUNNING = 2;  // bits of a state; 0: the tile is waiting
 
 struct Queue {
   unsigned int* const memory;
@@ -225,7 +225,7 @@ struct Queue {
     unsigned int* const to = slot(atomicAdd(memory + ADDED, 1u));
     while (atomicCAS(to, 0u, (unsigned int)tile + 1) != 0) __nanosleep(100);  // one from the round before is being taken
   }
-  // The next tile, or -1 when nothing waits or is worked on any more: only then does nothing follow.
+  // The next tile, or -1 when no tile is waiting or being processed: only then can none follow.
   __device__ __forceinline__ long long take() const {
     const unsigned int ticket = atomicAdd(memory + TAKEN, 1u);
     long long tile = ticket;
@@ -246,10 +246,10 @@ struct Queue {
   }
 };
 
-// Raises pixels to their neighbours, at most to the mask, until nothing changes: in place, a warp to a tile of one channel
-// at a time, which is settled in shared memory, down and up its columns, then along its rows, in turn. A tile whose border has
-// changed adds the tiles that touch it there to the queue. Another tile's pixels may change while they are read: what
-// was missed is seen when that tile adds this one.
+// Raises pixels to their neighbours, limited by the mask, until nothing changes: in place, one warp per tile of one
+// channel. A tile is settled in shared memory by alternating sweeps down and up its columns and along its rows. If its
+// border has changed, the adjacent tiles are added to the queue. Another tile's pixels may change while they are read:
+// a change that was missed is seen when that tile adds this one.
 template <typename T, int CONNECTIVITY>
 __global__ void __launch_bounds__(TILE, 16) settle(T* image, long long rows, long long cols, const T* mask,
                                                long long mask_rows, long long mask_cols, const long long* facts,
@@ -336,7 +336,7 @@ __global__ void __launch_bounds__(TILE, 16) settle(T* image, long long rows, lon
     const Word32 changed_bottom = __ballot_sync(ALL_LANES, at_bottom);
     __syncwarp();
 
-    // A lane for each of the tiles around, and one for the tile itself, which is over unless it was asked for meanwhile.
+    // A lane for each adjacent tile, and one for the tile itself, which is done unless it was added again meanwhile.
     const int dy = lane / 3 - 1, dx = lane % 3 - 1;
     const Word32 line = dy < 0 ? changed_top : dy > 0 ? changed_bottom : changed;
     const bool itself = lane == 4, touched = dx < 0 ? line & 1 : dx > 0 ? line >> 31 : line != 0;

@@ -1,10 +1,9 @@
-"""Morphological reconstruction by dilation, in place: raises pixels to their neighbours, at most to the mask, until
-nothing changes. Parts are slabs of ``height`` rows, in which each ``done`` rows on end are reconstructed already.
+"""Morphological reconstruction by dilation, in place: raises pixels to their neighbours, limited by the mask, until
+nothing changes. Parts are slabs of ``height`` rows, in which each ``done`` consecutive rows are already reconstructed.
 
-Rows are gone over downwards and upwards in turn [1]: a row is raised to the row before it, then along itself; rows
-without changes around them are left out. This settles large areas soon, but not paths that wind: as soon as a turn
-raises few pixels, the rest is flooded from the pixels that have changed, highest first, so that none is raised twice
-[2].
+Downward and upward sweeps over the rows alternate [1]: a row is raised to the previous row, then along itself; rows
+without changes around them are skipped. This settles large areas fast, but not winding paths: as soon as a sweep raises
+few pixels, the rest is flooded from the changed pixels, highest first, so that none is raised twice [2].
 
 .. [1] L. Vincent, "Morphological grayscale reconstruction in image analysis: applications and efficient algorithms",
    IEEE Transactions on Image Processing 2(2), 1993, 176-201.
@@ -21,8 +20,8 @@ from gpuimg.kernels.reconstruction.orders import limited, unsigned_zero
 from gpuimg.kernels.reconstruction.raising import raise_row, raised_to, spread
 
 TURNS = 64  # at most
-WORTH_A_TURN = 1024  # one of this many visited pixels has been raised
-FROM_ABOVE, FROM_BELOW = 1, 2  # in bits: the row's neighbour has changed since it was looked at
+WORTH_A_TURN = 1024  # sweep again if one of this many visited pixels has been raised
+FROM_ABOVE, FROM_BELOW = 1, 2  # bits: the row's neighbour has changed since it was visited
 FEW = 1024
 
 
@@ -42,7 +41,7 @@ def fill(src, dst, top, bottom, stop, mask, step, connectivity, height, done):
 
 @kernel
 def take_turns(image, mask, step, connectivity, stale, touched, stop):
-    """Go over the rows downwards and upwards; returns whether that is all, also where the work is to stop."""
+    """Sweep over the rows downwards and upwards; returns whether reconstruction is complete or stopped."""
     for _ in range(TURNS):
         raised, looked_at = 0, 0
         for place in range(2 * stale.size):
@@ -71,10 +70,10 @@ def take_turns(image, mask, step, connectivity, stale, touched, stop):
 
 @kernel
 def flood(image, mask, step, connectivity, stale, stop):
-    """Raise all that can be raised, highest pixels first: from the pixels of stale rows on."""
+    """Raise all pixels that can be raised, highest first, starting from the pixels of stale rows."""
     width = image.shape[1]
     heap, places, count = np.empty(FEW, image.dtype), np.empty(FEW, np.int64), 0
-    level = np.empty(FEW, np.int64)  # pixels of the value that is passed on
+    level = np.empty(FEW, np.int64)  # pixels of the value that is propagated
     for row in range(stale.size):
         for side in (FROM_ABOVE, FROM_BELOW):
             if stale[row] & side:
@@ -86,7 +85,7 @@ def flood(image, mask, step, connectivity, stale, stop):
                         heap, places = roomy(heap, count), roomy(places, count)
                         push(heap, places, count, value, row * width + x)
                         count += 1
-    # Only if the mask changes meanwhile is a pixel raised more often.
+    # A pixel is raised more often only if the mask changes concurrently.
     for _ in range(4 * image.size):
         if count == 0 or is_set(stop):
             break
@@ -97,7 +96,7 @@ def flood(image, mask, step, connectivity, stale, stop):
         while waiting and not is_set(stop):
             waiting -= 1
             row, x = divmod(level[waiting], width)
-            if image[row, x] != value:  # raised since, and passed on
+            if image[row, x] != value:  # raised since, and propagated
                 continue
             for near in range(max(row - 1, 0), min(row + 2, stale.size)):
                 for beside in range(x - step, x + step + 1, step):
@@ -118,7 +117,7 @@ def flood(image, mask, step, connectivity, stale, stop):
 
 @kernel
 def roomy(memory, count):
-    """Memory with room for another element behind the first ``count`` ones."""
+    """Memory for at least one element after the first ``count``, grown if needed."""
     if count < memory.size:
         return memory
     more = np.empty(2 * memory.size, memory.dtype)
@@ -128,7 +127,7 @@ def roomy(memory, count):
 
 @kernel
 def push(heap, places, count, value, place):
-    """Add an element to a heap of ``count``, whose first is the maximum."""
+    """Add an element to a max-heap of ``count`` elements."""
     at = count
     while at > 0 and heap[(at - 1) // 2] < value:
         heap[at], places[at] = heap[(at - 1) // 2], places[(at - 1) // 2]
@@ -138,7 +137,7 @@ def push(heap, places, count, value, place):
 
 @kernel
 def pop(heap, places, count):
-    """Take the first element out of a heap, of which ``count`` are left."""
+    """Remove the first element from a heap; ``count`` are left."""
     value, place = heap[count], places[count]
     at, child = 0, 1
     while child < count:

@@ -1,4 +1,4 @@
-"""Masks of two values by connected components, all others by tiles in a queue; the device finds out which it is."""
+"""Masks of two values by connected components, all others by a queue of tiles; the device decides which."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from gpuimg.kernels.lib.unions_launch import BLOCK, flood, groups, words
 
 TILE, STATES = 32, 4  # as in reconstruction.cu
 THREADS, PACKS = 256, 4
-WARPS = 24  # of a multiprocessor, each with a tile
+WARPS = 24  # per multiprocessor, one tile each
 
 
 def launch(gpu, src, dst, top, bottom, mask, step, connectivity, height, done):
-    if done > 1:  # slabs are for threads of the CPU: here the first call does the whole image
+    if done > 1:  # slabs are for CPU threads: here the first call processes the whole image
         return
     if dst.shape[0] * dst.shape[1] == 0:
         return

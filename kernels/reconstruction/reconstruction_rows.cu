@@ -2,8 +2,8 @@
 // instances: reconstruction_rows<T, T>
 #include "orders.cuh"
 
-// First step of morphological reconstruction: limits the seed by the mask, a block for each row. `exceeding` takes for each
-// row how many of the seed's values exceed the mask's. A pixel that is NaN in either image is NaN from here on.
+// First step of morphological reconstruction: limits the seed by the mask, one block per row. `exceeding` receives for
+// each row the number of seed values that exceed the mask. A pixel that is NaN in either image is NaN from here on.
 template <typename T, typename U>
 __global__ void reconstruction_rows(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                                     long long dst_cols, long long top, long long bottom, const T* mask,

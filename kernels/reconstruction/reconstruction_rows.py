@@ -1,7 +1,7 @@
 """First step of morphological reconstruction: limits the seed by the mask and reconstructs each row independently.
 
-``exceeding`` takes for each row how many of the seed's values exceed the mask's. A pixel that is NaN in either image is
-NaN from here on.
+``exceeding`` receives for each row the number of seed values that exceed the mask. A pixel that is NaN in either image
+is NaN from here on.
 """
 
 import numpy as np

@@ -4,7 +4,7 @@
 
 constexpr int INNER = 1, OUTER = 2;  // as in boundaries.py
 
-// Beyond the edges are the labels at the edges, whatever the mode.
+// Labels are replicated beyond the edges, whatever the mode.
 template <typename T, typename U>
 __global__ void boundaries(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                            long long top, long long bottom, long long step, long long reach, long long kind,

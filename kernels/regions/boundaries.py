@@ -1,4 +1,4 @@
-"""Whether labels differ in a pixel's neighbourhood; of the background (mode "inner") or of regions (mode "outer") only
+"""Whether labels differ in a pixel's neighbourhood; in the background (mode "inner") or in regions (mode "outer") only
 where other regions meet."""
 
 import numpy as np
@@ -42,7 +42,7 @@ def find(above, line, below, out, step, reach):
 
 @kernel
 def meets(above, line, below, x, step, background, most):
-    """Whether the greatest label around is another one than the least of a region."""
+    """Whether the maximum label of the neighbourhood differs from the minimum region label."""
     greatest, least = line[x], line.dtype.type(most)
     for values in (above, line, below):
         for at in range(x, x + 3 * step, step):

@@ -1,4 +1,4 @@
-"""The pixels of regions that have at least so many; zeros elsewhere."""
+"""The pixels of regions of at least a given area; zeros elsewhere."""
 
 from gpuimg.kernels.lib.borders import kernel
 

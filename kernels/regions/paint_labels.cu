@@ -9,7 +9,7 @@ __device__ __forceinline__ T greatest(T red, T green, T blue) {
   return blue > most || is_nan(blue) ? blue : most;
 }
 
-// Colours painted over an image by its labels, see paint_labels.py.
+// Colours painted over an image by its labels; see paint_labels.py.
 template <typename T, typename U>
 __global__ void paint_labels(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                              long long dst_cols, long long top, long long bottom, const int* labels,

@@ -1,7 +1,7 @@
 """Colours painted over an image by its labels: ``places`` holds a row of ``table`` for each label.
 
-A row is a colour of three channels and the weight of the image, which they are added to. Of an image of three
-channels, each is first brought nearer to the greatest of them: ``saturation`` 0 leaves that alone.
+A row is a colour of three channels and the weight of the image, to which they are added. The channels of a colour image
+are first moved towards their maximum; with ``saturation`` 0 they become equal to it.
 """
 
 import numpy as np
@@ -42,6 +42,6 @@ def paint_colors(line, labels, places, table, saturation, out):
 
 @kernel
 def greatest(red, green, blue):
-    """Of three numbers; NaN if one of them is."""
+    """The maximum of three numbers; NaN if one of them is NaN."""
     most = green if green > red or green != green else red
     return blue if blue > most or blue != blue else most

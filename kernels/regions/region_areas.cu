@@ -2,7 +2,7 @@
 #include "counting.cuh"
 #include "region_tables.cuh"
 
-// Of so few regions that each block counts in shared memory: noise would make all threads wait for a few numbers.
+// For few regions, each block counts in shared memory: in noise all threads would wait for a few numbers.
 template <typename T>
 __global__ void __launch_bounds__(256) few_areas(unsigned long long* dst, long long regions, long long numbers,
                                                  const T* labels, long long rows, long long cols) {

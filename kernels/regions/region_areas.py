@@ -1,4 +1,4 @@
-"""The areas of regions, by runs: a part for each slab of rows."""
+"""The areas of regions, run by run: a part for each slab of rows."""
 
 import numpy as np
 

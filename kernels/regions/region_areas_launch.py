@@ -1,8 +1,8 @@
-"""Areas by strips of columns, those of few regions in shared memory."""
+"""Areas by strips of columns; for few regions in shared memory."""
 
 from gpuimg.kernels.regions.strips_launch import launch_strips
 
-THREADS, PIXELS = 256, 64  # of a thread at least, where there are as many
+THREADS, PIXELS = 256, 64  # minimum pixels of a thread, if the image has enough
 FEW = 8192  # as in counting.cuh
 
 

@@ -1,8 +1,7 @@
-"""The greatest and the least finite intensity of regions, and what else there is: a part for each slab of rows.
+"""The maximum and minimum finite intensity of regions, and flags of others: a part for each slab of rows.
 
-A table has a row for each channel of each region, of maxima: the number of the greatest value in the order of all
-float64 numbers; the complement of that of the least; 1 where infinity occurs, 2 where NaN does; 1 where minus infinity
-does.
+A table has a row of maxima for each channel of each region: the rank of the maximum among all float64 numbers; the
+complement of the rank of the minimum; 1 if infinity occurs, 2 if NaN does; 1 if minus infinity does.
 """
 
 import numpy as np
@@ -51,6 +50,6 @@ def add_values(numbers, values, begin, end, step):
 
 @kernel
 def place_of(value):
-    """The number of a value among all of float64 in their order."""
+    """The rank of a value among all float64 numbers."""
     bits = bits_of(value)
     return ~np.uint64(bits) if bits < 0 else np.uint64(bits) | np.uint64(1 << 63)

@@ -1,4 +1,4 @@
-"""Extrema by strips of columns, of each channel."""
+"""Extrema by strips of columns, by channel."""
 
 from gpuimg.kernels.regions.strips_launch import launch_strips
 

@@ -1,7 +1,7 @@
-"""How many pixels on the outlines of regions have neighbours of each kind there: a part for each slab of rows.
+"""Counts of outline pixels of regions by the kind of their neighbours on the outline: a part for each slab of rows.
 
-A pixel is on the outline where one of its four neighbours is of another region. A table's row counts those that add 1
-to the perimeter, those that add the root of two, and those that add the mean of both.
+A pixel is on the outline if one of its four neighbours belongs to another region. A table's row counts the pixels that
+add 1 to the perimeter, those that add the root of two, and those that add the mean of both.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ def fill(src, dst, top, bottom, labels, height):
 
 @kernel
 def mark(labels, row, nothing, outline):
-    """The labels of a row on outlines, zeros elsewhere; with a zero on each side."""
+    """The labels of a row's outline pixels, zeros elsewhere; with a zero on each side."""
     rows, cols = labels.shape
     if not 0 <= row < rows:
         outline[:] = 0

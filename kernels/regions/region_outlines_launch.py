@@ -1,4 +1,4 @@
-"""A thread to each pixel of a column and every so many rows."""
+"""One thread per column and group of rows at a fixed stride."""
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 

@@ -1,7 +1,7 @@
-"""Area, sums of coordinates and of their products, and extents of regions, by runs: a part for each slab of rows.
+"""Area, sums of coordinates and of their products, and extents of regions, run by run: a part for each slab of rows.
 
-A table's row is: the area; the sums of r, c, r * r, r * c and c * c; `FAR` minus the first row, the end of the rows,
-and the same of the columns.
+A table's row has the area; the sums of r, c, r * r, r * c and c * c; `FAR` minus the first row, the end of the rows,
+and the same for the columns.
 """
 
 import numpy as np
@@ -50,6 +50,6 @@ def add_run(numbers, row, begin, end):
 
 @kernel
 def squares_below(end):
-    """The sum of the squares of all integers from 0 on below one of at most 2**20."""
+    """The sum of the squares of the integers in [0, end), for ``end`` up to 2**20."""
     one, two = np.uint64(1), np.uint64(2)
     return (end - one) * end * (two * end - one) // np.uint64(6) if end > 0 else np.uint64(0)

@@ -1,5 +1,5 @@
-// Tables with a row of numbers for each region, see tables.py. A thread works down a strip of one column of the image,
-// and adds what it has found of a region to the table where another region begins.
+// Tables with a row of numbers for each region, see tables.py. A thread works down a strip of one column of the image
+// and adds its numbers of a region to the table when another region begins.
 #pragma once
 #include "vectors.cuh"
 
@@ -24,7 +24,7 @@ struct Numbers {
         atomicMax(row + k, v[k]);
     }
   }
-  // By all threads of a warp: neighbours are often in one region, to which one of them then adds everything.
+  // Called by all threads of a warp: neighbours are often in one region, for which one of them then adds the total.
   __device__ __forceinline__ void put_together(Figure* table, long long at) {
     constexpr unsigned all = 0xffffffffu;
     const bool same = __all_sync(all, at == __shfl_sync(all, at, 0));
@@ -43,7 +43,7 @@ struct Numbers {
 };
 
 // Calls begin(row of the table) where a region begins and add(numbers, label, row, x) for each pixel of all regions in
-// the thread's strip. Blocks are of 128 x 1 threads; all of a warp get here.
+// the thread's strip. Blocks have 128 x 1 threads; all threads of a warp must call this.
 template <int SUMS, int COUNT, typename Begin, typename Add>
 __device__ __forceinline__ void each_strip(Figure* table, long long regions, const int* labels, long long rows,
                                            long long cols, long long step, long long channel, Begin begin, Add add) {

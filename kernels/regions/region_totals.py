@@ -1,7 +1,7 @@
-"""Sums of the finite intensities of regions as integers, which do not depend on any order: a part for each slab.
+"""Sums of the finite intensities of regions as integers, independent of the order: a part for each slab.
 
-A value is split into multiples of two powers of two that depend on the region's greatest magnitude alone: 32 bits below
-that, and 32 bits below the first. A table's row for each channel of each region has the sums of both multiples. As in
+A value is split into multiples of two powers of two that depend only on the region's maximum magnitude: 32 bits below
+it, and 32 bits below the first. A table's row for each channel of each region has the sums of both multiples. See
 J. Demmel, H. D. Nguyen, "Fast reproducible floating-point summation", ARITH 2013, 163-172.
 """
 
@@ -12,8 +12,8 @@ from gpuimg.kernels.lib.roots import number_of
 from gpuimg.kernels.lib.runs import find_starts
 from gpuimg.kernels.regions.tables import hand_over_all, numbers_of, slots_for
 
-BITS = 32  # so that sums of 2**31 values fit 64 bits
-LEAST = 128  # exponent, as it is stored: its powers and their inverses are normal numbers
+BITS = 32  # sums of 2**31 values fit 64 bits
+LEAST = 128  # minimum biased exponent: its powers and their inverses are normal numbers
 
 
 @kernel
@@ -37,13 +37,13 @@ def fill(src, dst, top, bottom, labels, intensity, extrema, step, height):
 
 @kernel
 def exponent_of(extrema):
-    """The exponent, as it is stored, of the greatest magnitude."""
+    """The biased exponent of the maximum magnitude."""
     return max(magnitude_of(extrema[0]), magnitude_of(~extrema[1]), np.int64(LEAST))
 
 
 @kernel
 def magnitude_of(place):
-    """The exponent of the value of this number in the order of all."""
+    """The exponent of the value of a given rank."""
     bits = place if place >> np.uint64(63) else ~place
     return np.int64((bits >> np.uint64(52)) & np.uint64(0x7FF))
 

@@ -1,4 +1,4 @@
-"""Totals by strips of columns, of each channel."""
+"""Totals by strips of columns, by channel."""
 
 from gpuimg.kernels.regions.strips_launch import launch_strips
 

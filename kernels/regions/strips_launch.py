@@ -1,4 +1,4 @@
-"""The grid of kernels that work down strips of columns, see region_tables.cuh."""
+"""Launches of kernels that work down strips of columns; see region_tables.cuh."""
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 
@@ -7,7 +7,7 @@ THREADS = 128
 
 
 def launch_strips(gpu, name, dst, labels, *args, step=1):
-    """Launch ``name``, which is called with the table, the labels and ``args``, for each channel."""
+    """Launch ``name`` with the table, the labels and ``args`` for each channel."""
     rows, cols = labels.shape
     grid = -(-cols // THREADS), min(-(-rows // STRIP), GREATEST_GRID), min(step, GREATEST_GRID)
     gpu.kernel(name.partition("<")[0], name)(grid, (THREADS, 1), (dst, labels, *args))

@@ -1,7 +1,7 @@
 """Tables with a row of numbers for each region, sums first, then maxima of numbers that are at least zero.
 
-A part of an image collects the numbers of a region in a slot of its own, and adds them to the table, which all parts
-share, when another region takes the slot: integers may be added in any order.
+Each part of an image collects the numbers of regions in slots, and adds them to the table, which all parts share, when
+another region takes the slot: integers may be added in any order.
 """
 
 import numpy as np
@@ -32,13 +32,13 @@ add_to, raise_to = _atomic("add"), _atomic("umax")
 
 @kernel
 def slots_for(dst):
-    """No regions, which is region 0, and zeros."""
+    """Empty slots, with region 0 and zeros."""
     return np.zeros(SLOTS, np.int64), np.zeros((SLOTS, dst.shape[1]), dst.dtype)
 
 
 @kernel
 def numbers_of(dst, sums, regions, held, region):
-    """What has been collected of a region; the first ``sums`` numbers are sums."""
+    """The slot of a region, evicting another region if needed; the first ``sums`` numbers are sums."""
     slot = region & (SLOTS - 1)
     if regions[slot] != region:
         hand_over(dst, sums, regions, held, slot)

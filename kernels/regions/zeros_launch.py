@@ -1,4 +1,4 @@
-"""The device sets memory to zero itself."""
+"""Sets memory to zero on the device."""
 
 
 def launch(gpu, src, dst, top, bottom):

@@ -1,8 +1,8 @@
 // launch: tile 32x8, pixels 1x1
 // instances: pack_mask<I, unsigned long long>
 
-// Pixels that are not 0 as bits, 32 words a warp: the lowest bit of a word is the leftmost of 64 pixels. A row has the
-// words of one channel after the other.
+// Packs nonzero pixels as bits, 32 words per warp: the lowest bit of a word is the leftmost of 64 pixels. A row has the
+// words of the first channel, then those of the next.
 template <typename T, typename U>
 __global__ void pack_mask(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                           long long top, long long bottom, long long step) {

@@ -1,4 +1,4 @@
-"""Pixels that are not 0 as bits; see `words`."""
+"""Packs nonzero pixels as bits; see `words`."""
 
 import numpy as np
 

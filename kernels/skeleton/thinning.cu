@@ -1,12 +1,12 @@
 // launch: slabs, threads 256
 // instances: thinning<unsigned long long, unsigned long long>
 
-constexpr int ROUNDS = 8, HALO = 2 * ROUNDS;  // rows around a tile; in columns it is a word
+constexpr int ROUNDS = 8, HALO = 2 * ROUNDS;  // rows around a tile; one word in columns
 constexpr int MOST = (64 + 2 * HALO) * (16 + 4);  // words that a tile of 64 rows and 16 words needs
 
 typedef unsigned long long Bits;
 
-// Half a word of pixels without those that the table removes. Bit 0 of the other words is the pixel before the first.
+// Half a word of pixels minus those that the table removes. Bit 0 of the other words is the pixel before the first.
 __device__ __forceinline__ unsigned int matched(unsigned int wanted, Bits above, Bits line, Bits below,
                                                 const unsigned char* table, int turn) {
   unsigned int gone = 0;
@@ -20,7 +20,7 @@ __device__ __forceinline__ unsigned int matched(unsigned int wanted, Bits above,
   return gone;
 }
 
-// The word's bits from the one before it on, and from the one before its upper half on.
+// Bits from the one before a word on, and from the one before its upper half on.
 __device__ __forceinline__ Bits shifted(const Bits* p) { return p[0] << 1 | p[-1] >> 63; }
 __device__ __forceinline__ Bits crossing(const Bits* p) { return p[0] >> 31 | p[1] << 33; }
 
@@ -33,7 +33,7 @@ __device__ __forceinline__ Bits removed(const Bits* p, int pitch, const unsigned
   return Bits(high) << 32 | low;
 }
 
-// Some rounds of thinning in tiles, a block to each; see thinning.py.
+// Several rounds of thinning in tiles, one block per tile; see thinning.py.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256, 2)
     thinning(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols, long long top,
@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(256, 2)
   const long long row = tile / across * height, column = tile % across, word = column * width;
   const int tall = int(rows - row < height ? rows - row : height), wide = int(cols - word < width ? cols - word : width);
 
-  long long done = 0;  // rounds, if the last ones have changed the tile or one around it
+  long long done = 0;  // rounds so far, if the last ones have changed the tile or one around it
   for (int dy = -1; dy <= 1; ++dy) {
     for (int dx = -1; dx <= 1; ++dx) {
       const long long near = tile + dy * across + dx;
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(256, 2)
     return;
   }
 
-  // A column of zeros on either side: there are no pixels beyond.
+  // A column of zeros on either side stands for the outside.
   const int pitch = int(width) + 4, lines = int(height) + 2 * HALO;
   for (int i = thread; i < lines * pitch; i += threads) {
     const long long y = row - HALO + i / pitch, x = word - 2 + i % pitch;
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(256, 2)
   if (thread < 3) found[thread] = 0;
   __syncthreads();
 
-  // What is unknown advances by a row in each sub-iteration.
+  // The invalid margin grows by a row in each sub-iteration.
   const int rounds = int(most - done < ROUNDS ? most - done : ROUNDS);
   int turn = 0;
   for (int idle = 0; turn < 2 * rounds && idle < 2; ++turn) {
@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(256, 2)
     any = any || bits != src[at];
     dst[at] = bits;
   }
-  if (any) atomicOr(&found[turn % 3], 1);  // which is 0 for the next turn
+  if (any) atomicOr(&found[turn % 3], 1);  // reset in the previous turn
   __syncthreads();
   if (thread == 0) changed[tile] = found[turn % 3] ? done + rounds : 0;
 }

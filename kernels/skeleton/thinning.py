@@ -1,16 +1,14 @@
-"""Some rounds of parallel thinning of a mask whose pixels are bits, see `words`, in tiles of ``height`` rows and
+"""Several rounds of parallel thinning of a mask whose pixels are bits, see `words`, in tiles of ``height`` rows and
 ``width`` words. Tiles are the parts.
 
-A round has two sub-iterations. Either removes all pixels at once whose neighbours' entry in ``table`` has its bit:
-the lowest for the first, the next one for the second. An entry's index has a bit for each neighbour in raster order,
-the lowest for the upper left. Pixels with four neighbours at their edges always stay.
+A round has two sub-iterations. Each simultaneously removes all pixels whose neighbourhood's entry in ``table`` has its
+bit: the lowest for the first, the next one for the second. An entry's index has a bit for each neighbour in raster
+order, the lowest for the upper left. Pixels with four edge neighbours always stay.
 
-A tile is thinned with as much around it as the rounds reach. Looked at are only pixels at which something has changed
-since the same sub-iteration of the round before. ``changed`` takes for each tile how many rounds there have been, or 0
-if these have changed nothing: the next call, which gets it as ``before``, leaves out a tile if nothing has changed in
-it and around it, for all that it depends on is as it was. There are at most ``most`` rounds. ``first``: no call was
-before.
-"""
+A tile is thinned with a halo as wide as the rounds reach. Only pixels with changes around them since the same
+sub-iteration of the previous round are examined. ``changed`` receives for each tile the number of rounds so far, or 0
+if the latest ones have changed nothing: the next call, which gets it as ``before``, skips a tile if nothing has changed
+in and around it. There are at most ``most`` rounds. ``first``: this is the first call."""
 
 import numpy as np
 
@@ -20,7 +18,7 @@ from gpuimg.kernels.lib.runs import WORD, lowest_bit
 from gpuimg.kernels.skeleton.words import LAST, ONE
 
 ROUNDS = 8
-HALO = 2 * ROUNDS  # rows around a tile; in columns it is a word
+HALO = 2 * ROUNDS  # rows around a tile; one word in columns
 HALF = np.uint64(WORD // 2)
 LOW = np.uint64((1 << WORD // 2) - 1)
 SIDES = np.uint64(7)
@@ -31,7 +29,7 @@ ALL = np.uint64((1 << WORD) - 1)
 @kernel
 def fill(src, dst, top, bottom, stop, before, first, most, table, height, width, changed):
     across = (src.shape[1] + width - 1) // width
-    # A column of zeros on either side: there are no pixels beyond.
+    # A column of zeros on either side stands for the outside.
     held = np.zeros((height + 2 * HALO, width + 4), np.uint64)
     removed = np.zeros((3, *held.shape), np.uint64)
     for tile in range(top, bottom):
@@ -57,7 +55,7 @@ def fill(src, dst, top, bottom, stop, before, first, most, table, height, width,
 
 @kernel
 def rounds_done(changed, tile, across):
-    """How many rounds there have been if the last ones have changed a tile or one around it, otherwise 0."""
+    """The number of rounds so far if the last ones have changed a tile or one around it, else 0."""
     for near in range(tile - across, tile + across + 1, across):
         for beside in range(near - (tile % across > 0), near + 1 + (tile % across < across - 1)):
             if 0 <= beside < changed.shape[0] and changed[beside, 0]:
@@ -67,7 +65,7 @@ def rounds_done(changed, tile, across):
 
 @kernel
 def load(src, row, word, held):
-    """Words from a place on that may lie outside of the mask, where there are no pixels."""
+    """Load words from a place on that may be outside the mask, where all bits are 0."""
     held[:] = 0
     for y in range(max(row, 0), min(row + held.shape[0], src.shape[0])):
         for x in range(max(word, 0), min(word + held.shape[1] - 2, src.shape[1])):
@@ -76,11 +74,11 @@ def load(src, row, word, held):
 
 @kernel
 def thin(held, removed, table, turns):
-    """Thin all but `HALO` rows and a word at the edges: from there what is unknown advances by a row and a column in
-    each sub-iteration."""
+    """Thin all but `HALO` rows and a word at the edges: the invalid margin grows by a row and a column in each
+    sub-iteration."""
     rows = held.shape[0]
     near, looked_at = np.zeros(held.shape[1], np.uint64), np.zeros(held.shape[1], np.uint64)
-    # What each of the last three sub-iterations has removed, and in which rows. At first anything may have changed.
+    # The pixels removed by each of the last three sub-iterations, and their rows. At first anything may have changed.
     removed[1:] = ALL
     touched = np.ones((3, rows), np.uint8)
     idle = 0
@@ -106,7 +104,7 @@ def thin(held, removed, table, turns):
 
 @kernel
 def notice(last, before, row, near):
-    """Where something was removed in a row or in those beside it."""
+    """A bit for each column: whether a pixel was removed in the row or the rows next to it."""
     for word in range(near.size):
         ends = last[row - 1, word] | last[row + 1, word] | before[row - 1, word] | before[row + 1, word]
         near[word] = ends | last[row, word] | before[row, word]
@@ -114,7 +112,7 @@ def notice(last, before, row, near):
 
 @kernel
 def choose(held, near, row, looked_at):
-    """The pixels that may be removed: those with a change around them, but without four neighbours at their edges."""
+    """The pixels that may be removed: those with a change around them, but without four edge neighbours."""
     above, line, below = held[row - 1], held[row], held[row + 1]
     for word in range(1, near.size - 1):
         beside = (near[word] << ONE) | (near[word - 1] >> LAST) | (near[word] >> ONE) | (near[word + 1] << LAST)
@@ -125,13 +123,13 @@ def choose(held, near, row, looked_at):
 
 @kernel
 def match(held, row, looked_at, table, turn, removed):
-    """Remove pixels by their neighbours, and return whether there was any."""
+    """Remove pixels by their neighbourhoods; returns whether any was removed."""
     above, line, below = held[row - 1], held[row], held[row + 1]
     found = np.uint64(0)
     for word in range(1, looked_at.size - 1):
         gone = np.uint64(0)
         if looked_at[word]:
-            # A pixel, those beside it and half a word around them lie in one word.
+            # Half a word of pixels and their neighbours fit in one word.
             low, high = looked_at[word] & LOW, looked_at[word] >> HALF
             gone = match_half(low, shifted(above, word), shifted(line, word), shifted(below, word), table, turn)
             upper = match_half(high, crossing(above, word), crossing(line, word), crossing(below, word), table, turn)

@@ -2,7 +2,7 @@
 // instances: unpack_mask<unsigned long long, unsigned char>
 #include "columns.cuh"
 
-// A mask from the bits of its pixels.
+// Unpacks bits to a mask.
 template <typename T, typename U>
 __global__ void unpack_mask(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                             long long top, long long bottom, long long step) {

@@ -1,4 +1,4 @@
-"""A mask from the bits of its pixels; see `words`."""
+"""Unpacks bits to a mask; see `words`."""
 
 import numpy as np
 

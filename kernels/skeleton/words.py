@@ -1,5 +1,5 @@
-"""Pixels as the bits of words: the lowest bit is the leftmost of 64 pixels. A row has the words of one channel after
-the other; in each channel's last word at least one bit stands for no pixel, so that channels do not touch."""
+"""Pixels as bits of words: the lowest bit is the leftmost of 64 pixels. A row has the words of the first channel, then
+those of the next; each channel's last word has at least one padding bit, so that channels do not touch."""
 
 import numpy as np
 from llvmlite import ir
@@ -14,7 +14,7 @@ LAST = np.uint64(WORD - 1)
 
 @intrinsic
 def nonzero_bits(_context, line, at):
-    """A bit for each of `WORD` integers from ``at`` on: whether it is not 0."""
+    """A bit for each of `WORD` integers from ``at`` on: whether it is nonzero."""
 
     def build(context, builder, signature, arguments):
         values, at = arguments

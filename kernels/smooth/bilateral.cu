@@ -4,16 +4,16 @@
 #include "columns.cuh"
 #include "numbers.cuh"
 
-// Means of windows, weighted by how near and how alike the others are, in all channels together; as on the CPU, in the
-// same order.
+// Bilateral filter: means of windows, weighted by spatial distance and by difference in all channels together; in the
+// CPU's order of operations.
 
 constexpr int THREADS = 256, WIDTH = 32;
-// Results of a thread, one below the other: as many as registers hold.
+// Results of a thread in a column, limited by registers.
 template <typename A>
 constexpr int DOWN_OF = sizeof(A) == 8 ? 2 : 4;
-constexpr long long CHUNK = 128;  // of the window, summed up by itself
+constexpr long long CHUNK = 128;  // pixels of the window with a separate partial sum
 
-// Additions with it leave the last digits for a whole number.
+// Adding it leaves an integer in the last digits.
 template <typename A>
 constexpr A MAGIC = 12582912.0f;
 template <>
@@ -47,7 +47,7 @@ struct Powers {
   }
 };
 
-// A number that is made here, once: the compiler would convert it anew for each use, or branch around it.
+// Forces a number into a register: the compiler would convert it again for each use, or branch around it.
 __device__ __forceinline__ float held(float v) {
 #if defined(__CUDA_ARCH__)
   asm volatile("" : "+f"(v));
@@ -61,8 +61,8 @@ __device__ __forceinline__ double held(double v) {
   return v;
 }
 
-// A block's part of an image, from row `top` and pixel `left` on, each channel by itself: `high` rows of `wide` pixels, of
-// which `loaded` may be read.
+// Load a block's tile from row `top` and pixel `left` on, each channel separately: `high` rows of `wide` pixels, of
+// which `loaded` rows may be read.
 template <int CHANNELS, typename T, typename A>
 __device__ __forceinline__ void load_windows(const T* src, long long rows, long long cols, long long mode, double cval,
                                              long long top, long long left, int loaded, int high, int wide, int pitch,
@@ -82,15 +82,15 @@ __device__ __forceinline__ void load_windows(const T* src, long long rows, long 
   }
 }
 
-// One of the window's pixels: where it lies in shared memory, and how often its distance halves the weight.
+// A pixel of the window: its offset in shared memory, and how often its distance halves the weight.
 template <typename A>
 struct Near {
   int offset;
   A exponent;
 };
 
-// A block keeps its part of the image in shared memory, each channel by itself. Nothing branches by weight: a warp has far
-// and near values side by side.
+// A block keeps its tile in shared memory, each channel separately. No branches depend on the weight: near and far
+// values are mixed in a warp.
 template <typename T, typename A, int CHANNELS>
 __global__ void __launch_bounds__(256, 2)
     near_bilateral(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(256, 2)
   const int side = int(size), high = HEIGHT + side - 1, wide = WIDTH + side - 1;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const long long first = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * WIDTH;
-  const int loaded = (bottom - first < HEIGHT ? int(bottom - first) : HEIGHT) + side - 1;  // no others may be read
+  const int loaded = (bottom - first < HEIGHT ? int(bottom - first) : HEIGHT) + side - 1;  // no other rows may be read
   load_windows<CHANNELS>(src, rows, cols, mode, cval, first - side / 2, left - side / 2, loaded, high, wide, wide, tile);
   __syncthreads();
   const Powers<T, A> power(powers);
@@ -145,7 +145,7 @@ __global__ void __launch_bounds__(256, 2)
         for (int c = 0; c < CHANNELS; ++c) {
           if constexpr (Number<T>::whole)
             parts[j][c] += weight * each[c];
-          else  // may be infinite, or NaN
+          else  // may be infinite or NaN
             parts[j][c] += weight * (is_near ? each[c] : A(0));
         }
         part[j] += weight;
@@ -169,15 +169,15 @@ __global__ void __launch_bounds__(256, 2)
   }
 }
 
-constexpr int LEVELS = 256, BYTE_DOWN = 8, BYTE_PITCH = 48;  // of bytes; rows of a tile are so far apart
+constexpr int LEVELS = 256, BYTE_DOWN = 8, BYTE_PITCH = 48;  // for bytes; the pitch is that of a tile
 
-// One of the window's pixels: where it and the weights of its distance lie in shared memory, in bytes.
+// A pixel of the window: its offset and that of its distance's weights in shared memory, in bytes.
 struct NearByte {
   int offset, weights;
 };
 
-// Differences of bytes are few: their weights are made once for each distance, which the places (a, b), (b, a) and those
-// opposite share. There are `distances` of them, all a >= b >= 0 but the centre.
+// Differences of bytes are few: their weights are tabulated once for each distance, which the places (a, b), (b, a) and
+// their opposites share. There are `distances` of them, all a >= b >= 0 except the centre.
 template <typename T, typename A>
 __global__ void __launch_bounds__(256, 3)
     byte_bilateral(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
@@ -187,7 +187,7 @@ __global__ void __launch_bounds__(256, 3)
                    long long distances) {
   DYNAMIC_SHARED(A, weights_of);
   __shared__ NearByte chunk[CHUNK];
-  // Of a whole number below 256, the bits of the sum with it are those of BASE and four times the number.
+  // For an integer below 256, the bits of its sum with BASE are those of BASE plus four times the integer.
   constexpr A BASE = 2097152.0f;
   constexpr int BASE_BITS = 0x4A000000;
   constexpr int DOWN = BYTE_DOWN, HEIGHT = THREADS / 32 * DOWN;
@@ -260,7 +260,7 @@ __global__ void __launch_bounds__(256, 3)
   }
 }
 
-// Windows too large for shared memory, and other numbers of channels: each channel of the result by itself.
+// Windows too large for shared memory, and other numbers of channels: each channel of the result separately.
 template <typename T, typename A>
 __global__ void bilateral(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                           long long top, long long bottom, long long step, long long mode, double cval,

@@ -1,8 +1,9 @@
-"""Mean of the window around a pixel, weighted by how near and how alike the others are, in all channels together.
+"""Bilateral filter: mean of the window around a pixel, weighted by spatial distance and by difference in all channels
+together.
 
-Weights are powers of two, made by additions and multiplications alone, which every backend rounds alike. What is summed
-up are differences to the pixel, so that a constant stays exactly. The rows of the windows are kept as floats, each
-channel by itself.
+Weights are powers of two, computed by additions and multiplications only, which every backend rounds identically. The
+sums are of differences from the centre pixel, so that a constant stays exact. The rows of the windows are kept as
+floats, each channel separately.
 """
 
 from functools import partial
@@ -20,31 +21,31 @@ from gpuimg.kernels.lib.numbers import stored
 from gpuimg.kernels.lib.spans import load_span
 
 SCRATCH_BYTES, WEIGHTS_BYTES = 1 << 18, 1 << 19  # rows of values and weights should stay in the second-level cache
-LEAST = 256  # elements of a row that are computed at a time
-BLOCKS = 2, 4, 2, 1  # vectors of sums held at once, for 1 to 3 channels; first, for any other number
-CHUNK = 128  # of the window, summed up by itself: sums of many would lose digits; as in bilateral.cu
+LEAST = 256  # minimum elements of a row that are computed at a time
+BLOCKS = 2, 4, 2, 1  # vectors of sums in registers, for 1 to 3 channels; the first is for any other number
+CHUNK = 128  # pixels of the window with a separate partial sum, as longer sums lose digits; as in bilateral.cu
 INDEX = ir.IntType(64)
 
 
 @kernel
 def fill(src, dst, top, bottom, stop, step, mode, cval, size, places, exponents, powers, factor, scale, limit):
-    """``places`` are rows and columns of the ``size`` x ``size`` window, without its centre; ``exponents`` how often
-    their distance halves the weight. A difference times ``factor``, squared, is how often it does, and times ``scale``
-    it is the difference again. Nothing has a weight of less than ``2 ** -limit``. ``powers`` are the coefficients of a
-    polynomial, ``2 ** -x`` for -0.5 <= x <= 0.5. Differences of whole numbers times ``factor`` must be finite."""
+    """``places`` are rows and columns of the ``size`` x ``size`` window, without its centre; ``exponents`` count how
+    often their distances halve the weight. A difference times ``factor``, squared, counts how often it does; times
+    ``scale``, it is the difference again. Weights below ``2 ** -limit`` are 0. ``powers`` are the coefficients of a
+    polynomial, ``2 ** -x`` for -0.5 <= x <= 0.5. Differences of integers times ``factor`` must be finite."""
     number = exponents.dtype.type
     reach, cols, at_once = size // 2, src.shape[1] // step, pixels_at_once(step, exponents)
     affordable = max(SCRATCH_BYTES // (size * step * exponents.itemsize) - size, LEAST // step, 1)
     shared = shared_places(places, reach, cols, bottom - top, exponents.itemsize)
     if shared:
         affordable = min(affordable, WEIGHTS_BYTES // (shared * (reach + 1) * exponents.itemsize))
-    beside = reach if shared else 0  # pixels on either side whose weights those of the tile share
+    beside = reach if shared else 0  # pixels on either side that share weights with the tile
     wide = (min(cols, affordable) + 2 * beside + at_once - 1) // at_once * at_once
     pixels = wide - 2 * beside
     line = np.empty((pixels + size - 1) * step, src.dtype)
     lines = np.zeros((size, step, wide + size - 1), exponents.dtype)
     parts, totals = np.empty((step, at_once), exponents.dtype), np.empty((step + 1, wide), exponents.dtype)
-    kept = np.empty((shared * (reach + 1), wide + 2 * reach), exponents.dtype)  # of the last rows with those below
+    kept = np.empty((shared * (reach + 1), wide + 2 * reach), exponents.dtype)  # weights of previous rows
     others, weights = np.empty(len(places), np.int64), np.empty(len(places), np.int64)
     numbers = number(factor), number(limit)
     for first in range(0, cols, pixels):
@@ -89,8 +90,8 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, size, places, exponents,
 
 @kernel
 def shared_places(places, reach, cols, rows, itemsize):
-    """How many places, those above the pixel, have weights that are kept of the rows there: a pair's is the same from
-    either side. None where too many would have to be kept, or too few rows are to be filled."""
+    """The number of places, those above the pixel, whose weights are reused: a pair's weight is the same from either
+    side. 0 if too many would have to be kept, or too few rows are filled."""
     above = 0
     while above < len(places) and places[above, 0] < reach:
         above += 1
@@ -100,8 +101,8 @@ def shared_places(places, reach, cols, rows, itemsize):
 
 @kernel
 def weights_of(kept, index, count, shared, reach, row, down, along):
-    """The address where the weights of a place are kept, those above the pixel by the pixels there; 0 for others.
-    Places that are opposite are as far from the ends of the list."""
+    """The address of the kept weights of a place; for places above the pixel, those of the pixels there; 0 for others.
+    Opposite places are equally far from the ends of the list."""
     if index < shared:
         return kept[index * (reach + 1) + (row + down) % (reach + 1), along:].ctypes.data
     if index >= count - shared:
@@ -111,7 +112,7 @@ def weights_of(kept, index, count, shared, reach, row, down, along):
 
 @kernel
 def take_apart(line, planes):
-    """Pixels as a row of each channel."""
+    """Split pixels into a row for each channel."""
     step = planes.shape[0]
     for channel in range(step):
         plane = planes[channel]
@@ -125,7 +126,7 @@ def pixels_at_once(step, values):
 
 
 class _Sums:
-    """Builds the weights and sums of vectors of pixels, of so many channels, or of any number of them."""
+    """Builder of the weights and sums of vectors of pixels, for a given or any number of channels."""
 
     def __init__(self, context, builder, kind, target, channels):
         self.context, self.builder, self.channels = context, builder, channels
@@ -152,9 +153,9 @@ class _Sums:
         return self.builder.fadd(total, self.builder.fmul(one, other))
 
     def weight(self, halvings, powers, limit):
-        """``2 ** -halvings`` where that is at most the limit, and whether it is."""
+        """``2 ** -halvings`` where ``halvings`` is at most the limit, and whether it is."""
         builder, digits = self.builder, 23 if self.bits == 32 else 52
-        magic = self.constant(1.5 * 2.0**digits)  # the last digits of a sum with it are a whole number
+        magic = self.constant(1.5 * 2.0**digits)  # adding it leaves an integer in the last digits
         moved = builder.fadd(halvings, magic)
         rest = builder.fsub(halvings, builder.fsub(moved, magic))
         power = powers[-1]
@@ -176,15 +177,15 @@ class _Sums:
 
 
 def _adder(channels):
-    """An intrinsic that adds a part of the window to the sums of some vectors of pixels, of so many channels.
+    """An intrinsic that adds a part of the window to the sums of vectors of pixels of ``channels`` channels.
 
     Returns
     -------
-    ``add(addresses, known, own, exponents, powers, numbers, parts, totals, x, target)``: at the first ``addresses``
-    are the first channels of the others for the first pixel, at the second ones their weights: of the first ``known``
-    they are loaded, those of the rest are stored, except at 0. ``own`` has a row of each channel. To ``totals`` are
-    added the weighted sum of the differences times the factor for each channel, and the sum of the weights behind them.
-    ``parts`` is scratch for any number of channels, None.
+    ``add(addresses, known, own, exponents, powers, numbers, parts, totals, x, target)``: the first ``addresses`` are
+    those of the neighbours' first channels for the first pixel, the second ones those of their weights: the first
+    ``known`` weights are loaded, the rest are stored, except at address 0. ``own`` has a row for each channel.
+    ``totals`` accumulates, for each channel, the weighted sum of the differences times the factor, then the sum of the
+    weights. ``parts`` is scratch for any number of channels, None.
     """
 
     blocks = BLOCKS[channels or 0]
@@ -300,7 +301,7 @@ def _adder(channels):
 
 
 def terms(kind, dtype):
-    """How many coefficients a power of two has, for an image of a dtype."""
+    """The number of coefficients of the power of two, for an image dtype."""
     return 11 if kind == types.float64 else 4 if dtype.bitwidth == 8 else 6
 
 

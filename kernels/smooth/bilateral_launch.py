@@ -1,9 +1,9 @@
-"""Windows in shared memory where they fit, for images of one or three channels; of bytes, with all weights."""
+"""Windows in shared memory if they fit, for images of one or three channels; for bytes with tables of weights."""
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 
 THREADS, WIDTH = 256, 32
-DOWN = {4: 4, 8: 2}  # results of a thread, by the bytes of what is summed up
+DOWN = {4: 4, 8: 2}  # results of a thread, by the bytes of the accumulator
 BYTE_DOWN, BYTE_PITCH, LEVELS = 8, 48, 256  # of bytes, as in bilateral.cu
 SHARED_BYTES = 46 << 10
 

@@ -1,6 +1,6 @@
-"""Values of a rank in a tile whose values are sorted: their order is divided into 256 buckets of equal size; histograms
-of these [1] name the one that holds the value, and how many of its members in the window come before. What a pixel
-costs depends neither on the window nor on the values.
+"""Rank filter of a tile whose values are sorted: their order is divided into 256 buckets of equal size; histograms of
+these [1] give the bucket that holds the result, and how many of its members in the window come before. The cost per
+pixel depends neither on the window nor on the values.
 
 .. [1] S. Perreault, P. Hebert, "Median Filtering in Constant Time", IEEE Transactions on Image Processing 16(9), 2007,
    2389-2394.
@@ -17,14 +17,14 @@ from gpuimg.kernels.lib.runs import WORD, bits_set, nth_bit
 from gpuimg.kernels.smooth.histograms import begin_columns, move_columns, select_row, steps_of
 
 BUCKETS = BINS * BINS
-FARTHEST = 255  # rows and columns of a tile, that bytes may number and count them
-ROWS = 4 * (BINS + 1)  # of a tile from which on the histograms fit into four bytes a value
+FARTHEST = 255  # rows and columns of a tile: indices and counts fit in bytes
+ROWS = 4 * (BINS + 1)  # of a tile, from which on the histograms fit in four bytes per value
 
 
 def select_by_buckets(values, order, spare, tile, by_rows, rank, out, step, stop):
     """The value with ``rank`` others before it in tiles without NaN; overwrites ``order`` and ``spare``.
 
-    ``tile`` is its pixels down and along, and the window's size; ``by_rows`` says that rows follow each other."""
+    ``tile`` has its pixels down and along, and the window's size; ``by_rows`` says that rows are consecutive."""
     raise NotImplementedError
 
 
@@ -60,7 +60,7 @@ def _select(values, order, spare, tile, by_rows, rank, out, step, stop):
 
 @kernel
 def pick(values, rows, cols, part, found, before, row, tile, by_rows, out, step):
-    """A row of values by their buckets, and by how many members of these come before them."""
+    """Select a row of values by their buckets and their ranks among the members of these."""
     down, along, n0, n1 = tile
     pitches = (np.uint64(along + n1 - 1), np.uint64(1)) if by_rows else (np.uint64(1), np.uint64(down + n0 - 1))
     for x in range(along):
@@ -76,8 +76,7 @@ def pick(values, rows, cols, part, found, before, row, tile, by_rows, out, step)
 
 @kernel
 def divide(order, size, by_rows, buckets, rows, cols):
-    """Write the bucket of each pixel, and row and column of each value in their order; return how many values a bucket
-    has."""
+    """Write the bucket of each pixel, and row and column of each value in sorted order; returns the bucket size."""
     part = (order.size + BUCKETS - 1) // BUCKETS
     pitch = np.uint32(size[1] if by_rows else size[0])
     for bucket in range(BUCKETS):

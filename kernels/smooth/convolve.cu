@@ -16,15 +16,15 @@
 #include "few_convolve.cuh"
 #include "numbers.cuh"
 
-// Weighted sums of windows, in the type of the weights, row by row as on the CPU; a weight of zero is no tap. Sums of
-// whole weights are shifted down in the end. ROWS: each row of a window has a sum of its own first.
+// Weighted sums of windows, in the type of the weights, row by row as on the CPU; zero weights are no taps. Sums with
+// integer weights are shifted down at the end. ROWS: each row of a window is summed separately first.
 
-constexpr int THREADS = 256, ACROSS = 4, DOWN = 4;  // results of a thread: 32 elements apart, and one below the other
+constexpr int THREADS = 256, ACROSS = 4, DOWN = 4;  // results of a thread: 32 elements apart, in adjacent rows
 constexpr int WIDTH = 32 * ACROSS, HEIGHT = THREADS / 32 * DOWN;  // of a block's
 template <typename A>
 constexpr int BLOCKS = sizeof(A) == 4 ? 4 : 2;  // of a multiprocessor, as registers allow
 
-// A sum as a pixel: rounded half to even and saturated if it is a whole number.
+// Convert a sum to a pixel: integers are rounded half to even and saturated.
 template <typename T, typename A>
 __device__ __forceinline__ T finished(A total, int shift) {
   if constexpr (SameType<A, int>::value) {
@@ -35,8 +35,8 @@ __device__ __forceinline__ T finished(A total, int shift) {
   }
 }
 
-// Load `loaded` rows of `filled` elements, the first of which is that at (row, left), into shared memory. Inside the
-// image many loads are under way at once.
+// Load `loaded` rows of `filled` elements, beginning at (row, left), into shared memory. Inside the image many loads
+// are in flight at once.
 template <typename T, typename A>
 __device__ __forceinline__ void load_tile(const T* src, long long rows, long long cols, long long row, long long left,
                                           int loaded, int filled, long long step, long long mode, double cval,
@@ -71,7 +71,7 @@ __device__ __forceinline__ void load_tile(const T* src, long long rows, long lon
   }
 }
 
-// Add up the sums of a row, and begin anew.
+// Add the sums of a row to the totals, and reset them.
 template <typename A>
 __device__ __forceinline__ void add_sums(A (&totals)[DOWN][ACROSS], A (&sums)[DOWN][ACROSS]) {
 #pragma unroll
@@ -83,8 +83,8 @@ __device__ __forceinline__ void add_sums(A (&totals)[DOWN][ACROSS], A (&sums)[DO
     }
 }
 
-// A block keeps its part of the image in shared memory, for `part` rows of the weights at a time; these stand behind it,
-// with DOWN - 1 rows of zeros on either side.
+// A block keeps its tile in shared memory, for `part` rows of the weights at a time; these follow the tile, with DOWN -
+// 1 rows of zeros on either side.
 template <typename T, typename A, bool ROWS = false>
 __global__ void __launch_bounds__(256, BLOCKS<A>)
     near_convolve(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(256, BLOCKS<A>)
   A* const taps = tile + (HEIGHT + most - 1) * filled;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const long long first = top + (long long)blockIdx.y * HEIGHT, left = (long long)blockIdx.x * WIDTH;
-  const int done = bottom - first < HEIGHT ? int(bottom - first) : HEIGHT;  // rows of results: no others may be read
+  const int done = bottom - first < HEIGHT ? int(bottom - first) : HEIGHT;  // rows of results; no others may be read
   A totals[DOWN][ACROSS] = {}, sums[DOWN][ACROSS] = {};
 #pragma unroll 1
   for (int begin = 0; begin < high; begin += most) {
@@ -126,7 +126,7 @@ __global__ void __launch_bounds__(256, BLOCKS<A>)
     }
 #pragma unroll 1
     for (int row = 0; row < count + DOWN - 1; ++row, from += filled) {
-      // The weights of the lowest of a thread's results; those of the one above it are a row further on.
+      // The weights of a thread's lowest result; those of the one above it are one row further on.
       const A* const tap = taps + row * wide;
 #pragma unroll 1
       for (int col = 0; col < wide; ++col) {

@@ -1,9 +1,9 @@
-"""Weighted sum of the window around a pixel, for any weights.
+"""Weighted sum of the window around a pixel, for arbitrary weights.
 
-The rows of the windows are kept in the type that sums are made in, each padded once, and some rows of results are made
-at a time, which share most values. Whole weights of 16 bits, for bytes: a row and the one below it are kept as pairs,
-which one instruction multiplies by two weights. Many float32 weights of 16-bit pixels: each row of a window has a sum
-of its own, so that float32 is precise enough.
+The rows of the windows are kept in the accumulator type, each padded once, and several rows of results are computed at
+a time, as they share most values. 16-bit integer weights for bytes: a row and the one below it are kept as pairs, which
+one instruction multiplies by two weights. Many float32 weights for 16-bit pixels: each row of a window is summed
+separately, so that float32 is precise enough.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ from gpuimg.kernels.lib.taps import (
 from gpuimg.kernels.smooth.row_sums import are_by_rows
 
 SCRATCH_BYTES = 1 << 18  # rows of values should stay in the second-level cache
-LEAST = 1024  # elements of a row that are computed at a time
+LEAST = 1024  # minimum elements of a row that are computed at a time
 
 
 def variant(src, step, mode, cval, weights, shift):
@@ -32,7 +32,7 @@ def variant(src, step, mode, cval, weights, shift):
 
 
 def _filling(add_one, add_several):
-    """A function that fills rows by functions as `add_taps` and `add_taps_to_rows`."""
+    """A function that fills rows by the given variants of `add_taps` and `add_taps_to_rows`."""
 
     @kernel
     def fill(src, dst, top, bottom, stop, step, mode, cval, weights, shift):
@@ -79,14 +79,14 @@ def _filling(add_one, add_several):
 
 @kernel
 def piece_for(cols, slots, wide, step, itemsize):
-    """How many pixels of a row to compute at a time."""
+    """The number of pixels of a row to compute at a time."""
     affordable = SCRATCH_BYTES // (slots * itemsize * step) - wide
     return min(cols, max(affordable, wide, LEAST // step))
 
 
 def load_row(src, row, first, line, own, above, step, mode, cval):
-    """Keep a row, from pixel ``first`` on. Of pairs it is the first half of its own, and the second one of those above.
-    ``line`` is of the image's dtype and as long, to work in."""
+    """Keep a row, from pixel ``first`` on. For pairs, it is the first half of its own pairs and the second half of
+    those above. ``line`` is scratch of the same length and the image's dtype."""
     raise NotImplementedError
 
 
@@ -111,27 +111,27 @@ def load_pairs(src, row, first, line, own, above, step, mode, cval):
 
 @kernel
 def rows_at_once(weights):
-    """How many rows of results share the values they read."""
+    """The number of rows of results that share the values they read."""
     if np.all(weights != 0):
         return MOST_ROWS if len(weights) >= MOST_ROWS - 1 else 2
     return rows_of_sparse(weights)
 
 
 def rows_of_sparse(weights):
-    """The same for weights some of which are zero."""
+    """The same for weights with zeros."""
     raise NotImplementedError
 
 
 @overload(rows_of_sparse)
 def _rows_of_sparse(weights):
-    # A weight of zero is no tap, as NaN times zero is NaN: neighbouring rows have other taps. Bytes are never NaN.
+    # A zero weight is no tap, as NaN times zero is NaN: so neighbouring rows have different taps. Bytes are never NaN.
     rows = 1 if isinstance(weights.dtype, types.Float) else 2
     return lambda weights: rows
 
 
 def taps_of(weights, rows):
-    """The taps of so many neighbouring rows of results: the rows and columns of their values, the weights of each of
-    the rows, and the bounds as `add_taps_to_rows` has them."""
+    """The taps of ``rows`` adjacent rows of results: the rows and columns of their values, the weights of each row, and
+    the bounds for `add_taps_to_rows`."""
     raise NotImplementedError
 
 
@@ -163,7 +163,7 @@ def taps_of_pairs(weights, rows):
     high, wide = weights.shape
     padded = np.zeros((high + 2 * rows + 1, wide), np.int32)
     padded[rows : rows + high] = weights
-    groups, height = (rows + 1) // 2, high // 2 + 1  # each two rows of results take up the taps two rows further down
+    groups, height = (rows + 1) // 2, high // 2 + 1  # each two rows of results start two rows of taps further down
     most = (height + groups - 1) * wide
     places, taps = np.empty((2, most), np.int64), np.zeros((most, rows), np.int32)
     bounds = np.empty(2 * groups, np.int64)
@@ -188,7 +188,7 @@ def taps_of_pairs(weights, rows):
 
 @kernel
 def ends_of(places):
-    """For each tap, the first one behind its row."""
+    """For each tap, the end of its row."""
     rows = places[0]
     ends = np.full(rows.size, rows.size)
     for tap in range(rows.size - 2, -1, -1):
@@ -203,7 +203,7 @@ def pair(lower, upper):
 
 @kernel
 def tap_addresses(lines, first, places, step, addresses):
-    """Where the values of a row's first pixel are in memory; ``first`` is the window's first row."""
+    """The addresses of the taps of a row's first pixel; ``first`` is the window's first row."""
     slots, begin = lines.shape[0], first % lines.shape[0]
     data, apart, pixel = lines.ctypes.data, lines.strides[0], step * lines.itemsize
     rows, cols = places

@@ -1,4 +1,4 @@
-"""Windows in shared memory, as many of their rows at a time as fit; very wide ones as the kernel's file says."""
+"""Windows in shared memory, in parts of as many rows as fit; very wide ones by the generic kernel."""
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 from gpuimg.kernels.smooth.row_sums import are_by_rows
@@ -6,14 +6,14 @@ from gpuimg.kernels.smooth.row_sums import are_by_rows
 WIDTH, HEIGHT = 128, 32  # of a block's results
 THREADS, ROWS_OF_ZEROS = 256, 6
 SHARED_BYTES = 46 << 10
-# As in few_convolve.cuh: windows of one channel that are held in registers.
+# As in few_convolve.cuh: single-channel windows in registers.
 FEW = {
     (types, size)
     for types in ("unsigned char, int", "unsigned short, float", "short, float", "float, float")
     for size in (3, 5)
 }
 FEW_BLOCK, FEW_WIDTH, FEW_HEIGHT = (32, 8), 32 * 4, 8 * 8
-WIDEST = 1 << 28  # rows of fewer elements have a pitch of 32 bits
+WIDEST = 1 << 28  # rows of fewer elements have a 32-bit pitch
 
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, weights, shift):
@@ -40,6 +40,6 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, weights, shift):
 
 
 def parts(top, bottom, height):
-    """Rows of as many blocks as a grid may have, each ``height`` rows high."""
+    """Row ranges of at most as many blocks as a grid may have, each ``height`` rows high."""
     for first in range(top, bottom, GREATEST_GRID * height):
         yield first, min(first + GREATEST_GRID * height, bottom)

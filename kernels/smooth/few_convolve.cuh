@@ -1,5 +1,5 @@
-// Weighted sums of windows of 3x3 and 5x5 pixels of one channel, in registers: a thread fills four neighbours of each of
-// its rows.
+// Weighted sums of single-channel windows of 3x3 and 5x5 pixels, in registers: a thread fills four adjacent pixels of
+// each of its rows.
 #pragma once
 #include "numbers.cuh"
 #include "tiles.cuh"
@@ -7,7 +7,7 @@
 
 constexpr int FEW_ACROSS = 4, FEW_ROWS = 8;  // of a thread
 
-// A value as what sums are made in. Short integers become floats without a conversion.
+// A value in the accumulator type. Short integers become floats without a conversion instruction.
 template <typename A, typename T>
 __device__ __forceinline__ A widened(T value) {
   if constexpr (SameType<A, float>::value && sizeof(T) < 4)
@@ -20,7 +20,7 @@ __device__ __forceinline__ A widened(T value) {
 template <typename T>
 constexpr int FOUR_BYTES = sizeof(T) * FEW_ACROSS < 16 ? sizeof(T) * FEW_ACROSS : 16;
 
-// Values from HALF before four neighbours, at `centre`, to HALF behind them; the four are aligned if ALIGNED.
+// Load four neighbours, at `centre`, with HALF values before and after; the four are aligned if ALIGNED.
 template <int HALF, bool ALIGNED, typename T, typename A>
 __device__ __forceinline__ void load_row(const T* centre, A (&values)[FEW_ACROSS + 2 * HALF]) {
 #pragma unroll
@@ -39,7 +39,7 @@ __device__ __forceinline__ void load_row(const T* centre, A (&values)[FEW_ACROSS
   }
 }
 
-// Adds what a row of values contributes to four sums. A weight of zero is no tap: it does not spread NaN or infinity.
+// Adds a row of values to four sums. A zero weight is no tap: it does not propagate NaN or infinity.
 template <int N, bool ANY_ZERO, typename A>
 __device__ __forceinline__ void add_row(const A (&values)[FEW_ACROSS + N - 1], const A (&weights)[N * N], int row,
                                         A (&totals)[FEW_ACROSS]) {
@@ -52,7 +52,7 @@ __device__ __forceinline__ void add_row(const A (&values)[FEW_ACROSS + N - 1], c
   }
 }
 
-// Fills FEW_ROWS rows of a thread inside the image: each row of values is added to all sums whose windows it is in.
+// Fills FEW_ROWS rows of a thread inside the image: each row of values is added to all sums whose windows contain it.
 template <int N, bool ALIGNED, bool ANY_ZERO, typename T, typename A, typename Finish>
 __device__ __forceinline__ void few_inside(const T* above, unsigned int pitch, T* dst, const A (&weights)[N * N],
                                            Finish finish) {
@@ -80,7 +80,7 @@ __device__ __forceinline__ void few_inside(const T* above, unsigned int pitch, T
   }
 }
 
-// The same anywhere, with what lies beyond the edges, a row after the other.
+// The same anywhere, with borders, row by row.
 template <int N, typename T, typename A, typename Finish>
 __device__ __forceinline__ void few_beyond(const T* src, long long rows, long long cols, T* dst, long long first,
                                            int count, long long x, long long mode, double cval,
@@ -136,7 +136,7 @@ __device__ __forceinline__ void few_sums(const T* src, long long rows, long long
   const T* const above = src + (first - N / 2) * cols + x;
   T* const to = dst + first * cols + x;
   const bool aligned = ((address_of(above) | address_of(to) | pitch) & (FOUR_BYTES<T> - 1)) == 0;
-  // Whole values are finite: what a weight of zero adds is zero.
+  // Integers are finite: a zero weight adds zero.
   if (!Number<T>::whole && zero) {
     few_inside<N, false, !Number<T>::whole>(above, pitch, to, weights, finish);
   } else if (aligned) {

@@ -11,13 +11,13 @@
 #include "strips.cuh"
 #include "tiles.cuh"
 
-// A symmetric kernel down the columns, then along the rows. `weights` are one half of it, from the centre outwards.
-// With short kernels a block makes both sums of its tile in shared memory; with longer ones `down` fills a scratch
-// image, from which `along` fills the result. In fixed point (uint8, short kernels) values count in 256ths, weights in
-// 65536ths; each product is truncated and `offset` makes up for what that loses on average. A result of unsigned short
+// Separable symmetric kernel, down the columns, then along the rows. `weights` are one half of it, from the centre
+// outwards. For short kernels a block computes both passes of its tile in shared memory; for longer ones `down` fills a
+// scratch image, from which `along` fills the result. In fixed point (uint8, short kernels) values are in 256ths,
+// weights in 65536ths; each product is truncated, and `offset` compensates the average loss. A result of unsigned short
 // stays in 256ths.
 
-// Blocks of a multiprocessor: what registers they are compiled for.
+// Blocks per multiprocessor, which limit the registers.
 template <typename T, typename A>
 constexpr int BLOCKS = sizeof(A) == 8 ? 2 : sizeof(T) == 2 ? 3 : 4;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000  // code for these needs more registers
@@ -25,13 +25,13 @@ static constexpr int LONG = 2, LONG_WIDE = 2;
 #else
 static constexpr int LONG = 4, LONG_WIDE = 3;
 #endif
-// Of those that keep sums while they load values: `down` and `fixed_along`, and `along`.
+// The same for kernels that keep sums while they load values: `down` and `fixed_along`, and `along`.
 template <typename A>
 constexpr int DOWN_BLOCKS = sizeof(A) < 8 ? LONG : 2;
 template <typename A>
 constexpr int ALONG_BLOCKS = sizeof(A) < 8 ? LONG_WIDE : 2;
 
-// Of those that hold windows of floats in registers.
+// The same for kernels that hold windows of floats in registers.
 template <typename T, int REACH>
 constexpr int NEAR_BLOCKS = REACH >= 12 ? 2 : REACH >= 8 || sizeof(T) < 4 ? LONG_WIDE : LONG;
 
@@ -71,9 +71,9 @@ struct Fixed {
 typedef Fixed<256> FixedDown;  // of bytes
 typedef Fixed<65536> FixedAlong;
 
-// Adds to the sums of neighbours, a stride apart, what `count` distances contribute; `before` and `after` are the
-// values of the first neighbour at the first distance. At each distance, two values come into the windows of all
-// others. A STRIDE other than 0 is the stride, known when compiling.
+// Adds the contribution of `count` distances to the sums of neighbours, a stride apart; `before` and `after` are the
+// values of the first neighbour at the first distance. At each distance, two values enter the windows of all others. A
+// nonzero STRIDE is the stride, known at compile time.
 template <int STRIDE, typename Sum, typename A>
 __device__ __forceinline__ void weigh(const Sum& sum, const A* before, const A* after, int any_stride, const A* weights,
                                       int count, bool from_centre, A (&totals)[OUTPUTS]) {
@@ -119,8 +119,7 @@ __device__ __forceinline__ void weigh_row(const Sum& sum, const A* before, const
     weigh<0>(sum, before, after, step, weights, count, from_centre, totals);
 }
 
-// Weights on their way to shared memory: loaded before the image's values are, and stored after them, they cost no
-// time of their own.
+// Weights on their way to shared memory: loaded before the image's values and stored after them, at no extra cost.
 template <typename Sum, typename A>
 struct Weights {
   typedef typename Sum::Stored Stored;
@@ -139,7 +138,7 @@ struct Weights {
   }
 };
 
-// The first element of a group of OUTPUTS pixels; groups of the channels of the same pixels follow each other.
+// The first element of a group of OUTPUTS pixels; groups of the channels of the same pixels are consecutive.
 __device__ __forceinline__ int first_of(int group, int step) {
   if (step == 1) return group * OUTPUTS;
   const int pixel = quotient(group, step);
@@ -237,15 +236,15 @@ __global__ void __launch_bounds__(256, BLOCKS<T, A>)
   smooth_tile(image, dst, top, bottom, int(r0), int(r1), down, along, layout);
 }
 
-// Fixed point in one launch. A value counts in units of 2**-133 or 2**-149: the bits of a byte or of a sum, shifted at
-// most, are a float as they stand, for what is below 2**24 in these units needs no exponent. The weights make up for
-// that, and leave 2**23 + total times FIXED_UNIT in the floats that sum.
+// Fixed point in one launch. Values are in units of 2**-133 or 2**-149: the bits of a byte or of a sum, at most
+// shifted, are a denormal float, as values below 2**24 in these units need no exponent. The weights compensate for
+// that, and leave 2**23 + total times FIXED_UNIT in the accumulators.
 static constexpr float FIXED_UNIT = 1.f / (1ll << 40);
 static constexpr int SPAN = 4 * STRIP_WORDS;  // elements of a strip
-static constexpr int LINES = 4;               // columns, then rows, that a thread has at a time
+static constexpr int LINES = 4;               // columns, then rows, that a thread processes at a time
 static constexpr int LEAST_REACH = 4, FIXED_WEIGHTS = 80;
 
-// Sums of neighbours as results; the rounding of bytes is already in them.
+// Convert sums of neighbours to results; the rounding of bytes is already included.
 template <typename U>
 __device__ __forceinline__ typename Word<OUTPUTS * sizeof(U)>::type packed(const float (&totals)[OUTPUTS]) {
   unsigned words[OUTPUTS / 2];
@@ -259,7 +258,7 @@ __device__ __forceinline__ typename Word<OUTPUTS * sizeof(U)>::type packed(const
     return {words[0], words[1], words[2], words[3]};
 }
 
-// Weights for distances -`reach` to `reach`, zero beyond the radius; there are OUTPUTS others before them.
+// Weights for distances -`reach` to `reach`, zero beyond the radius, after OUTPUTS others.
 __device__ __forceinline__ void mirror_weights(const unsigned short* stored, int radius, int reach, float unit,
                                                float* weights) {
   if (int(threadIdx.x) >= FIXED_WEIGHTS) return;
@@ -267,9 +266,9 @@ __device__ __forceinline__ void mirror_weights(const unsigned short* stored, int
   weights[threadIdx.x] = distance <= radius ? float(int(__ldg(stored + distance))) * unit : 0.f;
 }
 
-// Adds four values of each line to the sums that have them in their windows; a sum's window begins one value after the
-// one before it. In the first window, the first value has the weight `weights`[OUTPUTS]; places that differ from its
-// place by less than LOWEST or more than HIGHEST lie in no window.
+// Adds four values of each line to the sums whose windows contain them; each sum's window begins one value after the
+// previous one. In the first window, the first value has the weight `weights`[OUTPUTS]; places whose distance from it
+// is less than LOWEST or more than HIGHEST are in no window.
 template <int LOWEST, int HIGHEST, typename Load>
 __device__ __forceinline__ void add_four(const float* weights, Load load, float (&totals)[LINES][OUTPUTS]) {
   float values[LINES][4], near[OUTPUTS + 4];
@@ -289,8 +288,8 @@ __device__ __forceinline__ void add_four(const float* weights, Load load, float 
   }
 }
 
-// The sums of OUTPUTS neighbours of each line; load(four, values) gives the values from 4 * `four` on, of which the
-// first one is at the distance -`reach`, an even number, from the first neighbour.
+// The sums of OUTPUTS neighbours of each line; load(four, values) loads the values from 4 * `four` on, the first of
+// which is at the distance -`reach`, an even number, from the first neighbour.
 template <typename Load>
 __device__ __forceinline__ void weigh_lines(const float* weights, int reach, float start, Load load,
                                             float (&totals)[LINES][OUTPUTS]) {
@@ -326,7 +325,7 @@ __global__ void __launch_bounds__(128, 6)
   const long long left = first - halo * step;
   mirror_weights(q0, int(r0), down, FIXED_UNIT * float(1ll << 62) * float(1ll << 62) * 2, down_weights);
   mirror_weights(q1, int(r1), along, FIXED_UNIT * float(1ll << 62) * float(1ll << 62) * 512, along_weights);
-  // Rows that are in no window are not loaded, for they need not be there: any bits are a number, and weigh nothing.
+  // Rows that are in no window are not loaded, as they may not exist: any bits are a number, and their weight is zero.
   const int radius = int(r0), height = int(min(bottom - row, (long long)OUTPUTS));
   load_strip<unsigned char>(src, rows, cols, step, mode, cval, row - radius, left, height + 2 * radius, 0u,
                             words + (down - radius) * STRIP_WORDS);
@@ -503,7 +502,7 @@ __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
   }
 }
 
-// The sums down the columns of a tile, some distances at a time. Shared memory is the same at any radius.
+// The sums down the columns of a tile, some distances at a time, in shared memory that does not depend on the radius.
 template <typename Sum, typename T, typename U>
 __device__ __forceinline__ void down_tile(const Surrounded<T>& image, U* dst, long long top, long long bottom,
                                           long long radius, const Sum& sum) {
@@ -541,7 +540,7 @@ __device__ __forceinline__ void down_tile(const Surrounded<T>& image, U* dst, lo
       dst[at + j * image.cols] = U(sum.value(sum.kept(totals[j], A(image.data[at + j * image.cols]))));
 }
 
-// The sums along the rows of a tile of as many groups of OUTPUTS pixels as the block has warps.
+// The sums along the rows of a tile, with one group of OUTPUTS pixels per warp.
 template <typename Sum, typename S, typename U>
 __device__ __forceinline__ void along_tile(const Surrounded<S>& image, U* dst, long long top, long long bottom,
                                            long long radius, const Sum& sum, int distances) {
@@ -626,7 +625,7 @@ __global__ void __launch_bounds__(256, DOWN_BLOCKS<float>)
   along_tile(image, dst, top, bottom, radius, FixedAlong(weights, offset, 0.f), int(distances));
 }
 
-// Pixels of so many channels that few of a row fit into shared memory: their neighbours come from the caches.
+// For pixels of many channels, of which few fit in shared memory: their neighbours come from the caches.
 template <typename U, typename Sum, typename S>
 __device__ __forceinline__ void along_from_caches(const Surrounded<S>& image, U* dst, long long top, long long bottom,
                                                   long long radius, const Sum& sum) {

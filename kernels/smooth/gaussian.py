@@ -27,12 +27,12 @@ from gpuimg.kernels.lib.scratch import aligned
 from gpuimg.kernels.transform.transpose import block_side, turn_square
 
 ROWS_AT_ONCE = 8
-PIECE_BYTES = 1 << 14  # of source rows summed at a time, but at least eight vectors of each
-TURNED_FROM = 16  # radius from which sums along rows are made of several rows side by side
-WHOLE_BYTES = 3 << 18  # of source rows and sums: as much stays in the second-level cache, more is done in strips of
-STRIP_BYTES = 1 << 19  # and of at least
-MIN_STRIP = 1024  # elements
-TURNED_PIECE = 256  # elements of a row that are turned at a time
+PIECE_BYTES = 1 << 14  # of source rows summed at a time, at least eight vectors of each
+TURNED_FROM = 16  # radius from which sums along rows use transposed rows
+WHOLE_BYTES = 3 << 18  # of source rows and sums, which stay in the second-level cache; more are processed in strips
+STRIP_BYTES = 1 << 19  # of source rows and sums in a strip
+MIN_STRIP = 1024  # elements of a strip
+TURNED_PIECE = 256  # elements of a row that are transposed at a time
 
 
 def variant(src, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
@@ -133,7 +133,7 @@ convolve, convolve_turned = _convolver(False), _convolver(True)
 
 @kernel
 def padded_columns(src, rows, first, weights, radius, offset, lines, stop, step, mode, columns, outside):
-    """The sums down the columns from ``first`` on, of which some may lie beyond the edge."""
+    """The sums down the columns from ``first`` on, some of which may be beyond the edge."""
     width = src.shape[1]
     last = first + lines.shape[1]
     before, after = max(-first, 0), max(last - width, 0)
@@ -150,7 +150,7 @@ def padded_columns(src, rows, first, weights, radius, offset, lines, stop, step,
 
 @kernel
 def pad_columns(src, rows, columns, origin, weights, radius, offset, lines, to, stop, step, mode, outside):
-    """The sums beyond one edge, at ``to`` and after that; those of column 0 would be at ``origin``."""
+    """The sums beyond one edge, from ``to`` on; those of column 0 would be at ``origin``."""
     if mode == WRAP:
         out = lines[:, to : to + columns.size * step]
         weigh_columns(src, rows, columns[0] * step, weights, radius, offset, out, stop)
@@ -164,7 +164,7 @@ def pad_columns(src, rows, columns, origin, weights, radius, offset, lines, to, 
 
 @kernel
 def turn(src, row, col, dst, out_row, out_col, rows, cols):
-    """Copy a rectangle, its columns as rows; at least a square a side."""
+    """Transpose a rectangle of at least one square on each side."""
     side = block_side(src)
     for at in range(0, rows, side):
         top = min(at, rows - side)
@@ -175,7 +175,7 @@ def turn(src, row, col, dst, out_row, out_col, rows, cols):
 
 @kernel
 def weigh_turned(shifts, tile, step, weights, radius, offset, results):
-    """The sums along rows that stand side by side: each vector holds a column of them, so none is read unaligned."""
+    """The sums along transposed rows: each vector holds a column of them, so there are no unaligned loads."""
     size, side = results.shape
     line, out = tile.reshape(-1), results.reshape(-1)
     pixels, reach = pixels_at_once(tile, weights), step * side
@@ -192,7 +192,7 @@ def weigh_turned(shifts, tile, step, weights, radius, offset, results):
 
 @kernel
 def weigh_columns(src, rows, first, weights, radius, offset, lines, stop):
-    """The sums down the columns for neighbouring rows."""
+    """The sums down the columns for adjacent rows."""
     count, width = lines.shape
     pixels = pixels_at_once(src, weights)
     piece = max(PIECE_BYTES // ((2 * radius + count) * src.itemsize) // (4 * pixels), 2) * 4 * pixels

@@ -20,11 +20,11 @@ SPAN, LEAST_REACH = 4 * STRIP_WORDS, 4
 
 WARPS = 8
 TILE_BYTES = 512  # of a tile's row of results
-# In taps of a pixel, by counting instructions: what a scratch image costs, and the rest of a sum.
+# In taps per pixel, by counted instructions: the cost of a scratch image, and the rest of a sum.
 SCRATCH_TAPS, TASK_TAPS = 6, 4
-UNKNOWN_PITCH = 1.1  # what addresses add that the compiler does not know
-SHARED_BYTES = 63 << 10  # with what kernels have of their own, what a block may have from sm_75 on
-SHARED_ALONG = 40 << 10  # so that several blocks fit
+UNKNOWN_PITCH = 1.1  # the cost factor of addresses that the compiler does not know
+SHARED_BYTES = 63 << 10  # with the kernels' static shared memory, the limit of a block from sm_75 on
+SHARED_ALONG = 40 << 10  # several blocks fit
 
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1, o0, o1):
@@ -51,7 +51,7 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1,
 
 @lru_cache
 def near_tile(dtype, step, r0, r1):
-    """What windows in registers reach, a tile's pixels, and half of a channel's place in shared memory; None where the
+    """The reach of windows in registers, a tile's pixels, and half of a channel's size in shared memory; None if the
     windows are too long or few of a tile's pixels would be results."""
     reach = next((reach for reach in NEAR_REACHES if reach >= max(r0, r1)), None)
     if reach is None or dtype not in NEAR_TYPES:
@@ -66,20 +66,20 @@ def near_tile(dtype, step, r0, r1):
 
 
 def half_for(columns, step):
-    """Elements for half the fours of a channel, of ``columns`` elements which begin with a whole pixel and may end with
-    a part of one; two are to spare."""
+    """Elements for half the fours of a channel, for ``columns`` elements that begin with a whole pixel and may end with
+    a partial one; includes two spare ones."""
     half = up(-(-columns // step) + 2, 2 * 4) // 2
-    # What neighbours store in the two halves lies in different banks.
+    # The stores of neighbours in the two halves go to different banks.
     return half + (16 - half) % 32 if step == 1 else half
 
 
 def tolerance(radius, wide):
-    """How far rounding may bring a constant's sum from the constant; see `lib.numbers.rounding`."""
+    """The relative rounding error of a constant's sum; see `lib.numbers.rounding`."""
     return float((3 + 2 * np.sqrt(np.float64(radius))) * np.float64(np.finfo(wide).eps))
 
 
 def fill_fixed(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, q0, q1, o0, o1):
-    """In fixed point: by way of a scratch image only where few of a strip's pixels would be results."""
+    """Fixed point; uses a scratch image only if few of a strip's pixels would be results."""
     kind = gpu.ctype(dst.dtype)
     reach0, reach1 = (max(up(radius, 2), LEAST_REACH) for radius in (r0, r1))
     halo, held = up(reach1, 4), SPAN // step
@@ -97,7 +97,7 @@ def fill_fixed(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, q0, q1, o0,
 
 
 def smooth(gpu, src, held, dst, top, bottom, step, mode, cval, r0, r1, w0, w1):
-    """In floating point, by way of ``held``; also into an image of the type of the sums."""
+    """Floating point, with the scratch image ``held``; also into an image of the accumulator type."""
     kind, wide = gpu.ctype(src.dtype), gpu.ctype(held.dtype)
     down, along = f"down<{kind}, {wide}>", f"along<{wide}, {gpu.ctype(dst.dtype)}>"
     fill_down(gpu, down, src, held, top, bottom, mode, cval, r0, w0, tolerance(r0, held.dtype))
@@ -114,7 +114,7 @@ def scratch(gpu, src, top, bottom, dtype):
 
 
 class Layout(NamedTuple):
-    """A tile and its place in shared memory, in elements, as in gaussian.cu."""
+    """A tile and its layout in shared memory, in elements, as in gaussian.cu."""
 
     width: int
     halo: int
@@ -131,7 +131,7 @@ def layout_of(itemsize, width, step, r0, r1):
     halo = r1 * step
     lead = -halo % 4
     pitch = max(up(lead + width + 2 * halo, 4), PITCH_BYTES // itemsize)
-    sums_pitch = pitch | 1  # lanes have a row each: the values of a column lie in different banks
+    sums_pitch = pitch | 1  # one row per lane: the values of a column are in different banks
     weights_at = up(r0 + 1, 4)
     sums_at = weights_at + up(r1 + 1, 4)
     tile_at = sums_at + up(HEIGHT * sums_pitch, 4)
@@ -146,7 +146,7 @@ def results_pitch(itemsize, width):
 
 @lru_cache
 def fitting(itemsize, step, r0, r1):
-    """The best tile that fits into shared memory; None where a scratch image costs less than sums in the halo do."""
+    """The best tile that fits in shared memory; None if a scratch image costs less than sums in the halo."""
     group = OUTPUTS * step
     for width in range(max(TILE_BYTES // itemsize // group, 1) * group, 0, -group):
         layout = layout_of(itemsize, width, step, r0, r1)
@@ -159,7 +159,7 @@ def fitting(itemsize, step, r0, r1):
 
 
 def cost(layout, known_pitch, r0, r1):
-    """A tile's taps for each element: of all threads, and of those that the others wait for, in equal shares."""
+    """A tile's taps per element: the average of all threads plus those of the slowest ones."""
     down = (layout.width + 2 * layout.halo) * (HEIGHT // OUTPUTS) / (32 * WARPS)
     along = layout.width / (OUTPUTS * WARPS)
     tasks = (down + ceil(down)) * (r0 + TASK_TAPS) + (along + ceil(along)) * (r1 + TASK_TAPS)

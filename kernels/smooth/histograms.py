@@ -1,8 +1,8 @@
-"""Values of a rank in windows of uint8 images by histograms, at a cost that does not depend on the window [1].
+"""Rank filter of uint8 images by histograms, in constant time per pixel, whatever the window [1].
 
-Every column keeps the histogram of the part of it that lies in the window's rows: sixteen coarse bins, and sixteen fine
-ones in each. The window's histogram gains one column and loses one from pixel to pixel; its fine bins do so only
-where they are looked at. All counts are cumulative: so the bin of a value is the number of counts below its rank.
+Every column keeps the histogram of its pixels in the window's rows: sixteen coarse bins, and sixteen fine ones in each.
+The window's histogram gains one column and loses one from pixel to pixel; its fine bins are updated only when needed.
+All counts are cumulative: so the bin of a value is the number of counts below its rank.
 
 .. [1] S. Perreault, P. Hebert, "Median Filtering in Constant Time", IEEE Transactions on Image Processing 16(9), 2007,
    2389-2394.
@@ -45,7 +45,7 @@ def select_by_histograms(src, dst, top, bottom, stop, step, mode, cval, n0, n1, 
 
 @kernel
 def steps_of(dtype):
-    """What one value of a bin adds to the cumulative counts."""
+    """The increments of the cumulative counts for one value of each bin."""
     steps = np.empty(BINS * BINS, dtype)
     for index in range(steps.size):
         steps[index] = index % BINS >= index // BINS
@@ -59,7 +59,7 @@ def value_at(src, row, column, cval):
 
 @kernel
 def begin_columns(src, first, n0, columns, mode, cval, steps, nothing, coarse, fine, stop):
-    """The columns' histograms for the ``n0`` rows from ``first`` on."""
+    """Initialise the columns' histograms for the ``n0`` rows from ``first`` on."""
     coarse[: columns.size * BINS] = 0
     fine[: columns.size * BINS * BINS] = 0
     for index in range(n0):
@@ -75,7 +75,7 @@ def begin_columns(src, first, n0, columns, mode, cval, steps, nothing, coarse, f
 
 @kernel
 def move_columns(src, oldest, n0, columns, mode, cval, steps, nothing, coarse, fine):
-    """Take row ``oldest`` out of the columns' histograms, and the one below them in."""
+    """Remove row ``oldest`` from the columns' histograms, and add the row below them."""
     rows = src.shape[0]
     leaving, coming = fold(oldest, rows, mode), fold(oldest + n0, rows, mode)
     for x in range(columns.size):
@@ -90,17 +90,17 @@ def move_columns(src, oldest, n0, columns, mode, cval, steps, nothing, coarse, f
 
 @kernel
 def select_row(coarse, fine, size, n1, rank, total, inner, out, step, before):
-    """One row of results, ``step`` elements apart, from the histograms of ``size`` columns; if wanted also how many of
-    the same bin come ``before`` each. ``total`` and ``inner`` are room for the window's histogram."""
+    """One row of results, ``step`` elements apart, from the histograms of ``size`` columns; optionally also how many of
+    the same bin come ``before`` each. ``total`` and ``inner`` are memory for the window's histogram."""
     limit = total.dtype.type(rank)
-    valid = np.full(BINS, -n1, np.int64)  # for which pixel the fine bins of a coarse one are right
+    valid = np.full(BINS, -n1, np.int64)  # the pixel for which the fine bins of each coarse bin are valid
     nothing = np.zeros(BINS, coarse.dtype)
     total[:] = 0
     for x in range(n1 - 1):
         add_bins(total, 0, coarse, x * BINS, nothing, 0)
     for x in range(size - n1 + 1):
         add_bins(total, 0, coarse, (x + n1 - 1) * BINS, nothing, 0)
-        high = min(bins_within(total, 0, limit), BINS - 1)  # counts are not right if the image changes meanwhile
+        high = min(bins_within(total, 0, limit), BINS - 1)  # counts are wrong if the image changes concurrently
         begin = high * size
         if x - valid[high] >= n1:
             inner[high * BINS : high * BINS + BINS] = 0

@@ -1,7 +1,7 @@
 // Pixel values as unsigned numbers, and back.
 #pragma once
 
-// Unsigned numbers in the order of the values.
+// Unsigned keys that sort as the values do.
 __device__ __forceinline__ unsigned int key_of(unsigned char v) { return v; }
 __device__ __forceinline__ unsigned int key_of(unsigned short v) { return v; }
 __device__ __forceinline__ unsigned int key_of(short v) { return (unsigned int)(int(v) + 32768); }
@@ -23,7 +23,7 @@ __device__ __forceinline__ unsigned long long key_of(double v) {
   return u.bits >> 63 ? ~u.bits : u.bits | 0x8000000000000000ull;
 }
 
-// The value of a key; the second argument only tells the type.
+// The value of a key; the second argument only gives the type.
 __device__ __forceinline__ unsigned char value_of(unsigned int key, unsigned char) { return (unsigned char)key; }
 __device__ __forceinline__ unsigned short value_of(unsigned int key, unsigned short) { return (unsigned short)key; }
 __device__ __forceinline__ short value_of(unsigned int key, short) { return (short)(int(key) - 32768); }

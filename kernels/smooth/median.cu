@@ -12,8 +12,8 @@ __device__ __forceinline__ void sort(T& a, T& b) {
   a = low;
 }
 
-// The value with `rank` others before it, in any window: the maximum with at most so many below it. The values' keys are
-// found bit by bit: how many lie below is counted once a bit.
+// The value with `rank` others before it, in any window: the maximum with at most `rank` values below it. Its key is
+// found bit by bit, with one pass over the window per bit that counts the values below.
 template <typename T>
 __device__ T searched(const T* src, long long rows, long long cols, long long row, long long x, long long step,
                       long long mode, double cval, long long n0, long long n1, long long rank) {
@@ -38,9 +38,9 @@ __device__ T searched(const T* src, long long rows, long long cols, long long ro
   return value_of(found, T(0));
 }
 
-// The median of SIZE x SIZE values by forgetting: of some more than half of them the minimum and the maximum cannot be the
-// median; another takes their place, until three are left. (J. L. Smith, "Implementing median filters in XC4000E FPGAs",
-// XCell 23, 1996.) All in registers.
+// The median of SIZE x SIZE values by forgetful selection: of slightly more than half of the values, the minimum and
+// the maximum cannot be the median; another value replaces them, until three are left. (J. L. Smith, "Implementing
+// median filters in XC4000E FPGAs", XCell 23, 1996.) All in registers.
 template <int SIZE, typename T>
 __device__ __forceinline__ T forgetful_median(const T* src, long long cols, long long step) {
   constexpr int AREA = SIZE * SIZE, HALF = SIZE / 2, HELD = AREA / 2 + 2;
@@ -60,7 +60,7 @@ __device__ __forceinline__ T forgetful_median(const T* src, long long cols, long
 #pragma unroll
   for (int k = HELD; k <= AREA; ++k) {
     const int count = HELD - (k - HELD);
-    // The minimum goes to the front, the maximum to the end, of those still held.
+    // Of the remaining values, move the minimum to the front and the maximum to the end.
 #pragma unroll
     for (int i = 1; i < HELD; ++i)
       if (i < count) sort(held[0], held[i]);
@@ -72,7 +72,7 @@ __device__ __forceinline__ T forgetful_median(const T* src, long long cols, long
   return ordered ? held[1] : nan;
 }
 
-// At the border the few pixels there are take the way of large windows.
+// The few pixels at the border use the algorithm of large windows.
 template <int SIZE, typename T>
 __device__ __forceinline__ T median_of(const T* src, long long rows, long long cols, long long row, long long x,
                                        long long step, long long mode, double cval) {
@@ -82,7 +82,7 @@ __device__ __forceinline__ T median_of(const T* src, long long rows, long long c
   return searched(src, rows, cols, row, x, step, mode, cval, SIZE, SIZE, SIZE * SIZE / 2);
 }
 
-// For double alone: the networks of `median_tiles` need more registers than there are.
+// For double only: the networks of `median_tiles` would need too many registers.
 template <typename T, typename U>
 __global__ void twentyfive(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                            long long top, long long bottom, long long step, long long mode, double cval) {
@@ -91,14 +91,15 @@ __global__ void twentyfive(const T* src, long long rows, long long cols, U* dst,
   });
 }
 
-// uint8, any window: each thread walks down a column with a histogram of its window in shared memory, in 16 coarse and 256
-// fine bins; a row enters and one leaves, so the cost grows with the window's breadth only. (T. Huang, G. Yang, G. Tang, "A
-// fast two-dimensional median filtering algorithm", IEEE Transactions on Acoustics, Speech, and Signal Processing 27, 1979.)
+// uint8, any window: each thread moves down a column with a histogram of its window in shared memory, in 16 coarse and
+// 256 fine bins; one row enters and one leaves, so the cost grows only with the window's width. (T. Huang, G. Yang, G.
+// Tang, "A fast two-dimensional median filtering algorithm", IEEE Transactions on Acoustics, Speech, and Signal
+// Processing 27, 1979.)
 template <typename T>
 __global__ void slide(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                       long long top, long long bottom, long long step, long long mode, double cval, long long n0,
                       long long n1, long long rank, long long strip) {
-  DYNAMIC_SHARED(int, bins);  // bin by bin, a thread beside the other, so that they do not wait for each other's banks
+  DYNAMIC_SHARED(int, bins);  // bin by bin, with threads interleaved, which avoids bank conflicts
   const long long x = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   if (x >= cols) return;
   int* const fine = bins + threadIdx.x;
@@ -120,7 +121,7 @@ __global__ void slide(const T* src, long long rows, long long cols, T* dst, long
     for (long long row = first; row < last; ++row) {
       long long left = rank;
       int bin = 0;
-      // The limits hold where counts are not right, for the image changes meanwhile.
+      // The limits guard against counts that are wrong because the image changes concurrently.
       for (; bin < 15 && left >= coarse[bin * stride]; ++bin) left -= coarse[bin * stride];
       for (bin *= 16; bin < 255 && left >= fine[bin * stride]; ++bin) left -= fine[bin * stride];
       dst[row * cols + x] = T(bin);

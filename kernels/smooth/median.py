@@ -1,10 +1,10 @@
 """Median, or the value of any other rank, of the window around a pixel.
 
-Windows of 3, 5 and 7 pixels squared: every column of the window is sorted by a network [1] of minima and maxima, once
-for all windows that share it; then the minima of all columns, the second ones, and so on; and out of what can
-still be the median, it is selected. The nine values of the smallest window are sorted anew for each pixel, which takes
-less time than to keep columns. For other ranks all columns are merged. Larger windows by histograms: see
-`histograms` and `ranks`, and `repeats` where the window is larger than the image.
+Windows of 3x3, 5x5 and 7x7 pixels: every column of the window is sorted by a network [1] of minima and maxima, once for
+all windows that share it; then each row of the sorted columns is sorted; and the median is selected from the remaining
+candidates. The nine values of the smallest window are sorted again for each pixel, which is faster than keeping sorted
+columns. For other ranks all columns are merged. Larger windows use histograms: see `histograms` and `ranks`, and
+`repeats` if the window is larger than the image.
 
 .. [1] D. Knuth, "The Art of Computer Programming", volume 3, section 5.3.4.
 """
@@ -23,12 +23,12 @@ from gpuimg.kernels.smooth.ranks import select_by_ranks
 from gpuimg.kernels.smooth.repeats import select_of_repeats
 
 BLOCK_BYTES = 1 << 14  # of a row that is kept while the window moves down
-REPEATS = 16  # of an image of bytes in a window, from which on counting its values is more than sorting the image
-CHUNK_BYTES = 1 << 12  # of sorted columns: what is between two rows of a small image stays in the first-level cache
+REPEATS = 16  # of an image of bytes in a window, from which on sorting the image is cheaper than counting the values
+CHUNK_BYTES = 1 << 12  # of sorted columns: for small images, intermediate rows stay in the first-level cache
 
 
 def variant(src, step, mode, cval, n0, n1, rank):
-    """Networks for small windows; ``rank`` is how many values come before the one that is looked for."""
+    """Networks for small windows; ``rank`` is the number of values before the selected one."""
     rows, cols = src.shape[0], src.shape[1] // step
     most = REPEATS if src.itemsize == 1 else 1
     if n0 != n1 or n0 not in SORT:
@@ -87,7 +87,7 @@ def sweep(n, select):
 
 @kernel
 def select_of_9(window, stride, step, result, out):
-    """Medians of 3 by 3 pixels, straight to where they belong; the last vector overlaps the one before."""
+    """Medians of 3x3 pixels, stored directly in the result; the last vector overlaps the previous one."""
     more = lanes(window)
     if out.size < more:
         MEDIAN_OF_9(window, stride, step, 0, result, 0, 0)
@@ -99,7 +99,7 @@ def select_of_9(window, stride, step, result, out):
 
 
 def selector_of_median(n):
-    """A kernel that selects medians out of sorted columns."""
+    """A kernel that selects medians from sorted columns."""
     network = MEDIAN[n]
 
     @kernel
@@ -123,7 +123,7 @@ def selector_of_rank(n):
 
 
 def has_nan(line):
-    """Whether there is a NaN among the values."""
+    """Whether any value is NaN."""
     raise NotImplementedError
 
 
@@ -142,7 +142,7 @@ def _has_nan(line):
 
 
 def spread_nan(window, stride, step, n, result, count):
-    """Put NaN where there is one in the window: networks lose it."""
+    """Set results to NaN if the window contains one: networks lose it."""
     raise NotImplementedError
 
 
@@ -162,7 +162,7 @@ def _spread_nan(window, stride, step, n, result, count):
 
 
 def by_network(selector, of_9_at_once=False):
-    """A kernel for windows of 3, 5 and 7 pixels squared; ``selector(n)`` selects from their sorted columns."""
+    """A kernel for windows of 3x3, 5x5 and 7x7 pixels; ``selector(n)`` selects from their sorted columns."""
     sweep_3, sweep_5, sweep_7 = (sweep(n, selector(n)) for n in (3, 5, 7))
 
     @kernel
@@ -171,7 +171,7 @@ def by_network(selector, of_9_at_once=False):
         more = lanes(src)
         pixels = min(cols, max(BLOCK_BYTES // (src.itemsize * step), 1))
         halo = (n - 1) * step
-        # The last vector of a row reaches beyond its end, twice: when columns are sorted and when they are combined.
+        # The last vector of a row extends beyond its end twice: when columns are sorted and when they are combined.
         stride = whole_vectors(pixels * step + halo + 2 * more, more)
         chunk = max(CHUNK_BYTES // (n * src.itemsize) // more, 1) * more
         window = aligned(n * stride, src)

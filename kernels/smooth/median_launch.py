@@ -1,21 +1,21 @@
-"""Networks for 3x3 and 5x5 (`median_tiles`, `rank_tiles`), planes of bits up to 31x31 (`median_planes`).
+"""Networks for 3x3 and 5x5 (`median_tiles`, `rank_tiles`), bit planes up to 31x31 (`median_planes`).
 
-Larger windows: sliding histograms for uint8, a search by bits for all else.
+Larger windows: sliding histograms for uint8, a bitwise search for all other types.
 """
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 
 NETWORKS = {(3, 3): "nine", (5, 5): "twentyfive"}
-WIDEST = 1 << 28  # rows and elements of a row, for the networks: they count in 32 bits
+WIDEST = 1 << 28  # maximum rows and row elements for the networks, which use 32-bit indices
 PLANE_SIZES = (15, 31)  # the largest windows of the instances of `median_planes`
-PLANE_TILES = ((4, 32), (4, 16), (2, 24))  # words of 32 pixels and rows: the first whose planes fit is taken
+PLANE_TILES = ((4, 32), (4, 16), (2, 24))  # words of 32 pixels, and rows; the first whose planes fit is used
 PLANE_BYTES = 46 << 10  # of shared memory
 PLANE_THREADS = 256
-NARROWEST = 3  # columns of high windows, of which so few pixels enter a histogram at a time that it is faster
+NARROWEST = 3  # columns of high windows, for which histograms are faster, as few pixels enter at a time
 BLOCK = (64, 4)
 STRIP_ROWS = 8  # of a thread
 THREADS = 32  # whose histograms of 272 bins fill 34 KB of shared memory
-SHORTEST_STRIP = 64  # rows that a thread walks down; a strip begins with the counting of a whole window
+SHORTEST_STRIP = 64  # rows of a thread; a strip begins by counting a whole window
 
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1, rank):
@@ -54,11 +54,11 @@ def by_planes(gpu, src, dst, top, bottom, step, mode, cval, n0, n1, rank):
     kind, pixels = gpu.ctype(src.dtype), src.shape[1] // step
     size = next(size for size in PLANE_SIZES if max(n0, n1) <= size)
     kernel = gpu.kernel("median_planes", f"median_planes<{kind}, {size}>")
-    count = 8 * src.dtype.itemsize + (src.dtype.kind == "f")  # NaNs have a plane
+    count = 8 * src.dtype.itemsize + (src.dtype.kind == "f")  # one more plane for NaN
     for tile in PLANE_TILES:
         width, height = min(tile[0], -(-pixels // 32)), tile[1]
         lines = -(-(height + n0 + 1) // 4) * 4
-        plane = ((width + 1) * lines // 4 | 1) * 4  # an odd number of vectors: lanes store to different banks
+        plane = ((width + 1) * lines // 4 | 1) * 4  # an odd number of vectors avoids bank conflicts of stores
         if count * plane * 4 <= PLANE_BYTES:
             break
     across, most = -(-pixels // (32 * width)) * step, GREATEST_GRID * height

@@ -4,19 +4,19 @@
 #include "keys.cuh"
 #include "numbers.cuh"
 
-// Values of a rank, such as the median, in windows of up to 31x31 pixels, found bit by bit from the most significant
-// one on, as in a radix sort: of the pixels that can still have the rank, those with the other bit cannot. A block's
-// pixels lie in shared memory as planes of bits, 32 neighbouring pixels of a row in a word: a thread gets a row of its
-// window by one shift, and counts one or two rows by one instruction. Bits that are the same in the whole tile are left
-// out, and so are all others when every window of a warp has a single pixel left.
+// Rank filter, such as the median, for windows of up to 31x31 pixels, by radix selection from the most significant bit
+// on: each bit excludes the candidates with the other bit. A block's pixels are in shared memory as bit planes, 32
+// adjacent pixels of a row per word: a thread gets a row of its window by one shift, and counts one or two rows in one
+// instruction. Bits that are equal in the whole tile are skipped, and so are the remaining ones once every window of a
+// warp has a single candidate.
 
 constexpr int WARPS = 8, MOST_LINES = 64;
 
-// Windows of up to ROWS rows and columns, as a thread holds them in words of one or two rows.
+// Windows of up to ROWS rows and columns, held by a thread as words of one or two rows.
 template <int ROWS>
 struct Windows {
   static constexpr int JOINED = ROWS < 16 ? 2 : 1;  // rows in a word
-  static constexpr int DOWN = ROWS < 16 ? 4 : 2;    // windows of a thread, one below the other
+  static constexpr int DOWN = ROWS < 16 ? 4 : 2;    // windows of a thread, in adjacent rows
   static constexpr int WORDS = (ROWS + JOINED - 1) / JOINED;
   static constexpr int LINES = (WORDS * JOINED + 2 * DOWN - 2) / DOWN * DOWN;  // loaded DOWN at a time
   static constexpr int SPAN = (WORDS - 1) * JOINED + DOWN;
@@ -31,14 +31,14 @@ struct Planes {
   }
 };
 
-// Which bits are one, and which are zero, in some of a tile's values; whether some are NaN.
+// The bits that are one, and that are zero, in any of a tile's values; whether any is NaN.
 struct Seen {
   unsigned ones[2], zeros[2];
   int holes;
 };
 
-// Lane b gets bit b of every lane's word: bit l is lane l's. (H. S. Warren, "Hacker's Delight", 2nd edition, 2012,
-// section 7-3.)
+// Transpose a 32 x 32 bit matrix: lane b gets bit b of every lane's word, with lane l's as bit l. (H. S. Warren,
+// "Hacker's Delight", 2nd edition, 2012, section 7-3.)
 __device__ __forceinline__ unsigned transposed(unsigned v) {
   const int lane = threadIdx.x % 32;
   unsigned low = 0x0000ffffu;
@@ -50,7 +50,7 @@ __device__ __forceinline__ unsigned transposed(unsigned v) {
   return v;
 }
 
-// A word of the planes of bits from 32 * half on, of BITS a value and 32 / BITS lines, joins what has been seen.
+// Include a word of the planes of bits from 32 * half on, with BITS per value and 32 / BITS lines, in the seen bits.
 template <int BITS>
 __device__ __forceinline__ void note(Seen* seen, int half, unsigned ones, unsigned zeros) {
   unsigned one = __ballot_sync(~0u, ones != 0), zero = __ballot_sync(~0u, zeros != 0);
@@ -66,8 +66,8 @@ __device__ __forceinline__ void note(Seen* seen, int half, unsigned ones, unsign
   }
 }
 
-// A warp's share of the planes, four lines at a time. The pixels of `channel` are those from `left` on; begins[line] is
-// where a line's row begins, or -1 where the constant stands. The plane behind the bits' tells NaN.
+// Fill a warp's share of the planes, four lines at a time. The pixels of `channel` are those from `left` on;
+// begins[line] is where a line's row begins, or -1 for the constant. The plane after those of the bits marks NaN.
 template <typename T>
 __device__ __forceinline__ void load_planes(const T* src, const long long* begins, long long pixels, long long left,
                                             long long step, long long channel, long long mode, double cval, int words,
@@ -123,8 +123,8 @@ __device__ __forceinline__ void load_planes(const T* src, const long long* begin
   for (int half = 0; half < HALVES; ++half) note<BITS>(seen, half, ones[half], zeros[half]);
 }
 
-// One bit of a thread's windows: call visit(word, window, k, bits) for all words of all windows; those of one k are the
-// same. The words from `words` on, which are no window's, may be left out.
+// Calls visit(word, window, k, bits) for all words of one bit of a thread's windows; words of equal k are the same. The
+// words from `words` on, which belong to no window, may be skipped.
 template <int ROWS, typename Visit>
 __device__ __forceinline__ void each_word(const unsigned* from, int lines, int words, Visit visit) {
   typedef Windows<ROWS> W;
@@ -172,8 +172,8 @@ __device__ __forceinline__ int first_nan(const unsigned* from, int lines, int n0
   return -1;
 }
 
-// The values of a rank in a thread's windows: found[k], or the value at places[k], row * 32 + column of the window, if
-// that is not -1.
+// Select the values of a rank in a thread's windows: found[k], or if places[k] is not -1, the value there, at row * 32
+// + column of the window.
 template <int ROWS, int BITS, typename Key>
 __device__ __forceinline__ void find_ranks(const Planes& planes, const Seen* seen, int word, int line, int n0, int n1,
                                            int rank, Key (&found)[Windows<ROWS>::DOWN],
@@ -181,8 +181,8 @@ __device__ __forceinline__ void find_ranks(const Planes& planes, const Seen* see
   typedef Windows<ROWS> W;
   const int words = (n0 + W::JOINED - 1) / W::JOINED;
   const unsigned columns = (1u << n1) - 1;
-  unsigned open[W::DOWN][W::WORDS];         // pixels that can still have the rank
-  unsigned lower[W::DOWN], upper[W::DOWN];  // how many of them come before it and how many after it
+  unsigned open[W::DOWN][W::WORDS];         // candidates
+  unsigned lower[W::DOWN], upper[W::DOWN];  // the number of candidates before and after the rank
 #pragma unroll
   for (int k = 0; k < W::DOWN; ++k) {
     found[k] = 0;
@@ -219,7 +219,7 @@ __device__ __forceinline__ void find_ranks(const Planes& planes, const Seen* see
         const int rest = int(lower[k]) - below[k];  // negative where its bit is zero
         other[k] = rest >> 31;
         high[k] |= ~other[k] & 1u << bit;
-        // The one that changes gets smaller; the number meant for the other has its sign set and is larger than all.
+        // Only one of both shrinks; the number for the other one has its sign bit set, so that the minimum keeps it.
         lower[k] = min(lower[k], unsigned(rest));
         upper[k] = min(upper[k], ~unsigned(rest));
         left_over |= lower[k] | upper[k];
@@ -232,7 +232,7 @@ __device__ __forceinline__ void find_ranks(const Planes& planes, const Seen* see
           for (int k = 0; k < W::DOWN; ++k) open[k][p] &= kept[p * W::JOINED + k] ^ other[k];
         }
       } else {
-        __syncwarp();  // not to be kept from before: there are not enough registers
+        __syncwarp();  // prevents reuse of earlier loads, for which registers do not suffice
         each_word<ROWS>(from, planes.lines, words,
                         [&](int p, int k, int, unsigned bits) { open[k][p] &= bits ^ other[k]; });
       }
@@ -245,7 +245,7 @@ __device__ __forceinline__ void find_ranks(const Planes& planes, const Seen* see
 #pragma unroll
   for (int k = 0; k < W::DOWN; ++k) {
     int last = 0;
-    unsigned one = 0;  // of all words only one is not zero
+    unsigned one = 0;  // the only nonzero word
 #pragma unroll
     for (int p = 0; p < W::WORDS; ++p) {
       last = open[k][p] ? p : last;
@@ -278,7 +278,7 @@ __global__ __launch_bounds__(32 * WARPS, 2) void median_planes(const T* src, lon
   const long long upper = top + (long long)blockIdx.y * height;
   if (threadIdx.x == 0) seen = Seen{};
   if (threadIdx.x < lines) {
-    // Lines that no window needs repeat the last.
+    // Lines that no window needs repeat the last one.
     const long long needed = min(height, bottom - upper) + n0 - 1, line = threadIdx.x;
     const long long row = fold(upper - n0 / 2 + min(line, needed - 1), rows, mode);
     begins[threadIdx.x] = row < 0 ? -1 : row * cols;

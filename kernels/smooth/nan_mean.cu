@@ -3,8 +3,8 @@
 #include "numbers.cuh"
 #include "vectors.cuh"
 
-// Means without NaN: sums of `nan_weights` divided by those of the weights, NaN where there are none. As
-// `constant_kept` has it, `centre` being the image.
+// Means that ignore NaN: sums of `nan_weights` divided by the sums of the weights, NaN where these are 0. Constants are
+// kept, see `constant_kept`; `centre` is the image.
 template <typename T, typename U>
 __global__ void nan_mean(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                          long long top, long long bottom, const U* weights, long long weights_rows,

@@ -1,5 +1,5 @@
-"""Means without NaN: sums of `nan_weights` divided by those of the weights, NaN where there are none. As
-`constant_kept` has it, ``centre`` being the image."""
+"""Means that ignore NaN: sums of `nan_weights` divided by the sums of the weights, NaN where these are 0. Constants are
+kept, see `constant_kept`; ``centre`` is the image."""
 
 import numpy as np
 
@@ -17,5 +17,5 @@ def fill(src, dst, top, bottom, weights, centre, tolerance):
 def divide(total, weights, centre, out, tolerance):
     nothing = out.dtype.type(np.nan)
     for x in range(out.size):
-        mean = total[x] / weights[x]  # 0 / 0 may be a NaN of another sign
+        mean = total[x] / weights[x]  # 0 / 0 may be a NaN of the other sign
         out[x] = constant_kept(mean, centre[x], tolerance) if weights[x] > 0 else nothing

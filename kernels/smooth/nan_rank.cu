@@ -3,7 +3,7 @@
 #include "columns.cuh"
 #include "nan_rank.cuh"
 
-// A percentile of the numbers in the window around each pixel.
+// A percentile of the window around each pixel, ignoring NaN.
 template <typename T, typename U>
 __global__ void nan_rank(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                          long long top, long long bottom, long long step, long long mode, double cval, long long n0,

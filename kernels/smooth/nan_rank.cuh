@@ -1,10 +1,10 @@
-// A percentile of the numbers in a window, NaN left out; see nan_rank.py.
+// A percentile of a window, ignoring NaN; see nan_rank.py.
 #pragma once
 #include "borders.cuh"
 #include "keys.cuh"
 #include "numbers.cuh"
 
-// Of the numbers in a window the one with `rank` others before it, which is found bit by bit, as in median.cu.
+// The number of a window with `rank` others before it, found bit by bit, as in median.cu.
 template <typename T, typename Value>
 __device__ T number_at(long long n0, long long n1, long long rank, Value value) {
   typedef decltype(key_of(T(0))) Key;

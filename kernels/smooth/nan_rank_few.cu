@@ -3,7 +3,7 @@
 #include "columns.cuh"
 #include "nan_rank.cuh"
 
-// Where a percentile of the window is NaN, that of its numbers.
+// Where a percentile of the window is NaN, the percentile that ignores NaN.
 template <typename T, typename U>
 __global__ void nan_rank_few(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                              long long dst_cols, long long top, long long bottom, long long step, long long mode,

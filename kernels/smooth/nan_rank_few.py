@@ -1,5 +1,5 @@
-"""`nan_rank` for small windows: where ``plain``, the percentile of the window, is NaN, that of its numbers, which are
-sorted one by one."""
+"""`nan_rank` for small windows: where ``plain``, the percentile of the window, is NaN, the percentile of its numbers,
+by insertion sort."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def fill(src, dst, top, bottom, step, mode, cval, n0, n1, percentile, halves, pl
 
 @kernel
 def sorted_numbers(src, row, x, step, mode, cval, n0, n1, held):
-    """The numbers of a window in ascending order, in the memory of ``held``."""
+    """Sort the numbers of a window in ascending order, in the memory of ``held``."""
     rows, cols, count = src.shape[0], src.shape[1] // step, 0
     for i in range(n0):
         source = fold(row + i - n0 // 2, rows, mode)

@@ -1,4 +1,4 @@
-// Values of a rank in windows of 3x3 and 5x5 values by networks: a thread fills a tile two rows at a time.
+// Rank filters of 3x3 and 5x5 windows by networks: a thread fills a tile two rows at a time.
 #pragma once
 #include "borders.cuh"
 #include "networks.cuh"
@@ -6,7 +6,7 @@
 #include "vectors.cuh"
 #include "windows.cuh"
 
-// How values are compared: those of up to 16 bits two at a time.
+// The comparison type: values of up to 16 bits are compared two at a time.
 template <typename T, int BYTES = sizeof(T)>
 struct Lanes {
   typedef T Raw;
@@ -28,7 +28,7 @@ struct Lanes<T, 1> : HalfLanes<T> {};
 template <typename T>
 struct Lanes<T, 2> : HalfLanes<T> {};
 
-// A thread's columns of one channel, from x on, and its rows, which are done two at a time.
+// A thread's columns of one channel, from x on, and its rows, which are processed two at a time.
 template <int P, typename T>
 struct Tile {
   static constexpr int ROWS = 8, COLUMNS = P * Lanes<T>::count;
@@ -47,7 +47,7 @@ struct Tile {
   }
 };
 
-// The first NaN where there is one among a window's values: networks lose it. Looked for one by one, for this is rare.
+// The first NaN of a window's values, if any: networks lose it. Searched one by one, as this is rare.
 template <int SIZE, int P, typename T>
 __device__ __forceinline__ void spread_nan(const T* src, long long rows, long long cols, T* dst, const Tile<P, T>& tile,
                                            long long bottom, long long step, long long mode, double cval) {
@@ -65,10 +65,10 @@ __device__ __forceinline__ void spread_nan(const T* src, long long rows, long lo
   }
 }
 
-// Two bytes in the upper halves of their lanes, each with the byte before it in the lower half, which only decides
-// between equal ones: these are words of the image as they stand, from the byte before the first one on.
+// Two bytes in the upper halves of their lanes, each with the byte before it in the lower half, which only breaks ties:
+// these are unmodified words of the image, from the byte before the first one on.
 struct Adjacent {
-  const unsigned* words;  // aligned, of which the second one holds the tile's columns
+  const unsigned* words;  // aligned; the second one holds the tile's columns
 
   // The pairs of a row of windows of SIZE values: bytes j and j + 2.
   template <int SIZE, int COUNT>
@@ -82,8 +82,8 @@ struct Adjacent {
   }
 };
 
-// Fill rows `row` and `row` + 1 of a tile and return whether values may be NaN; lines(i) reads row i of the windows,
-// network(values, results) finds their values, in the order that network.turned(value) gives them.
+// Fill rows `row` and `row` + 1 of a tile; returns whether values may be NaN. lines(i) reads row i of the windows,
+// network(values, results) selects the results, in the order defined by network.turned(value).
 template <int SIZE, int P, typename T, typename Lines, typename Network>
 __device__ __forceinline__ bool fill_pair(T* dst, long long cols, const Tile<P, T>& tile, long long row, int count,
                                           long long step, Lines lines, Network network) {
@@ -138,8 +138,8 @@ __device__ __forceinline__ bool fill_pair(T* dst, long long cols, const Tile<P, 
   return is_nan(doubt);
 }
 
-// Fill a tile inside the image. STEP: how far pixels lie apart, 0 where only `step` tells. WORDS: bytes are read in
-// aligned words.
+// Fill a tile inside the image. STEP: the distance of pixels; 0 if known only at run time, `step`. WORDS: bytes are
+// read in aligned words.
 template <int SIZE, int STEP, bool WORDS, int P, typename T, typename Network>
 __device__ __forceinline__ bool fill_inside(const T* src, long long cols, T* dst, const Tile<P, T>& tile,
                                             long long step, Network network) {
@@ -166,7 +166,7 @@ __device__ __forceinline__ bool fill_inside(const T* src, long long cols, T* dst
   return doubt;
 }
 
-// Fill a tile anywhere, with what lies beyond the image's edges.
+// Fill a tile anywhere, with borders.
 template <int SIZE, int P, typename T, typename Network>
 __device__ __forceinline__ bool fill_beyond(const T* src, long long rows, long long cols, T* dst,
                                             const Tile<P, T>& tile, long long bottom, long long step, long long mode,
@@ -215,11 +215,11 @@ __device__ __forceinline__ void fill_tile(const T* src, long long rows, long lon
   if (doubt) spread_nan<SIZE>(src, rows, cols, dst, tile, bottom, step, mode, cval);
 }
 
-// Columns of a thread's lanes, as many as registers hold.
+// Columns of a thread's lanes, limited by registers.
 template <typename T>
 constexpr int NINE_COLUMNS = sizeof(T) == 4 ? 4 : 2;
 
-// Blocks of a multiprocessor for 25 values, as many as registers allow without spilling: they hide what loads take.
+// Blocks per multiprocessor for 25 values, as many as registers allow without spilling, to hide the latency of loads.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900
 constexpr bool MANY_REGISTERS = false;
 #else

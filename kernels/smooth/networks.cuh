@@ -1,19 +1,19 @@
 // Medians and other ranks of 3x3 and 5x5 values by networks of minima and maxima, for tiles of two rows whose windows
 // share values.
 //
-// A tile's core, the values of all its windows, is sorted once; what cannot be asked for any more is left out; then the
-// columns and rows that only some windows have are merged in. (L. Sugy, "Fast median filtering by hierarchical tiling",
-// 2025; the merging network: K. E. Batcher, "Sorting networks and their applications", AFIPS SJCC 32, 1968.) What is
-// not used of a network the compiler removes.
+// A tile's core, the values common to all its windows, is sorted once; values that can no longer be selected are
+// dropped; then the columns and rows of only some windows are merged in. (L. Sugy, "Fast median filtering by
+// hierarchical tiling", 2025; the merging network: K. E. Batcher, "Sorting networks and their applications", AFIPS SJCC
+// 32, 1968.) The compiler removes unused parts of networks.
 #pragma once
 
-// Two numbers of 16 bits, compared at once.
+// Two 16-bit numbers, compared at once.
 template <bool SIGNED>
 struct Pair {
   unsigned int bits;
 };
 
-// By value: else the compiler would choose between addresses, and keep arrays in memory.
+// By value: else the compiler would select between addresses, and keep arrays in memory.
 template <bool SIGNED>
 __device__ __forceinline__ Pair<SIGNED> chosen(bool first, Pair<SIGNED> a, Pair<SIGNED> b) {
   return {first ? a.bits : b.bits};
@@ -37,7 +37,7 @@ __device__ __forceinline__ double upper(double a, double b) { return b < a ? a :
 __device__ __forceinline__ int lower(int a, int b) { return min(a, b); }
 __device__ __forceinline__ int upper(int a, int b) { return max(a, b); }
 
-// The least of all values.
+// The lowest value of the type.
 template <bool SIGNED>
 __device__ __forceinline__ void set_least(Pair<SIGNED>& v) {
   v.bits = SIGNED ? 0x80008000u : 0u;
@@ -68,7 +68,7 @@ __device__ __forceinline__ Sorted<V, 4> sorted4(V a, V b, V c, V d) {
   return {{a, b, c, d}};
 }
 
-// Every second value, from the first or second on.
+// Every second value, from FROM on.
 template <int FROM, typename V, int N>
 __device__ __forceinline__ Sorted<V, (N + 1 - FROM) / 2> alternate(const Sorted<V, N>& a) {
   Sorted<V, (N + 1 - FROM) / 2> out;
@@ -77,14 +77,14 @@ __device__ __forceinline__ Sorted<V, (N + 1 - FROM) / 2> alternate(const Sorted<
   return out;
 }
 
-// Batcher's merging by even and odd places, for any numbers of values.
+// Batcher's odd-even merge, for any numbers of values.
 template <typename V, int M, int N>
 __device__ __forceinline__ Sorted<V, M + N> merged(const Sorted<V, M>& a, const Sorted<V, N>& b) {
   Sorted<V, M + N> out;
   if constexpr (M == 1 && N == 1) {
     out = {{lower(a.v[0], b.v[0]), upper(a.v[0], b.v[0])}};
   } else if constexpr (M == 1 || N == 1) {
-    // One value moves up past all smaller ones.
+    // A single value moves up past all smaller ones.
     V moving = M == 1 ? a.v[0] : b.v[0];
 #pragma unroll
     for (int i = 0; i < M + N - 1; ++i) {
@@ -120,10 +120,10 @@ __device__ __forceinline__ Sorted<V, COUNT> part(const Sorted<V, N>& a) {
   return out;
 }
 
-// The value with RANK smaller ones in both together, which need not be merged for it.
+// The value with RANK smaller ones in the union of two sorted lists, without merging them.
 template <int RANK, typename V, int M, int N>
 __device__ __forceinline__ V selected(const Sorted<V, M>& a, const Sorted<V, N>& b) {
-  // With i values of `a` and RANK + 1 - i of `b` at or below it, it is their maximum; the best choice is smallest.
+  // With i values of `a` and RANK + 1 - i of `b` at or below it, it is their maximum; the minimum over i is the result.
   V found = a.v[0];
   bool first = true;
 #pragma unroll
@@ -137,7 +137,7 @@ __device__ __forceinline__ V selected(const Sorted<V, M>& a, const Sorted<V, N>&
   return found;
 }
 
-// Move values to the front by so many places, of which BIT is the highest bit: those of the first COUNT places.
+// Move values to the front by a number of places whose highest bit is BIT: those for the first COUNT places.
 template <int BIT, int COUNT, typename V, int N>
 __device__ __forceinline__ void move_forward(V (&v)[N], int places) {
 #pragma unroll
@@ -146,11 +146,11 @@ __device__ __forceinline__ void move_forward(V (&v)[N], int places) {
   if constexpr (BIT > 1) move_forward<BIT / 2, COUNT>(v, places);
 }
 
-// The value with `rank` smaller ones in both together; `rank` is less than M.
+// The value with `rank` smaller ones in the union of two sorted lists; `rank` is less than M.
 template <typename V, int M, int N>
 __device__ __forceinline__ V ranked(const Sorted<V, M>& a, const Sorted<V, N>& b, int rank) {
-  // As above: with i values of `b` at or below it, found[N - i] shall be the value of `a` then. What would lie before
-  // the first value of `a` is least.
+  // As above: with i values of `b` at or below it, found[N - i] is the corresponding value of `a`, or the lowest value
+  // before the first one.
   V found[M + N];
 #pragma unroll
   for (int k = 0; k < M + N; ++k)
@@ -167,7 +167,7 @@ __device__ __forceinline__ V ranked(const Sorted<V, M>& a, const Sorted<V, N>& b
   return result;
 }
 
-// Columns of three values, those of two rows beginning with the first and second of four.
+// Sorted columns of three values for two rows, which begin with the first and the second of four values.
 template <typename V, int WIDTH>
 __device__ __forceinline__ void sort_columns(const V (&v)[4][WIDTH], Sorted<V, 3> (&column)[2][WIDTH]) {
 #pragma unroll
@@ -182,7 +182,7 @@ __device__ __forceinline__ void sort_columns(const V (&v)[4][WIDTH], Sorted<V, 3
   }
 }
 
-// Medians of the windows of 3x3 values at two rows and P columns.
+// Medians of the 3x3 windows at two rows and P columns.
 template <int P, typename V>
 __device__ __forceinline__ void tile_medians(const V (&v)[4][P + 2], V (&out)[2][P]) {
   static_assert(P % 2 == 0, "columns are shared in pairs");
@@ -208,7 +208,7 @@ __device__ __forceinline__ void tile_medians(const V (&v)[4][P + 2], V (&out)[2]
     }
 }
 
-// Values of a rank below the median's in the windows of 3x3 values at two rows and P columns.
+// Values of a rank below the median's in the 3x3 windows at two rows and P columns.
 template <int P, typename V>
 __device__ __forceinline__ void tile_ranks(const V (&v)[4][P + 2], V (&out)[2][P], int rank) {
   static_assert(P % 2 == 0, "columns are shared in pairs");
@@ -224,8 +224,8 @@ __device__ __forceinline__ void tile_ranks(const V (&v)[4][P + 2], V (&out)[2][P
     }
 }
 
-// Columns of four values and the sorted values of each second pair of them, which all windows of 5x5 values at two rows
-// and P columns share.
+// Columns of four values and the sorted values of every second pair of them, which all 5x5 windows at two rows and P
+// columns share.
 template <int P, typename V>
 __device__ __forceinline__ void sort_columns(const V (&v)[6][P + 4], Sorted<V, 4> (&column)[P + 4],
                                              Sorted<V, 8> (&pairs)[P / 2 + 1]) {
@@ -235,16 +235,16 @@ __device__ __forceinline__ void sort_columns(const V (&v)[6][P + 4], Sorted<V, 4
   for (int k = 0; k < P / 2 + 1; ++k) pairs[k] = merged(column[2 * k + 1], column[2 * k + 2]);
 }
 
-// The values of four columns in the rows that only the windows of one row have.
+// The values of four columns in the row that only the windows of one row contain.
 template <typename V, int WIDTH>
 __device__ __forceinline__ void sort_rows(const V (&v)[6][WIDTH], int x, Sorted<V, 4> (&row)[2]) {
 #pragma unroll
   for (int y = 0; y < 2; ++y) row[y] = sorted4(v[5 * y][x + 1], v[5 * y][x + 2], v[5 * y][x + 3], v[5 * y][x + 4]);
 }
 
-// What choose(left, five) makes of the windows of 5x5 values at two rows and P columns. `five` are the last five values
-// of a window, `left` those of the others that count: KEPT of them behind the first SKIPPED. Of the 16 in the middle
-// CORE count, behind the first BEFORE.
+// Results choose(left, five) of the 5x5 windows at two rows and P columns. `five` are the last five values of a window,
+// `left` the remaining candidates of the others: KEPT of them after the first SKIPPED. Of the 16 in the middle, CORE
+// are candidates, after the first BEFORE.
 template <int BEFORE, int CORE, int SKIPPED, int KEPT, int P, typename V, typename Choose>
 __device__ __forceinline__ void tile_windows(const V (&v)[6][P + 4], V (&out)[2][P], Choose choose) {
   static_assert(P % 2 == 0, "tiles are two columns wide");
@@ -268,14 +268,14 @@ __device__ __forceinline__ void tile_windows(const V (&v)[6][P + 4], V (&out)[2]
   }
 }
 
-// Medians of them. Of 16 values 9 more come to, the median of all 25, with 12 below it, is none of the first or the
-// last three. Then five more come: 3 and 4 are left out below, 3 and 4 above.
+// Medians of the 5x5 windows. The median of all 25 values, with 12 below it, is not among the first or last three of
+// 16, as only 9 more follow. Then the last five follow: 3 and 4 are dropped below, 3 and 4 above.
 template <int P, typename V>
 __device__ __forceinline__ void tile_medians(const V (&v)[6][P + 4], V (&out)[2][P]) {
   tile_windows<3, 10, 4, 6>(v, out, [](const auto& left, const auto& five) { return selected<5>(left, five); });
 }
 
-// Values of a rank below the median's.
+// Values of a rank below the median's in the 5x5 windows.
 template <int P, typename V>
 __device__ __forceinline__ void tile_ranks(const V (&v)[6][P + 4], V (&out)[2][P], int rank) {
   tile_windows<0, 12, 0, 12>(v, out, [=](const auto& left, const auto& five) { return ranked(left, five, rank); });

@@ -1,16 +1,16 @@
-"""Networks of comparators (a, b) that put the smaller of two values at a and the greater at b."""
+"""Networks of comparators (a, b), which put the minimum of two values at a and the maximum at b."""
 
 from gpuimg.kernels.lib.lanes import network
 
-# The shortest networks known that sort 3, 5 and 7 values.
+# The shortest known networks that sort 3, 5 and 7 values.
 SORTERS = {
     3: [(0, 2), (0, 1), (1, 2)],
     5: [(0, 3), (1, 4), (0, 2), (1, 3), (0, 1), (2, 4), (1, 2), (3, 4), (2, 3)],
     7: [(0, 6), (2, 3), (4, 5), (0, 2), (1, 4), (3, 6), (0, 1), (2, 5), (3, 4), (1, 2), (4, 6), (2, 3), (4, 5)]
     + [(1, 2), (3, 4), (5, 6)],
 }
-# What is left to do where all columns and rows of a square of values are sorted: most values then cannot be the median,
-# and the comparators bring it to the middle. Found by search; right for all 0-1 inputs, and so for all others.
+# The remaining comparators when all columns and rows of a square of values are sorted: most values then cannot be the
+# median, and these bring it to the middle. Found by search; correct for all 0-1 inputs, and so for all others.
 SELECTORS = {
     3: [(2, 6), (2, 4), (4, 6)],
     5: [(3, 16), (9, 11), (7, 16), (4, 17), (11, 20), (11, 13), (8, 21), (8, 15), (9, 15), (4, 16), (4, 11), (4, 15)]
@@ -38,14 +38,14 @@ def _median(n):
 
 
 def _median_of_unsorted(n):
-    """The same of columns that are still to be sorted."""
+    """The same for columns that are not sorted yet."""
     columns = [(a * n + col, b * n + col) for col in range(n) for a, b in SORTERS[n]]
     return network(_wires(n), columns + _rows(n) + SELECTORS[n], [n * n // 2])
 
 
 def merger(one, other):
-    """Batcher's merging by even and odd places (Knuth, section 5.3.4): the comparators for two sorted lists of wires,
-    and the wires in the order of their values then."""
+    """Batcher's odd-even merge (Knuth, section 5.3.4): the comparators for two sorted lists of wires, and the wires in
+    the resulting order of their values."""
     if not one or not other:
         return [], one + other
     if len(one) == len(other) == 1:
@@ -58,7 +58,7 @@ def merger(one, other):
 
 
 def merger_of_columns(n):
-    """The comparators that merge ``n`` sorted columns, and the wires in the order of their values then."""
+    """The comparators that merge ``n`` sorted columns, and the wires in the resulting order of their values."""
     lists = [list(range(column, n * n, n)) for column in range(n)]
     comparators = []
     while len(lists) > 1:

@@ -5,15 +5,15 @@
 #include "borders.cuh"
 #include "numbers.cuh"
 
-// Sums of windows, and of whole numbers the sums of squares, of floats the squared deviations, in float64, which holds
-// those of whole numbers exactly: of 1, then 2 or 3, then 4 to 7, ... rows, then pixels, in the order of the CPU.
+// Sums of windows in float64, with sums of squares for integers, which are exact, and squared deviations for floats: of
+// 1, then 2 or 3, then 4 to 7, ... rows, then pixels, in the CPU's order.
 template <typename S>
 struct Sums {
   S sum, spread;
 };
 typedef Sums<double> Part;
 
-// Two halves of `size` elements of `count` values each, and a third one if `size` is odd.
+// Combine two halves of `size` elements of `count` values each, and a third element if `size` is odd.
 template <typename T>
 struct Join {
   bool is_odd;
@@ -44,8 +44,8 @@ struct Join {
   }
 };
 
-// Windows of `size` rows, the first of which begins in row `begin` of the image, from those of half as many, or from
-// single ones for a size below 4. The last column is that of the constant beyond the edge.
+// Windows of `size` rows, the first of which begins in row `begin` of the image, from windows of half as many rows, or
+// from single rows for a size below 4. The last column is that of the constant beyond the edge.
 template <typename T>
 __global__ void niblack_down(const T* src, long long rows, long long cols, double* sums, long long windows,
                              long long sums_cols, double* spreads, long long spreads_rows, long long spreads_cols,
@@ -71,7 +71,7 @@ __global__ void niblack_down(const T* src, long long rows, long long cols, doubl
   }
 }
 
-// The same along the rows: `singles` are columns of `count` values, and that of the constant; windows begin `before`
+// The same along the rows: `singles` are columns of `count` values, then that of the constant; windows begin `before`
 // elements before their first column.
 template <typename T>
 __global__ void niblack_along(const double* singles, long long rows, long long pitch, const double* single_spreads,
@@ -98,7 +98,7 @@ __global__ void niblack_along(const double* singles, long long rows, long long p
   }
 }
 
-// A threshold from the sums of the window around `centre`.
+// The threshold from the sums of the window around `centre`.
 template <typename U, typename T>
 __device__ __forceinline__ U threshold(double sum, double spread, T centre, double area, double k, double r,
                                        double scale, double tolerance) {
@@ -129,12 +129,12 @@ __global__ void niblack(const T* src, long long rows, long long cols, U* dst, lo
 }
 
 constexpr int THREADS = 256;
-// Rows of a thread whose sums are made together, before they are stored where others may still have been read.
+// Rows of a thread whose sums are computed together, before they overwrite values that may still be read.
 template <typename S>
 constexpr int HELD = sizeof(S) < 8 ? 8 : 4;
 
-// Small windows in one go, all sums in shared memory. A thread has some rows of one of `columns` elements. Sums of whole
-// numbers are exact, in any order and also as integers.
+// Small windows in one launch, all sums in shared memory. A thread has some rows of one of `columns` elements. Sums of
+// integers are exact, in any order and also in integers.
 template <typename T, typename U, typename S>
 __global__ void __launch_bounds__(256, 4)
     near_niblack(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
@@ -166,7 +166,7 @@ __global__ void __launch_bounds__(256, 4)
       return Both{found, found * found};
     }
   };
-  // Let to[i] be made(i) for rows i < most, which may read what it replaces there and below.
+  // Set to[i] to made(i) for rows i < most; made may read the values that are replaced, in row i and below.
   const auto replace = [=](Both* to, int most, bool is_there, auto made) {
     __syncthreads();
 #pragma unroll 1
@@ -185,7 +185,7 @@ __global__ void __launch_bounds__(256, 4)
       }
     }
   };
-  if constexpr (Number<T>::whole) {  // a thread has rows one below the other, whose sums gain a row and lose one
+  if constexpr (Number<T>::whole) {  // a thread has consecutive rows, whose sums gain a row and lose one
     const int some = high / groups, begin = group * some;
     Both total = Both();
     __syncthreads();

@@ -1,11 +1,10 @@
 """Thresholds from the mean and the standard deviation of the window around a pixel (W. Niblack; J. Sauvola, M.
 Pietikäinen), at a cost that hardly grows with the window.
 
-Whole numbers: sums and sums of squares move down the columns along with the rows, exactly; deviations are taken from
-the whole number next to the mean, so that nothing cancels. Floats: sums and squared deviations of 1, then 2 or 3, then
-4 to 7, ... rows are put together in float64 (T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise
-algorithm for computing sample variances", 1979), so that nothing is subtracted but the means of neighbours. Along the
-rows the same, for both.
+Integers: running sums and sums of squares down the columns, exactly; deviations are from the integer nearest to the
+mean, so that nothing cancels. Floats: sums and squared deviations of 1, then 2 or 3, then 4 to 7, ... rows are combined
+in float64 (T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+variances", 1979), so that only means of neighbours are subtracted. Along the rows the same, for both.
 """
 
 import numpy as np
@@ -27,7 +26,7 @@ DOUBLES = VECTOR_BYTES // 8
 
 
 def variant(src, step, mode, cval, n0, n1, k, r, scale):
-    """The shortest numbers that hold all sums of squares; float64 holds those of 16 bits of any window."""
+    """The shortest type that holds all sums of squares; float64 holds those of 16-bit values for any window."""
     if src.dtype.kind == "f":
         return "fill_floats"
     return "fill_short" if src.itemsize == 1 and n0 * n1 * 255**2 < FITS_INT32 else "fill_exact"
@@ -45,7 +44,7 @@ def fill_exact(src, dst, top, bottom, stop, step, mode, cval, n0, n1, k, r, scal
 
 @kernel
 def slide(src, dst, top, bottom, stop, step, mode, cval, n0, n1, k, r, zero):
-    """Sums down the columns, of the type of ``zero``, gain a row and lose one from row to row."""
+    """Running sums down the columns, of the type of ``zero``."""
     rows, width = src.shape
     before, halo = n1 // 2, (n1 - 1) * step
     columns = edge_columns(before, n1 - before - 1, width // step, mode)
@@ -88,7 +87,7 @@ def slide(src, dst, top, bottom, stop, step, mode, cval, n0, n1, k, r, zero):
 
 @kernel
 def piece_for(width, halo):
-    """How many elements to sum at a time: in the first-level cache, and many compared with those summed again."""
+    """The number of elements to sum at a time: fits the first-level cache, with a halo that is small in comparison."""
     return min(max(PIECE, 2 * halo), width)
 
 
@@ -113,7 +112,7 @@ def replace_row(entering, leaving, sums, squares):
 
 @kernel
 def sum_neighbours(line, spare, zeros, step, count, wanted):
-    """Sums of ``count`` neighbours in ``line``, put together from sums of half as many, in a row of ``spare``."""
+    """Sums of ``count`` neighbours in ``line``, combined from sums of half as many, in a row of ``spare``."""
     part = line
     for level in range(halvings(count) - 1, -1, -1):
         add_up(line, part, zeros, step, count, level, wanted, spare[level % 2])
@@ -123,7 +122,7 @@ def sum_neighbours(line, spare, zeros, step, count, wanted):
 
 @kernel
 def moments(sums, squares, area, found):
-    """Means and standard deviations of whole numbers."""
+    """Means and standard deviations of integers."""
     kind = sums.dtype.type
     means, deviations = found
     divisor, whole = np.float64(area), kind(area)
@@ -183,8 +182,8 @@ def fill_floats(src, dst, top, bottom, stop, step, mode, cval, n0, n1, k, r, sca
 
 @kernel
 def join_rows(rings, line, row, loaded, count, levels, size):
-    """What ends with row ``row``: of 2 or 3, ... and at last of ``count`` rows, which goes to ``line``. ``rings`` holds
-    the latest rows, the latest of 2 or 3 rows, and so on, up to half of ``count``."""
+    """Combine the sums that end with row ``row``: of 2 or 3, ... and last of ``count`` rows, stored in ``line``.
+    ``rings`` holds the latest rows, the latest sums of 2 or 3 rows, and so on, up to half of ``count``."""
     base = 0
     for level in range(levels - 1, -1, -1):
         total, half = count >> level, count >> (level + 1)
@@ -200,7 +199,7 @@ def join_rows(rings, line, row, loaded, count, levels, size):
 
 @kernel
 def join_neighbours(line, spare, step, rows, count, size):
-    """The same along a row, whose elements are of ``rows`` rows each."""
+    """The same along a row, whose elements are sums of ``rows`` rows each."""
     part = line
     for level in range(halvings(count) - 1, -1, -1):
         total = count >> level
@@ -211,8 +210,8 @@ def join_neighbours(line, spare, step, rows, count, size):
 
 @kernel
 def join(one, other, third, shift, out, size, total, count):
-    """Sums and squared deviations of ``total`` elements of ``count`` values each, from those of the halves, the second
-    of which is ``shift`` further on, and of a single one, which is so twice, if the total is odd."""
+    """Sums and squared deviations of ``total`` elements of ``count`` values each, from those of two halves, the second
+    of which is ``shift`` further on, and if the total is odd, of a single element twice ``shift`` further on."""
     times = 2.0 * (total // 2)
     factor, last_factor = 1.0 / (times * count), 1.0 / (times * total * count)
     lanes = DOUBLES
@@ -234,8 +233,8 @@ def join(one, other, third, shift, out, size, total, count):
 
 
 def joiner(is_odd):
-    """An intrinsic that makes a vector of what `join` does, from element ``x`` on. All sums are read before any is
-    written: LLVM would have to prove that they lie apart."""
+    """An intrinsic that computes a vector of `join`, from element ``x`` on. All sums are read before any is written:
+    LLVM would have to prove that they do not overlap."""
 
     @intrinsic
     def join_vector(_context, one, other, third, shift, x, times, factor, last_factor, out):
@@ -280,18 +279,18 @@ join_two, join_three = joiner(False), joiner(True)
 
 @kernel
 def float_moments(sums, spreads, centre, n0, n1, scale, found):
-    """Means and standard deviations of floats; both as of a constant where they differ from it by rounding."""
+    """Means and standard deviations of floats; both are those of a constant if they differ from it only by rounding."""
     means, deviations = found[0, : sums.size], found[1, : sums.size]
     area, tolerance, times = np.float64(n0 * n1), rounding(n0, n1), 1.0 / scale  # a power of two: exact
     for x in range(sums.size):
         mean = sums[x] / area
         deviation = np.sqrt(spreads[x] / area)
-        kept = deviation * times  # also where it is not: a condition on it alone would forbid vectors
+        kept = deviation * times  # computed even if unused: a condition would prevent vectorisation
         deviations[x] = 0.0 if deviation <= tolerance * abs(mean) else kept
         means[x] = constant_kept(mean * times, np.float64(centre[x]), tolerance)
 
 
 @kernel
 def rounding(n0, n1):
-    """How far the additions may bring a constant's mean from it, relative."""
+    """The relative rounding error of a constant's mean."""
     return (2 * (halvings(n0) + halvings(n1)) + 1) * np.finfo(np.float64).eps

@@ -1,13 +1,13 @@
-"""One launch for small windows; else windows of 2 or 3, 4 to 7, ... rows, then pixels, a launch for each, with scratch
-images of sums."""
+"""One launch for small windows; else a launch for each of 2 or 3, 4 to 7, ... rows, then pixels, with scratch images of
+sums."""
 
 import numpy as np
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, THREADS
 
 TILE_THREADS, SHARED_BYTES = 256, 46 << 10
-LEAST_SHARE = 0.15  # of a tile's elements that must have results
-MOST_HEIGHT = 48  # of a tile
+LEAST_SHARE = 0.15  # minimum share of a tile's elements with results
+MOST_HEIGHT = 48  # maximum rows of a tile
 
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1, k, r, scale):
@@ -48,9 +48,9 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1, k, r, scale):
 
 
 def tile_for(itemsize, sums, above, step, n0, n1):
-    """Rows of results, columns, and bytes of the tile with the largest share of results; None where it is too small.
+    """Rows of results, columns, and bytes of the tile with the largest share of results; None if it is too small.
 
-    ``above`` are rows of sums beside those of results."""
+    ``above`` is the number of rows of sums in addition to those of results."""
     found, best = None, LEAST_SHARE
     for columns in (64, 128):
         groups = TILE_THREADS // columns
@@ -63,7 +63,7 @@ def tile_for(itemsize, sums, above, step, n0, n1):
 
 
 def sizes(count):
-    """Of windows: each is half of the next, without what is left over. Of a single pixel for a count of 1."""
+    """Sizes of windows: each is half of the next, rounded down. A single pixel for a count of 1."""
     return [count >> level for level in range(max(count.bit_length() - 2, 0), -1, -1)]
 
 

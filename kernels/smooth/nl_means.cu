@@ -12,12 +12,12 @@
 #include "borders.cuh"
 #include "numbers.cuh"
 
-// Means of the pixels around, weighted by how alike their patches are; as on the CPU, in the same order. A block makes
-// the sums of patches of its tile for one shift after the other: down the columns as running sums, then along the rows.
-// A pair of patches is as unlike from either side, so that a pixel's own patch stays where it is, and the others move.
+// Non-local means: means of the surrounding pixels, weighted by the similarity of their patches; in the CPU's order of
+// operations. A block computes the sums of patches of its tile shift by shift: down the columns as running sums, then
+// along the rows. The distance of two patches is symmetric, so a pixel's own patch stays in place, and the others move.
 
 constexpr int THREADS = 256, WIDTH = 64, GROUPS = THREADS / WIDTH;
-// Results of a thread, one below the other: as many as registers and shared memory hold.
+// Results of a thread in a column, limited by registers and shared memory.
 template <typename A, typename S>
 constexpr int DOWN_OF = sizeof(A) == 8 || sizeof(S) == 8 ? 4 : 8;
 
@@ -30,7 +30,7 @@ __device__ __forceinline__ A apart(T one, T other, A factor) {
   }
 }
 
-// A squared difference as a whole number, those beyond the cap alike; NaN is beyond it.
+// A squared difference as an integer, clipped at the cap; NaN counts as the cap.
 template <typename S, typename T, typename A>
 __device__ __forceinline__ S squared(T one, T other, A cap, A factor) {
   if constexpr (Number<T>::whole) {
@@ -42,7 +42,7 @@ __device__ __forceinline__ S squared(T one, T other, A cap, A factor) {
   }
 }
 
-// exp(-y) by a polynomial of a part of y, squared again and again.
+// exp(-y) by a polynomial of a fraction of y and repeated squaring.
 template <typename A>
 constexpr int TERMS = sizeof(A) == 8 ? 8 : 6;
 template <typename A>
@@ -57,14 +57,14 @@ __device__ __forceinline__ A exponential(A y, const A (&p)[TERMS<A>]) {
   return power;
 }
 
-// The weight of a patch whose sum is at most the largest that has one.
+// The weight of a patch, whose sum is at most the largest one with a weight.
 template <typename A, typename S>
 __device__ __forceinline__ A weight_of(S found, S base, A rest, A rate, const A (&p)[TERMS<A>]) {
   const A more = A(S(found - base)) - rest;
   return exponential((more > A(0) ? more : A(0)) * rate, p);
 }
 
-// The shifts up to a distance in the order of the CPU, each after its opposite.
+// The shifts up to a distance in the CPU's order, each after its opposite.
 struct Turn {
   int most, down, along;
 
@@ -80,7 +80,7 @@ struct Turn {
   }
 };
 
-// Of CHANNELS channels; with 0, of `step`, each channel of the result by itself.
+// For CHANNELS channels; with 0, for `step` channels, each channel of the result separately.
 template <typename T, typename A, typename S, int CHANNELS>
 __global__ void __launch_bounds__(256, 2)
     nl_means(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols, long long top,
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(256, 2)
   A totals[DOWN][OWN] = {}, weights[DOWN];
 #pragma unroll
   for (int j = 0; j < DOWN; ++j) weights[j] = A(1);
-  // Each pair of shifts that are opposite: first that to the earlier pixel.
+  // Each pair of opposite shifts: first the one to the earlier pixel.
 #pragma unroll 1
   for (Turn turn(distance); turn.is_left(); turn.advance()) {
     const long long down = turn.down, along = turn.along;
@@ -121,7 +121,7 @@ __global__ void __launch_bounds__(256, 2)
 #pragma unroll 1
     for (int i = threadIdx.x; i < span * GROUPS; i += THREADS) {
       const long long here = first + i / span * DOWN, col = left + i % span - before;
-      if (here >= bottom) break;  // the rows below need not be there to be loaded from
+      if (here >= bottom) break;  // the rows below may not exist
       S running = 0;
 #pragma unroll 1
       for (long long k = -before; k < after; ++k) running += unlike(here + k, col, down, along);
@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(256, 2)
   }
 }
 
-// What is converted from an argument stays in a register: the compiler would convert it for every shift.
+// Keeps a converted argument in a register: the compiler would convert it for every shift.
 __device__ __forceinline__ float kept(float v) {
 #if defined(__CUDA_ARCH__)
   asm volatile("" : "+f"(v));
@@ -170,7 +170,7 @@ __device__ __forceinline__ float kept(float v) {
 }
 __device__ __forceinline__ double kept(double v) { return v; }
 
-// A pixel in shared memory. Bytes are in a word: all channels, or of a single one some neighbours too.
+// A pixel in shared memory. Bytes share a word: all channels, or for a single one some neighbours.
 template <typename T, int CHANNELS>
 struct Cell {
   T v[CHANNELS];
@@ -188,7 +188,7 @@ struct Cell<unsigned char, CHANNELS> {
   }
 };
 
-// The sum of the squared differences of all channels. Bytes need no cap: sums that hold one beyond it have no weight.
+// The sum of squared differences of all channels. Bytes need no cap: sums with a difference beyond it have no weight.
 template <typename S, typename T, int CHANNELS, typename A>
 __device__ __forceinline__ S unlike(const Cell<T, CHANNELS>& one, const Cell<T, CHANNELS>& other, A cap, A factor) {
   if constexpr (SameType<T, unsigned char>::value) {
@@ -202,16 +202,16 @@ __device__ __forceinline__ S unlike(const Cell<T, CHANNELS>& one, const Cell<T, 
   }
 }
 
-// Results of a thread, one below the other.
+// Results of a thread in a column.
 template <typename T, int CHANNELS>
 constexpr int NEAR_DOWN = sizeof(Cell<T, CHANNELS>) > 8 ? 4 : CHANNELS > 1 || sizeof(T) > 4 ? 8 : 16;
 constexpr int ACROSS = 2;   // warps of a block side by side
 constexpr int PITCH = 96;   // of the tile for a SIZE that is known
 constexpr int AT_ONCE = 4;  // rows whose weights are computed together
 
-// The same with the tile and all that may be compared with it in shared memory. A lane has a column of `joined` pixels
-// side by side; the sums of its patches are put together from those of the lanes behind, so that the last lanes of a
-// warp have no results. SIZE is that of the patches, 0 for any.
+// The same with the tile and its halo in shared memory. A lane has a column of `joined` adjacent pixels; the sums of
+// its patches are combined with those of the following lanes, so the last lanes of a warp have no results. SIZE is the
+// size of the patches, 0 for any.
 template <typename T, typename A, typename S, int CHANNELS, int SIZE>
 __global__ void __launch_bounds__(256, 2)
     near_nl_means(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
@@ -230,7 +230,7 @@ __global__ void __launch_bounds__(256, 2)
   const long long first = top + (long long)blockIdx.y * HIGH, left = (long long)blockIdx.x * (ACROSS * wide);
   const long long width = cols / CHANNELS;
   const int halo = size - 1 + 2 * far, high = HIGH + halo;
-  const int loaded = int(min((long long)HIGH, bottom - first)) + halo;  // the rows below need not be there
+  const int loaded = int(min((long long)HIGH, bottom - first)) + halo;  // the rows below may not exist
 #pragma unroll 1
   for (int i = warp; i < high; i += WARPS) {
     const long long row = fold(first - before - far + min(i, loaded - 1), rows, mode);
@@ -273,7 +273,7 @@ __global__ void __launch_bounds__(256, 2)
   for (int j = 0; j < DOWN; ++j)
 #pragma unroll
     for (int c = 0; c < CHANNELS; ++c) own[j][c] = mine[j * pitch + centre].template value<A>(c);
-  // Sums of `apart` columns become those of `size`: of the powers of two that it consists of, each by doubling.
+  // Combine sums of `apart` columns into sums of `size`: by its binary digits, with doubling.
   const int parts = size / apart;
   auto along_rows = [=](S part) {
     S found = 0;

@@ -1,10 +1,10 @@
-"""Mean of the pixels around each one, weighted by how alike the patches around them are (non-local means).
+"""Non-local means: mean of the surrounding pixels, weighted by the similarity of the patches around them.
 
-For one shift after the other, the squared differences between the image and the shifted image are summed over patches:
-down the columns by adding the row that enters and subtracting the one that leaves, along the rows by doubling. A weight
-serves both pixels of a pair, so that half of the shifts do. Squared differences are whole numbers, those of floats in
-units of a small part of the largest distance that counts: their sums are exact, in whatever order they are made. What
-is averaged are differences to the pixel, so that a constant stays exactly.
+For each shift, the squared differences between the image and the shifted image are summed over patches: down the
+columns as running sums, along the rows by doubling. A weight serves both pixels of a pair, so half of the shifts
+suffice. Squared differences are integers, those of floats in units of a small fraction of the largest distance that
+has a weight: their sums are exact, in any order. The averages are of differences from the pixel, so that a constant
+stays exact.
 """
 
 from contextlib import contextmanager
@@ -21,27 +21,26 @@ from gpuimg.kernels.lib.lanes import VECTOR_BYTES, _load, _splat, _store
 from gpuimg.kernels.lib.numbers import stored
 from gpuimg.kernels.lib.spans import load_span
 
-HEIGHT, WIDTH = 96, 256  # pixels whose sums are made at a time: they should stay in the second-level cache
+HEIGHT, WIDTH = 96, 256  # pixels of a tile, whose sums should stay in the second-level cache
 INDEX = ir.IntType(64)
-SPARE = 64  # elements behind each row, which whole vectors may reach
-DOUBLINGS = 8  # rows of sums of 1, 2, 4, ... columns, and one of some of them together
+SPARE = 64  # padding elements after each row for whole vectors
+DOUBLINGS = 8  # rows of sums of 1, 2, 4, ... columns, and one of combined sums
 
 
 @kernel
 def fill(
     src, dst, top, bottom, stop, step, mode, cval, before, after, distance, powers, limits, rest, rate, cap, factor
 ):
-    """A patch reaches ``before`` and ``after`` pixels from its centre, and others up to ``distance`` away have weights.
+    """A patch extends ``before`` and ``after`` pixels from its centre; pixels up to ``distance`` away have weights.
 
-    Differences times ``factor``, of which ``cap`` is beyond the largest that counts, are squared and summed up. A sum
-    above ``limits[0]`` has no weight. Without ``limits[1]`` and ``rest``, times ``rate``, it is the number whose
-    exponential function is the weight, after repeated squaring; ``powers`` are the coefficients of a polynomial for
-    it."""
+    Differences times ``factor``, clipped at ``cap``, which exceeds the largest with a weight, are squared and summed. A
+    sum above ``limits[0]`` has no weight. Minus ``limits[1]`` and ``rest``, times ``rate``, it is the number whose
+    exponential is the weight, after repeated squaring; ``powers`` are the coefficients of a polynomial for it."""
     number, cols, reach, size = powers.dtype.type, src.shape[1] // step, distance + after, before + after + 1
     height, width = share_of(bottom - top, HEIGHT), share_of(cols, max(WIDTH // step, 32))
     line = np.empty((width + 2 * reach) * step, src.dtype)
     planes = np.zeros((height + 2 * reach, step, width + 2 * reach + SPARE), plain(line, powers).dtype)
-    # What pixels beside the tile would get goes to the columns around it and to the last row.
+    # Contributions to pixels outside the tile go to the columns around it and to the last row.
     totals = np.empty((height + 1, step + 1, width + 2 * distance + SPARE), powers.dtype)
     columns = np.empty((DOUBLINGS + size, width + distance + 2 * size + SPARE), limits.dtype)
     numbers = number(rest), number(rate), planes.dtype.type(cap), number(factor)
@@ -74,7 +73,7 @@ def fill(
 
 @kernel
 def share_of(length, most):
-    """The length of as few equal shares as possible of ``most`` at most."""
+    """The length of equal shares, as few as possible, of at most ``most`` each."""
     shares = max((length + most - 1) // most, 1)
     return (length + shares - 1) // shares
 
@@ -85,7 +84,7 @@ def plain(line, like):
 
 @overload(plain)
 def _plain(line, like):
-    """What holds pixels and their differences: int32 for whole numbers."""
+    """The type of pixels and their differences: int32 for integers."""
     if isinstance(line.dtype, types.Float):
         return lambda line, like: like
     return lambda line, like: np.empty(0, np.int32)
@@ -93,7 +92,7 @@ def _plain(line, like):
 
 @kernel
 def take_apart(line, planes):
-    """Pixels as a row of each channel."""
+    """Split pixels into a row for each channel."""
     step = planes.shape[0]
     for channel in range(step):
         plane = planes[channel]
@@ -103,11 +102,10 @@ def take_apart(line, planes):
 
 @kernel
 def add_shift(planes, totals, columns, down, along, reach, before, after, high, wide, powers, limits, numbers):
-    """Add what pixels that lie ``down`` rows and ``along`` columns apart weigh to the sums of both, those of the later
-    one first."""
+    """Add the weights of pixels ``down`` rows and ``along`` columns apart to both sums, the later pixel's first."""
     distance, spare = reach - after, totals.shape[0] - 1
     size, count = before + after + 1, wide + abs(along)
-    left, right = max(along, 0), max(-along, 0)  # where those of a pair begin that are in the tile
+    left, right = max(along, 0), max(-along, 0)  # the first columns of a pair that are in the tile
     centre = reach - left
     start, span = centre - before, count + size - 1
     columns[0] = 0
@@ -130,8 +128,8 @@ def add_shift(planes, totals, columns, down, along, reach, before, after, high, 
 
 @kernel
 def patches(columns, size, span):
-    """Sums of ``size`` neighbours, as two rows to add and how far the second is moved: of the powers of two that the
-    size consists of, each by doubling the last."""
+    """Sums of ``size`` neighbours, as two rows to add and the offset of the second: by the binary digits of the size,
+    with doubling."""
     row, length, done, found = 0, 1, 0, 0
     while 2 * length < size:
         if size & length:
@@ -145,10 +143,10 @@ def patches(columns, size, span):
 
 
 class _Pairs:
-    """Builds sums over pairs of pixels, in vectors of them.
+    """Builder of sums over pairs of pixels, in vectors.
 
-    Rows of arrays are C-contiguous, and whole vectors of them may be loaded and stored. Scalars that all vectors share
-    are made to vectors by `splat`."""
+    Rows of arrays are C-contiguous, and whole vectors of them may be loaded and stored. `splat` broadcasts scalars that
+    all vectors share."""
 
     def __init__(self, context, builder, number, sums, plane):
         self.context, self.builder = context, builder
@@ -170,7 +168,7 @@ class _Pairs:
         )
 
     def row(self, kind, array, *indices):
-        """A function from an element's place behind that of ``indices`` to the address of a vector."""
+        """A function from an element's offset after ``indices`` to the address of a vector."""
         data = self.context.make_array(kind)(self.context, self.builder, array).data
         at = INDEX(0)
         for index, extent in zip(indices, self.shape(kind, array), strict=True):
@@ -185,24 +183,24 @@ class _Pairs:
         _store(self.builder, value, address, kind.dtype.bitwidth // 8)
 
     def elements(self, kind, array, count):
-        """The first elements of an array, each in all of a vector."""
+        """The first elements of an array, each broadcast to a vector."""
         data = self.context.make_array(kind)(self.context, self.builder, array).data
         each = [self.builder.load(self.builder.gep(data, [INDEX(index)])) for index in range(count)]
         return [self.splat(scalar) for scalar in each]
 
     @contextmanager
     def each(self, count):
-        """A loop over ``count`` pixels: the place of each vector."""
+        """A loop over ``count`` pixels, which yields the offset of each vector."""
         loops = self.builder.udiv(self.builder.add(count, INDEX(self.pixels - 1)), INDEX(self.pixels))
         with cgutils.for_range(self.builder, loops) as loop:
             yield self.builder.mul(loop.index, INDEX(self.pixels))
 
     def numbers(self, numbers):
-        """The rest, the rate, the cap and the factor in vectors."""
+        """The rest, the rate, the cap and the factor, broadcast to vectors."""
         return [self.splat(self.builder.extract_value(numbers, each)) for each in range(4)]
 
     def squared(self, a, b, cap, factor):
-        """Squared differences as whole numbers, those beyond the cap alike; NaN is beyond it."""
+        """Squared differences as integers, clipped at the cap; NaN counts as the cap."""
         builder = self.builder
         if isinstance(self.plane, types.Float):
             apart = builder.fmul(self.call("fabs", builder.fsub(b, a)), factor)
@@ -216,7 +214,7 @@ class _Pairs:
         return builder.mul(near, near)
 
     def difference(self, a, b, weight, factor):
-        """Differences to the first pixels; 0 for a weight of 0, also those to NaN and infinity."""
+        """Differences from the first pixels; 0 for a weight of 0, even with NaN and infinity."""
         builder, none = self.builder, self.constant(self.number, 0)
         if not isinstance(self.plane, types.Float):
             return builder.sitofp(builder.sub(b, a), none.type)
@@ -224,13 +222,13 @@ class _Pairs:
         return builder.select(builder.fcmp_ordered(">", weight, none), apart, none)
 
     def call(self, name, value):
-        """LLVM's function of each element of a vector of floats."""
+        """Apply an LLVM intrinsic to each element of a vector of floats."""
         name = f"llvm.{name}.v{self.pixels}f{self.number.bitwidth}"
         function = cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(value.type, [value.type]), name)
         return self.builder.call(function, [value])
 
     def exponential(self, y, powers):
-        """``exp(-y)`` by a polynomial of a part of y, squared again and again."""
+        """``exp(-y)`` by a polynomial of a fraction of y and repeated squaring."""
         power = powers[-1]
         for coefficient in reversed(powers[:-1]):
             power = self.builder.fadd(coefficient, self.builder.fmul(y, power))
@@ -241,7 +239,7 @@ class _Pairs:
 
 @intrinsic
 def add_squares(_context, planes, one, other, at, beside, columns, slot, span, numbers):
-    """Replace a row of squared differences by the one below the window, in row 0, the sums of columns, too.
+    """Replace a row of squared differences by the one below the window, also in row 0, the sums of columns.
 
     The squared differences are those between row ``one`` of the planes from column ``at`` on and row ``other`` from
     column ``beside`` on, of all channels together."""
@@ -290,7 +288,7 @@ def add_rows(_context, columns, one, other, apart, to, span):
 def add_weighed(_context, sums, planes, pair, totals, targets, count, powers, limits, numbers):
     """Add the weights of pairs of pixels, and the differences of each channel times them, to the totals.
 
-    The sums of their patches are put together from two rows of ``sums[0]``: ``sums[1]``, and ``sums[2]`` from column
+    The sums of their patches are combined from two rows of ``sums[0]``: ``sums[1]``, and ``sums[2]`` from column
     ``sums[3]`` on. ``pair`` has the row and the first column in the planes of one pixel and of the other, ``targets``
     those in the totals of the later pixel, which comes first, and of the earlier one."""
 

@@ -1,5 +1,5 @@
-"""Tiles with all that may be compared with them in shared memory where they fit, of one or three channels; else tiles
-whose sums of patches are there, each channel by itself where there are not one or three."""
+"""Tiles with their halo in shared memory if they fit, for one or three channels; else tiles with only the sums of
+patches in shared memory, each channel separately unless there are one or three."""
 
 import numpy as np
 
@@ -7,9 +7,9 @@ from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 
 THREADS, WIDTH = 256, 64
 SHARED_BYTES = 46 << 10
-LANES, ACROSS = 32, 2  # of a warp, and warps of a block side by side
-KNOWN, PITCH = 6, 96  # the size of patches that has a kernel of its own, and its tile's width in pixels
-LARGEST = 22  # patches whose sums a warp puts together
+LANES, ACROSS = 32, 2  # of a warp; warps of a block side by side
+KNOWN, PITCH = 6, 96  # the patch size with a specialised kernel, and its tile's width in pixels
+LARGEST = 22  # maximum size of patches whose sums a warp combines
 FITS_INT32 = 1 << 31
 
 
@@ -39,8 +39,8 @@ def launch(
 
 
 def near_tiles(src, step, size, distance, sums):
-    """The size the kernel knows or 0, a tile's height and width, its bytes, its width with what is around it, and how
-    many pixels a lane joins; None where it does not fit."""
+    """The patch size of the kernel or 0, a tile's height and width, its bytes, its width with the halo, and the number
+    of pixels that a lane joins; None if it does not fit."""
     is_bytes = src.dtype == np.uint8
     if step not in (1, 3) or size > LARGEST or (step == 3 and src.dtype.itemsize == 8):
         return None

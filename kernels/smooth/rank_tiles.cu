@@ -4,7 +4,7 @@
 // instances: twentyfive_ranks<int>; twentyfive_ranks<float>
 #include "network_tiles.cuh"
 
-// A rank below the median's. Those above it are such ranks of the values in reverse order: `downwards` turns it.
+// A rank below the median's. Ranks above it are such ranks in reverse order: `downwards` reverses it.
 struct Ranks {
   int rank;
   bool downwards;

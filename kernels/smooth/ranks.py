@@ -1,6 +1,6 @@
-"""Values of a rank in windows of wide types: the values of a tile are replaced by their places in its order, and a set
-of places, one bit each, slides over the tile: Huang's moving window [1] with Suomela's sets in place of histograms [2].
-What a pixel costs grows with the shorter side of the window, not with its area. Tiles without NaN: see `buckets`.
+"""Rank filter for wide types: the values of a tile are replaced by their ordinals in sorted order, and a set of
+ordinals, one bit each, slides over the tile: Huang's moving window [1] with Suomela's sets in place of histograms [2].
+The cost per pixel grows with the shorter side of the window, not with its area. Tiles without NaN: see `buckets`.
 
 .. [1] T. Huang, G. Yang, G. Tang, "A fast two-dimensional median filtering algorithm", IEEE Transactions on Acoustics,
    Speech, and Signal Processing 27(1), 1979, 13-18.
@@ -17,14 +17,14 @@ from gpuimg.kernels.lib.runs import WORD, bits_set, nth_bit
 from gpuimg.kernels.lib.spans import load_span
 from gpuimg.kernels.smooth.buckets import FARTHEST, ROWS, select_by_buckets
 
-TILE = 64  # pixels on a side at most, or half as many as the window has
-LOOK = 1 << 16  # values between looks at the stop flag
-DIGIT = 11  # bits that one pass of the sort looks at
+TILE = 64  # maximum pixels on a side, or half as many as the window has
+LOOK = 1 << 16  # values between checks of the stop flag
+DIGIT = 11  # bits of one pass of the radix sort
 MASK = (1 << DIGIT) - 1
 
 
 def order_key(value):
-    """An unsigned integer that sorts as the value does; every NaN has the maximum."""
+    """An unsigned integer that sorts as the value does; every NaN has the maximum key."""
     raise NotImplementedError
 
 
@@ -51,9 +51,9 @@ def _order_key(value):
 
 @kernel
 def sort_order(values, order, spare, count, stop):
-    """Sort the places of ``values`` by these, digit by digit, and return the two arrays: the first holds the result.
+    """Radix sort of the places of ``values``; returns the two arrays, the first of which holds the result.
 
-    Leaves off once the flag at ``stop`` is set.
+    Returns early once the flag at ``stop`` is set.
     """
     starts = np.empty((1 << DIGIT) + 1, np.int64)
     for index in range(count):
@@ -85,13 +85,13 @@ def digit_of(value, shift):
 
 @kernel
 def even_part(length, most):
-    """The size of the parts, of ``most`` at most, that a length is divided into; the last one may be shorter."""
+    """The size of the parts, at most ``most``, that a length is divided into; the last one may be shorter."""
     parts = (length + most - 1) // most
     return (length + parts - 1) // parts
 
 
 def select_by_ranks(src, dst, top, bottom, stop, step, mode, cval, n0, n1, rank):
-    """The value with ``rank`` others before it, of any type, tile by tile; or, see `nan_rank`, that of a percentile."""
+    """The value with ``rank`` others before it, of any type, tile by tile; or that of a percentile, see `nan_rank`."""
     cols = src.shape[1] // step
     by_rows = n1 < n0  # moving along the longer side changes fewer values
     high, wide = even_part(bottom - top, max(TILE, n0 // 2)), even_part(cols, max(TILE, n1 // 2))
@@ -128,7 +128,7 @@ def select_by_ranks(src, dst, top, bottom, stop, step, mode, cval, n0, n1, rank)
 
 @kernel
 def load_tile(src, begin, size, channel, step, mode, cval, by_rows, line, values, stop):
-    """One channel of a piece of the padded image, row after row or column after column."""
+    """Load one channel of a piece of the padded image, row by row or column by column."""
     down, along = size
     for y in range(down):
         if is_set(stop):
@@ -140,7 +140,7 @@ def load_tile(src, begin, size, channel, step, mode, cval, by_rows, line, values
 
 @kernel
 def count_numbers(values, order):
-    """How many values, which are sorted, are not NaN."""
+    """The number of sorted values that are not NaN."""
     numbers = order.size
     while numbers > 0 and values[order[numbers - 1]] != values[order[numbers - 1]]:
         numbers -= 1
@@ -149,11 +149,11 @@ def count_numbers(values, order):
 
 @kernel
 def slide(values, order, ordinals, members, tile, rank, out, by_rows, step, stop):
-    """Move the window over the tile, forth in one line and back in the next, so that it is never built anew.
+    """Move the window over the tile, forward in one line and back in the next, so that it is never rebuilt.
 
-    ``order`` are the places of the tile's values as they are sorted, ``ordinals`` which one each of them is.
-    ``tile`` is its pixels in the direction of movement and across it, and the window's values in both directions; those
-    across are neighbours in memory. ``by_rows`` says that it moves down."""
+    ``order`` has the places of the tile's values in sorted order, ``ordinals`` is its inverse. ``tile`` has the pixels
+    in the direction of movement and across it, and the window's values in both directions; those across are adjacent in
+    memory. ``by_rows`` says that it moves down."""
     length, breadth, n_along, n_across = tile
     pitch = breadth + n_across - 1
     numbers = count_numbers(values, order)
@@ -192,7 +192,7 @@ def slide(values, order, ordinals, members, tile, rank, out, by_rows, step, stop
 
 @kernel
 def toggle(members, ordinal):
-    """Put a value into the set, or remove it."""
+    """Add a value to the set, or remove it."""
     place = np.uint64(ordinal)
     members[place // np.uint64(WORD)] ^= np.uint64(1) << place % np.uint64(WORD)
     return ordinal
@@ -200,8 +200,8 @@ def toggle(members, ordinal):
 
 @kernel
 def replace(ordinals, old, new, pitch, size, members, limit):
-    """Remove one line of the window from the set and add another, and return how many more values lie below ``limit``
-    then."""
+    """Remove one line of the window from the set and add another; returns the change in the number of values below
+    ``limit``."""
     change = 0
     if pitch == 1:
         leaving, coming = ordinals[old : old + size], ordinals[new : new + size]
@@ -217,7 +217,7 @@ def replace(ordinals, old, new, pitch, size, members, limit):
 
 @kernel
 def more_from(ordinals, old, new, pitch, size, limit):
-    """How many more values from ``limit`` on the new line has than the old one."""
+    """The number of values from ``limit`` on in the new line minus that in the old one."""
     change = 0
     for index in range(size):
         change += np.int64(ordinals[new + index * pitch] >= limit) - np.int64(ordinals[old + index * pitch] >= limit)
@@ -226,8 +226,8 @@ def more_from(ordinals, old, new, pitch, size, limit):
 
 @kernel
 def word_of(members, here, below, wanted):
-    """The word with the member that ``wanted`` others come before, and how many come before the word; found from
-    another word on, ``here``."""
+    """The word with the member that has ``wanted`` others before it, and the number of members before the word;
+    searched from the word ``here`` on."""
     while below > wanted:
         here -= 1
         below -= bits_set(members[here])
@@ -241,12 +241,12 @@ def word_of(members, here, below, wanted):
 
 @kernel
 def value_of(values, order, members, here, below, wanted):
-    """The value of the member in word ``here`` that ``wanted`` others come before."""
+    """The value of the member in word ``here`` that has ``wanted`` others before it."""
     return values[order[here * WORD + nth_bit(members[here], wanted - below)]]
 
 
 def place_among(rank, numbers):
-    """How many values come before the one that is looked for."""
+    """The number of values before the selected one."""
     raise NotImplementedError
 
 
@@ -258,8 +258,8 @@ def _place_among(rank, numbers):
 
 
 def put_value(rank, values, order, members, here, below, wanted, numbers, nans, out, row, x):
-    """The value of a rank, or NaN, which ranks last, if there is one; or the value of a percentile of the numbers, if
-    so wanted the mean with the one before."""
+    """Store the value of a rank, or NaN if the window has one; or the value of a percentile of the numbers, optionally
+    the mean with the previous one."""
     raise NotImplementedError
 
 

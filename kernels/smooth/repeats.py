@@ -1,5 +1,5 @@
-"""Values of a rank in windows that an image repeats in: the window's histogram counts each row and column of the image
-as often as the window holds it, so what a pixel costs grows with the image's shorter side, not with the window."""
+"""Rank filter for windows in which the image repeats: the window's histogram counts each row and column of the image as
+often as the window contains it, so the cost per pixel grows with the image's shorter side, not with the window."""
 
 import numpy as np
 
@@ -38,8 +38,8 @@ def select_of_repeats(src, dst, top, bottom, stop, step, mode, cval, n0, n1, ran
 
 @kernel
 def lines_of(first, count, length, mode, repeats):
-    """The lines of a tile that ``count`` places from ``first`` on are at, and the rows or columns that these lines are:
-    -1 for the constant. A row or column that ``repeats`` is one line."""
+    """The lines of a tile for ``count`` places from ``first`` on, and the rows or columns of these lines: -1 for the
+    constant. A row or column that ``repeats`` is one line."""
     places = np.empty(count, np.int64)
     sources = np.full(length + 1 if repeats else count, UNUSED)
     for index in range(count):
@@ -51,7 +51,7 @@ def lines_of(first, count, length, mode, repeats):
 
 @kernel
 def load_lines(src, rows, cols, channel, step, cval, by_rows):
-    """One channel of a tile, row after row or column after column; lines that are not used hold the constant."""
+    """Load one channel of a tile, row by row or column by column; unused lines hold the constant."""
     values = np.full(rows.size * cols.size, cval).astype(src.dtype)
     for i in range(rows.size):
         for j in range(cols.size):
@@ -63,7 +63,7 @@ def load_lines(src, rows, cols, channel, step, cval, by_rows):
 
 @kernel
 def ranked(values, stop):
-    """The rank of each value among those that differ, and where there is one of each of these, in their order."""
+    """The rank of each value among the distinct ones, and a place of each distinct value, in sorted order."""
     count = values.size
     order, ranks = sort_order(values, np.empty(count, np.uint32), np.empty(count, np.uint32), count, stop)
     if is_set(stop):
@@ -79,10 +79,10 @@ def ranked(values, stop):
 
 @kernel
 def slide(values, ranks, kinds, tile, rank, out, by_rows, step, stop):
-    """Move the window over the tile, forth in one line and back in the next, as `ranks.slide` does.
+    """Move the window over the tile, forward in one line and back in the next, as `ranks.slide` does.
 
-    ``tile`` is, in the direction of movement and across it, the lines of the places that the window moves over, how
-    many lines there are, and the window's size; lines across are neighbours in memory."""
+    ``tile`` has, in the direction of movement and across it, the lines of the places that the window moves over, the
+    number of lines, and the window's size; lines across are adjacent in memory."""
     along_places, along_lines, n_along, across_places, across_lines, n_across = tile
     length, breadth = along_places.size - n_along + 1, across_places.size - n_across + 1
     along, across = times_of(along_places[:n_along], along_lines), times_of(across_places[:n_across], across_lines)
@@ -121,7 +121,7 @@ def slide(values, ranks, kinds, tile, rank, out, by_rows, step, stop):
 
 @kernel
 def times_of(places, lines):
-    """How often each line is among the places."""
+    """The number of occurrences of each line among the places."""
     times = np.zeros(lines, np.int64)
     for place in places:
         times[place] += 1
@@ -130,8 +130,8 @@ def times_of(places, lines):
 
 @kernel
 def replace(ranks, old, new, pitch, times, counts, here):
-    """Remove one line of the window from its histogram and add another, each value ``times`` times, and return how many
-    more values lie below ``here`` then."""
+    """Remove one line of the window from its histogram and add another, each value ``times`` times; returns the change
+    in the number of values below ``here``."""
     change = 0
     if old == new:
         return change

@@ -1,11 +1,11 @@
-"""Which sums of windows are made row by row.
+"""Which windows are summed row by row.
 
-Sums in float32 of many numbers of 16 bits are not precise enough, unless each row of a window has a sum of its own.
+float32 sums of many 16-bit numbers are not precise enough, unless each row of a window is summed separately.
 """
 
-FEW_WEIGHTS = 64  # up to which a window has one sum
+FEW_WEIGHTS = 64  # for which one sum is precise enough
 
 
 def are_by_rows(dtype, weights):
-    """Whether pixels of ``dtype`` times ``weights`` are added up so."""
+    """Whether pixels of ``dtype`` times ``weights`` are summed row by row."""
     return dtype.kind != "f" and dtype.itemsize == 2 and weights.dtype == "float32" and weights.size > FEW_WEIGHTS

@@ -4,10 +4,10 @@
 // instances: along<int, I>; along<double, T>; along_far<int, I>; along_far<double, T>
 #include "strips.cuh"
 
-// Sums down the columns for groups of n0 rows: backwards from the end of a group's first window to each of its rows,
-// then forwards from there; each window is one of both (M. van Herk, "A fast algorithm for local minimum and maximum
-// filters", Pattern Recognition Letters 13, 1992). Two loads for each element, whatever the window, and nothing is
-// subtracted.
+// Sums down the columns for groups of n0 rows: backward sums from the end of a group's first window to each of its
+// rows, then forward sums from there; each window is the sum of one of both (M. van Herk, "A fast algorithm for local
+// minimum and maximum filters", Pattern Recognition Letters 13, 1992). Two loads per element, whatever the window, and
+// no subtraction.
 template <typename T, typename S>
 __global__ void columns(const T* src, long long rows, long long cols, S* dst, long long dst_rows, long long dst_cols,
                         long long top, long long bottom, long long mode, double cval, long long n0) {
@@ -33,14 +33,13 @@ __global__ void columns(const T* src, long long rows, long long cols, S* dst, lo
   }
 }
 
-// How far a constant's mean may come from the constant, in units in the last place: as many errors, as good as random, as
-// additions.
+// The error of a constant's mean in units in the last place: as many errors as additions, practically random.
 __device__ __forceinline__ float roundings(long long n0, long long n1) {
   return 3 + 2 * (sqrtf(float(n0)) + sqrtf(float(n1)));
 }
 
-// A sum of whole numbers divided, rounded half to even as the exact quotient is: a half comes out of an IEEE division
-// as a half. In float32 up to 2 ** 22, for all quotients that are no halves lie farther from one than its error.
+// A sum of integers divided by the area, rounded half to even like the exact quotient: an IEEE division is exact for
+// halves. In float32 up to 2 ** 22, as all other quotients are farther from a half than its error.
 template <typename T, typename S>
 __device__ __forceinline__ T mean(S total, long long area, bool small, T centre, float rounding) {
   if constexpr (!Number<T>::whole)
@@ -49,8 +48,8 @@ __device__ __forceinline__ T mean(S total, long long area, bool small, T centre,
     return small ? T(int(rint(float(total) / float(area)))) : T(int(rint(double(total) / double(area))));
 }
 
-// Sums along a row, put together from sums of 1, 2, 4, ... neighbours in shared memory: `span` elements at a time, of
-// which those of the last window's neighbours are only read.
+// Sums along a row, combined from sums of 1, 2, 4, ... neighbours in shared memory: `span` elements at a time,
+// including the halo of the last window.
 template <typename S, typename T>
 __global__ void along(const S* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                       long long top, long long bottom, long long step, long long mode, double cval, long long n0,
@@ -92,7 +91,7 @@ __global__ void along(const S* src, long long rows, long long cols, T* dst, long
   }
 }
 
-// The same for windows wider than shared memory: groups of n1 pixels as in `columns`, one for each thread.
+// The same for windows wider than shared memory: groups of n1 pixels as in `columns`, one per thread.
 template <typename S, typename T>
 __global__ void along_far(const S* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                           long long top, long long bottom, long long step, long long mode, double cval, long long n0,
@@ -126,26 +125,26 @@ __global__ void along_far(const S* src, long long rows, long long cols, T* dst, 
   }
 }
 
-// A sum below 2 ** 31 divided, rounded half to even. The product with the inverse is at most one beside the mean, which
-// what is left over tells: rounded half to even, it is at most half the area.
+// A sum below 2 ** 31 divided by the area, rounded half to even. The product with the inverse is off by at most one,
+// which the remainder shows: for the rounded mean it is at most half the area.
 __device__ __forceinline__ int quick_mean(int total, int area, float inverse) {
   const int guess = __float2int_rn(float(total) * inverse), left = (total - guess * area) * 2, odd = guess & 1;
   return guess + (left + odd > area) - (odd - left > area);
 }
 
-// How often `count` can be halved until it is 1.
+// The number of halvings of `count` to 1.
 __device__ __forceinline__ int halvings(int count) { return 31 - __clz(count); }
 
-// Sums of `half` neighbours become those of size = 2 * half, or of one more, which `values` holds; `apart` is the
-// distance of two neighbours in both.
+// Combine sums of `half` neighbours into sums of size = 2 * half, or of one more, from `values`; `apart` is the
+// distance of neighbours in both.
 template <typename S>
 __device__ __forceinline__ S joined(const S* sums, const S* values, int size, int half, int apart) {
   const S total = sums[0] + sums[half * apart];
   return size & 1 ? S(total + values[2 * half * apart]) : total;
 }
 
-// The same for `count` rows of a strip's column, and some more: N rows are loaded before the first is stored, since
-// stores and loads of shared memory stay in order. `sums` and `parts` may be the same.
+// The same for `count` rows of a strip's column, rounded up: N rows are loaded before the first is stored, since stores
+// and loads of shared memory stay in order. `sums` and `parts` may be the same.
 template <int N, typename S>
 __device__ __forceinline__ void join_rows(S* sums, const S* parts, const S* values, int size, int half, int count) {
 #pragma unroll 1
@@ -159,10 +158,10 @@ __device__ __forceinline__ void join_rows(S* sums, const S* parts, const S* valu
   }
 }
 
-// Sums of neighbours divided by `area`, or the constant in the middle of their windows. Of floats, by an odd area: the
-// quotient by way of the inverse, corrected by what is left over, is IEEE's (P. Markstein, "Computation of elementary
-// functions on the IBM RISC System/6000 processor", 1990), also where it is denormal, for it is no tie; infinity alone
-// leaves NaN over, which no sum of quotients hides. The sums are 32 elements apart, `there` of which are wanted.
+// Sums of neighbours divided by `area`, or the constant at the centre of their windows. For floats and an odd area: the
+// quotient by the inverse, corrected by the remainder, equals IEEE's (P. Markstein, "Computation of elementary
+// functions on the IBM RISC System/6000 processor", 1990), also if it is denormal, as it is no tie; only infinity
+// leaves a NaN remainder, which no sum of quotients hides. The sums are 32 elements apart; `there` of them are needed.
 template <int COUNT, typename T>
 __device__ __forceinline__ void divide(T (&sums)[COUNT], const T (&centres)[COUNT], int area, float inverse,
                                        T tolerance, int there) {
@@ -179,7 +178,7 @@ __device__ __forceinline__ void divide(T (&sums)[COUNT], const T (&centres)[COUN
   }
   if (!divided) {
 #pragma unroll 1
-    for (int turn = 0; turn < COUNT; ++turn) {  // one division in the code
+    for (int turn = 0; turn < COUNT; ++turn) {  // only one division in the code
       T sum = sums[0];
 #pragma unroll
       for (int c = 1; c < COUNT; ++c) sum = c == turn ? sums[c] : sum;
@@ -203,11 +202,11 @@ __device__ __forceinline__ T sum_of(const T* values) {
   }
 }
 
-// Blocks of a multiprocessor that registers are to leave room for.
+// Blocks per multiprocessor, which limit the registers.
 template <typename T>
 constexpr int FEW_BLOCKS = sizeof(T) < 8 ? 10 : 6;
 
-// Windows of N by N floating-point values: a thread sums down a column in registers, then a warp has each row.
+// Windows of N by N floating-point values: a thread sums down a column in registers, then a warp sums along each row.
 template <typename T, int N>
 __global__ void __launch_bounds__(128, FEW_BLOCKS<T>)
     few(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols, long long top,
@@ -236,7 +235,7 @@ __global__ void __launch_bounds__(128, FEW_BLOCKS<T>)
         for (int k = 0; k < N - 1; ++k) values[k] = values[AT_ONCE + k];
       }
     };
-    // A strip of fewer rows reads no others: those below need not be there.
+    // A strip of fewer rows reads no others: the rows below may not exist.
     const bool inside = count == height && above >= 0 && above + height + N - 1 <= rows;
     if (inside && left >= 0 && left + STRIP_WORDS <= cols) {
       const T* const from = src + above * cols + left + threadIdx.x;
@@ -257,12 +256,12 @@ __global__ void __launch_bounds__(128, FEW_BLOCKS<T>)
     const long long at = (first + warp) * cols + start + lane;
     const T* from = src + at;
     T* to = dst + at;
-    const T* places[N];  // of a window's values, which the loop moves on so that it need not compute them again
+    const T* places[N];  // of a window's values; the loop advances them instead of computing them again
 #pragma unroll
     for (int k = 0; k < N; ++k) places[k] = sums + warp * STRIP_WORDS + lane + k * apart;
 #pragma unroll 1
     for (int r = count - warp; r > 0; r -= STRIP_WARPS) {
-      T centres[CHUNKS], totals[CHUNKS];  // those beyond the last result serve nothing
+      T centres[CHUNKS], totals[CHUNKS];  // those beyond the last result are unused
 #pragma unroll
       for (int c = 0; c < CHUNKS; ++c) centres[c] = 32 * c < there ? __ldg(from + 32 * c) : T(0);
 #pragma unroll
@@ -285,9 +284,9 @@ __global__ void __launch_bounds__(128, FEW_BLOCKS<T>)
   }
 }
 
-// Small windows in one go: the block's strip, sums down its columns, then along its rows, a warp for each. Sums are put
-// together from sums of 1, then 2 or 3, then 4 to 7, ... values, as on the CPU and in the same order; those of whole
-// numbers move down the columns instead. `spare` is as large as the strip.
+// Small windows in one launch: the block's strip, sums down its columns, then along its rows, one warp per row. Sums
+// are combined from sums of 1, then 2 or 3, then 4 to 7, ... values, in the CPU's order; for integers they are running
+// sums down the columns instead. `spare` is as large as the strip.
 template <typename T, typename S>
 __global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, long long cols, T* dst, long long dst_rows,
                                                long long dst_cols, long long top, long long bottom, long long step,
@@ -342,7 +341,7 @@ __global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, lon
       const S* const line = spare + r * STRIP_WORDS;
       S* const held = strip + r * STRIP_WORDS;
       T* const out = dst + (first + r) * cols + start + lane;
-      T centres[CHUNKS];  // under way while the sums are made
+      T centres[CHUNKS];  // in flight while the sums are computed
       if constexpr (!Number<T>::whole) {
         const T* const from = src + (first + r) * cols + start + lane;
 #pragma unroll
@@ -382,10 +381,10 @@ __global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, lon
   }
 }
 
-// Sums of bytes as means, those of the elements 0 and 2 in `even` and of 1 and 3 in `odd`: of a sum plus half the area,
-// the quotient is the highest byte of its product with `reciprocal` = ceil(2 ** 24 / area), whose error of less than
-// area / 2 ** 24 the sum, less than 2 ** 16, keeps below 1 / area. In the middle between two means the quotients of
-// this and of the next smaller number differ, and the even one is taken.
+// Convert sums of bytes to means, those of elements 0 and 2 in `even` and of 1 and 3 in `odd`: the quotient of a sum
+// plus half the area is the highest byte of its product with `reciprocal` = ceil(2 ** 24 / area), whose error of less
+// than area / 2 ** 24 the sum, less than 2 ** 16, keeps below 1 / area. At ties, the quotients of this number and of
+// the next smaller one differ, and the even one is used.
 __device__ __forceinline__ unsigned highest_bytes(unsigned a, unsigned b, unsigned c, unsigned d) {
   return __byte_perm(__byte_perm(a, b, 0x0073), __byte_perm(c, d, 0x0073), 0x5410);
 }
@@ -405,8 +404,8 @@ __device__ __forceinline__ unsigned byte_means(unsigned even, unsigned odd, unsi
   return highest_bytes(products[0], products[1], products[2], products[3]);
 }
 
-// Bytes in windows of up to 256 pixels: pairs of sums of 16 bits, of the bytes with even numbers in the strip itself,
-// where the rows that are done stood, and of those with odd ones behind it.
+// Bytes in windows of up to 256 pixels: pairs of 16-bit sums, for even bytes in the strip itself, in place of rows that
+// are done, and for odd bytes after it.
 template <typename T>
 __global__ void __launch_bounds__(128, 6) bytes(const T* src, long long rows, long long cols, T* dst,
                                                 long long dst_rows, long long dst_cols, long long top, long long bottom,
@@ -419,7 +418,7 @@ __global__ void __launch_bounds__(128, 6) bytes(const T* src, long long rows, lo
   const long long before = n1 / 2 * step;
   const int plane = (int(height) + down - 1) * STRIP_WORDS;
   const Strip place(src, cols, words, before);
-  // The sums of the elements p and p + 2 from a word's first on.
+  // The sums of the elements p and p + 2, counted from a word's first.
   const auto pair = [=](const unsigned* at, int p) {
     at += (p & 1) * plane + p / 4;
     return p & 2 ? __funnelshift_r(at[0], at[1], 16) : at[0];
@@ -483,8 +482,8 @@ __global__ void __launch_bounds__(128, 6) bytes(const T* src, long long rows, lo
   }
 }
 
-// The means of a word's windows of N pixels, STEP elements apart: `at` is where the column sums of its elements are,
-// those of even and of odd ones.
+// The means of a word's windows of N pixels, STEP elements apart: `at` points to the column sums of its elements, even
+// and odd ones.
 template <int N, int STEP>
 __device__ __forceinline__ unsigned means_along(const uint2* at, unsigned half, unsigned reciprocal) {
   constexpr int REACH = N / 2, BEFORE = (REACH * STEP + 3) / 4, WORDS = BEFORE + (REACH * STEP + 3) / 4 + 1;

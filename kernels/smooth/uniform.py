@@ -1,9 +1,9 @@
 """Mean of the window around a pixel, at a cost that hardly grows with the window.
 
-Whole numbers: sums down the columns move along with the rows, exactly. Floats, in their type: sums of 1, then 2 or
-3, then 4 to 7, ... rows are put together, so that nothing is ever subtracted: neither NaN nor a large value leaves a
-trace outside of its windows, the errors of few additions add up, and their order does not depend on where a band
-begins. Along the rows the same, for both.
+Integers: running sums down the columns, exactly. Floats, in their type: sums of 1, then 2 or 3, then 4 to 7, ... rows
+are combined, without any subtraction: neither NaN nor a large value leaves a trace outside its windows, the errors of
+only few additions accumulate, and their order does not depend on where a band begins. Along the rows the same, for
+both.
 """
 
 import numpy as np
@@ -20,14 +20,14 @@ FITS_UINT16 = 1 << 16
 FITS_INT32 = 1 << 31
 PIECE = 1024  # elements of a row that are summed at a time, in the first-level cache
 FITS_FLOAT64 = 1 << 53
-REPEATS = 4  # of an image in a window, from which on rows are weighed by how often they are in it
-FEW = 3  # rows, whose sums are made of the source's rows themselves
-TERMS = 32  # that are added one after the other
+REPEATS = 4  # of an image in a window, from which on rows are weighted by their multiplicity
+FEW = 3  # rows that are summed directly from the source
+TERMS = 32  # that are added sequentially
 SCRATCH_BYTES = 1 << 18  # rows of sums should stay in the second-level cache
 
 
 def variant(src, step, mode, cval, n0, n1):
-    """The numbers to sum in: the shortest that hold all sums."""
+    """The accumulators: the shortest types that hold all sums."""
     if src.dtype.kind == "f":
         rows, cols = src.shape[0], src.shape[1] // step
         if n0 > REPEATS * rows or n1 > REPEATS * cols:
@@ -69,7 +69,7 @@ def fill_longest(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
 
 @kernel
 def slide(src, dst, top, bottom, stop, step, mode, cval, n0, n1, column_zero, zero):
-    """Sums down the columns, of the type of ``column_zero``, gain a row and lose one from row to row."""
+    """Running sums down the columns, of the type of ``column_zero``."""
     rows, width = src.shape
     before = n1 // 2
     columns = edge_columns(before, n1 - before - 1, width // step, mode)
@@ -124,19 +124,19 @@ def replace_row(src, entering, leaving, sums, cval):
 
 @kernel
 def piece_for(width, step, count):
-    """How many elements to sum at a time: many compared with those of neighbours, which are summed again."""
+    """The number of elements to sum at a time: large compared with the halo, which is summed again."""
     return min(max(PIECE, 4 * (count - 1) * step), width)
 
 
 @kernel
 def spare_for(width, step, count, zero):
-    """What `add_neighbours` needs: two rows to work in, and one of zeros."""
+    """Scratch for `add_neighbours`: two rows, and one of zeros."""
     return np.full((3, piece_for(width, step, count) + count * step), zero)
 
 
 @kernel
 def halvings(count):
-    """How often a count can be halved until it is 1."""
+    """The number of halvings of a count to 1."""
     levels = 0
     while count >> (levels + 1):
         levels += 1
@@ -145,9 +145,9 @@ def halvings(count):
 
 @kernel
 def add_neighbours(line, spare, step, count, centre, out, rows):
-    """Sums of ``count`` neighbours in ``line``, of ``rows`` rows each, divided by how many values that are.
+    """Sums of ``count`` neighbours in ``line``, of ``rows`` rows each, divided by the number of values.
 
-    A sum of ``2 * n`` or ``2 * n + 1`` values is put together from two of ``n`` and, if need be, one more."""
+    A sum of ``2 * n`` or ``2 * n + 1`` values is combined from two sums of ``n`` and, if needed, one more value."""
     levels, zeros = halvings(count), spare[2]
     area, terms = rows * count, 2 * (halvings(rows) + levels) + 1
     piece = piece_for(out.size, step, count)
@@ -167,7 +167,7 @@ def add_neighbours(line, spare, step, count, centre, out, rows):
 
 @kernel
 def add_up(values, part, zeros, step, count, level, wanted, out):
-    """Sums of ``count >> level`` values out of sums of half as many."""
+    """Sums of ``count >> level`` values from sums of half as many."""
     size = count >> level
     half = size // 2 * step
     target = out[: wanted + (count - size) * step]
@@ -195,7 +195,7 @@ def finish(values, part, zeros, step, count, centre, target, area, terms):
 
 
 def divide(one, other, third, like, centre, out, area, terms):
-    """Means from sums in three parts, which are added in the type of ``like``; as `constant_kept` has it."""
+    """Means from sums in three parts, added in the type of ``like``; constants are kept, see `constant_kept`."""
     raise NotImplementedError
 
 
@@ -216,8 +216,8 @@ def divide_floats(one, other, third, like, centre, out, area, terms):
 
 
 def plain_quotient(area, bound):
-    """Whether ``(n * factor >> 16) >> shift`` is ``n // area`` for all n that sums up to ``bound`` are rounded by, and
-    the factor and the shift."""
+    """Whether ``(n * factor >> 16) >> shift`` equals ``n // area`` for all n in the rounding of sums up to ``bound``,
+    and the factor and the shift."""
     shift = 0
     while area > 2 << shift:
         shift += 1
@@ -239,21 +239,21 @@ def divide_uint16(one, other, third, like, centre, out, area, terms):
         total = number(number(number(one[x] + other[x]) + third[x]) + half)
         up = quotient(total, factor, scale)
         down = quotient(number(total - even), factor, scale)
-        # They differ in the middle between two numbers only.
+        # They differ only at ties.
         out[x] = number(down + number(number(up - down) & down))
 
 
 @kernel
 def quotient(value, factor, scale):
     high = np.uint16(np.uint32(np.uint32(value) * np.uint32(factor)) >> np.uint32(16))
-    return np.uint16(np.uint16(high * scale) >> np.uint16(8))  # shorter numbers make more of a vector than a shift does
+    return np.uint16(np.uint16(high * scale) >> np.uint16(8))  # shorter numbers in a vector outweigh the shift
 
 
 def divide_int32(one, other, third, like, centre, out, area, terms):
     inverse, whole = np.float32(1) / np.float32(area), np.int32(area)
     for x in range(out.size):
         total = np.int32(np.int32(np.int32(one[x]) + np.int32(other[x])) + np.int32(third[x]))
-        # At most one beside the mean, which what is left over tells: rounded half to even, it is at most half the area.
+        # Off by at most one, which the remainder shows: for the rounded mean it is at most half the area.
         guess = np.int32(np.rint(np.float32(total) * inverse))
         left = np.int32(np.int32(total - np.int32(guess * whole)) * np.int32(2))
         odd = np.int32(guess & np.int32(1))
@@ -310,7 +310,7 @@ def fill_floats(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
 
 @kernel
 def fill_few(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
-    """The same sums as those of `fill_floats`, for windows of up to `FEW` rows."""
+    """The same sums as `fill_floats`, for windows of up to `FEW` rows."""
     rows, width = src.shape
     before = n1 // 2
     columns = edge_columns(before, n1 - before - 1, width // step, mode)
@@ -349,14 +349,14 @@ def add_few(values, first, second, third, count, out):
 
 @kernel
 def fill_repeats(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
-    """Floats under a window that the image repeats in: every row times how often it is in the window."""
+    """Floats under a window in which the image repeats: every row times its multiplicity in the window."""
     rows, width = src.shape
     before = n1 // 2
     columns = edge_columns(before, n1 - before - 1, width // step, mode)
     line = np.zeros(width + (n1 - 1) * step)
     inner, part = line[before * step : before * step + width], np.zeros(width)
     spare = spare_for(width, step, n1, 0.0)
-    times = np.zeros(rows + 1)  # the last is that of the constant, as fold's -1 has it
+    times = np.zeros(rows + 1)  # the last is that of the constant, at fold's -1
     for row in range(top - n0 // 2, top - n0 // 2 + n0 - 1):
         times[fold(row, rows, mode)] += 1.0
     for row in range(top, bottom):
@@ -386,8 +386,8 @@ def add_times(line, times, sums):
 
 @kernel
 def add_rows(rings, line, row, loaded, count, levels, size):
-    """Sums that end with row ``row``: of 2 or 3, ... and at last of ``count`` rows, which go to ``line``. ``rings``
-    holds the latest rows, the latest sums of 2 or 3 rows, and so on, up to half of ``count``."""
+    """Combine the sums that end with row ``row``: of 2 or 3, ... and last of ``count`` rows, stored in ``line``.
+    ``rings`` holds the latest rows, the latest sums of 2 or 3 rows, and so on, up to half of ``count``."""
     base = 0
     for level in range(levels - 1, -1, -1):
         total, half = count >> level, count >> (level + 1)

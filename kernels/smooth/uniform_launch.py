@@ -7,7 +7,7 @@ from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, STRIP_WORDS, THREADS, 
 SHARED_BYTES = 48 << 10
 EXACT_FLOAT32 = 1 << 22  # as on the CPU
 FITS_UINT16 = 1 << 16
-FEW = 3, 5  # rows and columns of windows with kernels of their own
+FEW = 3, 5  # rows and columns of windows with specialised kernels
 BYTES_ROWS, BYTES_WORDS = 16, 120  # of results in a block's strip; whole sectors of 32 bytes
 
 
@@ -37,7 +37,7 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
 
 
 def launch_near(gpu, src, dst, top, bottom, args, kind, bound):
-    """Whether the window is small enough for one launch, which then is done."""
+    """Launch once if the window is small enough; returns whether it is."""
     step, mode, cval, n0, n1 = args
     rows, cols, halo = bottom - top, src.shape[1], (n1 - 1) * step
     few = n0 == n1 and n0 in FEW
@@ -58,6 +58,6 @@ def launch_near(gpu, src, dst, top, bottom, args, kind, bound):
         return False
     sizes = () if name.startswith("few<") else (n0, n1)
     args = (src, dst, top, bottom, step, mode, cval, *sizes, strip.height, strip.words)
-    shared = strip.shared + halo * max(src.dtype.itemsize, 4)  # what `few` reads behind the last row
+    shared = strip.shared + halo * max(src.dtype.itemsize, 4)  # `few` reads beyond the last row
     gpu.kernel("uniform", name)(strip.grid, (strip.threads, 1), args, shared)
     return True

@@ -2,7 +2,7 @@
 // instances: flip<M, M>; flip_rows<M, M>
 #include "vectors.cuh"
 
-// The elements of a Pack of pixels of STEP elements with the pixels in the opposite order.
+// Reverse the pixels of STEP elements in a Pack.
 template <int STEP, typename T, int N>
 __device__ __forceinline__ void turn(const Pack<T, N>& in, Pack<T, N>& out) {
   if constexpr (STEP == 1 && sizeof(T) <= 2) {
@@ -20,8 +20,8 @@ __device__ __forceinline__ void turn(const Pack<T, N>& in, Pack<T, N>& out) {
   }
 }
 
-// One row, by all threads of a row of blocks: chunks of 16 bytes, or STEP times as many, begin with a pixel and are
-// aligned in the result; what lies before the first and behind the last one is copied singly.
+// Copy one row, by all threads of a row of blocks: chunks of 16 bytes, or STEP times as many, begin with a pixel and
+// are aligned in the result; elements before the first and after the last chunk are copied singly.
 template <int STEP, bool TURNED, typename T>
 __device__ __forceinline__ void fill_row(const T* source, T* target, long long cols) {
   constexpr int N = 16 / sizeof(T), SIZE = STEP * N;
@@ -49,7 +49,7 @@ __device__ __forceinline__ void fill_row(const T* source, T* target, long long c
   }
 }
 
-// Columns in the opposite order, or rows and columns.
+// Reverse the columns, or rows and columns.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256, 3)
     flip(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols, long long top,
@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(256, 3)
   }
 }
 
-// Rows as they are, or in the opposite order: in few registers, so that many threads' loads are under way at once.
+// Copy rows, or reverse their order: in few registers, so that loads of many threads are in flight.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256, 6)
     flip_rows(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,

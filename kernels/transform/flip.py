@@ -1,4 +1,4 @@
-"""Rows or columns in the opposite order."""
+"""Reversed order of rows or columns."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def fill(src, dst, top, bottom, step, vertical, horizontal):
 
 @kernel
 def turn(source, out):
-    last = np.uintp(out.size - 1)  # an index without a sign needs no test for one below 0, and the loop is vectorised
+    last = np.uintp(out.size - 1)  # unsigned indices need no test for negative ones, and the loop is vectorised
     for x in range(np.uintp(out.size)):
         out[x] = source[last - x]
 

@@ -1,4 +1,4 @@
-"""A kernel of its own where at most the rows change their order."""
+"""A separate kernel if only the order of rows changes, or none."""
 
 
 def launch(gpu, src, dst, top, bottom, step, vertical, horizontal):

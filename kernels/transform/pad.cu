@@ -4,8 +4,8 @@
 #include "vectors.cuh"
 #include "windows.cuh"
 
-// As `fold_element`, near the image without divisions of 64 bits, which take longer than all else; `width` is a row's
-// pixels.
+// `fold_element` without 64-bit divisions near the image, as these would dominate the time; `width` is the number of
+// pixels in a row.
 __device__ __forceinline__ long long fold_padding(long long x, long long cols, long long width, long long step,
                                                   long long mode) {
   if (x >= 0 && x < cols) return x;
@@ -15,8 +15,8 @@ __device__ __forceinline__ long long fold_padding(long long x, long long cols, l
   return inside < 0 ? -1 : inside * step + (x - pixel * step);
 }
 
-// A part of an image that may reach beyond its edges, by a border mode: in chunks of 16 bytes that are aligned in the
-// result, singly where a chunk reaches beyond an edge.
+// A part of an image, which may extend beyond the edges by a border mode: in chunks of 16 bytes that are aligned in the
+// result, elementwise where a chunk crosses an edge.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256, 6)
     pad(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols, long long top,

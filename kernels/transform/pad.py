@@ -1,4 +1,4 @@
-"""A part of an image that may reach beyond its edges, by a border mode: padding, cropping."""
+"""A part of an image, which may extend beyond the edges by a border mode: padding and cropping."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ from gpuimg.kernels.lib.addresses import copy_elements
 from gpuimg.kernels.lib.borders import fold, kernel
 from gpuimg.kernels.lib.stacks import stack_array
 
-RUN = 1024  # elements of a border whose places are found once for all rows
-NEAR = RUN // 2  # elements at each side of the image that are written together with its rows
+RUN = 1024  # border elements whose source columns are computed once for all rows
+NEAR = RUN // 2  # elements on each side of the image that are written together with its rows
 
 
 @kernel
 def fill(src, dst, top, bottom, step, first_row, first_col, mode, fill_value):
-    """``first_row`` and ``first_col`` are the place in the image of the result's first pixel."""
+    """``first_row`` and ``first_col`` are the image coordinates of the result's first pixel."""
     shift = first_col * step
     begin = min(max(-shift, 0), dst.shape[1])
     end = max(min(src.shape[1] - shift, dst.shape[1]), begin)
@@ -44,7 +44,7 @@ def fill_constant(target, fill_value):
 
 @kernel
 def find_places(places, first, last, shift, width, step, mode):
-    """The places in a row of the image of columns [first, last) of the result; -1 for those of a constant."""
+    """The source columns of columns [first, last) of the result; -1 for the constant."""
     for x in range(first, last):
         pixel, channel = divmod(x + shift, step)
         inside = fold(pixel, width // step, mode)
@@ -53,7 +53,7 @@ def find_places(places, first, last, shift, width, step, mode):
 
 @kernel
 def fill_border(source, target, places, fill_value):
-    """A part of a row that lies beyond the image's edge, all of it a constant or none."""
+    """Fill a part of a row beyond the image's edge, either all constant or not at all."""
     if target.size and places[0] < 0:
         fill_constant(target, fill_value)
     else:
@@ -63,7 +63,7 @@ def fill_border(source, target, places, fill_value):
 
 @kernel
 def fill_columns(src, dst, top, bottom, step, first_row, shift, first, last, mode, fill_value):
-    """Columns [first, last) of the result, which lie beyond the image's edge."""
+    """Fill columns [first, last) of the result, which are beyond the image's edge."""
     places = stack_array(np.int64, RUN)
     find_places(places, first, last, shift, src.shape[1], step, mode)
     for row in range(top, bottom):

@@ -2,7 +2,7 @@
 // instances: pick<M, M>
 #include "spread.cuh"
 
-// Single samples, whose rows and columns tables name: nearest-neighbour interpolation.
+// Nearest-neighbour interpolation: single samples, with rows and columns given by tables.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256)
     pick(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols, long long top,

@@ -1,4 +1,4 @@
-"""Single samples, whose rows and columns tables name: nearest-neighbour interpolation."""
+"""Nearest-neighbour interpolation: single samples, with rows and columns given by tables."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ def fill(src, dst, top, bottom, step, i0, i1):
     for col in range(columns.size):
         columns[col] = i1[col, 0] * step
     size = step * src.itemsize
-    # Pixels that can be copied with some bytes more, which the next pixels then cover.
+    # Pixels that may be copied with extra bytes, which the next pixels overwrite.
     chunk = 4 if size <= 4 else 16
     more = (chunk + src.itemsize - 1) // src.itemsize
     loose = 0

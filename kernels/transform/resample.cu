@@ -5,18 +5,18 @@
 #include "numbers.cuh"
 #include "spread.cuh"
 
-// Weighted sums of some rows, then of some columns: tables name the samples of each output row and column and their
-// weights. uint8 by weights in 16384ths, with `bits` of a fraction between the two. Where the samples of a tile's
-// columns lie near each other, sums of rows are held in shared memory, else in a scratch image.
+// Separable resampling: weighted sums of rows, then of columns; tables give the samples of each output row and column
+// and their weights. uint8 uses weights in 16384ths, with `bits` fractional bits between the two passes. If the samples
+// of a tile's columns are close together, sums of rows are held in shared memory, else in a scratch image.
 
-// The one of two numbers that is a number, if the other is NaN.
+// If one argument is NaN, the other one.
 __device__ __forceinline__ float lower(float a, float b) { return fminf(a, b); }
 __device__ __forceinline__ float upper(float a, float b) { return fmaxf(a, b); }
 __device__ __forceinline__ double lower(double a, double b) { return b < a ? b : a; }
 __device__ __forceinline__ double upper(double a, double b) { return b > a ? b : a; }
 
-// A weighted mean; of floats it is kept in the range of its samples, which rounding may leave, widened by `overshoot`
-// times its length on both sides.
+// A weighted mean; means of floats are clipped to the range of their samples, which rounding may leave, widened by
+// `overshoot` times its length on both sides.
 template <typename A, bool WHOLE>
 struct Mean {
   A total, low, high;
@@ -47,8 +47,7 @@ struct Mean<A, true> {
   __device__ __forceinline__ A value(A) const { return total; }
 };
 
-// The sums of rows in the columns of a thread: start, then each weighted sample, in the order of the taps; put(sum) is
-// stored.
+// The sums of rows in a thread's columns: start, then each weighted sample, in the order of the taps; stores put(sum).
 template <typename A, typename W, typename T, typename U, typename Put>
 __device__ __forceinline__ void sum_rows(const T* src, long long cols, U* dst, long long top, long long bottom,
                                          const long long* index, long long taps, const W* weights, A start, A overshoot,
@@ -77,7 +76,7 @@ __device__ __forceinline__ void sum_rows(const T* src, long long cols, U* dst, l
   }
 }
 
-// The sums of columns in the rows of a thread.
+// The sums of columns in a thread's rows.
 template <typename W, typename A, typename T, typename Put>
 __device__ __forceinline__ void sum_cols(const A* src, long long cols, T* dst, long long dst_cols, long long top,
                                          long long bottom, long long step, const long long* index, long long taps,
@@ -115,13 +114,13 @@ constexpr int TILE_COLUMNS = 256, TILE_ROWS = 16, LINES = 4;
 template <typename A>
 constexpr int TILES = SameType<A, int>::value ? 5 : sizeof(A) == 4 ? 4 : 2;  // of a multiprocessor, as registers allow
 
-// Sums of rows in as many lines as a thread makes at once, side by side: they are written and read together.
+// Sums of rows for the lines that a thread computes at once, interleaved: they are written and read together.
 template <typename A>
 struct __align__(16) Column {
   A v[LINES];
 };
 
-// Both sums of a tile, a few lines at a time; held[k] is of the k-th element from the first one that the tile samples.
+// Both passes of a tile, a few lines at a time; held[k] is for the k-th element after the first one that it samples.
 template <typename A, typename W, typename T, typename U, typename PutRow, typename Put>
 __device__ __forceinline__ void sum_tile(const T* src, long long cols, U* dst, long long dst_cols, long long top,
                                          long long bottom, long long step, const long long* index0, long long taps0,
@@ -191,7 +190,7 @@ __device__ __forceinline__ void sum_tile(const T* src, long long cols, U* dst, l
   }
 }
 
-// Sums of reals begin with -0, to which the first addend is added unchanged, the sign of a zero included.
+// Floating-point sums start at -0: plus the first addend, this is the addend, including the sign of a zero.
 template <typename T, typename A>
 __global__ void __launch_bounds__(256)
     rows_of(const T* src, long long rows, long long cols, A* dst, long long dst_rows, long long dst_cols, long long top,

@@ -1,13 +1,13 @@
-"""Rows, then columns, as weighted sums of a few samples each, which tables name.
+"""Separable resampling: rows, then columns, as weighted sums of a few samples each, given by tables.
 
-uint8 counts in 16384ths: a row is kept in 256ths of a grey level, and the last sum is rounded to whole ones. The other
-types are summed in floating point, tap after tap. So is uint8 into float32: colours times alpha, the last channel.
+uint8 weights are 16384ths: a row is kept in 256ths of a grey level, and the last sum is rounded to integers. The other
+types are summed in floating point, tap by tap. So is uint8 into float32: colours times alpha, the last channel.
 
-By positive weights, sums of floats stay in the range of their samples: so constants stay, however sums are rounded.
-With ``overshoot``, which says that there are negative ones and is at least their sum, the range is wider by so many
-times its length on both sides; rows of uint8 are kept in 128ths then.
+With positive weights, sums of floats are clipped to the range of their samples: so constants stay exact, however sums
+are rounded. A nonzero ``overshoot``, for negative weights, is at least their sum; it widens the range by this many
+times its length on both sides, and rows of uint8 are kept in 128ths.
 
-``reach`` is how many pixels of a row neighbouring columns sample, which CUDA's tiles hold.
+``reach`` is the number of pixels of a row that neighbouring columns sample, which CUDA's tiles hold.
 """
 
 import numpy as np
@@ -44,8 +44,8 @@ from gpuimg.kernels.lib.gathers import (
 from gpuimg.kernels.lib.numbers import stored
 from gpuimg.kernels.lib.target import HAS_AVX512
 
-HALF = 1 << 13  # as a weight
-LANES = 16  # uint8 pixels that a `pair_picker` makes at once
+HALF = 1 << 13  # a weight of 1/2
+LANES = 16  # uint8 pixels that a `pair_picker` computes at once
 REACH = 128  # elements of a line that it picks from
 
 
@@ -93,7 +93,7 @@ def weigh_bytes(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
 
 @kernel
 def pick_bytes(lines, held, bits, widest, bases, places, heavy, dst, row):
-    """Weighted sums along some lines, which become rows of the result from ``row`` on."""
+    """Weighted sums along lines, for rows of the result from ``row`` on."""
     for group in range(bases.size):
         to = min(group * LANES, dst.shape[1] - LANES)
         if widest <= REACH // 4:
@@ -106,7 +106,7 @@ def pick_bytes(lines, held, bits, widest, bases, places, heavy, dst, row):
 
 @kernel
 def halves(index, weights, first):
-    """Whether the pixels from ``first`` on are means of two neighbours each, which no other pixel has."""
+    """Whether the pixels from ``first`` on are means of two neighbours each, of disjoint pairs."""
     if index.shape[1] != 2:
         return False
     for place in range(len(index)):
@@ -120,7 +120,7 @@ def halves(index, weights, first):
 
 @kernel
 def halve(upper, lower, step, target):
-    """Means of two by two pixels of uint8: halves lose nothing before the last rounding, of halves upwards."""
+    """Means of 2 x 2 uint8 pixels, exact before the last rounding, of halves up."""
     count, at_once = target.size, HALVED[step] * step if step < len(HALVED) else 0
     if count < at_once or at_once == 0:
         for x in range(count):
@@ -142,7 +142,7 @@ def halve(upper, lower, step, target):
 
 @kernel
 def weigh_byte_rows(src, rows, weights, bits, line):
-    """The weighted sum of some rows, with so many bits of a fraction; minus `bias` where the line has 16 bits."""
+    """The weighted sum of rows, with ``bits`` fractional bits; minus `bias` for a 16-bit line."""
     width = src.shape[1]
     if width < ROW_PIXELS:
         for x in range(width):
@@ -157,7 +157,7 @@ def weigh_byte_rows(src, rows, weights, bits, line):
 
 
 def weigh_byte_blocks(src, rows, weights, bits, line):
-    """The same of at least `ROW_PIXELS`."""
+    """The same for at least `ROW_PIXELS`."""
     raise NotImplementedError
 
 
@@ -175,7 +175,7 @@ def _weigh_byte_blocks(src, rows, weights, bits, line):
 
 @kernel
 def used_taps(weights):
-    """Without those at both ends that are 0 in fixed point."""
+    """The taps without those at both ends that are 0 in fixed point."""
     first, last = 0, weights.size
     while last > 1 and weights[last - 1] == 0:
         last -= 1
@@ -209,7 +209,7 @@ def weigh_reals(src, dst, top, bottom, step, overshoot, i0, w0, q0, i1, w1, q1):
 
 @kernel
 def pick_reals(lines, held, widest, bases, places, heavy, overshoot, dst, row):
-    """Weighted means along some lines, which become rows of the result from ``row`` on."""
+    """Weighted means along lines, for rows of the result from ``row`` on."""
     lanes = 64 // lines.itemsize
     for group in range(bases.size):
         to = min(group * lanes, dst.shape[1] - lanes)
@@ -224,7 +224,7 @@ def pick_reals(lines, held, widest, bases, places, heavy, overshoot, dst, row):
 
 
 def weigh_shared(src, rows, weights, lines):
-    """The weighted sums of rows of whole numbers for `LINES` lines, if many rows are those of several; else False."""
+    """The weighted sums of integer rows for `LINES` lines if they share many rows; else returns False."""
     raise NotImplementedError
 
 
@@ -248,7 +248,7 @@ def weigh_shared_rows(src, rows, weights, lines):
 
 @kernel
 def share_neighbours(rows):
-    """Whether the rows of each line follow each other, and many are those of several lines."""
+    """Whether the rows of each line are consecutive, and many are shared between lines."""
     for line in range(len(rows)):
         if rows[line, 0] < rows[max(line - 1, 0), 0]:
             return False
@@ -259,7 +259,7 @@ def share_neighbours(rows):
 
 
 def weigh_line(src, step, overshoot, rows, weights, line):
-    """The weighted mean of some rows, of bytes with colours times alpha."""
+    """The weighted mean of rows; for bytes, colours are multiplied by alpha."""
     raise NotImplementedError
 
 
@@ -296,7 +296,7 @@ def weigh_few_colors(src, step, rows, weights, line):
 
 @kernel
 def weigh_real_rows(src, overshoot, rows, weights, line):
-    """The weighted mean of some rows, of floats within the range of its samples and the overshoot."""
+    """The weighted mean of rows; for floats clipped to the range of its samples plus the overshoot."""
     real, width, at_once = line.dtype.type, line.size, REAL_BYTES // line.itemsize
     if width >= at_once:
         for x in range(0, width, at_once):
@@ -313,7 +313,7 @@ def weigh_real_rows(src, overshoot, rows, weights, line):
 
 
 def clipped(value, low, high, overshoot, of):
-    """A mean kept in the range of its samples, and the overshoot, where they are floats; NaN stays."""
+    """A mean, for floats clipped to the range of its samples plus the overshoot; NaN stays NaN."""
     raise NotImplementedError
 
 
@@ -332,7 +332,7 @@ def _clipped(value, low, high, overshoot, of):
 
 
 def real_type(src):
-    """What an image that is not of bytes is computed in."""
+    """The type that images other than uint8 are computed in."""
     raise NotImplementedError
 
 
@@ -344,7 +344,7 @@ def _real_type(src):
 
 
 def index_type(line):
-    """The signed integer as wide as an element."""
+    """The signed integer type as wide as an element."""
     raise NotImplementedError
 
 
@@ -357,7 +357,7 @@ def _index_type(line):
 
 @kernel
 def weigh_columns(line, bits, step, index, weights, target):
-    """The weighted sums of some samples of a row of uint8, one by one."""
+    """The weighted sums of samples of a uint8 row, one by one."""
     taps = index.shape[1]
     for col in range(len(index)):
         for channel in range(step):
@@ -369,7 +369,7 @@ def weigh_columns(line, bits, step, index, weights, target):
 
 @kernel
 def weigh_real_columns(line, step, overshoot, index, weights, target):
-    """The same in floating point; of floats within the range of the samples and the overshoot."""
+    """The same in floating point; for floats clipped to the range of the samples plus the overshoot."""
     real = line.dtype.type
     taps = index.shape[1]
     for col in range(len(index)):

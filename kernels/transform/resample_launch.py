@@ -1,11 +1,11 @@
-"""Sums of rows, then of columns: by tiles, or with a scratch image; of bytes into floats, of colours times alpha."""
+"""Sums of rows, then of columns: by tiles or with a scratch image; for bytes into floats, colours times alpha."""
 
 import numpy as np
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 
 TILE = (256, 16)  # columns and rows, as in the kernels
-LINES = 4  # of sums held at once
+LINES = 4  # of sums in shared memory at once
 MOST_SHARED = 46 << 10  # bytes
 
 

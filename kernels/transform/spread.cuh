@@ -1,5 +1,5 @@
-// Columns and rows of a thread in kernels launched as "tile 32x8, pixels 8x4" whose tables say where samples lie: what
-// a table says of a column holds for all rows of a thread, and the other way round.
+// Columns and rows of a thread in kernels launched as "tile 32x8, pixels 8x4" with tables of samples: a column's table
+// entry serves all rows of a thread, and vice versa.
 #pragma once
 
 constexpr int COLUMNS = 8, ROWS = 4;

@@ -4,7 +4,7 @@
 
 constexpr int LANES = 32, ROWS = 128;  // of the source in a tile
 
-// What a lane holds of a row.
+// A lane's word of a row.
 template <typename T, bool = (sizeof(T) < 8)>
 struct Lane {
   typedef unsigned type;
@@ -14,7 +14,7 @@ struct Lane<T, false> {
   typedef unsigned long long type;
 };
 
-// A word of several neighbouring elements, wherever it stands; what lies outside of [begin, end) is 0 and is not read.
+// Load a word of adjacent elements at any alignment; elements outside [begin, end) are not read and set to 0.
 template <typename W, typename T>
 __device__ __forceinline__ W load_word(const T* p, const T* begin, const T* end) {
   constexpr int E = sizeof(W) / sizeof(T);
@@ -35,7 +35,7 @@ __device__ __forceinline__ W load_word(const T* p, const T* begin, const T* end)
   }
 }
 
-// Words of E elements, one from each of E rows, as columns.
+// Transpose words of E elements, one from each of E rows.
 template <typename T, typename W>
 __device__ __forceinline__ void turn_square(W (&w)[sizeof(W) / sizeof(T)]) {
   if constexpr (sizeof(W) / sizeof(T) == 2) {
@@ -52,7 +52,7 @@ __device__ __forceinline__ void turn_square(W (&w)[sizeof(W) / sizeof(T)]) {
   }
 }
 
-// The words of all lanes, one after the other from out on, of which `count` elements from out on are in the image.
+// Store the words of all lanes consecutively from out on; only `count` elements from out on are in the image.
 template <typename T, typename W>
 __device__ __forceinline__ void store_words(T* out, W word, long long count) {
   constexpr int E = sizeof(W) / sizeof(T);
@@ -81,7 +81,7 @@ __device__ __forceinline__ void store_words(T* out, W word, long long count) {
   }
 }
 
-// Shared memory of a block, for either kind of tile.
+// Shared memory of a block, for both kinds of tiles.
 template <typename T>
 struct Tile {
   typedef typename Lane<T>::type W;
@@ -93,8 +93,8 @@ struct Tile {
   };
 };
 
-// Pixels of one element: as many words of each of ROWS rows as there are lanes. A word stands in its row where its
-// number, changed by the row's, says: so words of one column lie in different banks.
+// Pixels of one element: one word per lane of each of ROWS rows. The position of a word in its row is swizzled by the
+// row's index, so that words of one column are in different banks.
 template <typename T>
 __device__ __forceinline__ void turn_words(Tile<T>& tile, const T* src, long long rows, long long cols, T* dst,
                                            long long dst_cols, long long pixel, long long row, long long bottom,
@@ -154,7 +154,7 @@ __device__ __forceinline__ void turn_words(Tile<T>& tile, const T* src, long lon
   __syncthreads();
 }
 
-// Pixels of several elements: those of `ROWS` elements of the result from x on, in LANES of its rows.
+// Pixels of several elements: `ROWS` elements of the result from x on, in LANES of its rows.
 template <typename T>
 __device__ __forceinline__ void turn_pixels(Tile<T>& tile, const T* src, long long rows, long long cols, T* dst,
                                             long long dst_cols, long long x, long long row, long long bottom, int step,
@@ -179,7 +179,7 @@ __device__ __forceinline__ void turn_pixels(Tile<T>& tile, const T* src, long lo
   __syncthreads();
 }
 
-// Rows as columns, either of them in the opposite order: an image rotated by 90 degrees.
+// Transpose, with rows or columns reversed: rotation by 90 degrees.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256, 4)
     transpose(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,

@@ -1,4 +1,4 @@
-"""Rows as columns, either of them in the opposite order: an image rotated by 90 degrees."""
+"""Transpose, with rows or columns reversed: rotation by 90 degrees."""
 
 import numpy as np
 from llvmlite import ir
@@ -7,15 +7,15 @@ from numba.extending import intrinsic, overload
 
 from gpuimg.kernels.lib.borders import kernel
 
-# Rows of the source that are read at a time. Lines of them stay in a cache until all their pixels are used: pixel by
-# pixel in the first level; by squares in the second one, for longer runs of what is written.
+# Source rows read at a time. Their cache lines stay in a cache until all pixels are used: pixel by pixel in the first
+# level; by squares in the second level, for longer runs of stores.
 BLOCK, BLOCK_OF_SQUARES = 64, 1024
 VECTOR_BYTES = 16
 
 
 @kernel
 def fill(src, dst, top, bottom, step, turned_rows, turned_cols):
-    """The pixel (i, j) is the source's (j, i), counted from its end where its rows or columns are turned."""
+    """Pixel (i, j) is the source's (j, i), counted from the end if its rows or columns are reversed."""
     rows, cols = src.shape[0], src.shape[1] // step
     stride = -1 if turned_rows else 1
     side = block_side(src) if step == 1 else 1
@@ -26,7 +26,7 @@ def fill(src, dst, top, bottom, step, turned_rows, turned_cols):
         squares = count // side * side if side > 1 else 0
         row = top
         while squares > 0 and row + side <= bottom:
-            # The block's columns in the source's order: the last one is the first row where they are turned.
+            # The block's columns in the source's order: if reversed, the last one is the first row.
             col = cols - row - side if turned_cols else row
             for at in range(0, squares, side):
                 last = row + side - 1 if turned_cols else row
@@ -38,7 +38,7 @@ def fill(src, dst, top, bottom, step, turned_rows, turned_cols):
 
 @kernel
 def gather_rows(src, begin, stride, skip, count, step, dst, top, bottom, first, cols, turned_cols):
-    """The pixels from ``skip`` to ``count`` of a block in rows [top, bottom), one at a time."""
+    """Copy the pixels from ``skip`` to ``count`` of a block in rows [top, bottom), one at a time."""
     for row in range(top, bottom):
         col = (cols - 1 - row if turned_cols else row) * step
         out = dst[row, (first + skip) * step : (first + count) * step]
@@ -61,7 +61,7 @@ def gather_colors(src, first, stride, col, out):
 
 @kernel
 def gather(src, first, stride, col, step, out):
-    """Pixels of one column, from row ``first`` on."""
+    """Gather the pixels of one column, from row ``first`` on."""
     row = first
     for x in range(0, out.size, step):
         for channel in range(step):
@@ -70,7 +70,7 @@ def gather(src, first, stride, col, step, out):
 
 
 def block_side(array):
-    """The side of the squares that `turn_square` turns."""
+    """The side of the squares that `turn_square` transposes."""
     raise NotImplementedError
 
 
@@ -82,10 +82,10 @@ def _block_side(array):
 
 @intrinsic
 def turn_square(_context, src, row, row_stride, col, dst, out_row, out_stride, out_col):
-    """A square's columns as rows: read from (row, col) on, written from (out_row, out_col) on, row after row.
+    """Transpose a square: read from (row, col) on, written from (out_row, out_col) on, row by row.
 
-    Each round interleaves the rows of the first half with those of the second; as many rounds as the side has bits
-    turn the square [1].
+    Each round interleaves the rows of the first half with those of the second; log2(side) rounds transpose the square
+    [1].
 
     .. [1] H. S. Stone, "Parallel processing with the perfect shuffle", IEEE Transactions on Computers C-20, 1971.
     """
@@ -124,6 +124,6 @@ def turn_square(_context, src, row, row_stride, col, dst, out_row, out_stride, o
 
 
 def _interleaved(side, half):
-    """The order that takes the first or second half of two vectors in turns."""
+    """The shuffle that interleaves the first or second halves of two vectors."""
     order = [place for at in range(side // 2) for place in (half * side // 2 + at, side + half * side // 2 + at)]
     return ir.Constant(ir.VectorType(ir.IntType(32), side), order)

@@ -1,4 +1,4 @@
-"""The samples' coordinates by a 3x3 matrix from output to input coordinates (column, row, 1)."""
+"""Sample coordinates by a 3x3 matrix from output to input coordinates (column, row, 1)."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ def is_affine(matrix):
 
 @kernel
 def coordinates(matrix, row, first, count, x, y):
-    """The columns and rows of the samples of a run of output pixels. Each is computed by itself: no error adds up."""
+    """The columns and rows of the samples of a run of output pixels, each computed separately: no error accumulates."""
     # In one row only the columns change. The terms are added in the same order on every backend.
     x_row = matrix[0, 1] * row + matrix[0, 2]
     y_row = matrix[1, 1] * row + matrix[1, 2]
@@ -28,8 +28,8 @@ def coordinates(matrix, row, first, count, x, y):
 
 @kernel
 def affine_places(matrix, row, first, half, width, step, at, x_share, y_share):
-    """Where the pixel of each sample of a run begins, and, unless None, the shares of its neighbours, by an affine
-    matrix. All coordinates, plus ``half``, lie inside of the image."""
+    """The offset of each sample's pixel for a run, and, unless None, its fractional coordinates, by an affine matrix.
+    All coordinates, plus ``half``, are inside the image."""
     x_row = matrix[0, 1] * row + matrix[0, 2]
     y_row = matrix[1, 1] * row + matrix[1, 2]
     a, b = matrix[0, 0], matrix[1, 0]
@@ -45,9 +45,9 @@ def affine_places(matrix, row, first, half, width, step, at, x_share, y_share):
 
 @kernel
 def affine_parts(matrix, row, cols, half, touched, inside, mode, bounds):
-    """Where along an output row the samples, plus ``half``, begin to touch the image, to lie inside, to leave it, to be
-    beyond; all touch it unless the mode is "constant". ``touched`` and ``inside`` are the lowest coordinate and the
-    ends of x and y."""
+    """The columns of an output row where the samples, plus ``half``, begin to touch the image, to be inside, to leave
+    it, and to be beyond; all touch it unless the mode is "constant". ``touched`` and ``inside`` are the lowest
+    coordinate and the ends of x and y."""
     begin, end = affine_span(matrix, row, cols, half, touched) if mode == CONSTANT else (0, cols)
     entering, leaving = affine_span(matrix, row, cols, half, inside)
     if entering == leaving:
@@ -57,7 +57,7 @@ def affine_parts(matrix, row, cols, half, touched, inside, mode, bounds):
 
 @kernel
 def clipped(bounds, first, count):
-    """The parts of a row in a run, relative to it."""
+    """The parts of a row clipped to a run, relative to it."""
     return (
         min(max(bounds[0] - first, 0), count),
         min(max(bounds[1] - first, 0), count),
@@ -68,7 +68,7 @@ def clipped(bounds, first, count):
 
 @kernel
 def affine_span(matrix, row, cols, half, limits):
-    """The output columns [begin, end) of a row whose coordinates, plus ``half``, keep within limits, as in
+    """The output columns [begin, end) of a row whose coordinates, plus ``half``, are within limits, see
     `affine_parts`."""
     low, end_x, end_y = limits
     x_row = matrix[0, 1] * row + matrix[0, 2]
@@ -87,7 +87,7 @@ def span(slope, start, half, low, high, cols):
 
 @kernel
 def crossing(slope, start, half, limit, cols):
-    """How many columns lie before the one where the coordinate crosses a limit. Rounded coordinates are monotonic."""
+    """The number of columns before the coordinate crosses a limit. Rounded coordinates are monotonic."""
     low, high = 0, cols
     while low < high:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""Interpolation of a vector of pixels, from the four or the sixteen pixels around each sample."""
+"""Interpolation of a vector of pixels from the four or sixteen pixels around each sample."""
 
 from llvmlite import ir
 from numba import types
@@ -17,7 +17,7 @@ def _chosen(builder, one, other, places):
 
 
 def _loaded(builder, places, element, count):
-    """``count`` neighbouring elements from each place as one vector."""
+    """Load ``count`` adjacent elements from each place into one vector."""
     size = _bytes(element)
     if count * size <= 8:
         word = ir.IntType(8 * count * size)
@@ -38,7 +38,7 @@ def _bytes(element):
 
 
 def _cubic(builder, share, rest, number):
-    """The weights of `sampling.weights_of` of four pixels, by the same operations; ``rest`` is 1 minus the share."""
+    """The weights `sampling.weights_of` of four pixels, by the same operations; ``rest`` is 1 minus the share."""
 
     def outer(one, other):
         return builder.fmul(builder.fmul(number(-0.5), one), builder.fmul(other, other))
@@ -52,13 +52,13 @@ def _cubic(builder, share, rest, number):
 
 def interpolator(channels, taps):
     """An intrinsic that interpolates a vector of pixels of 1 to 4 channels: ``VECTOR_BYTES`` of sums, in which pixels
-    of three channels take the room of four. Of these, one element more is read than the pixels have.
+    of three channels are padded to four. For these, one element past the pixels is read.
 
-    ``interpolate(src, at, x_share, y_share, first, target, to)``: ``at[first]`` is where the pixel before the first
-    sample begins, ``to`` where its result does. A sample is made of 2 x 2 pixels (bilinear) or 4 x 4 (cubic): ``taps``.
+    ``interpolate(src, at, x_share, y_share, first, target, to)``: ``at[first]`` is the offset of the pixel before the
+    first sample, ``to`` that of its result. ``taps`` is 2 (bilinear, 2 x 2 pixels) or 4 (cubic, 4 x 4).
     """
     room = 4 if channels == 3 else channels
-    before = taps // 2 - 1  # pixels in front of the one before the sample
+    before = taps // 2 - 1  # taps to the left of the pixel before the sample
 
     @intrinsic
     def interpolate(_context, src, at, x_share, y_share, first, target, to):
@@ -89,7 +89,7 @@ def interpolator(channels, taps):
                 return builder.sitofp(extended, sums)
 
             def line(offset):
-                """The pixels of a row that the samples are made of, from left to right."""
+                """The taps of the samples in a row, from left to right."""
                 begin = builder.sub(offset, ir.Constant(offset.type, before * channels))
                 if channels == 1:
                     found = row(begin, taps)
@@ -164,5 +164,5 @@ def interpolator(channels, taps):
     return interpolate
 
 
-# By the pixels along an axis that a sample is made of: for 1 to 4 channels.
+# By the number of taps along an axis, for 1 to 4 channels.
 INTERPOLATORS = {taps: [interpolator(channels, taps) for channels in (1, 2, 3, 4)] for taps in (2, 4)}

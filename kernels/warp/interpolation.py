@@ -1,4 +1,4 @@
-"""Interpolated images, by taps: what bilinear interpolation and cubic convolution have in common."""
+"""Interpolated images by number of taps: shared by bilinear interpolation and cubic convolution."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from gpuimg.kernels.warp.sampling import (
 
 @kernel
 def interpolate_at(src, dst, top, bottom, stop, step, rows, cols, mode, cval, taps):
-    """Rows [top, bottom) of an image of samples at given coordinates."""
+    """Fill rows [top, bottom) with samples at given coordinates."""
     pixels = src.reshape(src.size)
     at, x_share, y_share = stack_array(np.int64, RUN), shares(src), shares(src)
     width = cols.shape[1]
@@ -39,7 +39,7 @@ def interpolate_at(src, dst, top, bottom, stop, step, rows, cols, mode, cval, ta
 
 @kernel
 def interpolate_by_matrix(src, dst, top, bottom, stop, step, matrix, mode, cval, taps):
-    """Rows [top, bottom) of an image of samples where a matrix says."""
+    """Fill rows [top, bottom) with samples at coordinates by a matrix."""
     pixels = src.reshape(src.size)
     x, y, at = stack_array(np.float64, RUN), stack_array(np.float64, RUN), stack_array(np.int64, RUN)
     x_share, y_share = shares(src), shares(src)
@@ -90,7 +90,7 @@ def find_parts(src, step, matrix, top, bottom, cols, mode, bounds, taps):
 def interpolate_affine(
     src, pixels, target, matrix, row, first, count, parts, step, at, x_share, y_share, mode, cval, taps
 ):
-    """A run of output pixels by an affine matrix."""
+    """Interpolate a run of output pixels by an affine matrix."""
     begin, inside, leaving, end = parts
     before = at[count // 2]
     places, to_right, to_below = at[inside:leaving], x_share[inside:leaving], y_share[inside:leaving]
@@ -105,7 +105,7 @@ def interpolate_affine(
 
 @kernel
 def interpolate_edge(src, target, begin, end, step, matrix, row, mode, cval, taps):
-    """Samples that do not lie inside, by an affine matrix."""
+    """Interpolate samples that are not inside, by an affine matrix."""
     x_row = matrix[0, 1] * row + matrix[0, 2]
     y_row = matrix[1, 1] * row + matrix[1, 2]
     for col in range(begin, end):

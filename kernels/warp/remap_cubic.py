@@ -1,4 +1,4 @@
-"""Cubic convolution by Keys with a = -1/2 at given coordinates."""
+"""Keys' cubic convolution with a = -1/2 at given coordinates."""
 
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.warp.interpolation import interpolate_at

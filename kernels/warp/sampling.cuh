@@ -10,7 +10,7 @@ __device__ __forceinline__ double limited(double coordinate) {
   return near < FARTHEST ? near : FARTHEST;
 }
 
-// Where an output pixel is sampled; each of the coordinates is computed as on the CPU.
+// The coordinates of an output pixel's sample, computed as on the CPU.
 struct Place {
   double x, y;
 };
@@ -26,14 +26,14 @@ __device__ __forceinline__ Place place_of(const double* matrix, long long row, l
   return place;
 }
 
-// A weight that is not 0 takes part, also of NaN; pixels of whole numbers are never NaN.
+// The weighted value; 0 for a weight of 0, even if the value is NaN, which integers never are.
 template <typename T, typename A>
 __device__ __forceinline__ A share_of(A value, A weight) {
   if constexpr (Number<T>::whole) return value * weight;
   return weighed(value, weight);
 }
 
-// The weights of the pixels along an axis, bilinear of 2 or by cubic convolution of 4; see weights_of in sampling.py.
+// The weights of the pixels along an axis: 2 for bilinear, 4 for cubic convolution; see weights_of in sampling.py.
 template <int TAPS, typename A>
 struct Weights {
   A at[TAPS];
@@ -56,7 +56,7 @@ struct Weights {
   static __device__ __forceinline__ A outer(A beyond, A rest) { return A(-0.5) * beyond * (rest * rest); }
 };
 
-// The weighted sum of value(0), value(1) and so on; of floats by cubic convolution not far out of their range.
+// The weighted sum of value(0), value(1) and so on; with cubic convolution of floats, clipped to their widened range.
 template <int TAPS, typename T, typename A, typename Value>
 __device__ __forceinline__ A mean_of(const Weights<TAPS, A>& weights, Value value) {
   constexpr A OVERSHOOT = A(0.5);  // more than the sum of the negative weights
@@ -91,7 +91,7 @@ __device__ __forceinline__ T interpolated(const T* src, long long rows, long lon
     no_col = no_col && near_cols[tap] < 0;
     no_row = no_row && near_rows[tap] < 0;
   }
-  if (no_col || no_row) return T(cval);  // weights may not add up to exactly 1
+  if (no_col || no_row) return T(cval);  // the sum of the weights may not be exactly 1
   return rounded<T>(mean_of<TAPS, T>(across, [&](int i) {
     const long long r = near_rows[i];
     return mean_of<TAPS, T>(along, [&](int k) {

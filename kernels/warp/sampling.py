@@ -1,11 +1,11 @@
-"""Samples of an image at coordinates, which are those of a run of neighbouring output pixels.
+"""Samples of an image at the coordinates of a run of adjacent output pixels.
 
-A run whose samples all lie inside of the image is read without regard to its border. Every coordinate is limited before
-an index is made of it.
+A run whose samples are all inside the image is read without border handling. Every coordinate is clipped before it is
+converted to an index.
 
-``taps``, `LINEAR` or `CUBIC`, says by what a sample is interpolated: which pixels along an axis it is made of, counted
-from the one before it. Sums of floats by cubic convolution, which may overshoot, stay in the range of their samples,
-widened by `OVERSHOOT` times its length on both sides: so constants stay, however sums are rounded.
+``taps``, `LINEAR` or `CUBIC`, is the interpolation: the pixels along an axis that contribute, counted from the one
+before the sample. Sums of floats by cubic convolution, which may overshoot, are clipped to the range of their samples,
+widened by `OVERSHOOT` times its length on both sides: so constants stay exact, however sums are rounded.
 """
 
 import numpy as np
@@ -23,11 +23,11 @@ MOST_TAPS = 4
 RUN = 512  # output pixels of a row
 ROWS = 32  # of a tile of such runs, which read the same part of the image
 BOUNDS = 4 * ROWS  # numbers: the parts of each row of a tile
-AHEAD = 8  # rows, of which the pixels are asked for before they are needed
-APART = 4  # output pixels between two that are asked for
+AHEAD = 8  # rows between a prefetch and its use
+APART = 4  # output pixels between two prefetches
 WHOLE_FLOATS, WHOLE_INTS = 1 << 24, 1 << 31  # below: exact as float32, as int32
-INSIDE, BEYOND, NEAR_EDGE = 0, 1, 2  # where a sample lies
-FARTHEST = float(1 << 40)  # a coordinate; those beyond it count as this one
+INSIDE, BEYOND, NEAR_EDGE = 0, 1, 2  # the state of a sample
+FARTHEST = float(1 << 40)  # coordinates are clipped to this one
 
 
 @kernel
@@ -38,21 +38,21 @@ def limited(coordinate):
 
 @kernel
 def below(step):
-    """How many rows at the bottom hold no upper pixel of a sample whose four pixels are read as vectors: those of three
-    channels take an element more, which the last row does not have behind it."""
+    """The number of bottom rows that cannot hold the upper pixels of a sample whose four pixels are read as vectors:
+    with three channels an extra element is read, which does not exist after the last row."""
     return 2 if step == 3 else 1
 
 
 @kernel
 def touched_limits(src, step, taps):
-    """The lowest coordinate, and the ends of x and y, of samples in which pixels of the image may take part."""
+    """The lowest coordinate, and the ends of x and y, of samples to which pixels of the image may contribute."""
     reach = len(taps) // 2
     return -float(reach), float(src.shape[1] // step - 1 + reach), float(src.shape[0] - 1 + reach)
 
 
 @kernel
 def inside_limits(src, step, taps):
-    """The lowest coordinate, and the ends of x and y, of samples whose pixels all lie inside, to be read as vectors."""
+    """The lowest coordinate, and the ends of x and y, of samples whose pixels are all inside, read as vectors."""
     reach = len(taps) // 2
     low, end_x, end_y = reach - 1, src.shape[1] // step - reach, src.shape[0] - below(step) - reach + 1
     return float(low), float(max(low, end_x)), float(max(low, end_y))
@@ -60,9 +60,9 @@ def inside_limits(src, step, taps):
 
 @kernel
 def begins(x, y, count, src, step, at, x_share, y_share, taps):
-    """Where the pixel before each sample begins in the image, to the left and above, and the shares of those behind it.
+    """The offset of the pixel to the upper left of each sample, and the sample's fractional coordinates.
 
-    Returns whether all samples lie inside; where one does not, ``at`` still names pixels of the image.
+    Returns whether all samples are inside; if one is not, ``at`` still holds offsets of pixels of the image.
     """
     low, end_x, end_y = inside_limits(src, step, taps)
     if end_x == low or end_y == low:
@@ -76,7 +76,7 @@ def begins(x, y, count, src, step, at, x_share, y_share, taps):
 
 @kernel
 def begins_within(x, y, count, limits, width, step, at, x_share, y_share):
-    """The same in the limits' type, which holds all whole numbers up to them, and products of the width's type."""
+    """The same in the limits' type, which is exact for integers up to them, with products in the width's type."""
     low, last_col, last_row = limits
     number, whole = type(low), type(width)
     missed = np.int32(0)
@@ -91,7 +91,7 @@ def begins_within(x, y, count, limits, width, step, at, x_share, y_share):
 
 @kernel
 def begins_nearest(x, y, count, src, step, at):
-    """Where the pixel nearest to each sample begins; returns whether all samples lie inside."""
+    """The offset of the pixel nearest to each sample; returns whether all samples are inside."""
     width = src.shape[1]
     last_row, last_col = float(src.shape[0] - 1), float(width // step - 1)
     missed = 0
@@ -105,14 +105,14 @@ def begins_nearest(x, y, count, src, step, at):
 
 @kernel
 def within(index, first, last):
-    """An index from the first to the last one; NaN becomes the first."""
+    """An index clipped to [first, last]; NaN becomes the first."""
     near = index if index > first else first
     return near if near < last else last
 
 
 @kernel
 def interpolate(src, pixels, target, first, count, step, x, y, at, x_share, y_share, mode, cval, taps):
-    """Interpolation at the coordinates of a run of output pixels."""
+    """Interpolate at the coordinates of a run of output pixels."""
     before = at[count // 2]
     inside = begins(x, y, count, src, step, at, x_share, y_share, taps)
     prefetch_below(pixels, at, 0, count, at[count // 2] - before)
@@ -139,8 +139,8 @@ def interpolate(src, pixels, target, first, count, step, x, y, at, x_share, y_sh
 
 @kernel
 def find_states(x, y, count, src, step, limits, reach, mode, states):
-    """Whether each sample of a run lies inside, between the ``limits``, or so far outside that the constant stands for
-    it: tested for vectors of samples."""
+    """Whether each sample of a run is inside, between the ``limits``, or so far outside that it is the constant; tested
+    for vectors of samples."""
     low, end_x, end_y = limits
     rows, cols, constant = src.shape[0], src.shape[1] // step, mode == CONSTANT
     for i in range(count):
@@ -152,7 +152,7 @@ def find_states(x, y, count, src, step, limits, reach, mode, states):
 
 @kernel
 def end_of_state(states, begin, count, state):
-    """Where the samples from ``begin`` on that are all in a state end."""
+    """The end of the samples from ``begin`` on that have the same state."""
     end = begin
     while end < count and states[end] == state:
         end += 1
@@ -161,14 +161,14 @@ def end_of_state(states, begin, count, state):
 
 @kernel
 def prefetch_below(pixels, at, begin, end, down):
-    """Ask for the pixels of some rows later; ``down`` is how far apart the samples of neighbouring rows lie."""
+    """Prefetch the pixels of later rows; ``down`` is the distance of the samples of adjacent rows."""
     for i in range(begin, end, APART):
         prefetch(pixels, at[i] + AHEAD * down)
 
 
 @kernel
 def interpolate_run(src, pixels, target, first, begin, end, step, at, x_share, y_share, taps):
-    """The samples [begin, end) of a run, which lie inside."""
+    """Interpolate the samples [begin, end) of a run, which are inside."""
     lanes = VECTOR_BYTES // x_share.itemsize // (4 if step == 3 else step)
     if step > 4 or end - begin < lanes:
         for i in range(begin, end):
@@ -180,7 +180,7 @@ def interpolate_run(src, pixels, target, first, begin, end, step, at, x_share, y
 
 
 def interpolate_vector(src, at, x_share, y_share, first, target, to, step, taps):
-    """As many samples as a vector holds, which lie inside."""
+    """Interpolate a vector of samples that are inside."""
     raise NotImplementedError
 
 
@@ -216,7 +216,7 @@ def interpolate_inside(pixels, width, target, col, step, at, x_share, y_share, t
 
 @kernel
 def interpolate_anywhere(src, target, to, step, x, y, mode, cval, taps):
-    """One sample."""
+    """Interpolate one sample anywhere."""
     rows, cols = src.shape[0], src.shape[1] // step
     if x != x or y != y or (mode == CONSTANT and beyond(x, y, cols, rows, len(taps) // 2)):
         fill_constant(target, to, step, cval)
@@ -244,7 +244,7 @@ def interpolate_anywhere(src, target, to, step, x, y, mode, cval, taps):
 
 @kernel
 def pick(src, pixels, target, first, count, step, x, y, at, mode, fill_value):
-    """The pixels nearest to the coordinates of a run of output pixels."""
+    """Copy the pixels nearest to the coordinates of a run of output pixels."""
     before = at[count // 2]
     inside = begins_nearest(x, y, count, src, step, at)
     prefetch_below(pixels, at, 0, count, at[count // 2] - before)
@@ -270,7 +270,7 @@ def pick(src, pixels, target, first, count, step, x, y, at, mode, fill_value):
 
 @kernel
 def beyond(x, y, cols, rows, reach):
-    """Whether a sample lies so far outside that no pixel takes part in it, of which ``reach`` do on each side."""
+    """Whether a sample is so far outside that no pixel within ``reach`` on each side contributes."""
     return (x <= -reach) | (x >= cols - 1 + reach) | (y <= -reach) | (y >= rows - 1 + reach)
 
 
@@ -286,14 +286,14 @@ def pick_anywhere(src, target, to, step, x, y, mode, fill_value):
 
 @kernel
 def nearest(coordinate, length, mode):
-    """The index of the pixel nearest to a coordinate, halves up; -1 where the constant stands."""
+    """The index of the pixel nearest to a coordinate, halves up; -1 for the constant."""
     given = np.float64(coordinate)
     return fold(np.int64(np.floor(limited(given) + 0.5)), length, mode) if given == given else -1
 
 
 @kernel
 def pick_run(pixels, target, first, step, at):
-    """Samples that lie inside."""
+    """Copy samples that are inside."""
     if step == 1:
         pick_pixels(pixels, target, first, 1, at)
     elif step == 3:
@@ -323,7 +323,7 @@ def pixel(src, row, col, step, channel, cval):
 
 
 def weights_of(share, taps, like):
-    """The weights of the pixels along an axis; ``share`` is how far behind the first of the inner two a sample lies."""
+    """The weights of the pixels along an axis; ``share`` is the sample's distance after the first of the inner two."""
     raise NotImplementedError
 
 
@@ -341,25 +341,25 @@ def _weights_of(share, taps, like):
 
 @kernel
 def inner(distance, like):
-    """The kernel by Keys with a = -1/2 at a distance up to 1."""
+    """Keys' kernel with a = -1/2 at a distance up to 1."""
     return widened(1, like) + distance * distance * (widened(1.5, like) * distance - widened(2.5, like))
 
 
 @kernel
 def outer(beyond, rest, like):
-    """The same at a distance beyond 1; ``rest`` is what is left up to 2. It is 0 where either of them is."""
+    """The same at distance 1 + ``beyond``; ``rest`` is 1 - ``beyond``. It is 0 if either of them is."""
     return widened(-0.5, like) * beyond * (rest * rest)
 
 
 @kernel
 def no_sum(like):
-    """A sum, the least and the greatest value; to -0 the first addend is added unchanged."""
+    """An empty sum, minimum and maximum; -0 plus the first addend is the addend."""
     return widened(-0.0, like), widened(np.inf, like), widened(-np.inf, like)
 
 
 @kernel
 def added(found, value, weight, like):
-    """The same with one more value."""
+    """The same with one value added."""
     total, low, high = found
     value = widened(value, like)
     total += product(value, weight, like)
@@ -367,7 +367,7 @@ def added(found, value, weight, like):
 
 
 def product(value, weight, like):
-    """A weighed value; what has no weight may be NaN."""
+    """The weighted value; values with weight 0 may be NaN."""
     raise NotImplementedError
 
 
@@ -379,7 +379,7 @@ def _product(value, weight, like):
 
 
 def mean(found, taps, like):
-    """A sum; of floats by cubic convolution not far out of the range of its values."""
+    """The sum; with cubic convolution of floats, clipped to the widened range of its values."""
     raise NotImplementedError
 
 
@@ -400,7 +400,7 @@ def _mean(found, taps, like):
 
 
 def shares(src):
-    """Room for the shares of pixels, in the type that sums are made in."""
+    """Memory for fractional coordinates, in the accumulator type."""
     raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""Cubic convolution by Keys with a = -1/2 where a matrix says."""
+"""Keys' cubic convolution with a = -1/2 at coordinates by a matrix."""
 
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.warp.interpolation import interpolate_by_matrix

@@ -3,7 +3,7 @@
 #include "columns.cuh"
 #include "sampling.cuh"
 
-// Bilinear interpolation where a matrix says.
+// Bilinear interpolation at coordinates by a matrix.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256)
     warp_linear(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols, long long top,

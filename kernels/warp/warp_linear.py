@@ -1,4 +1,4 @@
-"""Bilinear interpolation where a matrix says."""
+"""Bilinear interpolation at coordinates by a matrix."""
 
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.warp.interpolation import interpolate_by_matrix

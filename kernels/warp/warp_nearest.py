@@ -1,4 +1,4 @@
-"""Nearest-neighbour interpolation where a matrix says."""
+"""Nearest-neighbour interpolation at coordinates by a matrix."""
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def find_parts(src, step, matrix, top, bottom, cols, mode, bounds):
 
 @kernel
 def pick_affine(src, pixels, target, matrix, row, first, count, parts, step, at, mode, fill_value):
-    """A run of output pixels by an affine matrix."""
+    """Fill a run of output pixels by an affine matrix."""
     begin, inside, leaving, end = parts
     before = at[count // 2]
     places = at[inside:leaving]
@@ -65,7 +65,7 @@ def pick_affine(src, pixels, target, matrix, row, first, count, parts, step, at,
 
 @kernel
 def pick_edge(src, target, begin, end, step, matrix, row, mode, fill_value):
-    """Samples that do not lie inside, by an affine matrix."""
+    """Fill samples that are not inside, by an affine matrix."""
     x_row = matrix[0, 1] * row + matrix[0, 2]
     y_row = matrix[1, 1] * row + matrix[1, 2]
     for col in range(begin, end):

@@ -3,10 +3,10 @@
 #include "numbers.cuh"
 
 constexpr int OUTSIDE = -2147483647 - 1;  // of the mask, as in watershed.py
-constexpr int NEVER = 2147483647;         // the length where no water comes, and a label that is not known yet
+constexpr int NEVER = 2147483647;         // the length of pixels without water, and a label that is not known yet
 constexpr int TILE = 32, LINES = 8, EACH = TILE / LINES;
 
-// What another block may be writing, read anew each time.
+// States that another block may be writing, reloaded each time.
 template <typename S>
 __device__ __forceinline__ S latest(const S* p) {
 #if defined(__CUDA_ARCH__)
@@ -27,7 +27,7 @@ __device__ __forceinline__ void publish(S* p, S value) {
 #endif
 }
 
-// The level of what no water reaches.
+// The level of pixels that no water reaches.
 template <typename T>
 __device__ __forceinline__ T highest() {
   if constexpr (Number<T>::whole)
@@ -36,7 +36,7 @@ __device__ __forceinline__ T highest() {
     return T(__uint_as_float(0x7f800000u));  // infinity
 }
 
-// Whether water can come to a pixel from others.
+// Whether water can reach a pixel from others.
 template <typename T>
 __device__ __forceinline__ bool is_free(T value, int marker) {
   return marker == 0 && !is_nan(value);
@@ -57,16 +57,17 @@ __device__ __forceinline__ void each_neighbour(long long row, long long x, long 
   }
 }
 
-// How a pixel's state is found: from the least of some neighbours' states, given as bits, and a parameter; without
-// neighbours it is the parameter, or what it is already if that is less.
+// The update of a pixel's state: from the minimum state of some neighbours, given as bits, and a parameter; without
+// neighbours it is the minimum of the parameter and its current state.
 template <typename S>
 struct Way {
   int from;
   S parameter;
 };
 
-// Lowers the states of tiles until nothing changes within any of them, a block to each. `way` finds a pixel's `Way`,
-// `passed` makes its state of the neighbours' least and the parameter; `changed` tells whether any state was lowered.
+// Lowers the states of tiles until nothing changes within any of them, one block per tile. `way` returns a pixel's
+// `Way`, `passed` computes its state from the neighbours' minimum and the parameter; `changed` is set if any state was
+// lowered.
 template <typename S, typename W, typename P>
 __device__ __forceinline__ void relax(S* state, long long rows, long long cols, long long step, long long* changed,
                                       W way, P passed) {
@@ -93,7 +94,7 @@ __device__ __forceinline__ void relax(S* state, long long rows, long long cols, 
       before[k] = next[k] = held[line + k * LINES + 1][lane + 1];
       ways[k] = row < rows && pixel < pixels ? way(row, pixel * step + channel) : Way<S>{0, before[k]};
     }
-    // No state depends on more pixels of a tile than there are.
+    // A state depends on at most all pixels of a tile.
     for (int turn = 0; turn <= TILE * TILE; ++turn) {
       bool lowered = false;
 #pragma unroll

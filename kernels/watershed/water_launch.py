@@ -1,10 +1,10 @@
-"""Launches of what relaxes tiles; see `water.cuh`."""
+"""Launches of kernels that relax tiles; see `water.cuh`."""
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 
 TILE = 32
 BLOCK = TILE, 8
-SWEEPS = 8  # until the host asks whether the last one has changed anything
+SWEEPS = 8  # between the host's checks whether the last one has changed anything
 
 
 def sweep(gpu, stem, dtype, state, step, changed, args):

@@ -3,8 +3,8 @@
 #include "columns.cuh"
 #include "water.cuh"
 
-// Where water begins: levels, lengths and labels of the markers; of other pixels the largest there are, until
-// `watershed_levels`, `watershed_lengths` and `watershed_labels` lower them.
+// Initialises levels, lengths and labels: those of the markers, and the maximum elsewhere, until `watershed_levels`,
+// `watershed_lengths` and `watershed_labels` lower them.
 template <typename T>
 __global__ void watershed(const T* src, long long rows, long long cols, int* labels, long long dst_rows,
                           long long dst_cols, long long top, long long bottom, const int* markers,

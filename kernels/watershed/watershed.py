@@ -1,8 +1,8 @@
 """Floods an image from markers in the order of `gpuimg.kernels.watershed`, a part for each channel.
 
-``dst`` takes the labels. Pixels wait in lists of about equal values [1], which ``lengths`` links; then, where these
-differ, in a heap; then, those of one value, in a queue. ``levels`` is for devices, and so are further steps:
-``waiting`` says that there are none.
+``dst`` receives the labels. Pixels wait in bucket lists of similar values [1], linked through ``lengths``; then, if the
+values of a list differ, in a heap; then, those of one value, in a queue. ``levels`` is for devices, as are the further
+steps: ``waiting`` says that there are none.
 
 .. [1] R. Barnes, C. Lehman, D. Mulla, "Priority-flood: an optimal depression-filling and watershed-labeling algorithm
    for digital elevation models", Computers & Geosciences 62, 2014, 117-127.
@@ -48,7 +48,7 @@ def flood(image, labels, markers, links, channel, step, connectivity, stop):
                 break
             level, queue, queued, heap, count = lowest(values, labels, markers, links, heads[each], queue, heap, count)
             heads[each] = NONE
-            if queued == 0:  # NaN, if the image changes meanwhile
+            if queued == 0:  # NaN, if the image changes concurrently
                 break
             if queued > 1:
                 queue[:queued].sort()
@@ -62,7 +62,7 @@ def flood(image, labels, markers, links, channel, step, connectivity, stop):
 
 @kernel
 def rise(image, labels, level, links, heads, scale, queue, queued, step, neighbours, stop):
-    """Flood all that water of one level reaches; the higher pixels around it wait. Returns the queue's memory."""
+    """Flood all pixels that water of one level reaches; higher pixels around them wait. Returns the queue's memory."""
     rows, width = image.shape
     values = image.ravel()
     first = 0
@@ -88,7 +88,7 @@ def rise(image, labels, level, links, heads, scale, queue, queued, step, neighbo
 
 @kernel
 def moves(width, step, connectivity):
-    """For each neighbour how far away its place is, its row, and its element in the row."""
+    """The offsets of each neighbour's place, row, and element in the row."""
     found, count = np.empty((4 * connectivity, 3), np.int64), 0
     for down in range(-1, 2):
         for along in range(-1, 2):
@@ -112,22 +112,22 @@ def added(memory, count, value):
 
 @kernel
 def wait(heads, links, place, value, scale):
-    """Put a pixel in front of the list of its value."""
+    """Prepend a pixel to the list of its value."""
     which = list_of(value, scale)
     links[place], heads[which] = heads[which], place
 
 
 @kernel
 def key_of(place, labels, markers):
-    """A number with the place in it, by which markers come first, then smaller labels."""
+    """A sort key that contains the place: markers come first, then smaller labels."""
     label = np.int64(labels[place]) + (1 << (LABEL_BITS - 1))
     return ((np.int64(markers[place] == 0) << LABEL_BITS) + label) << PLACE_BITS | np.int64(place)
 
 
 def lowest(values, labels, markers, links, place, queue, heap, count):
-    """Take the pixels of the lowest value out of a list and a heap of ``count``.
+    """Remove the pixels of the lowest value from a list and a heap of ``count``.
 
-    Returns the value, the queue with them, how many they are, the heap and its count.
+    Returns the value, the queue with them, their number, the heap and its count.
     """
 
 
@@ -162,7 +162,7 @@ def _lowest(values, labels, markers, links, place, queue, heap, count):
 
 
 def start(values, labels, markers, channel, step):
-    """Copy the markers, NaN being outside; returns half of the finite minimum and half of the finite range."""
+    """Copy the markers, with NaN as outside; returns half of the finite minimum and half of the finite range."""
 
 
 @overload(start)
@@ -179,7 +179,7 @@ def _start(values, labels, markers, channel, step):
     def start_real(values, labels, markers, channel, step):
         low, high = np.inf, -np.inf
         for place in range(channel, values.size, step):
-            value = np.float64(values[place]) / 2  # the range of what is halved is finite
+            value = np.float64(values[place]) / 2  # the range of halved values is finite
             labels[place] = markers[place] if value == value else OUTSIDE
             if np.isfinite(value):
                 low, high = min(low, value), max(high, value)
@@ -189,7 +189,7 @@ def _start(values, labels, markers, channel, step):
 
 
 def list_of(value, scale):
-    """The list in which a value waits: larger ones do not wait in lower lists."""
+    """The index of a value's list, which is monotonic in the value."""
 
 
 @overload(list_of)

@@ -2,8 +2,8 @@
 // instances: watershed_labels<T>
 #include "water.cuh"
 
-// Lowers the label of each pixel to the least of those of the neighbours that water comes from: those of the least level,
-// and among these of the least length. 0 where no water comes.
+// Lowers the label of each pixel to the minimum label of the neighbours that water comes from: those of the minimum
+// level, and among these of the minimum length. 0 where no water comes.
 template <typename T>
 __global__ void __launch_bounds__(256, 2) watershed_labels(int* labels, long long rows, long long cols, const int* markers,
                                                         long long marker_rows, long long marker_cols, const T* levels,

@@ -1,4 +1,4 @@
-"""Begins all channels at once; `gpuimg.kernels.watershed` says how it goes on."""
+"""Initialises all channels at once; see `gpuimg.kernels.watershed` for the further steps."""
 
 
 def launch(gpu, src, dst, top, bottom, markers, step, connectivity, levels, lengths, waiting):

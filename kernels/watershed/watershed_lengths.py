@@ -1,4 +1,4 @@
-"""The third step of a device; on a CPU `watershed` has done all."""
+"""The third step of a device; on a CPU `watershed` does everything."""
 
 from gpuimg.kernels.lib.borders import kernel
 

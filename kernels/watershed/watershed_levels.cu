@@ -2,7 +2,7 @@
 // instances: watershed_levels<T>
 #include "water.cuh"
 
-// Lowers the level of each pixel to the least of its neighbours', at least to its own value.
+// Lowers the level of each pixel to the minimum of its neighbours' levels, but not below its own value.
 template <typename T>
 __global__ void __launch_bounds__(256, 2) watershed_levels(T* levels, long long rows, long long cols, const T* image,
                                                         long long image_rows, long long image_cols, const int* markers,
