@@ -104,10 +104,8 @@ def run(
         made = tuple([new_result(source, each) for each in graph.results if isinstance(each, Value)])
     else:
         made = run_on(name, source, bound, on)
-    if key is not None and graph.quick and graph.quick[0] is not None and table_bytes(graph) <= SMALL_TABLES:
-        if len(_quick) >= QUICK_KEPT:
-            _quick.clear()
-        _quick[key] = _Quick(graph, *graph.quick[0])
+    if key is not None and array.size:
+        _prepare(key, name, bound, made)
     if graph.is_single:
         result = _handed(restore, graph.results[0], made[0])
         return result if outs is None else _moved(result, outs[0])
@@ -127,7 +125,22 @@ class _Quick(NamedTuple):
 
 QUICK_KEPT = 256
 SMALL_TABLES = 1 << 14  # bytes of the tables of a graph that is kept
-_quick: dict[Any, _Quick] = {}  # key: plan, parameters, shapes and dtypes of the images
+_quick: dict[Any, _Quick | None] = {}  # key: plan, parameters, shapes and dtypes of the images; None: run once
+
+
+def _prepare(key: Hashable, name: str, bound: Bound, made: tuple[Any, ...]) -> None:
+    """Prepare the native call of a graph that has been run a second time."""
+    graph = bound.graph
+    if key not in _quick:
+        if len(_quick) >= QUICK_KEPT:
+            _quick.clear()
+        _quick[key] = None
+    elif not graph.quick and is_alone(name, graph):
+        from gpuimg.backend.chain import native_call
+
+        graph.quick.append(native_call(bound, made))
+    if graph.quick and graph.quick[0] is not None and table_bytes(graph) <= SMALL_TABLES:
+        _quick[key] = _Quick(graph, *graph.quick[0])
 
 
 def _filled_at_once(

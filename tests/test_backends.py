@@ -38,7 +38,7 @@ def test_compiled_code_is_kept_on_disk_between_processes(tmp_path):
     code = """
     import numpy as np, gpuimg
     from gpuimg.backend import compiled
-    image = np.zeros((600, 600), np.uint8)
+    image = np.zeros((6000, 600), np.uint8)
     gpuimg.invert(image, backend="multicore")
     print(sum(entry._cache_hits for entry in compiled._alive), len(compiled._alive))
     """

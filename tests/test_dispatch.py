@@ -570,17 +570,17 @@ def test_plans_check_their_arguments():
         gpuimg.plan("blur", (10, 10), "uint8")
 
 
-MOST_CALLS = 17  # of Python functions, of which a filter of a small image takes most of its time
-MOST_CALLS_OUT = 24  # with ``out=``, which is checked
+MOST_CALLS = 4  # of Python functions, of which a filter of a small image takes most of its time
 
 
-@pytest.mark.parametrize(("out", "most"), [(None, MOST_CALLS), (np.empty((64, 64), bool), MOST_CALLS_OUT)])
-def test_a_call_of_a_filter_is_little_work_in_python(out, most):
+@pytest.mark.parametrize("out", [None, np.empty((64, 64), bool)])
+def test_a_call_of_a_filter_is_little_work_in_python(out):
     image = np.zeros((64, 64), np.uint8)
 
     def run():
         return gpuimg.threshold(image, 100, backend="single", out=out)
 
+    run()
     run()
     called = []
     outer = sys.getprofile()
@@ -589,4 +589,4 @@ def test_a_call_of_a_filter_is_little_work_in_python(out, most):
         run()
     finally:
         sys.setprofile(outer)
-    assert 0 < len(called) <= most, called
+    assert 0 < len(called) <= MOST_CALLS, called

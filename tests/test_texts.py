@@ -5,7 +5,7 @@ from inspect import signature
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import gpuimg
@@ -177,6 +177,7 @@ NUMBERS = st.integers(-(10**30), 10**30) | st.floats()
 
 
 @given(st.lists(NUMBERS, min_size=1, max_size=4), NUMBERS, st.booleans())
+@example([float("nan")], 0, False)  # also the name of a parameter
 def test_numbers_need_no_brackets(numbers, cval, is_named):
     written = write_step("median", {"size": tuple(numbers), "cval": cval})
     bare = ",".join(map(repr, numbers)).replace("e+", "e")

@@ -211,8 +211,12 @@ class Stack:
         return self._inputs.index(root_of(value))
 
 
-def quick_chain(bound: Bound, made: tuple[Any, ...]) -> Quick | None:
-    """Return the native call of a graph that is one chain, for images like these and results like ``made``."""
+def native_call(bound: Bound, made: tuple[Any, ...]) -> Quick | None:
+    """Return the native call of a graph that has been run, for images like these and results like ``made``."""
+    return quick_call(bound.graph) if bound.graph.direct else _quick_chain(bound, made)
+
+
+def _quick_chain(bound: Bound, made: tuple[Any, ...]) -> Quick | None:
     graph = bound.graph
     group = only_group(graph)
     if group is None or len(group.nodes) < 2 or not is_short(graph, group.nodes):  # type: ignore[arg-type]
@@ -257,8 +261,6 @@ class InProcess(CpuBackend):
             made = super().run(bound, outs)
             if not graph.direct and graph.only is not None and graph.only.effort < LONG_WORK:
                 graph.direct.extend(direct_calls(graph))
-            if not graph.quick:
-                graph.quick.append(quick_call(graph) if graph.direct else quick_chain(bound, made))
             return made
         # The walk for a single node that nobody watches.
         direct = graph.direct[0]

@@ -34,6 +34,7 @@ FOOTPRINTS = {"disk": disk, "square": square, "diamond": diamond}
 CLOSING = {"(": ")", "[": "]"}
 CONSTANTS = {"None": None, "True": True, "False": False, "nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 TOKEN = re.compile(r"""('(?:[^'\\\0]|\\[^\0])*'|"(?:[^"\\\0]|\\[^\0])*"|[()\[\],=]|[^\s()\[\],='"\0]+)\s*""")
+NUMBER_WORDS = (["nan"], ["inf"])  # also where a parameter has that name
 WRITTEN_NUMBER = re.compile(r"[-+]?(0[xX][\da-fA-F_]*|0[oObB][\d_]*|[\d_]*(\.[\d_]*)?([eE][-+]?[\d_]*)?)", re.ASCII)
 # Annotations, with bars between several.
 TAKES_ONE = {"int", "float", "bool", "None", "ImageLike", "Order", "GridOrder"}
@@ -196,13 +197,13 @@ def _takes_one(parameter: inspect.Parameter) -> bool:
 
 def _is_alone(piece: list[str], known: Mapping[str, inspect.Parameter]) -> bool:
     """Return whether a piece is a value without a name."""
-    if not piece or "=" in piece or piece[0] in known:
+    if not piece or "=" in piece or (piece[0] in known and piece not in NUMBER_WORDS):
         return False
     return len(piece) == 1 or piece[0] in CLOSING or piece[0] in FOOTPRINTS
 
 
 def _is_number(piece: list[str]) -> bool:
-    if len(piece) != 1 or (piece[0].isidentifier() and piece[0] not in ("nan", "inf")):
+    if len(piece) != 1 or (piece[0].isidentifier() and piece not in NUMBER_WORDS):
         return False
     try:
         return isinstance(_value(piece), int | float)
