@@ -16,6 +16,7 @@ from numpy import empty, ndarray
 
 from gpuimg import dispatch
 from gpuimg.backend.base import Backend
+from gpuimg.backend.native import is_ready
 from gpuimg.backend.walk import Bound, Outs, bound_to
 from gpuimg.choosing import is_alone, log, run_on
 from gpuimg.images import Source, check_out, contiguous, copied_to, device_of, given_shape, lies_on_device
@@ -135,7 +136,7 @@ def _prepare(key: Hashable, name: str, bound: Bound, made: tuple[Any, ...]) -> N
         if len(_quick) >= QUICK_KEPT:
             _quick.clear()
         _quick[key] = None
-    elif not graph.quick and is_alone(name, graph):
+    elif not graph.quick and is_alone(name, graph) and is_ready():
         from gpuimg.backend.chain import native_call
 
         graph.quick.append(native_call(bound, made))

@@ -244,6 +244,14 @@ def made(task: tuple[str, ...], name: str, build: Callable[[], T]) -> T:
         _in_place = None
 
 
+def begin(task: tuple[str, ...], name: str, build: Callable[[], T]) -> None:
+    """Compile or load in the background what no call waits for; at once if this is the program's only thread."""
+    if threading.active_count() == 1:
+        made(task, name, build)
+    else:
+        compilers.begin(task, partial(_made_elsewhere, task, name, build))
+
+
 def _made_elsewhere(task: tuple[str, ...], name: str, build: Callable[[], T]) -> T:
     from gpuimg.backend import jit  # imports Numba
 

@@ -74,7 +74,7 @@ class Compilers:
         Stopped work ends at once, but the thread goes on: work is often restarted with other parameters and the same
         code, which would never be ready if each stop discarded it.
         """
-        making = self._begin(task, make)
+        making = self.begin(task, make)
         if making is None:
             return make()
         try:
@@ -84,8 +84,8 @@ class Compilers:
         finally:
             del making  # an error in it holds this frame
 
-    def _begin(self, task: tuple[str, ...], make: Callable[[], T]) -> Future[T] | None:
-        """Start a thread unless there is one for this task; None if no thread can be started."""
+    def begin(self, task: tuple[str, ...], make: Callable[[], T]) -> Future[T] | None:
+        """Run ``make`` in a background thread, unless one runs for this task; None if no thread can be started."""
         with self._changed:
             making: Future[T] | None = self._makings.get(task)
             if making is None and not self._is_closed:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gpuimg import kernels
-from gpuimg.backend.compiled import made
+from gpuimg.backend.compiled import begin
 from gpuimg.backend.compiling import compilers
 from gpuimg.stopping import UNSET
 
@@ -76,7 +76,8 @@ class _MethodDef(ctypes.Structure):
     )
 
 
-_alive: list[Any] = []  # kept alive for functions; concurrent threads each create their own
+_compiled: list[Any] = []  # `_call_entry`
+_methods: list[_MethodDef] = []  # kept alive for functions; concurrent threads each create their own
 
 
 @cache
@@ -95,16 +96,22 @@ def compile_call() -> Any:
     name = _call_entry.__name__
     with jit.alone_with(name, compilers.look):
         compiled = jit.cfunc(jit.named(_call_entry, name, names))
-    _alive.append(compiled)
+    _compiled.append(compiled)
     return compiled
+
+
+def is_ready() -> bool:
+    """Whether `_call_entry` is compiled; if it is not, that is begun, without delaying calls that can do without it."""
+    if not _compiled and is_usable():
+        begin((_call_entry.__name__,), _call_entry.__name__, compile_call)
+    return bool(_compiled)
 
 
 @cache
 def _method() -> _MethodDef:
     """Return the method definition that Python calls."""
-    compiled = made((_call_entry.__name__,), _call_entry.__name__, compile_call)
-    method = _MethodDef(b"fill", compiled.address, METH_FASTCALL, None)
-    _alive.append(method)
+    method = _MethodDef(b"fill", _compiled[0].address, METH_FASTCALL, None)
+    _methods.append(method)
     return method
 
 
@@ -150,11 +157,11 @@ def function_of(
     Returns
     -------
     A function of the result's array and the images, which must be C-contiguous and have these sizes; it does not check
-    them. It returns what the code returns, or `OVERLAP`. None if such a function cannot be made.
+    them. It returns what the code returns, or `OVERLAP`. None if there are too many words. `is_ready` comes first.
     """
     words = np.frombuffer(content, np.int64).copy()
     words[0] = UNSET
-    if not is_usable() or words.size > MOST_WORDS:
+    if words.size > MOST_WORDS:
         return None
     header = np.zeros(HEADER, np.int64)
     header[[ENTRY, BOTTOM, ARRAYS, USES, WORDS]] = entry, bottom, len(sizes), len(uses), words.size
