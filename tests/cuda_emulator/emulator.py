@@ -203,9 +203,16 @@ def emulated(limit: int | None = None, **options: Any) -> Iterator[EmulatedGpu]:
     backend.unusable()  # the probe runs before memory is short
     gpu.limit, gpu.peak = limit, 0
     gpu.launches.clear()
+    with as_cuda(backend):
+        yield gpu
+
+
+@contextlib.contextmanager
+def as_cuda(backend: Cuda) -> Iterator[None]:
+    """A context in which this is gpuimg's backend "cuda"."""
     real = choosing.backend_named
     choosing.backend_named = lambda name: backend if name == "cuda" else real(name)
     try:
-        yield gpu
+        yield
     finally:
         choosing.backend_named = real

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import gpuimg
-from gpuimg import choosing
 from gpuimg.backend.cuda import Cuda
-from tests.cuda_emulator.emulator import EmulatedGpu
+from tests.cuda_emulator.emulator import EmulatedGpu, as_cuda
 from tests.cuda_emulator.execute import Block, Launch, Memory
 from tests.cuda_emulator.sass import Code
 
@@ -53,13 +52,8 @@ class Recorded(Cuda):
 def recording() -> Iterator[RecordingGpu]:
     """A context in which the backend "cuda" records its launches."""
     gpu = RecordingGpu()
-    backend = Recorded(gpu)
-    real = choosing.backend_named
-    choosing.backend_named = lambda name: backend if name == "cuda" else real(name)
-    try:
+    with as_cuda(Recorded(gpu)):
         yield gpu
-    finally:
-        choosing.backend_named = real
 
 
 class Case(NamedTuple):
