@@ -231,6 +231,59 @@ def test_short_calls_at_once(called, monkeypatch):
     assert seen == 2 * len(IMAGES) * [True]
 
 
+CHAINS = {
+    "black_tophat": {"footprint": 5},
+    "closing": {"footprint": 3},
+    "difference_of_gaussians": {"low_sigma": 1},
+    "morphological_gradient": {"footprint": 3},
+    "opening": {"footprint": np.ones((3, 5), bool)},
+    "threshold_local": {"block_size": 5},
+    "unsharp_mask": {},
+    "white_tophat": {"footprint": 9},
+}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("called", sorted(CHAINS))
+def test_chains_at_once(called, dtype, monkeypatch):
+    function = partial(getattr(gpuimg, called), **CHAINS[called], backend="single")
+    images = [image.astype(dtype) for image in IMAGES]
+    with stopping.interrupted_by(stopping.Watch()):
+        expected = [function(image) for image in images]
+    function(images[0])
+    function(images[0])
+    seen = calls_at_once(monkeypatch)
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(5):
+            for result, each in zip(threads.map(function, images), expected, strict=True):
+                np.testing.assert_array_equal(result, each, strict=True)
+    memory = np.empty(2 * images[0].size, dtype)
+    memory[: images[0].size] = images[1].ravel()
+    image = memory[: images[0].size].reshape(SHAPE)
+    if expected[1].dtype == dtype:  # the result overlaps the image
+        out = memory[99 : 99 + image.size].reshape(SHAPE)
+        np.testing.assert_array_equal(function(image, out=out), expected[1])
+        assert seen.pop() is False
+    assert seen == 5 * len(images) * [True]
+
+
+@pytest.mark.parametrize("called", sorted(gpuimg.FILTERS))
+def test_repeated_calls_compute_the_same_as_those_that_can_be_stopped(called):
+    entry = gpuimg.FILTERS[called]
+    shape = (*SHAPE, 3) if entry.color else SHAPE
+    for dtype in {entry.dtypes[0], entry.dtypes[-1]}:
+        images = [np.random.default_rng(number).integers(0, 200, shape) for number in range(4)]
+        for example in entry.examples:
+            for each in images:
+                image = each > 100 if dtype.kind == "b" else each.astype(dtype)
+                given = arguments(example, image)
+                with stopping.interrupted_by(stopping.Watch()):
+                    expected = entry.function(image, **given, backend="single")
+                found = entry.function(image, **given, backend="single")
+                for one, other in zip(parts(found), parts(expected), strict=True):
+                    np.testing.assert_array_equal(one, other, strict=True)
+
+
 @pytest.mark.parametrize("shift", [-9, 0, 9])
 def test_a_result_in_the_memory_of_the_image(shift, monkeypatch):
     memory = np.empty(IMAGES[0].size + 20, np.uint8)
@@ -261,6 +314,7 @@ def test_a_result_behind_the_image_and_before_it(monkeypatch):
 )
 def test_memory_that_does_not_fit_a_short_call(out):
     gpuimg.invert(IMAGES[0], backend="single")
+    gpuimg.invert(IMAGES[0], backend="single")
     with pytest.raises((TypeError, ValueError), match=r"^out must"):
         gpuimg.invert(IMAGES[0], backend="single", out=out)
 
@@ -289,9 +343,11 @@ def test_other_orders_of_bytes_between_short_calls():
 
 def test_arguments_are_checked_before_short_calls():
     gpuimg.invert(IMAGES[0], backend="single")
+    gpuimg.invert(IMAGES[0], backend="single")
     for wrong in ({"alpha": 0}, {"backend": "none"}, {"axes": "XYZ"}):
         with pytest.raises((TypeError, ValueError)):
             gpuimg.invert(IMAGES[0], **{"backend": "single", **wrong})
+    gpuimg.rot90(IMAGES[0], 1, backend="single")
     gpuimg.rot90(IMAGES[0], 1, backend="single")
     with pytest.raises(TypeError, match="k must be a whole number"):
         gpuimg.rot90(IMAGES[0], True, backend="single")
@@ -314,6 +370,7 @@ def test_short_work_for_all_cores_is_done_by_one_thread_where_that_is_faster(thr
 
 def test_the_arrays_of_a_call_are_let_go_of():
     image = IMAGES[0][:19, :31].copy()
+    gpuimg.invert(image, backend="single")
     gpuimg.invert(image, backend="single")
     ended = weakref.ref(gpuimg.invert(image, backend="single"))
     assert ended() is None
