@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from contextvars import ContextVar
 from functools import partial
 from itertools import combinations
@@ -23,7 +23,7 @@ from gpuimg.images import Source, check_out, contiguous, copied_to, device_of, g
 from gpuimg.kernels import DONE
 from gpuimg.memory import copy_pixels, new_array
 from gpuimg.plans.alpha import with_alpha
-from gpuimg.plans.graph import AnyValue, Graph, Plan, graph_of, table_bytes
+from gpuimg.plans.graph import AnyValue, Graph, Plan, graph_of, negative_zeros
 from gpuimg.plans.value import Small, Value
 from gpuimg.stopping import local
 from gpuimg.typing import Backend as BackendName
@@ -74,7 +74,7 @@ def run(
     array, restore, on_device, axes, has_alpha = source
     key = None
     if local.stopper is None and restore is None and axes is None and not (has_alpha or on_device or tables):
-        key = plan, array.shape, array.dtype, parameters
+        key = plan, array.shape, array.dtype, parameters, negative_zeros(parameters)
         if others:
             key = (*key, *[(each.shape, each.dtype) for each in others])
         quick = _quick.get(key)
@@ -106,7 +106,7 @@ def run(
     else:
         made = run_on(name, source, bound, on)
     if key is not None and array.size:
-        _prepare(key, name, bound, made)
+        _prepare(key, name, graph)
     if graph.is_single:
         result = _handed(restore, graph.results[0], made[0])
         return result if outs is None else _moved(result, outs[0])
@@ -125,23 +125,39 @@ class _Quick(NamedTuple):
 
 
 QUICK_KEPT = 256
-SMALL_TABLES = 1 << 14  # bytes of the tables of a graph that is kept
+SMALL_KEY = 1 << 12  # bytes of footprints and weights among the parameters of a graph that is kept
 _quick: dict[Any, _Quick | None] = {}  # key: plan, parameters, shapes and dtypes of the images; None: run once
 
 
-def _prepare(key: Hashable, name: str, bound: Bound, made: tuple[Any, ...]) -> None:
+def _prepare(key: tuple[Any, ...], name: str, graph: Graph) -> None:
     """Prepare the native call of a graph that has been run a second time."""
-    graph = bound.graph
+    if not graph.quick:
+        from gpuimg.backend.calls import is_short
+
+        if not is_short(graph) or _key_bytes(key) > SMALL_KEY:
+            graph.quick.append(None)
+    if graph.quick and graph.quick[0] is None:
+        return
     if key not in _quick:
-        if len(_quick) >= QUICK_KEPT:
-            _quick.clear()
+        _evict()
         _quick[key] = None
     elif not graph.quick and is_alone(name, graph) and is_ready():
         from gpuimg.backend.chain import native_call
 
-        graph.quick.append(native_call(bound, made))
-    if graph.quick and graph.quick[0] is not None and table_bytes(graph) <= SMALL_TABLES:
+        graph.quick.append(native_call(graph))
+    if graph.quick and graph.quick[0] is not None:
         _quick[key] = _Quick(graph, *graph.quick[0])
+
+
+def _key_bytes(key: tuple[Any, ...]) -> int:
+    return sum([_key_bytes(each) if isinstance(each, tuple) else len(each) for each in key if hasattr(each, "__len__")])
+
+
+def _evict() -> None:
+    """Make room for a native call; the oldest goes first."""
+    while len(_quick) >= QUICK_KEPT:
+        with suppress(KeyError, RuntimeError, StopIteration):  # other threads change it too
+            del _quick[next(iter(_quick))]
 
 
 def _filled_at_once(
@@ -175,7 +191,7 @@ def at_once(
     """
     if type(image) is not ndarray:
         return None
-    quick = _quick.get((plan, image.shape, image.dtype, parameters))
+    quick = _quick.get((plan, image.shape, image.dtype, parameters, ()))
     flags = image.flags
     if quick is None or local.stopper is not None or not (flags.c_contiguous and flags.aligned):
         return None

@@ -281,3 +281,34 @@ def test_a_repeated_frame_is_not_copied():
     wide = gpuimg.images.accept_broadcast("other", dark, source)
     assert wide.shape == frames.shape
     assert np.shares_memory(wide, dark)
+
+
+MANY_CHANNELS = {
+    "convolve": {"weights": np.full((3, 1), 1 / 3)},
+    "dilation": {"footprint": np.ones((9, 1), bool)},
+    "erosion": {"footprint": np.array([[1], [0], [1]], bool)},
+    "gaussian": {"sigma": (9, 0)},
+    "integral_image": {},
+    "laplace": {},
+    "maximum": {"size": (101, 1)},
+    "median": {"size": (3, 1)},
+    "minimum": {"size": (101, 1)},
+    "percentile": {"percentile": 30, "size": (5, 1)},
+    "sobel": {},
+    "threshold_niblack": {"window_size": (9, 1)},
+    "uniform": {"size": (101, 1)},
+    "unsharp_mask": {"radius": (5, 0)},
+}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("name", sorted(MANY_CHANNELS))
+def test_more_channels_than_a_piece_of_a_row_has_elements(name, dtype):
+    image = np.random.default_rng(2).integers(0, 200, (60, 2, 6001)).astype(dtype)
+    if name == "erosion":
+        image = image > 100
+    function = FILTERS[name].function
+    result = function(image, **MANY_CHANNELS[name], axes="YXC", backend="single")
+    for channel in (0, 1023, 6000):
+        plain = np.ascontiguousarray(image[..., channel])
+        np.testing.assert_array_equal(result[..., channel], function(plain, **MANY_CHANNELS[name], backend="single"))

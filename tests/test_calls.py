@@ -12,6 +12,7 @@ import pytest
 import gpuimg
 from gpuimg import choosing, stopping
 from gpuimg import run as running
+from gpuimg.backend import native
 from gpuimg.backend.calls import FLAG, slots_for
 from gpuimg.backend.single import Single
 from gpuimg.backend.walk import Bound
@@ -368,12 +369,51 @@ def test_short_work_for_all_cores_is_done_by_one_thread_where_that_is_faster(thr
     assert choosing.is_alone("multicore", graph) is (most > 0)
 
 
-def test_the_arrays_of_a_call_are_let_go_of():
-    image = IMAGES[0][:19, :31].copy()
-    gpuimg.invert(image, backend="single")
-    gpuimg.invert(image, backend="single")
-    ended = weakref.ref(gpuimg.invert(image, backend="single"))
-    assert ended() is None
+@pytest.mark.parametrize(("called", "params"), [("invert", {}), ("opening", {"footprint": 3}), ("gaussian", {})])
+def test_the_arrays_of_a_call_are_let_go_of(called, params):
+    function = partial(getattr(gpuimg, called), **params, backend="single")
+    for _ in range(4):
+        image = IMAGES[0][:19, :31].copy()
+        result = function(image)
+        ended = weakref.ref(image), weakref.ref(result)
+        del image, result
+        assert [each() for each in ended] == [None, None]
+
+
+def test_short_calls_do_without_native_code_that_cannot_be_compiled(monkeypatch):
+    def broken():
+        raise ValueError("no such intrinsic")
+
+    monkeypatch.setattr(native, "_compiled", [])
+    monkeypatch.setattr(native, "_failed", False)
+    monkeypatch.setattr(native, "compile_call", broken)
+    seen = calls_at_once(monkeypatch)
+    for number in range(8):
+        np.testing.assert_array_equal(gpuimg.flip(IMAGES[number][:23], 0, backend="single"), IMAGES[number][22::-1])
+    assert native._failed
+    assert not any(seen)
+
+
+def test_few_native_calls_are_kept_and_no_large_parameters(monkeypatch):
+    monkeypatch.setattr(running, "_quick", {})
+    for width in range(5, running.QUICK_KEPT + 40):
+        gpuimg.invert(np.zeros((3, width), np.uint8), backend="single")
+    assert len(running._quick) == running.QUICK_KEPT
+    before = list(running._quick)
+    weights = np.random.default_rng(0).random((99, 99))
+    for _ in range(3):
+        gpuimg.convolve(IMAGES[0], weights / weights.sum(), backend="single")
+    assert list(running._quick) == before
+
+
+@pytest.mark.parametrize("first", [0.0, -0.0])
+def test_zeros_of_both_signs_are_two_parameters(first):
+    graph_of.cache_clear()
+    image = np.array([[1, -2], [4, -8]], np.float32)
+    for zero in (first, -first, first, -first, first, -first):
+        with np.errstate(divide="ignore"):
+            expected = image / np.float32(zero)
+        np.testing.assert_array_equal(gpuimg.divide(image, zero, backend="single"), expected)
 
 
 def test_an_interrupt_within_a_watch_and_after_it():

@@ -30,7 +30,7 @@ from gpuimg.backend.compiled import (
 from gpuimg.backend.native import function_of
 from gpuimg.backend.walk import Lookup, Outs, flat
 from gpuimg.memory import SMALLEST, new_array
-from gpuimg.plans.graph import Graph
+from gpuimg.plans.graph import Graph, only_group, table_bytes
 from gpuimg.plans.nodes import Node, Output
 from gpuimg.plans.value import Small, Value
 from gpuimg.stopping import UNSET, local
@@ -42,6 +42,7 @@ _c_char = ctypes.c_char.from_buffer
 _addressof = ctypes.addressof
 # Elements times work, about 10 microseconds; for less, releasing and retaking the GIL takes longer than the work.
 RELEASED_FROM = 1 << 14
+SMALL_TABLES = 1 << 14  # bytes of a graph with a native call
 LONGEST_QUICK = 1 << 24  # elements times work, about 10 milliseconds: signal handlers run after such a call
 Form: TypeAlias = "type | tuple[np.dtype[Any], int]"  # of a number; dtype and ndim of an array
 
@@ -129,7 +130,8 @@ def direct_calls(graph: Graph) -> list[Direct]:
     node = graph.only
     if node is None or not node.calls:
         return []
-    (call,), places = node.calls, dict(graph.read)
+    call: Call = node.calls[0]  # another thread may be adding its own
+    places = dict(graph.read)
     others = tuple([places[value] for _, value in call.images])
     varying = tuple([places[small] for _, small, _ in call.varying])
     memory = tuple([_memory(*spec) for spec in graph.made_as])
@@ -152,12 +154,18 @@ class Quick(NamedTuple):
     held: Any = None
 
 
-def is_short(graph: Graph, nodes: Sequence[Node]) -> bool:
-    """Whether these nodes of a graph may run as one native call: of a single image, and too short to be measured."""
-    if not graph.is_single or not all(isinstance(each, Value) for each in (*graph.inputs, *graph.results)):
+def is_short(graph: Graph) -> bool:
+    """Whether a graph may be one native call: from images to one image, with small tables, too short to be measured."""
+    group = only_group(graph)
+    members = (graph.only,) if graph.only is not None else () if group is None else group.nodes
+    nodes = [node for node in members if isinstance(node, Node)]
+    if not nodes or len(nodes) < len(members) or not graph.is_single or table_bytes(graph) > SMALL_TABLES:
+        return False
+    if not all(isinstance(each, Value) for each in (*graph.inputs, *graph.results)):
         return False
     elements = [math.prod(node.image.shape) + math.prod(node.shape) for node in nodes]
-    return max(elements) <= WORTH_LEARNING and sum([node.effort for node in nodes]) <= LONGEST_QUICK
+    effort = sum([node.effort for node in nodes])
+    return min(elements) > 0 and max(elements) <= WORTH_LEARNING and effort <= LONGEST_QUICK
 
 
 def quick_of(
@@ -179,8 +187,8 @@ def quick_of(
 def quick_call(graph: Graph) -> Quick | None:
     """Return the native call of a graph of one node, if only images vary between calls."""
     node: Node = graph.only  # type: ignore[assignment]
-    (call,) = node.calls
-    if call.varying or call.outputs or not is_short(graph, (node,)):
+    call: Call = node.calls[0]
+    if call.varying or call.outputs:
         return None
     places = dict(graph.read)
     uses = [(0, RESULT), (1 + places[node.image], IMAGE)]

@@ -25,7 +25,6 @@ from gpuimg.backend.calls import (
     Quick,
     call_of,
     direct_calls,
-    is_short,
     quick_call,
     quick_of,
     slots_for,
@@ -45,7 +44,7 @@ from gpuimg.backend.compiled import (
 from gpuimg.backend.walk import Bound, Lookup, Outs, as_dtype, flat
 from gpuimg.kernels import FLAG_BYTES
 from gpuimg.machine import figures
-from gpuimg.plans.graph import AnyValue, Group, only_group, root_of
+from gpuimg.plans.graph import AnyValue, Graph, Group, only_group, root_of
 from gpuimg.plans.nodes import Fold, Node, Output, View
 from gpuimg.plans.value import Small, Value
 from gpuimg.stopping import local
@@ -211,17 +210,21 @@ class Stack:
         return self._inputs.index(root_of(value))
 
 
-def native_call(bound: Bound, made: tuple[Any, ...]) -> Quick | None:
-    """Return the native call of a graph that has been run, for images like these and results like ``made``."""
-    return quick_call(bound.graph) if bound.graph.direct else _quick_chain(bound, made)
+def native_call(graph: Graph) -> Quick | None:
+    """Return the native call of a short graph that has been run."""
+    return quick_call(graph) if graph.direct else _quick_chain(graph)
 
 
-def _quick_chain(bound: Bound, made: tuple[Any, ...]) -> Quick | None:
-    graph = bound.graph
+def _outlines(values: tuple[AnyValue, ...]) -> tuple[Array, ...]:
+    return tuple([outline(each.shape, each.dtype) for each in values if isinstance(each, Value)])
+
+
+def _quick_chain(graph: Graph) -> Quick | None:
     group = only_group(graph)
-    if group is None or len(group.nodes) < 2 or not is_short(graph, group.nodes):  # type: ignore[arg-type]
+    if group is None or len(group.nodes) < 2:
         return None
-    stack = Stack(group, [bound], [made])
+    # No caller's arrays: they would be kept alive.
+    stack = Stack(group, [Bound(graph, _outlines(graph.inputs))], [_outlines(graph.results)])
     stages = stages_of(stack.nodes, stack.value_of, stack.results)
     places = stack.uses(stages)
     table = np.array([(stage, slot, 0) for stage, slot, _ in places], np.int64).T
@@ -269,7 +272,7 @@ class InProcess(CpuBackend):
             made = direct.results(outs)
         else:
             made = (memory[0](),) if len(memory) == 1 else tuple(map(called, memory))
-        (call,), src = node.calls, arrays[image]
+        call, src = node.calls[0], arrays[image]
         more = [arrays[place] for place in others] if others else ()
         numbers = [arrays[place] for place in varying] if varying else ()
         slots = slots_for(call, src, more, numbers, made)

@@ -7,6 +7,7 @@ objects but the returned number, and its slots are on the stack: several threads
 from __future__ import annotations
 
 import ctypes
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -18,6 +19,8 @@ from gpuimg import kernels
 from gpuimg.backend.compiled import begin
 from gpuimg.backend.compiling import compilers
 from gpuimg.stopping import UNSET
+
+log = logging.getLogger("gpuimg")
 
 MOST_WORDS = 96  # of a call's slots
 OVERLAP = 2  # returned without any work if an image overlaps the result
@@ -100,11 +103,31 @@ def compile_call() -> Any:
     return compiled
 
 
+_failed = False
+
+
 def is_ready() -> bool:
     """Whether `_call_entry` is compiled; if it is not, that is begun, without delaying calls that can do without it."""
-    if not _compiled and is_usable():
-        begin((_call_entry.__name__,), _call_entry.__name__, compile_call)
+    if not _compiled and not _failed and is_usable():
+        try:
+            begin((_call_entry.__name__,), _call_entry.__name__, _compile_or_give_up)
+        except Exception as error:
+            _give_up(error)
     return bool(_compiled)
+
+
+def _compile_or_give_up() -> None:
+    try:
+        compile_call()
+    except Exception as error:
+        _give_up(error)
+
+
+def _give_up(error: Exception) -> None:
+    """Do without native calls: they only save time."""
+    global _failed
+    _failed = True
+    log.info("short calls take longer, without native code: %s", error)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
@@ -100,14 +101,32 @@ def table_bytes(graph: Graph) -> int:
     return total
 
 
-@kept(GRAPHS_KEPT, table_bytes)
 def graph_of(plan: Plan, specs: tuple[Spec, ...], tables: int, parameters: tuple[Hashable, ...]) -> Graph:
     """Return the graph of a plan for images of these shapes and dtypes, a number of tables, and parameters."""
+    return _graph_of(plan, specs, tables, parameters, negative_zeros(parameters))
+
+
+def negative_zeros(parameters: tuple[Hashable, ...]) -> tuple[int, ...]:
+    """Return the indices of parameters that are -0.0: dictionaries take it for 0.0, but quotients differ."""
+    found: tuple[int, ...] = ()
+    for index, each in enumerate(parameters):
+        if each.__class__ is float and each == 0.0 and math.copysign(1.0, each) < 0:
+            found = (*found, index)
+    return found
+
+
+@kept(GRAPHS_KEPT, table_bytes)
+def _graph_of(
+    plan: Plan, specs: tuple[Spec, ...], tables: int, parameters: tuple[Hashable, ...], _zeros: tuple[int, ...]
+) -> Graph:
     inputs: tuple[AnyValue, ...] = (
         *[Value(shape, _plain(dtype)) for shape, dtype in specs],
         *[Small(index=index) for index in range(tables)],
     )
     return made_graph(inputs, plan(*inputs, *map(_plain, parameters)))
+
+
+graph_of.cache_clear = _graph_of.cache_clear  # type: ignore[attr-defined]
 
 
 def _plain(given: Any) -> Any:

@@ -56,7 +56,7 @@ def fill_few(src, dst, top, bottom, stop, step, mode, cval, above, below, left, 
 def fill_many(src, dst, top, bottom, stop, step, mode, cval, above, below, left, right, flip):
     cols = src.shape[1] // step
     affordable = SCRATCH_BYTES // ((above + below + 1) * src.itemsize * step)
-    pixels = min(cols, max(affordable, 4 * (left + right), 1024 // step))
+    pixels = min(cols, max(affordable, 4 * (left + right), 1024 // step, 1))
     window = np.empty((above + below + 1, pixels * step), src.dtype)
     best = np.empty(pixels * step, src.dtype)
     lines = np.empty((2, (pixels + left + right) * step), src.dtype)

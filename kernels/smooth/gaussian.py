@@ -92,7 +92,7 @@ def _convolver(can_turn):
         turned = can_turn and bottom - top >= side and width >= side
         at_once = min(side if turned else ROWS_AT_ONCE, bottom - top)
         held = (2 * r0 + at_once) * src.itemsize + at_once * down.itemsize
-        longest = max(width if held * width < WHOLE_BYTES else STRIP_BYTES // held, 4 * halo, MIN_STRIP)
+        longest = max(width if held * width < WHOLE_BYTES else STRIP_BYTES // held, 4 * halo, MIN_STRIP, step)
         strips = (width // step + longest // step - 1) // (longest // step)
         length = (width // step + strips - 1) // strips * step
         lines = np.empty((at_once, length + 2 * halo), down.dtype)

@@ -96,7 +96,7 @@ def select_by_ranks(src, dst, top, bottom, stop, step, mode, cval, n0, n1, rank)
     by_rows = n1 < n0  # moving along the longer side changes fewer values
     high, wide = even_part(bottom - top, max(TILE, n0 // 2)), even_part(cols, max(TILE, n1 // 2))
     most = (high + n0 - 1) * (wide + n1 - 1)
-    room = max(most, ROWS * (wide + n1 - 1))
+    room = max(most, ROWS * (wide + n1 - 1)) + 2 * WORD // 4  # a vector of members may reach beyond the last value
     by_buckets = isinstance(rank, int) and max(high + n0, wide + n1) <= FARTHEST + 1
     line = np.empty((wide + n1 - 1) * step, src.dtype)
     values = np.empty(most, src.dtype)

@@ -288,7 +288,7 @@ def fill_floats(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
     for level in range(levels, 0, -1):
         held += (n0 >> level) + 2
     affordable = SCRATCH_BYTES // (max(held, 1) * src.itemsize * step)
-    pixels = min(cols, max(affordable, 4 * (n1 - 1), PIECE // step))
+    pixels = min(cols, max(affordable, 4 * (n1 - 1), PIECE // step, 1))
     length = (pixels + n1 - 1) * step
     zero = src.dtype.type(0)
     rings, line = np.empty((max(held, 1), length), src.dtype), np.empty(length, src.dtype)
