@@ -141,7 +141,7 @@ def _prepare(key: tuple[Any, ...], name: str, graph: Graph) -> None:
     if key not in _quick:
         _evict()
         _quick[key] = None
-    elif not graph.quick and is_alone(name, graph) and is_ready():
+    elif not graph.quick and (graph.direct or graph.only is None) and is_alone(name, graph) and is_ready():
         from gpuimg.backend.chain import native_call
 
         graph.quick.append(native_call(graph))
