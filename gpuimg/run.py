@@ -223,7 +223,7 @@ def _checked_outs(out: Any, source: Source, graph: Graph) -> tuple[Any, ...]:
     if len(outs) > 1:
         hosts = [each for each in outs if isinstance(each, np.ndarray)]
         if any(np.may_share_memory(*both) for both in combinations(hosts, 2)):
-            raise ValueError("out must be arrays that do not overlap, got overlapping ones")
+            raise ValueError("out must be arrays that do not overlap, got two that overlap")
     return outs
 
 

@@ -31,6 +31,7 @@ import numpy as np, gpuimg
 from gpuimg import caching
 from gpuimg.backend import compiled, jit, jit_fast
 from gpuimg.plans.graph import graph_of
+from gpuimg.run import _quick
 image = np.arange(600, dtype=np.uint8).reshape(20, 30)
 
 def check():
@@ -40,6 +41,7 @@ def forget():
     compiled._compiled.clear()
     compiled._prepared.clear()
     graph_of.cache_clear()
+    _quick.clear()
 
 def hits():
     return sum(code.cache_hits for code in compiled._alive)

@@ -664,6 +664,7 @@ def test_auto_goes_to_multicore_when_the_device_does_something_unexpected(monkey
         def fail(stem, name):
             raise Strange("nobody has seen this before")
 
+        monkeypatch.setattr(run, "_quick", {})
         monkeypatch.setattr(choosing, "candidates", candidates)
         monkeypatch.setattr(gpu, "load", fail)
         with pytest.warns(FallbackWarning, match="Strange.*nobody has seen this before") as caught:

@@ -85,8 +85,14 @@ __global__ void __launch_bounds__(256, 2)
 }
 
 constexpr int HEIGHT = 32;  // rows of a warp's results
+// Blocks of a multiprocessor for which the registers suffice.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+template <typename A>
+constexpr int BLOCKS_OF = sizeof(A) == 8 ? 2 : 3;
+#else
 template <typename A>
 constexpr int BLOCKS_OF = sizeof(A) == 8 ? 2 : 4;
+#endif
 constexpr unsigned int WARP = 0xffffffffu;
 
 // The same for pixels of few elements: each lane computes its own gradient and gets its neighbours' magnitudes from

@@ -1,7 +1,7 @@
 // launch: tile 32x8, pixels 4x1
 // instances: plateaus<I, unsigned char, long long>; plateaus<F, unsigned char, double>
-// instances: near_plateaus<I, unsigned char, long long, 0>; near_plateaus<F, unsigned char, double, 0>
-// instances: near_plateaus<I, unsigned char, long long, 1>; near_plateaus<F, unsigned char, double, 1>
+// instances: near_plateaus<I, unsigned char, long long, 0>; near_plateaus<float, unsigned char, double, 0>
+// instances: near_plateaus<I, unsigned char, long long, 1>; near_plateaus<float, unsigned char, double, 1>
 #include "columns.cuh"
 #include "numbers.cuh"
 #include "tiles.cuh"
@@ -176,12 +176,16 @@ __device__ __forceinline__ void move_down(const T* src, long long rows, long lon
   }
 }
 
-template <typename T>
-constexpr int BLOCKS_OF = sizeof(T) == 8 ? 1 : 3;
+// Blocks of a multiprocessor for which the registers suffice.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+constexpr int BLOCKS = 2;
+#else
+constexpr int BLOCKS = 3;
+#endif
 
 // Images of one channel; no rows from `end` + 2 on are read.
 template <typename T, typename U, typename V, int CORNERS>
-__global__ void __launch_bounds__(256, BLOCKS_OF<T>)
+__global__ void __launch_bounds__(256, BLOCKS)
     near_plateaus(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                   long long top, long long bottom, long long end, long long step, long long mode, double cval, V lowest,
                   long long reach, long long inner) {

@@ -1,4 +1,4 @@
-"""Warps that move down columns for images of one channel, else one thread per element."""
+"""Warps that move down columns for images of one channel and up to 32 bits, otherwise one thread per element."""
 
 from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
 
@@ -10,7 +10,7 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, lowest, reach, inner):
     kind = gpu.ctype(src.dtype)
     wide = "double" if src.dtype.kind == "f" else "long long"
     rest = step, mode, cval, lowest, reach, inner
-    if step > 1:
+    if step > 1 or src.dtype.itemsize == 8:  # values of 64 bits take too many registers
         gpu.fill_rows("plateaus", f"plateaus<{kind}, unsigned char, {wide}>", src, dst, top, bottom, *rest)
         return
     kernel = gpu.kernel("plateaus", f"near_plateaus<{kind}, unsigned char, {wide}, {1 if reach else 0}>")

@@ -458,8 +458,8 @@ FAULTS = (
     Fault(
         "tables go while prepared launches read them",
         "prepared.py",
-        "        gpu.synchronize()  # the constants go",
-        "        pass  # the constants go",
+        "        gpu.synchronize()  # the constants are freed",
+        "        pass  # the constants are freed",
         "what_is_prepared",
         BACKEND,
     ),
@@ -540,7 +540,7 @@ FAULTS = (
     Fault(
         "another device does not wait for what is copied to it",
         "cupygpu.py",
-        "        self.synchronize()  # the other device's streams do not wait for this one's\n",
+        "        self.synchronize()  # the other device's streams do not wait for this device's\n",
         "",
         "several_devices",
         CUPY,
