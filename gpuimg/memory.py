@@ -108,9 +108,14 @@ MOST_LOCKED = min(MOST_KEPT, 2 << 30)
 LOCKED_FROM = 3  # uses of blocks of one size by a device
 
 
+def nbytes_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Return the size in bytes of an array of this shape and dtype."""
+    return math.prod(shape) * int(dtype.itemsize)
+
+
 def new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """Return a C-contiguous array, like `numpy.empty`, in kept memory if there is some of that size."""
-    nbytes = math.prod(shape) * dtype.itemsize
+    nbytes = nbytes_of(shape, dtype)
     if nbytes < SMALLEST or not _SUPPORTED:
         try:
             return np.empty(shape, dtype)

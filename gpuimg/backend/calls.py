@@ -29,7 +29,7 @@ from gpuimg.backend.compiled import (
 )
 from gpuimg.backend.native import function_of
 from gpuimg.backend.walk import Lookup, Outs, flat
-from gpuimg.memory import SMALLEST, new_array
+from gpuimg.memory import SMALLEST, nbytes_of, new_array
 from gpuimg.plans.graph import Graph, only_group, table_bytes
 from gpuimg.plans.nodes import Node, Output
 from gpuimg.plans.value import Small, Value
@@ -169,18 +169,25 @@ def is_short(graph: Graph) -> bool:
 
 
 def quick_of(
-    graph: Graph, task: Task, content: bytes, uses: Sequence[tuple[int, int]], effort: float, **more: Any
+    graph: Graph,
+    entry: int,
+    rows: int,
+    content: bytes,
+    uses: Sequence[tuple[int, int]],
+    effort: float,
+    inner: tuple[int, int] = (0, 0),
+    held: Any = None,
 ) -> Quick | None:
-    """Return the native call of a task.
+    """Return the native call of a graph, of the compiled code at ``entry``.
 
-    ``uses`` are pairs of an array, 0 for the result and then the graph's images, and the word for its address.
+    ``uses`` are pairs of an array, 0 for the result and then the graph's images, and the word for its address. For
+    ``content`` and ``inner`` see `gpuimg.backend.native.function_of`; ``held`` is memory that the call reads.
     """
     result: Value = graph.results[0]  # type: ignore[assignment]
-    sizes = [_nbytes(each.shape, each.dtype) for each in (result, *graph.inputs)]  # type: ignore[union-attr]
+    sizes = [nbytes_of(each.shape, each.dtype) for each in (result, *graph.inputs)]  # type: ignore[union-attr]
     if sizes[0] >= SMALLEST:
         return None
-    held = more.pop("held", None)
-    fill = function_of(task.code.address, task.rows, content, sizes, uses, effort >= RELEASED_FROM, **more)
+    fill = function_of(entry, rows, content, sizes, uses, effort >= RELEASED_FROM, inner)
     return None if fill is None else Quick(fill, result.shape, result.dtype, held)
 
 
@@ -193,16 +200,12 @@ def quick_call(graph: Graph) -> Quick | None:
     places = dict(graph.read)
     uses = [(0, RESULT), (1 + places[node.image], IMAGE)]
     uses += [(1 + places[value], place) for place, value in call.images]
-    return quick_of(graph, call.task, call.content, uses, node.effort)
-
-
-def _nbytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    return math.prod(shape) * dtype.itemsize
+    return quick_of(graph, call.task.code.address, call.task.rows, call.content, uses, node.effort)
 
 
 def _memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Callable[[], Array]:
     """Return a function that allocates a result of a size computed once."""
-    return partial(np.empty if _nbytes(shape, dtype) < SMALLEST else new_array, shape, dtype)
+    return partial(np.empty if nbytes_of(shape, dtype) < SMALLEST else new_array, shape, dtype)
 
 
 def slots_for(

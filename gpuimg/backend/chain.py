@@ -237,9 +237,8 @@ def _quick_chain(graph: Graph) -> Quick | None:
         for number, (_, _, array) in enumerate(places)
     ]
     content = np.concatenate([slots, table.ravel()]).tobytes()
-    effort = sum(map(_effort, stack.nodes))
-    task = new_task("chain", code, stack.nodes[-1].pieces, 0, 0)
-    return quick_of(graph, task, content, uses, effort, inner=(RESULT, begin), held=packed)
+    rows, effort = stack.nodes[-1].pieces, sum(map(_effort, stack.nodes))
+    return quick_of(graph, code.address, rows, content, uses, effort, (RESULT, begin), packed)
 
 
 class InProcess(CpuBackend):

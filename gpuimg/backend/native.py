@@ -89,13 +89,8 @@ def compile_call() -> Any:
     from gpuimg.backend import jit  # imports Numba
 
     addresses = kernels.load("addresses")
-    names = {each: getattr(addresses, each) for each in ("load_word", "store_word", "words_on_stack")}
-    names |= {each: getattr(addresses, each) for each in ("call_with", "call_entry")}
-    numbers = (
-        "MOST_WORDS OVERLAP DATA_OFFSET ENTRY BOTTOM SAVE_THREAD RESTORE_THREAD NEW_NUMBER ARRAYS USES INNER INNER_AT"
-    )
-    names |= {each: globals()[each] for each in (*numbers.split(), "WORDS", "HEADER")}
-    names |= {"FLAG_BYTES": kernels.FLAG_BYTES, "__name__": __name__}
+    helpers = ("load_word", "store_word", "words_on_stack", "call_with", "call_entry")
+    names = {**globals(), **{each: getattr(addresses, each) for each in helpers}, "FLAG_BYTES": kernels.FLAG_BYTES}
     name = _call_entry.__name__
     with jit.alone_with(name, compilers.look):
         compiled = jit.cfunc(jit.named(_call_entry, name, names))

@@ -18,6 +18,7 @@ import numpy as np
 
 from gpuimg.backend.device import Device, Gpu, Grid, Kernel, Launcher, extents
 from gpuimg.backend.walk import Bound, Lookup
+from gpuimg.memory import nbytes_of
 from gpuimg.plans.nodes import Fold, Node, Output, Spec
 from gpuimg.plans.value import Value
 
@@ -154,11 +155,6 @@ def flat_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[0], math.prod(shape[1:])
 
 
-def nbytes_of(spec: Spec) -> int:
-    """Return the size of an array in bytes."""
-    return math.prod(spec[0]) * int(spec[1].itemsize)
-
-
 class StandIn:
     """A stand-in for an array, some of its rows, or an image of which it holds some rows.
 
@@ -183,7 +179,7 @@ class StandIn:
 
     @property
     def nbytes(self) -> int:
-        return nbytes_of((self.shape, self.dtype))
+        return nbytes_of(self.shape, self.dtype)
 
     def __getitem__(self, rows: slice) -> StandIn:
         first, last, _ = rows.indices(self.shape[0])
@@ -226,8 +222,8 @@ class Notes(Device):
         return self._gpu.multiprocessors
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> StandIn:
-        wanted = nbytes_of((shape, np.dtype(dtype)))
-        sizes = {number: nbytes_of(self.scratch[number - self._count]) for number in self._free}
+        wanted = nbytes_of(shape, np.dtype(dtype))
+        sizes = {number: nbytes_of(*self.scratch[number - self._count]) for number in self._free}
         fitting = [number for number, size in sizes.items() if wanted <= size <= LARGEST_WASTE * wanted]
         if fitting:
             number = min(fitting, key=sizes.__getitem__)

@@ -35,7 +35,7 @@ from gpuimg.backend.walk import Bound, Outs, walk
 from gpuimg.backend.worker import PING, Shared, Task, map_block, send_task
 from gpuimg.errors import BackendFailed
 from gpuimg.machine import processor_count
-from gpuimg.memory import copy_pixels, new_array
+from gpuimg.memory import copy_pixels, nbytes_of, new_array
 from gpuimg.plans.graph import AnyValue
 from gpuimg.plans.value import Small
 
@@ -131,7 +131,7 @@ class Arena:
         self._blocks: dict[int, Block] = {}  # key: address
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        block = reserve(math.prod(shape) * dtype.itemsize)
+        block = reserve(nbytes_of(shape, dtype))
         array = block.array(shape, dtype)
         self._blocks[array.ctypes.data] = block
         return array

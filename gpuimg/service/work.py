@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from gpuimg.files import Format, ImageFile, ImageMetadata, Written, axes_of_page
 from gpuimg.images import check_axes
 from gpuimg.jobs.chains import Chain, chain, has_alpha_still, known_arguments
 from gpuimg.jobs.texts import plain, read_step
+from gpuimg.memory import nbytes_of
 from gpuimg.plans.value import Value
 from gpuimg.registry import Filter
 from gpuimg.run import planned_results
@@ -249,7 +249,7 @@ def _perform(request: Request, hold: Callable[[int], None]) -> Made:
         given = known_arguments(entry, params, alpha=has_alpha or None, axes=axes)
         with _at_step(number), _step_problems(entry):
             made = _checked_result(entry, image, given, request.limits)
-            hold(image.nbytes + sum([math.prod(value.shape) * value.dtype.itemsize for value in made]))
+            hold(image.nbytes + sum([nbytes_of(value.shape, value.dtype) for value in made]))
             start = time.perf_counter()
             before, image = image, entry.function(image, **given)
         steps.append(StepTime(entry.name, _backend(), time.perf_counter() - start))
@@ -330,7 +330,7 @@ def _sides(shape: tuple[int, ...], axes: str) -> dict[str, int]:
 
 
 def _check_value(entry: Filter, value: Value, axes: str, limits: Limits) -> None:
-    nbytes = math.prod(value.shape) * value.dtype.itemsize
+    nbytes = nbytes_of(value.shape, value.dtype)
     if nbytes > limits.decoded_bytes:
         raise over("decoded_bytes", limits.decoded_bytes, nbytes, "bytes of pixels", status=422, filter=entry.name)
     sides = _sides(value.shape, axes)
