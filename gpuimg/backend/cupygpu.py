@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from struct import Struct
 from typing import Any
@@ -33,6 +34,8 @@ MOST_SLOTS = 96  # arguments of eight bytes
 _HEAD = 6
 _PORTABLE = 1  # cudaHostRegisterPortable: for all devices
 _DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+
+_pointer = attrgetter("data.ptr")
 
 
 class _Slots(threading.local):
@@ -130,7 +133,7 @@ class CupyGpu(Gpu):
         return int(array.data.ptr)
 
     def addresses(self, arrays: Sequence[Any]) -> list[int]:
-        return [array.data.ptr for array in arrays]
+        return list(map(_pointer, arrays))
 
     def resident(self, arrays: Sequence[Any], place: Any) -> list[int] | None:
         begins = []
