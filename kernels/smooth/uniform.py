@@ -14,7 +14,9 @@ from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import CONSTANT, fold, kernel
 from gpuimg.kernels.lib.numbers import constant_kept
 from gpuimg.kernels.lib.rows import edge_columns, pad_edges
+from gpuimg.kernels.lib.scratch import LINE, aligned, keep, unowned
 from gpuimg.kernels.lib.spans import load_span
+from gpuimg.kernels.lib.stacks import prefetch
 
 FITS_UINT16 = 1 << 16
 FITS_INT32 = 1 << 31
@@ -72,11 +74,14 @@ def slide(src, dst, top, bottom, stop, step, mode, cval, n0, n1, column_zero, ze
     """Running sums down the columns, of the type of ``column_zero``."""
     rows, width = src.shape
     before = n1 // 2
-    columns = edge_columns(before, n1 - before - 1, width // step, mode)
-    line = np.full(width + (n1 - 1) * step, column_zero)
+    owned = (
+        line_for(width, step, n1, column_zero),
+        spare_for(width, step, n1, zero),
+        edge_columns(before, n1 - before - 1, width // step, mode),
+    )
+    line, spare, columns = unowned(owned)
     inner = line[before * step : before * step + width]
     outside = line.dtype.type(line.dtype.type(cval) * line.dtype.type(n0))
-    spare = spare_for(width, step, n1, zero)
     for row in range(top - n0 // 2, top - n0 // 2 + n0):
         if is_set(stop):
             return
@@ -89,7 +94,8 @@ def slide(src, dst, top, bottom, stop, step, mode, cval, n0, n1, column_zero, ze
             entering = fold(row - n0 // 2 + n0 - 1, rows, mode)
             replace_row(src, entering, leaving, inner, cval)
         pad_edges(line, width, columns, before, step, outside)
-        add_neighbours(line, spare, step, n1, src[row], dst[row], n0)
+        add_neighbours(line, spare, step, n1, src, row, 0, dst[row], n0)
+    keep(owned)
 
 
 @kernel
@@ -129,9 +135,20 @@ def piece_for(width, step, count):
 
 
 @kernel
+def line_for(width, step, count, zero):
+    """A row of zeros with its border."""
+    line = aligned(width + (count - 1) * step, np.full(1, zero), count // 2 * step)
+    line[:] = zero
+    return line
+
+
+@kernel
 def spare_for(width, step, count, zero):
     """Scratch for `add_neighbours`: two rows, and one of zeros."""
-    return np.full((3, piece_for(width, step, count) + count * step), zero)
+    length = -(-(piece_for(width, step, count) + count * step) // LINE) * LINE
+    spare = aligned(3 * length, np.full(1, zero))
+    spare[:] = zero
+    return spare.reshape((3, length))
 
 
 @kernel
@@ -144,25 +161,30 @@ def halvings(count):
 
 
 @kernel
-def add_neighbours(line, spare, step, count, centre, out, rows):
-    """Sums of ``count`` neighbours in ``line``, of ``rows`` rows each, divided by the number of values.
+def add_neighbours(line, spare, step, count, src, row, first, out, rows):
+    """Sums of ``count`` neighbours in ``line``, of ``rows`` rows each, divided by the number of values: the means
+    around the elements from ``first`` on in row ``row``."""
+    piece = piece_for(out.size, step, count)
+    for start in range(0, out.size, piece):
+        add_piece(line[start:], spare, step, count, src, row, first + start, out[start : start + piece], rows)
+
+
+@kernel
+def add_piece(values, spare, step, count, src, row, first, target, rows):
+    """`add_neighbours` for as many elements as there is scratch for.
 
     A sum of ``2 * n`` or ``2 * n + 1`` values is combined from two sums of ``n`` and, if needed, one more value."""
     levels, zeros = halvings(count), spare[2]
     area, terms = rows * count, 2 * (halvings(rows) + levels) + 1
-    piece = piece_for(out.size, step, count)
-    for start in range(0, out.size, piece):
-        target, values, middle = out[start : start + piece], line[start:], centre[start:]
-        if levels == 0:
-            divide(values, zeros, zeros, zeros, middle, target, area, terms)
-        elif levels == 1:
-            finish(values, values, zeros, step, count, middle, target, area, terms)
-        else:
-            add_up(values, values, zeros, step, count, levels - 1, target.size, spare[(levels - 1) % 2])
-            for level in range(levels - 2, 0, -1):
-                part, out_part = spare[(level + 1) % 2], spare[level % 2]
-                add_up(values, part, zeros, step, count, level, target.size, out_part)
-            finish(values, spare[1], zeros, step, count, middle, target, area, terms)
+    if levels == 0:
+        divide(values, zeros, zeros, zeros, src, row, first, target, area, terms)
+    elif levels == 1:
+        finish(values, values, zeros, step, count, src, row, first, target, area, terms)
+    else:
+        add_up(values, values, zeros, step, count, levels - 1, target.size, spare[(levels - 1) % 2])
+        for level in range(levels - 2, 0, -1):
+            add_up(values, spare[(level + 1) % 2], zeros, step, count, level, target.size, spare[level % 2])
+        finish(values, spare[1], zeros, step, count, src, row, first, target, area, terms)
 
 
 @kernel
@@ -185,31 +207,32 @@ def add_three(one, other, third, out):
 
 
 @kernel
-def finish(values, part, zeros, step, count, centre, target, area, terms):
+def finish(values, part, zeros, step, count, src, row, first, target, area, terms):
     """The last sums, and the means."""
     half = count // 2 * step
     if count % 2:
-        divide(part, part[half:], values[2 * half :], zeros, centre, target, area, terms)
+        divide(part, part[half:], values[2 * half :], zeros, src, row, first, target, area, terms)
     else:
-        divide(part, part[half:], zeros, zeros, centre, target, area, terms)
+        divide(part, part[half:], zeros, zeros, src, row, first, target, area, terms)
 
 
-def divide(one, other, third, like, centre, out, area, terms):
-    """Means from sums in three parts, added in the type of ``like``; constants are kept, see `constant_kept`."""
+def divide(one, other, third, like, src, row, first, out, area, terms):
+    """Means from sums in three parts, added in the type of ``like``, around the elements from ``first`` on in row
+    ``row``; constants are kept, see `constant_kept`."""
     raise NotImplementedError
 
 
 @overload(divide)
-def _divide(one, other, third, like, centre, out, area, terms):
+def _divide(one, other, third, like, src, row, first, out, area, terms):
     if isinstance(out.dtype, types.Float):
         return divide_floats
     whole = {types.uint16: divide_uint16, types.int32: divide_int32, types.int64: divide_int64}
     return whole.get(like.dtype, divide_float64)
 
 
-def divide_floats(one, other, third, like, centre, out, area, terms):
+def divide_floats(one, other, third, like, src, row, first, out, area, terms):
     number = out.dtype.type
-    divisor, tolerance = number(area), number(terms * np.finfo(number).eps)
+    divisor, tolerance, centre = number(area), number(terms * np.finfo(number).eps), src[row, first:]
     for x in range(out.size):
         mean = number(number(one[x] + other[x]) + third[x]) / divisor
         out[x] = constant_kept(mean, centre[x], tolerance)
@@ -230,7 +253,7 @@ def plain_quotient(area, bound):
 quick_quotient = kernel(plain_quotient)
 
 
-def divide_uint16(one, other, third, like, centre, out, area, terms):
+def divide_uint16(one, other, third, like, src, row, first, out, area, terms):
     _, factor, shift = quick_quotient(area, area * 255)
     number = np.uint16
     half, even = number(area // 2), number(1 - area % 2)
@@ -249,7 +272,7 @@ def quotient(value, factor, scale):
     return np.uint16(np.uint16(high * scale) >> np.uint16(8))  # shorter numbers in a vector outweigh the shift
 
 
-def divide_int32(one, other, third, like, centre, out, area, terms):
+def divide_int32(one, other, third, like, src, row, first, out, area, terms):
     inverse, whole = np.float32(1) / np.float32(area), np.int32(area)
     for x in range(out.size):
         total = np.int32(np.int32(np.int32(one[x]) + np.int32(other[x])) + np.int32(third[x]))
@@ -261,7 +284,7 @@ def divide_int32(one, other, third, like, centre, out, area, terms):
         out[x] = out.dtype.type(np.int32(guess + np.int32(up - down)))
 
 
-def divide_int64(one, other, third, like, centre, out, area, terms):
+def divide_int64(one, other, third, like, src, row, first, out, area, terms):
     for x in range(out.size):
         total = np.int64(one[x]) + np.int64(other[x]) + np.int64(third[x])
         down = total // area
@@ -269,7 +292,7 @@ def divide_int64(one, other, third, like, centre, out, area, terms):
         out[x] = out.dtype.type(down + (left > area or (left == area and down % 2 != 0)))
 
 
-def divide_float64(one, other, third, like, centre, out, area, terms):
+def divide_float64(one, other, third, like, src, row, first, out, area, terms):
     inverse, whole = 1.0 / area, np.float64(area)
     for x in range(out.size):
         total = np.float64(one[x]) + np.float64(other[x]) + np.float64(third[x])
@@ -291,8 +314,9 @@ def fill_floats(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
     pixels = min(cols, max(affordable, 4 * (n1 - 1), PIECE // step, 1))
     length = (pixels + n1 - 1) * step
     zero = src.dtype.type(0)
-    rings, line = np.empty((max(held, 1), length), src.dtype), np.empty(length, src.dtype)
-    spare = spare_for(pixels * step, step, n1, zero)
+    spares = spare_for(pixels * step, step, n1, zero)
+    owned = np.empty((max(held, 1), length), src.dtype), np.empty(length, src.dtype), spares
+    rings, line, spare = unowned(owned)
     for first in range(0, cols, pixels):
         wanted = min(pixels, cols - first)
         size = (wanted + n1 - 1) * step
@@ -305,46 +329,73 @@ def fill_floats(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
             target = row - (n0 - n0 // 2 - 1)
             if target >= top:
                 out = dst[target, first * step : (first + wanted) * step]
-                add_neighbours(line, spare, step, n1, src[target, first * step :], out, n0)
+                add_neighbours(line, spare, step, n1, src, target, first * step, out, n0)
+    keep(owned)
 
 
 @kernel
 def fill_few(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
-    """The same sums as `fill_floats`, for windows of up to `FEW` rows."""
+    """The same sums as `fill_floats`, for windows of up to `FEW` rows: a piece of a row of sums is used at once."""
     rows, width = src.shape
-    before = n1 // 2
-    columns = edge_columns(before, n1 - before - 1, width // step, mode)
-    line = np.empty(width + (n1 - 1) * step, src.dtype)
+    before, zero = n1 // 2, src.dtype.type(0)
+    piece, halo = piece_for(width, step, n1), (n1 - 1) * step
+    owned = (
+        line_for(width, step, n1, zero),
+        spare_for(width, step, n1, zero),
+        edge_columns(before, n1 - before - 1, width // step, mode),
+        np.full(width if mode == CONSTANT else 1, cval, src.dtype),
+        np.empty(1, src.dtype),
+    )
+    line, spare, columns, constant, outside = unowned(owned)
     inner = line[before * step : before * step + width]
-    spare = spare_for(width, step, n1, src.dtype.type(0))
-    constant = np.full((FEW, 1), cval, src.dtype)
-    outside = np.empty((1, 1), src.dtype)
-    add_few(constant, 0, 1, 2, n0, outside[0])
-    loaded = np.empty((FEW if mode == CONSTANT else 0, width), src.dtype)
+    add_few(constant, constant, constant, n0, outside)
     for row in range(top, bottom):
         if is_set(stop):
             return
-        first = row - n0 // 2
-        if mode == CONSTANT and (first < 0 or first + n0 > rows):
-            for place in range(n0):
-                load_span(src, first + place, 0, width // step, loaded[place], step, mode, cval)
-            add_few(loaded, 0, 1, 2, n0, inner)
-        else:
-            second, third = fold(first + 1, rows, mode), fold(first + 2, rows, mode)
-            add_few(src, fold(first, rows, mode), second, third, n0, inner)
-        pad_edges(line, width, columns, before, step, outside[0, 0])
-        add_neighbours(line, spare, step, n1, src[row], dst[row], n0)
+        one = row_or(src, fold(row - n0 // 2, rows, mode), constant)
+        two = row_or(src, fold(row - n0 // 2 + 1, rows, mode), constant)
+        three = row_or(src, fold(row - n0 // 2 + 2, rows, mode), constant)
+        entering = row - n0 // 2 + n0
+        for place in range(columns.size):
+            to = place * step if place < before else place * step + width
+            for channel in range(step):
+                at = columns[place] * step + channel
+                if columns[place] < 0:
+                    line[to + channel] = outside[0]
+                else:
+                    add_few(one[at:], two[at:], three[at:], n0, line[to + channel : to + channel + 1])
+        summed = 0
+        for start in range(0, width, piece):
+            end = min(start + piece + halo, width)
+            add_few(one[summed:], two[summed:], three[summed:], n0, inner[summed:end])
+            if entering < rows:
+                prefetch_row(src[entering, start : start + piece])
+            summed = end
+            add_piece(line[start:], spare, step, n1, src, row, start, dst[row, start : start + piece], n0)
+    keep(owned)
 
 
 @kernel
-def add_few(values, first, second, third, count, out):
+def prefetch_row(values):
+    for x in range(0, values.size, LINE // values.itemsize):
+        prefetch(values, x)
+
+
+@kernel
+def row_or(src, row, constant):
+    """A row of the image, or of the constant if ``row`` is -1."""
+    return constant if row < 0 else src[row]
+
+
+@kernel
+def add_few(one, two, three, count, out):
     """The sum of the first ``count`` of three rows."""
     if count == 1:
-        out[:] = values[first]
+        out[:] = one[: out.size]
     elif count == 2:
-        add_two(values[first], values[second], out)
+        add_two(one, two, out)
     else:
-        add_three(values[first], values[second], values[third], out)
+        add_three(one, two, three, out)
 
 
 @kernel
@@ -374,7 +425,7 @@ def fill_repeats(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
                 part[:] = 0.0
                 terms = 0
         pad_edges(line, width, columns, before, step, cval * n0)
-        add_neighbours(line, spare, step, n1, src[row], dst[row], n0)
+        add_neighbours(line, spare, step, n1, src, row, 0, dst[row], n0)
         times[fold(row - n0 // 2, rows, mode)] -= 1.0
 
 
