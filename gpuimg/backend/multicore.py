@@ -32,7 +32,10 @@ class Multicore(InProcess):
         return thread_count()
 
     def speedup(self) -> float:
-        return max(1.0, super().speedup() * self.workers / most_threads())
+        all_threads = super().speedup()
+        if stopping.watch() is None:  # no limit
+            return max(1.0, all_threads)
+        return max(1.0, all_threads * self.workers / most_threads())
 
     def detail(self) -> str:
         layer = f"Numba's {numba_layer()} layer" if numba_is_safe() else "a thread pool"
