@@ -223,20 +223,30 @@ def _fits(outs: Any, graph: Graph, arrays: tuple[Any, ...]) -> bool:
 
 
 def at_once(
-    plan: Plan, image: Any, parameters: tuple[Hashable, ...], backend: BackendName | None, out: Any | None
+    plan: Plan,
+    image: Any,
+    parameters: tuple[Hashable, ...],
+    backend: BackendName | None,
+    out: Any | None,
+    others: tuple[Any, ...] = (),
 ) -> Any | None:
     """Return the result of a plan that is one short call; None otherwise, for `run` to do it.
 
-    `run` must have run the plan on an image of the same shape and dtype with the same parameters. For plans of a single
-    filter that checks only shapes and dtypes of images: these have been checked then.
+    `run` must have run the plan on images of the same shapes and dtypes with the same parameters, of which none is
+    -0.0. For plans of a single filter that checks only shapes and dtypes of images: these have been checked then.
     """
     if type(image) is not ndarray:
         return None
-    quick = _quick.get((plan, image.shape, image.dtype, parameters, ()))
+    key: tuple[Any, ...] = plan, image.shape, image.dtype, parameters, ()
+    for each in others:
+        if type(each) is not ndarray or not ((flags := each.flags).c_contiguous and flags.aligned):
+            return None
+        key = (*key, (each.shape, each.dtype))
+    quick = _quick.get(key)
     flags = image.flags
     if quick is None or local.stopper is not None or not (flags.c_contiguous and flags.aligned):
         return None
-    return _filled_at_once(quick, image, (), backend, out)
+    return _filled_at_once(quick, image, others, backend, out)
 
 
 class _Each(NamedTuple):

@@ -114,10 +114,19 @@ def blend(
     >>> gpuimg.blend(np.array([[0, 200]], np.uint8), np.array([[100, 100]], np.uint8), 0.25)
     array([[ 25, 175]], dtype=uint8)
     """
+    if axes is None and is_plain(alpha):
+        made = at_once(plan_blend, image, (float(alpha),), backend, out, (other,))
+        if made is not None:
+            return made
     source = images.accept(image, axes=axes)
     share = images.number("alpha", alpha)
     second = images.accept_broadcast("other", other, source)
     return run(plan_blend, source, share, others=(second,), backend=backend, out=out)
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is an int or a float other than zero, and so not -0.0, which `at_once` takes for 0.0."""
+    return type(value) is int or (type(value) is float and value != 0)
 
 
 def plan_blend(image: Value, other: Value, alpha: float) -> Value:
@@ -400,6 +409,10 @@ def clip(
     >>> gpuimg.clip(np.array([[0, 100, 200]], np.uint8), 50, 150)
     array([[ 50, 100, 150]], dtype=uint8)
     """
+    if axes is None and alpha is None and is_plain(min) and is_plain(max):
+        made = at_once(plan_clip, image, (float(min), float(max)), backend, out)  # type: ignore[arg-type]
+        if made is not None:
+            return made
     source = images.accept(image, axes=axes, alpha=alpha)
     low, high = _clip_end("min", min, -math.inf), _clip_end("max", max, math.inf)
     if low > high or (source.dtype.kind != "f" and _whole_range(low, high, source.dtype) is None):
@@ -473,6 +486,10 @@ def threshold(
     """
     if axes is None and alpha is None and (type(value) is float or type(value) is int):
         made = at_once(plan_threshold, image, (float(value),), backend, out)
+        if made is not None:
+            return made
+    elif axes is None and alpha is None and type(value) is np.ndarray:
+        made = at_once(plan_threshold_image, image, (), backend, out, (value,))
         if made is not None:
             return made
     source = images.accept(image, axes=axes, alpha=alpha)
