@@ -55,25 +55,35 @@ class Fill(NamedTuple):
     Attributes
     ----------
     memory : of the results, except images changed in place
-    arrays : returns the arrays that the function takes
-    varying : places and forms of the numbers and small arrays that follow them
+    arguments : returns the arrays that the function takes, then the numbers and small arrays that vary
+    kinds : types of those that vary
+    tables : indices, dtypes and shapes of small arrays among the arguments
+    whole : indices of numbers that are converted to int64
     kept : memory that the call reads
     """
 
     function: Callable[..., int]
     memory: tuple[Memory, ...]
-    arrays: Callable[[Held], tuple[Array, ...]]
-    varying: tuple[tuple[int, Form], ...]
+    arguments: Callable[[Held], tuple[Any, ...]]
+    kinds: tuple[type, ...]
+    tables: tuple[tuple[int, np.dtype[Any], tuple[int, ...]], ...]
+    whole: tuple[int, ...]
     kept: Any
 
     def run(self, held: Held, outs: Outs | None) -> bool:
         for each in self.memory:
             each.put(held, outs)
-        arrays = self.arrays(held)
-        if not self.varying:
-            return self.function(*arrays) == DONE
-        given = [_argument(held[place], form) for place, form in self.varying]
-        return not any(each is None for each in given) and self.function(*arrays, *given) == DONE
+        given: Sequence[Any] = self.arguments(held)
+        if self.kinds:
+            if tuple(map(type, given[-len(self.kinds) :])) != self.kinds:
+                return False
+            for index, dtype, shape in self.tables:
+                table = given[index]
+                if table.dtype != dtype or table.shape != shape or not table.flags.c_contiguous:
+                    return False
+            if self.whole:
+                given = [np.int64(each) if index in self.whole else each for index, each in enumerate(given)]
+        return self.function(*given) == DONE
 
 
 class Copy(NamedTuple):
@@ -146,16 +156,6 @@ class Series(NamedTuple):
         if outs is not None:
             return outs
         return tuple([held[place] if dtype is None else held[place].view(dtype) for place, dtype in self.results])
-
-
-def _argument(given: Any, form: Form) -> Any | None:
-    """Return an object with a number or an array's address at `DATA_OFFSET`; None if its form differs."""
-    if isinstance(form, tuple):
-        fits = type(given) is np.ndarray and (given.dtype, given.shape) == form and given.flags.c_contiguous
-        return given if fits else None
-    if type(given) is not form:
-        return None
-    return np.int64(given) if form in CONVERTED else given  # type: ignore[arg-type]
 
 
 @cache
@@ -309,6 +309,10 @@ class _Builder:
         function = function_of(entry, rows, content, (), list(enumerate(words)), effort >= RELEASED_FROM, inner)
         if function is None:
             return False
-        arrays = itemgetter(*[place for place, _ in uses])
-        self._steps.append(Fill(function, memory, arrays, tuple([each for _, each in varying]), kept))
+        arguments = itemgetter(*[place for place, _ in uses], *[place for _, (place, _) in varying])
+        forms = list(enumerate([form for _, (_, form) in varying], len(uses)))
+        kinds = tuple([np.ndarray if isinstance(form, tuple) else form for _, form in forms])
+        tables = tuple([(index, *form) for index, form in forms if isinstance(form, tuple)])
+        whole = tuple([index for index, form in forms if form in CONVERTED])
+        self._steps.append(Fill(function, memory, arguments, kinds, tables, whole, kept))
         return True

@@ -680,8 +680,11 @@ def _numpy_edges(low: float, high: float, bins: int, dtype: np.dtype[Any]) -> Ar
     """Return NumPy's edges; for a range that overflows, which NumPy rejects, the edges of half the range, doubled."""
     ends = np.array([low, high], dtype)
     if float(high) - float(low) > float(np.finfo(dtype).max):
-        return 2 * np.histogram_bin_edges(ends / 2, bins)
-    return np.histogram_bin_edges(ends, bins)
+        ends /= 2
+        return 2 * np.histogram_bin_edges(ends, bins)
+    if ends[0] == ends[1]:
+        return np.histogram_bin_edges(ends, bins)
+    return np.linspace(*ends, bins + 1, dtype=dtype)  # as `histogram_bin_edges` does after checks that take longer
 
 
 def centers_of(edges: Array) -> Array:
@@ -767,7 +770,7 @@ def _rebin(dtype: np.dtype[Any], bins: int, counts: Array) -> tuple[Array, Array
     """Compute the counts and edges of bins from the counts of all values of all channels."""
     total = summed_channels(counts)
     low, _ = images.limits(dtype)
-    present = np.flatnonzero(total)
+    (present,) = total.nonzero()
     if dtype.itemsize == 1:
         first, last = int(present[0]), int(present[-1])
         places, edges = _bins_of_bytes(first, last, bins)
@@ -873,9 +876,10 @@ def _cumulated(counts: Array, edges: Array) -> tuple[Array, Array, Array]:
 def _equalizing(dtype: np.dtype[Any], counts: Array) -> Array:
     """Return the look-up table of each channel; counts and table are indexed by the unsigned bit pattern."""
     low, high = images.limits(dtype)
-    share = np.cumsum(np.roll(counts, -low, axis=1), axis=1) / counts.sum(axis=1, keepdims=True)
+    ordered = np.roll(counts, -low, axis=1) if low else counts
+    share = ordered.cumsum(axis=1) / counts.sum(axis=1, keepdims=True)
     spread = np.rint(low + share * (high - low)).astype(dtype)
-    return np.ascontiguousarray(np.roll(spread, low, axis=1))
+    return np.ascontiguousarray(np.roll(spread, low, axis=1)) if low else spread
 
 
 GREY_LEVELS = 1 << 14  # to which scikit-image rounds images
