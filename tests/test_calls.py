@@ -325,6 +325,21 @@ def test_results_of_series_in_given_memory(called, rows, monkeypatch):
     assert seen == [rows == SHAPE[0]] * len(IMAGES)
 
 
+FILLED = ["apply_hysteresis_threshold", "canny", "equalize_adapthist", "integral_image", "local_maxima"]
+
+
+@pytest.mark.parametrize("called", FILLED)
+def test_results_of_several_native_calls_in_given_memory(called, monkeypatch):
+    function = partial(getattr(gpuimg, called), **SERIES[called], backend="single")
+    expected = [function(image) for image in IMAGES]
+    seen = calls_at_once(monkeypatch)
+    for image, each in zip(IMAGES, expected, strict=True):
+        out = np.empty_like(each)
+        assert function(image, out=out) is out
+        np.testing.assert_array_equal(out, each)
+    assert seen == [True] * len(IMAGES)
+
+
 def test_several_results_in_given_memory(monkeypatch):
     function = partial(gpuimg.gradient, backend="single")
     images = [image.astype(np.float32) for image in IMAGES]

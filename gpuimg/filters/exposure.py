@@ -684,7 +684,8 @@ def _numpy_edges(low: float, high: float, bins: int, dtype: np.dtype[Any]) -> Ar
         return 2 * np.histogram_bin_edges(ends, bins)
     if ends[0] == ends[1]:
         return np.histogram_bin_edges(ends, bins)
-    return np.linspace(*ends, bins + 1, dtype=dtype)  # as `histogram_bin_edges` does after checks that take longer
+    # As `histogram_bin_edges` does, after checks that take longer.
+    return np.linspace(ends[0], ends[1], bins + 1, dtype=dtype)
 
 
 def centers_of(edges: Array) -> Array:
