@@ -73,14 +73,16 @@ def run(
     """
     array, restore, on_device, axes, has_alpha = source
     key = None
-    if local.stopper is None and restore is None and axes is None and not (has_alpha or on_device or tables):
+    if local.stopper is None and restore is None and axes is None and not (has_alpha or on_device):
         zeros = negative_zeros(parameters) if 0.0 in parameters else ()
         key = plan, array.shape, array.dtype, parameters, zeros
         if others:
             key = (*key, *[(each.shape, each.dtype) for each in others])
+        if tables:
+            key = (*key, "tables", *[(each.shape, each.dtype) for each in tables])
         quick = _quick.get(key)
         if quick is not None:
-            result = _filled_at_once(quick, array, others, backend, out)
+            result = _filled_at_once(quick, array, (*others, *tables) if tables else others, backend, out)
             if result is not None:
                 return result
     if has_alpha:
@@ -116,12 +118,12 @@ def run(
 
 
 class _Quick(NamedTuple):
-    """A graph that is one short call, with the data for the call; see `gpuimg.backend.calls.Quick`."""
+    """A short graph with its native calls; see `gpuimg.backend.calls.Quick`."""
 
     graph: Graph
-    fill: Callable[..., int]
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    fill: Callable[..., Any]
+    shape: tuple[int, ...] | None
+    dtype: np.dtype[Any] | None
     held: Any
 
 
@@ -143,7 +145,7 @@ def _prepare(key: tuple[Any, ...], name: str, graph: Graph) -> None:
         _evict()
         _quick[key] = None
     elif not graph.quick and (graph.direct or graph.only is None) and is_alone(name, graph) and is_ready():
-        from gpuimg.backend.chain import native_call
+        from gpuimg.backend.series import native_call
 
         graph.quick.append(native_call(graph))
     if graph.quick and graph.quick[0] is not None:
@@ -164,7 +166,10 @@ def _evict() -> None:
 def _filled_at_once(
     quick: _Quick, image: Any, others: tuple[Any, ...], backend: BackendName | None, out: Any
 ) -> Any | None:
-    """Return the result of one short call in this thread, without the overhead of `run`; None if not possible."""
+    """Return the result of short calls in this thread, without the overhead of `run`; None if not possible.
+
+    ``others`` are further images and tables.
+    """
     graph, fill, shape, dtype, _ = quick
     if backend != "single":
         name = backend if type(backend) is str else dispatch.requested(backend)
@@ -172,6 +177,8 @@ def _filled_at_once(
             return None
     if PLANNING.get() or log.isEnabledFor(DEBUG):
         return None
+    if shape is None:
+        return _run_series(graph, fill, (image, *others), out)
     if out is None:
         try:
             out = empty(shape, dtype)
@@ -182,21 +189,64 @@ def _filled_at_once(
     return out if fill(out, image, *others) == DONE else None
 
 
+def _run_series(graph: Graph, series: Callable[..., Any], arrays: tuple[Any, ...], out: Any) -> Any | None:
+    """Return the result of a series of calls, or a tuple of them; None if not possible."""
+    if graph.quick[0] is None:  # it was not possible before
+        return None
+    outs = None
+    if out is not None:
+        outs = (out,) if graph.is_single else out
+        if not _fits(outs, graph, arrays):
+            return None
+    try:
+        made = series(arrays, outs)
+    except MemoryError:
+        return None
+    if made is None:
+        graph.quick[0] = None
+        return None
+    return made[0] if graph.is_single else made
+
+
+def _fits(outs: Any, graph: Graph, arrays: tuple[Any, ...]) -> bool:
+    """Whether the ``out`` argument is memory for the results of a graph that does not overlap the arrays it reads."""
+    if type(outs) is not tuple or len(outs) != len(graph.results):
+        return False
+    for number, (each, value) in enumerate(zip(outs, graph.results, strict=True)):
+        if isinstance(value, Small) or type(each) is not ndarray:
+            return False
+        if each.shape != value.shape or each.dtype != value.dtype or not each.flags.carray:
+            return False
+        if not _usable_directly(each, (*arrays, *outs[:number])):
+            return False
+    return True
+
+
 def at_once(
-    plan: Plan, image: Any, parameters: tuple[Hashable, ...], backend: BackendName | None, out: Any | None
+    plan: Plan,
+    image: Any,
+    parameters: tuple[Hashable, ...],
+    backend: BackendName | None,
+    out: Any | None,
+    others: tuple[Any, ...] = (),
 ) -> Any | None:
     """Return the result of a plan that is one short call; None otherwise, for `run` to do it.
 
-    `run` must have run the plan on an image of the same shape and dtype with the same parameters. For plans of a single
-    filter that checks only shapes and dtypes of images: these have been checked then.
+    `run` must have run the plan on images of the same shapes and dtypes with the same parameters, of which none is
+    -0.0. For plans of a single filter that checks only shapes and dtypes of images: these have been checked then.
     """
     if type(image) is not ndarray:
         return None
-    quick = _quick.get((plan, image.shape, image.dtype, parameters, ()))
+    key: tuple[Any, ...] = plan, image.shape, image.dtype, parameters, ()
+    for each in others:
+        if type(each) is not ndarray or not ((flags := each.flags).c_contiguous and flags.aligned):
+            return None
+        key = (*key, (each.shape, each.dtype))
+    quick = _quick.get(key)
     flags = image.flags
     if quick is None or local.stopper is not None or not (flags.c_contiguous and flags.aligned):
         return None
-    return _filled_at_once(quick, image, (), backend, out)
+    return _filled_at_once(quick, image, others, backend, out)
 
 
 class _Each(NamedTuple):

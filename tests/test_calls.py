@@ -14,10 +14,11 @@ from gpuimg import choosing, stopping
 from gpuimg import run as running
 from gpuimg.backend import native
 from gpuimg.backend.calls import FLAG, slots_for
+from gpuimg.backend.series import series_of
 from gpuimg.backend.single import Single
 from gpuimg.backend.walk import Bound
 from gpuimg.errors import NoScratch
-from gpuimg.filters.exposure import plan_invert, plan_rescale_intensity
+from gpuimg.filters.exposure import plan_extrema, plan_invert, plan_rescale_intensity
 from gpuimg.machine import Figures
 from gpuimg.plans.graph import graph_of, made_graph
 from gpuimg.plans.nodes import Fold, host, point
@@ -268,6 +269,254 @@ def test_chains_at_once(called, dtype, monkeypatch):
     assert seen == 5 * len(images) * [True]
 
 
+SERIES = {
+    "apply_hysteresis_threshold": {"low": 60, "high": 200},
+    "canny": {},
+    "equalize_adapthist": {},
+    "equalize_hist": {},
+    "gradient": {},
+    "histogram": {"bins": 7},
+    "integral_image": {},
+    "local_maxima": {},
+    "rescale_intensity": {},
+    "threshold_li": {},
+    "threshold_multiotsu": {},
+    "threshold_otsu": {},
+    "threshold_triangle": {},
+    "threshold_yen": {},
+}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("called", sorted(SERIES))
+def test_series_of_calls(called, dtype, monkeypatch):
+    function = partial(getattr(gpuimg, called), **SERIES[called], backend="single")
+    images = [(image // (1 + number)).astype(dtype) for number, image in enumerate(IMAGES)]
+    with stopping.interrupted_by(stopping.Watch()):
+        expected = [function(image) for image in images]
+    function(images[0])
+    function(images[0])
+    seen = calls_at_once(monkeypatch)
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(5):
+            for result, each in zip(threads.map(function, images), expected, strict=True):
+                for one, other in zip(parts(result), parts(each), strict=True):
+                    np.testing.assert_array_equal(one, other, strict=True)
+    assert seen == 5 * len(images) * [True]
+
+
+def overlapping(shape, dtype, rows):
+    """An image, and an array of its shape that begins ``rows`` rows behind it in the same memory."""
+    memory = np.empty((shape[0] + rows, shape[1]), dtype)
+    return memory[: shape[0]], memory[rows:]
+
+
+@pytest.mark.parametrize("rows", [0, 3, SHAPE[0]])
+@pytest.mark.parametrize("called", ["rescale_intensity", "equalize_hist"])
+def test_results_of_series_in_given_memory(called, rows, monkeypatch):
+    function = partial(getattr(gpuimg, called), backend="single")
+    image, out = overlapping(SHAPE, np.uint8, rows)
+    expected = [function(each) for each in IMAGES]
+    seen = calls_at_once(monkeypatch)
+    for given, each in zip(IMAGES, expected, strict=True):
+        image[...] = given
+        assert function(image, out=out) is out
+        np.testing.assert_array_equal(out, each)
+    assert seen == [rows == SHAPE[0]] * len(IMAGES)
+
+
+FILLED = ["apply_hysteresis_threshold", "canny", "equalize_adapthist", "integral_image", "local_maxima"]
+
+
+@pytest.mark.parametrize("called", FILLED)
+def test_results_of_several_native_calls_in_given_memory(called, monkeypatch):
+    function = partial(getattr(gpuimg, called), **SERIES[called], backend="single")
+    expected = [function(image) for image in IMAGES]
+    seen = calls_at_once(monkeypatch)
+    for image, each in zip(IMAGES, expected, strict=True):
+        out = np.empty_like(each)
+        assert function(image, out=out) is out
+        np.testing.assert_array_equal(out, each)
+    assert seen == [True] * len(IMAGES)
+
+
+def test_several_results_in_given_memory(monkeypatch):
+    function = partial(gpuimg.gradient, backend="single")
+    images = [image.astype(np.float32) for image in IMAGES]
+    expected = [function(image) for image in images]
+    outs = tuple(np.empty_like(each) for each in expected[0])
+    seen = calls_at_once(monkeypatch)
+    for image, results in zip(images, expected, strict=True):
+        assert all(one is out for one, out in zip(function(image, out=outs), outs, strict=True))
+        for one, result in zip(outs, results, strict=True):
+            np.testing.assert_array_equal(one, result, strict=True)
+    assert seen == len(images) * [True]
+    for wrong in (outs[0], (outs[0], outs[0]), outs[:1], (outs[0], outs[1][:2]), (outs[0], outs[1].astype(int))):
+        with pytest.raises((TypeError, ValueError), match=r"^out must"):
+            function(images[0], out=wrong)
+    np.testing.assert_array_equal(function(images[3], out=(outs[0], images[3]))[0], expected[3][0])
+    assert not any(seen[len(images) :])
+    np.testing.assert_array_equal(images[3], expected[3][1])
+
+
+def test_errors_of_host_functions_between_short_calls():
+    for image in IMAGES:
+        pixels = image.astype(np.float32)
+        low, high = float(pixels.min()), float(pixels.max())
+        expected = gpuimg.rescale_intensity(pixels, (low, high), backend="single")
+        np.testing.assert_array_equal(gpuimg.rescale_intensity(pixels, backend="single"), expected)
+        pixels[7, 5] = np.nan
+        with pytest.raises(ValueError, match="image must be finite"):
+            gpuimg.rescale_intensity(pixels, backend="single")
+    with pytest.raises(TypeError, match="out must be None"):
+        gpuimg.threshold_otsu(image, backend="single", out=np.empty(1))
+
+
+def test_tables_of_other_dtypes_between_short_calls(monkeypatch):
+    seen = calls_at_once(monkeypatch)
+    for image in IMAGES:
+        for dtype in (np.uint8, np.float32, bool, np.int64, np.float64):
+            table = np.random.default_rng(image[0, 0]).integers(0, 99, 256).astype(dtype)
+            np.testing.assert_array_equal(gpuimg.lut(image, table, backend="single"), table[image], strict=True)
+    assert len(seen) >= 5 * (len(IMAGES) - 2)
+    assert all(seen)
+
+
+@pytest.mark.parametrize("make", [lambda _: 3, lambda _: np.float64(3), lambda _: True, lambda _: np.int64(3), float])
+def test_numbers_that_native_calls_take(make):
+    graph = graph_of_limits(lambda extrema: make(extrema[0]))
+    for image in IMAGES:
+        for bound in (Bound(graph, (image,)), Bound(graph, (image + (image < 9),))):
+            (expected,) = Single().run(bound)
+            (result,) = series_of(graph).run(bound.arrays, None)
+            np.testing.assert_array_equal(result.view(bool), expected.view(bool), strict=True)
+
+
+def graph_of_limits(limit):
+    """The graph of a comparison with a number that a function makes of the extrema."""
+    image = Value(SHAPE, IMAGES[0].dtype)
+    value = host(limit, plan_extrema(image))
+    return made_graph((image,), point("threshold", image, dtype=np.dtype(bool), value=value, always=0))
+
+
+def test_series_end_where_a_number_changes_its_type():
+    given = [4.5]
+    graph = graph_of_limits(lambda _: given[0])
+    Single().run(Bound(graph, (IMAGES[0],)))
+    series = series_of(graph)
+    (result,) = series.run((IMAGES[0],), None)
+    np.testing.assert_array_equal(result, IMAGES[0] > 4.5)
+    given[0] = 5
+    assert series.run((IMAGES[0],), None) is None
+    given[0] = np.float32(5)
+    assert series.run((IMAGES[0],), None) is None
+    assert series_of(graph_of_limits(float)) is None  # it has not run
+
+
+@pytest.mark.parametrize("change", ["shape", "dtype", "order"])
+def test_series_end_where_a_table_changes_its_form(change):
+    tables = {
+        "shape": np.arange(512, dtype=np.uint8).reshape(2, -1),
+        "dtype": np.arange(256, dtype=np.int8).reshape(1, -1),
+        "order": np.arange(512, dtype=np.uint8).reshape(1, -1)[:, ::2],
+    }
+    table = np.arange(256, dtype=np.uint8)[::-1].reshape(1, -1).copy()
+    given = [table]
+    image = Value(SHAPE, IMAGES[0].dtype)
+    looked_up = point("lut", image, table=host(lambda _: given[0], plan_extrema(image)))
+    graph = made_graph((image,), looked_up)
+    Single().run(Bound(graph, (IMAGES[0],)))
+    series = series_of(graph)
+    np.testing.assert_array_equal(series.run((IMAGES[1],), None)[0], 255 - IMAGES[1])
+    given[0] = tables[change]
+    assert series.run((IMAGES[1],), None) is None
+
+
+def test_a_series_that_failed_is_not_tried_again(monkeypatch):
+    graph_of.cache_clear()
+    monkeypatch.setattr(running, "_quick", {})
+    for _ in range(3):
+        gpuimg.equalize_hist(IMAGES[0], backend="single")
+    (key,) = running._quick
+    tried = []
+    monkeypatch.setitem(running._quick, key, running._quick[key]._replace(fill=lambda *given: tried.append(given)))
+    for image in IMAGES:
+        with stopping.interrupted_by(stopping.Watch()):
+            expected = gpuimg.equalize_hist(image, backend="single")
+        np.testing.assert_array_equal(gpuimg.equalize_hist(image, backend="single"), expected)
+    assert len(tried) == 1
+
+
+def test_a_series_without_memory_is_tried_again(monkeypatch):
+    graph_of.cache_clear()
+    monkeypatch.setattr(running, "_quick", {})
+    expected = [gpuimg.equalize_hist(image, backend="single") for image in IMAGES]
+    (key,) = running._quick
+    real, failed = running._quick[key].fill, []
+
+    def fill(*given):
+        if not failed:
+            failed.append(None)
+            raise MemoryError
+        return real(*given)
+
+    monkeypatch.setitem(running._quick, key, running._quick[key]._replace(fill=fill))
+    seen = calls_at_once(monkeypatch)
+    for image, each in zip(IMAGES, expected, strict=True):
+        np.testing.assert_array_equal(gpuimg.equalize_hist(image, backend="single"), each)
+    assert seen == [False, *[True] * (len(IMAGES) - 1)]
+
+
+OPERANDS = {
+    "add": ({"other": IMAGES[3]}, {"other": 7}, {"other": 2.5}),
+    "blend": ({"other": IMAGES[3], "alpha": 0.25}, {"other": IMAGES[4], "alpha": 2}),
+    "clip": ({"min": 20, "max": 99.5}, {"min": 0, "max": 100}),
+    "divide": ({"other": IMAGES[3]}, {"other": 7}),
+    "multiply": ({"other": IMAGES[3]}, {"other": -1.5}),
+    "subtract": ({"other": IMAGES[3]}, {"other": 7}),
+    "threshold": ({"value": IMAGES[3]}, {"value": 99.5}),
+    "where": ({"a": IMAGES[3], "b": IMAGES[4]}, {"a": IMAGES[2], "b": IMAGES[0]}),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("called", sorted(OPERANDS))
+def test_operands_of_short_calls(called, dtype, monkeypatch):
+    function = partial(getattr(gpuimg, called), backend="single")
+    for given in OPERANDS[called]:
+        operands = {name: each.astype(dtype) if hasattr(each, "dtype") else each for name, each in given.items()}
+        images = [image.astype(dtype) for image in IMAGES]
+        with stopping.interrupted_by(stopping.Watch()):
+            expected = [function(image, **operands) for image in images]
+        function(images[0], **operands)
+        function(images[0], **operands)
+        with monkeypatch.context() as patched:
+            seen = calls_at_once(patched)
+            for image, each in zip(images, expected, strict=True):
+                np.testing.assert_array_equal(function(image, **operands), each, strict=True)
+                out = np.empty_like(each)
+                assert function(image, **operands, out=out) is out
+                np.testing.assert_array_equal(out, each)
+            assert seen == 2 * len(images) * [True]
+
+
+@pytest.mark.parametrize("wrong", [IMAGES[0].astype(np.int8), IMAGES[0][:5], "7", None, 1j])
+def test_operands_are_checked_before_short_calls(wrong):
+    for _ in range(3):
+        gpuimg.add(IMAGES[0], IMAGES[1], backend="single")
+        gpuimg.add(IMAGES[0], 7, backend="single")
+        with pytest.raises((TypeError, ValueError), match=r"^other must"):
+            gpuimg.add(IMAGES[0], wrong, backend="single")
+
+
+@pytest.mark.parametrize("change", [np.asfortranarray, lambda image: image.view(type("Image", (np.ndarray,), {}))])
+def test_operands_of_other_kinds_between_short_calls(change):
+    for image in IMAGES:
+        expected = np.maximum(image.astype(int) - IMAGES[1], 0)
+        for other in (IMAGES[1], change(IMAGES[1]), IMAGES[1]):
+            np.testing.assert_array_equal(gpuimg.subtract(image, other, backend="single"), expected)
+
+
 @pytest.mark.parametrize("called", sorted(gpuimg.FILTERS))
 def test_repeated_calls_compute_the_same_as_those_that_can_be_stopped(called):
     entry = gpuimg.FILTERS[called]
@@ -369,7 +618,10 @@ def test_short_work_for_all_cores_is_done_by_one_thread_where_that_is_faster(thr
     assert choosing.is_alone("multicore", graph) is (most > 0)
 
 
-@pytest.mark.parametrize(("called", "params"), [("invert", {}), ("opening", {"footprint": 3}), ("gaussian", {})])
+HELD = [("invert", {}), ("opening", {"footprint": 3}), ("gaussian", {}), ("rescale_intensity", {}), ("canny", {})]
+
+
+@pytest.mark.parametrize(("called", "params"), HELD)
 def test_the_arrays_of_a_call_are_let_go_of(called, params):
     function = partial(getattr(gpuimg, called), **params, backend="single")
     for _ in range(4):

@@ -53,7 +53,7 @@ LAYERS = [
     ("gpuimg.dispatch",),
     ("gpuimg.backend.cuda", "gpuimg.backend.multicore", "gpuimg.backend.processes"),
     ("gpuimg.backend.cupygpu", "gpuimg.backend.single", "gpuimg.backend.worker", "gpuimg.backend.compiler"),
-    ("gpuimg.backend.prepared",),
+    ("gpuimg.backend.prepared", "gpuimg.backend.series"),
     ("gpuimg.backend.chain", "gpuimg.backend.stages"),
     ("gpuimg.backend.calls", "gpuimg.backend.device", "gpuimg.backend.driver"),
     ("gpuimg.backend.native",),

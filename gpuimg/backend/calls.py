@@ -30,8 +30,8 @@ from gpuimg.backend.compiled import (
 from gpuimg.backend.native import function_of
 from gpuimg.backend.walk import Lookup, Outs, flat
 from gpuimg.memory import SMALLEST, nbytes_of, new_array
-from gpuimg.plans.graph import Graph, only_group, table_bytes
-from gpuimg.plans.nodes import Node, Output
+from gpuimg.plans.graph import Graph, table_bytes
+from gpuimg.plans.nodes import Loop, Node, Output
 from gpuimg.plans.value import Small, Value
 from gpuimg.stopping import UNSET, local
 
@@ -134,34 +134,31 @@ def direct_calls(graph: Graph) -> list[Direct]:
     places = dict(graph.read)
     others = tuple([places[value] for _, value in call.images])
     varying = tuple([places[small] for _, small, _ in call.varying])
-    memory = tuple([_memory(*spec) for spec in graph.made_as])
+    memory = tuple([memory_for(*spec) for spec in graph.made_as])
     return [Direct(node, places[node.image], others, varying, memory)]
 
 
 class Quick(NamedTuple):
-    """A graph with one result that one short native call computes.
+    """A short graph as one native call, which computes one image, or as a series of calls.
 
     Attributes
     ----------
-    fill : function of the result's array and the graph's images; see `gpuimg.backend.native.function_of`
-    shape, dtype : of the result
+    fill : function of the result's array and the graph's images, see `gpuimg.backend.native.function_of`; for a series,
+        `gpuimg.backend.series.Series.run`
+    shape, dtype : of the result; None for a series
     held : memory that the call reads
     """
 
-    fill: Callable[..., int]
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    fill: Callable[..., Any]
+    shape: tuple[int, ...] | None
+    dtype: np.dtype[Any] | None
     held: Any = None
 
 
 def is_short(graph: Graph) -> bool:
-    """Whether a graph may be one native call: from images to one image, with small tables, too short to be measured."""
-    group = only_group(graph)
-    members = (graph.only,) if graph.only is not None else () if group is None else group.nodes
-    nodes = [node for node in members if isinstance(node, Node)]
-    if not nodes or len(nodes) < len(members) or not graph.is_single or table_bytes(graph) > SMALL_TABLES:
-        return False
-    if not all(isinstance(each, Value) for each in (*graph.inputs, *graph.results)):
+    """Whether a graph may be native calls: without loops, with small tables, too short to be measured."""
+    nodes = [node for node in graph.nodes if isinstance(node, Node)]
+    if not nodes or any(isinstance(node, Loop) for node in graph.nodes) or table_bytes(graph) > SMALL_TABLES:
         return False
     elements = [math.prod(node.image.shape) + math.prod(node.shape) for node in nodes]
     effort = sum([node.effort for node in nodes])
@@ -203,7 +200,7 @@ def quick_call(graph: Graph) -> Quick | None:
     return quick_of(graph, call.task.code.address, call.task.rows, call.content, uses, node.effort)
 
 
-def _memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Callable[[], Array]:
+def memory_for(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Callable[[], Array]:
     """Return a function that allocates a result of a size computed once."""
     return partial(np.empty if nbytes_of(shape, dtype) < SMALLEST else new_array, shape, dtype)
 

@@ -25,7 +25,6 @@ from gpuimg.backend.calls import (
     Quick,
     call_of,
     direct_calls,
-    quick_call,
     quick_of,
     slots_for,
 )
@@ -175,7 +174,7 @@ class Stack:
         made = zip(targets, self.nodes[-1].results, strict=True)
         self.results = [as_dtype(outs[0][target], dtype) for target, (_, dtype) in made]
         self._inputs = bounds[0].graph.inputs
-        self._targets = [len(self._inputs) + target for target in targets]
+        self._targets = targets
         self._arrays = [(*bound.arrays, *out) for bound, out in zip(bounds, outs, strict=True)]
 
     @property
@@ -183,62 +182,86 @@ class Stack:
         """Whether kernels can read and write the images in place."""
         return all(array.flags.c_contiguous for array in self._arrays[0])
 
-    def uses(self, stages: Sequence[Stage]) -> list[tuple[int, int, int]]:
-        """Stage, slot and array of all that nodes read and write outside the chain."""
-        return [place for number, stage in enumerate(stages) for place in self._places(number, stage)]
-
     def places(self, stages: Sequence[Stage]) -> Array:
         """Return the stage, the slot and the addresses in all images of each array that differs between images."""
-        stages, slots, arrays = zip(*self.uses(stages), strict=True)
+        uses = _uses(self.nodes, stages, self._inputs, self._targets)
+        stages, slots, arrays = zip(*uses, strict=True)
         addresses = [[address_of(given[array]) for array in arrays] for given in self._arrays]
         return np.array([stages, slots, *addresses], np.int64)
 
-    def _places(self, number: int, stage: Stage) -> Iterator[tuple[int, int, int]]:
-        """Yield the stage, slot and array of each image that a node reads or writes."""
-        node = stage.node
-        if node.image.node not in self.nodes:
-            yield number, SRC_SLOT, self._input(node.image)
-        if number == len(self.nodes) - 1:
-            yield number, DST_SLOT, self._targets[0]
-        for slot, given in argument_slots(node.arguments, stage.args):
+
+def _uses(
+    nodes: Sequence[Node], stages: Sequence[Stage], images: Sequence[AnyValue], targets: Sequence[int]
+) -> Iterator[tuple[int, int, int]]:
+    """Yield the stage, slot and array of all that nodes read and write outside their chain.
+
+    Arrays are numbered: first the images, then the results, of which ``targets`` are those of the last node.
+    """
+
+    def read(value: Value) -> int:
+        return images.index(root_of(value))
+
+    made = [len(images) + target for target in targets]
+    for number, stage in enumerate(stages):
+        if stage.node.image.node not in nodes:
+            yield number, SRC_SLOT, read(stage.node.image)
+        if number == len(stages) - 1:
+            yield number, DST_SLOT, made[0]
+        for slot, given in argument_slots(stage.node.arguments, stage.args):
             if isinstance(given, Output):
-                yield number, slot, self._targets[given.index]
-            elif isinstance(given, Value) and given.node not in self.nodes:
-                yield number, slot, self._input(given)
-
-    def _input(self, value: Value) -> int:
-        return self._inputs.index(root_of(value))
+                yield number, slot, made[given.index]
+            elif isinstance(given, Value) and given.node not in nodes:
+                yield number, slot, read(given)
 
 
-def native_call(graph: Graph) -> Quick | None:
-    """Return the native call of a short graph that has been run."""
-    return quick_call(graph) if graph.direct else _quick_chain(graph)
+class Chain(NamedTuple):
+    """The call of a group's nodes.
+
+    Attributes
+    ----------
+    content, inner : see `gpuimg.backend.native.function_of`
+    uses : pairs of an array, first the images and then the results, and the word for its address
+    kept : memory that the call reads
+    """
+
+    code: Compiled
+    rows: int
+    content: bytes
+    uses: tuple[tuple[int, int], ...]
+    effort: float
+    inner: tuple[int, int]
+    kept: Packed
 
 
-def _outlines(values: tuple[AnyValue, ...]) -> tuple[Array, ...]:
-    return tuple([outline(each.shape, each.dtype) for each in values if isinstance(each, Value)])
-
-
-def _quick_chain(graph: Graph) -> Quick | None:
-    group = only_group(graph)
-    if group is None or len(group.nodes) < 2:
+def chain_of(group: Group, images: tuple[AnyValue, ...]) -> Chain | None:
+    """Return the call of a group of several nodes that read these images; None if they read numbers that vary."""
+    nodes: tuple[Node, ...] = group.nodes  # type: ignore[assignment]
+    if not all(node.is_prepared for node in nodes):
         return None
     # No caller's arrays: they would be kept alive.
-    stack = Stack(group, [Bound(graph, _outlines(graph.inputs))], [_outlines(graph.results)])
-    stages = stages_of(stack.nodes, stack.value_of, stack.results)
-    places = stack.uses(stages)
+    results = [outline(*spec) for spec in nodes[-1].results]
+    stages = stages_of(nodes, lambda value: outline(value.shape, value.dtype), results)  # type: ignore[union-attr]
+    places = list(_uses(nodes, stages, images, range(len(results))))
     table = np.array([(stage, slot, 0) for stage, slot, _ in places], np.int64).T
-    code, packed = prepare_chain(stages, stack.results[0])
+    code, packed = prepare_chain(stages, results[0])
     slots = np.frombuffer(packed.keep[0], np.int64).copy()
-    begin, inputs = slots.size, len(graph.inputs)
+    begin = slots.size
     slots[RESULT + 1 : RESULT + 3] = table.shape
-    uses = [
-        (0 if array >= inputs else 1 + array, begin + 2 * len(places) + number)
-        for number, (_, _, array) in enumerate(places)
-    ]
+    uses = tuple([(array, begin + 2 * len(places) + number) for number, (_, _, array) in enumerate(places)])
     content = np.concatenate([slots, table.ravel()]).tobytes()
-    rows, effort = stack.nodes[-1].pieces, sum(map(_effort, stack.nodes))
-    return quick_of(graph, code.address, rows, content, uses, effort, (RESULT, begin), packed)
+    return Chain(code, nodes[-1].pieces, content, uses, sum(map(_effort, nodes)), (RESULT, begin), packed)
+
+
+def quick_chain(graph: Graph) -> Quick | None:
+    """Return the native call of a graph that is one group of several nodes."""
+    group = only_group(graph)
+    chain = None if group is None or len(group.nodes) < 2 else chain_of(group, graph.inputs)
+    if chain is None:
+        return None
+    code, rows, content, places, effort, inner, packed = chain
+    count = len(graph.inputs)
+    uses = [(1 + array if array < count else 0, word) for array, word in places]
+    return quick_of(graph, code.address, rows, content, uses, effort, inner, packed)
 
 
 class InProcess(CpuBackend):

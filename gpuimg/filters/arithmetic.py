@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuimg import images
-from gpuimg.filters.exposure import converted, dtype_among, plan_lut, upside_down
+from gpuimg.filters.exposure import converted, dtype_among, is_plain, plan_lut, upside_down
 from gpuimg.images import BOOL, DTYPES, FLOAT32
 from gpuimg.plans.alpha import colors_of
 from gpuimg.plans.nodes import point, view
 from gpuimg.plans.value import Small, Value
 from gpuimg.registry import register
-from gpuimg.run import run
+from gpuimg.run import at_once, run
 from gpuimg.typing import Backend, ImageLike, Out
 
 if TYPE_CHECKING:
@@ -242,12 +242,25 @@ def _computed(
     backend: Backend | None,
     out: Any,
 ) -> Any:
+    if axes is None and alpha is None and dtype is None and type(image) is np.ndarray:
+        made = _at_once(operation, image, other, backend, out)
+        if made is not None:
+            return made
     source = images.accept(image, axes=axes, alpha=alpha)
     wanted = source.dtype if dtype is None else dtype_among(DTYPES, dtype)
     second = images.operand("other", other, source)
     if isinstance(second, float):
         return run(plan_with_number, source, operation, second, wanted, alpha="kept", backend=backend, out=out)
     return run(plan_arithmetic, source, operation, wanted, others=(second,), alpha="kept", backend=backend, out=out)
+
+
+def _at_once(operation: int, image: np.ndarray[Any, Any], other: Any, backend: Backend | None, out: Any) -> Any | None:
+    """Return the result if it is one short call, otherwise None."""
+    if type(other) is np.ndarray:
+        return at_once(plan_arithmetic, image, (operation, image.dtype), backend, out, (other,))
+    if is_plain(other):
+        return at_once(plan_with_number, image, (operation, float(other), image.dtype), backend, out)
+    return None
 
 
 def plan_arithmetic(image: Value, other: Value, operation: int, dtype: np.dtype[Any]) -> Value:
@@ -333,6 +346,10 @@ def where(
     >>> gpuimg.where(image > 50, 1, -1)
     array([[-1,  1,  1]], dtype=int16)
     """
+    if axes is None and dtype is None and type(a) is np.ndarray and type(b) is np.ndarray:
+        made = at_once(plan_where, condition, (a.dtype,), backend, out, (a, b))
+        if made is not None:
+            return made
     source = images.accept(condition, images.WITH_LABELS, axes=axes, name="condition")
     first, second = _operand("a", a, source), _operand("b", b, source)
     arrays = tuple([each for each in (first, second) if hasattr(each, "dtype")])

@@ -114,10 +114,19 @@ def blend(
     >>> gpuimg.blend(np.array([[0, 200]], np.uint8), np.array([[100, 100]], np.uint8), 0.25)
     array([[ 25, 175]], dtype=uint8)
     """
+    if axes is None and is_plain(alpha):
+        made = at_once(plan_blend, image, (float(alpha),), backend, out, (other,))
+        if made is not None:
+            return made
     source = images.accept(image, axes=axes)
     share = images.number("alpha", alpha)
     second = images.accept_broadcast("other", other, source)
     return run(plan_blend, source, share, others=(second,), backend=backend, out=out)
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is an int or a float other than zero, and so not -0.0, which `at_once` takes for 0.0."""
+    return type(value) is int or (type(value) is float and value != 0)
 
 
 def plan_blend(image: Value, other: Value, alpha: float) -> Value:
@@ -400,6 +409,10 @@ def clip(
     >>> gpuimg.clip(np.array([[0, 100, 200]], np.uint8), 50, 150)
     array([[ 50, 100, 150]], dtype=uint8)
     """
+    if axes is None and alpha is None and is_plain(min) and is_plain(max):
+        made = at_once(plan_clip, image, (float(min), float(max)), backend, out)  # type: ignore[arg-type]
+        if made is not None:
+            return made
     source = images.accept(image, axes=axes, alpha=alpha)
     low, high = _clip_end("min", min, -math.inf), _clip_end("max", max, math.inf)
     if low > high or (source.dtype.kind != "f" and _whole_range(low, high, source.dtype) is None):
@@ -473,6 +486,10 @@ def threshold(
     """
     if axes is None and alpha is None and (type(value) is float or type(value) is int):
         made = at_once(plan_threshold, image, (float(value),), backend, out)
+        if made is not None:
+            return made
+    elif axes is None and alpha is None and type(value) is np.ndarray:
+        made = at_once(plan_threshold_image, image, (), backend, out, (value,))
         if made is not None:
             return made
     source = images.accept(image, axes=axes, alpha=alpha)
@@ -663,8 +680,12 @@ def _numpy_edges(low: float, high: float, bins: int, dtype: np.dtype[Any]) -> Ar
     """Return NumPy's edges; for a range that overflows, which NumPy rejects, the edges of half the range, doubled."""
     ends = np.array([low, high], dtype)
     if float(high) - float(low) > float(np.finfo(dtype).max):
-        return 2 * np.histogram_bin_edges(ends / 2, bins)
-    return np.histogram_bin_edges(ends, bins)
+        ends /= 2
+        return 2 * np.histogram_bin_edges(ends, bins)
+    if ends[0] == ends[1]:
+        return np.histogram_bin_edges(ends, bins)
+    # As `histogram_bin_edges` does, after checks that take longer.
+    return np.linspace(ends[0], ends[1], bins + 1, dtype=dtype)
 
 
 def centers_of(edges: Array) -> Array:
@@ -750,7 +771,7 @@ def _rebin(dtype: np.dtype[Any], bins: int, counts: Array) -> tuple[Array, Array
     """Compute the counts and edges of bins from the counts of all values of all channels."""
     total = summed_channels(counts)
     low, _ = images.limits(dtype)
-    present = np.flatnonzero(total)
+    (present,) = total.nonzero()
     if dtype.itemsize == 1:
         first, last = int(present[0]), int(present[-1])
         places, edges = _bins_of_bytes(first, last, bins)
@@ -856,9 +877,10 @@ def _cumulated(counts: Array, edges: Array) -> tuple[Array, Array, Array]:
 def _equalizing(dtype: np.dtype[Any], counts: Array) -> Array:
     """Return the look-up table of each channel; counts and table are indexed by the unsigned bit pattern."""
     low, high = images.limits(dtype)
-    share = np.cumsum(np.roll(counts, -low, axis=1), axis=1) / counts.sum(axis=1, keepdims=True)
+    ordered = np.roll(counts, -low, axis=1) if low else counts
+    share = ordered.cumsum(axis=1) / counts.sum(axis=1, keepdims=True)
     spread = np.rint(low + share * (high - low)).astype(dtype)
-    return np.ascontiguousarray(np.roll(spread, low, axis=1))
+    return np.ascontiguousarray(np.roll(spread, low, axis=1)) if low else spread
 
 
 GREY_LEVELS = 1 << 14  # to which scikit-image rounds images

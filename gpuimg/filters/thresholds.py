@@ -101,8 +101,8 @@ def otsu(counts: Array, centers: Array) -> Any:
     most = -1.0
     for first in range(0, len(counts) - 1, BINS_AT_ONCE):
         last = min(first + BINS_AT_ONCE, len(counts) - 1)
-        dark_pixels = np.cumsum(counts[first:last])
-        dark_moments = np.cumsum(counts[first:last] * centers[first:last])
+        dark_pixels = counts[first:last].cumsum()
+        dark_moments = (counts[first:last] * centers[first:last]).cumsum()
         dark_pixels += dark
         dark_moments += dark_moment
         dark, dark_moment = dark_pixels[-1], dark_moments[-1]
@@ -172,10 +172,11 @@ def yen(counts: Array, _centers: Array) -> Any:
         return 0
     weights = counts.astype(np.float32)
     share = weights / weights.sum()
-    dark, dark_square = np.cumsum(share)[:-1], np.cumsum(share**2)[:-1]
-    bright_square = np.cumsum(share[::-1] ** 2)[::-1][1:]
+    squares = share**2
+    dark, dark_square = share.cumsum()[:-1], squares.cumsum()[:-1]
+    bright_square = squares[::-1].cumsum()[::-1][1:]
     with np.errstate(divide="ignore"):  # of the logarithm of 0
-        return np.argmax(np.log((dark_square * bright_square) ** -1 * (dark * (1 - dark)) ** 2))
+        return np.log((dark_square * bright_square) ** -1 * (dark * (1 - dark)) ** 2).argmax()
 
 
 @register({}, {"nbins": 20})
@@ -549,7 +550,7 @@ def _chosen_value(dtype: np.dtype[Any], choose: Callable[[Array, Array], Any], c
 def _chosen_center(
     dtype: np.dtype[Any], choose: Callable[[Array, Array], Any], counts: Array, edges: Array, extrema: Array
 ) -> Any:
-    present = np.flatnonzero(counts)
+    (present,) = counts.nonzero()
     first, last = int(present[0]), int(present[-1])
     # Places of the bins instead of their centres, whose squares may overflow or vanish.
     chosen = first + choose(counts[first : last + 1], np.arange(first, last + 1))

@@ -34,9 +34,10 @@ def _checked_matrix(matrix: Any) -> Matrix:
         raise TypeError(f"matrix must hold numbers, got {matrix!r}")
     if array.shape != (3, 3):
         raise ValueError(f"matrix must have the shape (3, 3), got {array.shape}")
-    if not np.isfinite(array).all():
+    found = tuple(map(float, array.ravel().tolist()))
+    if not all(map(math.isfinite, found)):
         raise ValueError(f"matrix must be finite, got {array.tolist()}")
-    return tuple(map(float, array.ravel()))
+    return found
 
 
 def _sampled(name: str, image: Value, shape: tuple[int, ...], order: int, edge: Edge, **where: Any) -> Value:

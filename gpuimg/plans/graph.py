@@ -63,7 +63,7 @@ class Graph:
     jobs : inputs of the cost model; see `gpuimg.choosing.job_of`
     direct : cached by the CPU backends at the first run if the graph is one call; see `gpuimg.backend.calls.Direct`
     alone : for each requested backend, whether a small graph runs on one thread; see `gpuimg.choosing.is_alone`
-    quick : its native call, or None if there cannot be one, cached at the second run; see `gpuimg.backend.calls.Quick`
+    quick : its native calls, or None if there cannot be any, cached at the second run; see `gpuimg.backend.calls.Quick`
     """
 
     inputs: tuple[AnyValue, ...]
