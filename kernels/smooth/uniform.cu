@@ -242,6 +242,25 @@ struct Sliding<S, 1> {
   }
 };
 
+// Integers: running sums.
+template <int N>
+struct Sliding<int, N> {
+  int total = 0, kept[N] = {};
+
+  template <int K>
+  __device__ __forceinline__ void add(const int (&values)[K], int (&sums)[K]) {
+    int parts[N + K];
+#pragma unroll
+    for (int i = 0; i < N; ++i) parts[i] = kept[i];
+#pragma unroll
+    for (int k = 0; k < K; ++k) parts[N + k] = values[k];
+#pragma unroll
+    for (int k = 0; k < K; ++k) sums[k] = total = total + values[k] - parts[k];
+#pragma unroll
+    for (int i = 0; i < N; ++i) kept[i] = parts[K + i];
+  }
+};
+
 // The type of exact sums of integers, or of sums of floats.
 template <typename T>
 struct FewSum {
@@ -356,7 +375,7 @@ __global__ void __launch_bounds__(128, FEW_BLOCKS<T>)
       sum_down(
           [=](int i, unsigned k) {
             const unsigned long long row = from + (unsigned long long)unsigned(i) * pitch;
-            return S(__ldg(reinterpret_cast<const T*>(row + (unsigned long long)k * pitch)));
+            return load_as<S>(reinterpret_cast<const T*>(row + (unsigned long long)k * pitch));
           },
           [=](int i, int k) { return aligned + i * FEW_PITCH + k * FEW_PITCH; });
     } else {
@@ -373,46 +392,58 @@ __global__ void __launch_bounds__(128, FEW_BLOCKS<T>)
           [=](int i, int k) { return column + (i + k) * FEW_PITCH + lead(i + k); });
     }
     __syncthreads();
+    // Rows of a warp are four apart, so they begin alike.
+    const int shift = lead(warp), x = 4 * lane - shift;
+    const bool whole = x >= 0 && x + 4 <= there;
     const auto rows_by = [&](auto sum) {
       const S* line = sums + warp * FEW_PITCH + 4 * lane;
-      long long at = (first + warp) * cols + start + 4 * lane;
+      const long long at = (first + warp) * cols + start + x;
+      const T* from = src + at;
+      T* to = dst + at;
 #pragma unroll 1
-      for (int r = warp; r < count; r += STRIP_WARPS) {
-        const int shift = lead(r), x = 4 * lane - shift;
-        const bool whole = x >= 0 && x + 4 <= there;
-        if (x < there) {
-          const T* const from = src + at - shift;
-          T* const to = dst + at - shift;
-          S totals[4];
-          Pack<T, 4> means;
-          if constexpr (Number<T>::whole) {
-            constexpr unsigned RECIPROCAL = 0xffffffffu / AREA + 1, LOWEST = -Number<T>::low;
-            sum(line, S(LOWEST * AREA + AREA / 2), totals);
+      for (int r = x < there ? count - warp : 0; r > 0; r -= STRIP_WARPS) {
+        S totals[4];
+        Pack<T, 4> means;
+        if constexpr (Number<T>::whole) {
+          // The quotient of the sum, not negative, plus half the area; its error is the sum's product with that of
+          // the reciprocal, which is less than the area. There are no ties.
+          constexpr unsigned RECIPROCAL = 0xffffffffu / AREA + 1, LOWEST = -Number<T>::low;
+          static_assert(65536ull * AREA * AREA < 1ull << 32, "the quotient is not exact");
+          sum(line, S(LOWEST * AREA + AREA / 2), totals);
+          union {
+            unsigned words[2];
+            Pack<T, 4> values;
+          } u;
 #pragma unroll
-            for (int k = 0; k < 4; ++k) means.v[k] = T(__umulhi(unsigned(totals[k]), RECIPROCAL) - LOWEST);
-          } else {
-            Pack<T, 4> centres;
-            if (whole && alike) {
-              load_aligned(from, centres);
-            } else {
-#pragma unroll
-              for (int k = 0; k < 4; ++k) centres.v[k] = x + k >= 0 && x + k < there ? __ldg(from + k) : T(0);
-            }
-            sum(line, S(0), totals);
-            divide(totals, centres.v, AREA, 1.0f / float(AREA), tolerance, [](int) { return true; });
-#pragma unroll
-            for (int k = 0; k < 4; ++k) means.v[k] = totals[k];
+          for (int k = 0; k < 2; ++k) {
+            const unsigned lower = __umulhi(unsigned(totals[2 * k]), RECIPROCAL);
+            const unsigned upper = __umulhi(unsigned(totals[2 * k + 1]), RECIPROCAL);
+            u.words[k] = __byte_perm(lower, upper, 0x5410) ^ (LOWEST << 16 | LOWEST);
           }
-          if (whole) {
-            store_aligned(to, means);
+          means = u.values;
+        } else {
+          Pack<T, 4> centres;
+          if (whole && alike) {
+            load_aligned(from, centres);
           } else {
 #pragma unroll
-            for (int k = 0; k < 4; ++k)
-              if (x + k >= 0 && x + k < there) to[k] = means.v[k];
+            for (int k = 0; k < 4; ++k) centres.v[k] = x + k >= 0 && x + k < there ? __ldg(from + k) : T(0);
           }
+          sum(line, S(0), totals);
+          divide(totals, centres.v, AREA, 1.0f / float(AREA), tolerance, [](int) { return true; });
+#pragma unroll
+          for (int k = 0; k < 4; ++k) means.v[k] = totals[k];
+        }
+        if (whole) {
+          store_aligned(to, means);
+        } else {
+#pragma unroll
+          for (int k = 0; k < 4; ++k)
+            if (x + k >= 0 && x + k < there) to[k] = means.v[k];
         }
         line += STRIP_WARPS * FEW_PITCH;
-        at += STRIP_WARPS * cols;
+        from += STRIP_WARPS * cols;
+        to += STRIP_WARPS * cols;
       }
     };
     if (step == 1)
