@@ -857,22 +857,33 @@ def test_uniform(gpu, dtype, shape):
             np.testing.assert_array_equal(found, np.rint(expected))
 
 
-@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("size", [3, 5, 7, 9, 11, 13])
 @pytest.mark.parametrize("step", [1, 3, 4])
-def test_uniform_of_small_windows_of_bytes(gpu, step, size):
-    """Several strips across and down."""
-    for turn, pixels in enumerate((4, 500, 1004)):
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+def test_uniform_of_small_windows_of_integers(gpu, dtype, step, size):
+    """Several strips across and down; rows of whole words and others."""
+    for turn, pixels in enumerate((4, 301, 500)):
         mode = list(MODES)[(turn + step + size) % len(MODES)]
-        image = noise((43, pixels * step), np.dtype("uint8"))
+        image = noise((43, pixels * step), np.dtype(dtype))
         window = (size // 2,) * 4
         expected = np.rint(windowed(image, step, mode, 7, window).mean(-1))[43 // 4 : 43 - 43 // 5]
         found, _ = swept(gpu, "uniform", image, (step, MODES[mode].code, 7.0, size, size))
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize("value", ["lowest", "highest"])
+@pytest.mark.parametrize("size", [3, 13])
+@pytest.mark.parametrize("dtype", ["uint16", "int16"])
+def test_uniform_of_extreme_integers(gpu, dtype, size, value):
+    dtype = np.dtype(dtype)
+    image = np.full((20, 40), np.iinfo(dtype).min if value == "lowest" else np.iinfo(dtype).max, dtype)
+    found, band = swept(gpu, "uniform", image, (1, MODES["reflect"].code, 0.0, size, size))
+    np.testing.assert_array_equal(found, image[: len(band)])
+
+
+@pytest.mark.parametrize("step", [1, 3, 4])
 @pytest.mark.parametrize(
-    ("dtype", "size"), [*(("float32", size) for size in (3, 4, 5, 7, 15)), ("float64", 3), ("float64", 5)]
+    ("dtype", "size"), [*(("float32", size) for size in (3, 4, 5, 7, 9, 11, 13, 15)), ("float64", 3), ("float64", 5)]
 )
 def test_uniform_of_floats_has_one_order(gpu, dtype, step, size):
     """Bit for bit: sums of 1, then 2 or 3, ... values, divided as IEEE has it, constants kept."""

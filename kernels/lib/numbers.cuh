@@ -115,6 +115,25 @@ __device__ __forceinline__ T saturated(int v) {
   return T(v < Number<T>::low ? Number<T>::low : v > Number<T>::high ? Number<T>::high : v);
 }
 
+// Load a value as V. Short integers come as int directly from the load: the compiler would mask them again. Not for
+// conditional loads, which the compiler may make unconditional.
+template <typename V, typename T>
+__device__ __forceinline__ V load_as(const T* p) {
+#if defined(__CUDA_ARCH__)
+  if constexpr (sizeof(T) < 4 && SameType<V, int>::value) {
+    int v;
+    if constexpr (sizeof(T) == 1)
+      asm("ld.global.nc.u8 %0, [%1];" : "=r"(v) : "l"(p));
+    else if constexpr (T(-1) < T(0))
+      asm("ld.global.nc.s16 %0, [%1];" : "=r"(v) : "l"(p));
+    else
+      asm("ld.global.nc.u16 %0, [%1];" : "=r"(v) : "l"(p));
+    return v;
+  }
+#endif
+  return V(__ldg(p));
+}
+
 // Convert a sum to a pixel: integers are rounded half to even and saturated.
 template <typename T, typename A>
 __device__ __forceinline__ T rounded(A v) {

@@ -28,8 +28,8 @@ constexpr int BLOCKS = sizeof(A) == 4 ? 4 : 2;  // of a multiprocessor, as regis
 template <typename T, typename A>
 __device__ __forceinline__ T finished(A total, int shift) {
   if constexpr (SameType<A, int>::value) {
-    const int odd = total >> shift & 1, half = shift > 0 ? (1 << (shift - 1)) - 1 + odd : 0;
-    return saturated<T>((total + half) >> shift);
+    const int any = shift > 0, odd = total >> shift & any;
+    return saturated<T>((total + ((1 << shift >> 1) - any) + odd) >> shift);
   } else {
     return rounded<T>(total);
   }

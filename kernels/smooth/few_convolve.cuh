@@ -80,6 +80,65 @@ __device__ __forceinline__ void few_inside(const T* above, unsigned int pitch, T
   }
 }
 
+// Adds the products of two signed 16-bit weights and two bytes of a word, its low or its high ones: one instruction.
+template <bool HIGH>
+__device__ __forceinline__ int add_products(unsigned weights, unsigned bytes, int sum) {
+#if defined(__CUDA_ARCH__)
+  if constexpr (HIGH)
+    asm("dp2a.hi.s32.u32 %0, %1, %2, %3;" : "=r"(sum) : "r"(weights), "r"(bytes), "r"(sum));
+  else
+    asm("dp2a.lo.s32.u32 %0, %1, %2, %3;" : "=r"(sum) : "r"(weights), "r"(bytes), "r"(sum));
+  return sum;
+#else
+  const unsigned two = HIGH ? bytes >> 16 : bytes;
+  return sum + short(weights & 65535) * int(two & 255) + short(weights >> 16) * int(two >> 8 & 255);
+#endif
+}
+
+// `few_inside` for bytes with 16-bit weights in rows of aligned words: the taps of a row two by two.
+template <int N, typename Finish>
+__device__ __forceinline__ void few_bytes_inside(const unsigned char* above, unsigned int pitch, unsigned char* dst,
+                                                 const int (&weights)[N * N], Finish finish) {
+  constexpr int PAIRS = (N + 1) / 2;
+  unsigned taps[N][PAIRS];
+#pragma unroll
+  for (int row = 0; row < N; ++row)
+#pragma unroll
+    for (int i = 0; i < PAIRS; ++i)
+      taps[row][i] = __byte_perm(weights[row * N + 2 * i], 2 * i + 1 < N ? weights[row * N + 2 * i + 1] : 0, 0x5410);
+  int totals[FEW_ROWS][FEW_ACROSS] = {};
+#pragma unroll
+  for (int i = 0; i < FEW_ROWS + N - 1; ++i) {
+    const unsigned* const centre = reinterpret_cast<const unsigned*>(rows_below(above, i, pitch));
+    // Three words, of which the middle one holds the centres, and the words that begin one byte later.
+    unsigned words[2][3];
+#pragma unroll
+    for (int k = 0; k < 3; ++k) words[0][k] = __ldg(centre + k - 1);
+#pragma unroll
+    for (int k = 0; k < 3; ++k) words[1][k] = __funnelshift_r(words[0][k], k < 2 ? words[0][k + 1] : 0u, 8);
+#pragma unroll
+    for (int j = 0; j < FEW_ROWS; ++j) {
+      if (i - j < 0 || i - j >= N) continue;
+#pragma unroll
+      for (int k = 0; k < FEW_ACROSS; ++k)
+#pragma unroll
+        for (int pair = 0; pair < PAIRS; ++pair) {
+          const int begin = FEW_ACROSS + k - N / 2 + 2 * pair;
+          const unsigned word = words[begin & 1][begin / 4], both = taps[i - j][pair];
+          totals[j][k] = begin & 2 ? add_products<true>(both, word, totals[j][k])
+                                   : add_products<false>(both, word, totals[j][k]);
+        }
+    }
+  }
+#pragma unroll
+  for (int j = 0; j < FEW_ROWS; ++j) {
+    Pack<unsigned char, FEW_ACROSS> four;
+#pragma unroll
+    for (int k = 0; k < FEW_ACROSS; ++k) four.v[k] = finish(totals[j][k]);
+    store_aligned(rows_below(dst, j, pitch), four);
+  }
+}
+
 // The same anywhere, with borders, row by row.
 template <int N, typename T, typename A, typename Finish>
 __device__ __forceinline__ void few_beyond(const T* src, long long rows, long long cols, T* dst, long long first,
@@ -140,7 +199,10 @@ __device__ __forceinline__ void few_sums(const T* src, long long rows, long long
   if (!Number<T>::whole && zero) {
     few_inside<N, false, !Number<T>::whole>(above, pitch, to, weights, finish);
   } else if (aligned) {
-    few_inside<N, true, false>(above, pitch, to, weights, finish);
+    if constexpr (SameType<A, int>::value)
+      few_bytes_inside<N>(above, pitch, to, weights, finish);
+    else
+      few_inside<N, true, false>(above, pitch, to, weights, finish);
   } else {
     few_inside<N, false, false>(above, pitch, to, weights, finish);
   }

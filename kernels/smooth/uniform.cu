@@ -1,5 +1,11 @@
 // launch: tile 32x8, pixels 4x1
-// instances: bytes<unsigned char>; few_bytes<3>; few_bytes<5>; near<I, int>; near<float, float>; few<F, 3>; few<F, 5>
+// instances: bytes<unsigned char>; near<I, int>; near<float, float>
+// instances: few_bytes<3>; few_bytes<5>; few_bytes<7>; few_bytes<9>; few_bytes<11>; few_bytes<13>
+// instances: few<unsigned short, 3>; few<unsigned short, 5>; few<unsigned short, 7>; few<unsigned short, 9>
+// instances: few<unsigned short, 11>; few<unsigned short, 13>; few<short, 3>; few<short, 5>; few<short, 7>
+// instances: few<short, 9>
+// instances: few<short, 11>; few<short, 13>; few<F, 3>; few<F, 5>; few<float, 7>; few<float, 9>; few<float, 11>
+// instances: few<float, 13>
 // instances: columns<I, int>; columns<T, double>
 // instances: along<int, I>; along<double, T>; along_far<int, I>; along_far<double, T>
 #include "strips.cuh"
@@ -161,10 +167,10 @@ __device__ __forceinline__ void join_rows(S* sums, const S* parts, const S* valu
 // Sums of neighbours divided by `area`, or the constant at the centre of their windows. For floats and an odd area: the
 // quotient by the inverse, corrected by the remainder, equals IEEE's (P. Markstein, "Computation of elementary
 // functions on the IBM RISC System/6000 processor", 1990), also if it is denormal, as it is no tie; only infinity
-// leaves a NaN remainder, which no sum of quotients hides. The sums are 32 elements apart; `there` of them are needed.
-template <int COUNT, typename T>
+// leaves a NaN remainder, which no sum of quotients hides. Those sums are needed of which wanted(index) is true.
+template <int COUNT, typename T, typename Wanted>
 __device__ __forceinline__ void divide(T (&sums)[COUNT], const T (&centres)[COUNT], int area, float inverse,
-                                       T tolerance, int there) {
+                                       T tolerance, Wanted wanted) {
   T means[COUNT], together = 0;
   bool divided = false;
   if constexpr (SameType<T, float>::value) {
@@ -172,7 +178,7 @@ __device__ __forceinline__ void divide(T (&sums)[COUNT], const T (&centres)[COUN
     for (int c = 0; c < COUNT; ++c) {
       const float quotient = sums[c] * inverse;
       means[c] = __fmaf_rn(__fmaf_rn(-quotient, float(area), sums[c]), inverse, quotient);
-      if (32 * c < there) together += means[c];
+      if (wanted(c)) together += means[c];
     }
     divided = (area & 1) && !is_nan(together);
   }
@@ -202,84 +208,251 @@ __device__ __forceinline__ T sum_of(const T* values) {
   }
 }
 
+// The sums of N values each while they come in, K at a time, in the order of `joined`: keeps the latest sums of N / 2
+// values, those of N / 4, and so on.
+template <typename S, int N>
+struct Sliding {
+  static constexpr int HALF = N / 2, KEPT = HALF + N % 2;
+  Sliding<S, HALF> halves;
+  S kept[KEPT];
+
+  // sums[k] is the sum of the N values that end with values[k].
+  template <int K>
+  __device__ __forceinline__ void add(const S (&values)[K], S (&sums)[K]) {
+    S parts[KEPT + K], fresh[K];
+    halves.add(values, fresh);
+#pragma unroll
+    for (int i = 0; i < KEPT; ++i) parts[i] = kept[i];
+#pragma unroll
+    for (int k = 0; k < K; ++k) parts[KEPT + k] = fresh[k];
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      sums[k] = parts[k] + parts[k + HALF];
+      if constexpr (N % 2 != 0) sums[k] += values[k];
+    }
+#pragma unroll
+    for (int i = 0; i < KEPT; ++i) kept[i] = parts[K + i];
+  }
+};
+template <typename S>
+struct Sliding<S, 1> {
+  template <int K>
+  __device__ __forceinline__ void add(const S (&values)[K], S (&sums)[K]) {
+#pragma unroll
+    for (int k = 0; k < K; ++k) sums[k] = values[k];
+  }
+};
+
+// Integers: running sums.
+template <int N>
+struct Sliding<int, N> {
+  int total = 0, kept[N] = {};
+
+  template <int K>
+  __device__ __forceinline__ void add(const int (&values)[K], int (&sums)[K]) {
+    int parts[N + K];
+#pragma unroll
+    for (int i = 0; i < N; ++i) parts[i] = kept[i];
+#pragma unroll
+    for (int k = 0; k < K; ++k) parts[N + k] = values[k];
+#pragma unroll
+    for (int k = 0; k < K; ++k) sums[k] = total = total + values[k] - parts[k];
+#pragma unroll
+    for (int i = 0; i < N; ++i) kept[i] = parts[K + i];
+  }
+};
+
+// The type of exact sums of integers, or of sums of floats.
+template <typename T>
+struct FewSum {
+  typedef int type;
+};
+template <>
+struct FewSum<float> {
+  typedef float type;
+};
+template <>
+struct FewSum<double> {
+  typedef double type;
+};
+
 // Blocks per multiprocessor, which limit the registers.
 template <typename T>
-constexpr int FEW_BLOCKS = sizeof(T) < 8 ? 10 : 6;
+constexpr int FEW_BLOCKS = sizeof(T) < 8 ? 7 : 5;
+constexpr int FEW_PITCH = STRIP_WORDS + 4;  // of rows of sums, each of which begins up to three words further right
 
-// Windows of N by N floating-point values: a thread sums down a column in registers, then a warp sums along each row.
+// Four neighbours in shared memory, aligned to sixteen bytes.
+template <typename S>
+__device__ __forceinline__ void get_four(const S* at, S* four) {
+  union {
+    uint4 words[sizeof(S) / 4];
+    Pack<S, 4> values;
+  } u;
+#pragma unroll
+  for (int i = 0; i < int(sizeof(S)) / 4; ++i) u.words[i] = reinterpret_cast<const uint4*>(at)[i];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) four[i] = u.values.v[i];
+}
+
+// Four sums of N values each, STEP elements apart, from `at` on, and `more`. Integers are added in any order.
+template <int N, int STEP, typename S>
+__device__ __forceinline__ void sums_along(const S* at, S more, S (&totals)[4]) {
+  constexpr int FOURS = ((N - 1) * STEP + 3) / 4 + 1;
+  S values[4 * FOURS];
+#pragma unroll
+  for (int i = 0; i < FOURS; ++i) get_four(at + 4 * i, values + 4 * i);
+  if constexpr (STEP == 1 && Number<S>::whole) {
+    totals[0] = more;
+#pragma unroll
+    for (int i = 0; i < N; ++i) totals[0] += values[i];
+#pragma unroll
+    for (int k = 1; k < 4; ++k) totals[k] = totals[k - 1] + values[k + N - 1] - values[k - 1];
+  } else if constexpr (STEP == 1) {
+    Sliding<S, N> window;
+    S first[N - 1], unused[N - 1], rest[4];
+#pragma unroll
+    for (int i = 0; i < N - 1; ++i) first[i] = values[i];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) rest[i] = values[N - 1 + i];
+    window.add(first, unused);
+    window.add(rest, totals);
+  } else {
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      S taps[N];
+#pragma unroll
+      for (int i = 0; i < N; ++i) taps[i] = values[k + i * STEP];
+      totals[k] = sum_of<N>(taps);
+      if constexpr (Number<S>::whole) totals[k] += more;
+    }
+  }
+}
+
+// Windows of N by N pixels, an odd number, of 1, 3 or 4 channels: a thread sums down a column in registers, then a warp
+// sums along each row, four adjacent elements a thread. Rows of sums are aligned like those of the result.
 template <typename T, int N>
 __global__ void __launch_bounds__(128, FEW_BLOCKS<T>)
     few(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols, long long top,
         long long bottom, long long step, long long mode, double cval, long long height, long long words) {
-  constexpr int CHUNKS = STRIP_WORDS / 32, AT_ONCE = 8;
-  DYNAMIC_SHARED(T, sums);
+  typedef typename FewSum<T>::type S;
+  constexpr int AT_ONCE = 8, AREA = N * N;
+  DYNAMIC_SHARED(S, sums);
   __shared__ long long begins[STRIP_WORDS];
-  const int apart = int(step), lane = threadIdx.x % 32;
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const long long start = (long long)blockIdx.x * words, left = start - N / 2 * step;
-  const T tolerance = T((4 * halvings(N) + 1) * EPSILON<T>);
+  const int there = int(min(words, cols - start));
+  const unsigned pitch = unsigned(cols) * sizeof(T);
+  const bool alike = (address_of(src) - address_of(dst)) % (4 * sizeof(T)) == 0;
+  const T tolerance = Number<T>::whole ? T(0) : T((4 * halvings(N) + 1) * EPSILON<T>);
   for (long long first = top + blockIdx.y * height; first < bottom; first += gridDim.y * height) {
     const int count = int(min(height, bottom - first));
     const long long above = first - N / 2;
-    // load(i) is the column's value in the strip's row i.
-    const auto sum_down = [&](auto load) {
-      T values[AT_ONCE + N - 1];
+    // The number of elements by which row i of the result, from `start` on, begins after an aligned four.
+    const unsigned begin = unsigned((address_of(dst) / sizeof(T) + first * cols + start) & 3), across = cols & 3;
+    const auto lead = [=](int i) { return int(begin + i * across & 3); };
+    // load(i) is the column's value in the strip's row i, place(i) where its sum is stored.
+    const auto sum_down = [&](auto load, auto place) {
+      Sliding<S, N> window;
+      S before[N - 1], unused[N - 1];
 #pragma unroll
-      for (int k = 0; k < N - 1; ++k) values[k] = load(k);
+      for (int k = 0; k < N - 1; ++k) before[k] = load(0, k);
+      window.add(before, unused);
 #pragma unroll 1
       for (int i = 0; i < count; i += AT_ONCE) {
+        S values[AT_ONCE], totals[AT_ONCE];
 #pragma unroll
-        for (int k = 0; k < AT_ONCE; ++k) values[N - 1 + k] = load(N - 1 + i + k);
+        for (int k = 0; k < AT_ONCE; ++k) values[k] = load(i, N - 1 + k);
+        window.add(values, totals);
 #pragma unroll
-        for (int k = 0; k < AT_ONCE; ++k) sums[(i + k) * STRIP_WORDS + threadIdx.x] = sum_of<N>(values + k);
-#pragma unroll
-        for (int k = 0; k < N - 1; ++k) values[k] = values[AT_ONCE + k];
+        for (int k = 0; k < AT_ONCE; ++k) *place(i, k) = totals[k];
       }
     };
+    S* const column = sums + threadIdx.x;
     // A strip of fewer rows reads no others: the rows below may not exist.
     const bool inside = count == height && above >= 0 && above + height + N - 1 <= rows;
-    if (inside && left >= 0 && left + STRIP_WORDS <= cols) {
-      const T* const from = src + above * cols + left + threadIdx.x;
-      sum_down([=](int i) { return __ldg(from + i * cols); });
+    if (inside && left >= 0 && left + STRIP_WORDS <= cols && across == 0) {
+      const unsigned long long from = address_of(src + above * cols + left + threadIdx.x);
+      S* const aligned = column + begin;
+      sum_down(
+          [=](int i, unsigned k) {
+            const unsigned long long row = from + (unsigned long long)unsigned(i) * pitch;
+            return load_as<S>(reinterpret_cast<const T*>(row + (unsigned long long)k * pitch));
+          },
+          [=](int i, int k) { return aligned + i * FEW_PITCH + k * FEW_PITCH; });
     } else {
       find_begins(rows, cols, mode, above, count + N - 1, begins);
       const long long place = fold_element(left + threadIdx.x, cols, step, mode);
       const T* const from = src + max(place, 0ll);
-      const T outside = T(cval);
-      sum_down([=](int i) {
-        const long long begin = begins[min(i, count + N - 2)];
-        const T value = __ldg(from + present(begin));
-        return begin < 0 || place < 0 ? outside : value;
-      });
+      const S outside = S(T(cval));
+      sum_down(
+          [=](int i, int k) {
+            const long long begin = begins[min(i + k, count + N - 2)];
+            const T value = __ldg(from + present(begin));
+            return begin < 0 || place < 0 ? outside : S(value);
+          },
+          [=](int i, int k) { return column + (i + k) * FEW_PITCH + lead(i + k); });
     }
     __syncthreads();
-    const int there = int(min(words, cols - start)) - lane, warp = threadIdx.x / 32;
-    const long long at = (first + warp) * cols + start + lane;
-    const T* from = src + at;
-    T* to = dst + at;
-    const T* places[N];  // of a window's values; the loop advances them instead of computing them again
-#pragma unroll
-    for (int k = 0; k < N; ++k) places[k] = sums + warp * STRIP_WORDS + lane + k * apart;
+    // Rows of a warp are four apart, so they begin alike.
+    const int shift = lead(warp), x = 4 * lane - shift;
+    const bool whole = x >= 0 && x + 4 <= there;
+    const auto rows_by = [&](auto sum) {
+      const S* line = sums + warp * FEW_PITCH + 4 * lane;
+      const long long at = (first + warp) * cols + start + x;
+      const T* from = src + at;
+      T* to = dst + at;
 #pragma unroll 1
-    for (int r = count - warp; r > 0; r -= STRIP_WARPS) {
-      T centres[CHUNKS], totals[CHUNKS];  // those beyond the last result are unused
+      for (int r = x < there ? count - warp : 0; r > 0; r -= STRIP_WARPS) {
+        S totals[4];
+        Pack<T, 4> means;
+        if constexpr (Number<T>::whole) {
+          // The quotient of the sum, not negative, plus half the area; its error is the sum's product with that of
+          // the reciprocal, which is less than the area. There are no ties.
+          constexpr unsigned RECIPROCAL = 0xffffffffu / AREA + 1, LOWEST = -Number<T>::low;
+          static_assert(65536ull * AREA * AREA < 1ull << 32, "the quotient is not exact");
+          sum(line, S(LOWEST * AREA + AREA / 2), totals);
+          union {
+            unsigned words[2];
+            Pack<T, 4> values;
+          } u;
 #pragma unroll
-      for (int c = 0; c < CHUNKS; ++c) centres[c] = 32 * c < there ? __ldg(from + 32 * c) : T(0);
+          for (int k = 0; k < 2; ++k) {
+            const unsigned lower = __umulhi(unsigned(totals[2 * k]), RECIPROCAL);
+            const unsigned upper = __umulhi(unsigned(totals[2 * k + 1]), RECIPROCAL);
+            u.words[k] = __byte_perm(lower, upper, 0x5410) ^ (LOWEST << 16 | LOWEST);
+          }
+          means = u.values;
+        } else {
+          Pack<T, 4> centres;
+          if (whole && alike) {
+            load_aligned(from, centres);
+          } else {
 #pragma unroll
-      for (int c = 0; c < CHUNKS; ++c) {
-        T values[N];
+            for (int k = 0; k < 4; ++k) centres.v[k] = x + k >= 0 && x + k < there ? __ldg(from + k) : T(0);
+          }
+          sum(line, S(0), totals);
+          divide(totals, centres.v, AREA, 1.0f / float(AREA), tolerance, [](int) { return true; });
 #pragma unroll
-        for (int k = 0; k < N; ++k) values[k] = places[k][32 * c];
-        totals[c] = sum_of<N>(values);
+          for (int k = 0; k < 4; ++k) means.v[k] = totals[k];
+        }
+        if (whole) {
+          store_aligned(to, means);
+        } else {
+#pragma unroll
+          for (int k = 0; k < 4; ++k)
+            if (x + k >= 0 && x + k < there) to[k] = means.v[k];
+        }
+        line += STRIP_WARPS * FEW_PITCH;
+        from += STRIP_WARPS * cols;
+        to += STRIP_WARPS * cols;
       }
-      divide(totals, centres, N * N, 1.0f / float(N * N), tolerance, there);
-#pragma unroll
-      for (int c = 0; c < CHUNKS; ++c)
-        if (32 * c < there) to[32 * c] = totals[c];
-      from += STRIP_WARPS * cols;
-      to += STRIP_WARPS * cols;
-#pragma unroll
-      for (int k = 0; k < N; ++k) places[k] += STRIP_WARPS * STRIP_WORDS;
-    }
+    };
+    if (step == 1)
+      rows_by([](const S* at, S more, S (&totals)[4]) { sums_along<N, 1>(at, more, totals); });
+    else if (step == 3)
+      rows_by([](const S* at, S more, S (&totals)[4]) { sums_along<N, 3>(at, more, totals); });
+    else
+      rows_by([](const S* at, S more, S (&totals)[4]) { sums_along<N, 4>(at, more, totals); });
     __syncthreads();
   }
 }
@@ -367,7 +540,8 @@ __global__ void __launch_bounds__(128, 7) near(const T* src, long long rows, lon
         const int x = min(lane + 32 * c, there - 1);
         totals[c] = taps == 1 ? line[x] : joined(parts + x, line + x, taps, taps / 2, apart);
       }
-      if constexpr (!Number<T>::whole) divide(totals, centres, area, inverse, tolerance, there - lane);
+      if constexpr (!Number<T>::whole)
+        divide(totals, centres, area, inverse, tolerance, [=](int c) { return lane + 32 * c < there; });
 #pragma unroll
       for (int c = 0; c < CHUNKS; ++c) {
         if (lane + 32 * c >= there) continue;
@@ -518,49 +692,50 @@ __global__ void __launch_bounds__(128, 8)
     few_bytes(const unsigned char* src, long long rows, long long cols, unsigned char* dst, long long dst_rows,
               long long dst_cols, long long top, long long bottom, long long step, long long mode, double cval,
               long long height, long long words) {
-  constexpr int CHUNKS = STRIP_WORDS / 32, AT_ONCE = 8, BEFORE = 2;  // words before a strip's first result
+  constexpr int CHUNKS = STRIP_WORDS / 32, AT_ONCE = 8;
   constexpr unsigned AREA = N * N, HALF = AREA / 2, RECIPROCAL = 0xffffffu / AREA + 1;
   DYNAMIC_SHARED(uint2, sums);
   unsigned* const strip = reinterpret_cast<unsigned*>(sums + height * STRIP_WORDS);
   const long long start = (long long)blockIdx.x * words * 4;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const int before = (N / 2 * int(step) + 3) / 4;  // words before a strip's first result
   const int there = int(min(words, (cols - start) / 4)) - lane;
   const bool aligned = address_of(dst) % 4 == 0;
   for (long long first = top + blockIdx.y * height; first < bottom; first += gridDim.y * height) {
     const int count = int(min(height, bottom - first));
-    load_strip<unsigned char>(src, rows, cols, step, mode, cval, first - N / 2, start - 4 * BEFORE, count + N - 1, 0u,
+    load_strip<unsigned char>(src, rows, cols, step, mode, cval, first - N / 2, start - 4 * before, count + N - 1, 0u,
                               strip);
     const unsigned* const column = strip + threadIdx.x;
-    unsigned even[AT_ONCE + N - 1], odd[AT_ONCE + N - 1];
-    const auto load = [&](int k, int row) {
-      even[k] = column[row * STRIP_WORDS] & 0xff00ffu;
-      odd[k] = __byte_perm(column[row * STRIP_WORDS], 0u, 0x4341);
+    const auto split = [&](int row) {
+      const unsigned word = column[row * STRIP_WORDS];
+      return make_uint2(word & 0xff00ffu, __byte_perm(word, 0u, 0x4341));
     };
+    uint2 total = {0, 0};
 #pragma unroll
-    for (int k = 0; k < N - 1; ++k) load(k, k);
+    for (int k = 0; k < N - 1; ++k) {
+      const uint2 entering = split(k);
+      total.x += entering.x;
+      total.y += entering.y;
+    }
 #pragma unroll 1
     for (int i = 0; i < count; i += AT_ONCE) {
+      uint2 leaving[AT_ONCE], entering[AT_ONCE];
 #pragma unroll
-      for (int k = 0; k < AT_ONCE; ++k) load(N - 1 + k, N - 1 + i + k);
+      for (int k = 0; k < AT_ONCE; ++k) leaving[k] = split(i + k);
+#pragma unroll
+      for (int k = 0; k < AT_ONCE; ++k) entering[k] = split(N - 1 + i + k);
 #pragma unroll
       for (int k = 0; k < AT_ONCE; ++k) {
-        uint2 total = {0, 0};
-#pragma unroll
-        for (int n = 0; n < N; ++n) {
-          total.x += even[k + n];
-          total.y += odd[k + n];
-        }
+        total.x += entering[k].x;
+        total.y += entering[k].y;
         sums[(i + k) * STRIP_WORDS + threadIdx.x] = total;
-      }
-#pragma unroll
-      for (int k = 0; k < N - 1; ++k) {
-        even[k] = even[AT_ONCE + k];
-        odd[k] = odd[AT_ONCE + k];
+        total.x -= leaving[k].x;
+        total.y -= leaving[k].y;
       }
     }
     __syncthreads();
     const auto rows_by = [&](auto means) {
-      const uint2* line = sums + warp * STRIP_WORDS + BEFORE + lane;
+      const uint2* line = sums + warp * STRIP_WORDS + before + lane;
       unsigned char* to = dst + (first + warp) * cols + start + 4 * lane;
 #pragma unroll 1
       for (int r = count - warp; r > 0; r -= STRIP_WARPS) {

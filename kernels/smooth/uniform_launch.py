@@ -7,8 +7,12 @@ from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, STRIP_WORDS, THREADS, 
 SHARED_BYTES = 48 << 10
 EXACT_FLOAT32 = 1 << 22  # as on the CPU
 FITS_UINT16 = 1 << 16
-FEW = 3, 5  # rows and columns of windows with specialised kernels
-BYTES_ROWS, BYTES_WORDS = 16, 120  # of results in a block's strip; whole sectors of 32 bytes
+# Rows and columns of windows with specialised kernels, and distances of pixels.
+FEW = {"float64": (3, 5), **dict.fromkeys(("uint8", "uint16", "int16", "float32"), (3, 5, 7, 9, 11, 13))}
+FEW_STEPS = 1, 3, 4
+FEW_PITCH, FEW_BEYOND = STRIP_WORDS + 4, 8  # of rows of sums; words that are read after the last
+WIDEST = 1 << 28  # rows of fewer elements have a 32-bit pitch
+BYTES_ROWS, BYTES_ROWS_HIGHER = 16, 24  # of results in a block's strip, for windows of up to 5 rows and for others
 
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
@@ -40,24 +44,34 @@ def launch_near(gpu, src, dst, top, bottom, args, kind, bound):
     """Launch once if the window is small enough; returns whether it is."""
     step, mode, cval, n0, n1 = args
     rows, cols, halo = bottom - top, src.shape[1], (n1 - 1) * step
-    few = n0 == n1 and n0 in FEW
-    if few and src.dtype == np.uint8 and step in (1, 3, 4) and cols % 4 == 0:
-        across, down = -(-cols // (4 * BYTES_WORDS)), -(-rows // BYTES_ROWS)
-        shared = (2 * BYTES_ROWS + BYTES_ROWS + n0 - 1) * STRIP_WORDS * 4
-        args = (src, dst, top, bottom, step, mode, cval, BYTES_ROWS, BYTES_WORDS)
-        gpu.kernel("uniform", f"few_bytes<{n0}>")((across, min(down, GREATEST_GRID)), (STRIP_WORDS, 1), args, shared)
+    few = n0 == n1 and n0 in FEW.get(src.dtype.name, ()) and step in FEW_STEPS and src.shape[1] < WIDEST
+    if few and src.dtype == np.uint8 and src.shape[1] % 4 == 0:
+        launch_bytes(gpu, src, dst, top, bottom, args)
         return True
     if src.dtype == np.uint8 and n0 * n1 > 1 and bound + n0 * n1 // 2 < FITS_UINT16:
         name, strip = f"bytes<{kind}>", strip_for(cols, rows, 1, n0, halo, (1, 1))
-    elif few and src.dtype.kind == "f":
-        name, strip = f"few<{kind}, {n0}>", strip_for(cols, rows, src.dtype.itemsize, n0, halo, (0, 1))
     else:
         wide = src.dtype if src.dtype.kind == "f" else np.dtype(np.int32)
-        name, strip = f"near<{kind}, {gpu.ctype(wide)}>", strip_for(cols, rows, wide.itemsize, n0, halo, (2, 0))
+        few = few and src.dtype != np.uint8
+        name = f"few<{kind}, {n0}>" if few else f"near<{kind}, {gpu.ctype(wide)}>"
+        strip = strip_for(cols, rows, wide.itemsize, n0, halo, (0, 1) if few else (2, 0))
     if strip is None:
         return False
-    sizes = () if name.startswith("few<") else (n0, n1)
+    if name.startswith("few<"):
+        sizes, shared = (), (strip.height * FEW_PITCH + halo + FEW_BEYOND) * wide.itemsize
+    else:
+        sizes, shared = (n0, n1), strip.shared
     args = (src, dst, top, bottom, step, mode, cval, *sizes, strip.height, strip.words)
-    shared = strip.shared + halo * max(src.dtype.itemsize, 4)  # `few` reads beyond the last row
     gpu.kernel("uniform", name)(strip.grid, (strip.threads, 1), args, shared)
     return True
+
+
+def launch_bytes(gpu, src, dst, top, bottom, args):
+    step, mode, cval, size, _ = args
+    height = BYTES_ROWS if size <= 5 else BYTES_ROWS_HIGHER
+    before = (size // 2 * step + 3) // 4
+    words = (STRIP_WORDS - 2 * before) // 8 * 8  # whole sectors of 32 bytes
+    grid = -(-src.shape[1] // (4 * words)), min(-(-(bottom - top) // height), GREATEST_GRID)
+    shared = (2 * height + height + size - 1) * STRIP_WORDS * 4
+    args = (src, dst, top, bottom, step, mode, cval, height, words)
+    gpu.kernel("uniform", f"few_bytes<{size}>")(grid, (STRIP_WORDS, 1), args, shared)

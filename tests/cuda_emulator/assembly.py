@@ -37,6 +37,9 @@ V load(std::uint64_t address) {
   return value;
 }
 inline float min_nan(float a, float b) { return a != a ? a : b != b ? b : a < b ? a : b; }
+inline int dp2a(unsigned weights, unsigned bytes, int sum) {
+  return sum + std::int16_t(weights) * int(bytes & 255) + std::int16_t(weights >> 16) * int(bytes >> 8 & 255);
+}
 inline float rsqrt_approx(float v) {
   float found = float(1 / std::sqrt(double(v)));
   std::uint32_t bits;
@@ -86,6 +89,8 @@ INSTRUCTIONS: dict[str, Callable[..., str]] = {
     "ld.global.nc.u16": _load("std::uint16_t"),
     "ld.global.nc.s16": _load("std::int16_t"),
     "min.NaN.f32": lambda to, a, b: f"{to} = emulated_ptx::min_nan({a}, {b});",
+    "dp2a.lo.s32.u32": lambda to, a, b, c: f"{to} = emulated_ptx::dp2a({a}, {b}, {c});",
+    "dp2a.hi.s32.u32": lambda to, a, b, c: f"{to} = emulated_ptx::dp2a({a}, {b} >> 16, {c});",
     "rsqrt.approx.ftz.f32": lambda to, v: f"{to} = emulated_ptx::rsqrt_approx({v});",
     "setp.ne.s32": lambda to, a, b: f"predicate_{to} = {a} != {b};",
 }

@@ -485,6 +485,16 @@ class Block:
             total |= byte << U32(8 * i)
         self.set(operands[0], total, chosen)
 
+    def do_idp(self, parts: list[str], operands: list[str], chosen: np.ndarray) -> None:
+        if parts[1:] not in (["2A", "LO", "S16", "U8"], ["2A", "HI", "S16", "U8"]):
+            raise NotExecutable(".".join(parts))
+        weights, values, total = (self.integer(text) for text in operands[1:4])
+        values = values >> U32(16 if "HI" in parts else 0)
+        for i in range(2):
+            weight = (weights >> U32(16 * i)).astype(np.uint16).view(np.int16).astype(I32).view(U32)
+            total = total + weight * (values >> U32(8 * i) & U32(255))
+        self.set(operands[0], total, chosen)
+
     def do_viadd(self, parts: list[str], operands: list[str], chosen: np.ndarray) -> None:
         self.set(operands[0], self.integer(operands[1]) + self.integer(operands[2]), chosen)
 

@@ -73,6 +73,7 @@ NUMPY = {
 }
 # The radii that are counted: of the Gaussian's kernels those that fit, by what a thread holds.
 RADII = (1, 2, 3, 6)
+WIDE_RADIUS = 7  # of means with kernels for any size
 GAUSSIAN_RADII = {"4": (2, 4), "8": (6, 8), "12": (12,)}
 
 
@@ -90,7 +91,7 @@ def cases(stem: str, name: str) -> dict[int, Case]:
     elif stem == "uniform" and base in ("few", "few_bytes"):
         radii = (int(chosen[-1]) // 2,)
     elif stem == "uniform" and base in ("near", "bytes") and name != "near<unsigned char, int>":
-        radii = RADII if chosen[0] in ("short", "unsigned short") else RADII[2:]
+        radii = (WIDE_RADIUS,)
     elif base == "few_convolve":
         radii = (int(chosen[-1]) // 2,)
     elif base == "near_convolve" and chosen in (["unsigned char", "int"], *(_WEIGHED)):
