@@ -1,7 +1,8 @@
 // launch: tile 32x8, pixels 4x1
 // instances: fixed<unsigned char>; fixed<unsigned short>; smooth<T, A>
-// instances: near<float, 4>; near<float, 8>; near<float, 12>; near<short, 4>; near<short, 8>; near<short, 12>
-// instances: near<unsigned short, 4>; near<unsigned short, 8>; near<unsigned short, 12>
+// instances: near<float, 4>; near<float, 6>; near<float, 8>; near<float, 12>
+// instances: near<short, 4>; near<short, 6>; near<short, 8>; near<short, 12>
+// instances: near<unsigned short, 4>; near<unsigned short, 6>; near<unsigned short, 8>; near<unsigned short, 12>
 // instances: fixed_down<unsigned char>; fixed_along<unsigned char>; fixed_along<unsigned short>
 // instances: fixed_along_far<unsigned char>; fixed_along_far<unsigned short>; down<T, A>; along<A, T>; along_far<A, T>
 #include "borders.cuh"
@@ -31,9 +32,11 @@ constexpr int DOWN_BLOCKS = sizeof(A) < 8 ? LONG : 2;
 template <typename A>
 constexpr int ALONG_BLOCKS = sizeof(A) < 8 ? LONG_WIDE : 2;
 
-// The same for kernels that hold windows of floats in registers.
+// The same for kernels that hold windows of floats in registers, and the rows of their tiles.
 template <typename T, int REACH>
-constexpr int NEAR_BLOCKS = REACH >= 12 ? 2 : REACH >= 8 || sizeof(T) < 4 ? LONG_WIDE : LONG;
+constexpr int NEAR_BLOCKS = REACH >= 12 ? 2 : LONG_WIDE;
+template <int REACH>
+constexpr int SUMMED_ROWS = REACH >= 8 ? NEAR_ROWS : NEAR_ROWS + NEAR_ROWS / 2;
 
 static constexpr int THREADS = 256;
 static constexpr int HEIGHT = 32;    // of a tile whose rows a warp's lanes have
@@ -424,8 +427,51 @@ __global__ void __launch_bounds__(128, 6)
   store_tile(results, to_next, target, cols, height, filled);
 }
 
+static constexpr int ONE_HALF = 144;  // half of the only channel's size in shared memory
+
+// Means of pixels of T, which are in its range but for less than half: no saturation.
+template <typename T>
+__device__ __forceinline__ typename Word<4 * sizeof(T)>::type four_means(const float (&means)[4]) {
+  if constexpr (Number<T>::whole) {
+    unsigned bits[4];
+#pragma unroll
+    for (int j = 0; j < 4; ++j) bits[j] = __float_as_uint(means[j] + 12582912.f);  // 3 << 22: the last bit counts one
+    return {__byte_perm(bits[0], bits[1], 0x5410), __byte_perm(bits[2], bits[3], 0x5410)};
+  } else {
+    return {__float_as_uint(means[0]), __float_as_uint(means[1]), __float_as_uint(means[2]), __float_as_uint(means[3])};
+  }
+}
+
+// The sums along every NEAR_COLUMNS / 32-th row of the only channel, from `line` on, at radius REACH; a lane has four
+// neighbours in each half of a row, which it stores at once. There are `filled` results from its first one on.
+template <int REACH, typename Sum, typename T>
+__device__ __forceinline__ void weigh_fours(const Sum& sum, const float* weights, const float* line, T* target,
+                                            long long cols, int rows, int filled) {
+  typedef typename Word<4 * sizeof(T)>::type Four;
+  constexpr Planes planes = {ONE_HALF, 2 * ONE_HALF};
+  const int lane = threadIdx.x % 32;
+  const float *even = line + planes.at(0, 4 * lane), *odd = line + planes.at(0, 4 * lane + 4);
+#pragma unroll 1
+  for (; rows > 0; rows -= NEAR_COLUMNS / 32) {
+#pragma unroll
+    for (int part = 0; part < NEAR_COLUMNS; part += NEAR_COLUMNS / 2) {
+      if (part >= filled) break;
+      float held[4 + 2 * REACH], means[4];
+#pragma unroll
+      for (int i = 0; i < 4 + 2 * REACH; i += 4)
+        *reinterpret_cast<float4*>(held + i) =
+            *reinterpret_cast<const float4*>((i / 4 % 2 ? odd : even) + part / 2 + i / 8 * 4);
+      weigh_held<REACH, true>(sum, weights, REACH, held, means);
+      *reinterpret_cast<Four*>(target + part) = four_means<T>(means);
+    }
+    even += NEAR_COLUMNS / 32 * planes.pitch;
+    odd += NEAR_COLUMNS / 32 * planes.pitch;
+    target += NEAR_COLUMNS / 32 * cols;
+  }
+}
+
 // Floating-point sums whose windows fit into registers, at radii up to REACH: a thread's down a column, then a warp's
-// along each row.
+// along each row. Radii of REACH itself take fewer instructions.
 template <typename T, int REACH>
 __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
     near(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols, long long top,
@@ -433,19 +479,19 @@ __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
          long long taps0, const double* w1, long long taps1, double tolerance0, double tolerance1, long long pixels,
          long long half) {
   DYNAMIC_SHARED(float, sums);
+  constexpr int SUMMED = SUMMED_ROWS<REACH>, HELD = SUMMED + 2 * REACH;
   __shared__ __align__(16) float down_weights[REACH + 4], along_weights[REACH + 4];
-  __shared__ long long begins[NEAR_ROWS + 2 * REACH];
+  __shared__ long long begins[HELD];
   const Floating<float> down(w0, cval, tolerance0), along(w1, cval, tolerance1);
   const int channels = int(step), thread = threadIdx.x, width = int(pixels) * channels;
   const Planes planes = {int(half), 2 * channels * int(half)};
-  const long long row = top + (long long)blockIdx.y * NEAR_ROWS, first = (long long)blockIdx.x * width;
+  const long long row = top + (long long)blockIdx.y * SUMMED, first = (long long)blockIdx.x * width;
   const long long left = first - REACH * step, above = row - REACH, x = left + thread;
   if (thread <= int(r0)) down_weights[thread] = down.weight(__ldg(w0 + thread));
   if (thread <= int(r1)) along_weights[thread] = along.weight(__ldg(w1 + thread));
-  constexpr int HELD = NEAR_ROWS + 2 * REACH;
   const bool beyond = left < 0 || left + NEAR_COLUMNS > cols;
   const long long highest = top - r0, lowest = bottom - 1 + r0;  // rows of windows: others need not be there
-  float values[HELD], totals[NEAR_ROWS];
+  float values[HELD], totals[SUMMED];
   if (above >= max(highest, 0ll) && above + HELD <= min(lowest + 1, rows) && !beyond) {
     const T* from = src + above * cols + x;
 #pragma unroll
@@ -466,27 +512,40 @@ __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
     }
   }
   __syncthreads();
-  weigh_held<REACH>(down, down_weights, int(r0), values, totals);
-  const int pixel = channels == 1 ? thread : thread / channels;
-  float* const to = sums + planes.at(thread - pixel * channels, pixel);
+  if (int(r0) == REACH)
+    weigh_held<REACH, true>(down, down_weights, REACH, values, totals);
+  else
+    weigh_held<REACH>(down, down_weights, int(r0), values, totals);
+  const auto keep_column = [&](const Planes& planes, int pixel) {
+    float* const to = sums + planes.at(thread - pixel * channels, pixel);
 #pragma unroll
-  for (int j = 0; j < NEAR_ROWS; ++j) to[j * planes.pitch] = totals[j];
-  if (beyond && mode == MODE_CONSTANT && (x < 0 || x >= cols)) {
+    for (int j = 0; j < SUMMED; ++j) to[j * planes.pitch] = totals[j];
+    if (beyond && mode == MODE_CONSTANT && (x < 0 || x >= cols)) {
 #pragma unroll 1
-    for (int j = 0; j < NEAR_ROWS; ++j) to[j * planes.pitch] = along.outside;
-  }
+      for (int j = 0; j < SUMMED; ++j) to[j * planes.pitch] = along.outside;
+    }
+  };
+  if (channels == 1)
+    keep_column({ONE_HALF, 2 * ONE_HALF}, thread);  // known addresses
+  else
+    keep_column(planes, thread / channels);
   __syncthreads();
-  const int lane = thread % 32, warp = thread / 32, groups = int(pixels) / OUTPUTS;
-  const int channel = channels == 1 ? 0 : lane / groups, group = lane - channel * groups;
-  const int height = int(min(bottom - row, (long long)NEAR_ROWS));
+  const int lane = thread % 32, warp = thread / 32;
+  const int height = int(min(bottom - row, (long long)SUMMED));
   const int filled = int(min((long long)width, cols - first));
   const bool aligned = ((address_of(dst) | (unsigned long long)cols * sizeof(T)) & (4 * sizeof(T) - 1)) == 0;
+  float* line = sums + warp * planes.pitch;
+  T* target = dst + (row + warp) * cols + first;
+  if (channels == 1 && aligned && int(r1) == REACH) {
+    weigh_fours<REACH>(along, along_weights, line, target + 4 * lane, cols, height - warp, filled - 4 * lane);
+    return;
+  }
+  const int groups = int(pixels) / OUTPUTS;
+  const int channel = channels == 1 ? 0 : lane / groups, group = lane - channel * groups;
   const bool wanted = lane < groups * channels;
   // Groups of results of several channels begin an odd number of 16 bytes apart: else lanes would share few banks.
   const int length = OUTPUTS * channels;
   const int gap = channels > 1 && length * sizeof(T) % 32 == 0 ? int(16 / sizeof(T)) : 0;
-  float* line = sums + warp * planes.pitch;
-  T* target = dst + (row + warp) * cols + first;
 #pragma unroll 1
   for (int r = height - warp; r > 0; r -= NEAR_COLUMNS / 32) {
     T* const results = reinterpret_cast<T*>(line);

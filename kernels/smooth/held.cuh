@@ -39,15 +39,16 @@ struct Planes {
   __device__ int group(int channel, int number) const { return 2 * channel * half + number * 4; }
 };
 
-// The sums of neighbours, the first of whose windows begins at values[REACH - radius].
-template <int REACH, int COUNT, typename Sum>
+// The sums of neighbours, the first of whose windows begins at values[REACH - radius]; WHOLE says that the radius is
+// REACH.
+template <int REACH, bool WHOLE = false, int COUNT, typename Sum>
 __device__ __forceinline__ void weigh_held(const Sum& sum, const float* weights, int radius,
                                            const float (&values)[COUNT + 2 * REACH], float (&totals)[COUNT]) {
 #pragma unroll
   for (int j = 0; j < COUNT; ++j) totals[j] = sum.first(weights[0], values[REACH + j]);
 #pragma unroll
   for (int k = 1; k <= REACH; ++k) {
-    if (k > radius) break;
+    if (!WHOLE && k > radius) break;
     const float weight = weights[k];
 #pragma unroll
     for (int j = 0; j < COUNT; ++j)
