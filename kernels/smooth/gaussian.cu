@@ -245,7 +245,8 @@ __global__ void __launch_bounds__(256, BLOCKS<T, A>)
 static constexpr float FIXED_UNIT = 1.f / (1ll << 40);
 static constexpr int SPAN = 4 * STRIP_WORDS;  // elements of a strip
 static constexpr int LINES = 4;               // columns, then rows, that a thread processes at a time
-static constexpr int LEAST_REACH = 4, FIXED_WEIGHTS = 80;
+static constexpr int LEAST_REACH = 2, FIXED_WEIGHTS = 80;
+static constexpr int ONE_SPAN_HALF = 272;  // half of the only channel's size in shared memory
 
 // Convert sums of neighbours to results; the rounding of bytes is already included.
 template <typename U>
@@ -302,6 +303,12 @@ __device__ __forceinline__ void weigh_lines(const float* weights, int reach, flo
     for (int j = 0; j < OUTPUTS; ++j) totals[line][j] = start;
   }
   const auto four = [&](int index) { return [=](float (&values)[LINES][4]) { load(index, values); }; };
+  if (reach == LEAST_REACH) {
+    add_four<0, 4>(weights, four(0), totals);
+    add_four<-4, 0>(weights + 4, four(1), totals);
+    add_four<-OUTPUTS, -4>(weights + 8, four(2), totals);
+    return;
+  }
   const int last = reach / 2 + 1;
   add_four<0, 4>(weights, four(0), totals);
   add_four<-4, 4>(weights + 4, four(1), totals);
@@ -323,7 +330,6 @@ __global__ void __launch_bounds__(128, 6)
   float* const sums = reinterpret_cast<float*>(words);
   const int channels = int(step), thread = threadIdx.x, down = int(reach0), along = int(reach1);
   const int width = int(pixels) * channels, lead = along % 4;
-  const Planes planes = {int(half), 2 * channels * int(half)};
   const long long row = top + (long long)blockIdx.y * OUTPUTS, first = (long long)blockIdx.x * width;
   const long long left = first - halo * step;
   mirror_weights(q0, int(r0), down, FIXED_UNIT * float(1ll << 62) * float(1ll << 62) * 2, down_weights);
@@ -347,84 +353,95 @@ __global__ void __launch_bounds__(128, 6)
       },
       totals);
   __syncthreads();
-  const bool beyond = mode == MODE_CONSTANT && (left < 0 || left + SPAN > cols);
-  const unsigned constant = unsigned(int(cval)) << 8;
-  int to[LINES];
-#pragma unroll
-  for (int line = 0; line < LINES; ++line) {
-    const int x = LINES * thread + line, pixel = channels == 1 ? x : x / channels;
-    to[line] = planes.at(x - pixel * channels, pixel + lead);
-    const bool outside = beyond && (left + x < 0 || left + x >= cols);
-#pragma unroll
-    for (int j = 0; j < OUTPUTS; ++j) {
-      const unsigned sum = __float_as_uint(totals[line][j]) & 65535u;
-      totals[line][j] = __uint_as_float(outside ? constant : sum);
-    }
-  }
-  if (channels == 1) {
-#pragma unroll
-    for (int j = 0; j < OUTPUTS; ++j) {
-#pragma unroll
-      for (int line = 0; line < LINES; line += 2)
-        *reinterpret_cast<float2*>(sums + to[line] + j * planes.pitch) = {totals[line][j], totals[line + 1][j]};
-    }
-  } else {
-#pragma unroll
-    for (int j = 0; j < OUTPUTS; ++j) {
-#pragma unroll
-      for (int line = 0; line < LINES; ++line) sums[to[line] + j * planes.pitch] = totals[line][j];
-    }
-  }
-  __syncthreads();
-  // Half of the threads have the first rows; of each, groups of neighbours, channel by channel.
-  const int groups = int(pixels) / OUTPUTS, upper = thread / (STRIP_WORDS / 2) * LINES;
-  const int task = thread % (STRIP_WORDS / 2), channel = channels == 1 ? 0 : task / groups;
-  const int group = task - channel * groups;
-  const bool wanted = task < groups * channels;
-  if (wanted) {
-    const int begin = 2 * group + (int(halo) + lead - along) / 4;
-    const float* const from = sums + upper * planes.pitch + 2 * channel * planes.half;
-    const float rounding = sizeof(U) == 1 ? 128.f : 0.f;
-    weigh_lines(
-        along_weights, along, (8388608.f + float(int(o1)) + rounding) * FIXED_UNIT,
-        [=](int four, float (&values)[LINES][4]) {
-          const int at = begin + four;
-          const float* const here = from + (at & 1) * planes.half + (at >> 1) * 4;
-#pragma unroll
-          for (int line = 0; line < LINES; ++line)
-            *reinterpret_cast<float4*>(values[line]) = *reinterpret_cast<const float4*>(here + line * planes.pitch);
-        },
-        totals);
-  }
-  typedef typename Word<OUTPUTS * sizeof(U)>::type Eight;
-  const int filled = int(min((long long)width, cols - first));
-  U* const target = dst + row * cols + first;
-  if (channels == 1 && ((address_of(dst) | (unsigned long long)cols * sizeof(U)) & (sizeof(Eight) - 1)) == 0) {
-    if (group * OUTPUTS >= filled || !wanted) return;
-#pragma unroll
-    for (int line = 0; line < LINES; ++line)
-      if (upper + line < height)
-        *reinterpret_cast<Eight*>(target + (upper + line) * cols + group * OUTPUTS) = packed<U>(totals[line]);
-    return;
-  }
-  __syncthreads();
-  U* const results = reinterpret_cast<U*>(words);
-  const int to_next = results_pitch<U>(width);
-  if (wanted) {
+  const auto sum_along = [&](auto one) {
+    const int channels = one.value ? 1 : int(step), half_pitch = one.value ? ONE_SPAN_HALF : int(half);
+    const Planes planes = {half_pitch, 2 * channels * half_pitch};
+    const bool beyond = mode == MODE_CONSTANT && (left < 0 || left + SPAN > cols);
+    const unsigned constant = unsigned(int(cval)) << 8;
+    int to[LINES];
 #pragma unroll
     for (int line = 0; line < LINES; ++line) {
-      U* const there = results + (upper + line) * to_next + group * OUTPUTS * channels + channel;
-      if (channels == 1) {
-        *reinterpret_cast<Eight*>(there) = packed<U>(totals[line]);
-      } else {
+      const int x = LINES * thread + line, pixel = channels == 1 ? x : x / channels;
+      to[line] = planes.at(x - pixel * channels, pixel + lead);
+      const bool outside = beyond && (left + x < 0 || left + x >= cols);
 #pragma unroll
-        for (int j = 0; j < OUTPUTS; ++j)
-          there[j * channels] = U(__float_as_uint(totals[line][j]) >> (sizeof(U) == 1 ? 8 : 0));
+      for (int j = 0; j < OUTPUTS; ++j) {
+        const unsigned sum = __float_as_uint(totals[line][j]) & 65535u;
+        totals[line][j] = __uint_as_float(outside ? constant : sum);
       }
     }
-  }
-  __syncthreads();
-  store_tile(results, to_next, target, cols, height, filled);
+    if (channels == 1) {
+#pragma unroll
+      for (int j = 0; j < OUTPUTS; ++j) {
+#pragma unroll
+        for (int line = 0; line < LINES; line += 2)
+          *reinterpret_cast<float2*>(sums + to[line] + j * planes.pitch) = {totals[line][j], totals[line + 1][j]};
+      }
+    } else {
+#pragma unroll
+      for (int j = 0; j < OUTPUTS; ++j) {
+#pragma unroll
+        for (int line = 0; line < LINES; ++line) sums[to[line] + j * planes.pitch] = totals[line][j];
+      }
+    }
+    __syncthreads();
+    // Half of the threads have the first rows; of each, groups of neighbours, channel by channel.
+    const int groups = int(pixels) / OUTPUTS, upper = thread / (STRIP_WORDS / 2) * LINES;
+    const int task = thread % (STRIP_WORDS / 2), channel = channels == 1 ? 0 : task / groups;
+    const int group = task - channel * groups;
+    const bool wanted = task < groups * channels;
+    if (wanted) {
+      const int begin = 2 * group + (int(halo) + lead - along) / 4;
+      const float* const from = sums + upper * planes.pitch + 2 * channel * planes.half;
+      const float rounding = sizeof(U) == 1 ? 128.f : 0.f;
+      weigh_lines(
+          along_weights, along, (8388608.f + float(int(o1)) + rounding) * FIXED_UNIT,
+          [=](int four, float (&values)[LINES][4]) {
+            const int at = begin + four;
+            const float* const here = from + (at & 1) * planes.half + (at >> 1) * 4;
+#pragma unroll
+            for (int line = 0; line < LINES; ++line)
+              *reinterpret_cast<float4*>(values[line]) = *reinterpret_cast<const float4*>(here + line * planes.pitch);
+          },
+          totals);
+    }
+    typedef typename Word<OUTPUTS * sizeof(U)>::type Eight;
+    const int filled = int(min((long long)width, cols - first));
+    U* const target = dst + row * cols + first;
+    if (channels == 1 && ((address_of(dst) | (unsigned long long)cols * sizeof(U)) & (sizeof(Eight) - 1)) == 0) {
+      if (group * OUTPUTS >= filled || !wanted) return;
+      U* to_line = target + upper * cols + group * OUTPUTS;
+#pragma unroll
+      for (int line = 0; line < LINES; ++line) {
+        if (upper + line >= height) return;
+        *reinterpret_cast<Eight*>(to_line) = packed<U>(totals[line]);
+        to_line += cols;
+      }
+      return;
+    }
+    __syncthreads();
+    U* const results = reinterpret_cast<U*>(words);
+    const int to_next = results_pitch<U>(width);
+    if (wanted) {
+#pragma unroll
+      for (int line = 0; line < LINES; ++line) {
+        U* const there = results + (upper + line) * to_next + group * OUTPUTS * channels + channel;
+        if (channels == 1) {
+          *reinterpret_cast<Eight*>(there) = packed<U>(totals[line]);
+        } else {
+#pragma unroll
+          for (int j = 0; j < OUTPUTS; ++j)
+            there[j * channels] = U(__float_as_uint(totals[line][j]) >> (sizeof(U) == 1 ? 8 : 0));
+        }
+      }
+    }
+    __syncthreads();
+    store_tile(results, to_next, target, cols, height, filled);
+  };
+  if (channels == 1)
+    sum_along(Count<1>());  // known addresses
+  else
+    sum_along(Count<0>());
 }
 
 static constexpr int ONE_HALF = 144;  // half of the only channel's size in shared memory

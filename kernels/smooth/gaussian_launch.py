@@ -17,7 +17,7 @@ DISTANCES = 64
 NEAR_COLUMNS, NEAR_ROWS = 256, 16
 SUMMED_ROWS = {4: 24, 6: 24, 8: NEAR_ROWS, 12: NEAR_ROWS}  # by reach
 NEAR_TYPES = tuple(map(np.dtype, ("uint16", "int16", "float32")))
-SPAN, LEAST_REACH = 4 * STRIP_WORDS, 4
+SPAN, LEAST_REACH = 4 * STRIP_WORDS, 2
 
 WARPS = 8
 TILE_BYTES = 512  # of a tile's row of results
