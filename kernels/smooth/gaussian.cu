@@ -309,7 +309,7 @@ __device__ __forceinline__ void weigh_lines(const float* weights, int reach, flo
     add_four<-OUTPUTS, -4>(weights + 8, four(2), totals);
     return;
   }
-  const int last = reach / 2 + 1;
+  const int last = (reach >> 1) + 1;
   add_four<0, 4>(weights, four(0), totals);
   add_four<-4, 4>(weights + 4, four(1), totals);
 #pragma unroll 1
@@ -329,30 +329,50 @@ __global__ void __launch_bounds__(128, 6)
   __shared__ __align__(16) float down_weights[FIXED_WEIGHTS], along_weights[FIXED_WEIGHTS];
   float* const sums = reinterpret_cast<float*>(words);
   const int channels = int(step), thread = threadIdx.x, down = int(reach0), along = int(reach1);
-  const int width = int(pixels) * channels, lead = along % 4;
+  const int width = int(pixels) * channels, lead = along & 3;
   const long long row = top + (long long)blockIdx.y * OUTPUTS, first = (long long)blockIdx.x * width;
   const long long left = first - halo * step;
   mirror_weights(q0, int(r0), down, FIXED_UNIT * float(1ll << 62) * float(1ll << 62) * 2, down_weights);
   mirror_weights(q1, int(r1), along, FIXED_UNIT * float(1ll << 62) * float(1ll << 62) * 512, along_weights);
-  // Rows that are in no window are not loaded, as they may not exist: any bits are a number, and their weight is zero.
   const int radius = int(r0), height = int(min(bottom - row, (long long)OUTPUTS));
-  load_strip<unsigned char>(src, rows, cols, step, mode, cval, row - radius, left, height + 2 * radius, 0u,
-                            words + (down - radius) * STRIP_WORDS);
-  __syncthreads();
   float totals[LINES][OUTPUTS];
-  weigh_lines(
-      down_weights, down, (8388608.f + float(int(o0))) * FIXED_UNIT,
-      [=](int four, float (&values)[LINES][4]) {
+  const float start = float((1 << 23) + int(o0)) * FIXED_UNIT;
+  const auto spread = [](unsigned word, float(&values)[LINES][4], int i) {
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const unsigned word = words[(4 * four + i) * STRIP_WORDS + thread];
+    for (int line = 0; line < LINES; ++line)
+      values[line][i] = __uint_as_float(__byte_perm(word, 0u, 0x4044 + (line << 8)));
+  };
+  if (left >= 0 && left + SPAN <= cols && ((address_of(src) + left | cols) & 3) == 0 &&
+      row - down >= max(top - radius, 0ll) && row + OUTPUTS + down <= min(bottom + radius, rows)) {
+    __syncthreads();
+    const unsigned char* from = src + (row - down) * cols + left + 4 * thread;
+    weigh_lines(
+        down_weights, down, start,
+        [&](int, float (&values)[LINES][4]) {
+          unsigned held[4];
 #pragma unroll
-          for (int line = 0; line < LINES; ++line)
-            values[line][i] = __uint_as_float(__byte_perm(word, 0u, 0x4044 + (line << 8)));
-        }
-      },
-      totals);
-  __syncthreads();
+          for (int i = 0; i < 4; ++i) {
+            held[i] = __ldg(reinterpret_cast<const unsigned*>(from));
+            from += cols;
+          }
+#pragma unroll
+          for (int i = 0; i < 4; ++i) spread(held[i], values, i);
+        },
+        totals);
+  } else {
+    // Rows that are in no window are not loaded, as they may not exist: any bits are a number, and their weight is zero.
+    load_strip<unsigned char>(src, rows, cols, step, mode, cval, row - radius, left, height + 2 * radius, 0u,
+                              words + (down - radius) * STRIP_WORDS);
+    __syncthreads();
+    weigh_lines(
+        down_weights, down, start,
+        [&](int four, float (&values)[LINES][4]) {
+#pragma unroll
+          for (int i = 0; i < 4; ++i) spread(words[(4 * four + i) * STRIP_WORDS + thread], values, i);
+        },
+        totals);
+    __syncthreads();
+  }
   const auto sum_along = [&](auto one) {
     const int channels = one.value ? 1 : int(step), half_pitch = one.value ? ONE_SPAN_HALF : int(half);
     const Planes planes = {half_pitch, 2 * channels * half_pitch};
@@ -386,16 +406,16 @@ __global__ void __launch_bounds__(128, 6)
     }
     __syncthreads();
     // Half of the threads have the first rows; of each, groups of neighbours, channel by channel.
-    const int groups = int(pixels) / OUTPUTS, upper = thread / (STRIP_WORDS / 2) * LINES;
-    const int task = thread % (STRIP_WORDS / 2), channel = channels == 1 ? 0 : task / groups;
+    const int groups = int(unsigned(pixels) / OUTPUTS), upper = int(threadIdx.x / (STRIP_WORDS / 2)) * LINES;
+    const int task = int(threadIdx.x % (STRIP_WORDS / 2)), channel = channels == 1 ? 0 : task / groups;
     const int group = task - channel * groups;
     const bool wanted = task < groups * channels;
     if (wanted) {
-      const int begin = 2 * group + (int(halo) + lead - along) / 4;
+      const int begin = 2 * group + ((int(halo) + lead - along) >> 2);
       const float* const from = sums + upper * planes.pitch + 2 * channel * planes.half;
-      const float rounding = sizeof(U) == 1 ? 128.f : 0.f;
+      constexpr int rounding = sizeof(U) == 1 ? 128 : 0;
       weigh_lines(
-          along_weights, along, (8388608.f + float(int(o1)) + rounding) * FIXED_UNIT,
+          along_weights, along, float((1 << 23) + rounding + int(o1)) * FIXED_UNIT,
           [=](int four, float (&values)[LINES][4]) {
             const int at = begin + four;
             const float* const here = from + (at & 1) * planes.half + (at >> 1) * 4;
