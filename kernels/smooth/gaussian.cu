@@ -360,7 +360,7 @@ __global__ void __launch_bounds__(128, 6)
         },
         totals);
   } else {
-    // Rows that are in no window are not loaded, as they may not exist: any bits are a number, and their weight is zero.
+    // Rows in no window are not loaded, as they may not exist: any bits are a number, and their weight is zero.
     load_strip<unsigned char>(src, rows, cols, step, mode, cval, row - radius, left, height + 2 * radius, 0u,
                               words + (down - radius) * STRIP_WORDS);
     __syncthreads();
@@ -520,26 +520,24 @@ __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
   __shared__ __align__(16) float down_weights[REACH + 4], along_weights[REACH + 4];
   __shared__ long long begins[HELD];
   const Floating<float> down(w0, cval, tolerance0), along(w1, cval, tolerance1);
-  const int channels = int(step), thread = threadIdx.x, width = int(pixels) * channels;
-  const Planes planes = {int(half), 2 * channels * int(half)};
-  const long long row = top + (long long)blockIdx.y * SUMMED, first = (long long)blockIdx.x * width;
-  const long long left = first - REACH * step, above = row - REACH, x = left + thread;
-  if (thread <= int(r0)) down_weights[thread] = down.weight(__ldg(w0 + thread));
-  if (thread <= int(r1)) along_weights[thread] = along.weight(__ldg(w1 + thread));
-  const bool beyond = left < 0 || left + NEAR_COLUMNS > cols;
+  const HeldTile<REACH, SUMMED> tile(step, pixels, half, top);
+  if (tile.thread <= int(r0)) down_weights[tile.thread] = down.weight(__ldg(w0 + tile.thread));
+  if (tile.thread <= int(r1)) along_weights[tile.thread] = along.weight(__ldg(w1 + tile.thread));
+  const bool beyond = tile.left < 0 || tile.left + NEAR_COLUMNS > cols;
   const long long highest = top - r0, lowest = bottom - 1 + r0;  // rows of windows: others need not be there
   float values[HELD], totals[SUMMED];
-  if (above >= max(highest, 0ll) && above + HELD <= min(lowest + 1, rows) && !beyond) {
-    const T* from = src + above * cols + x;
+  if (tile.above >= max(highest, 0ll) && tile.above + HELD <= min(lowest + 1, rows) && !beyond) {
+    const T* from = src + tile.above * cols + tile.x;
 #pragma unroll
     for (int i = 0; i < HELD; ++i) {
       values[i] = float(__ldg(from));
       from += cols;
     }
   } else {
-    if (thread < HELD) begins[thread] = begin_of(min(max(above + thread, highest), lowest), rows, cols, mode);
+    if (tile.thread < HELD)
+      begins[tile.thread] = begin_of(min(max(tile.above + tile.thread, highest), lowest), rows, cols, mode);
     __syncthreads();
-    const long long place = fold_element(x, cols, step, mode);
+    const long long place = fold_element(tile.x, cols, step, mode);
     const T* const from = src + max(place, 0ll);
     const float outside = float(T(cval));
 #pragma unroll
@@ -553,47 +551,48 @@ __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
     weigh_held<REACH, true>(down, down_weights, REACH, values, totals);
   else
     weigh_held<REACH>(down, down_weights, int(r0), values, totals);
-  const auto keep_column = [&](const Planes& planes, int pixel) {
-    float* const to = sums + planes.at(thread - pixel * channels, pixel);
+  const auto keep_column = [&](const Planes& layout, int pixel) {
+    float* const to = sums + layout.at(tile.thread - pixel * tile.channels, pixel);
 #pragma unroll
-    for (int j = 0; j < SUMMED; ++j) to[j * planes.pitch] = totals[j];
-    if (beyond && mode == MODE_CONSTANT && (x < 0 || x >= cols)) {
+    for (int j = 0; j < SUMMED; ++j) to[j * layout.pitch] = totals[j];
+    if (beyond && mode == MODE_CONSTANT && (tile.x < 0 || tile.x >= cols)) {
 #pragma unroll 1
-      for (int j = 0; j < SUMMED; ++j) to[j * planes.pitch] = along.outside;
+      for (int j = 0; j < SUMMED; ++j) to[j * layout.pitch] = along.outside;
     }
   };
-  if (channels == 1)
-    keep_column({ONE_HALF, 2 * ONE_HALF}, thread);  // known addresses
+  if (tile.channels == 1)
+    keep_column({ONE_HALF, 2 * ONE_HALF}, tile.thread);  // known addresses
   else
-    keep_column(planes, thread / channels);
+    keep_column(tile.planes, tile.thread / tile.channels);
   __syncthreads();
-  const int lane = thread % 32, warp = thread / 32;
-  const int height = int(min(bottom - row, (long long)SUMMED));
-  const int filled = int(min((long long)width, cols - first));
+  const int lane = tile.thread % 32, warp = tile.thread / 32;
+  const int height = int(min(bottom - tile.row, (long long)SUMMED));
+  const int filled = int(min((long long)tile.width, cols - tile.first));
   const bool aligned = ((address_of(dst) | (unsigned long long)cols * sizeof(T)) & (4 * sizeof(T) - 1)) == 0;
-  float* line = sums + warp * planes.pitch;
-  T* target = dst + (row + warp) * cols + first;
-  if (channels == 1 && aligned && int(r1) == REACH) {
+  float* line = sums + warp * tile.planes.pitch;
+  T* target = dst + (tile.row + warp) * cols + tile.first;
+  if (tile.channels == 1 && aligned && int(r1) == REACH) {
     weigh_fours<REACH>(along, along_weights, line, target + 4 * lane, cols, height - warp, filled - 4 * lane);
     return;
   }
   const int groups = int(pixels) / OUTPUTS;
-  const int channel = channels == 1 ? 0 : lane / groups, group = lane - channel * groups;
-  const bool wanted = lane < groups * channels;
+  const int channel = tile.channels == 1 ? 0 : lane / groups, group = lane - channel * groups;
+  const bool wanted = lane < groups * tile.channels;
   // Groups of results of several channels begin an odd number of 16 bytes apart: else lanes would share few banks.
-  const int length = OUTPUTS * channels;
-  const int gap = channels > 1 && length * sizeof(T) % 32 == 0 ? int(16 / sizeof(T)) : 0;
+  const int length = OUTPUTS * tile.channels;
+  const int gap = tile.channels > 1 && length * sizeof(T) % 32 == 0 ? int(16 / sizeof(T)) : 0;
 #pragma unroll 1
   for (int r = height - warp; r > 0; r -= NEAR_COLUMNS / 32) {
     T* const results = reinterpret_cast<T*>(line);
     float means[OUTPUTS];
     if (wanted)
-      weigh_row_held<REACH>(along, along_weights, int(r1), line + planes.group(channel, group), planes.half, means);
+      weigh_row_held<REACH>(along, along_weights, int(r1), line + tile.planes.group(channel, group), tile.planes.half,
+                            means);
     __syncwarp();  // a row's results take the place of its sums
-    if (wanted) keep(along, means, results + group * (length + gap) + channel, channels);
+    if (wanted) keep(along, means, results + group * (length + gap) + channel, tile.channels);
     __syncwarp();
     store_row(results, gap, length, target, filled, aligned);
-    line += NEAR_COLUMNS / 32 * planes.pitch;
+    line += NEAR_COLUMNS / 32 * tile.planes.pitch;
     target += NEAR_COLUMNS / 32 * cols;
   }
 }

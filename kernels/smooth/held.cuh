@@ -39,6 +39,19 @@ struct Planes {
   __device__ int group(int channel, int number) const { return 2 * channel * half + number * 4; }
 };
 
+// Where a block's tile of ROWS rows lies, and its thread's column, with REACH columns and rows around the results.
+template <int REACH, int ROWS>
+struct HeldTile {
+  int channels, thread, width;
+  Planes planes;
+  long long row, first, left, above, x;
+
+  __device__ __forceinline__ HeldTile(long long step, long long pixels, long long half, long long top)
+      : channels(int(step)), thread(threadIdx.x), width(int(pixels) * channels),
+        planes{int(half), 2 * channels * int(half)}, row(top + (long long)blockIdx.y * ROWS),
+        first((long long)blockIdx.x * width), left(first - REACH * step), above(row - REACH), x(left + thread) {}
+};
+
 // The sums of neighbours, the first of whose windows begins at values[REACH - radius]; WHOLE says that the radius is
 // REACH.
 template <int REACH, bool WHOLE = false, int COUNT, typename Sum>
