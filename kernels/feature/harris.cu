@@ -74,17 +74,14 @@ __global__ void __launch_bounds__(256, 2)
   __shared__ __align__(16) float down_weights[REACH + 4], along_weights[REACH + 4];
   __shared__ long long begins[HELD][3];
   const Floating<float> down(w0, 0.0, tolerance0), along(w1, 0.0, tolerance1);
-  const int channels = int(step), thread = threadIdx.x, width = int(pixels) * channels;
-  const Planes planes = {int(half), 2 * channels * int(half)};
-  const long long row = top + (long long)blockIdx.y * NEAR_ROWS, first = (long long)blockIdx.x * width;
-  const long long left = first - REACH * step, above = row - REACH, x = left + thread;
-  if (thread <= int(r0)) down_weights[thread] = down.weight(__ldg(w0 + thread));
-  if (thread <= int(r1)) along_weights[thread] = along.weight(__ldg(w1 + thread));
+  const HeldTile<REACH, NEAR_ROWS> tile(step, pixels, half, top);
+  if (tile.thread <= int(r0)) down_weights[tile.thread] = down.weight(__ldg(w0 + tile.thread));
+  if (tile.thread <= int(r1)) along_weights[tile.thread] = along.weight(__ldg(w1 + tile.thread));
   const long long highest = top - r0, lowest = bottom - 1 + r0;  // rows of windows: others need not be there
   float fall[HELD], run[HELD];  // differences down the column and along the rows
   N window[3][3];
   const N outside = N(T(cval));
-  if (above >= max(highest, 1ll) && above + HELD <= min(lowest + 1, rows - 1)) {
+  if (tile.above >= max(highest, 1ll) && tile.above + HELD <= min(lowest + 1, rows - 1)) {
     const auto move_down = [&](auto load, bool none) {
 #pragma unroll
       for (int i = -2; i < HELD; ++i) {
@@ -100,9 +97,9 @@ __global__ void __launch_bounds__(256, 2)
         run[i] = none ? 0.0f : slope.along;
       }
     };
-    const T* const line = src + (above - 1) * cols;
-    if (channels == 1 && left >= 1 && left + NEAR_COLUMNS + 1 <= cols) {
-      const T* from = line + x - 1;
+    const T* const line = src + (tile.above - 1) * cols;
+    if (tile.channels == 1 && tile.left >= 1 && tile.left + NEAR_COLUMNS + 1 <= cols) {
+      const T* from = line + tile.x - 1;
       const auto load = [&](N(&values)[3]) {
 #pragma unroll
         for (int j = 0; j < 3; ++j) values[j] = N(__ldg(from + j));
@@ -110,7 +107,7 @@ __global__ void __launch_bounds__(256, 2)
       };
       move_down(load, false);
     } else {
-      const Beside beside(x, cols, step, mode);
+      const Beside beside(tile.x, cols, step, mode);
       const T *before = line + beside.present(0), *at = line + beside.present(1), *after = line + beside.present(2);
       const auto load = [&](N(&values)[3]) {
         values[0] = beside.columns[0] < 0 ? outside : N(__ldg(before));
@@ -123,16 +120,16 @@ __global__ void __launch_bounds__(256, 2)
       move_down(load, beside.none);
     }
   } else {
-    if (thread < HELD) {
-      const long long wanted = min(max(above + thread, highest), lowest), inside = fold(wanted, rows, mode);
+    if (tile.thread < HELD) {
+      const long long wanted = min(max(tile.above + tile.thread, highest), lowest), inside = fold(wanted, rows, mode);
 #pragma unroll
       for (int i = 0; i < 3; ++i)
-        begins[thread][i] = begin_of(inside < 0 ? wanted : inside + i - 1, rows, cols, mode);
+        begins[tile.thread][i] = begin_of(inside < 0 ? wanted : inside + i - 1, rows, cols, mode);
     }
     __syncthreads();
     // In a loop, by way of shared memory, which holds half of the rows: the code is long, and few blocks need it.
-    const Beside beside(x, cols, step, mode);
-    float* const own = sums + thread;
+    const Beside beside(tile.x, cols, step, mode);
+    float* const own = sums + tile.thread;
 #pragma unroll
     for (int part = 0; part < 2; ++part) {
 #pragma unroll 1
@@ -160,46 +157,47 @@ __global__ void __launch_bounds__(256, 2)
     }
   }
   __syncthreads();
-  const int pixel = channels == 1 ? thread : thread / channels, apart = NEAR_ROWS * planes.pitch;
-  float* const to = sums + planes.at(thread - pixel * channels, pixel);
+  const int pixel = tile.channels == 1 ? tile.thread : tile.thread / tile.channels;
+  const int apart = NEAR_ROWS * tile.planes.pitch;
+  float* const to = sums + tile.planes.at(tile.thread - pixel * tile.channels, pixel);
   const auto sum_products = [&](const float(&a)[HELD], const float(&b)[HELD], float* column) {
     float values[HELD], totals[NEAR_ROWS];
 #pragma unroll
     for (int i = 0; i < HELD; ++i) values[i] = a[i] * b[i];
     weigh_held<REACH>(down, down_weights, int(r0), values, totals);
 #pragma unroll
-    for (int j = 0; j < NEAR_ROWS; ++j) column[j * planes.pitch] = totals[j];
+    for (int j = 0; j < NEAR_ROWS; ++j) column[j * tile.planes.pitch] = totals[j];
   };
   sum_products(fall, fall, to);
   sum_products(fall, run, to + apart);
   sum_products(run, run, to + 2 * apart);
   __syncthreads();
-  const int lane = thread % 32, warp = thread / 32, groups = int(pixels) / OUTPUTS;
-  const int channel = channels == 1 ? 0 : lane / groups, group = lane - channel * groups;
-  const int height = int(min(bottom - row, (long long)NEAR_ROWS));
-  const int filled = int(min((long long)width, cols - first));
+  const int lane = tile.thread % 32, warp = tile.thread / 32, groups = int(pixels) / OUTPUTS;
+  const int channel = tile.channels == 1 ? 0 : lane / groups, group = lane - channel * groups;
+  const int height = int(min(bottom - tile.row, (long long)NEAR_ROWS));
+  const int filled = int(min((long long)tile.width, cols - tile.first));
   const bool aligned = ((address_of(dst) | (unsigned long long)cols * sizeof(float)) & 15) == 0;
-  const bool wanted = lane < groups * channels;
+  const bool wanted = lane < groups * tile.channels;
   // Groups of results of several channels begin an odd number of 16 bytes apart: else lanes would share few banks.
-  const int length = OUTPUTS * channels, gap = channels > 1 ? 4 : 0;
-  float* line = sums + warp * planes.pitch;
-  float* target = dst + (row + warp) * cols + first;
+  const int length = OUTPUTS * tile.channels, gap = tile.channels > 1 ? 4 : 0;
+  float* line = sums + warp * tile.planes.pitch;
+  float* target = dst + (tile.row + warp) * cols + tile.first;
 #pragma unroll 1
   for (int r = height - warp; r > 0; r -= NEAR_COLUMNS / 32) {
     float means[3][OUTPUTS];
     if (wanted) {
 #pragma unroll
       for (int i = 0; i < 3; ++i)
-        weigh_row_held<REACH>(along, along_weights, int(r1), line + i * apart + planes.group(channel, group),
-                              planes.half, means[i]);
+        weigh_row_held<REACH>(along, along_weights, int(r1), line + i * apart + tile.planes.group(channel, group),
+                              tile.planes.half, means[i]);
 #pragma unroll
       for (int j = 0; j < OUTPUTS; ++j) means[0][j] = response(means[0][j], means[1][j], means[2][j], float(k));
     }
     __syncwarp();  // a row's results take the place of its sums
-    if (wanted) keep(along, means[0], line + group * (length + gap) + channel, channels);
+    if (wanted) keep(along, means[0], line + group * (length + gap) + channel, tile.channels);
     __syncwarp();
     store_row(line, gap, length, target, filled, aligned);
-    line += NEAR_COLUMNS / 32 * planes.pitch;
+    line += NEAR_COLUMNS / 32 * tile.planes.pitch;
     target += NEAR_COLUMNS / 32 * cols;
   }
 }

@@ -6,7 +6,7 @@ from gpuimg.images import MODES
 from gpuimg.kernels.smooth import gaussian_launch as gaussian
 
 FLOAT32 = np.dtype(np.float32)
-MOST_REACH = 8  # for which products fit into registers, as in harris.cu
+REACHES = 4, 8  # for which products fit into registers, as in harris.cu
 PRODUCTS = 3
 
 
@@ -24,8 +24,8 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, k):
 
 def near_tile(dtype, step, r0, r1):
     """As `gaussian.near_tile`, with the bytes of shared memory for the sums of all products."""
-    near = gaussian.near_tile(dtype, step, r0, r1) if dtype == FLOAT32 else None
-    if near is None or near[0] > MOST_REACH:
+    near = gaussian.near_tile(dtype, step, r0, r1, REACHES) if dtype == FLOAT32 else None
+    if near is None:
         return None
     shared = PRODUCTS * gaussian.NEAR_ROWS * 2 * step * near[2] * dtype.itemsize
     return (*near, shared) if shared <= gaussian.SHARED_BYTES else None

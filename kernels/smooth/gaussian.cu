@@ -1,7 +1,8 @@
 // launch: tile 32x8, pixels 4x1
 // instances: fixed<unsigned char>; fixed<unsigned short>; smooth<T, A>
-// instances: near<float, 4>; near<float, 8>; near<float, 12>; near<short, 4>; near<short, 8>; near<short, 12>
-// instances: near<unsigned short, 4>; near<unsigned short, 8>; near<unsigned short, 12>
+// instances: near<float, 4>; near<float, 6>; near<float, 8>; near<float, 12>
+// instances: near<short, 4>; near<short, 6>; near<short, 8>; near<short, 12>
+// instances: near<unsigned short, 4>; near<unsigned short, 6>; near<unsigned short, 8>; near<unsigned short, 12>
 // instances: fixed_down<unsigned char>; fixed_along<unsigned char>; fixed_along<unsigned short>
 // instances: fixed_along_far<unsigned char>; fixed_along_far<unsigned short>; down<T, A>; along<A, T>; along_far<A, T>
 #include "borders.cuh"
@@ -31,9 +32,11 @@ constexpr int DOWN_BLOCKS = sizeof(A) < 8 ? LONG : 2;
 template <typename A>
 constexpr int ALONG_BLOCKS = sizeof(A) < 8 ? LONG_WIDE : 2;
 
-// The same for kernels that hold windows of floats in registers.
+// The same for kernels that hold windows of floats in registers, and the rows of their tiles.
 template <typename T, int REACH>
-constexpr int NEAR_BLOCKS = REACH >= 12 ? 2 : REACH >= 8 || sizeof(T) < 4 ? LONG_WIDE : LONG;
+constexpr int NEAR_BLOCKS = REACH >= 12 ? 2 : LONG_WIDE;
+template <int REACH>
+constexpr int SUMMED_ROWS = REACH >= 8 ? NEAR_ROWS : NEAR_ROWS + NEAR_ROWS / 2;
 
 static constexpr int THREADS = 256;
 static constexpr int HEIGHT = 32;    // of a tile whose rows a warp's lanes have
@@ -242,7 +245,8 @@ __global__ void __launch_bounds__(256, BLOCKS<T, A>)
 static constexpr float FIXED_UNIT = 1.f / (1ll << 40);
 static constexpr int SPAN = 4 * STRIP_WORDS;  // elements of a strip
 static constexpr int LINES = 4;               // columns, then rows, that a thread processes at a time
-static constexpr int LEAST_REACH = 4, FIXED_WEIGHTS = 80;
+static constexpr int LEAST_REACH = 2, FIXED_WEIGHTS = 80;
+static constexpr int ONE_SPAN_HALF = 272;  // half of the only channel's size in shared memory
 
 // Convert sums of neighbours to results; the rounding of bytes is already included.
 template <typename U>
@@ -299,7 +303,13 @@ __device__ __forceinline__ void weigh_lines(const float* weights, int reach, flo
     for (int j = 0; j < OUTPUTS; ++j) totals[line][j] = start;
   }
   const auto four = [&](int index) { return [=](float (&values)[LINES][4]) { load(index, values); }; };
-  const int last = reach / 2 + 1;
+  if (reach == LEAST_REACH) {
+    add_four<0, 4>(weights, four(0), totals);
+    add_four<-4, 0>(weights + 4, four(1), totals);
+    add_four<-OUTPUTS, -4>(weights + 8, four(2), totals);
+    return;
+  }
+  const int last = (reach >> 1) + 1;
   add_four<0, 4>(weights, four(0), totals);
   add_four<-4, 4>(weights + 4, four(1), totals);
 #pragma unroll 1
@@ -319,113 +329,186 @@ __global__ void __launch_bounds__(128, 6)
   __shared__ __align__(16) float down_weights[FIXED_WEIGHTS], along_weights[FIXED_WEIGHTS];
   float* const sums = reinterpret_cast<float*>(words);
   const int channels = int(step), thread = threadIdx.x, down = int(reach0), along = int(reach1);
-  const int width = int(pixels) * channels, lead = along % 4;
-  const Planes planes = {int(half), 2 * channels * int(half)};
+  const int width = int(pixels) * channels, lead = along & 3;
   const long long row = top + (long long)blockIdx.y * OUTPUTS, first = (long long)blockIdx.x * width;
   const long long left = first - halo * step;
   mirror_weights(q0, int(r0), down, FIXED_UNIT * float(1ll << 62) * float(1ll << 62) * 2, down_weights);
   mirror_weights(q1, int(r1), along, FIXED_UNIT * float(1ll << 62) * float(1ll << 62) * 512, along_weights);
-  // Rows that are in no window are not loaded, as they may not exist: any bits are a number, and their weight is zero.
   const int radius = int(r0), height = int(min(bottom - row, (long long)OUTPUTS));
-  load_strip<unsigned char>(src, rows, cols, step, mode, cval, row - radius, left, height + 2 * radius, 0u,
-                            words + (down - radius) * STRIP_WORDS);
-  __syncthreads();
   float totals[LINES][OUTPUTS];
-  weigh_lines(
-      down_weights, down, (8388608.f + float(int(o0))) * FIXED_UNIT,
-      [=](int four, float (&values)[LINES][4]) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const unsigned word = words[(4 * four + i) * STRIP_WORDS + thread];
-#pragma unroll
-          for (int line = 0; line < LINES; ++line)
-            values[line][i] = __uint_as_float(__byte_perm(word, 0u, 0x4044 + (line << 8)));
-        }
-      },
-      totals);
-  __syncthreads();
-  const bool beyond = mode == MODE_CONSTANT && (left < 0 || left + SPAN > cols);
-  const unsigned constant = unsigned(int(cval)) << 8;
-  int to[LINES];
-#pragma unroll
-  for (int line = 0; line < LINES; ++line) {
-    const int x = LINES * thread + line, pixel = channels == 1 ? x : x / channels;
-    to[line] = planes.at(x - pixel * channels, pixel + lead);
-    const bool outside = beyond && (left + x < 0 || left + x >= cols);
-#pragma unroll
-    for (int j = 0; j < OUTPUTS; ++j) {
-      const unsigned sum = __float_as_uint(totals[line][j]) & 65535u;
-      totals[line][j] = __uint_as_float(outside ? constant : sum);
-    }
-  }
-  if (channels == 1) {
-#pragma unroll
-    for (int j = 0; j < OUTPUTS; ++j) {
-#pragma unroll
-      for (int line = 0; line < LINES; line += 2)
-        *reinterpret_cast<float2*>(sums + to[line] + j * planes.pitch) = {totals[line][j], totals[line + 1][j]};
-    }
-  } else {
-#pragma unroll
-    for (int j = 0; j < OUTPUTS; ++j) {
-#pragma unroll
-      for (int line = 0; line < LINES; ++line) sums[to[line] + j * planes.pitch] = totals[line][j];
-    }
-  }
-  __syncthreads();
-  // Half of the threads have the first rows; of each, groups of neighbours, channel by channel.
-  const int groups = int(pixels) / OUTPUTS, upper = thread / (STRIP_WORDS / 2) * LINES;
-  const int task = thread % (STRIP_WORDS / 2), channel = channels == 1 ? 0 : task / groups;
-  const int group = task - channel * groups;
-  const bool wanted = task < groups * channels;
-  if (wanted) {
-    const int begin = 2 * group + (int(halo) + lead - along) / 4;
-    const float* const from = sums + upper * planes.pitch + 2 * channel * planes.half;
-    const float rounding = sizeof(U) == 1 ? 128.f : 0.f;
-    weigh_lines(
-        along_weights, along, (8388608.f + float(int(o1)) + rounding) * FIXED_UNIT,
-        [=](int four, float (&values)[LINES][4]) {
-          const int at = begin + four;
-          const float* const here = from + (at & 1) * planes.half + (at >> 1) * 4;
-#pragma unroll
-          for (int line = 0; line < LINES; ++line)
-            *reinterpret_cast<float4*>(values[line]) = *reinterpret_cast<const float4*>(here + line * planes.pitch);
-        },
-        totals);
-  }
-  typedef typename Word<OUTPUTS * sizeof(U)>::type Eight;
-  const int filled = int(min((long long)width, cols - first));
-  U* const target = dst + row * cols + first;
-  if (channels == 1 && ((address_of(dst) | (unsigned long long)cols * sizeof(U)) & (sizeof(Eight) - 1)) == 0) {
-    if (group * OUTPUTS >= filled || !wanted) return;
+  const float start = float((1 << 23) + int(o0)) * FIXED_UNIT;
+  const auto spread = [](unsigned word, float(&values)[LINES][4], int i) {
 #pragma unroll
     for (int line = 0; line < LINES; ++line)
-      if (upper + line < height)
-        *reinterpret_cast<Eight*>(target + (upper + line) * cols + group * OUTPUTS) = packed<U>(totals[line]);
-    return;
+      values[line][i] = __uint_as_float(__byte_perm(word, 0u, 0x4044 + (line << 8)));
+  };
+  if (left >= 0 && left + SPAN <= cols && ((address_of(src) + left | cols) & 3) == 0 &&
+      row - down >= max(top - radius, 0ll) && row + OUTPUTS + down <= min(bottom + radius, rows)) {
+    __syncthreads();
+    const unsigned char* from = src + (row - down) * cols + left + 4 * thread;
+    weigh_lines(
+        down_weights, down, start,
+        [&](int, float (&values)[LINES][4]) {
+          unsigned held[4];
+#pragma unroll
+          for (int i = 0; i < 4; ++i) {
+            held[i] = __ldg(reinterpret_cast<const unsigned*>(from));
+            from += cols;
+          }
+#pragma unroll
+          for (int i = 0; i < 4; ++i) spread(held[i], values, i);
+        },
+        totals);
+  } else {
+    // Rows in no window are not loaded, as they may not exist: any bits are a number, and their weight is zero.
+    load_strip<unsigned char>(src, rows, cols, step, mode, cval, row - radius, left, height + 2 * radius, 0u,
+                              words + (down - radius) * STRIP_WORDS);
+    __syncthreads();
+    weigh_lines(
+        down_weights, down, start,
+        [&](int four, float (&values)[LINES][4]) {
+#pragma unroll
+          for (int i = 0; i < 4; ++i) spread(words[(4 * four + i) * STRIP_WORDS + thread], values, i);
+        },
+        totals);
+    __syncthreads();
   }
-  __syncthreads();
-  U* const results = reinterpret_cast<U*>(words);
-  const int to_next = results_pitch<U>(width);
-  if (wanted) {
+  const auto sum_along = [&](auto one) {
+    const int channels = one.value ? 1 : int(step), half_pitch = one.value ? ONE_SPAN_HALF : int(half);
+    const Planes planes = {half_pitch, 2 * channels * half_pitch};
+    const bool beyond = mode == MODE_CONSTANT && (left < 0 || left + SPAN > cols);
+    const unsigned constant = unsigned(int(cval)) << 8;
+    int to[LINES];
 #pragma unroll
     for (int line = 0; line < LINES; ++line) {
-      U* const there = results + (upper + line) * to_next + group * OUTPUTS * channels + channel;
-      if (channels == 1) {
-        *reinterpret_cast<Eight*>(there) = packed<U>(totals[line]);
-      } else {
+      const int x = LINES * thread + line, pixel = channels == 1 ? x : x / channels;
+      to[line] = planes.at(x - pixel * channels, pixel + lead);
+      const bool outside = beyond && (left + x < 0 || left + x >= cols);
 #pragma unroll
-        for (int j = 0; j < OUTPUTS; ++j)
-          there[j * channels] = U(__float_as_uint(totals[line][j]) >> (sizeof(U) == 1 ? 8 : 0));
+      for (int j = 0; j < OUTPUTS; ++j) {
+        const unsigned sum = __float_as_uint(totals[line][j]) & 65535u;
+        totals[line][j] = __uint_as_float(outside ? constant : sum);
       }
     }
+    if (channels == 1) {
+#pragma unroll
+      for (int j = 0; j < OUTPUTS; ++j) {
+#pragma unroll
+        for (int line = 0; line < LINES; line += 2)
+          *reinterpret_cast<float2*>(sums + to[line] + j * planes.pitch) = {totals[line][j], totals[line + 1][j]};
+      }
+    } else {
+#pragma unroll
+      for (int j = 0; j < OUTPUTS; ++j) {
+#pragma unroll
+        for (int line = 0; line < LINES; ++line) sums[to[line] + j * planes.pitch] = totals[line][j];
+      }
+    }
+    __syncthreads();
+    // Half of the threads have the first rows; of each, groups of neighbours, channel by channel.
+    const int groups = int(unsigned(pixels) / OUTPUTS), upper = int(threadIdx.x / (STRIP_WORDS / 2)) * LINES;
+    const int task = int(threadIdx.x % (STRIP_WORDS / 2)), channel = channels == 1 ? 0 : task / groups;
+    const int group = task - channel * groups;
+    const bool wanted = task < groups * channels;
+    if (wanted) {
+      const int begin = 2 * group + ((int(halo) + lead - along) >> 2);
+      const float* const from = sums + upper * planes.pitch + 2 * channel * planes.half;
+      constexpr int rounding = sizeof(U) == 1 ? 128 : 0;
+      weigh_lines(
+          along_weights, along, float((1 << 23) + rounding + int(o1)) * FIXED_UNIT,
+          [=](int four, float (&values)[LINES][4]) {
+            const int at = begin + four;
+            const float* const here = from + (at & 1) * planes.half + (at >> 1) * 4;
+#pragma unroll
+            for (int line = 0; line < LINES; ++line)
+              *reinterpret_cast<float4*>(values[line]) = *reinterpret_cast<const float4*>(here + line * planes.pitch);
+          },
+          totals);
+    }
+    typedef typename Word<OUTPUTS * sizeof(U)>::type Eight;
+    const int filled = int(min((long long)width, cols - first));
+    U* const target = dst + row * cols + first;
+    if (channels == 1 && ((address_of(dst) | (unsigned long long)cols * sizeof(U)) & (sizeof(Eight) - 1)) == 0) {
+      if (group * OUTPUTS >= filled || !wanted) return;
+      U* to_line = target + upper * cols + group * OUTPUTS;
+#pragma unroll
+      for (int line = 0; line < LINES; ++line) {
+        if (upper + line >= height) return;
+        *reinterpret_cast<Eight*>(to_line) = packed<U>(totals[line]);
+        to_line += cols;
+      }
+      return;
+    }
+    __syncthreads();
+    U* const results = reinterpret_cast<U*>(words);
+    const int to_next = results_pitch<U>(width);
+    if (wanted) {
+#pragma unroll
+      for (int line = 0; line < LINES; ++line) {
+        U* const there = results + (upper + line) * to_next + group * OUTPUTS * channels + channel;
+        if (channels == 1) {
+          *reinterpret_cast<Eight*>(there) = packed<U>(totals[line]);
+        } else {
+#pragma unroll
+          for (int j = 0; j < OUTPUTS; ++j)
+            there[j * channels] = U(__float_as_uint(totals[line][j]) >> (sizeof(U) == 1 ? 8 : 0));
+        }
+      }
+    }
+    __syncthreads();
+    store_tile(results, to_next, target, cols, height, filled);
+  };
+  if (channels == 1)
+    sum_along(Count<1>());  // known addresses
+  else
+    sum_along(Count<0>());
+}
+
+static constexpr int ONE_HALF = 144;  // half of the only channel's size in shared memory
+
+// Means of pixels of T, which are in its range but for less than half: no saturation.
+template <typename T>
+__device__ __forceinline__ typename Word<4 * sizeof(T)>::type four_means(const float (&means)[4]) {
+  if constexpr (Number<T>::whole) {
+    unsigned bits[4];
+#pragma unroll
+    for (int j = 0; j < 4; ++j) bits[j] = __float_as_uint(means[j] + 12582912.f);  // 3 << 22: the last bit counts one
+    return {__byte_perm(bits[0], bits[1], 0x5410), __byte_perm(bits[2], bits[3], 0x5410)};
+  } else {
+    return {__float_as_uint(means[0]), __float_as_uint(means[1]), __float_as_uint(means[2]), __float_as_uint(means[3])};
   }
-  __syncthreads();
-  store_tile(results, to_next, target, cols, height, filled);
+}
+
+// The sums along every NEAR_COLUMNS / 32-th row of the only channel, from `line` on, at radius REACH; a lane has four
+// neighbours in each half of a row, which it stores at once. There are `filled` results from its first one on.
+template <int REACH, typename Sum, typename T>
+__device__ __forceinline__ void weigh_fours(const Sum& sum, const float* weights, const float* line, T* target,
+                                            long long cols, int rows, int filled) {
+  typedef typename Word<4 * sizeof(T)>::type Four;
+  constexpr Planes planes = {ONE_HALF, 2 * ONE_HALF};
+  const int lane = threadIdx.x % 32;
+  const float *even = line + planes.at(0, 4 * lane), *odd = line + planes.at(0, 4 * lane + 4);
+#pragma unroll 1
+  for (; rows > 0; rows -= NEAR_COLUMNS / 32) {
+#pragma unroll
+    for (int part = 0; part < NEAR_COLUMNS; part += NEAR_COLUMNS / 2) {
+      if (part >= filled) break;
+      float held[4 + 2 * REACH], means[4];
+#pragma unroll
+      for (int i = 0; i < 4 + 2 * REACH; i += 4)
+        *reinterpret_cast<float4*>(held + i) =
+            *reinterpret_cast<const float4*>((i / 4 % 2 ? odd : even) + part / 2 + i / 8 * 4);
+      weigh_held<REACH, true>(sum, weights, REACH, held, means);
+      *reinterpret_cast<Four*>(target + part) = four_means<T>(means);
+    }
+    even += NEAR_COLUMNS / 32 * planes.pitch;
+    odd += NEAR_COLUMNS / 32 * planes.pitch;
+    target += NEAR_COLUMNS / 32 * cols;
+  }
 }
 
 // Floating-point sums whose windows fit into registers, at radii up to REACH: a thread's down a column, then a warp's
-// along each row.
+// along each row. Radii of REACH itself take fewer instructions.
 template <typename T, int REACH>
 __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
     near(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols, long long top,
@@ -433,30 +516,28 @@ __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
          long long taps0, const double* w1, long long taps1, double tolerance0, double tolerance1, long long pixels,
          long long half) {
   DYNAMIC_SHARED(float, sums);
+  constexpr int SUMMED = SUMMED_ROWS<REACH>, HELD = SUMMED + 2 * REACH;
   __shared__ __align__(16) float down_weights[REACH + 4], along_weights[REACH + 4];
-  __shared__ long long begins[NEAR_ROWS + 2 * REACH];
+  __shared__ long long begins[HELD];
   const Floating<float> down(w0, cval, tolerance0), along(w1, cval, tolerance1);
-  const int channels = int(step), thread = threadIdx.x, width = int(pixels) * channels;
-  const Planes planes = {int(half), 2 * channels * int(half)};
-  const long long row = top + (long long)blockIdx.y * NEAR_ROWS, first = (long long)blockIdx.x * width;
-  const long long left = first - REACH * step, above = row - REACH, x = left + thread;
-  if (thread <= int(r0)) down_weights[thread] = down.weight(__ldg(w0 + thread));
-  if (thread <= int(r1)) along_weights[thread] = along.weight(__ldg(w1 + thread));
-  constexpr int HELD = NEAR_ROWS + 2 * REACH;
-  const bool beyond = left < 0 || left + NEAR_COLUMNS > cols;
+  const HeldTile<REACH, SUMMED> tile(step, pixels, half, top);
+  if (tile.thread <= int(r0)) down_weights[tile.thread] = down.weight(__ldg(w0 + tile.thread));
+  if (tile.thread <= int(r1)) along_weights[tile.thread] = along.weight(__ldg(w1 + tile.thread));
+  const bool beyond = tile.left < 0 || tile.left + NEAR_COLUMNS > cols;
   const long long highest = top - r0, lowest = bottom - 1 + r0;  // rows of windows: others need not be there
-  float values[HELD], totals[NEAR_ROWS];
-  if (above >= max(highest, 0ll) && above + HELD <= min(lowest + 1, rows) && !beyond) {
-    const T* from = src + above * cols + x;
+  float values[HELD], totals[SUMMED];
+  if (tile.above >= max(highest, 0ll) && tile.above + HELD <= min(lowest + 1, rows) && !beyond) {
+    const T* from = src + tile.above * cols + tile.x;
 #pragma unroll
     for (int i = 0; i < HELD; ++i) {
       values[i] = float(__ldg(from));
       from += cols;
     }
   } else {
-    if (thread < HELD) begins[thread] = begin_of(min(max(above + thread, highest), lowest), rows, cols, mode);
+    if (tile.thread < HELD)
+      begins[tile.thread] = begin_of(min(max(tile.above + tile.thread, highest), lowest), rows, cols, mode);
     __syncthreads();
-    const long long place = fold_element(x, cols, step, mode);
+    const long long place = fold_element(tile.x, cols, step, mode);
     const T* const from = src + max(place, 0ll);
     const float outside = float(T(cval));
 #pragma unroll
@@ -466,38 +547,52 @@ __global__ void __launch_bounds__(256, NEAR_BLOCKS<T, REACH>)
     }
   }
   __syncthreads();
-  weigh_held<REACH>(down, down_weights, int(r0), values, totals);
-  const int pixel = channels == 1 ? thread : thread / channels;
-  float* const to = sums + planes.at(thread - pixel * channels, pixel);
+  if (int(r0) == REACH)
+    weigh_held<REACH, true>(down, down_weights, REACH, values, totals);
+  else
+    weigh_held<REACH>(down, down_weights, int(r0), values, totals);
+  const auto keep_column = [&](const Planes& layout, int pixel) {
+    float* const to = sums + layout.at(tile.thread - pixel * tile.channels, pixel);
 #pragma unroll
-  for (int j = 0; j < NEAR_ROWS; ++j) to[j * planes.pitch] = totals[j];
-  if (beyond && mode == MODE_CONSTANT && (x < 0 || x >= cols)) {
+    for (int j = 0; j < SUMMED; ++j) to[j * layout.pitch] = totals[j];
+    if (beyond && mode == MODE_CONSTANT && (tile.x < 0 || tile.x >= cols)) {
 #pragma unroll 1
-    for (int j = 0; j < NEAR_ROWS; ++j) to[j * planes.pitch] = along.outside;
-  }
+      for (int j = 0; j < SUMMED; ++j) to[j * layout.pitch] = along.outside;
+    }
+  };
+  if (tile.channels == 1)
+    keep_column({ONE_HALF, 2 * ONE_HALF}, tile.thread);  // known addresses
+  else
+    keep_column(tile.planes, tile.thread / tile.channels);
   __syncthreads();
-  const int lane = thread % 32, warp = thread / 32, groups = int(pixels) / OUTPUTS;
-  const int channel = channels == 1 ? 0 : lane / groups, group = lane - channel * groups;
-  const int height = int(min(bottom - row, (long long)NEAR_ROWS));
-  const int filled = int(min((long long)width, cols - first));
+  const int lane = tile.thread % 32, warp = tile.thread / 32;
+  const int height = int(min(bottom - tile.row, (long long)SUMMED));
+  const int filled = int(min((long long)tile.width, cols - tile.first));
   const bool aligned = ((address_of(dst) | (unsigned long long)cols * sizeof(T)) & (4 * sizeof(T) - 1)) == 0;
-  const bool wanted = lane < groups * channels;
+  float* line = sums + warp * tile.planes.pitch;
+  T* target = dst + (tile.row + warp) * cols + tile.first;
+  if (tile.channels == 1 && aligned && int(r1) == REACH) {
+    weigh_fours<REACH>(along, along_weights, line, target + 4 * lane, cols, height - warp, filled - 4 * lane);
+    return;
+  }
+  const int groups = int(pixels) / OUTPUTS;
+  const int channel = tile.channels == 1 ? 0 : lane / groups, group = lane - channel * groups;
+  const bool wanted = lane < groups * tile.channels;
   // Groups of results of several channels begin an odd number of 16 bytes apart: else lanes would share few banks.
-  const int length = OUTPUTS * channels;
-  const int gap = channels > 1 && length * sizeof(T) % 32 == 0 ? int(16 / sizeof(T)) : 0;
-  float* line = sums + warp * planes.pitch;
-  T* target = dst + (row + warp) * cols + first;
+  const int length = OUTPUTS * tile.channels;
+  const int gap = tile.channels > 1 && length * sizeof(T) % 32 == 0 ? int(16 / sizeof(T)) : 0;
 #pragma unroll 1
   for (int r = height - warp; r > 0; r -= NEAR_COLUMNS / 32) {
     T* const results = reinterpret_cast<T*>(line);
     float means[OUTPUTS];
     if (wanted)
-      weigh_row_held<REACH>(along, along_weights, int(r1), line + planes.group(channel, group), planes.half, means);
+      weigh_row_held<REACH>(along, along_weights, int(r1), line + tile.planes.group(channel, group), tile.planes.half,
+                            means);
     __syncwarp();  // a row's results take the place of its sums
-    if (wanted) keep(along, means, results + group * (length + gap) + channel, channels);
+    if (wanted) keep(along, means, results + group * (length + gap) + channel, tile.channels);
     __syncwarp();
     store_row(results, gap, length, target, filled, aligned);
-    line += NEAR_COLUMNS / 32 * planes.pitch;
+    line += NEAR_COLUMNS / 32 * tile.planes.pitch;
     target += NEAR_COLUMNS / 32 * cols;
   }
 }

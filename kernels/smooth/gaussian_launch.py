@@ -14,9 +14,10 @@ HEIGHT = 32
 PITCH_BYTES = 544
 COLUMNS, ROWS = 32, 64
 DISTANCES = 64
-NEAR_COLUMNS, NEAR_ROWS, NEAR_REACHES = 256, 16, (4, 8, 12)
+NEAR_COLUMNS, NEAR_ROWS = 256, 16
+SUMMED_ROWS = {4: 24, 6: 24, 8: NEAR_ROWS, 12: NEAR_ROWS}  # by reach
 NEAR_TYPES = tuple(map(np.dtype, ("uint16", "int16", "float32")))
-SPAN, LEAST_REACH = 4 * STRIP_WORDS, 4
+SPAN, LEAST_REACH = 4 * STRIP_WORDS, 2
 
 WARPS = 8
 TILE_BYTES = 512  # of a tile's row of results
@@ -37,8 +38,9 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1,
     if near is not None:
         reach, pixels, half = near
         args = (step, mode, cval, r0, r1, w0, w1, tolerance(r0, wide), tolerance(r1, wide), pixels, half)
-        name, shared = f"near<{gpu.ctype(src.dtype)}, {reach}>", NEAR_ROWS * 2 * step * half * wide.itemsize
-        fill_tiles(gpu, name, src, dst, top, bottom, (pixels * step, NEAR_ROWS), (NEAR_COLUMNS, 1), args, shared)
+        name, height = f"near<{gpu.ctype(src.dtype)}, {reach}>", SUMMED_ROWS[reach]
+        shared = height * 2 * step * half * wide.itemsize
+        fill_tiles(gpu, name, src, dst, top, bottom, (pixels * step, height), (NEAR_COLUMNS, 1), args, shared)
     elif layout is None:
         held = scratch(gpu, src, top, bottom, wide)
         smooth(gpu, src, held, dst, top, bottom, step, mode, cval, r0, r1, w0, w1)
@@ -50,10 +52,10 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, q0, q1,
 
 
 @lru_cache
-def near_tile(dtype, step, r0, r1):
+def near_tile(dtype, step, r0, r1, reaches=tuple(SUMMED_ROWS)):
     """The reach of windows in registers, a tile's pixels, and half of a channel's size in shared memory; None if the
     windows are too long or few of a tile's pixels would be results."""
-    reach = next((reach for reach in NEAR_REACHES if reach >= max(r0, r1)), None)
+    reach = next((reach for reach in reaches if reach >= max(r0, r1)), None)
     if reach is None or dtype not in NEAR_TYPES:
         return None
     held = NEAR_COLUMNS // step

@@ -39,15 +39,29 @@ struct Planes {
   __device__ int group(int channel, int number) const { return 2 * channel * half + number * 4; }
 };
 
-// The sums of neighbours, the first of whose windows begins at values[REACH - radius].
-template <int REACH, int COUNT, typename Sum>
+// Where a block's tile of ROWS rows lies, and its thread's column, with REACH columns and rows around the results.
+template <int REACH, int ROWS>
+struct HeldTile {
+  int channels, thread, width;
+  Planes planes;
+  long long row, first, left, above, x;
+
+  __device__ __forceinline__ HeldTile(long long step, long long pixels, long long half, long long top)
+      : channels(int(step)), thread(threadIdx.x), width(int(pixels) * channels),
+        planes{int(half), 2 * channels * int(half)}, row(top + (long long)blockIdx.y * ROWS),
+        first((long long)blockIdx.x * width), left(first - REACH * step), above(row - REACH), x(left + thread) {}
+};
+
+// The sums of neighbours, the first of whose windows begins at values[REACH - radius]; WHOLE says that the radius is
+// REACH.
+template <int REACH, bool WHOLE = false, int COUNT, typename Sum>
 __device__ __forceinline__ void weigh_held(const Sum& sum, const float* weights, int radius,
                                            const float (&values)[COUNT + 2 * REACH], float (&totals)[COUNT]) {
 #pragma unroll
   for (int j = 0; j < COUNT; ++j) totals[j] = sum.first(weights[0], values[REACH + j]);
 #pragma unroll
   for (int k = 1; k <= REACH; ++k) {
-    if (k > radius) break;
+    if (!WHOLE && k > radius) break;
     const float weight = weights[k];
 #pragma unroll
     for (int j = 0; j < COUNT; ++j)

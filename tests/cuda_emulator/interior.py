@@ -74,7 +74,7 @@ NUMPY = {
 # The radii that are counted: of the Gaussian's kernels those that fit, by what a thread holds.
 RADII = (1, 2, 3, 6)
 WIDE_RADIUS = 7  # of means with kernels for any size
-GAUSSIAN_RADII = {"4": (2, 4), "8": (6, 8), "12": (12,)}
+GAUSSIAN_RADII = {"4": (2, 4), "6": (6,), "8": (8,), "12": (12,)}
 
 
 def cases(stem: str, name: str) -> dict[int, Case]:
