@@ -29,7 +29,7 @@ _COMMON = ["-std=c++17", "-fPIC", "-shared", "-fno-strict-aliasing", "-ffp-contr
 FLAGS = {
     "fast": ["-O1"],
     "asan": ["-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
-    "tsan": ["-O1", "-g1", "-fsanitize=thread"],
+    "tsan": ["-O0", "-g1", "-fsanitize=thread"],
     "assembly": ["-O1", f"-D__CUDA_ARCH__={ARCHITECTURE}"],
 }
 RUNTIMES = {"fast": (), "asan": ("asan", "ubsan"), "tsan": ("tsan",), "assembly": ()}

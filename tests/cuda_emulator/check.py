@@ -25,12 +25,16 @@ from gpuimg.filters import all_filters
 from gpuimg.images import MODES
 from gpuimg.registry import Filter, arguments
 
+from . import build as builds
 from .emulator import emulated
 
 ORDERS = (0, 1, 7)
 SHAPES = ((1, 1), (1, 17), (19, 1), (9, 64), (37, 45), (12, 16, 3), (5, 7, 4))
 TINY = ((4, 37),)
 SECONDS = 500  # that a filter may take
+# Of the emulator, that a process under ThreadSanitizer loads before it is replaced: each has 256 fibers, which count as
+# threads, and 8128 are allowed.
+MOST_LIBRARIES = 20
 
 
 def image_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -108,37 +112,47 @@ def report(build: str, names: list[str]) -> None:
 
 
 def serve(build: str) -> None:
-    """Compare one filter after the other, each in a fork of this process, which has all modules loaded.
+    """Compare one filter after the other, with all modules loaded once.
 
-    A fork writes into the file of its line; its exit code is printed, negative where a signal ended it.
+    What is written about a filter goes into the file of its line; the exit code is printed, negative for a signal. Each
+    runs in a fork, except under ThreadSanitizer, which does not follow fibers into one: there a report ends this
+    process, and so does the number of fibers.
     """
     all_filters()
     with emulated(build=build):  # which runs its first kernel, so that no fork has to
         pass
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
     for line in sys.stdin:
         name, _, path = line.rstrip("\n").partition(" ")
-        pid = os.fork()
-        if not pid:
-            _report_into(path, build, name)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        print(_code_here(path, build, name) if build == "tsan" else _code_of_fork(path, build, name), file=answers)
+        if build == "tsan" and builds.library.cache_info().currsize > MOST_LIBRARIES:
+            break
 
 
-def _report_into(path: str, build: str, name: str) -> None:
-    """`report` of a filter at the end of a fork, its output in a file."""
-    code = 1
+def _code_of_fork(path: str, build: str, name: str) -> int:
+    pid = os.fork()
+    if not pid:
+        os._exit(_code_here(path, build, name))  # the sanitizers end a process at their first report, not at its end
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _code_here(path: str, build: str, name: str) -> int:
+    """Run `report` of a filter, with all output in a file, and return the exit code."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    os.close(file)
+    signal.alarm(SECONDS)
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
-        signal.alarm(SECONDS)
         report(build, [name])
-        code = 0
+        return 0
     except BaseException:
         traceback.print_exc()
+        return 1
     finally:
+        signal.alarm(0)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)  # the sanitizers end a process at their first report, not at its end
 
 
 if __name__ == "__main__":
