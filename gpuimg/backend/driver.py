@@ -78,10 +78,14 @@ def numba_is_safe() -> bool:
     return not _forked and numba_layer() != ""
 
 
-def _parallel_loop(address: int, slots: int, top: int, bottom: int, bands: int) -> int:  # compiled by Numba
-    done = 0
+def _parallel_loop(  # compiled by Numba
+    address: int, slots: int, top: int, bottom: int, bands: int, threads: int
+) -> int:
+    done, rounds = 0, max(1, bands // threads)
     flag = load_word(slots - FLAG_BYTES)  # type: ignore[name-defined]  # noqa: F821
-    for band in prange(bands):  # type: ignore[name-defined]  # noqa: F821
+    for place in prange(bands):  # type: ignore[name-defined]  # noqa: F821
+        # A thread takes adjacent places: they stand for bands from all parts of the image.
+        band = place if place >= rounds * threads else place % rounds * threads + place // rounds
         if not is_set(flag):  # type: ignore[name-defined]  # noqa: F821
             first = top + (bottom - top) * band // bands
             done += call(address, slots, first, top + (bottom - top) * (band + 1) // bands)  # type: ignore[name-defined]  # noqa: F821
@@ -90,7 +94,7 @@ def _parallel_loop(address: int, slots: int, top: int, bottom: int, bands: int) 
 
 @cache
 def parallel_loop() -> Any:
-    """Numba's parallel loop over bands: ``loop(address, slots, top, bottom, bands)`` returns the bands done.
+    """Numba's parallel loop over bands: ``loop(address, slots, top, bottom, bands, threads)`` returns the bands done.
 
     No band is started once the work should stop.
     """
@@ -107,7 +111,7 @@ def compile_loop() -> Any:
 
     def build(function: Any, cached: bool) -> Any:
         loop = numba.njit(parallel=True, nogil=True, error_model="numpy", cache=cached)(function)
-        loop.compile((types.int64,) * 5)
+        loop.compile((types.int64,) * 6)
         loop.disable_compile()
         return loop
 
@@ -265,11 +269,11 @@ def fill_bands(code: Compiled, packed: Packed | Slots, top: int, bottom: int, ba
     writes to the arrays any more.
     """
     if numba_is_safe():
-        limit = _limit()
+        limit, threads = _limit(), thread_count()
         if limit is None:
-            return int(parallel_loop()(code.address, packed.address, top, bottom, bands))
+            return int(parallel_loop()(code.address, packed.address, top, bottom, bands, threads))
         with _numba_threads(limit):
-            return int(parallel_loop()(code.address, packed.address, top, bottom, bands))
+            return int(parallel_loop()(code.address, packed.address, top, bottom, bands, threads))
     shared = Bands(code, packed, [top + (bottom - top) * band // bands for band in range(bands + 1)])
     shared.share(bands)
     return shared.count()

@@ -18,7 +18,9 @@ from gpuimg.backend.driver import (
 )
 from gpuimg.backend.single import Single, check_done, is_short, timed
 from gpuimg.backend.walk import Bound, Outs
+from gpuimg.kernels import is_uneven
 
+UNEVEN_BANDS = 4  # per thread, if some rows take much longer than others
 WATCHED_BANDS = 2  # per thread, if the work can be stopped: threads check between bands
 
 
@@ -44,7 +46,8 @@ class Multicore(InProcess):
     def call(self, task: Task, packed: Packed | Slots) -> float:
         kernel, code, rows, elements, halo, _ = task
         bands = min(rows, self.workers)
-        most = bands if stopping.watch() is None else WATCHED_BANDS * bands
+        rounds = UNEVEN_BANDS if is_uneven(kernel) else 1 if stopping.watch() is None else WATCHED_BANDS
+        most = rounds * bands
         if is_short(elements):
             most = min(rows, most)
             check_done(kernel, fill_bands(code, packed, 0, rows, most), most)

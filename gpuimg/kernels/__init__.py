@@ -50,6 +50,12 @@ def load(name: str) -> ModuleType:
     return import_module(f"{__name__}.{path.parent.name}.{name}")
 
 
+@cache
+def is_uneven(name: str) -> bool:
+    """Whether some rows of a CPU kernel's result may take much longer than others: then it sets ``UNEVEN``."""
+    return find(f"{name}.py") is not None and getattr(load(name), "UNEVEN", False)
+
+
 def uncompilable() -> str | None:
     """Why no CPU kernel can be compiled in this process, or None."""
     config = getattr(sys.modules.get("numba"), "config", None)

@@ -1,8 +1,10 @@
 """Inverted intensities: the sum of the dtype's minimum and maximum, minus the value."""
 
+import numpy as np
 from numba import types
 from numba.extending import overload
 
+from gpuimg.kernels.lib.addresses import before_line, joined_rows
 from gpuimg.kernels.lib.borders import kernel
 
 
@@ -23,8 +25,10 @@ def _extremes_sum(array, masked):
 @kernel
 def fill(src, dst, top, bottom, masked):
     total = src.dtype.type(extremes_sum(src, masked))
-    for row in range(top, bottom):
-        source = src[row]
-        target = dst[row]
-        for x in range(source.size):
-            target[x] = src.dtype.type(total - source[x])
+    source, target = joined_rows(src, top, bottom), joined_rows(dst, top, bottom)
+    # Stores that cross cache lines take longer.
+    begin = before_line(target)
+    for x in range(begin):
+        target[x] = src.dtype.type(total - source[x])
+    for x in range(begin, np.uintp(target.size)):
+        target[x] = src.dtype.type(total - source[x])

@@ -5,8 +5,10 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
+from numba.np.arrayobj import populate_array
 
 WORD = ir.IntType(64)
+LINE_BYTES = 64  # of a cache line
 
 
 @intrinsic
@@ -59,6 +61,44 @@ def is_set(_context, flag):
 
 
 @intrinsic
+def joined_rows(_context, image, top, bottom):
+    """Rows [top, bottom) of a contiguous image as one row: a loop over them has one start and one end."""
+    kind = types.Array(image.dtype, 1, "C")
+
+    def build(context, builder, signature, arguments):
+        held, top, bottom = arguments
+        array = context.make_array(image)(context, builder, held)
+        width = cgutils.unpack_tuple(builder, array.shape)[1]
+        size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(image.dtype)))
+        made = context.make_array(kind)(context, builder)
+        populate_array(
+            made,
+            data=builder.gep(array.data, [builder.mul(top, width)]),
+            shape=cgutils.pack_array(builder, [builder.mul(builder.sub(bottom, top), width)]),
+            strides=cgutils.pack_array(builder, [size]),
+            itemsize=size,
+            meminfo=None,
+        )
+        return made._getvalue()
+
+    return kind(image, types.int64, types.int64), build
+
+
+@intrinsic
+def before_line(_context, row):
+    """The number of a row's first elements that end a cache line; at most all of them."""
+
+    def build(context, builder, signature, arguments):
+        array = context.make_array(row)(context, builder, arguments[0])
+        size = context.get_abi_sizeof(context.get_data_type(row.dtype))
+        skew = builder.and_(builder.neg(builder.ptrtoint(array.data, WORD)), WORD(LINE_BYTES - 1))
+        count, length = builder.udiv(skew, WORD(size)), cgutils.unpack_tuple(builder, array.shape)[0]
+        return builder.select(builder.icmp_unsigned("<", count, length), count, length)
+
+    return types.uint64(row), build
+
+
+@intrinsic
 def copy_elements(_context, source, target):
     """Copy ``target.size`` elements by the C library's memcpy, which aligns its stores; a loop does not. Both arrays
     are contiguous and do not overlap."""
@@ -74,6 +114,24 @@ def copy_elements(_context, source, target):
     if source.dtype != target.dtype:
         raise TypeError(f"elements of one type are copied, not {source.dtype} to {target.dtype}")
     return types.none(source, target), build
+
+
+@intrinsic
+def copy_run(_context, source, begin, target, to, count):
+    """Copy ``count`` elements between offsets in two contiguous arrays by the C library's memcpy, without slices."""
+
+    def build(context, builder, signature, arguments):
+        source_, begin, target_, to, count = arguments
+        read, written = (
+            builder.gep(context.make_array(kind)(context, builder, array).data, [offset])
+            for kind, array, offset in ((source, source_, begin), (target, target_, to))
+        )
+        cgutils.raw_memcpy(builder, written, read, count, context.get_abi_sizeof(context.get_data_type(target.dtype)))
+        return context.get_dummy_value()
+
+    if source.dtype != target.dtype:
+        raise TypeError(f"elements of one type are copied, not {source.dtype} to {target.dtype}")
+    return types.none(source, types.int64, target, types.int64, types.int64), build
 
 
 @intrinsic

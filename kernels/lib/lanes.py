@@ -11,6 +11,7 @@ from gpuimg.kernels.lib.target import HAS_AVX512
 # LLVM splits explicit vectors where the machine has shorter ones; too long a vector costs registers.
 VECTOR_BYTES = 64 if HAS_AVX512 else 32
 BINS = 16
+BYTES = 64  # that `equal_bytes` compares
 
 
 def _address(context, builder, kind, array, index):
@@ -153,6 +154,21 @@ def bins_within(_context, bins, at, limit):
         return builder.zext(builder.ctpop(mask), ir.IntType(64))
 
     return types.int64(bins, types.int64, bins.dtype), build
+
+
+@intrinsic
+def equal_bytes(_context, values, at, value):
+    """The number of the 64 bytes from ``at`` on that equal ``value``, up to the first that differs."""
+
+    def build(context, builder, signature, arguments):
+        array, at, value = arguments
+        vector = ir.VectorType(ir.IntType(8), BYTES)
+        held = _load(builder, _address(context, builder, values, array, at), vector, 1)
+        wanted = _splat(builder, builder.trunc(value, vector.element), BYTES)
+        differ = builder.bitcast(builder.icmp_unsigned("!=", held, wanted), ir.IntType(BYTES))
+        return builder.cttz(differ, ir.IntType(1)(0))
+
+    return types.int64(values, types.int64, types.int64), build
 
 
 @intrinsic

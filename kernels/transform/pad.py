@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gpuimg.kernels.lib.addresses import copy_elements
-from gpuimg.kernels.lib.borders import fold, kernel
+from gpuimg.kernels.lib.addresses import copy_run
+from gpuimg.kernels.lib.borders import CONSTANT, fold, kernel
 from gpuimg.kernels.lib.stacks import stack_array
 
 RUN = 1024  # border elements whose source columns are computed once for all rows
@@ -20,14 +20,22 @@ def fill(src, dst, top, bottom, step, first_row, first_col, mode, fill_value):
     before, after = stack_array(np.int64, NEAR), stack_array(np.int64, NEAR)
     find_places(before, near, begin, shift, src.shape[1], step, mode)
     find_places(after, end, far, shift, src.shape[1], step, mode)
+    constant = stack_array(dst.dtype, NEAR)
+    if mode == CONSTANT:
+        fill_constant(constant[: max(begin - near, far - end)], fill_value)
     for row in range(top, bottom):
         source = fold(first_row + row, src.shape[0], mode)
         if source < 0:
             fill_constant(dst[row, near:far], fill_value)
+            continue
+        to = row * dst.shape[1]
+        copy_run(src, source * src.shape[1] + begin + shift, dst, to + begin, end - begin)
+        if mode == CONSTANT:
+            copy_run(constant, 0, dst, to + near, begin - near)
+            copy_run(constant, 0, dst, to + end, far - end)
         else:
-            fill_border(src[source], dst[row, near:begin], before, fill_value)
-            copy_elements(src[source, begin + shift : end + shift], dst[row, begin:end])
-            fill_border(src[source], dst[row, end:far], after, fill_value)
+            fill_border(src[source], dst[row, near:begin], before)
+            fill_border(src[source], dst[row, end:far], after)
     for first in range(0, near, RUN):
         fill_columns(src, dst, top, bottom, step, first_row, shift, first, min(first + RUN, near), mode, fill_value)
     for first in range(far, dst.shape[1], RUN):
@@ -52,13 +60,10 @@ def find_places(places, first, last, shift, width, step, mode):
 
 
 @kernel
-def fill_border(source, target, places, fill_value):
-    """Fill a part of a row beyond the image's edge, either all constant or not at all."""
-    if target.size and places[0] < 0:
-        fill_constant(target, fill_value)
-    else:
-        for x in range(target.size):
-            target[x] = source[places[x]]
+def fill_border(source, target, places):
+    """Fill a part of a row beyond the image's edge, with pixels of the image."""
+    for x in range(np.uintp(target.size)):
+        target[x] = source[np.uintp(places[x])]
 
 
 @kernel
@@ -68,7 +73,7 @@ def fill_columns(src, dst, top, bottom, step, first_row, shift, first, last, mod
     find_places(places, first, last, shift, src.shape[1], step, mode)
     for row in range(top, bottom):
         source = fold(first_row + row, src.shape[0], mode)
-        if source < 0:
+        if source < 0 or mode == CONSTANT:
             fill_constant(dst[row, first:last], fill_value)
         else:
-            fill_border(src[source], dst[row, first:last], places, fill_value)
+            fill_border(src[source], dst[row, first:last], places)

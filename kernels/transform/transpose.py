@@ -6,11 +6,12 @@ from numba import types
 from numba.extending import intrinsic, overload
 
 from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.lanes import VECTOR_BYTES
 
 # Source rows read at a time. Their cache lines stay in a cache until all pixels are used: pixel by pixel in the first
 # level; by squares in the second level, for longer runs of stores.
 BLOCK, BLOCK_OF_SQUARES = 64, 1024
-VECTOR_BYTES = 16
+SIDE = 16  # of the squares: more rows of vectors than registers would be spilled
 
 
 @kernel
@@ -74,9 +75,13 @@ def block_side(array):
     raise NotImplementedError
 
 
+def _side(kind):
+    return min(SIDE, VECTOR_BYTES * 8 // kind.bitwidth)
+
+
 @overload(block_side)
 def _block_side(array):
-    side = VECTOR_BYTES * 8 // array.dtype.bitwidth
+    side = _side(array.dtype)
     return lambda array: side
 
 
@@ -92,7 +97,7 @@ def turn_square(_context, src, row, row_stride, col, dst, out_row, out_stride, o
 
     def build(context, builder, signature, arguments):
         src_, row_, row_stride_, col_, dst_, out_row_, out_stride_, out_col_ = arguments
-        side = VECTOR_BYTES * 8 // src.dtype.bitwidth
+        side = _side(src.dtype)
         vector = ir.VectorType(context.get_data_type(src.dtype), side)
         word = ir.IntType(64)
 

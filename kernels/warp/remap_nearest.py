@@ -7,6 +7,8 @@ from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.stacks import stack_array
 from gpuimg.kernels.warp.sampling import ROWS, RUN, pick
 
+UNEVEN = True  # samples outside the image take less time
+
 
 @kernel
 def fill(src, dst, top, bottom, stop, step, rows, cols, mode, fill_value):

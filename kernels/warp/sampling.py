@@ -13,6 +13,7 @@ from numba import types
 from numba.extending import overload
 
 from gpuimg.kernels.lib.borders import CONSTANT, fold, kernel
+from gpuimg.kernels.lib.lanes import BYTES, equal_bytes
 from gpuimg.kernels.lib.numbers import stored, weighed, widened
 from gpuimg.kernels.lib.stacks import prefetch, stack_array
 from gpuimg.kernels.warp.corners import INTERPOLATORS, OVERSHOOT, VECTOR_BYTES
@@ -27,6 +28,7 @@ AHEAD = 8  # rows between a prefetch and its use
 APART = 4  # output pixels between two prefetches
 WHOLE_FLOATS, WHOLE_INTS = 1 << 24, 1 << 31  # below: exact as float32, as int32
 INSIDE, BEYOND, NEAR_EDGE = 0, 1, 2  # the state of a sample
+STATES = RUN + BYTES  # memory for the states of a run: `equal_bytes` reads past its end
 FARTHEST = float(1 << 40)  # coordinates are clipped to this one
 
 
@@ -119,7 +121,7 @@ def interpolate(src, pixels, target, first, count, step, x, y, at, x_share, y_sh
     if inside:
         interpolate_run(src, pixels, target, first, 0, count, step, at, x_share, y_share, taps)
         return
-    states = stack_array(np.uint8, RUN)
+    states = stack_array(np.uint8, STATES)
     find_states(x, y, count, src, step, inside_limits(src, step, taps), len(taps) // 2, mode, states)
     begin = 0
     while begin < count:
@@ -153,10 +155,11 @@ def find_states(x, y, count, src, step, limits, reach, mode, states):
 @kernel
 def end_of_state(states, begin, count, state):
     """The end of the samples from ``begin`` on that have the same state."""
-    end = begin
-    while end < count and states[end] == state:
-        end += 1
-    return end
+    end, found = begin, BYTES
+    while end < count and found == BYTES:
+        found = equal_bytes(states, end, state)
+        end += found
+    return min(end, count)
 
 
 @kernel
@@ -251,7 +254,7 @@ def pick(src, pixels, target, first, count, step, x, y, at, mode, fill_value):
     if inside:
         pick_run(pixels, target, first, step, at[:count])
         return
-    states, last = stack_array(np.uint8, RUN), (src.shape[1] // step - 1, src.shape[0] - 1)
+    states, last = stack_array(np.uint8, STATES), (src.shape[1] // step - 1, src.shape[0] - 1)
     find_states(x, y, count, src, step, (0.0, float(last[0]), float(last[1])), 1, mode, states)
     begin = 0
     while begin < count:

@@ -17,6 +17,8 @@ from gpuimg.kernels.warp.sampling import (
     prefetch_below,
 )
 
+UNEVEN = True  # samples outside the image take less time
+
 
 @kernel
 def fill(src, dst, top, bottom, stop, step, matrix, mode, fill_value):
