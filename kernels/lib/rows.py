@@ -31,11 +31,17 @@ def edge_columns(before, after, cols, mode):
 def pad_edges(line, width, columns, before, step, outside):
     """Fill the border of ``line``, whose ``width`` inner elements, after ``before`` pixels, are already filled."""
     start = before * step
-    for place in range(columns.size):
-        to = place * step if place < before else place * step + width
-        source = start + columns[place] * step
+    copy_columns(line, columns, 0, before, start, 0, step, outside)
+    copy_columns(line, columns, before, columns.size, start, width, step, outside)
+
+
+@kernel
+def copy_columns(line, columns, first, last, origin, to, step, outside):
+    """Copy some ``columns`` of ``line``, whose column 0 is at ``origin``; negative ones are the constant."""
+    for place in range(first, last):
+        source = origin + columns[place] * step
         for channel in range(step):
-            line[to + channel] = outside if columns[place] < 0 else line[source + channel]
+            line[to + place * step + channel] = outside if columns[place] < 0 else line[source + channel]
 
 
 @kernel

@@ -13,6 +13,7 @@ from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import CONSTANT, WRAP, kernel
 from gpuimg.kernels.lib.numbers import rounding
 from gpuimg.kernels.lib.rows import (
+    copy_columns,
     edge_columns,
     neighbour_addresses,
     pad_edges,
@@ -110,7 +111,7 @@ def _convolver(can_turn):
                 count = min(at_once, bottom - first)
                 row_addresses(src, first - r0, mode, border, rows[: 2 * r0 + count])
                 sums = lines[:count, : end - start + 2 * halo]
-                padded_columns(src, rows, start - halo, down, r0, o0, sums, stop, step, mode, columns, outside)
+                weigh_padded_columns(src, rows, start - halo, down, r0, o0, sums, stop, step, mode, columns, outside)
                 if can_turn and turned and count == side:
                     neighbour_addresses(tile.reshape(-1), step * side, shifts)
                     for at in range(start, end, piece):
@@ -132,7 +133,7 @@ convolve, convolve_turned = _convolver(False), _convolver(True)
 
 
 @kernel
-def padded_columns(src, rows, first, weights, radius, offset, lines, stop, step, mode, columns, outside):
+def weigh_padded_columns(src, rows, first, weights, radius, offset, lines, stop, step, mode, columns, outside):
     """The sums down the columns from ``first`` on, some of which may be beyond the edge."""
     width = src.shape[1]
     last = first + lines.shape[1]
@@ -145,21 +146,18 @@ def padded_columns(src, rows, first, weights, radius, offset, lines, stop, step,
     elif before > 0 or after > 0:
         half = columns.size // 2
         beyond, to = (columns[:half], 0) if before > 0 else (columns[half:], lines.shape[1] - after)
-        pad_columns(src, rows, beyond, -first, weights, radius, offset, lines, to, stop, step, mode, outside)
+        weigh_columns_beyond(src, rows, beyond, -first, weights, radius, offset, lines, to, stop, step, mode, outside)
 
 
 @kernel
-def pad_columns(src, rows, columns, origin, weights, radius, offset, lines, to, stop, step, mode, outside):
+def weigh_columns_beyond(src, rows, columns, origin, weights, radius, offset, lines, to, stop, step, mode, outside):
     """The sums beyond one edge, from ``to`` on; those of column 0 would be at ``origin``."""
     if mode == WRAP:
         out = lines[:, to : to + columns.size * step]
         weigh_columns(src, rows, columns[0] * step, weights, radius, offset, out, stop)
         return
     for line in lines:
-        for place in range(columns.size):
-            source = origin + columns[place] * step
-            for channel in range(step):
-                line[to + place * step + channel] = outside if columns[place] < 0 else line[source + channel]
+        copy_columns(line, columns, 0, columns.size, origin, to, step, outside)
 
 
 @kernel
