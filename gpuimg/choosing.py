@@ -11,12 +11,13 @@ from importlib import import_module
 from typing import Any
 
 from gpuimg import dispatch, memory, stopping
-from gpuimg.backend.base import WORTH_LEARNING, Backend, speed_key
+from gpuimg.backend.base import Backend, speed_key
+from gpuimg.backend.calls import is_short
 from gpuimg.backend.walk import Bound
 from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning, NoScratch, warn
 from gpuimg.images import Source
-from gpuimg.machine import Figures, figures
+from gpuimg.machine import WORTH_LEARNING, Figures, figures
 from gpuimg.plans.graph import Graph, only_group
 from gpuimg.plans.nodes import Loop, Node
 from gpuimg.plans.value import Value
@@ -52,7 +53,9 @@ def _made_job(graph: Graph, on_device: bool, images: int) -> Job:
     ends = [value for value in (*graph.inputs, *graph.results) if isinstance(value, Value)]
     transfer = sum(math.prod(end.shape) * end.dtype.itemsize for end in ends)
     together = images > 1 and only_group(graph) is not None
-    return Job(tuple(_steps(graph)), transfer, on_device, images, together)
+    chains = tuple([len(group.nodes) for group in graph.chained if len(group.nodes) > 1])
+    native = images == 1 and not on_device and is_short(graph)
+    return Job(tuple(_steps(graph)), transfer, on_device, images, together, chains, native)
 
 
 def job_for(source: Source, graph: Graph) -> Job:
@@ -73,7 +76,9 @@ def _steps(graph: Graph, rounds: float = 1.0) -> Iterator[Step]:
             yield Step(speed_key(node.kernel, image.dtype, node.dtype), elements, nbytes, node.work * rounds)
 
 
-ALONE_UP_TO = WORTH_LEARNING  # elements of the nodes of a graph that one thread may do where all cores are asked for
+# Elements of the nodes of a graph that one thread may do where all cores are asked for.
+ALONE_UP_TO = 4 * WORTH_LEARNING
+# elements of the nodes of a graph that one thread may do where all cores are asked for
 
 
 def is_alone(name: str, graph: Graph) -> bool:

@@ -49,6 +49,8 @@ class Job(NamedTuple):
     on_device : whether the image is in GPU memory
     images : number of images in the stack
     together : whether one call computes all images, on the backends that run in this process
+    chains : number of nodes of each group that these backends run a few rows at a time
+    native : whether one native call on one thread computes an image, prepared at the first calls
     """
 
     steps: tuple[Step, ...]
@@ -56,6 +58,8 @@ class Job(NamedTuple):
     on_device: bool = False
     images: int = 1
     together: bool = False
+    chains: tuple[int, ...] = ()
+    native: bool = False
 
 
 class Estimate(NamedTuple):
@@ -69,14 +73,16 @@ def predict(job: Job, figures: Figures) -> dict[str, float]:
     """Predict the seconds of a job on each backend, usable or not."""
     alone = moved = 0.0
     for step in job.steps:
-        alone += step.elements * step.work * figures.speed(step.key)
+        alone += step.elements * step.work * figures.speed(step.key, step.elements)
         moved += step.nbytes * max(1.0, step.work / figures.gpu_work_per_byte)
     count, images = len(job.steps), job.images
     together = alone / figures.multicore_speedup
     device = figures.gpu_call + figures.gpu_launch * count + moved / figures.gpu_bandwidth
     calls = 1 / images if job.together else 1
-    single = calls * figures.single_call * count + alone
-    multicore = calls * figures.multicore_call * count + together
+    chained = sum(job.chains)
+    groups, chaining = count - chained + len(job.chains), figures.chain_node * chained
+    single = calls * (figures.single_call * groups + (0.0 if job.native else chaining)) + alone
+    multicore = calls * (figures.multicore_call * groups + chaining) + together
     if images > 1 and not job.together:  # many images are distributed whole, few in bands
         multicore = figures.multicore_call / images + min(single / figures.multicore_speedup, multicore)
     return {

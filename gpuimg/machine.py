@@ -19,12 +19,16 @@ from typing import Any
 from gpuimg import caching
 from gpuimg.caching import cache_folder
 
+# Elements; the time of a smaller image depends more on the call's overhead than on the kernel.
+WORTH_LEARNING = 1 << 20
+
 
 @dataclass(slots=True, eq=False)
 class Figures:
     """Speeds on which the choice of a backend is based, in seconds and bytes per second.
 
-    The defaults are guesses for a machine that has not been measured. `speeds` holds measured seconds per element and
+    The defaults are guesses for a machine that has not been measured. `chain_node` is the time to prepare each of
+    several nodes that run a few rows at a time. `speeds` holds measured seconds per element and
     unit of work on one thread, by kernel and types; `gpuimg.calibrate` and every longer call update it. `guesses` holds
     those of another machine, for kernels not yet measured here. `measured` holds the seconds of whole jobs
     (`gpuimg.dispatch.Job`) on each backend, from `gpuimg.explain`, for the lifetime of the process. `revision` counts
@@ -33,6 +37,7 @@ class Figures:
 
     single_call: float = 2e-6
     multicore_call: float = 8e-6
+    chain_node: float = 18e-6
     processes_call: float = 1.5e-3
     multicore_speedup: float = 1.0
     seconds_per_work: float = 2.5e-10
@@ -47,10 +52,15 @@ class Figures:
     measured: dict[Any, dict[str, float]] = field(default_factory=dict)
     revision: int = 0
 
-    def speed(self, key: str) -> float:
-        """Return a kernel's seconds per element and unit of work on one thread, measured or guessed."""
+    def speed(self, key: str, elements: int | None = None) -> float:
+        """Return a kernel's seconds per element and unit of work on one thread, measured or guessed.
+
+        For few elements the smaller of both: measured calls are longer, and may have waited for memory.
+        """
         known = self.speeds.get(key)
-        return self.guesses.get(key, self.seconds_per_work) if known is None else known
+        if known is None:
+            return self.guesses.get(key, self.seconds_per_work)
+        return known if elements is None or elements > WORTH_LEARNING else min(known, self.guesses.get(key, known))
 
     def learn(self, key: str, seconds: float, amount: float) -> None:
         """Update a speed from a call on one thread: ``amount`` elements times work in ``seconds``."""

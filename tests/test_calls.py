@@ -618,6 +618,34 @@ def test_short_work_for_all_cores_is_done_by_one_thread_where_that_is_faster(thr
     assert choosing.is_alone("multicore", graph) is (most > 0)
 
 
+def alone(graph, known, monkeypatch):
+    monkeypatch.setattr(choosing, "figures", lambda: known)
+    monkeypatch.setattr(choosing, "ALONE_UP_TO", 1 << 22)
+    graph.alone.clear()
+    return {name: choosing.is_alone(name, graph) for name in ("multicore", "auto")}
+
+
+def test_a_chain_that_is_one_native_call_is_done_by_one_thread_where_preparing_it_takes_longer(monkeypatch):
+    """Threads save 40 microseconds of work, and preparing the three nodes of a chain for them takes 60 or 3."""
+    image = np.zeros((512, 512), np.uint8)
+    _, bound = running.planned(gpuimg.morphological_gradient, image, {"footprint": 3})
+    elements = sum([step.elements * step.work for step in choosing.job_of(bound.graph, False).steps])
+    slow = Figures(multicore_speedup=2.0, seconds_per_work=80e-6 / elements, chain_node=20e-6)
+    assert alone(bound.graph, slow, monkeypatch) == {"multicore": True, "auto": True}
+    quick = Figures(multicore_speedup=2.0, seconds_per_work=80e-6 / elements, chain_node=1e-6)
+    assert alone(bound.graph, quick, monkeypatch) == {"multicore": False, "auto": False}
+
+
+def test_long_images_that_were_measured_do_not_take_short_calls_to_threads(monkeypatch):
+    """They wait for memory, which the images of short calls do not."""
+    _, bound = running.planned(gpuimg.invert, np.zeros((512, 512), np.uint8), {})
+    known = Figures(multicore_speedup=2.0, guesses={"invert-BB": 1e-11})
+    known.learn("invert-BB", 0.1, 1e8)
+    assert alone(bound.graph, known, monkeypatch) == {"multicore": True, "auto": True}
+    _, long = running.planned(gpuimg.invert, np.zeros((1024, 1024), np.uint8), {})
+    assert alone(long.graph, known, monkeypatch) == {"multicore": False, "auto": False}
+
+
 HELD = [("invert", {}), ("opening", {"footprint": 3}), ("gaussian", {}), ("rescale_intensity", {}), ("canny", {})]
 
 

@@ -48,6 +48,36 @@ def test_a_stack_that_one_call_fills_costs_one_call(profile):
     assert filled["processes"] == many["processes"]
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_preparing_a_chain_takes_time_except_for_a_native_call(profile):
+    figures = PROFILES[profile]
+    steps = job(64 * 64, 1.0).steps
+    apart = Job(4 * steps, 1000)
+    chain = apart._replace(chains=(3,))
+    seconds, chained, native = (dispatch.predict(task, figures) for task in (apart, chain, chain._replace(native=True)))
+    for name, call in (("single", figures.single_call), ("multicore", figures.multicore_call)):
+        assert chained[name] == pytest.approx(seconds[name] - 2 * call + 3 * figures.chain_node)
+    assert native == chained | {"single": pytest.approx(chained["single"] - 3 * figures.chain_node)}
+    assert (chained["processes"], chained["cuda"]) == (seconds["processes"], seconds["cuda"])
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "chains", "native"),
+    [
+        ("invert", {}, (), True),
+        ("opening", {"footprint": 3}, (2,), True),
+        ("morphological_gradient", {"footprint": 3}, (3,), True),
+        ("equalize_hist", {}, (), False),
+    ],
+)
+@pytest.mark.parametrize(("side", "is_short"), [(64, True), (2000, False)])
+def test_which_graphs_are_chains_and_native_calls(name, params, chains, native, side, is_short):
+    _, bound = gpuimg.run.planned(getattr(gpuimg, name), np.zeros((side, side), np.uint8), params)
+    found = choosing.job_of(bound.graph, False)
+    assert (found.chains, found.native) == (chains, native and is_short)
+    assert not choosing.job_of(bound.graph, False, 5).native
+
+
 @pytest.mark.parametrize(
     ("name", "params", "together"),
     [("gaussian", {"sigma": 1}, True), ("flip", {"axis": 0}, True), ("equalize_hist", {}, False), ("label", {}, False)],
@@ -90,6 +120,15 @@ def test_measured_speeds_replace_the_shipped_guess():
     fast = Figures(multicore_speedup=2.0, speeds={"kernel-BB": 1e-12})
     assert best(job(10_000, 1.0), slow, ("single", "multicore")) == "multicore"
     assert best(job(10_000, 1.0), fast, ("single", "multicore")) == "single"
+
+
+def test_few_elements_are_not_expected_to_wait_for_memory():
+    figures = Figures(guesses={"k": 2e-11}, speeds={"k": 5e-10, "other": 5e-10})
+    assert figures.speed("k") == figures.speed("k", machine.WORTH_LEARNING + 1) == 5e-10
+    assert figures.speed("k", machine.WORTH_LEARNING) == 2e-11
+    assert figures.speed("other", 10) == 5e-10
+    figures.speeds["k"] = 1e-12
+    assert figures.speed("k", 10) == 1e-12
 
 
 def test_estimates_are_sorted_and_only_of_usable_backends():

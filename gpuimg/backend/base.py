@@ -13,7 +13,7 @@ from gpuimg import stopping
 from gpuimg.backend import walk as walking
 from gpuimg.backend.walk import Bound, Lookup, Outs, flat, walk
 from gpuimg.kernels import uncompilable
-from gpuimg.machine import figures
+from gpuimg.machine import WORTH_LEARNING, figures
 from gpuimg.memory import copy_pixels, new_array
 from gpuimg.plans.nodes import Fold, Node
 
@@ -56,8 +56,6 @@ def speed_key(kernel: str, dtype: np.dtype[Any], result: np.dtype[Any]) -> str:
     return f"{kernel}-{dtype.char}{result.char}"
 
 
-# The time of a smaller image depends more on the call's overhead than on the kernel.
-WORTH_LEARNING = 1 << 20
 WATCHED_SLABS = 8  # of a fold, per worker, if the work can be stopped
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from gpuimg.backend import walk as walking
-from gpuimg.backend.base import WORTH_LEARNING, Array
+from gpuimg.backend.base import Array
 from gpuimg.backend.compiled import (
     DST_SLOT,
     SRC_SLOT,
@@ -29,6 +29,7 @@ from gpuimg.backend.compiled import (
 )
 from gpuimg.backend.native import function_of
 from gpuimg.backend.walk import Lookup, Outs, flat
+from gpuimg.machine import WORTH_LEARNING
 from gpuimg.memory import SMALLEST, nbytes_of, new_array
 from gpuimg.plans.graph import Graph, table_bytes
 from gpuimg.plans.nodes import Loop, Node, Output

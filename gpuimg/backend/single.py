@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 
 from gpuimg import stopping
-from gpuimg.backend.base import WORTH_LEARNING
 from gpuimg.backend.chain import FIRST_PIECE_ELEMENTS, InProcess
 from gpuimg.backend.compiled import DONE, Packed, Slots, Task
 from gpuimg.errors import NoScratch
+from gpuimg.machine import WORTH_LEARNING
 from gpuimg.stopping import local
 
 # Compiled code cannot be interrupted: pieces this long let Ctrl-C through soon and cost nothing.
