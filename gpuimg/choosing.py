@@ -78,7 +78,6 @@ def _steps(graph: Graph, rounds: float = 1.0) -> Iterator[Step]:
 
 # Elements of the nodes of a graph that one thread may do where all cores are asked for.
 ALONE_UP_TO = 4 * WORTH_LEARNING
-# elements of the nodes of a graph that one thread may do where all cores are asked for
 
 
 def is_alone(name: str, graph: Graph) -> bool:

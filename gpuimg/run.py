@@ -74,7 +74,7 @@ def run(
     array, restore, on_device, axes, has_alpha = source
     key = None
     if local.stopper is None and restore is None and axes is None and not (has_alpha or on_device):
-        zeros = negative_zeros(parameters) if 0.0 in parameters else ()
+        zeros = negative_zeros(parameters) if 0.0 in {*parameters} else ()
         key = plan, array.shape, array.dtype, parameters, zeros
         if others:
             key = (*key, *[(each.shape, each.dtype) for each in others])

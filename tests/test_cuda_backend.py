@@ -834,7 +834,7 @@ def test_instances_are_made_of_one_table():
 
 
 def test_more_rows_than_a_grid_may_have(monkeypatch):
-    monkeypatch.setattr(device, "GREATEST_GRID", 2)
+    monkeypatch.setattr(device, "MAX_GRID", 2)
     how = device.Launch("tile", (32, 8), (4, 1))
     assert how.rows == 16
     gpu = EmulatedGpu()

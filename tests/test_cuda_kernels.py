@@ -1067,7 +1067,7 @@ def test_fewer_blocks_than_rows(gpu, monkeypatch, dtype, stem, window):
     args = (1, MODES["reflect"].code, 0.0, *window)
     expected = fill_band(gpu, stem, gpu.put(image), args, dtype, 70)
     for launch in (rows_launch, minimum_launch, uniform_launch):
-        monkeypatch.setattr(launch, "GREATEST_GRID", 2)
+        monkeypatch.setattr(launch, "MAX_GRID", 2)
     np.testing.assert_array_equal(fill_band(gpu, stem, gpu.put(image), args, dtype, 70), expected)
 
 

@@ -58,7 +58,7 @@ CTYPES = {
 OPTIONS = ("-std=c++17", "-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true", "-default-device")
 
 FLAT_THREADS = 256
-GREATEST_GRID = 65535  # blocks in y and z
+MAX_GRID = 65535  # blocks in y and z
 CONSTANTS_KEPT = 512  # arrays of weights and the like kept on the device
 
 
@@ -225,7 +225,7 @@ class Launch(NamedTuple):
     @property
     def rows(self) -> int:
         """Maximum number of rows of one launch."""
-        return GREATEST_GRID * (self.block[1] * self.pixels[1] if self.kind == "tile" else 1)
+        return MAX_GRID * (self.block[1] * self.pixels[1] if self.kind == "tile" else 1)
 
 
 def _ceil(amount: int, size: int) -> int:

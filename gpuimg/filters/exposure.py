@@ -587,7 +587,7 @@ def plan_rescale_intensity(image: Value, in_range: Range, out_range: Range) -> V
         low, high, unit, factor, minimum = host(given, plan_extrema(image), count=5)
     else:
         low, high, unit, factor, minimum = given(None)
-    return point("rescale", image, dtype=dtype, low=low, high=high, unit=unit, factor=factor, least=minimum)
+    return point("rescale", image, dtype=dtype, low=low, high=high, unit=unit, factor=factor, minimum=minimum)
 
 
 def _rescaling(
@@ -988,7 +988,7 @@ def plan_equalize_adapthist(image: Value, size: tuple[int, int] | None, clip_lim
         tables=tables,
     )
     low, high, unit, factor, minimum = host(partial(_stretching, image.dtype), plan_extrema(shares), count=5)
-    return point("rescale", shares, dtype=image.dtype, low=low, high=high, unit=unit, factor=factor, least=minimum)
+    return point("rescale", shares, dtype=image.dtype, low=low, high=high, unit=unit, factor=factor, minimum=minimum)
 
 
 def _binned(image: Value) -> tuple[Value, Any]:
@@ -996,7 +996,7 @@ def _binned(image: Value) -> tuple[Value, Any]:
     extrema = plan_extrema(image)
     if image.dtype.kind == "f":
         low, high, unit, factor, minimum = host(partial(_binning, image.dtype), extrema, count=5)
-        made = point("rescale", image, dtype=UINT8, low=low, high=high, unit=unit, factor=factor, least=minimum)
+        made = point("rescale", image, dtype=UINT8, low=low, high=high, unit=unit, factor=factor, minimum=minimum)
         return made, IDENTITY
     bins = host(partial(_bins, image.dtype), extrema)
     return (image, bins) if image.dtype == UINT8 else (plan_lut(image, bins, UINT8), IDENTITY)

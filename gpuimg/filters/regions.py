@@ -516,7 +516,7 @@ def plan_large_labels(image: Value, max_label: int, min_size: int) -> Value:
 def plan_large_among(image: Value, labels: Value, max_label: int, min_size: int) -> Value:
     """Keep the pixels of labels with at least ``min_size`` pixels."""
     areas = plan_numbers("region_areas", labels, max_label + 1, 1, 0.5)
-    return resample("large_regions", image, shape=image.shape, labels=labels, areas=areas, least=min_size)
+    return resample("large_regions", image, shape=image.shape, labels=labels, areas=areas, minimum=min_size)
 
 
 @register(

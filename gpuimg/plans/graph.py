@@ -103,7 +103,7 @@ def table_bytes(graph: Graph) -> int:
 
 def graph_of(plan: Plan, specs: tuple[Spec, ...], tables: int, parameters: tuple[Hashable, ...]) -> Graph:
     """Return the graph of a plan for images of these shapes and dtypes, a number of tables, and parameters."""
-    return _graph_of(plan, specs, tables, parameters, negative_zeros(parameters) if 0.0 in parameters else ())
+    return _graph_of(plan, specs, tables, parameters, negative_zeros(parameters) if 0.0 in {*parameters} else ())
 
 
 def negative_zeros(parameters: tuple[Hashable, ...]) -> tuple[int, ...]:

@@ -47,8 +47,8 @@ def link_words(edges, weak, strong, reach):
         for place in range(2 * rows):
             down = place < rows
             row = place if down else 2 * rows - 1 - place
-            beside = max(row - 1, 0) if down else min(row + 1, rows - 1)
-            changed |= spread(strong[beside], weak[row], strong[row], reach, turn == 0 and down)
+            adjacent = max(row - 1, 0) if down else min(row + 1, rows - 1)
+            changed |= spread(strong[adjacent], weak[row], strong[row], reach, turn == 0 and down)
         turn += 1
     for row in range(rows):
         store_words(weak[row], strong[row], edges[row])
@@ -56,15 +56,15 @@ def link_words(edges, weak, strong, reach):
 
 
 @kernel
-def spread(beside, weak, strong, reach, first):
+def spread(adjacent, weak, strong, reach, first):
     """Mark weak pixels that touch a strong pixel of the adjacent row as strong, and the runs that contain them; with
     ``first`` also the runs of pixels that were strong before. Returns whether any pixel touched."""
     changed = False
     before = np.uint64(0)
     corners = np.uint64(0) - np.uint64(reach)  # all ones or zero
     for word in range(weak.size):
-        here = beside[word]
-        after = beside[word + 1] if word + 1 < weak.size else np.uint64(0)
+        here = adjacent[word]
+        after = adjacent[word + 1] if word + 1 < weak.size else np.uint64(0)
         touched = here | (corners & ((here << ONE) | (here >> ONE) | (before >> LAST) | (after << LAST)))
         before = here
         if touched & weak[word] & ~strong[word]:

@@ -1,7 +1,7 @@
 """Two launches of the floating-point Gaussian, in mode "constant" `normalize`, then gradient and suppression."""
 
 from gpuimg.images import MODES
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+from gpuimg.kernels.lib.rows_launch import MAX_GRID
 from gpuimg.kernels.smooth import gaussian_launch as gaussian
 
 BLOCK, HEIGHT = (32, 8), 32  # rows of a warp's results, as in edge_maxima.cu
@@ -23,7 +23,7 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, r0, r1, w0, w1, outside
         gpu.fill_rows("edge_maxima", f"edge_maxima<{real}, unsigned char>", smooth, dst, top, bottom, step, low, high)
         return
     kernel = gpu.kernel("edge_maxima", f"near_edge_maxima<{real}, unsigned char>")
-    across, most = -(-src.shape[1] // (BLOCK[0] - 2 * step)), GREATEST_GRID * BLOCK[1] * HEIGHT
+    across, most = -(-src.shape[1] // (BLOCK[0] - 2 * step)), MAX_GRID * BLOCK[1] * HEIGHT
     for first in range(top, bottom, most):
         last = min(first + most, bottom)
         kernel((across, -(-(last - first) // (BLOCK[1] * HEIGHT))), BLOCK, (smooth, dst, first, last, step, low, high))

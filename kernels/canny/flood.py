@@ -65,12 +65,12 @@ def flood(edges, row, col, first, last, step, reach, waiting, stop):
         for near in range(max(row - 1, first), min(row + 2, last)):
             line = edges[near]
             whole = reach == 1 or near == row
-            for beside in range(left if whole else col, (right if whole else col) + 1, step):
-                if line[np.uintp(beside)] == WEAK:
-                    line[np.uintp(beside)] = STRONG
+            for adjacent in range(left if whole else col, (right if whole else col) + 1, step):
+                if line[np.uintp(adjacent)] == WEAK:
+                    line[np.uintp(adjacent)] = STRONG
                     if count == waiting.size:
                         waiting = longer(waiting)
-                    waiting[count] = (near << SHIFT) + beside
+                    waiting[count] = (near << SHIFT) + adjacent
                     count += 1
     return waiting
 

@@ -1,5 +1,5 @@
 """Non-maximum suppression: where the gradient magnitude is a maximum along the gradient's direction, 1 if it is at
-least ``high``, 2 if it is at least ``low``; else 0, also on the image's outermost pixels.
+minimum ``high``, 2 if it is at least ``low``; else 0, also on the image's outermost pixels.
 
 The image is the magnitude; ``down`` and ``along`` are the derivatives down the columns and along the rows. ``mode`` and
 ``cval`` are not used."""

@@ -8,8 +8,8 @@ __global__ void rgb2hsv(const T* src, long long rows, long long cols, A* dst, lo
                         long long top, long long bottom) {
   each_color(src, dst, cols, top, bottom, [=](T first, T second, T third, A* out) {
     const A red = share<A>(first), green = share<A>(second), blue = share<A>(third);
-    const A most = red > green ? red : green, least = red < green ? red : green;
-    const A value = most > blue ? most : blue, spread = value - (least < blue ? least : blue);
+    const A maximum = red > green ? red : green, minimum = red < green ? red : green;
+    const A value = maximum > blue ? maximum : blue, spread = value - (minimum < blue ? minimum : blue);
     // Among equal channels the last one counts.
     A ahead = green, behind = blue, turn = 0;
     if (green == value) ahead = blue, behind = red, turn = 2;

@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 from gpuimg.kernels.distance_transform.zero_rows import NEVER
 from gpuimg.kernels.lib.borders import kernel
 from gpuimg.kernels.lib.lanes import _splat
-from gpuimg.kernels.lib.spans import least
+from gpuimg.kernels.lib.spans import smaller
 
 BLOCK = 64
 STEPS = 4  # offsets between two tests
@@ -44,13 +44,13 @@ def fill(src, dst, top, bottom, image, step, height):
         go_down(image[first:last], src[slab], down, first)
         for row in range(first, last):
             for channel in range(step):
-                beside = down[row - first]
+                adjacent = down[row - first]
                 out = dst[row]
                 if step > 1:
-                    beside, out = line, distances
+                    adjacent, out = line, distances
                     for x in range(cols):
                         line[x] = down[row - first, x * step + channel]
-                measure_row(beside, squares, nearest, far[channel], hull, heights, out)
+                measure_row(adjacent, squares, nearest, far[channel], hull, heights, out)
                 if step > 1:
                     for x in range(cols):
                         dst[row, x * step + channel] = distances[x]
@@ -79,21 +79,21 @@ def step_down(line, above, out):
 @kernel
 def step_up(below, out):
     for x in range(out.size):
-        out[x] = least(np.int32(below[x] + np.int32(1)), out[x])
+        out[x] = smaller(np.int32(below[x] + np.int32(1)), out[x])
 
 
 @kernel
-def square(beside, squares):
-    for x in range(beside.size):
-        short = least(beside[x], np.int32(FAR))
+def square(adjacent, squares):
+    for x in range(adjacent.size):
+        short = smaller(adjacent[x], np.int32(FAR))
         squares[x] = np.int32(short * short)
 
 
 @kernel
-def measure_row(beside, squares, nearest, far, hull, heights, out):
+def measure_row(adjacent, squares, nearest, far, hull, heights, out):
     """One row of distances. ``far`` has a flag per block: whether its pixels in the last row were far from zeros."""
-    cols = beside.size
-    square(beside, squares[LONGEST_WAY : LONGEST_WAY + cols])
+    cols = adjacent.size
+    square(adjacent, squares[LONGEST_WAY : LONGEST_WAY + cols])
     done = 0
     for block in range(far.size):
         start = block * BLOCK
@@ -104,11 +104,11 @@ def measure_row(beside, squares, nearest, far, hull, heights, out):
             far[block] = not look_around(squares, start, nearest)
         if far[block]:
             begin, done = start, end
-            while begin > 0 and beside[begin] != 0:
+            while begin > 0 and adjacent[begin] != 0:
                 begin -= 1
-            while done < cols and beside[done - 1] != 0:
+            while done < cols and adjacent[done - 1] != 0:
                 done += 1
-            envelope(beside, begin, done, hull, heights, out)
+            envelope(adjacent, begin, done, hull, heights, out)
             far[block : (done - 1) // BLOCK + 1] = out[start:done].max() > LONGEST_WAY // 2
         else:
             roots(nearest[max(start, done) : end], out[max(start, done) : end])
@@ -132,11 +132,11 @@ def look_around(squares, start, nearest):
 
 
 @kernel
-def envelope(beside, begin, end, hull, heights, out):
+def envelope(adjacent, begin, end, hull, heights, out):
     """Distances in columns ``[begin, end)``, between zeros or the row's ends, by the lower envelope."""
     count = 0
     for x in range(begin, end):
-        column = np.int64(beside[x])
+        column = np.int64(adjacent[x])
         if column >= NEVER // 2:  # a column without zeros
             continue
         height = column * column + x * x
@@ -170,7 +170,7 @@ def _block(context, builder, kind, array, at):
     return builder.bitcast(place, vector.as_pointer())
 
 
-def _greatest(builder, vector):
+def _maximum(builder, vector):
     name = f"llvm.vector.reduce.smax.v{BLOCK}i32"
     kind = ir.FunctionType(vector.type.element, [vector.type])
     return builder.sext(
@@ -186,7 +186,7 @@ def begin_block(_context, squares, at, nearest, to):
         values, at, kept, to = arguments
         found = builder.load(_block(context, builder, squares, values, at), align=4)
         builder.store(found, _block(context, builder, nearest, kept, to), align=4)
-        return _greatest(builder, found)
+        return _maximum(builder, found)
 
     return types.int64(squares, types.int64, nearest, types.int64), build
 
@@ -210,6 +210,6 @@ def look_further(_context, squares, at, nearest, to, way):
             nearer = builder.add(nearer, _splat(builder, added, BLOCK))
             best = builder.select(builder.icmp_signed("<", nearer, best), nearer, best)
         builder.store(best, target, align=4)
-        return _greatest(builder, best)
+        return _maximum(builder, best)
 
     return types.int64(squares, types.int64, nearest, types.int64, types.int64), build

@@ -4,7 +4,7 @@
 import numpy as np
 
 from gpuimg.kernels.lib.borders import kernel
-from gpuimg.kernels.lib.spans import least
+from gpuimg.kernels.lib.spans import smaller
 
 NEVER = 1 << 28
 HIGHEST = 254  # rows of a slab: counted in bytes
@@ -31,4 +31,4 @@ def fill(src, dst, top, bottom, height):
 def notice(line, number, nearest):
     place = np.uint8(number)
     for x in range(nearest.size):
-        nearest[x] = least(np.uint8(np.uint8(-np.uint8(line[x] != 0)) | place), nearest[x])
+        nearest[x] = smaller(np.uint8(np.uint8(-np.uint8(line[x] != 0)) | place), nearest[x])

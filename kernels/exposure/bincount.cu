@@ -2,7 +2,7 @@
 // instances: bincount<F, long long>; bincount_many<F, long long>
 #include "counting.cuh"
 
-// A sum with MAGIC has the integer nearest to a number in the lowest bits of its fraction.
+// Adding MAGIC to a number rounds it to the nearest integer, which is then in the lowest bits of the sum.
 template <typename T>
 struct Nearest;
 template <>
@@ -16,11 +16,11 @@ struct Nearest<double> {
   static __device__ __forceinline__ unsigned long long bits(double v) { return __double_as_longlong(v); }
 };
 
-// The least T that is not below a number: no T lies between.
+// The smallest T greater than or equal to a number.
 __device__ __forceinline__ float ceiling(double v, float) { return __double2float_ru(v); }
 __device__ __forceinline__ double ceiling(double v, double) { return v; }
 
-// The bin of a value, found among the edges themselves from a guess on.
+// Return the bin of a value by comparing it with the edges, starting at an estimate; -1 if outside all bins.
 __device__ __forceinline__ long long searched(double v, const double* edges, long long bins, double scale) {
   const double low = edges[0], high = edges[bins];
   if (!(v >= low && v <= high)) return -1;
@@ -39,10 +39,10 @@ __device__ __forceinline__ long long searched(double v, const double* edges, lon
   return bin;
 }
 
-// How many values lie in edges[i] <= v < edges[i + 1], the last bin closed; as numpy.histogram, whose edges lie at
-// nearly equal distances. The place of a value on the scale of the bins is computed with rounding, but never decreases
-// with the value: a value whose place is farther from all integers than the place of any edge is from its own integer
-// lies between the edges that its place names. Only the others are searched.
+// Count the values in edges[i] <= v < edges[i + 1], the last bin closed, as numpy.histogram, with nearly equidistant
+// edges. The position of a value on the scale of the bins is computed with rounding, but is monotonic: a value whose
+// position is farther from every integer than any edge's position is from its integer lies in the bin of its position.
+// Only the other values are searched for.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256)
     bincount(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols, long long top,
@@ -59,18 +59,18 @@ __global__ void __launch_bounds__(256)
   float wide = 0;
   for (int i = threadIdx.x; i <= int(bins); i += blockDim.x) {
     const float apart = fabsf(float(place(ceiling(edges[i], T(0))) - (T(i) - half)));
-    wide = apart <= wide ? wide : apart < 1.f ? apart : 1.f;  // NaN, too, is 1
+    wide = apart <= wide ? wide : apart < 1.f ? apart : 1.f;  // 1 for NaN
   }
   atomicMax(&widest, __float_as_int(wide));
   __syncthreads();
-  const float margin = __int_as_float(widest) * 1.0001f + 1e-6f;  // more than what differences are rounded by
+  const float margin = __int_as_float(widest) * 1.0001f + 1e-6f;  // more than the rounding errors of differences
   const T near = half - T(margin);
   constexpr T magic = Nearest<T>::MAGIC;
   const unsigned known = unsigned(bins);
 
   const auto quick = [=](T value, int) {
     const T at = place(value), moved = at + magic;
-    const auto bin = Nearest<T>::bits(moved) - Nearest<T>::bits(magic);  // beyond all bins for one below them
+    const auto bin = Nearest<T>::bits(moved) - Nearest<T>::bits(magic);  // below the first bin: a large number
     const T off = at - (moved - magic);
     return off < near && -off < near && bin < known ? int(bin) : -1;
   };
@@ -78,8 +78,8 @@ __global__ void __launch_bounds__(256)
                       [=](T value) { return searched(value, edges, bins, scale); });
 }
 
-// More bins than shared memory has counts for, and more edges than each block could look at: a value is compared with
-// those of the bin that its place names, and searched where it does not lie between them.
+// For more bins than fit into shared memory, and too many edges for each block to read: a value is compared with the
+// edges of the bin of its position, and searched for if it does not lie between them.
 template <typename T, typename U>
 __global__ void __launch_bounds__(256, 4)
     bincount_many(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(256, 4)
   Runs<U> runs = {dst + slab * dst_cols};
   const auto compared = [&](T value, int) {
     const auto bin = Nearest<T>::bits(((value - begin) * times - half) + magic) - Nearest<T>::bits(magic);
-    const unsigned guess = bin < known ? unsigned(bin) : 0u;  // beyond all bins for one below them
+    const unsigned guess = bin < known ? unsigned(bin) : 0u;  // below the first bin: a large number
     const double from = __ldg(edges + guess), to = __ldg(edges + guess + 1);
     const bool inside = double(value) >= from && double(value) < to;
     if (inside) runs.add(guess);

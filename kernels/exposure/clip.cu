@@ -6,9 +6,9 @@
 template <typename T, typename U, typename V>
 __global__ void clip(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                      long long top, long long bottom, V low, V high) {
-  const T least = T(low), most = T(high);
+  const T minimum = T(low), maximum = T(high);
   map_elements(src + top * cols, dst + top * cols, (bottom - top) * cols, [=](T v) {
-    const T raised = v < least ? least : v;
-    return U(raised > most ? most : raised);
+    const T raised = v < minimum ? minimum : v;
+    return U(raised > maximum ? maximum : raised);
   });
 }

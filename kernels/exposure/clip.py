@@ -6,11 +6,11 @@ from gpuimg.kernels.lib.borders import kernel
 @kernel
 def fill(src, dst, top, bottom, low, high):
     """``low`` and ``high`` have the image's dtype."""
-    least, most = src.dtype.type(low), src.dtype.type(high)
+    minimum, maximum = src.dtype.type(low), src.dtype.type(high)
     for row in range(top, bottom):
         source = src[row]
         target = dst[row]
         for x in range(source.size):
             value = source[x]
-            value = least if value < least else value
-            target[x] = most if value > most else value
+            value = minimum if value < minimum else value
+            target[x] = maximum if value > maximum else value

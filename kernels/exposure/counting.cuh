@@ -1,17 +1,17 @@
-// Counting values in bins: what histogram and bincount share. Blocks count in shared memory and add to the row of the
-// result, which holds zeros before.
+// Count values in bins: code shared by histogram and bincount. Blocks count in shared memory and add their counts to a
+// row of the result, which must hold zeros at the start.
 #pragma once
 #include "vectors.cuh"
 
 constexpr int SHARED_BINS = 8192;
-constexpr int FEW_BINS = SHARED_BINS / 32;  // so few that each lane of a warp has counts of its own
+constexpr int FEW_BINS = SHARED_BINS / 32;  // at most so many bins: each lane of a warp has separate counts
 
 __device__ __forceinline__ void add_count(unsigned int* to, unsigned int count) { atomicAdd(to, count); }
 __device__ __forceinline__ void add_count(long long* to, unsigned int count) {
   atomicAdd(reinterpret_cast<unsigned long long*>(to), (unsigned long long)count);
 }
 
-// Counts in device memory. Equal neighbours are added at once: flat areas would make all threads wait for one bin.
+// Counts in device memory. Runs of equal bins are added at once: in flat areas all threads would wait for one bin.
 template <typename U>
 struct Runs {
   U* row;
@@ -31,9 +31,9 @@ struct Runs {
   }
 };
 
-// Calls quick(value, base) for the `count` elements from src on, `step` of them a pixel (one if GRAY), in all blocks of
-// a slab together; the bins of a channel begin at `base`, `size` after those of the channel before. Unless SURE, quick
-// returns whether it was successful, and rest(value) is called where it was not.
+// Call quick(value, base) for `count` elements from src on, `step` per pixel (one if GRAY), divided among all blocks of
+// a slab; the bins of a channel begin at `base`, `size` after those of the previous channel. Unless SURE, quick returns
+// whether it succeeded, and rest(value) is called if not.
 template <bool GRAY, bool SURE, typename Index, typename T, typename Quick, typename Rest>
 __device__ __forceinline__ void each_value(const T* src, long long count, int step, Index size, Quick quick,
                                            Rest rest) {
@@ -92,8 +92,8 @@ __device__ __forceinline__ void each_value(const T* src, long long count, int st
   }
 }
 
-// The slab of `count` elements from src on. quick(value, base) is a bin; unless SURE, of at most SHARED_BINS, it may be
-// -1, where search(value) is the bin or -1 for none.
+// Count a slab of `count` elements starting at src. quick(value, base) returns a bin. Unless SURE, there are at most
+// SHARED_BINS bins and it may return -1; then search(value) returns the bin, or -1 for none.
 template <bool SURE, typename T, typename U, typename Quick, typename Search>
 __device__ __forceinline__ void count_values(const T* src, long long count, long long step, U* row, long long bins,
                                              Quick quick, Search search) {
@@ -109,8 +109,8 @@ __device__ __forceinline__ void count_values(const T* src, long long count, long
   }
 
   if constexpr (!SURE || sizeof(T) == 1) {
-    // Lanes count apart, in as many copies as fit: the counts of one bin lie one after the other, so that lanes of
-    // different copies meet neither in a bin nor in a bank.
+    // Lanes count separately, in as many copies as fit. The copies of one bin are adjacent in memory, so that lanes of
+    // different copies conflict neither in a bin nor in a bank.
     __shared__ __align__(16) unsigned int counts[SHARED_BINS];
     int shift = 5;
     while (bins << shift > SHARED_BINS) --shift;

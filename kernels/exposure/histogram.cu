@@ -9,8 +9,8 @@ __global__ void __launch_bounds__(256)
               long long top, long long bottom, long long step, long long low) {
   const long long slab = top + blockIdx.y;
   const long long first = slab * rows / dst_rows, last = (slab + 1) * rows / dst_rows;
-  const int least = int(low);
+  const int minimum = int(low);
   count_values<true>(
       src + first * cols, (last - first) * cols, step, dst + slab * dst_cols, dst_cols,
-      [=](T v, auto base) { return base + (int(v) - least); }, [](T) { return -1; });
+      [=](T v, auto base) { return base + (int(v) - minimum); }, [](T) { return -1; });
 }

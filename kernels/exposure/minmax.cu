@@ -75,7 +75,7 @@ template <typename T, typename U>
 __global__ void __launch_bounds__(256) minmax(const T* src, long long rows, long long cols, U* dst, long long dst_rows,
                                               long long dst_cols, long long top, long long bottom) {
   constexpr int N = 16 / sizeof(T), THREADS = 256, TURNS = 4;  // TURNS loads in flight
-  __shared__ T least[THREADS], greatest[THREADS];
+  __shared__ T minimum[THREADS], maximum[THREADS];
   const long long slab = top + blockIdx.y;
   const long long begin = slab * rows / dst_rows * cols, count = (slab + 1) * rows / dst_rows * cols - begin;
   const T* const from = src + begin;
@@ -104,14 +104,14 @@ __global__ void __launch_bounds__(256) minmax(const T* src, long long rows, long
   const long long last = ahead + words * N + threadIdx.x;
   if (last < count) take(from[last], from[last]);
 
-  least[threadIdx.x] = low;
-  greatest[threadIdx.x] = high;
+  minimum[threadIdx.x] = low;
+  maximum[threadIdx.x] = high;
   for (int half = THREADS / 2; half > 0; half /= 2) {
     __syncthreads();
     if (int(threadIdx.x) < half) {
-      take(least[threadIdx.x + half], greatest[threadIdx.x + half]);
-      least[threadIdx.x] = low;
-      greatest[threadIdx.x] = high;
+      take(minimum[threadIdx.x + half], maximum[threadIdx.x + half]);
+      minimum[threadIdx.x] = low;
+      maximum[threadIdx.x] = high;
     }
   }
   if (threadIdx.x == 0) {

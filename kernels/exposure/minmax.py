@@ -18,11 +18,11 @@ def fill(src, dst, top, bottom):
 @kernel
 def value_range(values):
     low = high = np.float64(values[0])
-    least, most, count, ordered = row_extremes(values)
+    minimum, maximum, count, ordered = row_extremes(values)
     if not ordered:
         return np.nan, np.nan
     if count:
-        low, high = np.float64(least), np.float64(most)
+        low, high = np.float64(minimum), np.float64(maximum)
     for x in range(count, values.size):
         value = np.float64(values[x])
         if value != value:

@@ -7,8 +7,8 @@
 #include "held.cuh"
 #include "neighbours.cuh"
 
-// Harris' response to corners, in three steps: the products of Sobel's differences, their smoothing (see gaussian.cu), and
-// the determinant minus k times the squared trace.
+// Harris corner response in three steps: products of Sobel derivatives, Gaussian smoothing (see gaussian.cu), and the
+// determinant minus k times the squared trace.
 
 template <typename A>
 __device__ __forceinline__ A response(A first, A both, A second, A k) {
@@ -43,13 +43,13 @@ __global__ void respond(const A* src, long long rows, long long cols, U* dst, lo
   }
 }
 
-// A column's place and those on both sides of it, folded: the product that stands there is that of the place inside. In
-// mode "constant" there is none beyond the edge; columns of the constant are negative.
-struct Beside {
+// A column's index and those of its two neighbours, folded into the image. In mode "constant" there is no product
+// beyond the edge (`none`), and columns with the constant value are negative.
+struct Adjacent {
   bool none;
   long long columns[3];
 
-  __device__ __forceinline__ Beside(long long x, long long cols, long long step, long long mode) {
+  __device__ __forceinline__ Adjacent(long long x, long long cols, long long step, long long mode) {
     const long long place = fold_element(x, cols, step, mode);
     none = place < 0;
     columns[1] = max(place, 0ll);
@@ -59,9 +59,9 @@ struct Beside {
   __device__ __forceinline__ long long present(int number) const { return max(columns[number], 0ll); }
 };
 
-// The three steps at once where windows fit into registers, at radii up to REACH: a thread makes a column's differences,
-// and the sums of their products down it; then a warp those along each row, and the responses. Beyond the image's edge
-// products are folded, not values: the differences of values beyond it are others.
+// All three steps in one launch, for radii up to REACH, for which windows fit into registers: each thread computes the
+// derivatives of a column and the vertical weighted sums of their products, then each warp the horizontal sums of a row
+// and the responses. Beyond the image's edge the products are folded, not the values: their derivatives would differ.
 template <typename T, int REACH>
 __global__ void __launch_bounds__(256, 2)
     near_response(const T* src, long long rows, long long cols, float* dst, long long dst_rows, long long dst_cols,
@@ -77,8 +77,8 @@ __global__ void __launch_bounds__(256, 2)
   const HeldTile<REACH, NEAR_ROWS> tile(step, pixels, half, top);
   if (tile.thread <= int(r0)) down_weights[tile.thread] = down.weight(__ldg(w0 + tile.thread));
   if (tile.thread <= int(r1)) along_weights[tile.thread] = along.weight(__ldg(w1 + tile.thread));
-  const long long highest = top - r0, lowest = bottom - 1 + r0;  // rows of windows: others need not be there
-  float fall[HELD], run[HELD];  // differences down the column and along the rows
+  const long long highest = top - r0, lowest = bottom - 1 + r0;  // first and last rows of any window
+  float fall[HELD], run[HELD];  // vertical and horizontal derivatives
   N window[3][3];
   const N outside = N(T(cval));
   if (tile.above >= max(highest, 1ll) && tile.above + HELD <= min(lowest + 1, rows - 1)) {
@@ -107,17 +107,17 @@ __global__ void __launch_bounds__(256, 2)
       };
       move_down(load, false);
     } else {
-      const Beside beside(tile.x, cols, step, mode);
-      const T *before = line + beside.present(0), *at = line + beside.present(1), *after = line + beside.present(2);
+      const Adjacent sides(tile.x, cols, step, mode);
+      const T *before = line + sides.present(0), *at = line + sides.present(1), *after = line + sides.present(2);
       const auto load = [&](N(&values)[3]) {
-        values[0] = beside.columns[0] < 0 ? outside : N(__ldg(before));
+        values[0] = sides.columns[0] < 0 ? outside : N(__ldg(before));
         values[1] = N(__ldg(at));
-        values[2] = beside.columns[2] < 0 ? outside : N(__ldg(after));
+        values[2] = sides.columns[2] < 0 ? outside : N(__ldg(after));
         before += cols;
         at += cols;
         after += cols;
       };
-      move_down(load, beside.none);
+      move_down(load, sides.none);
     }
   } else {
     if (tile.thread < HELD) {
@@ -127,8 +127,8 @@ __global__ void __launch_bounds__(256, 2)
         begins[tile.thread][i] = begin_of(inside < 0 ? wanted : inside + i - 1, rows, cols, mode);
     }
     __syncthreads();
-    // In a loop, by way of shared memory, which holds half of the rows: the code is long, and few blocks need it.
-    const Beside beside(tile.x, cols, step, mode);
+    // A loop through shared memory, which holds half of the rows: unrolled code would be long, and few blocks need it.
+    const Adjacent sides(tile.x, cols, step, mode);
     float* const own = sums + tile.thread;
 #pragma unroll
     for (int part = 0; part < 2; ++part) {
@@ -140,12 +140,12 @@ __global__ void __launch_bounds__(256, 2)
           const T* const from = src + present(begin);
 #pragma unroll
           for (int c = 0; c < 3; ++c) {
-            const T value = __ldg(from + beside.present(c));
-            window[j][c] = begin < 0 || beside.columns[c] < 0 ? outside : N(value);
+            const T value = __ldg(from + sides.present(c));
+            window[j][c] = begin < 0 || sides.columns[c] < 0 ? outside : N(value);
           }
         }
         const Slope<T, float> slope(window, N(2), N(1));
-        const bool none = begins[part * HELD / 2 + i][1] < 0 || beside.none;
+        const bool none = begins[part * HELD / 2 + i][1] < 0 || sides.none;
         own[2 * i * NEAR_COLUMNS] = none ? 0.0f : slope.down;
         own[(2 * i + 1) * NEAR_COLUMNS] = none ? 0.0f : slope.along;
       }
@@ -178,7 +178,7 @@ __global__ void __launch_bounds__(256, 2)
   const int filled = int(min((long long)tile.width, cols - tile.first));
   const bool aligned = ((address_of(dst) | (unsigned long long)cols * sizeof(float)) & 15) == 0;
   const bool wanted = lane < groups * tile.channels;
-  // Groups of results of several channels begin an odd number of 16 bytes apart: else lanes would share few banks.
+  // With several channels, groups of results begin an odd number of 16 bytes apart, to avoid bank conflicts.
   const int length = OUTPUTS * tile.channels, gap = tile.channels > 1 ? 4 : 0;
   float* line = sums + warp * tile.planes.pitch;
   float* target = dst + (tile.row + warp) * cols + tile.first;
@@ -193,7 +193,7 @@ __global__ void __launch_bounds__(256, 2)
 #pragma unroll
       for (int j = 0; j < OUTPUTS; ++j) means[0][j] = response(means[0][j], means[1][j], means[2][j], float(k));
     }
-    __syncwarp();  // a row's results take the place of its sums
+    __syncwarp();  // results of a row overwrite its sums
     if (wanted) keep(along, means[0], line + group * (length + gap) + channel, tile.channels);
     __syncwarp();
     store_row(line, gap, length, target, filled, aligned);

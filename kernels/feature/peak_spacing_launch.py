@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+from gpuimg.kernels.lib.rows_launch import MAX_GRID
 
 READS_BACK = True
 BLOCK, ROWS = (32, 8), 4
@@ -15,7 +15,7 @@ def launch(gpu, src, dst, top, bottom, step, distance):
     undecided = gpu.empty((ROUNDS,), np.int64)
     kernel = gpu.kernel("peak_spacing", "peak_spacing<unsigned char, unsigned char>")
     each = BLOCK[1] * ROWS
-    bands = [(first, min(first + GREATEST_GRID * each, rows)) for first in range(0, rows, GREATEST_GRID * each)]
+    bands = [(first, min(first + MAX_GRID * each, rows)) for first in range(0, rows, MAX_GRID * each)]
     left = True
     while left:
         gpu.zero(undecided)

@@ -31,11 +31,11 @@ __global__ void __launch_bounds__(256) plateaus(const T* src, long long rows, lo
                                                 long long dst_cols, long long top, long long bottom, long long step,
                                                 long long mode, double cval, V lowest, long long reach,
                                                 long long inner) {
-  const T least = T(lowest);
+  const T minimum = T(lowest);
   const bool corners = reach != 0;
   const auto is_candidate = [=](long long row, long long x) {
     const T value = src[row * cols + x];
-    return value > least && !any_neighbour(rows, cols, row, x, step, corners, [=](long long y, long long col) {
+    return value > minimum && !any_neighbour(rows, cols, row, x, step, corners, [=](long long y, long long col) {
       return src[y * cols + col] > value;
     });
   };
@@ -84,9 +84,9 @@ __device__ __forceinline__ void greatest_along(const V (&v)[4], V (&out)[4]) {
   out[3] = greater_of(last, after);
 }
 
-// Load four values of a row from `x` on; `least` beyond its ends.
+// Load four values of a row from `x` on; `minimum` beyond its ends.
 template <typename V, bool ALIGNED, typename T>
-__device__ __forceinline__ void load_values(const T* line, long long x, long long cols, bool inside, V least,
+__device__ __forceinline__ void load_values(const T* line, long long x, long long cols, bool inside, V minimum,
                                             V (&v)[4]) {
   if (inside) {
     const Four<T> four = load_four<ALIGNED>(line + x);
@@ -100,45 +100,45 @@ __device__ __forceinline__ void load_values(const T* line, long long x, long lon
     return;
   }
 #pragma unroll
-  for (int i = 0; i < 4; ++i) v[i] = x + i >= 0 && x + i < cols ? V(__ldg(line + x + i)) : least;
+  for (int i = 0; i < 4; ++i) v[i] = x + i >= 0 && x + i < cols ? V(__ldg(line + x + i)) : minimum;
 }
 
 // A warp moves down its rows. A candidate equals the maximum of its window; next to an equal pixel that is not a
 // candidate, it equals the maximum of the non-candidates.
 template <typename T, typename U, typename A, int CORNERS, bool ALIGNED>
 __device__ __forceinline__ void move_down(const T* src, long long rows, long long cols, U* dst, long long row,
-                                          long long bottom, long long end, long long x, A least, bool inner) {
+                                          long long bottom, long long end, long long x, A minimum, bool inner) {
   constexpr int BESIDE = sizeof(T) < 4 ? 4 / sizeof(T) - 1 : 0;
   const bool inside = x >= BESIDE && x + 4 + BESIDE <= cols;
   const bool stores = threadIdx.x > 0 && threadIdx.x < 31 && x < cols;
   const long long last = min(row + DOWN, bottom), below = min(end + 2, rows);
-  A up[4], here[4], column[4], along[4], others[4], beside[4], middle[4];
+  A up[4], here[4], column[4], along[4], others[4], adjacent[4], middle[4];
   bool candidate[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    up[i] = here[i] = column[i] = along[i] = others[i] = beside[i] = middle[i] = least;
+    up[i] = here[i] = column[i] = along[i] = others[i] = adjacent[i] = middle[i] = minimum;
     candidate[i] = false;
   }
-  A previous[4] = {least, least, least, least}, following[4] = {least, least, least, least};
-  if (row >= 2) load_values<A, ALIGNED>(src + (row - 2) * cols, x, cols, inside, least, following);
+  A previous[4] = {minimum, minimum, minimum, minimum}, following[4] = {minimum, minimum, minimum, minimum};
+  if (row >= 2) load_values<A, ALIGNED>(src + (row - 2) * cols, x, cols, inside, minimum, following);
 #pragma unroll 2
   for (long long r = row - 2; r < last + 2; ++r) {
     A next[4], wide[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       next[i] = following[i];
-      following[i] = least;
+      following[i] = minimum;
     }
     if (r >= -1 && r + 1 < below)  // in flight while this row is processed
-      load_values<A, ALIGNED>(src + (r + 1) * cols, x, cols, inside, least, following);
+      load_values<A, ALIGNED>(src + (r + 1) * cols, x, cols, inside, minimum, following);
     greatest_along(next, wide);
     A none[4], side[4];
     bool is_candidate[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {  // results of the previous row
       const A most = greater_of(greater_of(up[i], along[i]), CORNERS ? wide[i] : next[i]);
-      is_candidate[i] = here[i] > least && here[i] >= most;
-      none[i] = is_candidate[i] ? least : here[i];
+      is_candidate[i] = here[i] > minimum && here[i] >= most;
+      none[i] = is_candidate[i] ? minimum : here[i];
     }
     greatest_along(none, side);
     if (r >= row + 2) {
@@ -147,7 +147,7 @@ __device__ __forceinline__ void move_down(const T* src, long long rows, long lon
       U levels[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const A most = greater_of(greater_of(others[i], beside[i]), CORNERS ? side[i] : none[i]);
+        const A most = greater_of(greater_of(others[i], adjacent[i]), CORNERS ? side[i] : none[i]);
         const bool linked = most == previous[i] || edge || (inner && (x + i == 0 || x + i == cols - 1));
         levels[i] = candidate[i] ? linked ? U(1) : U(2) : U(0);
       }
@@ -168,8 +168,8 @@ __device__ __forceinline__ void move_down(const T* src, long long rows, long lon
       previous[i] = here[i];
       here[i] = next[i];
       along[i] = wide[i];
-      others[i] = CORNERS ? beside[i] : middle[i];
-      beside[i] = side[i];
+      others[i] = CORNERS ? adjacent[i] : middle[i];
+      adjacent[i] = side[i];
       middle[i] = none[i];
       candidate[i] = is_candidate[i];
     }
@@ -193,10 +193,10 @@ __global__ void __launch_bounds__(256, BLOCKS)
   const long long row = top + ((long long)blockIdx.y * blockDim.y + threadIdx.y) * DOWN;
   if (row >= bottom) return;
   const long long x = (long long)blockIdx.x * ACROSS + 4 * ((int)threadIdx.x - 1);
-  const A least = A(T(lowest));
+  const A minimum = A(T(lowest));
   constexpr int WORD = sizeof(T) < 4 ? 4 * sizeof(T) : 16;
   if (cols % 4 == 0 && (address_of(src) & (WORD - 1)) == 0 && (address_of(dst) & 3) == 0)
-    move_down<T, U, A, CORNERS, true>(src, rows, cols, dst, row, bottom, end, x, least, inner != 0);
+    move_down<T, U, A, CORNERS, true>(src, rows, cols, dst, row, bottom, end, x, minimum, inner != 0);
   else
-    move_down<T, U, A, CORNERS, false>(src, rows, cols, dst, row, bottom, end, x, least, inner != 0);
+    move_down<T, U, A, CORNERS, false>(src, rows, cols, dst, row, bottom, end, x, minimum, inner != 0);
 }

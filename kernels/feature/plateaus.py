@@ -27,12 +27,12 @@ def fill(src, dst, top, bottom, step, mode, cval, lowest, reach, inner):
             out[:step] = 1
             out[width - step :] = 1
         for near in range(max(row - 1, 0), min(row + 2, rows)):
-            here, beside, candidates = src[row], src[near], ring[near % RING]
+            here, adjacent, candidates = src[row], src[near], ring[near % RING]
             if near != row:
-                mark_equal(here, beside, candidates, out)
+                mark_equal(here, adjacent, candidates, out)
             if reach or near == row:
-                mark_equal(here[step:], beside[: width - step], candidates[: width - step], out[step:])
-                mark_equal(here[: width - step], beside[step:], candidates[step:], out[: width - step])
+                mark_equal(here[step:], adjacent[: width - step], candidates[: width - step], out[step:])
+                mark_equal(here[: width - step], adjacent[step:], candidates[step:], out[: width - step])
         grade(ring[row % RING], out)
 
 
@@ -41,19 +41,19 @@ def find_candidates(image, row, step, lowest, reach, out):
     here, width = image[row], image.shape[1]
     out[:] = 0
     for near in range(max(row - 1, 0), min(row + 2, image.shape[0])):
-        beside = image[near]
+        adjacent = image[near]
         if near != row:
-            mark_greater(here, beside, out)
+            mark_greater(here, adjacent, out)
         if reach or near == row:
-            mark_greater(here[step:], beside[: width - step], out[step:])
-            mark_greater(here[: width - step], beside[step:], out[: width - step])
+            mark_greater(here[step:], adjacent[: width - step], out[step:])
+            mark_greater(here[: width - step], adjacent[step:], out[: width - step])
     keep_above(here, here.dtype.type(lowest), out)
 
 
 @kernel
-def mark_greater(here, beside, out):
+def mark_greater(here, adjacent, out):
     for x in range(out.size):
-        out[x] |= np.uint8(beside[x] > here[x])
+        out[x] |= np.uint8(adjacent[x] > here[x])
 
 
 @kernel
@@ -64,10 +64,10 @@ def keep_above(here, lowest, out):
 
 
 @kernel
-def mark_equal(here, beside, candidates, out):
+def mark_equal(here, adjacent, candidates, out):
     """Mark pixels that equal a neighbour that is not a candidate."""
     for x in range(out.size):
-        out[x] |= np.uint8(beside[x] == here[x]) & np.uint8(candidates[x] == 0)
+        out[x] |= np.uint8(adjacent[x] == here[x]) & np.uint8(candidates[x] == 0)
 
 
 @kernel

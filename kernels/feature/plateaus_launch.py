@@ -1,6 +1,6 @@
 """Warps that move down columns for images of one channel and up to 32 bits, otherwise one thread per element."""
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+from gpuimg.kernels.lib.rows_launch import MAX_GRID
 
 BLOCK = 32, 8
 ACROSS, DOWN = 120, 16  # results of a warp, as in plateaus.cu
@@ -15,7 +15,7 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, lowest, reach, inner):
         return
     kernel = gpu.kernel("plateaus", f"near_plateaus<{kind}, unsigned char, {wide}, {1 if reach else 0}>")
     height = BLOCK[1] * DOWN
-    most = GREATEST_GRID * height
+    most = MAX_GRID * height
     for first in range(top, bottom, most):
         last = min(first + most, bottom)
         grid = -(-src.shape[1] // ACROSS), -(-(last - first) // height)

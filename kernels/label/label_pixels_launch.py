@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+from gpuimg.kernels.lib.rows_launch import MAX_GRID
 
 BLOCK, PIXELS = (32, 8), 4
 
@@ -13,5 +13,5 @@ def launch(gpu, src, dst, top, bottom, image, step, height):
     before = gpu.empty((parts,), np.int32)
     gpu.kernel("label_pixels", "labels_before<int>")((step, 1), (32, 1), (src, before, parts // step))
     columns = -(-cols // (step * BLOCK[0] * PIXELS))
-    grid = columns, min(-(-rows // BLOCK[1]), GREATEST_GRID), min(step, GREATEST_GRID)
+    grid = columns, min(-(-rows // BLOCK[1]), MAX_GRID), min(step, MAX_GRID)
     gpu.kernel("label_pixels", "label_pixels<int>")(grid, BLOCK, (src, dst, before, step, height))

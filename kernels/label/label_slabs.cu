@@ -81,20 +81,20 @@ __global__ void __launch_bounds__(256, 2) borders(const T* src, long long rows, 
   const long long upright = (pixels - 1) / 32, level = (rows - 1) / 32, count = upright * rows + level * pixels;
   const long long number = (long long)blockIdx.x * 256 + threadIdx.x;
   if (number >= count) return;
-  const bool beside = number < upright * rows;
-  const long long place = beside ? number : number - upright * rows, size = beside ? upright : pixels;
+  const bool adjacent = number < upright * rows;
+  const long long place = adjacent ? number : number - upright * rows, size = adjacent ? upright : pixels;
   const long long line = place / size, rest = place - line * size;
-  const long long row = beside ? line : (line + 1) * 32, x = beside ? (rest + 1) * 32 : rest;
+  const long long row = adjacent ? line : (line + 1) * 32, x = adjacent ? (rest + 1) * 32 : rest;
   for (long long channel = blockIdx.y; channel < step; channel += gridDim.y) {
     const T* const at = src + row * cols + x * step + channel;
     const T value = *at;
     if (value == T(0)) continue;
     const int node = first_of_row(channel, row, slabs, height, pixels, stride) + int(x);
     // One step across the border and one along it, in elements and in pixels.
-    const long long over = beside ? -step : -cols, along = beside ? cols : step;
-    const long long position = beside ? row : x, end = beside ? rows : pixels;
+    const long long over = adjacent ? -step : -cols, along = adjacent ? cols : step;
+    const long long position = adjacent ? row : x, end = adjacent ? rows : pixels;
     const auto join = [=](long long by) {
-      const long long to = beside ? row + by : row - 1, col = beside ? x - 1 : x + by;
+      const long long to = adjacent ? row + by : row - 1, col = adjacent ? x - 1 : x + by;
       unite<Cached>(nodes, node, first_of_row(channel, to, slabs, height, pixels, stride) + int(col));
     };
     if (at[over] == value) {

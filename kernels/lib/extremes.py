@@ -23,9 +23,9 @@ def _elements_at_once(target):
     return lambda target: elements
 
 
-def _better(builder, dtype, one, other, greatest, ordered):
+def _better(builder, dtype, one, other, maximum, ordered):
     """Elementwise minimum (maximum) of two vectors; NaN where either is NaN, unless all are known to be ordered."""
-    sign = ">" if greatest else "<"
+    sign = ">" if maximum else "<"
     if not isinstance(dtype, types.Float):
         compare = builder.icmp_signed if dtype.signed else builder.icmp_unsigned
         return builder.select(compare(sign, one, other), one, other)
@@ -35,7 +35,7 @@ def _better(builder, dtype, one, other, greatest, ordered):
     return builder.select(first, one, other)
 
 
-def _chooser(blocks, greatest, ordered, single=False):
+def _chooser(blocks, maximum, ordered, single=False):
     """An intrinsic that computes ``blocks`` vectors of extremes, or a single value; see `extremes`."""
 
     @intrinsic
@@ -62,7 +62,7 @@ def _chooser(blocks, greatest, ordered, single=False):
             count = builder.extract_value(places.shape, 0)
             with cgutils.for_range(builder, count, start=word(1)) as loop:
                 for value, held in zip(values(loop.index), best, strict=True):
-                    builder.store(_better(builder, dtype, value, builder.load(held), greatest, ordered), held)
+                    builder.store(_better(builder, dtype, value, builder.load(held), maximum, ordered), held)
             data = context.make_array(target)(context, builder, held_target).data
             for held, to in zip(best, vectors(data), strict=True):
                 builder.store(builder.load(held), to, align=dtype.bitwidth // 8)
@@ -73,10 +73,10 @@ def _chooser(blocks, greatest, ordered, single=False):
     return apply
 
 
-def _extremes(greatest, ordered):
-    blocks = _chooser(ACCUMULATORS, greatest, ordered)
-    block = _chooser(1, greatest, ordered)
-    element = _chooser(1, greatest, ordered, single=True)
+def _extremes(maximum, ordered):
+    blocks = _chooser(ACCUMULATORS, maximum, ordered)
+    block = _chooser(1, maximum, ordered)
+    element = _chooser(1, maximum, ordered, single=True)
 
     @kernel
     def choose(addresses, target):
@@ -98,11 +98,11 @@ def _extremes(greatest, ordered):
     return choose
 
 
-_least, _greatest = (_extremes(greatest, ordered=False) for greatest in (False, True))
-_least_ordered, _greatest_ordered = (_extremes(greatest, ordered=True) for greatest in (False, True))
+_minimum, _maximum = (_extremes(maximum, ordered=False) for maximum in (False, True))
+_minimum_ordered, _maximum_ordered = (_extremes(maximum, ordered=True) for maximum in (False, True))
 
 
-def extremes(addresses, target, greatest, ordered):
+def extremes(addresses, target, maximum, ordered):
     """``target[x]``: the minimum (maximum) of the values ``x`` elements after each address, of the target's dtype.
 
     NaN where any value is NaN, unless ``ordered``, which asserts that only the first address may hold NaN. Only the
@@ -112,25 +112,25 @@ def extremes(addresses, target, greatest, ordered):
 
 
 @overload(extremes)
-def _overloaded_extremes(addresses, target, greatest, ordered):
+def _overloaded_extremes(addresses, target, maximum, ordered):
     if isinstance(target.dtype, types.Float):
 
-        def choose(addresses, target, greatest, ordered):
-            if ordered and greatest:
-                _greatest_ordered(addresses, target)
+        def choose(addresses, target, maximum, ordered):
+            if ordered and maximum:
+                _maximum_ordered(addresses, target)
             elif ordered:
-                _least_ordered(addresses, target)
-            elif greatest:
-                _greatest(addresses, target)
+                _minimum_ordered(addresses, target)
+            elif maximum:
+                _maximum(addresses, target)
             else:
-                _least(addresses, target)
+                _minimum(addresses, target)
     else:
 
-        def choose(addresses, target, greatest, ordered):
-            if greatest:
-                _greatest(addresses, target)
+        def choose(addresses, target, maximum, ordered):
+            if maximum:
+                _maximum(addresses, target)
             else:
-                _least(addresses, target)
+                _minimum(addresses, target)
 
     return choose
 
@@ -184,21 +184,21 @@ def row_extremes(_context, line):
         for held in (*low, *high):
             builder.store(start, held)
         with builder.if_then(filled):
-            for value, least, most in zip(values(word(0)), low, high, strict=True):
-                builder.store(value, least)
+            for value, minimum, most in zip(values(word(0)), low, high, strict=True):
+                builder.store(value, minimum)
                 builder.store(value, most)
         with cgutils.for_range(builder, blocks) as loop:
-            for value, least, most in zip(values(loop.index), low, high, strict=True):
-                builder.store(_better(builder, dtype, value, builder.load(least), False, True), least)
+            for value, minimum, most in zip(values(loop.index), low, high, strict=True):
+                builder.store(_better(builder, dtype, value, builder.load(minimum), False, True), minimum)
                 builder.store(_better(builder, dtype, value, builder.load(most), True, True), most)
                 if isinstance(dtype, types.Float):
                     builder.store(builder.or_(builder.load(bad), builder.fcmp_unordered("uno", value, value)), bad)
         extremes = []
-        for greatest, held in ((False, low), (True, high)):
+        for maximum, held in ((False, low), (True, high)):
             best = builder.load(held[0])
             for other in held[1:]:
-                best = _better(builder, dtype, builder.load(other), best, greatest, True)
-            extremes.append(_folded(builder, best, lambda a, b, top=greatest: _better(builder, dtype, a, b, top, True)))
+                best = _better(builder, dtype, builder.load(other), best, maximum, True)
+            extremes.append(_folded(builder, best, lambda a, b, top=maximum: _better(builder, dtype, a, b, top, True)))
         found = _folded(builder, builder.load(bad), builder.or_)
         count = builder.mul(blocks, word(ACCUMULATORS * pixels))
         return context.make_tuple(builder, result, [*extremes, count, builder.not_(found)])

@@ -484,13 +484,13 @@ def bias(bits):
 @kernel
 def fit_16_bits(weights, bits):
     """Whether sums with ``bits`` fractional bits fit 16 bits: with 8 no weight is negative, with 7 at most half is."""
-    least = 0
+    minimum = 0
     for row in range(weights.shape[0]):
         negative = 0
         for tap in range(weights.shape[1]):
             negative += min(0, weights[row, tap])
-        least = min(least, negative)
-    return least >= (0 if bits == 8 else -(1 << 13))
+        minimum = min(minimum, negative)
+    return minimum >= (0 if bits == 8 else -(1 << 13))
 
 
 def copier(size):

@@ -4,7 +4,7 @@
 
 // The minimum of two values; NaN if either is NaN.
 template <typename T>
-__device__ __forceinline__ T least(T a, T b) {
+__device__ __forceinline__ T smaller(T a, T b) {
   if constexpr (SameType<T, float>::value) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
     float smaller;
@@ -20,10 +20,10 @@ __device__ __forceinline__ T least(T a, T b) {
 
 // The bits to flip so that the order of all values is reversed, or none.
 template <typename T>
-__device__ __forceinline__ WordOf<T> turning(bool greatest) {
+__device__ __forceinline__ WordOf<T> turning(bool maximum) {
   typedef WordOf<T> W;
   const W all = Number<T>::whole ? ~W(0) : W(1) << (8 * sizeof(W) - 1);
-  return greatest ? all : W(0);
+  return maximum ? all : W(0);
 }
 
 // The elements of a word in the processor's types for comparison.
@@ -41,7 +41,7 @@ struct Lanes {
   __device__ Lanes() {}
   __device__ explicit Lanes(WordOf<T> word) : v(element_of<T>(word)) {}
   __device__ WordOf<T> word() const { return word_of(v); }
-  __device__ void lower(const Lanes& other) { v = least(v, other.v); }
+  __device__ void lower(const Lanes& other) { v = smaller(v, other.v); }
 };
 template <>
 struct Lanes<unsigned short> {

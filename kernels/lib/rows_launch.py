@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 THREADS = 128
-GREATEST_GRID = 65535
+MAX_GRID = 65535
 
 
 def along_rows(cols, rows, halo, most):
@@ -14,13 +14,13 @@ def along_rows(cols, rows, halo, most):
     if 2 * halo >= most:
         return None
     span = max(1, min(most, cols + halo, max(1024, 3 * halo)))
-    return span, (-(-cols // (span - halo)), min(rows, GREATEST_GRID))
+    return span, (-(-cols // (span - halo)), min(rows, MAX_GRID))
 
 
 def far_along_rows(cols, rows, step, size):
     """The grid with a thread for each channel of each group of ``size`` pixels."""
     threads = -(-cols // (size * step)) * step
-    return -(-threads // THREADS), min(rows, GREATEST_GRID)
+    return -(-threads // THREADS), min(rows, MAX_GRID)
 
 
 def fill_columns(gpu, stem, name, src, dst, columns, top, bottom, blocks):
@@ -68,4 +68,4 @@ def strip_for(cols, rows, itemsize, n0, halo, planes=(1, 0)):
     while height > LEAST_ROWS and across * -(-rows // height) < MANY_BLOCKS:
         height -= AT_ONCE
     shared = (planes[0] * (height + reach) + planes[1] * height) * size
-    return Strip((across, min(-(-rows // height), GREATEST_GRID)), STRIP_WORDS, height, words, shared)
+    return Strip((across, min(-(-rows // height), MAX_GRID)), STRIP_WORDS, height, words, shared)

@@ -55,7 +55,7 @@ def _turned(value, turn):
 
 
 @intrinsic
-def least(_context, a, b):
+def smaller(_context, a, b):
     """The minimum of two values of one type; NaN if either is NaN.
 
     Branch-free: LLVM turns ``line[x] = a if a < b else b``, where a is ``line[x]``, into a conditional store, which it

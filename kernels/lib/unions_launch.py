@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+from gpuimg.kernels.lib.rows_launch import MAX_GRID
 
 BLOCK = 32, 8
 WORD = 32  # pixels
@@ -18,7 +18,7 @@ def words(gpu, rows, cols, step):
 
 def groups(lines, width):
     """The grid of kernels that pack or unpack, for lines of ``width`` words."""
-    return -(-width // GROUP), min(-(-lines // BLOCK[1]), GREATEST_GRID)
+    return -(-width // GROUP), min(-(-lines // BLOCK[1]), MAX_GRID)
 
 
 def flood(gpu, weak, strong, rows, reach, skip):
@@ -29,11 +29,11 @@ def flood(gpu, weak, strong, rows, reach, skip):
     parents = gpu.empty((nodes,), dtype)
     number = gpu.ctype(dtype)
     bands = -(-rows // WORD) * (lines // rows)
-    tiles = -(-width // BLOCK[1]), min(bands, GREATEST_GRID)
+    tiles = -(-width // BLOCK[1]), min(bands, MAX_GRID)
     columns = -(-width // BLOCK[0])
-    borders = columns, min(-(-rows // BLOCK[1]), GREATEST_GRID), min(lines // rows, GREATEST_GRID)
+    borders = columns, min(-(-rows // BLOCK[1]), MAX_GRID), min(lines // rows, MAX_GRID)
     gpu.kernel("unions", f"unite_tiles<{number}>")(tiles, BLOCK, (weak, parents, skip, rows, reach))
     gpu.kernel("unions", f"unite_borders<{number}>")(borders, BLOCK, (weak, parents, skip, rows, reach))
-    marked = columns, min(-(-lines // BLOCK[1]), GREATEST_GRID)
+    marked = columns, min(-(-lines // BLOCK[1]), MAX_GRID)
     gpu.kernel("unions", f"mark<{number}>")(marked, BLOCK, (weak, parents, strong, skip))
     return parents

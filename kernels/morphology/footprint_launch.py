@@ -1,6 +1,6 @@
 """Small footprints in strips, others by the generic kernel."""
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, STRIP_WORDS, strip_for
+from gpuimg.kernels.lib.rows_launch import MAX_GRID, STRIP_WORDS, strip_for
 
 RESULTS = 16  # rows of a strip
 
@@ -13,6 +13,6 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, footprint, flip):
     if strip is None or width > 32:
         gpu.fill_rows("footprint", f"footprint<{kind}, {kind}>", *args)
         return
-    grid = strip.grid[0], min(-(-(bottom - top) // RESULTS), GREATEST_GRID)
+    grid = strip.grid[0], min(-(-(bottom - top) // RESULTS), MAX_GRID)
     shared = (RESULTS + height - 1) * STRIP_WORDS * size
     gpu.kernel("footprint", f"near_footprint<{kind}, {kind}>")(grid, (STRIP_WORDS, 1), (*args, strip.words), shared)

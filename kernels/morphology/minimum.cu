@@ -2,11 +2,11 @@
 // instances: near<L, L>; columns<L, L>; along<L, L>; along_far<L, L>
 #include "minima.cuh"
 
-// The minimum, or with `greatest` the maximum, of two values; NaN if either is NaN.
+// The minimum, or with `maximum` the maximum, of two values; NaN if either is NaN.
 template <typename T>
-__device__ __forceinline__ T taken(T a, T b, bool greatest) {
+__device__ __forceinline__ T taken(T a, T b, bool maximum) {
   if (is_nan(a)) return a;
-  return is_nan(b) || (greatest ? b > a : b < a) ? b : a;
+  return is_nan(b) || (maximum ? b > a : b < a) ? b : a;
 }
 
 // Minima down the columns, in windows from `above` rows above each row on, for groups of n0 rows: backward minima from
@@ -19,7 +19,7 @@ __global__ void columns(const T* src, long long rows, long long cols, U* dst, lo
                         long long flip) {
   const long long x = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   if (x >= cols) return;
-  const bool greatest = flip != 0;
+  const bool maximum = flip != 0;
   const auto value = [=](long long row) {
     const long long r = fold(row, rows, mode);
     return r < 0 ? T(cval) : src[r * cols + x];
@@ -28,13 +28,13 @@ __global__ void columns(const T* src, long long rows, long long cols, U* dst, lo
     const long long begin = first - above, count = min(n0, bottom - first);
     T best = value(begin + n0 - 1);
     for (long long i = n0 - 1; i >= 0; --i) {
-      best = taken(best, value(begin + i), greatest);
+      best = taken(best, value(begin + i), maximum);
       if (i < count) dst[(first + i) * cols + x] = best;
     }
     if (count > 1) best = value(begin + n0);
     for (long long i = 1; i < count; ++i) {
-      best = taken(best, value(begin + n0 + i - 1), greatest);
-      dst[(first + i) * cols + x] = taken(T(dst[(first + i) * cols + x]), best, greatest);
+      best = taken(best, value(begin + n0 + i - 1), maximum);
+      dst[(first + i) * cols + x] = taken(T(dst[(first + i) * cols + x]), best, maximum);
     }
   }
 }
@@ -46,7 +46,7 @@ __global__ void along(const T* src, long long rows, long long cols, U* dst, long
                       long long top, long long bottom, long long step, long long mode, double cval, long long n1,
                       long long left, long long flip, long long span) {
   DYNAMIC_SHARED(T, shared);
-  const bool greatest = flip != 0;
+  const bool maximum = flip != 0;
   const long long halo = (n1 - 1) * step, width = span - halo, before = left * step;
   const long long start = (long long)blockIdx.x * width, wanted = min(width, cols - start);
   for (long long row = top + blockIdx.y; row < bottom; row += gridDim.y) {
@@ -61,14 +61,14 @@ __global__ void along(const T* src, long long rows, long long cols, U* dst, long
     for (; 2 * size <= n1; size *= 2) {
       reach -= size * step;
       for (long long i = threadIdx.x; i < reach; i += blockDim.x)
-        next[i] = taken(now[i], now[i + size * step], greatest);
+        next[i] = taken(now[i], now[i + size * step], maximum);
       __syncthreads();
       T* const swapped = now;
       now = next;
       next = swapped;
     }
     for (long long i = threadIdx.x; i < wanted; i += blockDim.x)
-      dst[row * cols + start + i] = taken(now[i], now[i + (n1 - size) * step], greatest);
+      dst[row * cols + start + i] = taken(now[i], now[i + (n1 - size) * step], maximum);
     __syncthreads();
   }
 }
@@ -78,7 +78,7 @@ template <typename T, typename U>
 __global__ void along_far(const T* src, long long rows, long long cols, U* dst, long long dst_rows, long long dst_cols,
                           long long top, long long bottom, long long step, long long mode, double cval, long long n1,
                           long long left, long long flip) {
-  const bool greatest = flip != 0;
+  const bool maximum = flip != 0;
   const long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   const long long group = thread / step, channel = thread - group * step, width = cols / step;
   const long long first = group * n1, begin = first - left, count = min(n1, width - first);
@@ -92,14 +92,14 @@ __global__ void along_far(const T* src, long long rows, long long cols, U* dst, 
     T best = value(begin + n1 - 1);
 #pragma unroll 1
     for (long long i = n1 - 1; i >= 0; --i) {
-      best = taken(best, value(begin + i), greatest);
+      best = taken(best, value(begin + i), maximum);
       if (i < count) out[i * step] = best;
     }
     if (count > 1) best = value(begin + n1);
 #pragma unroll 1
     for (long long i = 1; i < count; ++i) {
-      best = taken(best, value(begin + n1 + i - 1), greatest);
-      out[i * step] = taken(T(out[i * step]), best, greatest);
+      best = taken(best, value(begin + n1 + i - 1), maximum);
+      out[i * step] = taken(T(out[i * step]), best, maximum);
     }
   }
 }

@@ -14,7 +14,7 @@ from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import fold, kernel
 from gpuimg.kernels.lib.extremes import extremes, is_ordered
 from gpuimg.kernels.lib.rows import edge_columns, neighbour_addresses, pad_edges, row_addresses
-from gpuimg.kernels.lib.spans import least, load_span, turned
+from gpuimg.kernels.lib.spans import load_span, smaller, turned
 
 SCRATCH_BYTES = 1 << 18  # the rows of a window should stay in the second-level cache
 FEW = 8  # rows or neighbours that are compared directly
@@ -68,7 +68,7 @@ def fill_many(src, dst, top, bottom, stop, step, mode, cval, above, below, left,
 
 
 @kernel
-def along(line, spare, places, step, taps, out, greatest, ordered):
+def along(line, spare, places, step, taps, out, maximum, ordered):
     """Extremes of ``taps`` neighbours in a row; ``spare`` is as long as the row, and both are overwritten. ``places``
     holds `FEW` addresses."""
     addresses = places[: min(taps, FEW)]
@@ -77,11 +77,11 @@ def along(line, spare, places, step, taps, out, greatest, ordered):
         near = addresses if reach == 1 else addresses[:2]
         neighbour_addresses(line, step * reach, near)
         reach *= near.size
-        extremes(near, spare[: out.size + (taps - reach) * step], greatest, ordered)
+        extremes(near, spare[: out.size + (taps - reach) * step], maximum, ordered)
         line, spare = spare, line
     last = addresses if reach == 1 else addresses[:2]
     neighbour_addresses(line, step if reach == 1 else (taps - reach) * step, last)
-    extremes(last, out, greatest, ordered)
+    extremes(last, out, maximum, ordered)
 
 
 @kernel
@@ -142,7 +142,7 @@ def turn(line):
 @kernel
 def accumulate(line, more, count):
     for x in range(count):
-        line[x] = least(line[x], more[x])
+        line[x] = smaller(line[x], more[x])
 
 
 @kernel
@@ -156,12 +156,12 @@ def combine_first(rest, newest, best, out, flip):
     for x in range(out.size):
         value = newest[x]
         best[x] = value
-        out[x] = turned(least(rest[x], value), flip)
+        out[x] = turned(smaller(rest[x], value), flip)
 
 
 @kernel
 def combine(rest, newest, best, out, flip):
     for x in range(out.size):
-        value = least(best[x], newest[x])
+        value = smaller(best[x], newest[x])
         best[x] = value
-        out[x] = turned(least(rest[x], value), flip)
+        out[x] = turned(smaller(rest[x], value), flip)

@@ -1,6 +1,6 @@
 """One launch for small windows, else two with a scratch image of column minima between them."""
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, THREADS, along_rows, far_along_rows, strip_for
+from gpuimg.kernels.lib.rows_launch import MAX_GRID, THREADS, along_rows, far_along_rows, strip_for
 
 SHARED_BYTES = 32768
 
@@ -18,7 +18,7 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, above, below, left, rig
     groups = -(-(bottom - top) // n0)
     down = gpu.kernel("minimum", f"columns<{kind}, {kind}>")
     args = (src, held, top, bottom, mode, cval, n0, above, flip)
-    down((-(-cols // THREADS), min(groups, GREATEST_GRID)), (THREADS, 1), args)
+    down((-(-cols // THREADS), min(groups, MAX_GRID)), (THREADS, 1), args)
     args = (held, dst, top, bottom, step, mode, cval, n1, left, flip)
     fitting = along_rows(cols, bottom - top, (n1 - 1) * step, SHARED_BYTES // (2 * src.dtype.itemsize))
     if fitting is None:

@@ -51,12 +51,12 @@ def _unsigned_zero(value):
 
 def _raiser(corners):
     @intrinsic
-    def raise_word(_context, line, beside, mask, at, step):
+    def raise_word(_context, line, adjacent, mask, at, step):
         """Raise `WORD` elements of ``line`` from ``at`` on to the maximum of their neighbours in another row, limited
         by the mask. Returns a bit for each raised element. NaN is neither raised nor propagated."""
 
         def build(context, builder, signature, arguments):
-            held, held_beside, held_mask, at, step = arguments
+            held, held_adjacent, held_mask, at, step = arguments
             dtype, element = line.dtype, context.get_data_type(line.dtype)
             vector = ir.VectorType(element, WORD)
 
@@ -70,7 +70,7 @@ def _raiser(corners):
             before = best = load(line, held, at)
             places = [builder.sub(at, step), at, builder.add(at, step)] if corners else [at]
             for index in places:
-                best = _highest(builder, dtype, load(beside, held_beside, index), best)
+                best = _highest(builder, dtype, load(adjacent, held_adjacent, index), best)
             limit = load(mask, held_mask, at)
             if isinstance(dtype, types.Float):
                 limit = builder.fadd(limit, ir.Constant(vector, [0.0] * WORD))
@@ -80,7 +80,7 @@ def _raiser(corners):
             builder.store(best, place(line, held, at), align=dtype.bitwidth // 8)
             return builder.bitcast(raised, ir.IntType(WORD))
 
-        return types.uint64(line, beside, mask, types.int64, types.int64), build
+        return types.uint64(line, adjacent, mask, types.int64, types.int64), build
 
     return raise_word
 

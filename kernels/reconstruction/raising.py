@@ -12,22 +12,22 @@ from gpuimg.kernels.reconstruction.orders import (
 
 
 @kernel
-def raise_row(line, beside, mask, step, connectivity, touched):
+def raise_row(line, adjacent, mask, step, connectivity, touched):
     """Raise a row's pixels to their neighbours in another row; returns the number of raised pixels.
 
     ``touched`` has an element for each `WORD` pixels of the row: 1 if any has been raised.
     """
     width = line.size
     if width < WORD + 2 * step:
-        return raise_pixels(line, beside, mask, step, connectivity, 0, width, touched)
-    raised = raise_pixels(line, beside, mask, step, connectivity, 0, step, touched)
-    raised += raise_pixels(line, beside, mask, step, connectivity, width - step, width, touched)
+        return raise_pixels(line, adjacent, mask, step, connectivity, 0, width, touched)
+    raised = raise_pixels(line, adjacent, mask, step, connectivity, 0, step, touched)
+    raised += raise_pixels(line, adjacent, mask, step, connectivity, width - step, width, touched)
     for start in range(step, width - step, WORD):
         at = min(start, width - step - WORD)  # the last word may overlap the previous one
         if connectivity == 2:
-            bits = raise_word_by_corners(line, beside, mask, at, step)
+            bits = raise_word_by_corners(line, adjacent, mask, at, step)
         else:
-            bits = raise_word_by_sides(line, beside, mask, at, step)
+            bits = raise_word_by_sides(line, adjacent, mask, at, step)
         if bits:
             touched[at // (WORD * step)] = 1
             touched[(at + WORD - 1) // (WORD * step)] = 1
@@ -36,11 +36,11 @@ def raise_row(line, beside, mask, step, connectivity, touched):
 
 
 @kernel
-def raise_pixels(line, beside, mask, step, connectivity, begin, end, touched):
+def raise_pixels(line, adjacent, mask, step, connectivity, begin, end, touched):
     """`raise_row` for the elements [begin, end)."""
     raised = 0
     for x in range(begin, end):
-        best = raised_to(line, beside, mask, step, connectivity, x)
+        best = raised_to(line, adjacent, mask, step, connectivity, x)
         if best > line[x]:
             line[x] = best
             touched[x // (WORD * step)] = 1
@@ -49,14 +49,14 @@ def raise_pixels(line, beside, mask, step, connectivity, begin, end, touched):
 
 
 @kernel
-def raised_to(line, beside, mask, step, connectivity, x):
+def raised_to(line, adjacent, mask, step, connectivity, x):
     """The value to which a pixel's neighbours in another row raise it."""
-    best = higher(beside[x], line[x])
+    best = higher(adjacent[x], line[x])
     if connectivity == 2:
         if x >= step:
-            best = higher(beside[x - step], best)
+            best = higher(adjacent[x - step], best)
         if x + step < line.size:
-            best = higher(beside[x + step], best)
+            best = higher(adjacent[x + step], best)
     return limited(best, unsigned_zero(mask[x]))
 
 

@@ -298,9 +298,9 @@ __global__ void __launch_bounds__(TILE, 16) settle(T* image, long long rows, lon
     W after = is_right && lane < height ? read(row + TILE * step) : lowest;
     if (CORNERS) {
       const bool outer = (lane == 0 && is_left) || (lane == 31 && is_right);
-      const T* const beside = column + (lane == 0 ? -step : step);
-      above = with_sides(above, outer && is_above ? read(beside - cols) : lowest, lane);
-      below = with_sides(below, outer && is_below ? read(beside + TILE * cols) : lowest, lane);
+      const T* const adjacent = column + (lane == 0 ? -step : step);
+      above = with_sides(above, outer && is_above ? read(adjacent - cols) : lowest, lane);
+      below = with_sides(below, outer && is_below ? read(adjacent + TILE * cols) : lowest, lane);
       before = with_sides(before, lowest, lane);
       after = with_sides(after, lowest, lane);
     }

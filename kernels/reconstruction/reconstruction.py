@@ -53,8 +53,8 @@ def take_turns(image, mask, step, connectivity, stale, touched, stop):
             if is_set(stop):
                 return True
             stale[row] &= ~side
-            beside = row - 1 if down else row + 1
-            count = raise_row(image[row], image[beside], mask[row], step, connectivity, touched)
+            adjacent = row - 1 if down else row + 1
+            count = raise_row(image[row], image[adjacent], mask[row], step, connectivity, touched)
             looked_at += 1
             if count:
                 raised += count
@@ -77,9 +77,9 @@ def flood(image, mask, step, connectivity, stale, stop):
     for row in range(stale.size):
         for side in (FROM_ABOVE, FROM_BELOW):
             if stale[row] & side:
-                beside = image[row - 1 if side == FROM_ABOVE else row + 1]
+                adjacent = image[row - 1 if side == FROM_ABOVE else row + 1]
                 for x in range(width):
-                    value = raised_to(image[row], beside, mask[row], step, connectivity, x)
+                    value = raised_to(image[row], adjacent, mask[row], step, connectivity, x)
                     if value > image[row, x]:
                         image[row, x] = value
                         heap, places = roomy(heap, count), roomy(places, count)
@@ -99,19 +99,19 @@ def flood(image, mask, step, connectivity, stale, stop):
             if image[row, x] != value:  # raised since, and propagated
                 continue
             for near in range(max(row - 1, 0), min(row + 2, stale.size)):
-                for beside in range(x - step, x + step + 1, step):
-                    if not 0 <= beside < width or (connectivity == 1 and near != row and beside != x):
+                for adjacent in range(x - step, x + step + 1, step):
+                    if not 0 <= adjacent < width or (connectivity == 1 and near != row and adjacent != x):
                         continue
-                    passed = limited(value, unsigned_zero(mask[near, beside]))
-                    if passed > image[near, beside]:
-                        image[near, beside] = passed
+                    passed = limited(value, unsigned_zero(mask[near, adjacent]))
+                    if passed > image[near, adjacent]:
+                        image[near, adjacent] = passed
                         if passed == value:
                             level = roomy(level, waiting)
-                            level[waiting] = near * width + beside
+                            level[waiting] = near * width + adjacent
                             waiting += 1
                         else:
                             heap, places = roomy(heap, count), roomy(places, count)
-                            push(heap, places, count, passed, near * width + beside)
+                            push(heap, places, count, passed, near * width + adjacent)
                             count += 1
 
 

@@ -12,19 +12,19 @@ __global__ void boundaries(const T* src, long long rows, long long cols, U* dst,
   each_column(cols, top, bottom, [=](long long row, long long x) {
     const T label = src[row * cols + x];
     bool edge = false;
-    T greatest = label, least = T(most);
+    T maximum = label, minimum = T(most);
     for (int down = -1; down <= 1; ++down) {
       const long long r = row + down < 0 ? 0 : row + down < rows ? row + down : rows - 1;
       for (int right = -1; right <= 1; ++right) {
         const long long at = x + right * step, c = at < 0 || at >= cols ? x : at;
         const T other = src[r * cols + c];
         if ((reach || down == 0 || right == 0) && other != label) edge = true;
-        if (other > greatest) greatest = other;
-        if (other != background && other < least) least = other;
+        if (other > maximum) maximum = other;
+        if (other != background && other < minimum) minimum = other;
       }
     }
     if (kind == INNER) edge = edge && label != background;
-    if (kind == OUTER) edge = edge && (label == background || greatest != least);
+    if (kind == OUTER) edge = edge && (label == background || maximum != minimum);
     dst[row * cols + x] = U(edge);
   });
 }

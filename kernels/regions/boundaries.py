@@ -43,11 +43,11 @@ def find(above, line, below, out, step, reach):
 @kernel
 def meets(above, line, below, x, step, background, most):
     """Whether the maximum label of the neighbourhood differs from the minimum region label."""
-    greatest, least = line[x], line.dtype.type(most)
+    maximum, minimum = line[x], line.dtype.type(most)
     for values in (above, line, below):
         for at in range(x, x + 3 * step, step):
             label = values[at]
-            greatest = max(greatest, label)
+            maximum = max(maximum, label)
             if label != background:
-                least = min(least, label)
-    return greatest != least
+                minimum = min(minimum, label)
+    return maximum != minimum

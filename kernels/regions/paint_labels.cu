@@ -4,7 +4,7 @@
 #include "numbers.cuh"
 
 template <typename T>
-__device__ __forceinline__ T greatest(T red, T green, T blue) {
+__device__ __forceinline__ T largest(T red, T green, T blue) {
   const T most = green > red || is_nan(green) ? green : red;
   return blue > most || is_nan(blue) ? blue : most;
 }
@@ -24,7 +24,7 @@ __global__ void paint_labels(const T* src, long long rows, long long cols, U* ds
     const T* pixel = src + row * cols + step * x;
     A value = A(pixel[0]);
     if (step == 3)
-      value = weighed(A(pixel[channel]), kept) + weighed(A(greatest(pixel[0], pixel[1], pixel[2])), grey);
+      value = weighed(A(pixel[channel]), kept) + weighed(A(largest(pixel[0], pixel[1], pixel[2])), grey);
     dst[row * dst_cols + at] = rounded<U>(A(color[channel]) + weighed(value, A(color[3])));
   });
 }

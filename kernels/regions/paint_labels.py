@@ -34,14 +34,14 @@ def paint_colors(line, labels, places, table, saturation, out):
     for x in range(labels.size):
         color = table[np.uintp(places[np.uintp(labels[x])])]
         weight = widened(color[3], out)
-        value = weighed(widened(greatest(line[3 * x], line[3 * x + 1], line[3 * x + 2]), out), grey)
+        value = weighed(widened(largest(line[3 * x], line[3 * x + 1], line[3 * x + 2]), out), grey)
         for channel in range(3):
             mixed = weighed(widened(line[3 * x + channel], out), kept) + value
             out[3 * x + channel] = stored(widened(color[channel], out) + weighed(mixed, weight), out)
 
 
 @kernel
-def greatest(red, green, blue):
+def largest(red, green, blue):
     """The maximum of three numbers; NaN if one of them is NaN."""
     most = green if green > red or green != green else red
     return blue if blue > most or blue != blue else most

@@ -57,9 +57,9 @@ def fill(src, dst, top, bottom, stop, before, first, most, table, height, width,
 def rounds_done(changed, tile, across):
     """The number of rounds so far if the last ones have changed a tile or one around it, else 0."""
     for near in range(tile - across, tile + across + 1, across):
-        for beside in range(near - (tile % across > 0), near + 1 + (tile % across < across - 1)):
-            if 0 <= beside < changed.shape[0] and changed[beside, 0]:
-                return changed[beside, 0]
+        for adjacent in range(near - (tile % across > 0), near + 1 + (tile % across < across - 1)):
+            if 0 <= adjacent < changed.shape[0] and changed[adjacent, 0]:
+                return changed[adjacent, 0]
     return 0
 
 
@@ -115,10 +115,10 @@ def choose(held, near, row, looked_at):
     """The pixels that may be removed: those with a change around them, but without four edge neighbours."""
     above, line, below = held[row - 1], held[row], held[row + 1]
     for word in range(1, near.size - 1):
-        beside = (near[word] << ONE) | (near[word - 1] >> LAST) | (near[word] >> ONE) | (near[word + 1] << LAST)
+        adjacent = (near[word] << ONE) | (near[word - 1] >> LAST) | (near[word] >> ONE) | (near[word + 1] << LAST)
         west, east = (line[word] << ONE) | (line[word - 1] >> LAST), (line[word] >> ONE) | (line[word + 1] << LAST)
         inside = above[word] & below[word] & west & east
-        looked_at[word] = line[word] & ~inside & (near[word] | beside)
+        looked_at[word] = line[word] & ~inside & (near[word] | adjacent)
 
 
 @kernel

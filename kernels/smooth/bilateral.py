@@ -39,9 +39,9 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, size, places, exponents,
     shared = shared_places(places, reach, cols, bottom - top, exponents.itemsize)
     if shared:
         affordable = min(affordable, WEIGHTS_BYTES // (shared * (reach + 1) * exponents.itemsize))
-    beside = reach if shared else 0  # pixels on either side that share weights with the tile
-    wide = (min(cols, affordable) + 2 * beside + at_once - 1) // at_once * at_once
-    pixels = wide - 2 * beside
+    adjacent = reach if shared else 0  # pixels on either side that share weights with the tile
+    wide = (min(cols, affordable) + 2 * adjacent + at_once - 1) // at_once * at_once
+    pixels = wide - 2 * adjacent
     line = np.empty((pixels + size - 1) * step, src.dtype)
     lines = np.zeros((size, step, wide + size - 1), exponents.dtype)
     parts, totals = np.empty((step, at_once), exponents.dtype), np.empty((step + 1, wide), exponents.dtype)
@@ -52,10 +52,10 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, size, places, exponents,
         wanted = min(pixels, cols - first)
         span = line[: (wanted + size - 1) * step]
         following = top - reach
-        for row in range(top - beside, bottom):
+        for row in range(top - adjacent, bottom):
             for source in range(following, row + reach + 1):
                 load_span(src, source, first - reach, wanted + size - 1, span, step, mode, cval)
-                take_apart(span, lines[source % size, :, beside:])
+                take_apart(span, lines[source % size, :, adjacent:])
             following = row + reach + 1
             for index in range(len(places)):
                 down, along = places[index, 0] - reach, places[index, 1]
@@ -66,7 +66,7 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, size, places, exponents,
             start = 0
             while row < top and start < len(places) and row + places[start, 0] - reach < top:
                 start += 1
-            for x in range(0, wanted + 2 * beside, at_once):
+            for x in range(0, wanted + 2 * adjacent, at_once):
                 for begin in range(start, len(places), CHUNK):
                     if is_set(stop):
                         return
@@ -84,8 +84,8 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, size, places, exponents,
             part = dst[row, first * step : (first + wanted) * step]
             for channel in range(step):
                 for x in range(wanted):
-                    mean = totals[channel, beside + x] / totals[step, beside + x] * number(scale)
-                    part[x * step + channel] = stored(own[channel, beside + x] + mean, dst)
+                    mean = totals[channel, adjacent + x] / totals[step, adjacent + x] * number(scale)
+                    part[x * step + channel] = stored(own[channel, adjacent + x] + mean, dst)
 
 
 @kernel

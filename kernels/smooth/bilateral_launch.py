@@ -1,6 +1,6 @@
 """Windows in shared memory if they fit, for images of one or three channels; for bytes with tables of weights."""
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+from gpuimg.kernels.lib.rows_launch import MAX_GRID
 
 THREADS, WIDTH = 256, 32
 DOWN = {4: 4, 8: 2}  # results of a thread, by the bytes of the accumulator
@@ -29,7 +29,7 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, size, places, exponents
 
 
 def launch_tiles(gpu, name, src, dst, top, bottom, height, step, rest, shared):
-    most = GREATEST_GRID * height
+    most = MAX_GRID * height
     for first in range(top, bottom, most):
         last = min(first + most, bottom)
         grid = -(-src.shape[1] // (WIDTH * step)), -(-(last - first) // height)

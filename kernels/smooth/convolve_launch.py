@@ -1,6 +1,6 @@
 """Windows in shared memory, in parts of as many rows as fit; very wide ones by the generic kernel."""
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+from gpuimg.kernels.lib.rows_launch import MAX_GRID
 from gpuimg.kernels.smooth.row_sums import are_by_rows
 
 WIDTH, HEIGHT = 128, 32  # of a block's results
@@ -41,5 +41,5 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, weights, shift):
 
 def parts(top, bottom, height):
     """Row ranges of at most as many blocks as a grid may have, each ``height`` rows high."""
-    for first in range(top, bottom, GREATEST_GRID * height):
-        yield first, min(first + GREATEST_GRID * height, bottom)
+    for first in range(top, bottom, MAX_GRID * height):
+        yield first, min(first + MAX_GRID * height, bottom)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, STRIP_WORDS
+from gpuimg.kernels.lib.rows_launch import MAX_GRID, STRIP_WORDS
 
 # As in gaussian.cu.
 OUTPUTS = 8
@@ -192,8 +192,8 @@ def fill_tiles(gpu, name, src, dst, top, bottom, tile, block, args, shared, stem
     kernel = gpu.kernel(stem, name)
     width, height = tile
     columns = up(src.shape[1], width) // width
-    for first in range(top, bottom, GREATEST_GRID * height):
-        last = min(first + GREATEST_GRID * height, bottom)
+    for first in range(top, bottom, MAX_GRID * height):
+        last = min(first + MAX_GRID * height, bottom)
         kernel((columns, up(last - first, height) // height), block, (src, dst, first, last, *args), shared)
 
 

@@ -1,13 +1,13 @@
-// Weighted sums of neighbours down columns that a thread holds in registers, then along rows in shared memory.
+// Weighted sums over windows: vertical ones of columns held in registers, then horizontal ones in shared memory.
 #pragma once
 #include "numbers.cuh"
 #include "tiles.cuh"
 #include "vectors.cuh"
 
-static constexpr int OUTPUTS = 8;  // neighbours that a thread sums up together: they share most of their values
-static constexpr int NEAR_COLUMNS = 256, NEAR_ROWS = 16;  // of a tile of such sums, with the columns around it
+static constexpr int OUTPUTS = 8;  // adjacent results computed by a thread: their windows share most values
+static constexpr int NEAR_COLUMNS = 256, NEAR_ROWS = 16;  // size of a tile of vertical sums, margins included
 
-// Sums of floating-point values, from the centre outwards in pairs: the order that the CPU has.
+// Sums of floating-point values, from the centre outwards in pairs: the same order as on the CPU.
 template <typename A>
 struct Floating {
   typedef A Wide;
@@ -28,8 +28,8 @@ struct Floating {
   }
 };
 
-// A tile's sums down the columns, by channel; the fours of one lie in two halves in turn, so that those of OUTPUTS
-// neighbours are 16 bytes apart.
+// Layout of a tile's vertical sums, by channel: groups of four alternate between two halves, so that the first groups
+// of adjacent threads, OUTPUTS sums apart, are 16 bytes apart.
 struct Planes {
   int half, pitch;
 
@@ -52,7 +52,7 @@ struct HeldTile {
         first((long long)blockIdx.x * width), left(first - REACH * step), above(row - REACH), x(left + thread) {}
 };
 
-// The sums of neighbours, the first of whose windows begins at values[REACH - radius]; WHOLE says that the radius is
+// Weighted sums for adjacent pixels; the window of the first begins at values[REACH - radius]. WHOLE says that the radius is
 // REACH.
 template <int REACH, bool WHOLE = false, int COUNT, typename Sum>
 __device__ __forceinline__ void weigh_held(const Sum& sum, const float* weights, int radius,
@@ -71,7 +71,7 @@ __device__ __forceinline__ void weigh_held(const Sum& sum, const float* weights,
   for (int j = 0; j < COUNT; ++j) totals[j] = sum.kept(totals[j], values[REACH + j]);
 }
 
-// The sums of a group of neighbours of a row, whose first fours begin at `from`.
+// Weighted sums for a group of adjacent pixels of a row; its first four values are at `from`.
 template <int REACH, typename Sum>
 __device__ __forceinline__ void weigh_row_held(const Sum& sum, const float* weights, int radius, const float* from,
                                                int half, float (&totals)[OUTPUTS]) {
@@ -83,7 +83,7 @@ __device__ __forceinline__ void weigh_row_held(const Sum& sum, const float* weig
   weigh_held<REACH>(sum, weights, radius, held, totals);
 }
 
-// The sums of OUTPUTS pixels of a row into a tile of results.
+// Store the sums of OUTPUTS pixels of a row in a tile of results.
 template <typename Sum, typename A, typename U>
 __device__ __forceinline__ void keep(const Sum& sum, const A (&totals)[OUTPUTS], U* to, int step) {
   if (step == 1) {
@@ -103,7 +103,7 @@ __device__ __forceinline__ void keep(const Sum& sum, const A (&totals)[OUTPUTS],
   }
 }
 
-// A warp stores a row of results, `gap` elements apart after each `length` of them; by fours where `aligned`.
+// Store a row of results by a warp; in shared memory `gap` elements follow each `length`. By fours if `aligned`.
 template <typename T>
 __device__ __forceinline__ void store_row(const T* results, int gap, int length, T* target, int filled, bool aligned) {
   typedef typename Word<4 * sizeof(T)>::type Four;

@@ -3,7 +3,7 @@
 Larger windows: sliding histograms for uint8, a bitwise search for all other types.
 """
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+from gpuimg.kernels.lib.rows_launch import MAX_GRID
 
 NETWORKS = {(3, 3): "nine", (5, 5): "twentyfive"}
 WIDEST = 1 << 28  # maximum rows and row elements for the networks, which use 32-bit indices
@@ -31,7 +31,7 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1, rank):
         by_planes(gpu, src, dst, top, bottom, step, mode, cval, n0, n1, rank)
     elif kind == "unsigned char":
         strip = max(SHORTEST_STRIP, n0)
-        grid = (-(-src.shape[1] // THREADS), min(-(-(bottom - top) // strip), GREATEST_GRID))
+        grid = (-(-src.shape[1] // THREADS), min(-(-(bottom - top) // strip), MAX_GRID))
         args = (src, dst, top, bottom, step, mode, cval, n0, n1, rank, strip)
         gpu.kernel("median", "slide<unsigned char>")(grid, (THREADS, 1), args, THREADS * (256 + 16) * 4)
     else:
@@ -43,7 +43,7 @@ def by_network(gpu, stem, name, src, dst, top, bottom, step, mode, cval, *rank):
     columns = (4 if wide else 2) * (2 if size < 4 else 1)  # of a thread, as in the kernels
     threads = -(-src.shape[1] // step // columns) * step
     kernel = gpu.kernel(stem, f"{name}<{gpu.ctype(src.dtype)}>")
-    most = GREATEST_GRID * BLOCK[1] * STRIP_ROWS
+    most = MAX_GRID * BLOCK[1] * STRIP_ROWS
     for first in range(top, bottom, most):
         last = min(first + most, bottom)
         grid = (-(-threads // BLOCK[0]), -(-(last - first) // (BLOCK[1] * STRIP_ROWS)))
@@ -61,7 +61,7 @@ def by_planes(gpu, src, dst, top, bottom, step, mode, cval, n0, n1, rank):
         plane = ((width + 1) * lines // 4 | 1) * 4  # an odd number of vectors avoids bank conflicts of stores
         if count * plane * 4 <= PLANE_BYTES:
             break
-    across, most = -(-pixels // (32 * width)) * step, GREATEST_GRID * height
+    across, most = -(-pixels // (32 * width)) * step, MAX_GRID * height
     for first in range(top, bottom, most):
         last = min(first + most, bottom)
         grid = (across, -(-(last - first) // height))

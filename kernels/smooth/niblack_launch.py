@@ -3,7 +3,7 @@ sums."""
 
 import numpy as np
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, THREADS
+from gpuimg.kernels.lib.rows_launch import MAX_GRID, THREADS
 
 TILE_THREADS, SHARED_BYTES = 256, 46 << 10
 LEAST_SHARE = 0.15  # minimum share of a tile's elements with results
@@ -19,7 +19,7 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1, k, r, scale):
         high, columns, shared = tile
         name = f"near_niblack<{kind}, {gpu.ctype(dst.dtype)}, {gpu.ctype(sums)}>"
         rest = step, mode, cval, n0, n1, k, r, scale, rounding(n0, n1), high, columns
-        across, most = -(-cols // (columns - (n1 - 1) * step)), GREATEST_GRID * high
+        across, most = -(-cols // (columns - (n1 - 1) * step)), MAX_GRID * high
         for first in range(top, bottom, most):
             last = min(first + most, bottom)
             grid = across, -(-(last - first) // high)
@@ -30,7 +30,7 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1, k, r, scale):
         return tuple(gpu.empty((rows, width), np.dtype(np.float64)) for _ in range(2))
 
     def start(name, rows, width, *args):
-        grid = -(-width // THREADS), min(rows, GREATEST_GRID)
+        grid = -(-width // THREADS), min(rows, MAX_GRID)
         gpu.kernel("niblack", name)(grid, (THREADS, 1), args)
 
     whole = scratch(1, 1)

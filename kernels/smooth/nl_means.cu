@@ -328,10 +328,10 @@ __global__ void __launch_bounds__(256, 2)
         const int j = first + k;
         const bool is_near = found[k] <= most;
         const A power = weight_of(found[k], base, spared, scale, p), weight = is_near ? power : A(0);
-        const Pixel& beside = other[j * pitch + centre];
+        const Pixel& adjacent = other[j * pitch + centre];
 #pragma unroll
         for (int c = 0; c < CHANNELS; ++c) {
-          const A difference = beside.template value<A>(c) - own[j][c];
+          const A difference = adjacent.template value<A>(c) - own[j][c];
           if constexpr (Number<T>::whole)
             totals[j][c] += weight * difference;
           else

@@ -206,9 +206,9 @@ class _Pairs:
             apart = builder.fmul(self.call("fabs", builder.fsub(b, a)), factor)
             near = builder.select(builder.fcmp_ordered("<", apart, cap), apart, cap)
             return builder.fptosi(self.call("rint", builder.fmul(near, near)), self.vector(self.sums))
-        apart, least = builder.sub(b, a), builder.neg(cap)
+        apart, minimum = builder.sub(b, a), builder.neg(cap)
         near = builder.select(builder.icmp_signed("<", apart, cap), apart, cap)
-        near = builder.select(builder.icmp_signed(">", near, least), near, least)
+        near = builder.select(builder.icmp_signed(">", near, minimum), near, minimum)
         if self.sums.bitwidth > self.plane.bitwidth:
             near = builder.sext(near, self.vector(self.sums))
         return builder.mul(near, near)
@@ -238,14 +238,14 @@ class _Pairs:
 
 
 @intrinsic
-def add_squares(_context, planes, one, other, at, beside, columns, slot, span, numbers):
+def add_squares(_context, planes, one, other, at, adjacent, columns, slot, span, numbers):
     """Replace a row of squared differences by the one below the window, also in row 0, the sums of columns.
 
     The squared differences are those between row ``one`` of the planes from column ``at`` on and row ``other`` from
-    column ``beside`` on, of all channels together."""
+    column ``adjacent`` on, of all channels together."""
 
     def build(context, builder, signature, arguments):
-        planes_, one, other, at, beside, columns_, slot, span, numbers_ = arguments
+        planes_, one, other, at, adjacent, columns_, slot, span, numbers_ = arguments
         pairs = _Pairs(context, builder, numbers[0], columns.dtype, planes.dtype)
         _, _, cap, factor = pairs.numbers(numbers_)
         total = cgutils.alloca_once(builder, pairs.vector(columns.dtype))
@@ -255,7 +255,7 @@ def add_squares(_context, planes, one, other, at, beside, columns, slot, span, n
             builder.store(pairs.constant(columns.dtype, 0), total)
             with cgutils.for_range(builder, channels) as loop:
                 a = pairs.load(planes, pairs.row(planes, planes_, one, loop.index, at)(x))
-                b = pairs.load(planes, pairs.row(planes, planes_, other, loop.index, beside)(x))
+                b = pairs.load(planes, pairs.row(planes, planes_, other, loop.index, adjacent)(x))
                 builder.store(builder.add(builder.load(total), pairs.squared(a, b, cap, factor)), total)
             new = builder.load(total)
             change = builder.sub(new, pairs.load(columns, ring(x)))
@@ -296,7 +296,7 @@ def add_weighed(_context, sums, planes, pair, totals, targets, count, powers, li
         sums_, planes_, pair_, totals_, targets_, count, powers_, limits_, numbers_ = arguments
         columns, number = sums[0], totals.dtype
         columns_, part, another, apart = cgutils.unpack_tuple(builder, sums_)
-        one, at, other, beside = cgutils.unpack_tuple(builder, pair_)
+        one, at, other, adjacent = cgutils.unpack_tuple(builder, pair_)
         later, at_later, earlier, at_earlier = cgutils.unpack_tuple(builder, targets_)
         pairs = _Pairs(context, builder, number, columns.dtype, planes.dtype)
         rest, rate, _, factor = pairs.numbers(numbers_)
@@ -324,7 +324,7 @@ def add_weighed(_context, sums, planes, pair, totals, targets, count, powers, li
                 weight = builder.select(is_near, power, none)
                 with cgutils.for_range(builder, channels) as loop:
                     a = pairs.load(planes, pairs.row(planes, planes_, one, loop.index, at)(x))
-                    b = pairs.load(planes, pairs.row(planes, planes_, other, loop.index, beside)(x))
+                    b = pairs.load(planes, pairs.row(planes, planes_, other, loop.index, adjacent)(x))
                     add_to(loop.index, x, builder.fsub, builder.fmul(weight, pairs.difference(a, b, weight, factor)))
                 add_to(channels, x, builder.fadd, weight)
         return context.get_dummy_value()

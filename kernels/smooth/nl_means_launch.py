@@ -3,7 +3,7 @@ patches in shared memory, each channel separately unless there are one or three.
 
 import numpy as np
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+from gpuimg.kernels.lib.rows_launch import MAX_GRID
 
 THREADS, WIDTH = 256, 64
 SHARED_BYTES = 46 << 10
@@ -32,7 +32,7 @@ def launch(
         kernel = gpu.kernel("nl_means", f"near_nl_means<{types}, {step}, {known}>")
         across = -(-width // wide)
         numbers += tuple(more)
-    most = GREATEST_GRID * height
+    most = MAX_GRID * height
     for first in range(top, bottom, most):
         last = min(first + most, bottom)
         kernel((across, -(-(last - first) // height)), (THREADS, 1), (src, dst, first, last, *numbers), shared)

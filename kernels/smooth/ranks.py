@@ -33,11 +33,11 @@ def _order_key(value):
     if isinstance(value, types.Float):
         plain, unsigned = (np.float32, np.uint32) if value == types.float32 else (np.float64, np.uint64)
         top_bit = unsigned(1 << (value.bitwidth - 1))
-        greatest = unsigned((1 << value.bitwidth) - 1)
+        maximum = unsigned((1 << value.bitwidth) - 1)
 
         def key(value):
             if value != value:
-                return greatest
+                return maximum
             bits = plain(value).view(unsigned)
             return unsigned(~bits) if bits & top_bit else unsigned(bits | top_bit)
 

@@ -245,9 +245,9 @@ def plain_quotient(area, bound):
     while area > 2 << shift:
         shift += 1
     factor = ((FITS_UINT16 << shift) + area - 1) // area
-    greatest = bound + area // 2
+    maximum = bound + area // 2
     excess = factor * area - (FITS_UINT16 << shift)
-    return area > 1 and greatest < FITS_UINT16 and greatest * excess < FITS_UINT16 << shift, factor, shift
+    return area > 1 and maximum < FITS_UINT16 and maximum * excess < FITS_UINT16 << shift, factor, shift
 
 
 quick_quotient = kernel(plain_quotient)

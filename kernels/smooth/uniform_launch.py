@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID, STRIP_WORDS, THREADS, along_rows, far_along_rows, strip_for
+from gpuimg.kernels.lib.rows_launch import MAX_GRID, STRIP_WORDS, THREADS, along_rows, far_along_rows, strip_for
 
 SHARED_BYTES = 48 << 10
 EXACT_FLOAT32 = 1 << 22  # as on the CPU
@@ -26,7 +26,7 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, n0, n1):
     sums = gpu.ctype(wide)
     groups = -(-bottom // n0) - top // n0
     down = gpu.kernel("uniform", f"columns<{kind}, {sums}>")
-    down((-(-cols // THREADS), min(groups, GREATEST_GRID)), (THREADS, 1), (src, held, top, bottom, mode, cval, n0))
+    down((-(-cols // THREADS), min(groups, MAX_GRID)), (THREADS, 1), (src, held, top, bottom, mode, cval, n0))
     small = int(bound < EXACT_FLOAT32)
     args = (held, dst, top, bottom, step, mode, cval, n0, n1, small, src)
     fitting = along_rows(cols, bottom - top, (n1 - 1) * step, SHARED_BYTES // (3 * wide.itemsize))
@@ -71,7 +71,7 @@ def launch_bytes(gpu, src, dst, top, bottom, args):
     height = BYTES_ROWS if size <= 5 else BYTES_ROWS_HIGHER
     before = (size // 2 * step + 3) // 4
     words = (STRIP_WORDS - 2 * before) // 8 * 8  # whole sectors of 32 bytes
-    grid = -(-src.shape[1] // (4 * words)), min(-(-(bottom - top) // height), GREATEST_GRID)
+    grid = -(-src.shape[1] // (4 * words)), min(-(-(bottom - top) // height), MAX_GRID)
     shared = (2 * height + height + size - 1) * STRIP_WORDS * 4
     args = (src, dst, top, bottom, step, mode, cval, height, words)
     gpu.kernel("uniform", f"few_bytes<{size}>")(grid, (STRIP_WORDS, 1), args, shared)

@@ -33,8 +33,8 @@ struct Mean {
   }
   __device__ __forceinline__ A value(A overshoot) const {
     const A beyond = overshoot * high - overshoot * low;
-    const A least = low - beyond, most = high + beyond;
-    return total < least ? least : total > most ? most : total;
+    const A minimum = low - beyond, maximum = high + beyond;
+    return total < minimum ? minimum : total > maximum ? maximum : total;
   }
 };
 
@@ -138,15 +138,15 @@ __device__ __forceinline__ void sum_tile(const T* src, long long cols, U* dst, l
     last = 0;
   }
   __syncthreads();
-  int least = 0x7fffffff, most = 0;
+  int minimum = 0x7fffffff, maximum = 0;
 #pragma unroll 1
   for (int tap = 0; tap < int(taps1); ++tap) {
     const int at = int(__ldg(from1 + tap));
-    least = min(least, at);
-    most = max(most, at);
+    minimum = min(minimum, at);
+    maximum = max(maximum, at);
   }
-  atomicMin(&first, least);
-  atomicMax(&last, most);
+  atomicMin(&first, minimum);
+  atomicMax(&last, maximum);
   __syncthreads();
   const int count = (last - first + 1) * int(step), channel = int(x - pixel * step) - first * int(step);
   const T* const begin = src + first * step;

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gpuimg.kernels.lib.rows_launch import GREATEST_GRID
+from gpuimg.kernels.lib.rows_launch import MAX_GRID
 
 TILE = (256, 16)  # columns and rows, as in the kernels
 LINES = 4  # of sums in shared memory at once
@@ -22,7 +22,7 @@ def launch(gpu, src, dst, top, bottom, step, overshoot, reach, i0, w0, q0, i1, w
     shared = reach * step * LINES * wide.itemsize
     if shared <= MOST_SHARED:
         name = f"fixed_tiles<{kind}>" if fixed else f"tiles_of<{kind}, {sums}, {result}>"
-        kernel, most = gpu.kernel("resample", name), GREATEST_GRID * TILE[1]
+        kernel, most = gpu.kernel("resample", name), MAX_GRID * TILE[1]
         for first in range(top, bottom, most):
             end = min(first + most, bottom)
             grid = (-(-dst.shape[1] // TILE[0]), -(-(end - first) // TILE[1]))

@@ -127,9 +127,9 @@ def interpolator(channels, taps):
                     low, high = smaller(value, low), greater(value, high)
                 half = number(OVERSHOOT)
                 beyond = builder.fsub(builder.fmul(half, high), builder.fmul(half, low))
-                least, most = builder.fsub(low, beyond), builder.fadd(high, beyond)
-                total = builder.select(builder.fcmp_ordered("<", total, least), least, total)
-                return builder.select(builder.fcmp_ordered(">", total, most), most, total)
+                minimum, maximum = builder.fsub(low, beyond), builder.fadd(high, beyond)
+                total = builder.select(builder.fcmp_ordered("<", total, minimum), minimum, total)
+                return builder.select(builder.fcmp_ordered(">", total, maximum), maximum, total)
 
             def weights(array, value):
                 share = _load(

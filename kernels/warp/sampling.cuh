@@ -70,8 +70,8 @@ __device__ __forceinline__ A mean_of(const Weights<TAPS, A>& weights, Value valu
   }
   if constexpr (TAPS == 2 || Number<T>::whole) return total;
   const A beyond = OVERSHOOT * high - OVERSHOOT * low;
-  const A least = low - beyond, most = high + beyond;
-  return total < least ? least : total > most ? most : total;
+  const A minimum = low - beyond, maximum = high + beyond;
+  return total < minimum ? minimum : total > maximum ? maximum : total;
 }
 
 // Interpolation of a channel by TAPS x TAPS pixels.

@@ -395,9 +395,9 @@ def _mean(found, taps, like):
         total, low, high = found
         half = widened(OVERSHOOT, like)
         beyond = half * high - half * low
-        least, most = low - beyond, high + beyond
-        total = least if total < least else total
-        return most if total > most else total
+        minimum, maximum = low - beyond, high + beyond
+        total = minimum if total < minimum else total
+        return maximum if total > maximum else total
 
     return clipped
 

@@ -102,13 +102,13 @@ __device__ __forceinline__ void relax(S* state, long long rows, long long cols, 
         const int y = line + k * LINES + 1, z = lane + 1;
         S found = ways[k].parameter;
         if (ways[k].from != 0) {
-          S least = highest<S>();
+          S minimum = highest<S>();
 #pragma unroll
           for (int bit = 0; bit < 9; ++bit) {
             const S other = held[y + bit / 3 - 1][z + bit % 3 - 1];
-            if ((ways[k].from >> bit & 1) && other < least) least = other;
+            if ((ways[k].from >> bit & 1) && other < minimum) minimum = other;
           }
-          found = passed(least, found);
+          found = passed(minimum, found);
         }
         if (found < next[k]) {
           next[k] = found;

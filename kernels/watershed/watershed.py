@@ -195,8 +195,8 @@ def list_of(value, scale):
 @overload(list_of)
 def _list_of(value, scale):
     if isinstance(value, types.Integer):
-        least = -(1 << (value.bitwidth - 1)) if value.signed else 0
-        return lambda value, scale: np.int64(value) - least
+        minimum = -(1 << (value.bitwidth - 1)) if value.signed else 0
+        return lambda value, scale: np.int64(value) - minimum
 
     def list_of_real(value, scale):
         low, extent = scale

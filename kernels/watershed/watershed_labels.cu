@@ -18,15 +18,15 @@ __global__ void __launch_bounds__(256, 2) watershed_labels(int* labels, long lon
         Way<int> way{0, length == NEVER ? 0 : NEVER};
         if (markers[row * cols + x] != 0 || length == NEVER) return way;
         T level = highest<T>();
-        int least = NEVER;
+        int minimum = NEVER;
         each_neighbour(row, x, rows, cols, step, connectivity, [&](int bit, long long other) {
-          if (levels[other] > level || (levels[other] == level && lengths[other] > least)) return;
-          if (levels[other] < level || lengths[other] < least) way.from = 0;
+          if (levels[other] > level || (levels[other] == level && lengths[other] > minimum)) return;
+          if (levels[other] < level || lengths[other] < minimum) way.from = 0;
           way.from |= bit;
           level = levels[other];
-          least = lengths[other];
+          minimum = lengths[other];
         });
         return way;
       },
-      [](int least, int) { return least; });
+      [](int minimum, int) { return minimum; });
 }

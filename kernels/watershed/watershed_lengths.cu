@@ -26,5 +26,5 @@ __global__ void __launch_bounds__(256, 2) watershed_lengths(int* lengths, long l
         }
         return way;
       },
-      [](int least, int) { return least == NEVER ? NEVER : least + 2; });
+      [](int minimum, int) { return minimum == NEVER ? NEVER : minimum + 2; });
 }

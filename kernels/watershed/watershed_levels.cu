@@ -21,5 +21,5 @@ __global__ void __launch_bounds__(256, 2) watershed_levels(T* levels, long long 
         }
         return way;
       },
-      [](T least, T value) { return least > value ? least : value; });
+      [](T minimum, T value) { return minimum > value ? minimum : value; });
 }
