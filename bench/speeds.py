@@ -1,13 +1,14 @@
 """Measure the default speeds for machines without a calibration: ``python bench/speeds.py`` writes gpuimg/speeds.json.
 
-The file holds the seconds per element and unit of work on one thread, by kernel and types: the minimum over several
-runs of each filter's examples, with every dtype that it takes.
+The file holds the seconds per element and unit of work on one thread, by kernel and types: the median over the filters'
+examples, with every dtype that they take, of the minimum over several runs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 from pathlib import Path
 
@@ -23,15 +24,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     given = parser.parse_args()
-    figures, speeds = machine.figures(), {}
+    figures = machine.figures()
+    speeds: dict[str, list[float]] = {}
     for name, found in all_filters().items():
         print(name, file=sys.stderr)
         for dtype in found.dtypes:
             for call in tuning.example_calls(found, dtype):
-                for _ in range(given.runs):
-                    for key, seconds in tuning.learned(figures, call).items():
-                        speeds[key] = min(speeds.get(key, seconds), seconds)
-    rounded = {key: float(f"{seconds:.2g}") for key, seconds in sorted(speeds.items())}
+                runs = [tuning.learned(figures, call) for _ in range(given.runs)]
+                for key in set().union(*runs):
+                    speeds.setdefault(key, []).append(min(run[key] for run in runs if key in run))
+    rounded = {key: float(f"{statistics.median(values):.2g}") for key, values in sorted(speeds.items())}
     TARGET.write_text(json.dumps(rounded, indent=0) + "\n", encoding="utf-8")
 
 
