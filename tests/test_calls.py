@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import gpuimg
 from gpuimg import choosing, stopping
 from gpuimg import run as running
 from gpuimg.backend import native
-from gpuimg.backend.calls import FLAG, slots_for
+from gpuimg.backend.calls import FLAG, Quick, slots_for
 from gpuimg.backend.series import series_of
 from gpuimg.backend.single import Single
 from gpuimg.backend.walk import Bound
@@ -465,6 +466,23 @@ def test_a_series_without_memory_is_tried_again(monkeypatch):
     for image, each in zip(IMAGES, expected, strict=True):
         np.testing.assert_array_equal(gpuimg.equalize_hist(image, backend="single"), each)
     assert seen == [False, *[True] * (len(IMAGES) - 1)]
+
+
+@pytest.mark.parametrize("reads", [0, 1, 2, 3])
+def test_a_series_that_fails_in_another_thread(reads, monkeypatch):
+    class Failing(list):
+        """Calls that are None after some reads."""
+
+        def __getitem__(self, place):
+            self.left -= 1
+            return super().__getitem__(place) if self.left >= 0 else None
+
+    monkeypatch.setattr(running, "_quick", {"key": None})
+    prepared = Failing([Quick(len, None, None)])
+    prepared.left = reads
+    running._prepare("key", "single", SimpleNamespace(quick=prepared))
+    kept = running._quick["key"]
+    assert kept is None if reads < 2 else kept.fill is len
 
 
 OPERANDS = {
