@@ -544,7 +544,23 @@ def border(mode: str, cval: float, dtype: np.dtype[Any], *, also: tuple[str, ...
         low, high = full_range(dtype)
         if not (low <= value <= high and value == int(value)):
             raise ValueError(f"cval must be a whole number from {low} to {high} for {dtype} images, got {cval!r}")
-    return MODES[mode].code, float(dtype.type(value))
+    edge = MODES[mode].code, float(dtype.type(value))
+    return _NegativeZero(edge) if edge[1] == 0 and math.copysign(1.0, edge[1]) < 0 else edge
+
+
+class _NegativeZero(tuple[int, float]):
+    """A border mode and the constant -0.0; not equal to one with 0.0: as parameters of a plan they give two graphs."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((_NegativeZero, *self))
 
 
 def real(*dtypes: np.dtype[Any]) -> np.dtype[Any]:

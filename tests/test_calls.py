@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import gpuimg
-from gpuimg import choosing, stopping
+from gpuimg import choosing, images, stopping
 from gpuimg import run as running
 from gpuimg.backend import native
 from gpuimg.backend.calls import FLAG, Quick, slots_for
@@ -712,6 +713,35 @@ def test_zeros_of_both_signs_are_two_parameters(first):
         with np.errstate(divide="ignore"):
             expected = image / np.float32(zero)
         np.testing.assert_array_equal(gpuimg.divide(image, zero, backend="single"), expected)
+
+
+@pytest.mark.parametrize("first", [0.0, -0.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_zeros_of_both_signs_are_two_borders(dtype, first):
+    graph_of.cache_clear()
+    image = np.ones((5, 7), dtype)
+    moved = [[1, 0, 3], [0, 1, 0], [0, 0, 1]]
+    for zero in (first, -first, first, -first, first, -first):
+        border = {"mode": "constant", "cval": zero, "backend": "single"}
+        padded, warped = gpuimg.pad(image, 3, **border), gpuimg.warp(image, moved, order=0, **border)
+        expected = np.pad(image, 3, constant_values=zero)
+        np.testing.assert_array_equal(padded, expected, strict=True)
+        np.testing.assert_array_equal(np.signbit(padded), np.signbit(expected))
+        np.testing.assert_array_equal(warped, expected[3:8, 6:], strict=True)
+        np.testing.assert_array_equal(np.signbit(warped), np.signbit(expected[3:8, 6:]))
+
+
+def test_borders_of_zeros_as_keys():
+    dtype = np.dtype(np.float32)
+    plain, signed = (images.border("constant", zero, dtype) for zero in (0.0, -0.0))
+    assert plain != signed
+    assert signed != plain
+    assert signed == pickle.loads(pickle.dumps(signed)) == images.border("constant", -1e-60, dtype)
+    assert len({plain, signed, images.border("constant", -0.0, dtype)}) == 2
+    mode, zero = signed
+    assert mode == plain[0]
+    assert np.signbit(zero)
+    assert images.border("constant", -0.0, np.dtype(np.uint8)) == plain
 
 
 def test_an_interrupt_within_a_watch_and_after_it():
