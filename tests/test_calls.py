@@ -731,6 +731,16 @@ def test_zeros_of_both_signs_are_two_borders(dtype, first):
         np.testing.assert_array_equal(np.signbit(warped), np.signbit(expected[3:8, 6:]))
 
 
+@pytest.mark.parametrize("first", [0.0, -0.0])
+def test_zeros_of_both_signs_are_two_ranges(first):
+    graph_of.cache_clear()
+    image = np.array([[1, 1.5, 2, 0]], np.float32)
+    for zero in (first, -first, first, -first, first, -first):
+        found = gpuimg.rescale_intensity(image, (1, 2), (zero, -1), backend="single")
+        np.testing.assert_array_equal(found, np.array([[zero, -0.5, -1, zero]], np.float32), strict=True)
+        np.testing.assert_array_equal(np.signbit(found), [[np.signbit(zero), True, True, np.signbit(zero)]])
+
+
 def test_borders_of_zeros_as_keys():
     dtype = np.dtype(np.float32)
     plain, signed = (images.border("constant", zero, dtype) for zero in (0.0, -0.0))
@@ -742,6 +752,9 @@ def test_borders_of_zeros_as_keys():
     assert mode == plain[0]
     assert np.signbit(zero)
     assert images.border("constant", -0.0, np.dtype(np.uint8)) == plain
+    assert (
+        len({images.signed(*each) for each in ((0.0, 0.0), (0.0, -0.0), (-0.0, 0.0), (-0.0, -0.0), (-0.0, 0.0))}) == 4
+    )
 
 
 def test_an_interrupt_within_a_watch_and_after_it():
