@@ -544,7 +544,34 @@ def border(mode: str, cval: float, dtype: np.dtype[Any], *, also: tuple[str, ...
         low, high = full_range(dtype)
         if not (low <= value <= high and value == int(value)):
             raise ValueError(f"cval must be a whole number from {low} to {high} for {dtype} images, got {cval!r}")
-    return MODES[mode].code, float(dtype.type(value))
+    return signed(MODES[mode].code, float(dtype.type(value)))
+
+
+def signed(first: float, second: float) -> tuple[Any, Any]:
+    """Return two numbers as a parameter of a plan, which is not equal to one whose zeros have other signs."""
+    both = first, second
+    return _Signed(both) if 0.0 in both and -1.0 in _signs_of_zeros(both) else both
+
+
+def _signs_of_zeros(numbers: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple([math.copysign(1.0, each) if each == 0 else 0.0 for each in numbers])
+
+
+class _Signed(tuple[Any, Any]):
+    """Numbers of which one is -0.0: dictionaries take it for 0.0, but results differ."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not _Signed or not super().__eq__(other):
+            return False
+        return _signs_of_zeros(self) == _signs_of_zeros(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((*self, *_signs_of_zeros(self)))
 
 
 def real(*dtypes: np.dtype[Any]) -> np.dtype[Any]:

@@ -148,8 +148,9 @@ def _prepare(key: tuple[Any, ...], name: str, graph: Graph) -> None:
         from gpuimg.backend.series import native_call
 
         graph.quick.append(native_call(graph))
-    if graph.quick and graph.quick[0] is not None:
-        _quick[key] = _Quick(graph, *graph.quick[0])
+    prepared = graph.quick[0] if graph.quick else None  # another thread may set it to None
+    if prepared is not None:
+        _quick[key] = _Quick(graph, *prepared)
 
 
 def _key_bytes(key: tuple[Any, ...]) -> int:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import pickle
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import gpuimg
-from gpuimg import choosing, stopping
+from gpuimg import choosing, images, stopping
 from gpuimg import run as running
 from gpuimg.backend import native
-from gpuimg.backend.calls import FLAG, slots_for
+from gpuimg.backend.calls import FLAG, Quick, slots_for
 from gpuimg.backend.series import series_of
 from gpuimg.backend.single import Single
 from gpuimg.backend.walk import Bound
@@ -467,6 +469,23 @@ def test_a_series_without_memory_is_tried_again(monkeypatch):
     assert seen == [False, *[True] * (len(IMAGES) - 1)]
 
 
+@pytest.mark.parametrize("reads", [0, 1, 2, 3])
+def test_a_series_that_fails_in_another_thread(reads, monkeypatch):
+    class Failing(list):
+        """Calls that are None after some reads."""
+
+        def __getitem__(self, place):
+            self.left -= 1
+            return super().__getitem__(place) if self.left >= 0 else None
+
+    monkeypatch.setattr(running, "_quick", {"key": None})
+    prepared = Failing([Quick(len, None, None)])
+    prepared.left = reads
+    running._prepare("key", "single", SimpleNamespace(quick=prepared))
+    kept = running._quick["key"]
+    assert kept is None if reads < 2 else kept.fill is len
+
+
 OPERANDS = {
     "add": ({"other": IMAGES[3]}, {"other": 7}, {"other": 2.5}),
     "blend": ({"other": IMAGES[3], "alpha": 0.25}, {"other": IMAGES[4], "alpha": 2}),
@@ -694,6 +713,48 @@ def test_zeros_of_both_signs_are_two_parameters(first):
         with np.errstate(divide="ignore"):
             expected = image / np.float32(zero)
         np.testing.assert_array_equal(gpuimg.divide(image, zero, backend="single"), expected)
+
+
+@pytest.mark.parametrize("first", [0.0, -0.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_zeros_of_both_signs_are_two_borders(dtype, first):
+    graph_of.cache_clear()
+    image = np.ones((5, 7), dtype)
+    moved = [[1, 0, 3], [0, 1, 0], [0, 0, 1]]
+    for zero in (first, -first, first, -first, first, -first):
+        border = {"mode": "constant", "cval": zero, "backend": "single"}
+        padded, warped = gpuimg.pad(image, 3, **border), gpuimg.warp(image, moved, order=0, **border)
+        expected = np.pad(image, 3, constant_values=zero)
+        np.testing.assert_array_equal(padded, expected, strict=True)
+        np.testing.assert_array_equal(np.signbit(padded), np.signbit(expected))
+        np.testing.assert_array_equal(warped, expected[3:8, 6:], strict=True)
+        np.testing.assert_array_equal(np.signbit(warped), np.signbit(expected[3:8, 6:]))
+
+
+@pytest.mark.parametrize("first", [0.0, -0.0])
+def test_zeros_of_both_signs_are_two_ranges(first):
+    graph_of.cache_clear()
+    image = np.array([[1, 1.5, 2, 0]], np.float32)
+    for zero in (first, -first, first, -first, first, -first):
+        found = gpuimg.rescale_intensity(image, (1, 2), (zero, -1), backend="single")
+        np.testing.assert_array_equal(found, np.array([[zero, -0.5, -1, zero]], np.float32), strict=True)
+        np.testing.assert_array_equal(np.signbit(found), [[np.signbit(zero), True, True, np.signbit(zero)]])
+
+
+def test_borders_of_zeros_as_keys():
+    dtype = np.dtype(np.float32)
+    plain, signed = (images.border("constant", zero, dtype) for zero in (0.0, -0.0))
+    assert plain != signed
+    assert signed != plain
+    assert signed == pickle.loads(pickle.dumps(signed)) == images.border("constant", -1e-60, dtype)
+    assert len({plain, signed, images.border("constant", -0.0, dtype)}) == 2
+    mode, zero = signed
+    assert mode == plain[0]
+    assert np.signbit(zero)
+    assert images.border("constant", -0.0, np.dtype(np.uint8)) == plain
+    assert (
+        len({images.signed(*each) for each in ((0.0, 0.0), (0.0, -0.0), (-0.0, 0.0), (-0.0, -0.0), (-0.0, 0.0))}) == 4
+    )
 
 
 def test_an_interrupt_within_a_watch_and_after_it():

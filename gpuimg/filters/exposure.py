@@ -624,7 +624,7 @@ def _given_range(name: str, given: Any) -> str | tuple[float, float]:
             raise ValueError(f"{name} must be 'image', 'dtype', a dtype or two numbers, got {given!r}")
         return named
     low, high = images.pair(name, given)
-    return images.number(name, low), images.number(name, high)
+    return images.signed(images.number(name, low), images.number(name, high))
 
 
 def _range_of(
