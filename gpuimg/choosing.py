@@ -12,7 +12,6 @@ from typing import Any
 
 from gpuimg import dispatch, memory, stopping
 from gpuimg.backend.base import Backend, speed_key
-from gpuimg.backend.calls import is_short
 from gpuimg.backend.walk import Bound
 from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning, NoScratch, warn
@@ -54,8 +53,7 @@ def _made_job(graph: Graph, on_device: bool, images: int) -> Job:
     transfer = sum(math.prod(end.shape) * end.dtype.itemsize for end in ends)
     together = images > 1 and only_group(graph) is not None
     chains = tuple([len(group.nodes) for group in graph.chained if len(group.nodes) > 1])
-    native = images == 1 and not on_device and is_short(graph)
-    return Job(tuple(_steps(graph)), transfer, on_device, images, together, chains, native)
+    return Job(tuple(_steps(graph)), transfer, on_device, images, together, chains)
 
 
 def job_for(source: Source, graph: Graph) -> Job:
