@@ -33,7 +33,7 @@ from gpuimg.backend.walk import Lookup, Outs, flat
 from gpuimg.kernels import FLAG_BYTES
 from gpuimg.machine import WORTH_LEARNING
 from gpuimg.memory import SMALLEST, nbytes_of, new_array
-from gpuimg.plans.graph import Graph, only_group, root_of, table_bytes
+from gpuimg.plans.graph import Graph, root_of, table_bytes
 from gpuimg.plans.nodes import AnyNode, Loop, Node, Output
 from gpuimg.plans.value import Small, Value
 from gpuimg.stopping import UNSET, local
@@ -152,7 +152,7 @@ class Direct(NamedTuple):
 
 def direct_calls(graph: Graph) -> list[Direct]:
     """Return the only call of a graph, if it has been prepared."""
-    group = only_group(graph)
+    group = graph.whole
     call = None if group is None else prepared_call(group.nodes)
     if group is None or call is None or group.targets != tuple(range(len(graph.results))):
         return []

@@ -43,7 +43,7 @@ from gpuimg.backend.compiled import (
 from gpuimg.backend.walk import Bound, Lookup, Outs, as_dtype, flat
 from gpuimg.kernels import FLAG_BYTES
 from gpuimg.machine import figures
-from gpuimg.plans.graph import AnyValue, Group, only_group, root_of
+from gpuimg.plans.graph import AnyValue, Group, root_of
 from gpuimg.plans.nodes import AnyNode, Fold, Node, Output, View
 from gpuimg.plans.value import Small, Value
 from gpuimg.stopping import local
@@ -313,7 +313,7 @@ class InProcess(CpuBackend):
 
     def run_each(self, bounds: Sequence[Bound], outs: Sequence[Outs]) -> list[tuple[Any, ...]]:
         """Run the images of a stack as one, if the graph needs no memory between its nodes."""
-        group = only_group(bounds[0].graph) if len(bounds) > 1 else None
+        group = bounds[0].graph.whole if len(bounds) > 1 else None
         if group is None:
             return self.run_apart(bounds, outs)
         stack = Stack(group, bounds, outs)
