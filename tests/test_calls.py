@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -691,6 +692,25 @@ def test_the_arrays_of_a_call_are_let_go_of(called, params, name, monkeypatch):
         ended = weakref.ref(image), weakref.ref(result)
         del image, result
         assert [each() for each in ended] == [None, None]
+
+
+def test_a_graph_with_its_prepared_chain_is_let_go_of():
+    def plan(image):
+        return point("invert", point("invert", image, masked=0), masked=0)
+
+    graph = made_graph((image := Value(SHAPE, np.dtype("u1")),), plan(image))
+    for _ in range(2):
+        np.testing.assert_array_equal(Single().run(Bound(graph, (IMAGES[0],)))[0], IMAGES[0])
+    (group,) = graph.chained
+    assert len(group.nodes) == 2
+    assert len(graph.direct) == 1
+    plans = weakref.ref(graph.direct[0].call.kept.keep[1])  # an array that the call reads
+    gc.disable()
+    try:
+        del graph, group, image
+        assert plans() is None
+    finally:
+        gc.enable()
 
 
 def test_short_calls_do_without_native_code_that_cannot_be_compiled(monkeypatch):

@@ -170,7 +170,7 @@ def prepared_call(nodes: tuple[AnyNode, ...]) -> Call | None:
     if not isinstance(node, Node):
         return None
     if len(nodes) > 1:
-        return node.chained.get(nodes)
+        return node.chained.get(nodes[:-1])
     return node.calls[0] if node.calls else None  # another thread may be adding its own
 
 

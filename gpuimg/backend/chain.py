@@ -211,7 +211,8 @@ def _uses(stages: Sequence[Stage]) -> Iterator[tuple[int, int, Value | Output]]:
 def chain_call(nodes: tuple[Node, ...]) -> Call | None:
     """Return the call of a group of several nodes, prepared at first use; None if they read numbers that vary."""
     known: dict[tuple[AnyNode, ...], Call] = nodes[-1].chained
-    found = known.get(nodes)
+    before = nodes[:-1]  # not the last node: a reference cycle would keep the graph's tables
+    found = known.get(before)
     if found is not None or not all(node.is_prepared for node in nodes):
         return found
     # No caller's arrays: they would be kept alive.
@@ -233,7 +234,7 @@ def chain_call(nodes: tuple[Node, ...]) -> Call | None:
     call = Call(
         task, content, source, image, result, tuple(images), tuple(outputs), (), [], effort, shares, inner, packed
     )
-    return known.setdefault(nodes, call)
+    return known.setdefault(before, call)
 
 
 def _chain_task(nodes: Sequence[Node], code: Compiled, shares: Sequence[Share], images: int = 1) -> Task:

@@ -56,8 +56,8 @@ class Node:
     reach_rows : rows of the image needed above and below an output row
     is_constant : whether the arguments are the same in every run: numbers and arrays
     is_prepared : whether all arguments except images are the same in every run
-    calls, chained : cached by the CPU backends at the first call, of this node and of chains that end with it; see
-        `gpuimg.backend.calls`
+    calls : cached by the CPU backends at the first call; see `gpuimg.backend.calls`
+    chained : calls of chains that end with this node, by the nodes before it
     """
 
     kernel: str
