@@ -704,11 +704,11 @@ def test_a_graph_with_its_prepared_chain_is_let_go_of():
     (group,) = graph.chained
     assert len(group.nodes) == 2
     assert len(graph.direct) == 1
-    plans = weakref.ref(graph.direct[0].call.kept.keep[1])  # an array that the call reads
+    rows = weakref.ref(graph.direct[0].call.task.bottom)  # held by the call only
     gc.disable()
     try:
         del graph, group, image
-        assert plans() is None
+        assert rows() is None
     finally:
         gc.enable()
 
