@@ -12,13 +12,12 @@ from typing import Any
 
 from gpuimg import dispatch, memory, stopping
 from gpuimg.backend.base import Backend, speed_key
-from gpuimg.backend.calls import is_short
 from gpuimg.backend.walk import Bound
 from gpuimg.dispatch import BACKENDS, Estimate, Job, Step
 from gpuimg.errors import BackendFailed, BackendUnavailable, FallbackWarning, NoScratch, warn
 from gpuimg.images import Source
 from gpuimg.machine import WORTH_LEARNING, Figures, figures
-from gpuimg.plans.graph import Graph, only_group
+from gpuimg.plans.graph import Graph
 from gpuimg.plans.nodes import Loop, Node
 from gpuimg.plans.value import Value
 from gpuimg.stopping import local
@@ -52,10 +51,9 @@ def job_of(graph: Graph, on_device: bool, images: int = 1) -> Job:
 def _made_job(graph: Graph, on_device: bool, images: int) -> Job:
     ends = [value for value in (*graph.inputs, *graph.results) if isinstance(value, Value)]
     transfer = sum(math.prod(end.shape) * end.dtype.itemsize for end in ends)
-    together = images > 1 and only_group(graph) is not None
+    together = images > 1 and graph.whole is not None
     chains = tuple([len(group.nodes) for group in graph.chained if len(group.nodes) > 1])
-    native = images == 1 and not on_device and is_short(graph)
-    return Job(tuple(_steps(graph)), transfer, on_device, images, together, chains, native)
+    return Job(tuple(_steps(graph)), transfer, on_device, images, together, chains)
 
 
 def job_for(source: Source, graph: Graph) -> Job:

@@ -49,8 +49,7 @@ class Job(NamedTuple):
     on_device : whether the image is in GPU memory
     images : number of images in the stack
     together : whether one call computes all images, on the backends that run in this process
-    chains : number of nodes of each group that these backends run a few rows at a time
-    native : whether one native call on one thread computes an image, prepared at the first calls
+    chains : number of nodes of each group that these backends run a few rows at a time, by one call
     """
 
     steps: tuple[Step, ...]
@@ -59,7 +58,6 @@ class Job(NamedTuple):
     images: int = 1
     together: bool = False
     chains: tuple[int, ...] = ()
-    native: bool = False
 
 
 class Estimate(NamedTuple):
@@ -79,10 +77,9 @@ def predict(job: Job, figures: Figures) -> dict[str, float]:
     together = alone / figures.multicore_speedup
     device = figures.gpu_call + figures.gpu_launch * count + moved / figures.gpu_bandwidth
     calls = 1 / images if job.together else 1
-    chained = sum(job.chains)
-    groups, chaining = count - chained + len(job.chains), figures.chain_node * chained
-    single = calls * (figures.single_call * groups + (0.0 if job.native else chaining)) + alone
-    multicore = calls * (figures.multicore_call * groups + chaining) + together
+    groups = count - sum(job.chains) + len(job.chains)
+    single = calls * figures.single_call * groups + alone
+    multicore = calls * figures.multicore_call * groups + together
     if images > 1 and not job.together:  # many images are distributed whole, few in bands
         multicore = figures.multicore_call / images + min(single / figures.multicore_speedup, multicore)
     return {

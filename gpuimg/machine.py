@@ -27,8 +27,7 @@ WORTH_LEARNING = 1 << 20
 class Figures:
     """Speeds on which the choice of a backend is based, in seconds and bytes per second.
 
-    The defaults are guesses for a machine that has not been measured. `chain_node` is the time to prepare each of
-    several nodes that run a few rows at a time. `speeds` holds measured seconds per element and
+    The defaults are guesses for a machine that has not been measured. `speeds` holds measured seconds per element and
     unit of work on one thread, by kernel and types; `gpuimg.calibrate` and every longer call update it. `guesses` holds
     those of another machine, for kernels not yet measured here. `measured` holds the seconds of whole jobs
     (`gpuimg.dispatch.Job`) on each backend, from `gpuimg.explain`, for the lifetime of the process. `revision` counts
@@ -37,7 +36,6 @@ class Figures:
 
     single_call: float = 2e-6
     multicore_call: float = 8e-6
-    chain_node: float = 18e-6
     processes_call: float = 1.5e-3
     multicore_speedup: float = 1.0
     seconds_per_work: float = 2.5e-10

@@ -134,14 +134,14 @@ _quick: dict[Any, _Quick | None] = {}  # key: plan, parameters, shapes and dtype
 
 def _prepare(key: tuple[Any, ...], name: str, graph: Graph) -> None:
     """Prepare the native call of a graph that has been run a second time."""
-    if not graph.quick:
-        from gpuimg.backend.calls import is_short
-
-        if not is_short(graph) or _key_bytes(key) > SMALL_KEY:
-            graph.quick.append(None)
     if graph.quick and graph.quick[0] is None:
         return
     if key not in _quick:
+        from gpuimg.backend.calls import is_short
+
+        if not graph.quick and (not is_short(graph) or _key_bytes(key) > SMALL_KEY):
+            graph.quick.append(None)
+            return
         _evict()
         _quick[key] = None
     elif not graph.quick and (graph.direct or graph.only is None) and is_alone(name, graph) and is_ready():

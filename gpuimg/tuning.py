@@ -23,7 +23,6 @@ from gpuimg.filters import all_filters
 from gpuimg.images import UINT8
 from gpuimg.machine import GPU_FIGURES, Figures
 from gpuimg.registry import Filter, arguments
-from gpuimg.run import planned
 from gpuimg.warming import compile_all
 
 SHAPE = (1024, 1536)
@@ -44,7 +43,6 @@ SINGLE_SHARE = 0.8
 LIMITS = {
     "single_call": (1e-8, 1e-2),
     "multicore_call": (1e-8, 1e-1),
-    "chain_node": (1e-8, 1e-2),
     "processes_call": (1e-6, 1.0),
     "multicore_speedup": (0.1, 4096.0),
     "copy_bandwidth": (1e7, 1e13),
@@ -170,7 +168,6 @@ def _measure_machine(report: Callable[[str], None]) -> dict[str, float | None]:
     for name, repeat in (("single", 100), ("multicore", 100), ("processes", 3)):
         if choosing.backend_named(name).unusable() is None:
             measured[f"{name}_call"] = _steady(f"{name}_call", partial(_call, name, tiny, repeat))
-    measured["chain_node"] = _steady("chain_node", partial(_chain_node, tiny))
     report("threads")
     speedup = _steady("multicore_speedup", _speedup)
     measured["multicore_speedup"] = None if speedup is None else max(1.0, speedup)
@@ -234,18 +231,6 @@ def _call(name: str, bound: Bound, repeat: int) -> Reading:
     timer = _Timer(partial(choosing.backend_named(name).run, bound, None), repeat)
     seconds = [timer.seconds() for _ in range(ROUNDS)]
     return _reading(seconds, name == "single" and timer.worked_less_than(SINGLE_SHARE))
-
-
-def _chain_node(tiny: Bound) -> Reading:
-    """Measure the time that each node of a chain adds to a call."""
-    from gpuimg.filters.morphology import opening
-
-    _, chain = planned(opening, tiny.arrays[0], {"footprint": 3})
-    run = choosing.backend_named("single").run
-    runs = [_Timer(partial(run, each, None), 100) for each in (tiny, chain)]
-    seconds = [[run.seconds() for run in runs] for _ in range(ROUNDS)]
-    nodes = len(chain.graph.nodes)
-    return _reading([(more - less) / nodes for less, more in seconds], runs[1].worked_less_than(SINGLE_SHARE))
 
 
 def _noise(dtype: Any, shape: tuple[int, ...] = SHAPE) -> np.ndarray[Any, Any]:

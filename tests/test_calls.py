@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pytest
 import gpuimg
 from gpuimg import choosing, images, stopping
 from gpuimg import run as running
-from gpuimg.backend import native
+from gpuimg.backend import chain, native
 from gpuimg.backend.calls import FLAG, Quick, slots_for
 from gpuimg.backend.series import series_of
 from gpuimg.backend.single import Single
@@ -644,15 +645,46 @@ def alone(graph, known, monkeypatch):
     return {name: choosing.is_alone(name, graph) for name in ("multicore", "auto")}
 
 
-def test_a_chain_that_is_one_native_call_is_done_by_one_thread_where_preparing_it_takes_longer(monkeypatch):
-    """Threads save 40 microseconds of work, and preparing the three nodes of a chain for them takes 60 or 3."""
+def test_a_chain_is_one_call_for_one_thread_and_for_all(monkeypatch):
+    """Threads save 40 microseconds of work, and one call of them takes 60 or 20 more than one on one thread."""
     image = np.zeros((512, 512), np.uint8)
     _, bound = running.planned(gpuimg.morphological_gradient, image, {"footprint": 3})
     elements = sum([step.elements * step.work for step in choosing.job_of(bound.graph, False).steps])
-    slow = Figures(multicore_speedup=2.0, seconds_per_work=80e-6 / elements, chain_node=20e-6)
+    slow = Figures(multicore_call=62e-6, multicore_speedup=2.0, seconds_per_work=80e-6 / elements)
     assert alone(bound.graph, slow, monkeypatch) == {"multicore": True, "auto": True}
-    quick = Figures(multicore_speedup=2.0, seconds_per_work=80e-6 / elements, chain_node=1e-6)
+    quick = Figures(multicore_call=22e-6, multicore_speedup=2.0, seconds_per_work=80e-6 / elements)
     assert alone(bound.graph, quick, monkeypatch) == {"multicore": False, "auto": False}
+
+
+@pytest.mark.parametrize("name", ["single", "multicore"])
+@pytest.mark.parametrize("called", sorted(CHAINS))
+def test_chains_are_prepared_once(called, name, monkeypatch):
+    monkeypatch.setattr(choosing, "ALONE_UP_TO", 0)
+    monkeypatch.setattr(running, "_quick", {})
+    graph_of.cache_clear()
+    function = partial(getattr(gpuimg, called), **CHAINS[called])
+    with stopping.interrupted_by(stopping.Watch()):
+        expected = [function(image, backend="single") for image in IMAGES]
+    graph_of.cache_clear()
+    first = function(IMAGES[0], backend=name)
+    np.testing.assert_array_equal(first, expected[0])
+
+    def again(*_):
+        raise AssertionError("prepared again")
+
+    monkeypatch.setattr(chain, "prepare_chain", again)
+    monkeypatch.setattr(chain, "stages_of", again)
+    for watch in (None, stopping.Watch()):
+        with stopping.watched(watch), ThreadPoolExecutor(4) as threads:
+            results = list(threads.map(partial(function, backend=name), 3 * IMAGES))
+        results[: len(IMAGES)] = [function(image, backend=name) for image in IMAGES]
+        for number, result in enumerate(results):
+            np.testing.assert_array_equal(result, expected[number % len(IMAGES)], strict=True)
+    watch = stopping.Watch()
+    watch.stop()
+    with stopping.watched(watch), pytest.raises(stopping.Stopped):
+        function(IMAGES[0], backend=name)
+    np.testing.assert_array_equal(first, expected[0])
 
 
 def test_long_images_that_were_measured_do_not_take_short_calls_to_threads(monkeypatch):
@@ -668,15 +700,36 @@ def test_long_images_that_were_measured_do_not_take_short_calls_to_threads(monke
 HELD = [("invert", {}), ("opening", {"footprint": 3}), ("gaussian", {}), ("rescale_intensity", {}), ("canny", {})]
 
 
+@pytest.mark.parametrize("name", ["single", "multicore"])
 @pytest.mark.parametrize(("called", "params"), HELD)
-def test_the_arrays_of_a_call_are_let_go_of(called, params):
-    function = partial(getattr(gpuimg, called), **params, backend="single")
+def test_the_arrays_of_a_call_are_let_go_of(called, params, name, monkeypatch):
+    monkeypatch.setattr(choosing, "ALONE_UP_TO", 0)
+    function = partial(getattr(gpuimg, called), **params, backend=name)
     for _ in range(4):
         image = IMAGES[0][:19, :31].copy()
         result = function(image)
         ended = weakref.ref(image), weakref.ref(result)
         del image, result
         assert [each() for each in ended] == [None, None]
+
+
+def test_a_graph_with_its_prepared_chain_is_let_go_of():
+    def plan(image):
+        return point("invert", point("invert", image, masked=0), masked=0)
+
+    graph = made_graph((image := Value(SHAPE, np.dtype("u1")),), plan(image))
+    for _ in range(2):
+        np.testing.assert_array_equal(Single().run(Bound(graph, (IMAGES[0],)))[0], IMAGES[0])
+    (group,) = graph.chained
+    assert len(group.nodes) == 2
+    assert len(graph.direct) == 1
+    rows = weakref.ref(graph.direct[0].call.task.bottom)  # held by the call only
+    gc.disable()
+    try:
+        del graph, group, image
+        assert rows() is None
+    finally:
+        gc.enable()
 
 
 def test_short_calls_do_without_native_code_that_cannot_be_compiled(monkeypatch):

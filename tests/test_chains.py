@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 import gpuimg
+from gpuimg import run as running
 from gpuimg import stopping
 from gpuimg.backend import chain
 from gpuimg.backend.compiled import DONE
 from gpuimg.backend.single import Single
 from gpuimg.backend.walk import bound_to
 from gpuimg.images import FLOAT32, MODES, accept
+from gpuimg.plans.graph import graph_of
 from gpuimg.plans.nodes import change, fold, point, resample, window
 from gpuimg.run import run
 from tests.conftest import noise
@@ -35,6 +37,10 @@ def few_rows(request, monkeypatch):
         return real(kernel, src, dst, (args[0], min(args[0], request.param)) if kernel == "chain" else args)
 
     monkeypatch.setattr(chain, "prepare", prepare)
+    monkeypatch.setattr(running, "_quick", {})
+    graph_of.cache_clear()  # chains are prepared once
+    yield
+    graph_of.cache_clear()
 
 
 def one_by_one(call):

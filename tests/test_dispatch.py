@@ -49,34 +49,30 @@ def test_a_stack_that_one_call_fills_costs_one_call(profile):
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_preparing_a_chain_takes_time_except_for_a_native_call(profile):
+def test_a_chain_costs_one_call(profile):
     figures = PROFILES[profile]
     steps = job(64 * 64, 1.0).steps
     apart = Job(4 * steps, 1000)
     chain = apart._replace(chains=(3,))
-    seconds, chained, native = (dispatch.predict(task, figures) for task in (apart, chain, chain._replace(native=True)))
+    seconds, chained = (dispatch.predict(task, figures) for task in (apart, chain))
     for name, call in (("single", figures.single_call), ("multicore", figures.multicore_call)):
-        assert chained[name] == pytest.approx(seconds[name] - 2 * call + 3 * figures.chain_node)
-    assert native == chained | {"single": pytest.approx(chained["single"] - 3 * figures.chain_node)}
+        assert chained[name] == pytest.approx(seconds[name] - 2 * call)
     assert (chained["processes"], chained["cuda"]) == (seconds["processes"], seconds["cuda"])
 
 
 @pytest.mark.parametrize(
-    ("name", "params", "chains", "native"),
+    ("name", "params", "chains"),
     [
-        ("invert", {}, (), True),
-        ("opening", {"footprint": 3}, (2,), True),
-        ("morphological_gradient", {"footprint": 3}, (3,), True),
-        ("equalize_hist", {}, (), True),
-        ("pyramid_expand", {}, (), False),
+        ("invert", {}, ()),
+        ("opening", {"footprint": 3}, (2,)),
+        ("morphological_gradient", {"footprint": 3}, (3,)),
+        ("equalize_hist", {}, ()),
     ],
 )
-@pytest.mark.parametrize(("side", "is_short"), [(64, True), (2000, False)])
-def test_which_graphs_are_chains_and_native_calls(name, params, chains, native, side, is_short):
+@pytest.mark.parametrize("side", [64, 2000])
+def test_which_graphs_are_chains(name, params, chains, side):
     _, bound = gpuimg.run.planned(getattr(gpuimg, name), np.zeros((side, side), np.uint8), params)
-    found = choosing.job_of(bound.graph, False)
-    assert (found.chains, found.native) == (chains, native and is_short)
-    assert not choosing.job_of(bound.graph, False, 5).native
+    assert choosing.job_of(bound.graph, False).chains == chains
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""A node's kernel call, prepared once and reused for the arrays of each run.
+"""The call of a node's kernel, or of a chain of nodes, prepared once and reused for the arrays of each run.
 
 A node's shapes, dtypes and constants never change; only addresses and the results of folds and host functions do. So
-the arguments are packed once into slots, and each run fills in its addresses and numbers.
+the arguments are packed once into slots, and each run fills in its addresses and numbers. One thread and all threads
+run the same prepared call; short ones on one thread are native functions, see `gpuimg.backend.native`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from gpuimg.backend import walk as walking
-from gpuimg.backend.base import Array
+from gpuimg.backend.base import Array, speed_key
 from gpuimg.backend.compiled import (
     DST_SLOT,
     SRC_SLOT,
@@ -29,10 +30,11 @@ from gpuimg.backend.compiled import (
 )
 from gpuimg.backend.native import function_of
 from gpuimg.backend.walk import Lookup, Outs, flat
+from gpuimg.kernels import FLAG_BYTES
 from gpuimg.machine import WORTH_LEARNING
 from gpuimg.memory import SMALLEST, nbytes_of, new_array
-from gpuimg.plans.graph import Graph, table_bytes
-from gpuimg.plans.nodes import Loop, Node, Output
+from gpuimg.plans.graph import Graph, root_of, table_bytes
+from gpuimg.plans.nodes import AnyNode, Loop, Node, Output
 from gpuimg.plans.value import Small, Value
 from gpuimg.stopping import UNSET, local
 
@@ -45,27 +47,48 @@ _addressof = ctypes.addressof
 RELEASED_FROM = 1 << 14
 SMALL_TABLES = 1 << 14  # bytes of a graph with a native call
 LONGEST_QUICK = 1 << 24  # elements times work, about 10 milliseconds: signal handlers run after such a call
+Share: TypeAlias = tuple[str, float, int]
 Form: TypeAlias = "type | tuple[np.dtype[Any], int]"  # of a number; dtype and ndim of an array
 
 
 class Call(NamedTuple):
-    """A node's kernel call.
+    """The call of a node's kernel, or of a chain of nodes.
 
     Attributes
     ----------
-    task : with the elements of the image and the first result
+    task : with the elements of the image and the first result, of all nodes
     content : of the slots
+    source : the image
+    image, result : word indices of the image and of the first result
     images, outputs : word indices of further images, and of further results with their numbers
     varying : word indices and types of the numbers and small arrays that change from run to run
     spare : slots not in use; several threads, and a signal handler, may be running a call at once
+    effort : elements times work
+    shares : for each node, the key of its speed, its work, and the number of elements read and written
+    inner : see `gpuimg.backend.native.function_of`
+    kept : memory that the call reads, besides images
     """
 
     task: Task
     content: bytes
+    source: Value
+    image: int
+    result: int
     images: tuple[tuple[int, Value], ...]
     outputs: tuple[tuple[int, int], ...]
     varying: tuple[tuple[int, Small, Form], ...]
     spare: list[Slots]
+    effort: float
+    shares: tuple[Share, ...]
+    inner: tuple[int, int] = (0, 0)
+    kept: Any = None
+
+
+def share_of(node: Node) -> Share:
+    """Return the key of a node's speed, its work, and the number of elements read and written."""
+    written = sum([math.prod(shape) for shape, _ in node.results])
+    key = speed_key(node.kernel, node.image.dtype, node.dtype)
+    return key, node.work, math.prod(node.image.shape) + written
 
 
 def _form(given: Any) -> Form:
@@ -97,7 +120,8 @@ def _new_call(node: Node, value_of: Lookup, results: Sequence[Array], rows: int)
     outputs = tuple([(1 + slot, given.index) for slot, given in slots if isinstance(given, Output)])
     varying = tuple([(1 + slot, each, _form(value_of(each))) for slot, each in slots if isinstance(each, Small)])
     task = new_task(node.kernel, code, rows, image.size + result.size, node.reach_rows)
-    call = Call(task, bytes(packed.keep[0]), images, outputs, varying, [])
+    content, share = bytes(packed.keep[0]), share_of(node)
+    call = Call(task, content, node.image, IMAGE, RESULT, images, outputs, varying, [], node.effort, (share,))
     node.calls.append(call)
     del node.calls[1:]  # if several threads prepared one, keep the first
     return node.calls[0]  # type: ignore[no-any-return]
@@ -108,12 +132,12 @@ class Direct(NamedTuple):
 
     Attributes
     ----------
-    image : index of the node's image among the graph's inputs
+    image : index of the call's image among the graph's inputs
     others, varying : indices of further images and of varying arguments
     memory : functions that allocate the results
     """
 
-    node: Node
+    call: Call
     image: int
     others: tuple[int, ...]
     varying: tuple[int, ...]
@@ -128,15 +152,26 @@ class Direct(NamedTuple):
 
 def direct_calls(graph: Graph) -> list[Direct]:
     """Return the only call of a graph, if it has been prepared."""
-    node = graph.only
-    if node is None or not node.calls:
+    group = graph.whole
+    call = None if group is None else prepared_call(group.nodes)
+    if group is None or call is None or group.targets != tuple(range(len(graph.results))):
         return []
-    call: Call = node.calls[0]  # another thread may be adding its own
-    places = dict(graph.read)
-    others = tuple([places[value] for _, value in call.images])
-    varying = tuple([places[small] for _, small, _ in call.varying])
-    memory = tuple([memory_for(*spec) for spec in graph.made_as])
-    return [Direct(node, places[node.image], others, varying, memory)]
+    places = {value: place for place, value in enumerate(graph.inputs)}
+    others = tuple([places[root_of(value)] for _, value in call.images])
+    varying = tuple([places[root_of(small)] for _, small, _ in call.varying])
+    made = [value for value in graph.results if isinstance(value, Value)]
+    memory = tuple([memory_for(value.shape, value.dtype) for value in made])
+    return [Direct(call, places[root_of(call.source)], others, varying, memory)]
+
+
+def prepared_call(nodes: tuple[AnyNode, ...]) -> Call | None:
+    """Return the call of a group's nodes, if it has been prepared."""
+    node = nodes[-1]
+    if not isinstance(node, Node):
+        return None
+    if len(nodes) > 1:
+        return node.chained.get(nodes[:-1])
+    return node.calls[0] if node.calls else None  # another thread may be adding its own
 
 
 class Quick(NamedTuple):
@@ -166,39 +201,21 @@ def is_short(graph: Graph) -> bool:
     return min(elements) > 0 and max(elements) <= WORTH_LEARNING and effort <= LONGEST_QUICK
 
 
-def quick_of(
-    graph: Graph,
-    entry: int,
-    rows: int,
-    content: bytes,
-    uses: Sequence[tuple[int, int]],
-    effort: float,
-    inner: tuple[int, int] = (0, 0),
-    held: Any = None,
-) -> Quick | None:
-    """Return the native call of a graph, of the compiled code at ``entry``.
-
-    ``uses`` are pairs of an array, 0 for the result and then the graph's images, and the word for its address. For
-    ``content`` and ``inner`` see `gpuimg.backend.native.function_of`; ``held`` is memory that the call reads.
-    """
+def quick_call(graph: Graph) -> Quick | None:
+    """Return the native function of a graph that is one call, if only images vary and it computes one."""
+    direct: Direct = graph.direct[0]
+    call = direct.call
+    if call.varying or call.outputs:
+        return None
     result: Value = graph.results[0]  # type: ignore[assignment]
     sizes = [nbytes_of(each.shape, each.dtype) for each in (result, *graph.inputs)]  # type: ignore[union-attr]
     if sizes[0] >= SMALLEST:
         return None
-    fill = function_of(entry, rows, content, sizes, uses, effort >= RELEASED_FROM, inner)
-    return None if fill is None else Quick(fill, result.shape, result.dtype, held)
-
-
-def quick_call(graph: Graph) -> Quick | None:
-    """Return the native call of a graph of one node, if only images vary between calls."""
-    node: Node = graph.only  # type: ignore[assignment]
-    call: Call = node.calls[0]
-    if call.varying or call.outputs:
-        return None
-    places = dict(graph.read)
-    uses = [(0, RESULT), (1 + places[node.image], IMAGE)]
-    uses += [(1 + places[value], place) for place, value in call.images]
-    return quick_of(graph, call.task.code.address, call.task.rows, call.content, uses, node.effort)
+    uses = [(0, call.result), (1 + direct.image, call.image)]
+    uses += [(1 + place, word) for place, (word, _) in zip(direct.others, call.images, strict=True)]
+    code, releases = call.task.code.address, call.effort >= RELEASED_FROM
+    fill = function_of(code, call.task.rows, call.content, sizes, uses, releases, call.inner)
+    return None if fill is None else Quick(fill, result.shape, result.dtype, call.kept)
 
 
 def memory_for(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Callable[[], Array]:
@@ -218,13 +235,16 @@ def slots_for(
         slots = call.spare.pop()
     except IndexError:
         slots = Slots(call.content)
+        word, place = call.inner
+        if word:
+            slots.words[word] = slots.address + 8 * place - FLAG_BYTES
     words = slots.words
     words[FLAG] = UNSET if local.stopper is None else local.stopper.address
     try:
-        words[IMAGE] = _addressof(_c_char(image))  # type: ignore[arg-type]
-        words[RESULT] = _addressof(_c_char(results[0]))  # type: ignore[arg-type]
+        words[call.image] = _addressof(_c_char(image))  # type: ignore[arg-type]
+        words[call.result] = _addressof(_c_char(results[0]))  # type: ignore[arg-type]
     except (TypeError, ValueError):  # read-only
-        words[IMAGE], words[RESULT] = address_of(image), address_of(results[0])
+        words[call.image], words[call.result] = address_of(image), address_of(results[0])
     if others:
         for (place, _), other in zip(call.images, others, strict=True):
             words[place] = address_of(other)

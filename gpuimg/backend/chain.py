@@ -17,15 +17,15 @@ import numpy as np
 
 from gpuimg import stopping
 from gpuimg.backend import walk as walking
-from gpuimg.backend.base import Array, CpuBackend, speed_key
+from gpuimg.backend.base import Array, CpuBackend
 from gpuimg.backend.calls import (
     RESULT,
     RESULT_ROWS,
     Call,
-    Quick,
+    Share,
     call_of,
     direct_calls,
-    quick_of,
+    share_of,
     slots_for,
 )
 from gpuimg.backend.compiled import (
@@ -43,8 +43,8 @@ from gpuimg.backend.compiled import (
 from gpuimg.backend.walk import Bound, Lookup, Outs, as_dtype, flat
 from gpuimg.kernels import FLAG_BYTES
 from gpuimg.machine import figures
-from gpuimg.plans.graph import AnyValue, Graph, Group, only_group, root_of
-from gpuimg.plans.nodes import Fold, Node, Output, View
+from gpuimg.plans.graph import AnyValue, Group, root_of
+from gpuimg.plans.nodes import AnyNode, Fold, Node, Output, View
 from gpuimg.plans.value import Small, Value
 from gpuimg.stopping import local
 
@@ -184,84 +184,65 @@ class Stack:
 
     def places(self, stages: Sequence[Stage]) -> Array:
         """Return the stage, the slot and the addresses in all images of each array that differs between images."""
-        uses = _uses(self.nodes, stages, self._inputs, self._targets)
-        stages, slots, arrays = zip(*uses, strict=True)
+        stages, slots, used = zip(*_uses(stages), strict=True)
+        arrays = [self._index(each) for each in used]
         addresses = [[address_of(given[array]) for array in arrays] for given in self._arrays]
         return np.array([stages, slots, *addresses], np.int64)
 
+    def _index(self, used: Value | Output) -> int:
+        if isinstance(used, Output):
+            return len(self._inputs) + self._targets[used.index]
+        return self._inputs.index(root_of(used))
 
-def _uses(
-    nodes: Sequence[Node], stages: Sequence[Stage], images: Sequence[AnyValue], targets: Sequence[int]
-) -> Iterator[tuple[int, int, int]]:
-    """Yield the stage, slot and array of all that nodes read and write outside their chain.
 
-    Arrays are numbered: first the images, then the results, of which ``targets`` are those of the last node.
-    """
-
-    def read(value: Value) -> int:
-        return images.index(root_of(value))
-
-    made = [len(images) + target for target in targets]
+def _uses(stages: Sequence[Stage]) -> Iterator[tuple[int, int, Value | Output]]:
+    """Yield the stage and slot of each image that a chain reads from memory, and of each result that it writes."""
+    nodes = [stage.node for stage in stages]
     for number, stage in enumerate(stages):
-        if stage.node.image.node not in nodes:
-            yield number, SRC_SLOT, read(stage.node.image)
+        if stage.source is None:
+            yield number, SRC_SLOT, stage.node.image
         if number == len(stages) - 1:
-            yield number, DST_SLOT, made[0]
+            yield number, DST_SLOT, Output(0)
         for slot, given in argument_slots(stage.node.arguments, stage.args):
-            if isinstance(given, Output):
-                yield number, slot, made[given.index]
-            elif isinstance(given, Value) and given.node not in nodes:
-                yield number, slot, read(given)
+            if isinstance(given, Output) or (isinstance(given, Value) and given.node not in nodes):
+                yield number, slot, given
 
 
-class Chain(NamedTuple):
-    """The call of a group's nodes.
-
-    Attributes
-    ----------
-    content, inner : see `gpuimg.backend.native.function_of`
-    uses : pairs of an array, first the images and then the results, and the word for its address
-    kept : memory that the call reads
-    """
-
-    code: Compiled
-    rows: int
-    content: bytes
-    uses: tuple[tuple[int, int], ...]
-    effort: float
-    inner: tuple[int, int]
-    kept: Packed
-
-
-def chain_of(group: Group, images: tuple[AnyValue, ...]) -> Chain | None:
-    """Return the call of a group of several nodes that read these images; None if they read numbers that vary."""
-    nodes: tuple[Node, ...] = group.nodes  # type: ignore[assignment]
-    if not all(node.is_prepared for node in nodes):
-        return None
+def chain_call(nodes: tuple[Node, ...]) -> Call | None:
+    """Return the call of a group of several nodes, prepared at first use; None if they read numbers that vary."""
+    known: dict[tuple[AnyNode, ...], Call] = nodes[-1].chained
+    before = nodes[:-1]  # not the last node: a reference cycle would keep the graph's tables
+    found = known.get(before)
+    if found is not None or not all(node.is_prepared for node in nodes):
+        return found
     # No caller's arrays: they would be kept alive.
     results = [outline(*spec) for spec in nodes[-1].results]
     stages = stages_of(nodes, lambda value: outline(value.shape, value.dtype), results)  # type: ignore[union-attr]
-    places = list(_uses(nodes, stages, images, range(len(results))))
-    table = np.array([(stage, slot, 0) for stage, slot, _ in places], np.int64).T
+    uses = list(_uses(stages))
+    table = np.array([(stage, slot, 0) for stage, slot, _ in uses], np.int64).T
     code, packed = prepare_chain(stages, results[0])
     slots = np.frombuffer(packed.keep[0], np.int64).copy()
     begin = slots.size
     slots[RESULT + 1 : RESULT + 3] = table.shape
-    uses = tuple([(array, begin + 2 * len(places) + number) for number, (_, _, array) in enumerate(places)])
     content = np.concatenate([slots, table.ravel()]).tobytes()
-    return Chain(code, nodes[-1].pieces, content, uses, sum(map(_effort, nodes)), (RESULT, begin), packed)
+    words = [(begin + 2 * len(uses) + number, used) for number, (_, _, used) in enumerate(uses)]
+    (image, source), *images = [(word, used) for word, used in words if isinstance(used, Value)]
+    (result, _), *outputs = [(word, used.index) for word, used in words if isinstance(used, Output)]
+    shares = tuple(map(share_of, nodes))
+    effort, task = sum(map(_effort, nodes)), _chain_task(nodes, code, shares)
+    inner = (RESULT, begin)
+    call = Call(
+        task, content, source, image, result, tuple(images), tuple(outputs), (), [], effort, shares, inner, packed
+    )
+    return known.setdefault(before, call)
 
 
-def quick_chain(graph: Graph) -> Quick | None:
-    """Return the native call of a graph that is one group of several nodes."""
-    group = only_group(graph)
-    chain = None if group is None or len(group.nodes) < 2 else chain_of(group, graph.inputs)
-    if chain is None:
-        return None
-    code, rows, content, places, effort, inner, packed = chain
-    count = len(graph.inputs)
-    uses = [(1 + array if array < count else 0, word) for array, word in places]
-    return quick_of(graph, code.address, rows, content, uses, effort, inner, packed)
+def _chain_task(nodes: Sequence[Node], code: Compiled, shares: Sequence[Share], images: int = 1) -> Task:
+    """Return the task of a chain's call for a number of images."""
+    kernels = ", ".join([node.kernel for node in nodes])
+    elements = sum([elements for _, _, elements in shares])
+    halo = sum([node.reach_rows for node in nodes])
+    return new_task(kernels, code, images * nodes[-1].pieces, images * elements, halo)
 
 
 class InProcess(CpuBackend):
@@ -284,17 +265,17 @@ class InProcess(CpuBackend):
         graph, arrays = bound
         if not graph.direct or local.watch is not None:
             made = super().run(bound, outs)
-            if not graph.direct and graph.only is not None and graph.only.effort < LONG_WORK:
-                graph.direct.extend(direct_calls(graph))
+            if not graph.direct:
+                graph.direct.extend([each for each in direct_calls(graph) if each.call.effort < LONG_WORK])
             return made
-        # The walk for a single node that nobody watches.
+        # The walk for a single call that nobody watches.
         direct = graph.direct[0]
-        node, image, others, varying, memory = direct
+        call, image, others, varying, memory = direct
         if outs is not None:
             made = direct.results(outs)
         else:
             made = (memory[0](),) if len(memory) == 1 else tuple(map(called, memory))
-        call, src = node.calls[0], arrays[image]
+        src = arrays[image]
         more = [arrays[place] for place in others] if others else ()
         numbers = [arrays[place] for place in varying] if varying else ()
         slots = slots_for(call, src, more, numbers, made)
@@ -302,7 +283,7 @@ class InProcess(CpuBackend):
             return super().run(bound, outs)
         seconds = self._called(call, call.task, slots)
         if seconds:
-            self.learn_from(node, src, made, seconds)
+            self._share_out(call.shares, seconds)
         return made
 
     def fill(self, nodes: Sequence[Node], value_of: Lookup, results: Sequence[Array]) -> None:
@@ -317,7 +298,7 @@ class InProcess(CpuBackend):
         if len(nodes) == 1:
             arguments = walking.arguments(nodes[0], value_of, results)
             prepare(nodes[0].kernel, flat(value_of(nodes[0].image)), flat(results[0]), arguments)
-        else:
+        elif chain_call(tuple(nodes)) is None:
             prepare_chain(stages_of(nodes, value_of, results), results[0])
         stopping.interruptibly(lambda: self._fill(nodes, value_of, results), stopping.Watch())
 
@@ -333,7 +314,7 @@ class InProcess(CpuBackend):
 
     def run_each(self, bounds: Sequence[Bound], outs: Sequence[Outs]) -> list[tuple[Any, ...]]:
         """Run the images of a stack as one, if the graph needs no memory between its nodes."""
-        group = only_group(bounds[0].graph) if len(bounds) > 1 else None
+        group = bounds[0].graph.whole if len(bounds) > 1 else None
         if group is None:
             return self.run_apart(bounds, outs)
         stack = Stack(group, bounds, outs)
@@ -365,7 +346,14 @@ class InProcess(CpuBackend):
         if len(nodes) == 1:
             super().fill(nodes, value_of, results)
             return
-        self._fill_chain(stages_of(nodes, value_of, results), results[0], ALONE, 1)
+        call = chain_call(tuple(nodes))
+        if call is None:
+            self._fill_chain(stages_of(nodes, value_of, results), results[0], ALONE, 1)
+            return
+        slots = slots_for(call, value_of(call.source), [value_of(value) for _, value in call.images], (), results)
+        seconds = self._called(call, call.task, slots)  # type: ignore[arg-type]  # no numbers vary
+        if seconds:
+            self._share_out(call.shares, seconds)
 
     def _fill_stack(self, stack: Stack) -> None:
         stages = stages_of(stack.nodes, stack.value_of, stack.results)
@@ -373,13 +361,10 @@ class InProcess(CpuBackend):
 
     def _fill_chain(self, stages: Sequence[Stage], result: Array, places: Array, images: int) -> None:
         code, packed = prepare_chain(stages, result, places)
-        work = [_work(stage, stages) for stage in stages]
         nodes = [stage.node for stage in stages]
-        rows, elements = images * nodes[-1].pieces, images * sum(elements for _, elements in work)
-        kernels = ", ".join(node.kernel for node in nodes)
-        halo = sum([node.reach_rows for node in nodes])
-        seconds = self.call(new_task(kernels, code, rows, elements, halo), packed)
-        self._share_out(stages, work, seconds / images)
+        shares = [share_of(node) for node in nodes]
+        seconds = self.call(_chain_task(nodes, code, shares, images), packed)
+        self._share_out(shares, seconds / images)
 
     def fill_node(self, node: Node, value_of: Lookup, results: Sequence[Array], rows: int) -> float:
         call = node.calls[0] if node.calls else call_of(node, value_of, results, rows)
@@ -402,14 +387,12 @@ class InProcess(CpuBackend):
         call.spare.append(slots)
         return seconds
 
-    def _share_out(self, stages: Sequence[Stage], work: Sequence[tuple[str, int]], seconds: float) -> None:
+    def _share_out(self, shares: Sequence[Share], seconds: float) -> None:
         """Learn the kernels' speeds from their total seconds, divided in proportion to expected times."""
         known = figures()
-        each = [
-            elements * stage.node.work * known.speed(key) for stage, (key, elements) in zip(stages, work, strict=True)
-        ]
-        for stage, (key, elements), part in zip(stages, work, each, strict=True):
-            self.learn(key, stage.node.work, elements, seconds * part / sum(each))
+        each = [elements * work * known.speed(key) for key, work, elements in shares]
+        for (key, work, elements), part in zip(shares, each, strict=True):
+            self.learn(key, work, elements, seconds * part / sum(each))
 
 
 def _image_of(stage: Stage, stages: Sequence[Stage]) -> Array:
@@ -419,10 +402,3 @@ def _image_of(stage: Stage, stages: Sequence[Stage]) -> Array:
         return stage.memory
     maker = stages[stage.source].node
     return outline(maker.shape, maker.dtype)
-
-
-def _work(stage: Stage, stages: Sequence[Stage]) -> tuple[str, int]:
-    """Return the key of a stage's speed, and the number of elements read and written."""
-    source, node = _image_of(stage, stages), stage.node
-    written = sum([math.prod(shape) for shape, _ in node.results])
-    return speed_key(node.kernel, source.dtype, node.dtype), source.size + written

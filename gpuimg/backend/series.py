@@ -15,8 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from gpuimg.backend.base import Array
-from gpuimg.backend.calls import IMAGE, RELEASED_FROM, RESULT, RESULT_ROWS, Call, Quick, memory_for, quick_call
-from gpuimg.backend.chain import chain_of, quick_chain
+from gpuimg.backend.calls import RELEASED_FROM, RESULT_ROWS, Call, Quick, memory_for, prepared_call, quick_call
 from gpuimg.backend.native import DATA_OFFSET, function_of
 from gpuimg.backend.walk import Outs, as_dtype
 from gpuimg.kernels import DONE
@@ -169,8 +168,8 @@ def _passes_numbers() -> bool:
 
 def native_call(graph: Graph) -> Quick | None:
     """Return the native call, or a series of them, of a short graph that has been run."""
-    if graph.is_single and all(isinstance(each, Value) for each in (*graph.inputs, *graph.results)):
-        quick = quick_call(graph) if graph.direct else quick_chain(graph)
+    if graph.direct and graph.is_single and all(isinstance(each, Value) for each in (*graph.inputs, *graph.results)):
+        quick = quick_call(graph)
         if quick is not None:
             return quick
     series = series_of(graph)
@@ -256,16 +255,14 @@ class _Builder:
     def _fill(self, group: Group, node: Node) -> bool:
         memory = self._memory(group, node)
         results = [self._places[value] for value in group.makes]
-        if len(group.nodes) > 1:
-            return self._chain(group, memory, results)
-        if not node.calls:  # its kernel is chosen by numbers that vary
+        call = prepared_call(group.nodes)
+        if call is None:  # its kernel is chosen by numbers that vary
             return False
-        call: Call = node.calls[0]
         words = np.frombuffer(call.content, np.int64).copy()
         rows = node.pieces
         if isinstance(node, Fold):  # one slab
             words[RESULT_ROWS] = rows = 1
-        uses = [(results[0], RESULT), (self._places[root_of(node.image)], IMAGE)]
+        uses = [(results[0], call.result), (self._places[root_of(call.source)], call.image)]
         uses += [(self._places[root_of(value)], word) for word, value in call.images]
         uses += [(results[number], word) for word, number in call.outputs]
         varying: list[tuple[int, tuple[int, Form]]] = []
@@ -278,35 +275,21 @@ class _Builder:
             else:
                 return False
             varying.append((word, (self._places[root_of(small)], form)))
-        code, effort = call.task.code.address, node.effort
-        return self._append(memory, code, rows, words.tobytes(), uses, varying, effort)
-
-    def _chain(self, group: Group, memory: tuple[Memory, ...], results: list[int]) -> bool:
-        nodes = group.nodes
-        read = {root_of(value): None for node in nodes for value in operands(node) if value.node not in nodes}
-        chain = chain_of(group, tuple(read))
-        if chain is None:
-            return False
-        places = [*[self._places[value] for value in read], *results]
-        uses = [(places[array], word) for array, word in chain.uses]
-        code, rows = chain.code.address, chain.rows
-        return self._append(memory, code, rows, chain.content, uses, [], chain.effort, chain.inner, chain.kept)
+        return self._append(memory, call, rows, words.tobytes(), uses, varying)
 
     def _append(
         self,
         memory: tuple[Memory, ...],
-        entry: int,
+        call: Call,
         rows: int,
         content: bytes,
         uses: Sequence[tuple[int, int]],
         varying: Sequence[tuple[int, tuple[int, Form]]],
-        effort: float,
-        inner: tuple[int, int] = (0, 0),
-        kept: Any = None,
     ) -> bool:
-        words = [word for _, word in uses] + [word for word, _ in varying]
+        words = list(enumerate([word for _, word in uses] + [word for word, _ in varying]))
         # Without sizes, arrays are not checked for overlaps: the memory of results is new or has been checked.
-        function = function_of(entry, rows, content, (), list(enumerate(words)), effort >= RELEASED_FROM, inner)
+        entry, releases = call.task.code.address, call.effort >= RELEASED_FROM
+        function = function_of(entry, rows, content, (), words, releases, call.inner)
         if function is None:
             return False
         arguments = itemgetter(*[place for place, _ in uses], *[place for _, (place, _) in varying])
@@ -314,5 +297,5 @@ class _Builder:
         kinds = tuple([np.ndarray if isinstance(form, tuple) else form for _, form in forms])
         tables = tuple([(index, *form) for index, form in forms if isinstance(form, tuple)])
         whole = tuple([index for index, form in forms if form in CONVERTED])
-        self._steps.append(Fill(function, memory, arguments, kinds, tables, whole, kept))
+        self._steps.append(Fill(function, memory, arguments, kinds, tables, whole, call.kept))
         return True

@@ -14,7 +14,6 @@ from gpuimg.filters import filter_named
 UNITS = {
     "single_call": (1e6, "us"),
     "multicore_call": (1e6, "us"),
-    "chain_node": (1e6, "us"),
     "processes_call": (1e3, "ms"),
     "multicore_speedup": (1, "times one thread"),
     "copy_bandwidth": (1e-9, "GB/s"),

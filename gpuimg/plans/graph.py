@@ -60,6 +60,7 @@ class Graph:
     only : the only node besides views, if its results are those of the graph; otherwise None
     read : the values that the only node reads, inputs or views of them, and their indices among the inputs
     made_as : shapes and dtypes of the results, if there is an only node
+    whole : the only group besides views, if it changes no image and writes all results to the given memory
     jobs : inputs of the cost model; see `gpuimg.choosing.job_of`
     direct : cached by the CPU backends at the first run if the graph is one call; see `gpuimg.backend.calls.Direct`
     alone : for each requested backend, whether a small graph runs on one thread; see `gpuimg.choosing.is_alone`
@@ -78,6 +79,7 @@ class Graph:
     only: Node | None
     read: tuple[tuple[AnyValue, int], ...]
     made_as: tuple[Spec, ...]
+    whole: Group | None
     jobs: dict[tuple[bool, int], Any] = field(default_factory=dict)
     direct: list[Any] = field(default_factory=list)
     alone: dict[str, Any] = field(default_factory=dict)
@@ -151,7 +153,10 @@ def made_graph(inputs: tuple[AnyValue, ...], made: AnyValue | tuple[AnyValue, ..
     single, only = not isinstance(made, tuple), _only(separate, results)
     read = () if only is None else tuple([(value, inputs.index(root_of(value))) for value in operands(only)])
     made_as = () if only is None else tuple([(each.shape, each.dtype) for each in results if isinstance(each, Value)])
-    return Graph(inputs, results, single, written, kept, nodes, chained, separate, kernels, only, read, made_as)
+    whole = _only_filled(chained)
+    if whole is not None and (None in whole.targets or not all(written)):
+        whole = None
+    return Graph(inputs, results, single, written, kept, nodes, chained, separate, kernels, only, read, made_as, whole)
 
 
 def _only(groups: tuple[Group, ...], results: tuple[AnyValue, ...]) -> Node | None:
@@ -163,12 +168,6 @@ def _only(groups: tuple[Group, ...], results: tuple[AnyValue, ...]) -> Node | No
         if [(value.node, value.index) for value in made] == [(node, number) for number in range(_count(node))]:
             return node  # type: ignore[return-value]
     return None
-
-
-def only_group(graph: Graph) -> Group | None:
-    """Return the only group besides views, if it changes no image and writes all results to the given memory."""
-    group = _only_filled(graph.chained)
-    return group if group is not None and all(graph.written) and None not in group.targets else None
 
 
 def _only_filled(groups: tuple[Group, ...]) -> Group | None:

@@ -57,6 +57,7 @@ class Node:
     is_constant : whether the arguments are the same in every run: numbers and arrays
     is_prepared : whether all arguments except images are the same in every run
     calls : cached by the CPU backends at the first call; see `gpuimg.backend.calls`
+    chained : calls of chains that end with this node, by the nodes before it
     """
 
     kernel: str
@@ -72,6 +73,7 @@ class Node:
     is_constant: bool = field(init=False)
     is_prepared: bool = field(init=False)
     calls: list[Any] = field(init=False, default_factory=list)
+    chained: dict[tuple[AnyNode, ...], Any] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         halo = self.halo or (0, 0)
