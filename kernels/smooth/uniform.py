@@ -94,7 +94,7 @@ def slide(src, dst, top, bottom, stop, step, mode, cval, n0, n1, column_zero, ze
             entering = fold(row - n0 // 2 + n0 - 1, rows, mode)
             replace_row(src, entering, leaving, inner, cval)
         pad_edges(line, width, columns, before, step, outside)
-        add_neighbours(line, spare, step, n1, src, row, 0, dst[row], n0)
+        add_neighbours(line, spare, step, n1, src[row], dst[row], n0)
     keep(owned)
 
 
@@ -161,30 +161,44 @@ def halvings(count):
 
 
 @kernel
-def add_neighbours(line, spare, step, count, src, row, first, out, rows):
+def add_neighbours(line, spare, step, count, centre, out, rows):
     """Sums of ``count`` neighbours in ``line``, of ``rows`` rows each, divided by the number of values: the means
-    around the elements from ``first`` on in row ``row``."""
-    piece = piece_for(out.size, step, count)
-    for start in range(0, out.size, piece):
-        add_piece(line[start:], spare, step, count, src, row, first + start, out[start : start + piece], rows)
-
-
-@kernel
-def add_piece(values, spare, step, count, src, row, first, target, rows):
-    """`add_neighbours` for as many elements as there is scratch for.
+    around the elements of ``centre``.
 
     A sum of ``2 * n`` or ``2 * n + 1`` values is combined from two sums of ``n`` and, if needed, one more value."""
-    levels, zeros = halvings(count), spare[2]
+    levels, zeros, half = halvings(count), spare[2].view(line.dtype), count // 2 * step
     area, terms = rows * count, 2 * (halvings(rows) + levels) + 1
-    if levels == 0:
-        divide(values, zeros, zeros, zeros, src, row, first, target, area, terms)
-    elif levels == 1:
-        finish(values, values, zeros, step, count, src, row, first, target, area, terms)
-    else:
-        add_up(values, values, zeros, step, count, levels - 1, target.size, spare[(levels - 1) % 2])
+    piece = piece_for(out.size, step, count)
+    for start in range(0, out.size, piece):
+        values, target = line[start:], out[start : start + piece]
+        if levels == 0:
+            divide(values, zeros, zeros, spare, centre[start:], target, area, terms)
+            continue
+        if levels > 1:
+            add_up(values, values, zeros, step, count, levels - 1, target.size, spare[(levels - 1) % 2])
         for level in range(levels - 2, 0, -1):
             add_up(values, spare[(level + 1) % 2], zeros, step, count, level, target.size, spare[level % 2])
-        finish(values, spare[1], zeros, step, count, src, row, first, target, area, terms)
+        part, third = halves(values, spare[1], levels), values[2 * half :] if count % 2 else zeros
+        divide(part, part[half:], third, spare, centre[start:], target, area, terms)
+
+
+def halves(values, sums, levels):
+    """What the last sums are combined from: the values after one halving of their number, else ``sums``."""
+    raise NotImplementedError
+
+
+@overload(halves)
+def _halves(values, sums, levels):
+    if values.dtype == sums.dtype:
+        return lambda values, sums, levels: values if levels == 1 else sums
+
+    def converted(values, sums, levels):
+        if levels == 1:
+            for x in range(min(values.size, sums.size)):
+                sums[x] = values[x]
+        return sums
+
+    return converted
 
 
 @kernel
@@ -206,33 +220,23 @@ def add_three(one, other, third, out):
         out[x] = kind(kind(kind(one[x]) + kind(other[x])) + kind(third[x]))
 
 
-@kernel
-def finish(values, part, zeros, step, count, src, row, first, target, area, terms):
-    """The last sums, and the means."""
-    half = count // 2 * step
-    if count % 2:
-        divide(part, part[half:], values[2 * half :], zeros, src, row, first, target, area, terms)
-    else:
-        divide(part, part[half:], zeros, zeros, src, row, first, target, area, terms)
-
-
-def divide(one, other, third, like, src, row, first, out, area, terms):
-    """Means from sums in three parts, added in the type of ``like``, around the elements from ``first`` on in row
-    ``row``; constants are kept, see `constant_kept`."""
+def divide(one, other, third, like, centre, out, area, terms):
+    """Means from sums in three parts, added in the type of ``like``; ``centre`` holds the windows' centre values, for
+    which constants are kept, see `constant_kept`."""
     raise NotImplementedError
 
 
 @overload(divide)
-def _divide(one, other, third, like, src, row, first, out, area, terms):
+def _divide(one, other, third, like, centre, out, area, terms):
     if isinstance(out.dtype, types.Float):
         return divide_floats
     whole = {types.uint16: divide_uint16, types.int32: divide_int32, types.int64: divide_int64}
     return whole.get(like.dtype, divide_float64)
 
 
-def divide_floats(one, other, third, like, src, row, first, out, area, terms):
+def divide_floats(one, other, third, like, centre, out, area, terms):
     number = out.dtype.type
-    divisor, tolerance, centre = number(area), number(terms * np.finfo(number).eps), src[row, first:]
+    divisor, tolerance = number(area), number(terms * np.finfo(number).eps)
     for x in range(out.size):
         mean = number(number(one[x] + other[x]) + third[x]) / divisor
         out[x] = constant_kept(mean, centre[x], tolerance)
@@ -253,7 +257,7 @@ def plain_quotient(area, bound):
 quick_quotient = kernel(plain_quotient)
 
 
-def divide_uint16(one, other, third, like, src, row, first, out, area, terms):
+def divide_uint16(one, other, third, like, centre, out, area, terms):
     _, factor, shift = quick_quotient(area, area * 255)
     number = np.uint16
     half, even = number(area // 2), number(1 - area % 2)
@@ -272,7 +276,7 @@ def quotient(value, factor, scale):
     return np.uint16(np.uint16(high * scale) >> np.uint16(8))  # shorter numbers in a vector outweigh the shift
 
 
-def divide_int32(one, other, third, like, src, row, first, out, area, terms):
+def divide_int32(one, other, third, like, centre, out, area, terms):
     inverse, whole = np.float32(1) / np.float32(area), np.int32(area)
     for x in range(out.size):
         total = np.int32(np.int32(np.int32(one[x]) + np.int32(other[x])) + np.int32(third[x]))
@@ -284,7 +288,7 @@ def divide_int32(one, other, third, like, src, row, first, out, area, terms):
         out[x] = out.dtype.type(np.int32(guess + np.int32(up - down)))
 
 
-def divide_int64(one, other, third, like, src, row, first, out, area, terms):
+def divide_int64(one, other, third, like, centre, out, area, terms):
     for x in range(out.size):
         total = np.int64(one[x]) + np.int64(other[x]) + np.int64(third[x])
         down = total // area
@@ -292,7 +296,7 @@ def divide_int64(one, other, third, like, src, row, first, out, area, terms):
         out[x] = out.dtype.type(down + (left > area or (left == area and down % 2 != 0)))
 
 
-def divide_float64(one, other, third, like, src, row, first, out, area, terms):
+def divide_float64(one, other, third, like, centre, out, area, terms):
     inverse, whole = 1.0 / area, np.float64(area)
     for x in range(out.size):
         total = np.float64(one[x]) + np.float64(other[x]) + np.float64(third[x])
@@ -329,7 +333,7 @@ def fill_floats(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
             target = row - (n0 - n0 // 2 - 1)
             if target >= top:
                 out = dst[target, first * step : (first + wanted) * step]
-                add_neighbours(line, spare, step, n1, src, target, first * step, out, n0)
+                add_neighbours(line, spare, step, n1, src[target, first * step :], out, n0)
     keep(owned)
 
 
@@ -371,7 +375,7 @@ def fill_few(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
             if entering < rows:
                 prefetch_row(src[entering, start : start + piece])
             summed = end
-            add_piece(line[start:], spare, step, n1, src, row, start, dst[row, start : start + piece], n0)
+            add_neighbours(line[start:], spare, step, n1, src[row, start:], dst[row, start : start + piece], n0)
     keep(owned)
 
 
@@ -425,7 +429,7 @@ def fill_repeats(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
                 part[:] = 0.0
                 terms = 0
         pad_edges(line, width, columns, before, step, cval * n0)
-        add_neighbours(line, spare, step, n1, src, row, 0, dst[row], n0)
+        add_neighbours(line, spare, step, n1, src[row], dst[row], n0)
         times[fold(row - n0 // 2, rows, mode)] -= 1.0
 
 
