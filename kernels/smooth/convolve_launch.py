@@ -14,6 +14,8 @@ FEW = {
 }
 FEW_BLOCK, FEW_WIDTH, FEW_HEIGHT = (32, 8), 32 * 4, 8 * 8
 WIDEST = 1 << 28  # rows of fewer elements have a 32-bit pitch
+FEWEST_ROWS = 3  # of windows of bytes, with rows of zeros
+WIDEST_BYTES = 800  # windows of bytes whose tiles have at most a word for each thread in a row
 
 
 def launch(gpu, src, dst, top, bottom, step, mode, cval, weights, shift):
@@ -24,6 +26,17 @@ def launch(gpu, src, dst, top, bottom, step, mode, cval, weights, shift):
         for first, last in parts(top, bottom, FEW_HEIGHT):
             grid = -(-src.shape[1] // FEW_WIDTH), -(-(last - first) // FEW_HEIGHT)
             few(grid, FEW_BLOCK, (src, dst, first, last, mode, cval, weights, shift))
+        return
+    if step == 1 and types == "unsigned char, int" and 1 < wide <= WIDEST_BYTES:
+        lead = -((wide - 1) // 2) % 4
+        fours = -(-(lead + wide) // 4)
+        filled, fitting = WIDTH // 4 + fours, SHARED_BYTES // 4
+        part = max(min(high, (fitting - (HEIGHT - 1) * filled) // (filled + 2 * fours)), FEWEST_ROWS)
+        shared = 4 * ((HEIGHT + part - 1) * filled + 2 * part * fours)
+        for first, last in parts(top, bottom, HEIGHT):
+            grid = -(-src.shape[1] // WIDTH), -(-(last - first) // HEIGHT)
+            args = (src, dst, first, last, mode, cval, weights, shift, part)
+            gpu.kernel("convolve", "byte_convolve<unsigned char>")(grid, (THREADS, 1), args, shared)
         return
     by_rows = ", true" if are_by_rows(src.dtype, weights) else ""
     kinds = f"<{types}{by_rows}>"
