@@ -15,6 +15,7 @@ from gpuimg.backend.device import source
 from tests.cuda_emulator import assembly, build
 
 ROOT = Path(__file__).parent.parent
+TESTS = ["test_invert or test_flip", "test_minimum", "test_gaussian and float", "test_convolve and uint8"]
 
 
 def run(*command):
@@ -31,7 +32,7 @@ def run(*command):
 
 
 @pytest.mark.skipif(build.compiler() is None, reason="the emulator needs g++")
-@pytest.mark.parametrize("tests", ["test_invert or test_flip", "test_minimum", "test_gaussian and float"])
+@pytest.mark.parametrize("tests", TESTS)
 def test_kernels(tests):
     code, text = run(
         "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "tests/test_cuda_kernels.py", "-k", tests

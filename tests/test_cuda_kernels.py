@@ -602,18 +602,23 @@ def test_minimum(gpu, dtype, shape):
             np.testing.assert_array_equal(found, least[shape[0] // 4 : shape[0] - shape[0] // 5])
 
 
-@pytest.mark.parametrize("shape", [(1, 17), (17, 1), (5, 4), (1, 1), (41, 3), (9, 11), (1, 70)], ids=str)
+CONVOLVED = [(1, 17), (17, 1), (5, 4), (1, 1), (41, 3), (9, 11), (1, 70), (3, 3), (5, 5), (7, 7), (320, 2)]
+
+
+@pytest.mark.parametrize("shape", CONVOLVED, ids=str)
 @pytest.mark.parametrize("types", ["uint8 int32", "uint16 float32", "float32 float32", "float64 float64"])
 def test_convolve(gpu, types, shape):
-    """In tiles inside an image and at its edges; a weight of zero is no tap. Of many float32 weights of 16-bit pixels,
-    each row has a sum of its own."""
+    """In tiles inside an image and at its edges, in rows of aligned words and others; a weight of zero is no tap. Of
+    many float32 weights of 16-bit pixels, each row has a sum of its own."""
     dtype, wide = map(np.dtype, types.split())
     rng = np.random.default_rng(4)
-    weights = rng.integers(-3, 9, shape).astype(wide) if wide.kind == "i" else rng.normal(size=shape).astype(wide)
-    weights.flat[2:-2:3] = 0
-    shift = 5 if wide.kind == "i" else 0
-    for step, mode in ((1, "wrap"), (3, "constant")):
-        image = noise((110, 390), dtype)
+    given = rng.integers(-3000, 9000, shape).astype(wide) if wide.kind == "i" else rng.normal(size=shape).astype(wide)
+    shift = int(given.sum()).bit_length() if wide.kind == "i" else 0
+    some = slice(2, -2, 3)
+    for step, mode, cols, zero in ((1, "wrap", 396, some), (1, "mirror", 396, slice(0)), (3, "constant", 390, some)):
+        weights = given.copy()
+        weights.flat[zero] = 0
+        image = noise((110, cols), dtype)
         high, side = shape
         window = ((high - 1) // 2, high // 2, (side - 1) // 2, side // 2)
         values = windowed(image, step, mode, 7, window).astype(wide)
@@ -625,7 +630,7 @@ def test_convolve(gpu, types, shape):
                 part += weights.flat[tap] * values[..., tap]
             total += part
         if wide.kind == "i":
-            half = 15 + (total >> shift & 1)
+            half = (1 << shift >> 1) - 1 + (total >> shift & 1)
             total = (total + half) >> shift
         if dtype.kind != "f":
             total = np.clip(np.rint(total), np.iinfo(dtype).min, np.iinfo(dtype).max)

@@ -263,7 +263,7 @@ GOALS = {
     "gradient": ("3x3", 1, 2, 2.0, 1.0),
     "laplace": ("3x3", 1, 1, 2.0, 1.0),
     "convolve few_convolve": ("few weights", 1, 1, 2.0, 1.0),
-    "convolve near_convolve": ("weights", 1, 1, 2.0, 1.0),
+    **dict.fromkeys(("convolve byte_convolve", "convolve near_convolve"), ("weights", 1, 1, 2.0, 1.0)),
     **dict.fromkeys(SEPARABLE, ("separable", 1, 1, 2.0, 1.0)),
     "median_tiles nine": ("median 3", 1, 1, 1.5, 1.5),
     "median_tiles twentyfive": ("median 5", 1, 1, 3.0, 3.0),

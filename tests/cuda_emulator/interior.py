@@ -94,10 +94,13 @@ def cases(stem: str, name: str) -> dict[int, Case]:
         radii = (WIDE_RADIUS,)
     elif base == "few_convolve":
         radii = (int(chosen[-1]) // 2,)
+    elif base == "byte_convolve":
+        radii = (3, 6)
     elif base == "near_convolve" and chosen in (["unsigned char", "int"], *(_WEIGHED)):
         radii = (1, 2) if chosen[0] == "double" else (3,)
     dtype = np.dtype(NUMPY.get(chosen[0], "uint8"))
-    return {radius: Case(partial(_CALLS[stem], radius), dtype) for radius in radii}
+    call = _convolve_colors if name == "near_convolve<unsigned char, int>" else _CALLS[stem]
+    return {radius: Case(partial(call, radius), dtype) for radius in radii}
 
 
 _WEIGHED = (["unsigned short", "float"], ["short", "float"], ["float", "float"], ["double", "double"])
@@ -106,6 +109,10 @@ _WEIGHED = (["unsigned short", "float"], ["short", "float"], ["float", "float"],
 def _convolve(radius: int, image: np.ndarray, backend: str) -> Any:
     side = np.arange(1, 2 * radius + 2)
     return gpuimg.convolve(image, np.outer(side, side) / side.sum() ** 2, backend=backend)
+
+
+def _convolve_colors(radius: int, image: np.ndarray, backend: str) -> Any:
+    return _convolve(radius, image.reshape(ROWS, -1, 3), backend).reshape(image.shape)
 
 
 _CALLS: dict[str, Callable[..., Any]] = {
