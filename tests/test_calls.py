@@ -248,11 +248,8 @@ CHAINS = {
 }
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-@pytest.mark.parametrize("called", sorted(CHAINS))
-def test_chains_at_once(called, dtype, monkeypatch):
-    function = partial(getattr(gpuimg, called), **CHAINS[called], backend="single")
-    images = [image.astype(dtype) for image in IMAGES]
+def checked_in_threads(function, images, monkeypatch):
+    """Compare calls in four threads with calls that can be stopped; return their results, and which were at once."""
     with stopping.interrupted_by(stopping.Watch()):
         expected = [function(image) for image in images]
     function(images[0])
@@ -261,7 +258,17 @@ def test_chains_at_once(called, dtype, monkeypatch):
     with ThreadPoolExecutor(4) as threads:
         for _ in range(5):
             for result, each in zip(threads.map(function, images), expected, strict=True):
-                np.testing.assert_array_equal(result, each, strict=True)
+                for one, other in zip(parts(result), parts(each), strict=True):
+                    np.testing.assert_array_equal(one, other, strict=True)
+    return expected, seen
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("called", sorted(CHAINS))
+def test_chains_at_once(called, dtype, monkeypatch):
+    function = partial(getattr(gpuimg, called), **CHAINS[called], backend="single")
+    images = [image.astype(dtype) for image in IMAGES]
+    expected, seen = checked_in_threads(function, images, monkeypatch)
     memory = np.empty(2 * images[0].size, dtype)
     memory[: images[0].size] = images[1].ravel()
     image = memory[: images[0].size].reshape(SHAPE)
@@ -295,16 +302,7 @@ SERIES = {
 def test_series_of_calls(called, dtype, monkeypatch):
     function = partial(getattr(gpuimg, called), **SERIES[called], backend="single")
     images = [(image // (1 + number)).astype(dtype) for number, image in enumerate(IMAGES)]
-    with stopping.interrupted_by(stopping.Watch()):
-        expected = [function(image) for image in images]
-    function(images[0])
-    function(images[0])
-    seen = calls_at_once(monkeypatch)
-    with ThreadPoolExecutor(4) as threads:
-        for _ in range(5):
-            for result, each in zip(threads.map(function, images), expected, strict=True):
-                for one, other in zip(parts(result), parts(each), strict=True):
-                    np.testing.assert_array_equal(one, other, strict=True)
+    _, seen = checked_in_threads(function, images, monkeypatch)
     assert seen == 5 * len(images) * [True]
 
 
