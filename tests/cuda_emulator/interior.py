@@ -98,6 +98,8 @@ def cases(stem: str, name: str) -> dict[int, Case]:
         radii = (3, 6)
     elif base == "near_convolve" and chosen in (["unsigned char", "int"], *(_WEIGHED)):
         radii = (1, 2) if chosen[0] == "double" else (3,)
+    if not radii:
+        return {}
     dtype = np.dtype(NUMPY.get(chosen[0], "uint8"))
     call = _convolve_colors if name == "near_convolve<unsigned char, int>" else _CALLS[stem]
     return {radius: Case(partial(call, radius), dtype) for radius in radii}
