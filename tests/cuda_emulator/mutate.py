@@ -96,7 +96,7 @@ FAULTS = (
     ),
     Fault(
         "a signed number is loaded as one without a sign",
-        "windows.cuh",
+        "numbers.cuh",
         "ld.global.nc.s16",
         "ld.global.nc.u16",
         "sobel",
