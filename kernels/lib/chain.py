@@ -12,9 +12,8 @@ its address for each image.
 
 import numpy as np
 
-from gpuimg.kernels.lib.addresses import call_entry, is_set, load_word
+from gpuimg.kernels.lib.addresses import LINE_BYTES, call_entry, is_set, load_word
 from gpuimg.kernels.lib.borders import kernel
-from gpuimg.kernels.lib.scratch import LINE
 
 ENTRY, SLOTS, COUNT, SOURCE, HALO, ROW_BYTES, BESIDE_SLOT, BESIDE = range(8)
 SRC, DST = 0, 3  # slots: an image is its address and its shape
@@ -29,8 +28,8 @@ def fill(plan, places, top, bottom, stop, rows, at_once):
     """
     count = len(plan)
     starts, size = lay_out(plan, at_once, rows)
-    scratch = np.empty(size + LINE, np.uint8)
-    base = (scratch.ctypes.data + LINE - 1) // LINE * LINE
+    scratch = np.empty(size + LINE_BYTES, np.uint8)
+    base = (scratch.ctypes.data + LINE_BYTES - 1) // LINE_BYTES * LINE_BYTES
     behind_flag = np.empty(1 + plan[:, COUNT].max(), np.int64)
     behind_flag[0] = stop
     slots = behind_flag[1:]
@@ -71,7 +70,7 @@ def lay_out(plan, at_once, rows):
     for stage in range(count - 1, -1, -1):
         starts[stage] = size
         held = min(at_once + 2 * reach[stage], rows)
-        size += (held * plan[stage, ROW_BYTES] + LINE) // LINE * LINE
+        size += (held * plan[stage, ROW_BYTES] + LINE_BYTES) // LINE_BYTES * LINE_BYTES
         for column, halo in ((SOURCE, plan[stage, HALO]), (BESIDE, 0)):
             maker = plan[stage, column]
             if maker >= 0:

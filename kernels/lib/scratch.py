@@ -5,16 +5,15 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from gpuimg.kernels.lib.addresses import LINE_BYTES
 from gpuimg.kernels.lib.functions import kernel
-
-LINE = 64  # bytes of a cache line
 
 
 @kernel
 def aligned(count, like, before=0):
     """Return uninitialised memory for elements of the dtype of ``like``; the one after ``before`` others is aligned to
     a cache line."""
-    at_once = LINE // like.itemsize
+    at_once = LINE_BYTES // like.itemsize
     room = np.empty(count + at_once, like.dtype)
     begin = (-(room.ctypes.data // like.itemsize) - before) % at_once
     return room[begin : begin + count]

@@ -10,11 +10,11 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from gpuimg.kernels.lib.addresses import is_set
+from gpuimg.kernels.lib.addresses import LINE_BYTES, is_set
 from gpuimg.kernels.lib.borders import CONSTANT, fold, kernel
 from gpuimg.kernels.lib.numbers import constant_kept
 from gpuimg.kernels.lib.rows import edge_columns, pad_edges
-from gpuimg.kernels.lib.scratch import LINE, aligned, keep, unowned
+from gpuimg.kernels.lib.scratch import aligned, keep, unowned
 from gpuimg.kernels.lib.spans import load_span
 from gpuimg.kernels.lib.stacks import prefetch
 
@@ -145,7 +145,7 @@ def line_for(width, step, count, zero):
 @kernel
 def spare_for(width, step, count, zero):
     """Scratch for `add_neighbours`: two rows, and one of zeros."""
-    length = -(-(piece_for(width, step, count) + count * step) // LINE) * LINE
+    length = -(-(piece_for(width, step, count) + count * step) // LINE_BYTES) * LINE_BYTES
     spare = aligned(3 * length, np.full(1, zero))
     spare[:] = zero
     return spare.reshape((3, length))
@@ -381,7 +381,7 @@ def fill_few(src, dst, top, bottom, stop, step, mode, cval, n0, n1):
 
 @kernel
 def prefetch_row(values):
-    for x in range(0, values.size, LINE // values.itemsize):
+    for x in range(0, values.size, LINE_BYTES // values.itemsize):
         prefetch(values, x)
 
 
