@@ -16,12 +16,15 @@ def fill(src, dst, top, bottom, edges):
     apart = np.uintp(0 if bins > MANY else bins + 1)  # the stride of the histograms
     turns = np.empty((bins + 1) * (1 if bins > MANY else TURNS), np.int64)  # the last bin is for values outside
     scale = bins / (edges[bins] - edges[0])
-    if not 0 < scale < np.inf:  # the range is too small or too large for its inverse
-        scale = np.nan
+    guessed = 0 < scale < np.inf  # else the range is too small or too large for its inverse
     for slab in range(top, bottom):
         first, last = slab * rows // slabs, (slab + 1) * rows // slabs
         turns[:] = 0
-        count_all(src[first:last].reshape((last - first) * width), edges, scale, turns, apart)
+        values = src[first:last].reshape((last - first) * width)
+        if guessed:
+            count_all(values, edges, scale, turns, apart)
+        else:
+            search_all(values, edges, turns)
         for bin in range(bins):
             dst[slab, bin] = 0
             for begin in range(0, turns.size, bins + 1):
@@ -41,16 +44,19 @@ def count_all(values, edges, scale, turns, apart):
 
 
 @kernel
+def search_all(values, edges, turns):
+    for x in range(values.size):
+        turns[search(values[x], edges)] += 1
+
+
+@kernel
 def place(value, edges, scale):
-    """The bin of a value."""
+    """The bin of a value, by a guess that is stepped to the right one."""
     bins = edges.size - 1
     if not (edges[0] <= value <= edges[bins]):
         return np.uintp(bins)
-    if scale != scale:
-        return search(value, edges)
-    # The edges are nearly equidistant: a guess is off by a step or two at most. It is clipped as an unsigned integer,
-    # so that it stays in the table whatever the value.
-    guess = min(np.uintp(np.int64((value - edges[0]) * scale)), np.uintp(bins - 1))
+    # The edges are nearly equidistant: a guess is off by a step or two at most. Clipping it costs less as a float.
+    guess = np.uintp(min((value - edges[0]) * scale, np.float64(bins - 1)))
     while guess > 0 and value < edges[guess]:
         guess -= np.uintp(1)
     while guess < np.uintp(bins - 1) and value >= edges[guess + np.uintp(1)]:
@@ -60,8 +66,10 @@ def place(value, edges, scale):
 
 @kernel
 def search(value, edges):
-    """The bin of a value between the edges, by binary search."""
+    """The bin of a value, by binary search."""
     low, high = 0, edges.size - 1
+    if not (edges[0] <= value <= edges[high]):
+        return np.uintp(high)
     while high - low > 1:
         middle = (low + high) // 2
         if value < edges[middle]:

@@ -14,6 +14,7 @@ from gpuimg.kernels.lib.addresses import is_set
 from gpuimg.kernels.lib.borders import fold, kernel
 from gpuimg.kernels.lib.extremes import extremes, is_ordered
 from gpuimg.kernels.lib.rows import edge_columns, neighbour_addresses, pad_edges, row_addresses
+from gpuimg.kernels.lib.scratch import keep, unowned
 from gpuimg.kernels.lib.spans import load_span, smaller, turned
 
 SCRATCH_BYTES = 1 << 18  # the rows of a window should stay in the second-level cache
@@ -28,12 +29,16 @@ def variant(src, step, mode, cval, above, below, left, right, flip):
 def fill_few(src, dst, top, bottom, stop, step, mode, cval, above, below, left, right, flip):
     width, size = src.shape[1], above + below + 1
     taps = left + right + 1
-    columns = edge_columns(left, right, width // step, mode)
-    lines = np.empty((2, width + (taps - 1) * step), src.dtype)
+    owners = (
+        edge_columns(left, right, width // step, mode),
+        np.empty((2, width + (taps - 1) * step), src.dtype),
+        np.full(width, cval).astype(src.dtype),
+        np.empty(size, np.int64),
+        np.empty(FEW, np.int64),
+    )
+    columns, lines, border, addresses, places = unowned(owners)
     inner = lines[0, left * step : left * step + width]
-    border = np.full(width, cval).astype(src.dtype)
     outside = src.dtype.type(cval)
-    addresses, places = np.empty(size, np.int64), np.empty(FEW, np.int64)
     ordered = 0  # consecutive rows without NaN
     for row in range(top - above, bottom + below):
         if is_set(stop):
@@ -50,6 +55,7 @@ def fill_few(src, dst, top, bottom, stop, step, mode, cval, above, below, left, 
         extremes(addresses, inner, flip, ordered >= size)
         pad_edges(lines[0], width, columns, left, step, outside)
         along(lines[0], lines[1], places, step, taps, dst[target], flip, ordered >= size)
+    keep(owners)
 
 
 @kernel
@@ -60,11 +66,13 @@ def fill_many(src, dst, top, bottom, stop, step, mode, cval, above, below, left,
     window = np.empty((above + below + 1, pixels * step), src.dtype)
     best = np.empty(pixels * step, src.dtype)
     lines = np.empty((2, (pixels + left + right) * step), src.dtype)
-    places = np.empty(FEW, np.int64)
+    owners = window, best, lines, np.empty(FEW, np.int64)
+    window, best, lines, places = unowned(owners)
     for first in range(0, cols, pixels):
         block = first, min(pixels, cols - first)
         window_from = above, left, left + right + 1
         fill_block(src, dst, top, bottom, stop, step, mode, cval, window_from, flip, block, window, best, lines, places)
+    keep(owners)
 
 
 @kernel
