@@ -42,21 +42,22 @@ template <typename T, typename A>
 __device__ __forceinline__ void load_tile(const T* src, long long rows, long long cols, long long row, long long left,
                                           int loaded, int filled, long long step, long long mode, double cval,
                                           A* tile) {
-  constexpr int WARPS = THREADS / 32, BATCH = 8;
+  constexpr int WARPS = THREADS / 32, BATCH = 6;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   if (row >= 0 && row + loaded <= rows && left >= 0 && left + filled <= cols) {
+    const T* const first = src + (row + warp) * cols + left;
 #pragma unroll 1
     for (int x = lane; x < filled; x += 32) {
+      const T* from = first + x;
+      A* to = tile + warp * filled + x;
 #pragma unroll 1
       for (int i = warp; i < loaded; i += BATCH * WARPS) {
-        const T* const from = src + (row + i) * cols + left + x;
         T values[BATCH];
 #pragma unroll
-        for (int k = 0; k < BATCH; ++k)
-          values[k] = i + k * WARPS < loaded ? __ldg(from + k * WARPS * cols) : T(0);
+        for (int k = 0; k < BATCH; ++k, from += WARPS * cols) values[k] = i + k * WARPS < loaded ? __ldg(from) : T(0);
 #pragma unroll
-        for (int k = 0; k < BATCH; ++k)
-          if (i + k * WARPS < loaded) tile[(i + k * WARPS) * filled + x] = A(values[k]);
+        for (int k = 0; k < BATCH; ++k, to += WARPS * filled)
+          if (i + k * WARPS < loaded) *to = A(values[k]);
       }
     }
     return;
@@ -84,6 +85,83 @@ __device__ __forceinline__ void add_sums(A (&totals)[DOWN][ACROSS], A (&sums)[DO
     }
 }
 
+// Add a row of values to the results in rows FROM to TO, whose windows contain it; `tap` are the weights of a thread's
+// lowest result, those of the one above it are one row further on. CHECKED: a zero weight is no tap, as it does not
+// propagate NaN or infinity.
+template <int FROM, int TO, bool CHECKED, bool ROWS, typename A>
+__device__ __forceinline__ void add_row_of_taps(const A* tap, const A* from, int wide, int apart,
+                                                A (&totals)[DOWN][ACROSS], A (&sums)[DOWN][ACROSS]) {
+#pragma unroll 1
+  for (int col = 0; col < wide; ++col, ++tap, from += apart) {
+    A values[ACROSS];
+#pragma unroll
+    for (int k = 0; k < ACROSS; ++k) values[k] = from[32 * k];
+#pragma unroll
+    for (int j = FROM; j <= TO; ++j) {
+      const A weight = tap[(DOWN - 1 - j) * wide];
+      if (CHECKED && weight == A(0)) continue;
+#pragma unroll
+      for (int k = 0; k < ACROSS; ++k) totals[j][k] += weight * values[k];
+    }
+  }
+  if (ROWS) add_sums(totals, sums);
+}
+
+// Add `count` rows of weights, row by row.
+template <bool CHECKED, bool ROWS, typename A>
+__device__ __forceinline__ void add_by_rows(const A* tap, const A* from, int count, int wide, int filled, int apart,
+                                            A (&totals)[DOWN][ACROSS], A (&sums)[DOWN][ACROSS]) {
+  if (count < DOWN - 1) {  // with the rows of zeros on either side, whose values may not have been loaded
+#pragma unroll 1
+    for (int row = 0; row < count + DOWN - 1; ++row, tap += wide, from += filled)
+      add_row_of_taps<0, 3, true, ROWS>(tap, from, wide, apart, totals, sums);
+    return;
+  }
+  add_row_of_taps<0, 0, CHECKED, ROWS>(tap, from, wide, apart, totals, sums);
+  add_row_of_taps<0, 1, CHECKED, ROWS>(tap += wide, from += filled, wide, apart, totals, sums);
+  add_row_of_taps<0, 2, CHECKED, ROWS>(tap += wide, from += filled, wide, apart, totals, sums);
+#pragma unroll 1
+  for (int row = DOWN - 1; row < count; ++row)
+    add_row_of_taps<0, 3, CHECKED, ROWS>(tap += wide, from += filled, wide, apart, totals, sums);
+  add_row_of_taps<1, 3, CHECKED, ROWS>(tap += wide, from += filled, wide, apart, totals, sums);
+  add_row_of_taps<2, 3, CHECKED, ROWS>(tap += wide, from += filled, wide, apart, totals, sums);
+  add_row_of_taps<3, 3, CHECKED, ROWS>(tap + wide, from + filled, wide, apart, totals, sums);
+}
+
+// Add the next value of a thread's columns to the results in rows FROM to TO, after the weights have moved a row down.
+template <int FROM, int TO, typename A>
+__device__ __forceinline__ void add_values(A (&held)[DOWN], A weight, const A* from, A (&totals)[DOWN][ACROSS]) {
+#pragma unroll
+  for (int j = DOWN - 1; j > 0; --j) held[j] = held[j - 1];
+  held[0] = weight;
+#pragma unroll
+  for (int k = 0; k < ACROSS; ++k) {
+    const A value = from[32 * k];
+#pragma unroll
+    for (int j = FROM; j <= TO; ++j) totals[j][k] += held[j] * value;
+  }
+}
+
+// Add `count` rows of weights, at least DOWN - 1 of them, column by column: each weight is read once. Sums of integers
+// do not depend on the order.
+template <typename A>
+__device__ __forceinline__ void add_by_columns(const A* taps, const A* values, int count, int wide, int filled,
+                                               int apart, A (&totals)[DOWN][ACROSS]) {
+#pragma unroll 1
+  for (int col = 0; col < wide; ++col) {
+    const A *tap = taps + col, *from = values + col * apart;
+    A held[DOWN] = {};
+    add_values<0, 0>(held, *tap, from, totals);
+    add_values<0, 1>(held, *(tap += wide), from += filled, totals);
+    add_values<0, 2>(held, *(tap += wide), from += filled, totals);
+#pragma unroll 4
+    for (int row = DOWN - 1; row < count; ++row) add_values<0, 3>(held, *(tap += wide), from += filled, totals);
+    add_values<1, 3>(held, A(0), from += filled, totals);
+    add_values<2, 3>(held, A(0), from += filled, totals);
+    add_values<3, 3>(held, A(0), from + filled, totals);
+  }
+}
+
 // A block keeps its tile in shared memory, for `part` rows of the weights at a time; these follow the tile, with DOWN -
 // 1 rows of zeros on either side.
 template <typename T, typename A, bool ROWS = false>
@@ -91,6 +169,7 @@ __global__ void __launch_bounds__(256, BLOCKS<A>)
     near_convolve(const T* src, long long rows, long long cols, T* dst, long long dst_rows, long long dst_cols,
                   long long top, long long bottom, long long step, long long mode, double cval, const A* weights,
                   long long height, long long width, long long shift, long long part) {
+  static_assert(DOWN == 4, "the first and the last three rows are written out");
   DYNAMIC_SHARED(A, tile);
   const int high = int(height), wide = int(width), most = int(part), apart = int(step);
   const int filled = WIDTH + (wide - 1) * apart;
@@ -112,10 +191,11 @@ __global__ void __launch_bounds__(256, BLOCKS<A>)
     }
     __syncthreads();
     const A* from = tile + warp * DOWN * filled + lane;
+    const A* const inner = taps + (DOWN - 1) * wide;
     if (high == 1) {
 #pragma unroll 2
       for (int col = 0; col < wide; ++col) {
-        const A weight = taps[(DOWN - 1) * wide + col];
+        const A weight = inner[col];
         if (weight == A(0)) continue;
 #pragma unroll
         for (int j = 0; j < DOWN; ++j)
@@ -123,27 +203,10 @@ __global__ void __launch_bounds__(256, BLOCKS<A>)
           for (int k = 0; k < ACROSS; ++k) totals[j][k] += weight * from[j * filled + 32 * k + col * apart];
       }
       if (ROWS) add_sums(totals, sums);
-      continue;
-    }
-#pragma unroll 1
-    for (int row = 0; row < count + DOWN - 1; ++row, from += filled) {
-      // The weights of a thread's lowest result; those of the one above it are one row further on.
-      const A* const tap = taps + row * wide;
-#pragma unroll 1
-      for (int col = 0; col < wide; ++col) {
-        A values[ACROSS];
-#pragma unroll
-        for (int k = 0; k < ACROSS; ++k) values[k] = from[32 * k + col * apart];
-#pragma unroll
-        for (int j = 0; j < DOWN; ++j) {
-          const A weight = tap[(DOWN - 1 - j) * wide + col];
-          if (weight != A(0)) {
-#pragma unroll
-            for (int k = 0; k < ACROSS; ++k) totals[j][k] += weight * values[k];
-          }
-        }
-      }
-      if (ROWS) add_sums(totals, sums);
+    } else if (SameType<A, int>::value && count >= DOWN - 1) {
+      add_by_columns(inner, from, count, wide, filled, apart, totals);
+    } else {
+      add_by_rows<!Number<T>::whole, ROWS>(taps, from, count, wide, filled, apart, totals, sums);
     }
   }
 #pragma unroll
