@@ -215,6 +215,10 @@ AT_ONCE = {
     "rot90": ({"k": 1}, np.rot90),
     "crop": ({"crop_width": 4}, lambda image: image[4:-4, 4:-4]),
     "pad": ({"pad_width": 5}, lambda image: np.pad(image, 5)),
+    "add": ({"other": 1, "dtype": "float32"}, lambda image: image + np.float32(1)),
+    "multiply": ({"other": 0.0}, np.zeros_like),
+    "subtract": ({"other": IMAGES[1], "dtype": np.int16}, lambda image: image - np.int16(IMAGES[1])),
+    "where": ({"a": IMAGES[1], "b": 7}, lambda image: np.where(image, IMAGES[1], np.uint8(7))),
 }
 
 

@@ -180,6 +180,22 @@ def test_a_footprint_whose_tables_are_made_in_parts(dtype, mode, shape):
             assert function(image, under, mode=mode, cval=5, backend=backend).tobytes() == found.tobytes()
 
 
+@pytest.mark.parametrize("shape", [(9, 2), (9, 5, 3), (20, 70), (20, 150, 3), (5, 500)])
+@pytest.mark.parametrize("mode", NUMPY_MODES)
+def test_a_footprint_of_few_ones_beyond_the_ends_of_rows(mode, shape):
+    under = np.zeros((4, 5), bool)
+    under[[0, 1, 1, 2, 3], [4, 0, 2, 3, 0]] = True
+    rng = np.random.default_rng(8)
+    for dtype in (np.uint8, np.float32):
+        image = rng.integers(0, 99, shape).astype(dtype)
+        if dtype == np.float32:
+            image[:, -1] = np.nan
+        for function, choose in ((gpuimg.erosion, np.minimum), (gpuimg.dilation, np.maximum)):
+            turned = slice(None) if choose is np.minimum else slice(None, None, -1)
+            expected = extreme_of_each(image[turned, turned], under, choose, mode)[turned, turned]
+            assert_same(function(image, under, mode=mode, cval=5, backend="single"), expected, function.__name__)
+
+
 @pytest.mark.parametrize("connectivity", [1, 2])
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_patterns(pattern, connectivity, backend):

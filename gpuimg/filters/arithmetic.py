@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 ADD, SUBTRACT, MULTIPLY, DIVIDE = range(4)  # as in the kernels
+_DTYPE_OF: dict[Any, np.dtype[Any]] = {name: each for each in DTYPES for name in (each.name, each.type)}
 
 
 IMAGE = {"other": upside_down}
@@ -242,8 +243,8 @@ def _computed(
     backend: Backend | None,
     out: Any,
 ) -> Any:
-    if axes is None and alpha is None and dtype is None and type(image) is np.ndarray:
-        made = _at_once(operation, image, other, backend, out)
+    if axes is None and alpha is None and type(image) is np.ndarray:
+        made = _at_once(operation, image, other, dtype, backend, out)
         if made is not None:
             return made
     source = images.accept(image, axes=axes, alpha=alpha)
@@ -254,12 +255,20 @@ def _computed(
     return run(plan_arithmetic, source, operation, wanted, others=(second,), alpha="kept", backend=backend, out=out)
 
 
-def _at_once(operation: int, image: np.ndarray[Any, Any], other: Any, backend: Backend | None, out: Any) -> Any | None:
+def _at_once(
+    operation: int, image: np.ndarray[Any, Any], other: Any, dtype: Any, backend: Backend | None, out: Any
+) -> Any | None:
     """Return the result if it is one short call, otherwise None."""
+    if dtype is None:
+        wanted = image.dtype
+    else:
+        wanted = _DTYPE_OF.get(dtype) if type(dtype) in (str, type) else dtype
+        if not isinstance(wanted, np.dtype):
+            return None
     if type(other) is np.ndarray:
-        return at_once(plan_arithmetic, image, (operation, image.dtype), backend, out, (other,))
+        return at_once(plan_arithmetic, image, (operation, wanted), backend, out, (other,))
     if is_plain(other):
-        return at_once(plan_with_number, image, (operation, float(other), image.dtype), backend, out)
+        return at_once(plan_with_number, image, (operation, float(other), wanted), backend, out)
     return None
 
 
@@ -346,8 +355,8 @@ def where(
     >>> gpuimg.where(image > 50, 1, -1)
     array([[-1,  1,  1]], dtype=int16)
     """
-    if axes is None and dtype is None and type(a) is np.ndarray and type(b) is np.ndarray:
-        made = at_once(plan_where, condition, (a.dtype,), backend, out, (a, b))
+    if axes is None and dtype is None:
+        made = _selected_at_once(condition, a, b, backend, out)
         if made is not None:
             return made
     source = images.accept(condition, images.WITH_LABELS, axes=axes, name="condition")
@@ -371,6 +380,18 @@ def where(
     holds = arrays[0] is second
     number = images.bits(_stored(first if holds else second, wanted), wanted)
     return run(plan_where_number, source, number, holds, wanted, others=arrays, backend=backend, out=out)
+
+
+def _selected_at_once(condition: Any, a: Any, b: Any, backend: Backend | None, out: Any) -> Any | None:
+    """Return the result of `where` if it is one short call, otherwise None."""
+    holds = type(b) is np.ndarray
+    if holds and type(a) is np.ndarray:
+        return at_once(plan_where, condition, (a.dtype,), backend, out, (a, b))
+    number, array = (a, b) if holds else (b, a)
+    if type(array) is not np.ndarray or type(number) not in (int, float) or array.dtype not in images.MOVED:
+        return None
+    bits = images.bits(_stored(number, array.dtype), array.dtype)
+    return at_once(plan_where_number, condition, (bits, holds, array.dtype), backend, out, (array,))
 
 
 def _operand(name: str, value: Any, source: images.Source) -> Any:

@@ -125,8 +125,8 @@ def blend(
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value is an int or a float other than zero, and so not -0.0, which `at_once` takes for 0.0."""
-    return type(value) is int or (type(value) is float and value != 0)
+    """Whether a value is an int, or a float other than -0.0, which `at_once` takes for 0.0."""
+    return type(value) is int or (type(value) is float and (value != 0 or math.copysign(1.0, value) > 0))
 
 
 def plan_blend(image: Value, other: Value, alpha: float) -> Value:

@@ -66,9 +66,9 @@ def _folded_rows(given: Array, length: int, mode: int) -> Array:
     """
     period = images.period(length, mode)
     reach = length if period is None else period // 2
-    distances = np.arange(len(given)) - len(given) // 2
     if length == 0 or len(given) // 2 <= reach:
         return given
+    distances = np.arange(len(given)) - len(given) // 2
     places = distances.clip(-reach, reach) + reach if period is None else (distances + reach) % period
     folded = np.zeros((2 * reach + 1, given.shape[1]), bool)
     for place, row in zip(places, given, strict=True):

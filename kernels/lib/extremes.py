@@ -85,6 +85,9 @@ def _extremes(maximum, ordered):
         while x + ACCUMULATORS * pixels <= count:
             blocks(addresses, x, target)
             x += ACCUMULATORS * pixels
+        if x + pixels < count and x > 0:  # one call rather than several, each as long as its comparisons' latency
+            blocks(addresses, count - ACCUMULATORS * pixels, target)
+            return
         while x + pixels <= count:
             block(addresses, x, target)
             x += pixels

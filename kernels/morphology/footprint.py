@@ -2,22 +2,24 @@
 
 Each row of the footprint consists of runs of ones. The minimum of a run is that of two overlapping stretches whose
 length is a power of two, looked up in tables that all runs and rows share, each computed from the previous one. Small
-footprints compare all values directly. If the tables for all rows of a footprint would be large, they are computed for
-some rows at a time, and intermediate results are updated.
+footprints compare all values directly, where they are in the image. If the tables for all rows of a footprint would be
+large, they are computed for some rows at a time, and intermediate results are updated.
 """
 
 import numpy as np
 
 from gpuimg.kernels.lib.addresses import is_set
-from gpuimg.kernels.lib.borders import kernel
+from gpuimg.kernels.lib.borders import CONSTANT, fold, kernel
 from gpuimg.kernels.lib.extremes import extremes, is_ordered
-from gpuimg.kernels.lib.rows import neighbour_addresses
-from gpuimg.kernels.lib.spans import load_span
+from gpuimg.kernels.lib.rows import neighbour_addresses, row_address
+from gpuimg.kernels.lib.spans import load_span, smaller, turned
+from gpuimg.kernels.lib.stacks import stack_array
 
 SCRATCH_BYTES = 1 << 18
 TABLE_BYTES = 1 << 19  # of tables for all rows of a footprint; larger ones are for some rows at a time
 LOOK = 1 << 24  # comparisons between checks of the stop flag, some milliseconds
 FEW = 12  # ones for which tables do not pay
+EDGE = 16  # elements of a row whose windows cross its ends: more are not computed one by one
 
 
 @kernel
@@ -25,6 +27,9 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, footprint, flip):
     height, breadth = footprint.shape
     cols = src.shape[1] // step
     stretches, levels = find_stretches(footprint)
+    if len(stretches) <= FEW and levels == 1 and (breadth - 1) * step <= EDGE:
+        fill_few(src, dst, top, bottom, stop, step, mode, cval, footprint.shape, flip, stretches)
+        return
     affordable = SCRATCH_BYTES // (height * levels * src.itemsize * step) - breadth
     pixels = min(cols, max(affordable, breadth, 512 // step))
     held = max(TABLE_BYTES // (levels * (pixels + breadth - 1) * step * src.itemsize), 1)
@@ -49,6 +54,57 @@ def fill(src, dst, top, bottom, stop, step, mode, cval, footprint, flip):
                 stretch_addresses(tables, target - height // 2, stretches, step, addresses)
                 out = dst[target, first * step : (first + wanted) * step]
                 extremes(addresses, out, flip, ordered >= height)
+
+
+@kernel
+def fill_few(src, dst, top, bottom, stop, step, mode, cval, shape, flip, stretches):
+    """The same for few ones, without tables: rows are read where they are, and only their ends are folded."""
+    height, breadth = shape
+    rows, width = src.shape
+    below = height - height // 2 - 1
+    left = breadth // 2 * step
+    begin = min(left, width)
+    end = max(width - (breadth - 1) * step + left, begin)
+    places = edge_places(begin, end, width, step, mode, stretches, left)
+    outside = src.dtype.type(cval)
+    border = np.empty(width if mode == CONSTANT else 0, src.dtype)
+    border[:] = outside
+    addresses, sources = stack_array(np.int64, FEW)[: len(stretches)], stack_array(np.int64, FEW)[: len(stretches)]
+    ordered = 0  # consecutive rows without NaN
+    for row in range(top - height // 2, bottom + below):
+        if is_set(stop):
+            return
+        source = fold(row, rows, mode)
+        ordered = ordered + 1 if is_ordered(border if source < 0 else src[source]) else 0
+        target = row - below
+        if target < top:
+            continue
+        for index in range(len(stretches)):
+            source = fold(target - height // 2 + stretches[index, 0], rows, mode)
+            start = border.ctypes.data if source < 0 else row_address(src, source)
+            sources[index] = source
+            addresses[index] = start + (begin - left + stretches[index, 2] * step) * src.itemsize
+        extremes(addresses, dst[target, begin:end], flip, ordered >= height)
+        for number in range(len(places)):  # a function of one row's elements would take longer to call than to run
+            best = outside
+            for index in range(len(stretches)):
+                inside = sources[index] >= 0 and places[number, index] >= 0
+                value = turned(src[sources[index], places[number, index]] if inside else outside, flip)
+                best = value if index == 0 else smaller(value, best)
+            dst[target, number if number < begin else end + number - begin] = turned(best, flip)
+
+
+@kernel
+def edge_places(begin, end, width, step, mode, stretches, left):
+    """The source columns of all ones, for each element of a row before ``begin`` and from ``end`` on; -1 for the
+    constant."""
+    places = np.empty((begin + width - end, len(stretches)), np.int64)
+    for number in range(len(places)):
+        x = number if number < begin else end + number - begin
+        for index in range(len(stretches)):
+            pixel = fold(x // step - left // step + stretches[index, 2], width // step, mode)
+            places[number, index] = -1 if pixel < 0 else pixel * step + x % step
+    return places
 
 
 @kernel
