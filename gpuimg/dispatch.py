@@ -69,16 +69,17 @@ class Estimate(NamedTuple):
 
 def predict(job: Job, figures: Figures) -> dict[str, float]:
     """Predict the seconds of a job on each backend, usable or not."""
-    alone = moved = 0.0
+    alone = fixed = moved = 0.0
     for step in job.steps:
-        alone += step.elements * step.work * figures.speed(step.key, step.elements)
+        alone += step.elements * step.work * figures.speed(step.key, step.nbytes)
+        fixed += figures.overhead(step.key)
         moved += step.nbytes * max(1.0, step.work / figures.gpu_work_per_byte)
     count, images = len(job.steps), job.images
-    together = alone / figures.multicore_speedup
+    together = fixed + alone / figures.multicore_speedup
     device = figures.gpu_call + figures.gpu_launch * count + moved / figures.gpu_bandwidth
     calls = 1 / images if job.together else 1
     groups = count - sum(job.chains) + len(job.chains)
-    single = calls * figures.single_call * groups + alone
+    single = calls * figures.single_call * groups + fixed + alone
     multicore = calls * figures.multicore_call * groups + together
     if images > 1 and not job.together:  # many images are distributed whole, few in bands
         multicore = figures.multicore_call / images + min(single / figures.multicore_speedup, multicore)

@@ -21,17 +21,21 @@ from gpuimg.caching import cache_folder
 
 # Elements; the time of a smaller image depends more on the call's overhead than on the kernel.
 WORTH_LEARNING = 1 << 20
+TABLES = ("speeds", "cached_speeds", "overheads")  # of `Figures`, by kernel and types
+UNCACHED = 4  # times the size of the cache: images of this size wait for memory as larger ones do
 
 
 @dataclass(slots=True, eq=False)
 class Figures:
     """Speeds on which the choice of a backend is based, in seconds and bytes per second.
 
-    The defaults are guesses for a machine that has not been measured. `speeds` holds measured seconds per element and
-    unit of work on one thread, by kernel and types; `gpuimg.calibrate` and every longer call update it. `guesses` holds
-    those of another machine, for kernels not yet measured here. `measured` holds the seconds of whole jobs
-    (`gpuimg.dispatch.Job`) on each backend, from `gpuimg.explain`, for the lifetime of the process. `revision` counts
-    the changes.
+    The defaults are guesses for a machine that has not been measured. `TABLES` are by kernel and types, on one thread:
+    `speeds` holds measured seconds per element and unit of work for large images; `gpuimg.calibrate` and every longer
+    call update it. `cached_speeds` holds those for images that fit in a core's cache, of ``cache_bytes``, and
+    `overheads` the seconds that a call takes for an image of any size; only `gpuimg.calibrate` measures them. `guesses`
+    holds the same tables of another machine, for kernels not yet measured here. `measured` holds the seconds of whole
+    jobs (`gpuimg.dispatch.Job`) on each backend, from `gpuimg.explain`, for the lifetime of the process. `revision`
+    counts the changes.
     """
 
     single_call: float = 2e-6
@@ -45,20 +49,41 @@ class Figures:
     gpu_call: float = 60e-6
     gpu_launch: float = 12e-6
     gpu_work_per_byte: float = 20.0
+    cache_bytes: float = 2.0**20
     speeds: dict[str, float] = field(default_factory=dict)
-    guesses: dict[str, float] = field(default_factory=dict)
+    cached_speeds: dict[str, float] = field(default_factory=dict)
+    overheads: dict[str, float] = field(default_factory=dict)
+    guesses: dict[str, dict[str, float]] = field(default_factory=dict)
     measured: dict[Any, dict[str, float]] = field(default_factory=dict)
     revision: int = 0
 
-    def speed(self, key: str, elements: int | None = None) -> float:
+    def speed(self, key: str, nbytes: float = math.inf) -> float:
         """Return a kernel's seconds per element and unit of work on one thread, measured or guessed.
 
-        For few elements the smaller of both: measured calls are longer, and may have waited for memory.
+        ``nbytes`` is the size of the images read and written. Between one and `UNCACHED` times the size of the cache,
+        the speed is interpolated in the logarithm of the size.
         """
-        known = self.speeds.get(key)
-        if known is None:
-            return self.guesses.get(key, self.seconds_per_work)
-        return known if elements is None or elements > WORTH_LEARNING else min(known, self.guesses.get(key, known))
+        known = self._of("speeds", key)
+        large = self.seconds_per_work if known is None else known
+        if nbytes >= UNCACHED * self.cache_bytes:
+            return large
+        cached = self._of("cached_speeds", key)
+        if cached is None:
+            return large
+        if key not in self.cached_speeds:  # a guess, while a long call here was faster
+            cached = min(cached, large)
+        if nbytes <= self.cache_bytes:
+            return cached
+        return cached + (large - cached) * math.log(nbytes / self.cache_bytes, UNCACHED)
+
+    def overhead(self, key: str) -> float:
+        """Return the seconds that each call of a kernel takes for an image of any size."""
+        return self._of("overheads", key) or 0.0
+
+    def _of(self, table: str, key: str) -> float | None:
+        """Return the value of a kernel in a table, measured here or guessed; None if there is neither."""
+        known: float | None = getattr(self, table).get(key)
+        return self.guesses.get(table, {}).get(key) if known is None else known
 
     def learn(self, key: str, seconds: float, amount: float) -> None:
         """Update a speed from a call on one thread: ``amount`` elements times work in ``seconds``."""
@@ -153,15 +178,15 @@ def _stored() -> dict[str, dict[str, Any]]:
 
 
 def _storable() -> set[str]:
-    return {each.name for each in fields(Figures)} - {"guesses", "measured", "revision"}
+    return {each.name for each in fields(Figures)} - {"cache_bytes", "guesses", "measured", "revision"}
 
 
 def _measured(found: dict[str, Any]) -> dict[str, Any]:
-    names = (_storable() - {"speeds"}) & set(found)
+    names = (_storable() - set(TABLES)) & set(found)
     kept: dict[str, Any] = {name: float(found[name]) for name in names if _plausible(found[name])}
-    speeds = found.get("speeds")
-    if isinstance(speeds, dict):
-        kept["speeds"] = {key: float(value) for key, value in speeds.items() if _plausible(value)}
+    tables = {name: found[name] for name in TABLES if isinstance(found.get(name), dict)}
+    for name, table in tables.items():
+        kept[name] = {key: float(value) for key, value in table.items() if _plausible(value)}
     return kept
 
 
@@ -170,16 +195,27 @@ def stored() -> dict[str, Any]:
     return _stored().get(identity(), {})
 
 
-def shipped_speeds() -> dict[str, float]:
-    """Return the speeds of kernels on a server's processor, as measured by ``bench/speeds.py``."""
+def shipped_speeds() -> dict[str, dict[str, float]]:
+    """Return the tables of kernels on a server's processor, as measured by ``bench/speeds.py``."""
     content = Path(__file__).with_name("speeds.json").read_text(encoding="utf-8")
     return dict(json.loads(content))
+
+
+def cache_size() -> float:
+    """Return the bytes of a core's second-level cache; without Linux's file that says it, a common size."""
+    try:
+        found = Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text(encoding="ascii").strip()
+        size = int(found.removesuffix("K")) * 1024
+    except (OSError, ValueError):
+        return Figures().cache_bytes
+    return float(size) if size > 0 else Figures().cache_bytes
 
 
 @cache
 def figures() -> Figures:
     """Return this machine's figures, stored or otherwise shipped; they are updated during the process."""
-    found = Figures(multicore_speedup=max(1.0, 0.85 * processor_count()), guesses=shipped_speeds())
+    speedup = max(1.0, 0.85 * processor_count())
+    found = Figures(multicore_speedup=speedup, cache_bytes=cache_size(), guesses=shipped_speeds())
     for name, value in stored().items():
         setattr(found, name, value)
     return found

@@ -17,12 +17,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuimg import choosing, machine
+from gpuimg.backend.compiled import Packed, Slots, Task
+from gpuimg.backend.single import Single
 from gpuimg.backend.walk import Bound, bound_to
 from gpuimg.errors import CalibrationWarning, warn
 from gpuimg.filters import all_filters
 from gpuimg.images import UINT8
-from gpuimg.machine import GPU_FIGURES, Figures
+from gpuimg.machine import GPU_FIGURES, TABLES, Figures
 from gpuimg.registry import Filter, arguments
+from gpuimg.run import planned
 from gpuimg.warming import compile_all
 
 SHAPE = (1024, 1536)
@@ -51,7 +54,12 @@ LIMITS = {
     "gpu_call": (1e-7, 1.0),
     "gpu_launch": (1e-8, 1.0),
     "speeds": (1e-15, 1e-3),
+    "cached_speeds": (1e-15, 1e-3),
+    "overheads": (0.0, 1e-1),
 }
+CACHED_SIDES = (64, 256)  # of square images that fit in a core's cache
+CACHED_RUNS = 5
+NO_OVERHEAD = 1e-9  # seconds, for a kernel without any; zero is not stored
 
 
 class Reading(NamedTuple):
@@ -138,7 +146,7 @@ def _names_to_store(measured: dict[str, float | None]) -> set[str]:
     """Return the names of figures measured now or before; others keep their defaults, which may change."""
     names = machine.stored().keys() | {name for name, value in measured.items() if value is not None}
     has_gpu = choosing.backend_named("cuda").unusable() is None
-    return names - (set() if has_gpu else GPU_FIGURES) | {"speeds"}
+    return names - (set() if has_gpu else GPU_FIGURES) | set(TABLES)
 
 
 def _warn(disturbed: Sequence[str], late: int, count: int) -> None:
@@ -264,16 +272,83 @@ def _copy_bandwidth() -> Reading:
 
 
 def _measure_filter(figures: Figures, found: Filter, dtype: str) -> bool:
-    """Run a filter on one thread and keep the speeds of its kernels; return whether the times were steady."""
-    speeds: dict[str, list[float]] = {}
+    """Run a filter on one thread and keep the speeds of its kernels; return whether the times were steady.
+
+    The first example that runs a kernel counts: mostly it has the default parameters, which calls have as well.
+    """
+    speeds: dict[str, float] = {}
     is_steady = True
     for call in example_calls(found, dtype):
         made = _steady_speeds(figures, call)
         is_steady &= made is not None
         for key, value in (made or {}).items():
-            speeds.setdefault(key, []).append(value)
-    figures.speeds |= {key: statistics.median(values) for key, values in speeds.items()}
+            speeds.setdefault(key, value)
+    figures.speeds |= speeds
+    for name, table in cached_tables(found, dtype).items():
+        getattr(figures, name).update({key: value for key, value in table.items() if _is_sane(name, value)})
     return is_steady
+
+
+class Amount(NamedTuple):
+    """The seconds of a kernel's calls in one run of a graph, their elements times work, and their number."""
+
+    seconds: float
+    effort: float
+    calls: int
+
+
+class _Timing(Single):
+    """One thread; sums the times of all calls, however short, by the key of their speed."""
+
+    worth_learning = 0
+
+    def __init__(self) -> None:
+        self.amounts: dict[str, Amount] = {}
+
+    def call(self, task: Task, packed: Packed | Slots) -> float:
+        start = perf_counter()
+        seconds = super().call(task, packed)
+        return seconds or perf_counter() - start
+
+    def learn(self, key: str, work: float, elements: int, seconds: float) -> None:
+        total, effort, calls = self.amounts.get(key, Amount(0.0, 0.0, 0))
+        self.amounts[key] = Amount(total + seconds, effort + elements * work, calls + 1)
+
+
+def cached_tables(found: Filter, dtype: Any) -> dict[str, dict[str, float]]:
+    """Return the speeds of a filter's kernels in the cache, and their overheads, from the first example that runs each.
+
+    The times are the minimum over several runs, which other processes hardly disturb. Those of two sizes are a line:
+    its slope is the speed, its value at size zero the overhead.
+    """
+    tables: dict[str, dict[str, float]] = {"cached_speeds": {}, "overheads": {}}
+    for example in found.examples:
+        small, large = [_amounts(found, dtype, side, example) for side in CACHED_SIDES]
+        for key in (small.keys() & large.keys()) - tables["overheads"].keys():
+            tables["cached_speeds"][key], tables["overheads"][key] = _line(small[key], large[key])
+    return tables
+
+
+def _amounts(found: Filter, dtype: Any, side: int, example: Any) -> dict[str, Amount]:
+    """Return the shortest times of a filter's kernels for a square image."""
+    image = _noise(dtype, (side, side, 3) if found.color else (side, side))
+    _, bound = planned(found.function, image, arguments(example, image))
+    runs = []
+    for _ in range(1 + CACHED_RUNS):  # the first one compiles and prepares the calls
+        timing = _Timing()
+        timing.run(bound)
+        runs.append(timing.amounts)
+    return {key: min(run[key] for run in runs[1:]) for key in set.intersection(*map(set, runs))}
+
+
+def _line(small: Amount, large: Amount) -> tuple[float, float]:
+    """Return the seconds per unit of effort, and those of each call with none."""
+    per_call = small.seconds / small.calls, large.seconds / large.calls
+    effort = small.effort / small.calls, large.effort / large.calls
+    speed = per_call[1] / effort[1]
+    if effort[1] > effort[0] and per_call[1] > per_call[0]:
+        speed = min(speed, (per_call[1] - per_call[0]) / (effort[1] - effort[0]))
+    return speed, max(NO_OVERHEAD, per_call[1] - speed * effort[1])
 
 
 def example_calls(found: Filter, dtype: Any) -> Iterator[Callable[[], Any]]:

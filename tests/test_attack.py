@@ -237,6 +237,7 @@ def _file_contents():
     for value in _NOT_MEASURED:
         yield json.dumps({own: dict.fromkeys(_NAMES, value)}).encode()
         yield json.dumps({own: {**good, "speeds": {"threshold-BB": value, "threshold-B?": value}}}).encode()
+        yield json.dumps({own: {name: {"threshold-B?": value} for name in machine.TABLES}}).encode()
         yield json.dumps({own: value}).encode()
         yield json.dumps(value).encode()
     yield json.dumps({"another-host-64": good}).encode()
@@ -259,7 +260,7 @@ def test_any_figures_file_is_read(figures_file, content):
     assert_same(gpuimg.threshold(image, 3), image > 3)
     for name in _NAMES:
         found = getattr(machine.figures(), name)
-        assert all(0 < value < np.inf for value in (found.values() if name == "speeds" else [found]))
+        assert all(0 < value < np.inf for value in (found.values() if name in machine.TABLES else [found]))
     bound = bound_to(lambda value: point("threshold", value, dtype=BOOL, value=100, always=0), image)
     (estimate, *_) = choosing.candidates(choosing.job_of(bound.graph, False), bound)
     assert 0 < estimate.seconds < np.inf

@@ -692,7 +692,7 @@ def test_chains_are_prepared_once(called, name, monkeypatch):
 def test_long_images_that_were_measured_do_not_take_short_calls_to_threads(monkeypatch):
     """They wait for memory, which the images of short calls do not."""
     _, bound = running.planned(gpuimg.invert, np.zeros((512, 512), np.uint8), {})
-    known = Figures(multicore_speedup=2.0, guesses={"invert-BB": 1e-11})
+    known = Figures(multicore_speedup=2.0, guesses={"cached_speeds": {"invert-BB": 1e-11}})
     known.learn("invert-BB", 0.1, 1e8)
     assert alone(bound.graph, known, monkeypatch) == {"multicore": True, "auto": True}
     _, long = running.planned(gpuimg.invert, np.zeros((1024, 1024), np.uint8), {})

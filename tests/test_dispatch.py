@@ -119,13 +119,65 @@ def test_measured_speeds_replace_the_shipped_guess():
     assert best(job(10_000, 1.0), fast, ("single", "multicore")) == "single"
 
 
-def test_few_elements_are_not_expected_to_wait_for_memory():
-    figures = Figures(guesses={"k": 2e-11}, speeds={"k": 5e-10, "other": 5e-10})
-    assert figures.speed("k") == figures.speed("k", machine.WORTH_LEARNING + 1) == 5e-10
-    assert figures.speed("k", machine.WORTH_LEARNING) == 2e-11
+def test_images_in_the_cache_are_not_expected_to_wait_for_memory():
+    guesses = {"speeds": {"k": 4e-10}, "cached_speeds": {"k": 2e-10}}
+    figures = Figures(guesses=guesses, cache_bytes=1000.0, speeds={"other": 5e-10})
+    assert figures.speed("k") == figures.speed("k", 1000 * machine.UNCACHED) == 4e-10
+    assert figures.speed("k", 10) == figures.speed("k", 1000) == 2e-10
+    assert figures.speed("k", 1000 * machine.UNCACHED**0.5) == pytest.approx(3e-10)
     assert figures.speed("other", 10) == 5e-10
+    figures.speeds["k"] = 8e-10
+    assert figures.speed("k", 10) == 2e-10
+    assert figures.speed("k", 2000) == pytest.approx(5e-10)
     figures.speeds["k"] = 1e-12
     assert figures.speed("k", 10) == 1e-12
+    figures.cached_speeds["k"] = 3e-12
+    assert figures.speed("k", 10) == 3e-12
+
+
+def test_overheads_are_not_divided_among_threads():
+    known = Figures(multicore_speedup=4.0, multicore_call=1e-5, single_call=2e-6, speeds={"kernel-BB": 1e-9})
+    task = job(10_000, 1.0)
+    without = dispatch.predict(task, known)
+    known.guesses = {"overheads": {"kernel-BB": 5e-5}}
+    assert known.overhead("kernel-BB") == 5e-5
+    for name in ("single", "multicore", "processes"):
+        assert dispatch.predict(task, known)[name] == pytest.approx(without[name] + 5e-5)
+    known.overheads["kernel-BB"] = 1e-5
+    assert dispatch.predict(task, known)["single"] == pytest.approx(without["single"] + 1e-5)
+
+
+def test_the_cost_of_a_call_and_of_an_element_in_the_cache():
+    small = tuning.Amount(2 * 14e-6, 2 * 4_000.0, 2)
+    large = tuning.Amount(70e-6, 60_000.0, 1)
+    assert tuning._line(small, large) == pytest.approx((1e-9, 10e-6))
+    # where the small image took longer per element than a line allows, all time is the elements'
+    speed, overhead = tuning._line(tuning.Amount(1e-6, 4_000.0, 1), large)
+    assert speed == pytest.approx(70e-6 / 60_000)
+    assert overhead == tuning.NO_OVERHEAD
+    # the same work at both sizes
+    assert tuning._line(large, large)[0] == pytest.approx(70e-6 / 60_000)
+
+
+def test_kernels_in_the_cache_are_measured_one_by_one():
+    found = gpuimg.FILTERS["rescale_intensity"]
+    tables = tuning.cached_tables(found, "float32")
+    assert tables["cached_speeds"].keys() == tables["overheads"].keys() >= {"minmax-fd", "rescale-ff"}
+    assert all(1e-15 < value < 1e-3 for value in tables["cached_speeds"].values())
+    assert all(0 < value < 0.1 for value in tables["overheads"].values())
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"), [("2048K\n", 2.0**21), ("0K", 2.0**20), ("2M", 2.0**20), (None, 2.0**20)]
+)
+def test_the_size_of_the_cache(content, expected, monkeypatch):
+    def read(*_, **__):
+        if content is None:
+            raise FileNotFoundError
+        return content
+
+    monkeypatch.setattr(machine.Path, "read_text", read)
+    assert machine.cache_size() == expected
 
 
 def test_estimates_are_sorted_and_only_of_usable_backends():
@@ -135,7 +187,7 @@ def test_estimates_are_sorted_and_only_of_usable_backends():
 
 
 def test_speeds_of_kernels_that_were_not_measured_here():
-    figures = Figures(guesses={"shipped-BB": 2e-11})
+    figures = Figures(guesses={"speeds": {"shipped-BB": 2e-11}})
     assert figures.speed("shipped-BB") == 2e-11
     assert figures.speed("other-BB") == figures.seconds_per_work
     figures.learn("shipped-BB", 1e-3, 1e6)
@@ -145,12 +197,15 @@ def test_speeds_of_kernels_that_were_not_measured_here():
 def test_shipped_speeds_are_of_kernels_that_are_there():
     shipped = machine.shipped_speeds()
     assert machine.figures().guesses == shipped
-    for key, seconds in shipped.items():
+    assert tuple(shipped) == machine.TABLES
+    assert shipped["cached_speeds"].keys() == shipped["overheads"].keys()
+    for name, key, seconds in [(name, *item) for name, table in shipped.items() for item in table.items()]:
         kernel, types = key.split("-")
         assert kernels.find(f"{kernel}.py") is not None
         assert {np.dtype(char).char for char in types} == set(types)
-        assert 1e-14 < seconds < 1e-6
-    assert {"gaussian-BB", "invert-BB", "median-ff", "threshold-B?"} <= set(shipped)
+        assert 1e-14 < seconds < (1e-1 if name == "overheads" else 1e-6)
+    for table in shipped.values():
+        assert {"gaussian-BB", "invert-BB", "median-ff", "threshold-B?"} <= set(table)
 
 
 def test_learning_moves_towards_what_was_measured():
@@ -383,7 +438,9 @@ machine.store = lambda *given: stored.append(given)
 found = gpuimg.calibrate(progress=said.append)
 ((figures, names),) = stored
 assert figures is found
-assert "speeds" in names
+assert {"speeds", "cached_speeds", "overheads"} <= names
+assert found.speeds or found.cached_speeds
+assert found.cached_speeds.keys() == found.overheads.keys() >= {"invert-BB", "threshold-B?"}
 assert {"calls", "threads", "memory", "compiled gaussian uint8"} <= set(said), said
 assert found.single_call > 0
 assert found.multicore_speedup >= 1
@@ -473,7 +530,7 @@ def test_measurements_that_take_long_are_not_repeated(timings):
         ([0.0] * 6, 1.0, None),
     ],
 )
-def test_speeds_of_kernels_are_kept_if_steady(timings, seconds, share, expected):
+def test_speeds_of_kernels_are_kept_if_steady(timings, seconds, share, expected, monkeypatch):
     figures = Figures(speeds={"k": 7e-9, "other": 1e-9})
     script, call = iter(seconds), timings.call(seconds, share)
 
@@ -482,8 +539,11 @@ def test_speeds_of_kernels_are_kept_if_steady(timings, seconds, share, expected)
         figures.learn("k", next(script), 1.0)
 
     entry = Filter("fake", function, "smooth", ({},))
+    tables = {"cached_speeds": {"k": 1e-9}, "overheads": {"k": 1e-6, "other": 1.0}}
+    monkeypatch.setattr(tuning, "cached_tables", lambda *_: tables)
     assert tuning._measure_filter(figures, entry, "uint8") == (expected is not None)
     assert figures.speeds == {"k": expected or 7e-9, "other": 1e-9}
+    assert (figures.cached_speeds, figures.overheads) == ({"k": 1e-9}, {"k": 1e-6})
 
 
 @pytest.fixture
@@ -493,6 +553,7 @@ def calibrated(tmp_path, monkeypatch):
     machine.figures.cache_clear()
     entry = Filter("fake", lambda image, *, backend: machine.figures().learn("k", 3e-10, 1.0), "smooth", ({},))
     monkeypatch.setattr(tuning, "all_filters", lambda: {"fake": entry})
+    monkeypatch.setattr(tuning, "cached_tables", lambda *_: {"cached_speeds": {"k": 1e-10}, "overheads": {"k": 2e-6}})
     monkeypatch.setattr(tuning, "DTYPES", ("uint8",))
     monkeypatch.setattr(tuning, "SINGLE_SHARE", 0.0)
     monkeypatch.setattr(tuning, "_compile", lambda tasks, report: set(tasks))
@@ -506,9 +567,30 @@ def calibrated(tmp_path, monkeypatch):
 def test_calibrate_stores_what_it_measured(calibrated):
     found = gpuimg.calibrate()
     assert found.multicore_speedup == 1.5
-    assert machine.stored() == {"single_call": 3e-6, "multicore_speedup": 1.5, "speeds": {"k": pytest.approx(3e-10)}}
+    assert machine.stored() == {
+        "single_call": 3e-6,
+        "multicore_speedup": 1.5,
+        "speeds": {"k": pytest.approx(3e-10)},
+        "cached_speeds": {"k": 1e-10},
+        "overheads": {"k": 2e-6},
+    }
     machine.figures.cache_clear()
     assert machine.figures().multicore_speedup == 1.5
+    assert machine.figures().overhead("k") == 2e-6
+
+
+def test_figures_stored_without_speeds_in_the_cache_are_read(calibrated):
+    everything = {machine.identity(): {"single_call": 3e-6, "speeds": {"invert-BB": 5e-9}}}
+    machine.figures_path().write_text(json.dumps(everything))
+    machine.figures.cache_clear()
+    found = machine.figures()
+    shipped = machine.shipped_speeds()
+    assert found.single_call == 3e-6
+    assert found.speed("invert-BB") == 5e-9
+    assert found.speed("invert-BB", 10) == shipped["cached_speeds"]["invert-BB"]
+    assert found.overhead("invert-BB") == shipped["overheads"]["invert-BB"]
+    gpuimg.calibrate()
+    assert machine.stored()["cached_speeds"] == {"k": 1e-10}
 
 
 def test_calibrate_keeps_figures_that_it_could_not_measure(calibrated):
@@ -520,7 +602,7 @@ def test_calibrate_keeps_figures_that_it_could_not_measure(calibrated):
         found = gpuimg.calibrate()
     assert (found.single_call, found.multicore_speedup) == (4e-6, 1.5)
     assert found.copy_bandwidth == Figures().copy_bandwidth
-    assert machine.stored().keys() == {"single_call", "multicore_speedup", "speeds"}
+    assert machine.stored().keys() == {"single_call", "multicore_speedup", *machine.TABLES}
     assert found.measured == {}
 
 

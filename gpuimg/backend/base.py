@@ -72,6 +72,7 @@ class CpuBackend(ABC):
 
     name: str
     chains = False
+    worth_learning = WORTH_LEARNING  # elements of a call whose time is recorded
 
     unusable = staticmethod(uncompilable)
 
@@ -131,7 +132,7 @@ class CpuBackend(ABC):
 
     def learn_from(self, node: Node, image: Array, results: Sequence[Array], seconds: float) -> None:
         """Record the time of a node, unless it is 0."""
-        if seconds and image.size + results[0].size > WORTH_LEARNING:
+        if seconds and image.size + results[0].size > self.worth_learning:
             elements = image.size + sum([result.size for result in results])
             self.learn(speed_key(node.kernel, node.image.dtype, node.dtype), node.work, elements, seconds)
 
@@ -141,7 +142,7 @@ class CpuBackend(ABC):
         slabs = _slabs(image, size, self.workers)
         parts = self.empty((slabs, size), node.dtype)
         seconds = self.fill_node(node, value_of, (parts,), slabs)
-        if seconds and image.size + size > WORTH_LEARNING:
+        if seconds and image.size + size > self.worth_learning:
             self.learn(speed_key(node.kernel, image.dtype, parts.dtype), node.work, image.size + size, seconds)
         return combined(node, parts)
 
