@@ -33,6 +33,7 @@ FLAGS = {
     "assembly": ["-O1", f"-D__CUDA_ARCH__={ARCHITECTURE}"],
 }
 RUNTIMES = {"fast": (), "asan": ("asan", "ubsan"), "tsan": ("tsan",), "assembly": ()}
+_fibers = (ctypes.c_void_p * 1024)()  # under ThreadSanitizer, one for each thread of a block
 OPTIONS = {
     "fast": {},
     "assembly": {},
@@ -84,7 +85,10 @@ def library(stem: str, build: str) -> ctypes.CDLL:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if not path.is_file():
                 _compile(stem, text, flags, path)
-    return ctypes.CDLL(str(path))
+    loaded = ctypes.CDLL(str(path))
+    if build == "tsan":
+        ctypes.c_void_p.in_dll(loaded, "emulated_fibers").value = ctypes.addressof(_fibers)
+    return loaded
 
 
 def _compile(stem: str, text: str, flags: list[str], path: Path) -> None:
