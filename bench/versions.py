@@ -23,7 +23,8 @@ import run as races
 
 HERE = Path(__file__).resolve().parent.parent
 SAMPLE_SECONDS = 2e-3  # shorter calls are repeated until a sample takes this long
-MIN_ROUNDS = 5
+MIN_ROUNDS = 7
+SETTLE_SECONDS = 1e-3  # before a sample, so that the threads of the other process sleep
 SHOWN = 1.05  # ratios below are counted in the mean only
 
 
@@ -79,7 +80,7 @@ def serve(backend: str) -> None:
     """Answer the questions of `Checkout.ask` until standard input ends.
 
     The answer to ``("prepare", item)`` is the seconds of a call, or None if it fails, and that to ``("time", repeat)``
-    the mean seconds of a call of the prepared case.
+    the mean seconds of a call of the prepared case, after one that is not timed.
     """
     import measuring
 
@@ -100,6 +101,8 @@ def serve(backend: str) -> None:
                 print(f"without {given}: {type(error).__name__}: {str(error)[:100]}", file=sys.stderr)
                 answer = None
         else:
+            time.sleep(SETTLE_SECONDS)
+            call()
             answer = measuring.seconds_of(call, given)
         pickle.dump(answer, answers)
         answers.flush()
