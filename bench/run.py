@@ -744,6 +744,14 @@ def megapixels(size: str) -> float:
     return 512 * 512 / 1e6 if size == "512" else float(size)
 
 
+def image_for(case: Case, dtype: str, pixels: float) -> Any:
+    """Return the image of a case, a mask for some filters; ``pixels`` in millions."""
+    import measuring
+
+    image = measuring.image_of(pixels, dtype, case.color)
+    return (image > image.mean()).astype(image.dtype) if case.filter in MASKS else image
+
+
 def difference(case: Case, mine: Any, theirs: Any) -> float | None:
     """Return the mean difference of two results inside the border, relative to the range of ours."""
     import numpy as np
@@ -803,9 +811,7 @@ class Runner:
     def _sides(self, race: Race, pixels: float) -> tuple[Callable[[], Any], Callable[[], Any]]:
         from gpuimg.registry import arguments
 
-        image = measuring.image_of(pixels, race.dtype, race.case.color)
-        if race.case.filter in MASKS:
-            image = (image > image.mean()).astype(image.dtype)
+        image = image_for(race.case, race.dtype, pixels)
         library = self.known[race.library]
         params = arguments(race.case.params, image)
         held, call = library.prepare(image), library.calls[race.case.filter]

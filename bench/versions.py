@@ -14,10 +14,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import measuring
 import numpy as np
 import run as races
 
@@ -82,8 +84,6 @@ def serve(backend: str) -> None:
     The answer to ``("prepare", item)`` is the seconds of a call, or None if it fails, and that to ``("time", repeat)``
     the mean seconds of a call of the prepared case, after one that is not timed.
     """
-    import measuring
-
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what the package prints must not mix with the answers
     call: Callable[[], Any] = int
@@ -110,14 +110,11 @@ def serve(backend: str) -> None:
 
 def prepared(item: Item, backend: str) -> Callable[[], Any]:
     """Return the call of a case, without arguments."""
-    import measuring
+    from gpuimg.registry import arguments
 
-    image = measuring.image_of(races.megapixels(item.size), item.dtype, item.case.color)
-    if item.case.filter in races.MASKS:
-        image = (image > image.mean()).astype(image.dtype)
-    params = {key: value(image) if callable(value) else value for key, value in item.case.params.items()}
-    function = races.ours(item.case, params, backend)
-    return lambda: function(image)
+    case = item.case
+    image = races.image_for(case, item.dtype, races.megapixels(item.size))
+    return partial(races.ours(case, arguments(case.params, image), backend), image)
 
 
 def compared(mine: Checkout, other: Checkout, item: Item, seconds: float) -> Found | None:
@@ -164,7 +161,7 @@ def summary(found: list[Found]) -> Iterator[str]:
     """Return the lines of a report: for each dtype and size the mean, and the cases that became slower."""
     for (dtype, size), group in groupby(found, lambda each: each.item[1:]):
         ordered = sorted(group, key=lambda each: -each.ratio)
-        mean = float(np.exp(np.mean([np.log(each.ratio) for each in ordered])))
+        mean = measuring.geometric_mean([each.ratio for each in ordered])
         yield f"{dtype} {size}: {mean:.3f} in geometric mean of {len(ordered)} cases"
         for each in ordered:
             if each.ratio > SHOWN:

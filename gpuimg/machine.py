@@ -207,8 +207,8 @@ def cache_size() -> float:
         found = Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text(encoding="ascii").strip()
         size = int(found.removesuffix("K")) * 1024
     except (OSError, ValueError):
-        return Figures().cache_bytes
-    return float(size) if size > 0 else Figures().cache_bytes
+        size = 0
+    return float(size if size > 0 else Figures().cache_bytes)
 
 
 @cache
