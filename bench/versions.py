@@ -58,7 +58,7 @@ class Checkout:
     """A process that times calls of the package in a folder."""
 
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
-        extra = {"PYTHONPATH": str(folder), "NUMBA_NUM_THREADS": str(options.threads)}
+        extra = {"PYTHONPATH": str(folder.resolve()), "NUMBA_NUM_THREADS": str(options.threads)}
         command = [sys.executable, __file__, "--serve", "--backend", options.backend, str(folder)]
         self._process = subprocess.Popen(
             command, env={**os.environ, **extra}, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -180,7 +180,10 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=0.2, help="per case, for both checkouts")
     parser.add_argument("--minutes", type=float, default=10, help="start no case after these")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if not (options.folder / "gpuimg" / "__init__.py").is_file():  # the installed package would be timed instead
+        parser.error(f"there is no gpuimg in {options.folder}")
+    return options
 
 
 def main() -> None:
